@@ -1,0 +1,119 @@
+"""Frozen, validated settings: one way to build, override, save and compare them.
+
+A settings class lives beside the code that reads it. Values are checked when it is built, so a
+settings object that exists is a valid one.
+"""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar, dataclass_transform
+
+import pydantic
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from maskwise.errors import UserError
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def settings(cls: type[T]) -> type[T]:
+    """Make a frozen, keyword-only dataclass whose values are validated; docstrings become help."""
+    config = pydantic.ConfigDict(
+        extra="forbid", use_attribute_docstrings=True, coerce_numbers_to_str=True
+    )
+    return pydantic_dataclass(cls, frozen=True, kw_only=True, config=config)  # type: ignore[return-value,call-overload]
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return nested settings as plain JSON-ready values.
+
+    >>> from maskwise.modalities.image_data import ImageData
+    >>> to_dict(ImageData(source="digits"))["source"]
+    'digits'
+    """
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
+    """Build settings from nested plain values (the inverse of `to_dict`).
+
+    Raises:
+        UserError: an unknown key (with the nearest match) or a bad value, in one line.
+    """
+    try:
+        return pydantic.TypeAdapter(cls).validate_python(dict(values))
+    except pydantic.ValidationError as error:
+        raise UserError(_explain(error, cls)) from None
+
+
+def override(config: T, changes: Mapping[str, Any]) -> T:
+    """Return `config` with dotted keys replaced, as in ``{"train.steps": 500}``.
+
+    Raises:
+        UserError: an unknown key (with the nearest match) or a bad value, in one line.
+    """
+    values = to_dict(config)
+    known = flatten(values)
+    for key, value in changes.items():
+        if key not in known:
+            raise UserError(f"unknown key '{key}'{_nearest(key, known)}")
+        *groups, last = key.split(".")
+        node = values
+        for group in groups:
+            node = node[group]
+        node[last] = value
+    return from_dict(type(config), values)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested plain values as one level of dotted keys.
+
+    >>> flatten({"train": {"steps": 5}, "seed": 0})
+    {'train.steps': 5, 'seed': 0}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """List what differs between two nested plain settings, as ``key: old -> new``.
+
+    >>> differences({"train": {"lr": 0.1}}, {"train": {"lr": 0.2}})
+    ['train.lr: 0.1 -> 0.2']
+    """
+    before, after = flatten(old), flatten(new)
+    keys = [*before, *(key for key in after if key not in before)]
+    return [
+        f"{key}: {before.get(key)} -> {after.get(key)}"
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _nearest(key: str, known: Mapping[str, Any]) -> str:
+    """Name the closest known key; a bare name also matches the last part of a dotted one."""
+    tails = {name.rsplit(".", 1)[-1]: name for name in known}
+    match = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    tail = difflib.get_close_matches(key.rsplit(".", 1)[-1], list(tails), n=1, cutoff=0.8)
+    if tail:
+        return f"; did you mean '{tails[tail[0]]}'?"
+    return f"; did you mean '{match[0]}'?" if match else f"; known keys: {', '.join(known)}"
+
+
+def _explain(error: pydantic.ValidationError, cls: type) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "unexpected_keyword_argument":
+        known = flatten({field.name: None for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
+        return f"unknown key '{key}'{_nearest(key, known)}"
+    message = first["msg"].removeprefix("Value error, ")
+    place = f"{key}={first['input']!r}: " if key and "missing" not in first["type"] else f"{key}: "
+    return f"{place if key else ''}{message[:1].lower()}{message[1:]}"
