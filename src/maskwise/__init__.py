@@ -1,0 +1,33 @@
+"""maskwise: masked pretraining with the mask ratio as a law.
+
+Names are loaded when first used, so that importing maskwise costs nothing.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# The public names and where each lives.
+_WHERE = {
+    "pretrain": "maskwise.api",
+    "evaluate": "maskwise.api",
+    "load": "maskwise.api",
+    "Run": "maskwise.run",
+    "UserError": "maskwise.errors",
+}
+_MODULES = ("laws", "masks", "rng", "recipes", "report")
+
+__all__ = ["Run", "UserError", "evaluate", "laws", "load", "masks", "pretrain", "recipes"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"maskwise.{name}")
+    raise AttributeError(f"module 'maskwise' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE, *_MODULES])

@@ -1,0 +1,40 @@
+"""Ratio laws: the distribution of the mask ratio, possibly moving with training progress.
+
+A law turns a uniform number into a ratio through its quantile function, so whoever draws decides
+about randomness. Only numpy and scipy are used: the theory part reads laws without torch.
+
+A new law is a frozen dataclass with the methods of `Law` and one line in `strings.FORMS`.
+"""
+
+from maskwise.laws.base import Law
+from maskwise.laws.combined import Mixture, Scheduled
+from maskwise.laws.counts import Reduction, Scope, effective, num_hidden
+from maskwise.laws.plain import (
+    Beta,
+    Choice,
+    Cosine,
+    Fixed,
+    LikelihoodUniform,
+    TruncatedNormal,
+    Uniform,
+)
+from maskwise.laws.strings import FORMS, parse
+
+__all__ = [
+    "FORMS",
+    "Beta",
+    "Choice",
+    "Cosine",
+    "Fixed",
+    "Law",
+    "LikelihoodUniform",
+    "Mixture",
+    "Reduction",
+    "Scheduled",
+    "Scope",
+    "TruncatedNormal",
+    "Uniform",
+    "effective",
+    "num_hidden",
+    "parse",
+]

@@ -1,0 +1,149 @@
+"""Laws made of laws: mixtures, and schedules that move a law with training progress."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from maskwise.laws.base import Array, Law, normalised, pick, require, text
+from maskwise.laws.plain import Fixed, LikelihoodUniform
+
+SHAPES = {
+    "linear": lambda progress: progress,
+    "cosine": lambda progress: (1 - math.cos(math.pi * progress)) / 2,
+    "step": lambda progress: float(progress >= 0.5),
+}
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """One of several laws, each with a probability.
+
+    >>> from maskwise.laws import Uniform
+    >>> round(Mixture([Fixed(0.15), Uniform(0.1, 0.5)], [0.5, 0.5]).mean(), 6)
+    0.225
+    """
+
+    laws: Sequence[Law]
+    weights: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "laws", tuple(as_law(law) for law in self.laws))
+        require(len(self.laws) > 0, "a mixture needs at least one law")
+        for law in self.laws:
+            require(
+                not isinstance(law, (Mixture, Scheduled, LikelihoodUniform)),
+                f"a mixture cannot hold '{law}': mix plain laws, and schedule the mixture",
+            )
+        weights = normalised(self.weights or [1.0] * len(self.laws), len(self.laws))
+        object.__setattr__(self, "weights", weights)
+
+    def _parts(self) -> list[tuple[float, Law]]:
+        return list(zip(cast(Sequence[float], self.weights), self.laws, strict=True))
+
+    def __str__(self) -> str:
+        return "mixture:" + "+".join(f"{text(weight)}*{law}" for weight, law in self._parts())
+
+    def mean(self, progress: float = 0.0) -> float:
+        return sum(weight * law.mean() for weight, law in self._parts())
+
+    def support(self, progress: float = 0.0) -> tuple[float, float]:
+        lows, highs = zip(*(law.support() for law in self.laws), strict=True)
+        return min(lows), max(highs)
+
+    def draw(self, u: ArrayLike, progress: float = 0.0) -> Array:
+        index, rest = pick(cast(Sequence[float], self.weights), u)
+        return np.select(
+            [index == i for i in range(len(self.laws))], [law.draw(rest) for law in self.laws]
+        )
+
+    def density(self, ratios: ArrayLike, progress: float = 0.0) -> Array:
+        return np.sum([weight * law.density(ratios) for weight, law in self._parts()], axis=0)
+
+    def atoms(self, progress: float = 0.0) -> list[tuple[float, float]]:
+        return [(ratio, weight * w) for weight, law in self._parts() for ratio, w in law.atoms()]
+
+    def quadrature(self, k: int = 16, progress: float = 0.0) -> tuple[Array, Array]:
+        rules = [(weight, *law.quadrature(k)) for weight, law in self._parts()]
+        ratios = np.concatenate([ratios for _, ratios, _ in rules])
+        return ratios, np.concatenate([weight * weights for weight, _, weights in rules])
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """A law whose parameters move from `start` to `end` with training progress.
+
+    Every parameter is (1 - s) start + s end with s = progress (linear),
+    (1 - cos(pi progress)) / 2 (cosine), or 0 before and 1 from half-way (step). Ratios are fixed
+    laws; laws of one kind move their own parameters, as in the bounds of a uniform law.
+
+    >>> from maskwise.laws import Uniform
+    >>> round(Scheduled(0.3, 0.15).mean(progress=0.5), 6)
+    0.225
+    >>> Scheduled(Uniform(0.1, 0.3), Uniform(0.5, 0.9)).support(progress=1.0)
+    (0.5, 0.9)
+    """
+
+    start: Law
+    end: Law
+    shape: Literal["linear", "cosine", "step"] = "linear"
+
+    def __init__(self, start: "Law | float", end: "Law | float", shape: str = "linear") -> None:
+        require(shape in SHAPES, f"unknown schedule shape '{shape}'; known: {', '.join(SHAPES)}")
+        for name, value in (("start", as_law(start)), ("end", as_law(end)), ("shape", shape)):
+            object.__setattr__(self, name, value)
+        for law in (self.start, self.end):
+            require(not isinstance(law, Scheduled), "a schedule cannot hold a schedule")
+        self.at(0.5)
+
+    def __str__(self) -> str:
+        ends = (str(law).removeprefix("fixed:") for law in (self.start, self.end))
+        return f"scheduled:{self.shape},{'..'.join(ends)}"
+
+    def at(self, progress: float) -> Law:
+        """Return the law in force at `progress`."""
+        return _between(self.start, self.end, SHAPES[self.shape](min(max(progress, 0.0), 1.0)))
+
+    def mean(self, progress: float = 0.0) -> float:
+        return self.at(progress).mean()
+
+    def support(self, progress: float = 0.0) -> tuple[float, float]:
+        return self.at(progress).support()
+
+    def draw(self, u: ArrayLike, progress: float = 0.0) -> Array:
+        return self.at(progress).draw(u)
+
+    def density(self, ratios: ArrayLike, progress: float = 0.0) -> Array:
+        return self.at(progress).density(ratios)
+
+    def atoms(self, progress: float = 0.0) -> list[tuple[float, float]]:
+        return self.at(progress).atoms()
+
+    def quadrature(self, k: int = 16, progress: float = 0.0) -> tuple[Array, Array]:
+        return self.at(progress).quadrature(k)
+
+
+def as_law(value: Law | float) -> Law:
+    """Return a law; a number is a fixed ratio."""
+    return Fixed(float(value)) if isinstance(value, (int, float)) else value
+
+
+def _between(start: Any, end: Any, share: float) -> Any:
+    """Interpolate two values of one structure: numbers, sequences of them, or laws of one kind."""
+    if isinstance(start, (int, float)) and isinstance(end, (int, float)):
+        return (1 - share) * start + share * end
+    if isinstance(start, tuple) and isinstance(end, tuple) and len(start) == len(end):
+        return tuple(_between(a, b, share) for a, b in zip(start, end, strict=True))
+    require(
+        isinstance(start, Law) and type(start) is type(end),
+        f"a schedule moves the numbers of one kind of law: '{start}' and '{end}' differ",
+    )
+    return type(start)(
+        *(
+            _between(getattr(start, field.name), getattr(end, field.name), share)
+            for field in fields(start)
+        )
+    )

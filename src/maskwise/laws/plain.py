@@ -1,0 +1,244 @@
+"""Plain laws: one distribution, the same throughout training."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special, stats
+
+from maskwise.laws.base import (
+    Array,
+    Continuous,
+    Discrete,
+    normalised,
+    pick,
+    require,
+    require_bounds,
+    text,
+)
+
+
+@dataclass(frozen=True)
+class Fixed(Discrete):
+    """Always the same ratio (BERT .15, MAE .75).
+
+    >>> Fixed(0.75).draw([0.1, 0.9]).tolist()
+    [0.75, 0.75]
+    """
+
+    ratio: float
+
+    def __post_init__(self) -> None:
+        require(0 < self.ratio < 1, f"ratio {self.ratio:g} is outside (0, 1)")
+
+    def __str__(self) -> str:
+        return f"fixed:{text(self.ratio)}"
+
+    def draw(self, u: ArrayLike, progress: float = 0.0) -> Array:
+        return np.full_like(np.asarray(u, dtype=np.float64), self.ratio)
+
+    def atoms(self, progress: float = 0.0) -> list[tuple[float, float]]:
+        return [(self.ratio, 1.0)]
+
+
+@dataclass(frozen=True)
+class Choice(Discrete):
+    """One of a few ratios, equally likely unless `weights` are given.
+
+    >>> Choice([0.25, 0.75]).draw([0.2, 0.6]).tolist()
+    [0.25, 0.75]
+    """
+
+    ratios: Sequence[float]
+    weights: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ratios", tuple(float(ratio) for ratio in self.ratios))
+        require(len(self.ratios) > 0, "choice needs at least one ratio")
+        for ratio in self.ratios:
+            require(0 < ratio < 1, f"ratio {ratio:g} is outside (0, 1)")
+        weights = normalised(self.weights or [1.0] * len(self.ratios), len(self.ratios))
+        object.__setattr__(self, "weights", weights)
+
+    def __str__(self) -> str:
+        weights = cast(Sequence[float], self.weights)
+        if len(set(weights)) == 1:
+            return "choice:" + ",".join(text(ratio) for ratio in self.ratios)
+        pairs = zip(weights, self.ratios, strict=True)
+        return "choice:" + ",".join(f"{text(weight)}*{text(ratio)}" for weight, ratio in pairs)
+
+    def draw(self, u: ArrayLike, progress: float = 0.0) -> Array:
+        return np.array(self.ratios)[pick(cast(Sequence[float], self.weights), u)[0]]
+
+    def atoms(self, progress: float = 0.0) -> list[tuple[float, float]]:
+        return list(zip(self.ratios, cast(Sequence[float], self.weights), strict=True))
+
+
+@dataclass(frozen=True)
+class Uniform(Continuous):
+    """Uniform on [low, high]: R²MAE (arXiv 2509.21650).
+
+    >>> Uniform(0.6, 0.9).mean()
+    0.75
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        require_bounds(self.low, self.high)
+
+    def __str__(self) -> str:
+        return f"uniform:{text(self.low)},{text(self.high)}"
+
+    def mean(self, progress: float = 0.0) -> float:
+        return (self.low + self.high) / 2
+
+    def support(self, progress: float = 0.0) -> tuple[float, float]:
+        return self.low, self.high
+
+    def draw(self, u: ArrayLike, progress: float = 0.0) -> Array:
+        return self.low + (self.high - self.low) * np.asarray(u, dtype=np.float64)
+
+    def density(self, ratios: ArrayLike, progress: float = 0.0) -> Array:
+        r = np.asarray(ratios, dtype=np.float64)
+        return ((r >= self.low) & (r <= self.high)) / (self.high - self.low)
+
+
+@dataclass(frozen=True)
+class Beta(Continuous):
+    """Beta(a, b) on (0, 1), with mean a / (a + b).
+
+    >>> Beta(3, 9).mean()
+    0.25
+    """
+
+    a: float
+    b: float
+
+    def __post_init__(self) -> None:
+        for name, value in (("a", self.a), ("b", self.b)):
+            require(value > 0 and math.isfinite(value), f"beta needs {name} > 0, not {value:g}")
+
+    def __str__(self) -> str:
+        return f"beta:{text(self.a)},{text(self.b)}"
+
+    def mean(self, progress: float = 0.0) -> float:
+        return self.a / (self.a + self.b)
+
+    def support(self, progress: float = 0.0) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    def draw(self, u: ArrayLike, progress: float = 0.0) -> Array:
+        return special.betaincinv(self.a, self.b, np.asarray(u, dtype=np.float64))
+
+    def density(self, ratios: ArrayLike, progress: float = 0.0) -> Array:
+        return stats.beta.pdf(np.asarray(ratios, dtype=np.float64), self.a, self.b)
+
+
+@dataclass(frozen=True)
+class Cosine(Continuous):
+    """ratio = cos(pi u / 2), the law of MaskGIT (arXiv 2202.04200), with mean 2 / pi.
+
+    >>> round(Cosine().mean(), 4)
+    0.6366
+    """
+
+    def __str__(self) -> str:
+        return "cosine"
+
+    def mean(self, progress: float = 0.0) -> float:
+        return 2 / math.pi
+
+    def support(self, progress: float = 0.0) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    def draw(self, u: ArrayLike, progress: float = 0.0) -> Array:
+        # sin of the mirrored uniform: the same law with a rising quantile function.
+        return np.sin(np.pi / 2 * np.asarray(u, dtype=np.float64))
+
+    def density(self, ratios: ArrayLike, progress: float = 0.0) -> Array:
+        r = np.asarray(ratios, dtype=np.float64)
+        inside = (r >= 0) & (r < 1)
+        return np.where(inside, 2 / np.pi / np.sqrt(1 - np.where(inside, r, 0) ** 2), 0.0)
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(Continuous):
+    """Normal(mu, sigma) restricted to [low, high] (MAGE: .55, .25 on [.5, 1]).
+
+    >>> round(TruncatedNormal(0.55, 0.25, 0.5, 1.0).mean(), 3)
+    0.694
+    """
+
+    mu: float
+    sigma: float
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(math.isfinite(self.mu), f"truncnormal needs a finite mean, not {self.mu:g}")
+        finite = self.sigma > 0 and math.isfinite(self.sigma)
+        require(finite, f"truncnormal needs a standard deviation > 0, not {self.sigma:g}")
+        require_bounds(self.low, self.high)
+        require(
+            float(np.diff(special.ndtr(self._scaled()))[0]) > 1e-12,
+            f"truncnormal has no mass on [{self.low:g}, {self.high:g}]",
+        )
+
+    def __str__(self) -> str:
+        return "truncnormal:" + ",".join(
+            text(value) for value in (self.mu, self.sigma, self.low, self.high)
+        )
+
+    def _scaled(self) -> Array:
+        return (np.array([self.low, self.high]) - self.mu) / self.sigma
+
+    def _frozen(self) -> Any:
+        return stats.truncnorm(*self._scaled(), loc=self.mu, scale=self.sigma)
+
+    def mean(self, progress: float = 0.0) -> float:
+        return float(self._frozen().mean())
+
+    def support(self, progress: float = 0.0) -> tuple[float, float]:
+        return self.low, self.high
+
+    def draw(self, u: ArrayLike, progress: float = 0.0) -> Array:
+        below, above = special.ndtr(self._scaled())
+        z = special.ndtri(below + (above - below) * np.asarray(u, dtype=np.float64))
+        return np.clip(self.mu + self.sigma * z, self.low, self.high)
+
+    def density(self, ratios: ArrayLike, progress: float = 0.0) -> Array:
+        return self._frozen().pdf(np.asarray(ratios, dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class LikelihoodUniform(Continuous):
+    """The number hidden is uniform on 1..n, n the number of eligible positions.
+
+    The mean over hidden positions times n is then an unbiased estimate of the any-order
+    log-likelihood (arXiv 2306.00520, proposition 1). `num_hidden` maps a uniform to a count and
+    may hide everything; as a ratio the law is uniform on (0, 1).
+
+    >>> LikelihoodUniform().mean()
+    0.5
+    """
+
+    def __str__(self) -> str:
+        return "likelihood"
+
+    def mean(self, progress: float = 0.0) -> float:
+        return 0.5
+
+    def support(self, progress: float = 0.0) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    def draw(self, u: ArrayLike, progress: float = 0.0) -> Array:
+        return np.asarray(u, dtype=np.float64)
+
+    def density(self, ratios: ArrayLike, progress: float = 0.0) -> Array:
+        r = np.asarray(ratios, dtype=np.float64)
+        return ((r >= 0) & (r <= 1)).astype(np.float64)

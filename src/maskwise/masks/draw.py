@@ -1,0 +1,168 @@
+"""Draw a mask: a law says how many positions to hide, a pattern says which."""
+
+import math
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from maskwise import laws
+from maskwise.errors import UserError
+from maskwise.laws import Law, Scope
+from maskwise.masks.block import Block, InverseBlock
+from maskwise.masks.mask import Mask
+from maskwise.masks.scattered import Scattered
+from maskwise.masks.units import Columns, Units
+from maskwise.rng import Keys, Stream, uniforms
+
+Sampling = Literal["independent", "stratified", "antithetic"]
+
+
+class Pattern(Protocol):
+    """Which positions are hidden, given how many."""
+
+    def hide(self, counts: Tensor, grid: tuple[int, ...], keys: Keys, eligible: Tensor) -> Tensor:
+        """Return hidden, bool [B, L], for int64 counts [B] and eligible positions, bool [B, L]."""
+        ...
+
+
+# Form and constructor; the constructor takes the integer after the colon, if there is one.
+PATTERNS: dict[str, tuple[str, Callable[..., Pattern]]] = {
+    "scattered": ("scattered", Scattered),
+    "units": ("units[:SIZE]", Units),
+    "block": ("block", Block),
+    "inverse-block": ("inverse-block", InverseBlock),
+    "columns": ("columns[:AXIS]", Columns),
+}
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Read a pattern's name, as in ``units:2``.
+
+    Raises:
+        UserError: an unknown pattern or argument, with the valid forms.
+
+    >>> parse_pattern("units:2")
+    Units(size=2)
+    """
+    name, _, argument = text.partition(":")
+    forms = ", ".join(form for form, _ in PATTERNS.values())
+    if name not in PATTERNS:
+        raise UserError(f"unknown pattern '{text}'; patterns are {forms}")
+    form, make = PATTERNS[name]
+    try:
+        return make(int(argument)) if argument else make()
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"pattern '{text}' cannot be read; the form is {form}") from None
+
+
+def draw(
+    law: Law | str | float,
+    grid: tuple[int, ...],
+    *,
+    sample_ids: Tensor,
+    seed: int,
+    epoch: int = 0,
+    step: int = 0,
+    progress: float = 0.0,
+    pattern: str = "scattered",
+    scope: Scope = "step",
+    sampling: Sampling = "independent",
+    peers: Tensor | None = None,
+    eligible: Tensor | None = None,
+    device: torch.device | str | None = None,
+) -> Mask:
+    """Draw the masks of a batch.
+
+    The ratio depends on (seed, step) with scope "step" and on (seed, epoch, sample) with scope
+    "sample"; the positions depend on (seed, epoch, sample). Nothing depends on the batch, except
+    what stratified and antithetic sampling ask for.
+
+    Args:
+        law: a ratio law, or its string.
+        grid: positions along each axis, any number of axes; their product is L.
+        sample_ids: int64 [B], which samples.
+        seed: any integer.
+        epoch: which pass over the data.
+        step: which training step (scope "step").
+        progress: share of training done, in [0, 1], for scheduled laws.
+        pattern: "scattered", "units[:SIZE]", "block", "inverse-block" or "columns[:AXIS]".
+        scope: one ratio per "step" or per "sample".
+        sampling: with scope "sample", how uniforms spread over a batch: "independent";
+            "stratified" (one in each of B equal intervals); "antithetic" (pairs u, 1 - u).
+        peers: int64, the samples over which ratios are spread, a superset of `sample_ids`;
+            default: those. A data-parallel rank passes the ids of the whole batch.
+        eligible: bool [L] or [B, L], the positions that may be hidden; default: all.
+        device: where the mask is made; default: that of `sample_ids`.
+
+    Raises:
+        UserError: an unknown law, pattern, scope or sampling, or shapes that do not fit.
+
+    >>> mask = draw("fixed:0.75", (4, 4), sample_ids=torch.arange(2), seed=0)
+    >>> mask.hidden.shape, mask.hidden_idx.shape, mask.ratio.tolist()
+    (torch.Size([2, 16]), torch.Size([2, 12]), [0.75, 0.75])
+    """
+    law = laws.parse(law)
+    if not grid or min(grid) < 1:
+        raise UserError(f"grid {grid} is empty: every side needs at least one position")
+    device = torch.device(device) if device is not None else sample_ids.device
+    length = math.prod(grid)
+    open_ = _eligible(eligible, len(sample_ids), length, device)
+    num_eligible = (
+        np.full(len(sample_ids), length) if eligible is None else open_.sum(dim=1).cpu().numpy()
+    )
+    u = _uniforms(scope, sampling, seed, epoch, step, sample_ids, peers)
+    counts = torch.from_numpy(laws.num_hidden(law, u, num_eligible, progress)).to(device)
+    keys = Keys(seed, epoch, sample_ids.to(device))
+    hidden = parse_pattern(pattern).hide(counts, tuple(grid), keys, open_)
+    return Mask(hidden, None if eligible is None else open_)
+
+
+def _eligible(eligible: Tensor | None, batch: int, length: int, device: torch.device) -> Tensor:
+    if eligible is None:
+        return torch.ones((batch, length), dtype=torch.bool, device=device)
+    if eligible.dtype != torch.bool or eligible.shape[-1] != length:
+        shape = f"{eligible.dtype} {tuple(eligible.shape)}"
+        raise UserError(f"eligible is {shape}: give bool [{length}] or [{batch}, {length}]")
+    return eligible.to(device).expand(batch, length)
+
+
+def _uniforms(
+    scope: str,
+    sampling: str,
+    seed: int,
+    epoch: int,
+    step: int,
+    sample_ids: Tensor,
+    peers: Tensor | None,
+) -> NDArray[np.float64]:
+    """Return the uniforms that the law turns into ratios, [1] or [B]."""
+    if scope == "step":
+        return uniforms(seed, Stream.RATIO, sample_ids=torch.tensor([step])).numpy()
+    if scope != "sample":
+        raise UserError(f"unknown scope '{scope}'; scopes are step, sample")
+    if sampling == "independent":
+        return uniforms(seed, Stream.RATIO, epoch=epoch, sample_ids=sample_ids).numpy()
+    if sampling not in ("stratified", "antithetic"):
+        raise UserError(
+            f"unknown sampling '{sampling}'; known: independent, stratified, antithetic"
+        )
+    ids = (sample_ids if peers is None else peers).cpu()
+    place = uniforms(seed, Stream.STRATUM, epoch=epoch, sample_ids=ids).argsort(stable=True)
+    u = uniforms(seed, Stream.RATIO, epoch=epoch, sample_ids=ids)
+    spread = torch.empty_like(u)
+    if sampling == "stratified":
+        spread[place] = (torch.arange(len(ids)) + u[place]) / len(ids)
+    else:
+        half = len(ids) // 2
+        spread[place] = u[place]
+        spread[place[half : 2 * half]] = 1 - u[place[:half]]
+    if peers is None:
+        return spread.numpy()
+    row = {int(sample): index for index, sample in enumerate(ids)}
+    return spread[[row[int(sample)] for sample in sample_ids]].numpy()

@@ -1,0 +1,86 @@
+"""The mask: which positions of each sample of a batch are hidden."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Hidden and visible positions of a batch.
+
+    Args:
+        hidden: bool [B, L], True = hidden.
+        eligible: bool [B, L] or None (all), the positions that may be hidden.
+
+    Example:
+        >>> mask = Mask(torch.tensor([[True, False, True, False]]))
+        >>> mask.visible_idx.tolist(), mask.hidden_idx.tolist(), mask.ratio.tolist()
+        ([[1, 3]], [[0, 2]], [0.5])
+    """
+
+    hidden: Tensor
+    eligible: Tensor | None = None
+
+    @cached_property
+    def num_hidden(self) -> Tensor:
+        """Hidden positions of each sample, int64 [B]."""
+        return self.hidden.sum(dim=1)
+
+    @cached_property
+    def ratio(self) -> Tensor:
+        """Realised ratio, hidden / eligible, float32 [B]."""
+        if self.eligible is None:
+            return self.num_hidden / self.hidden.shape[1]
+        return self.num_hidden / self.eligible.sum(dim=1).clamp(min=1)
+
+    @cached_property
+    def _by_state(self) -> Tensor:
+        """Positions of each sample, the hidden ones first, in rising order: int64 [B, L]."""
+        return self.hidden.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+
+    @cached_property
+    def _range(self) -> tuple[int, int]:
+        """Smallest and largest number of hidden positions in the batch."""
+        if not len(self.hidden):
+            return 0, 0
+        low, high = self.num_hidden.aminmax()
+        return int(low), int(high)
+
+    @property
+    def is_rectangular(self) -> bool:
+        """Whether every sample hides the same number."""
+        return self._range[0] == self._range[1]
+
+    @cached_property
+    def hidden_idx(self) -> Tensor:
+        """Hidden positions, int64 [B, most hidden]; a sample's own come first."""
+        return self._by_state[:, : self._range[1]]
+
+    @cached_property
+    def visible_idx(self) -> Tensor:
+        """Visible positions, int64 [B, most visible]; a sample's own come last."""
+        return self._by_state[:, self._range[0] :]
+
+    @cached_property
+    def hidden_valid(self) -> Tensor | None:
+        """Which entries of `hidden_idx` are a sample's own, bool; None if all are."""
+        if self.is_rectangular:
+            return None
+        return self.hidden.gather(1, self.hidden_idx)
+
+    @cached_property
+    def visible_valid(self) -> Tensor | None:
+        """Which entries of `visible_idx` are a sample's own, bool; None if all are."""
+        if self.is_rectangular:
+            return None
+        return ~self.hidden.gather(1, self.visible_idx)
+
+    def __getitem__(self, rows: slice) -> "Mask":
+        """Return the mask of some samples of the batch."""
+        return Mask(self.hidden[rows], None if self.eligible is None else self.eligible[rows])
+
+    def __len__(self) -> int:
+        return len(self.hidden)

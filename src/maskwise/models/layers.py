@@ -1,0 +1,120 @@
+"""The parts of a transformer: attention, block, positions."""
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from maskwise.errors import UserError
+
+Attention = Literal["auto", "sdpa", "plain"]
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, attention: Attention) -> Tensor:
+    """Return softmax(q k' / sqrt(d)) v.
+
+    Args:
+        q: [B, heads, Q, d].
+        k: [B, heads, K, d].
+        v: [B, heads, K, d].
+        valid: bool [B, K], the keys that count; None = all.
+        attention: "sdpa" is torch's fused kernel, "plain" the equation written out, which is 3 to
+            7 times faster in bf16 on a CPU; "auto" takes plain on a CPU and sdpa elsewhere.
+    """
+    if attention == "auto":
+        attention = "plain" if q.device.type == "cpu" else "sdpa"
+    allowed = None if valid is None else valid[:, None, None, :]
+    if attention == "sdpa":
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min)
+    return scores.softmax(dim=-1) @ v
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block: x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float, attention: Attention) -> None:
+        super().__init__()
+        if width % heads:
+            raise UserError(f"width {width} is not a multiple of {heads} heads")
+        self.heads, self.attention = heads, attention
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.project = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, int(width * mlp_ratio)),
+            nn.GELU(),
+            nn.Linear(int(width * mlp_ratio), width),
+        )
+
+    def forward(
+        self, x: Tensor, valid: Tensor | None = None, num_last: int | None = None
+    ) -> Tensor:
+        """Return the new tokens, [B, N, D]; only the last `num_last` of them if given.
+
+        Args:
+            x: [B, N, D].
+            valid: bool [B, N], tokens that may be attended to; None = all.
+            num_last: compute only these outputs, still attending to every token.
+        """
+        batch, num, width = x.shape
+        first = 0 if num_last is None else num - num_last
+        qkv = self.qkv(self.norm1(x)).view(batch, num, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        mixed = attend(q[:, :, first:], k, v, valid, self.attention)
+        x = x[:, first:] + self.project(mixed.transpose(1, 2).flatten(2))
+        return x + self.mlp(self.norm2(x))
+
+
+class Transformer(nn.Module):
+    """A stack of pre-norm blocks with a final LayerNorm."""
+
+    def __init__(
+        self, width: int, depth: int, heads: int, mlp_ratio: float, attention: Attention
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            Block(width, heads, mlp_ratio, attention) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+
+    def forward(
+        self,
+        x: Tensor,
+        valid: Tensor | None = None,
+        num_last: int | None = None,
+        layer: int = -1,
+    ) -> Tensor:
+        """Return normalised tokens after block `layer`, [B, N, D] or the last `num_last`."""
+        last = range(len(self.blocks))[layer]
+        for index, block in enumerate(self.blocks[: last + 1]):
+            x = block(x, valid, num_last if index == last else None)
+        return self.norm(x)
+
+
+def sincos_positions(grid: tuple[int, ...], width: int) -> Tensor:
+    """Return fixed sine-cosine positions of a grid in row-major order, float32 [L, width].
+
+    Each axis gets width / axes channels: sin(x w_i) and cos(x w_i) with w_i = 10000^(-i / n).
+
+    Raises:
+        UserError: the width does not split into sines and cosines for each axis.
+
+    >>> sincos_positions((2, 3), 8).shape
+    torch.Size([6, 8])
+    """
+    if width % (2 * len(grid)):
+        raise UserError(
+            f"width {width} is not a multiple of {2 * len(grid)}, which sine-cosine positions on"
+            f" {len(grid)} axes need: choose another width or learned positions"
+        )
+    num = width // (2 * len(grid))
+    frequency = torch.exp(torch.arange(num) * (-math.log(10000.0) / num))
+    axes = torch.meshgrid(*(torch.arange(side) for side in grid), indexing="ij")
+    angles = [axis.flatten()[:, None] * frequency for axis in axes]
+    return torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1)

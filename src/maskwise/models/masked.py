@@ -1,0 +1,232 @@
+"""The masked model: hide positions by dropping or replacing them, predict what was there."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from maskwise.errors import UserError
+from maskwise.masks import Mask
+from maskwise.modalities import Modality
+from maskwise.models.layers import Attention, Transformer, sincos_positions
+from maskwise.settings import settings
+
+Pool = Literal["mean", "class", "both", "none"]
+
+
+@settings
+class Model:
+    """The shape of a masked transformer."""
+
+    width: int = 192
+    """encoder width"""
+    depth: int = 12
+    """encoder blocks"""
+    heads: int = 3
+    """encoder attention heads"""
+    mlp_ratio: float = 4.0
+    """hidden width of the MLPs over the width, encoder and decoder"""
+    mode: Literal["drop", "replace"] = "drop"
+    """drop: the encoder sees visible positions only; replace: hidden ones become a mask token"""
+    class_token: bool = True
+    """give the encoder one more token that belongs to no position"""
+    positions: Literal["sincos", "learned"] = "sincos"
+    """fixed sine-cosine or learned positions"""
+    decoder_width: int = 128
+    """decoder width (drop mode)"""
+    decoder_depth: int = 2
+    """decoder blocks (drop mode)"""
+    decoder_heads: int = 4
+    """decoder attention heads (drop mode)"""
+    predict_fraction: float = 1.0
+    """share of the hidden positions that training predicts; the others leave the decoder"""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "heads", "decoder_width", "decoder_depth", "decoder_heads"):
+            if getattr(self, name) < 1:
+                raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 < self.predict_fraction <= 1:
+            raise UserError(f"model.predict_fraction {self.predict_fraction:g} is outside (0, 1]")
+
+
+class MaskedModel(nn.Module):
+    """Predict hidden tokens from visible ones; encode whole samples.
+
+    Args:
+        modality: how samples become tokens.
+        config: the shape of the model.
+        attention: "auto", "sdpa" or "plain"; equal up to rounding.
+        encoder: any module from [B, N, width] to [B, N, width], in "replace" mode without a class
+            token; default: the transformer that `config` describes.
+
+    Example:
+        >>> from maskwise.modalities.images import Images
+        >>> images = Images(patch=(2, 2), channels=1, height=4, width=4, mean=(0.,), std=(1.,))
+        >>> model = MaskedModel(images, Model(width=8, depth=1, heads=2, decoder_width=8))
+        >>> model.encode(torch.zeros(3, 1, 4, 4)).shape
+        torch.Size([3, 8])
+    """
+
+    def __init__(
+        self,
+        modality: Modality,
+        config: Model,
+        attention: Attention = "auto",
+        encoder: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        if encoder is not None and (config.mode == "drop" or config.class_token):
+            raise UserError(
+                "an encoder of your own needs model.mode='replace' and model.class_token=False"
+            )
+        self.modality, self.config = modality, config
+        width = config.width
+        self.embed = nn.Linear(modality.token_dim, width)
+        self.positions = _positions(modality.grid, width, config.positions)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if config.class_token else None
+        self.encoder = encoder or Transformer(
+            width, config.depth, config.heads, config.mlp_ratio, attention
+        )
+        if config.mode == "drop":
+            width = config.decoder_width
+            self.to_decoder = nn.Linear(config.width, width)
+            self.decoder_positions = _positions(modality.grid, width, config.positions)
+            self.decoder = Transformer(
+                width, config.decoder_depth, config.decoder_heads, config.mlp_ratio, attention
+            )
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.head = nn.Linear(width, modality.token_dim)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Xavier-uniform weights, zero biases, small normal tokens and positions (MAE)."""
+        own_encoder = isinstance(self.encoder, Transformer)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear) and (own_encoder or not name.startswith("encoder.")):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        for parameter in (self.class_token, self.mask_token):
+            if parameter is not None:
+                nn.init.normal_(parameter, std=0.02)
+
+    @property
+    def has_class_token(self) -> bool:
+        """Whether the encoder has a class token."""
+        return self.class_token is not None
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that `encode` can read."""
+        return len(self.encoder.blocks) if isinstance(self.encoder, Transformer) else 1
+
+    def forward(self, batch: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
+        """Return predictions in target space at `predicted.hidden_idx`, [B, H, token_dim].
+
+        Args:
+            batch: what the modality tokenizes.
+            mask: hidden positions.
+            predicted: a part of the hidden positions; default: all of them.
+        """
+        tokens = self.embed(self.modality.tokenize(batch)) + self.positions
+        predicted = predicted or mask
+        if self.config.mode == "drop":
+            return self.head(self._decode(tokens, mask, predicted))
+        tokens = torch.where(mask.hidden[..., None], self.mask_token + self.positions, tokens)
+        encoded = self.encoder(self._with_class_token(tokens))
+        encoded = encoded[:, 1:] if self.has_class_token else encoded
+        return self.head(_gather(encoded, predicted.hidden_idx))
+
+    def _decode(self, tokens: Tensor, mask: Mask, predicted: Mask) -> Tensor:
+        """Encode visible tokens; decode them with mask tokens; return what those became."""
+        visible = self._with_class_token(_gather(tokens, mask.visible_idx))
+        valid = self._valid(mask.visible_valid)
+        encoded = self.to_decoder(self.encoder(visible, valid))
+        where = _gather(self.decoder_positions.expand(len(tokens), -1, -1), mask.visible_idx)
+        queries = self.mask_token + _gather(
+            self.decoder_positions.expand(len(tokens), -1, -1), predicted.hidden_idx
+        )
+        num_class = int(self.has_class_token)
+        x = torch.cat([encoded[:, :num_class], encoded[:, num_class:] + where, queries], dim=1)
+        if valid is not None or predicted.hidden_valid is not None:
+            valid = torch.cat(
+                [_all_valid(encoded, valid), _all_valid(queries, predicted.hidden_valid)], 1
+            )
+        return self.decoder(x, valid, num_last=queries.shape[1])
+
+    def _with_class_token(self, tokens: Tensor) -> Tensor:
+        if self.class_token is None:
+            return tokens
+        return torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+
+    def _valid(self, valid: Tensor | None) -> Tensor | None:
+        if valid is None or not self.has_class_token:
+            return valid
+        return torch.cat([valid.new_ones(len(valid), 1), valid], dim=1)
+
+    def encode(self, batch: Tensor, pool: Pool = "mean", layer: int = -1) -> Tensor:
+        """Return features of whole samples; nothing is ever hidden.
+
+        Args:
+            batch: what the modality tokenizes.
+            pool: "mean" of the positions, "class" token, "both" side by side, or "none" for every
+                position.
+            layer: which encoder block, -1 = the last; the final LayerNorm is applied to any.
+
+        Returns:
+            [B, width]; [B, 2 width] for "both"; [B, L, width] for "none".
+        """
+        if pool in ("class", "both") and not self.has_class_token:
+            raise UserError(f"pool '{pool}' needs a class token, which this model lacks: use mean")
+        if not -self.num_layers <= layer < self.num_layers:
+            raise UserError(f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)")
+        tokens = self.embed(self.modality.tokenize(batch)) + self.positions
+        tokens = self._with_class_token(tokens)
+        if isinstance(self.encoder, Transformer):
+            encoded = self.encoder(tokens, layer=layer)
+        else:
+            encoded = self.encoder(tokens)
+        patches = encoded[:, 1:] if self.has_class_token else encoded
+        if pool == "none":
+            return patches
+        parts = {"mean": [patches.mean(1)], "class": [encoded[:, 0]]}
+        return torch.cat(parts.get(pool) or [encoded[:, 0], patches.mean(1)], dim=1)
+
+    def predict(self, batch: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
+        """Return (prediction, target) at `mask.hidden_idx`, each [B, H, token_dim]."""
+        target = self.modality.target_of(self.modality.tokenize(batch))
+        return self(batch, mask), _gather(target, mask.hidden_idx)
+
+    def reconstruct(
+        self, batch: Tensor, hidden: Tensor, statistics: Literal["visible", "true"] = "visible"
+    ) -> Tensor:
+        """Return the samples with hidden positions replaced by predictions, in raw units.
+
+        Args:
+            batch: what the modality tokenizes.
+            hidden: bool [B, L].
+            statistics: for normalised targets, "visible" takes a patch's mean and variance from
+                visible patches nearby, "true" its own (which leaks; for display only).
+        """
+        mask = Mask(hidden)
+        prediction = self(batch, mask)
+        full = prediction.new_zeros(*hidden.shape, prediction.shape[-1])
+        full.scatter_(1, mask.hidden_idx[..., None].expand_as(prediction), prediction)
+        return self.modality.fill(batch, full, hidden, statistics)
+
+
+def _positions(grid: tuple[int, ...], width: int, kind: str) -> Tensor:
+    if kind == "sincos":
+        return nn.Buffer(sincos_positions(grid, width)[None], persistent=False)
+    length = sincos_positions(grid, 2 * len(grid)).shape[0]
+    return nn.Parameter(nn.init.normal_(torch.empty(1, length, width), std=0.02))
+
+
+def _gather(tokens: Tensor, index: Tensor) -> Tensor:
+    """Pick positions [B, K] out of tokens [B, L, D]."""
+    return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[-1]))
+
+
+def _all_valid(tokens: Tensor, valid: Tensor | None) -> Tensor:
+    if valid is not None:
+        return valid
+    return torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)

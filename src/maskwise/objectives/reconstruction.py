@@ -1,0 +1,45 @@
+"""The reconstruction loss, with its reduction named.
+
+Every reduction is a weighted mean of the samples' means over their hidden positions, so a constant
+residual costs the same at every ratio and under every reduction.
+"""
+
+import torch
+from torch import Tensor
+
+from maskwise.laws import Reduction
+from maskwise.masks import Mask
+
+
+def sample_losses(prediction: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+    """Return each sample's mean squared error over its hidden positions, float32 [B].
+
+    Args:
+        prediction: [B, H, P].
+        target: [B, H, P].
+        valid: bool [B, H], which positions are a sample's own; None = all.
+    """
+    error = (prediction.float() - target).square().mean(dim=-1)
+    if valid is None:
+        return error.mean(dim=1)
+    return torch.where(valid, error, 0).sum(dim=1) / valid.sum(dim=1).clamp(min=1)
+
+
+def sample_weights(mask: Mask, reduction: Reduction) -> Tensor:
+    """Return the weight of each sample in the loss, float32 [B].
+
+    The loss is sum_i w_i l_i / sum_i w_i with l_i the mean over the hidden positions of sample i:
+
+    - sample_mean: w = 1, every sample counts the same (the default);
+    - token_mean: w = number hidden, every hidden position counts the same (official MAE), which
+      tilts the law toward large ratios when samples have ratios of their own;
+    - inverse_ratio: w = number eligible: the sum over hidden positions over the ratio, per
+      eligible position (masked diffusion).
+    """
+    if reduction == "sample_mean":
+        return torch.ones(len(mask), device=mask.hidden.device)
+    if reduction == "token_mean":
+        return mask.num_hidden.to(torch.float32)
+    if mask.eligible is None:
+        return torch.full((len(mask),), float(mask.hidden.shape[1]), device=mask.hidden.device)
+    return mask.eligible.sum(dim=1).to(torch.float32)
