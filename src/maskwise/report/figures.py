@@ -1,0 +1,262 @@
+"""Line figures as inline SVG: training curves and error by ratio.
+
+Colours are the Okabe-Ito palette, which stays apart under colour-blind sight, written as CSS
+variables so that the page can lighten them on a dark background.
+"""
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, ORANGE, GREEN, RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
+PURPLE, SKY, YELLOW = "#cc79a7", "#56b4e9", "#f0e442"
+INK, RULE = "#1d1f24", "#d7dae0"
+CYCLE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)
+STYLES = ("-", "--", ":", "-.")
+CSS_NAMES = {
+    BLUE: "blue",
+    ORANGE: "orange",
+    GREEN: "green",
+    RED: "red",
+    PURPLE: "purple",
+    SKY: "sky",
+    YELLOW: "yellow",
+    INK: "ink",
+    RULE: "rule",
+}
+MAX_POINTS = 2000
+WIDE = (6.4, 3.7)  # inches; wider ones would be too small to read on a phone
+# Text stays text (selectable, in the page's font); ids come from the content, so equal input
+# gives an equal page.
+RC: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.limits": (-4, 7),
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+}
+
+
+def svg(
+    label: str, plot: Callable[["Axes"], None], size: tuple[float, float] = (5.0, 3.0)
+) -> Markup:
+    """Draw on fresh axes and return the figure as an `<svg>` element.
+
+    Args:
+        label: what a reader who cannot see the figure is told.
+        plot: draws on the axes it is given.
+        size: width and height in inches; the page scales the figure to its column.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({**RC, "svg.hashsalt": label}):
+        figure = Figure(figsize=size, layout="constrained")
+        plot(figure.subplots())
+        text = io.StringIO()
+        none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(text, format="svg", metadata=none)
+    body = text.getvalue()
+    body = body[body.index("<svg") :]
+    # Group ids repeat from figure to figure and nothing refers to them.
+    body = re.sub(r'<g id="[^"]*"', "<g", body)
+    body = re.sub(r"font: [^;\"]*?(\d+(?:\.\d+)?)px [^;\"]*", r"font-size: \1px", body)
+    for color, name in CSS_NAMES.items():
+        body = body.replace(color, f"var(--{name})")
+    body = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', "", body, count=1)
+    opening = Markup('<svg role="img" aria-label="{}" style="max-width: {}px"')
+    return Markup(body.replace("<svg", opening.format(label, round(100 * size[0])), 1))
+
+
+def run_style(index: int) -> dict[str, Any]:
+    """Colour and line style of the `index`-th run of a comparison."""
+    return {
+        "color": CYCLE[index % len(CYCLE)],
+        "linestyle": STYLES[index // len(CYCLE) % len(STYLES)],
+    }
+
+
+def thin(length: int, most: int = MAX_POINTS) -> np.ndarray:
+    """Return at most `most` indices spread over ``range(length)``, first and last among them.
+
+    >>> thin(5, 3).tolist(), thin(2, 3).tolist()
+    ([0, 2, 4], [0, 1])
+    """
+    return np.unique(np.linspace(0, length - 1, min(length, most)).round().astype(int))
+
+
+def smooth(values: np.ndarray) -> np.ndarray:
+    """Centred running mean over a twentieth of the points, one-sided near the ends; skips NaN.
+
+    >>> smooth(np.array([1.0, 1.0, 1.0])).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    known = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(known)])
+    at, half = np.arange(len(values)), max(1, len(values) // 40)
+    low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
+    count = counts[high] - counts[low]
+    return np.where(count > 0, (sums[high] - sums[low]) / np.maximum(count, 1), np.nan)
+
+
+def metric_curve(
+    label: str, metrics: Mapping[str, np.ndarray], key: str, *, smoothed: bool = False
+) -> Markup:
+    """Draw one metric by step; `smoothed` adds its running mean."""
+    steps, values = metrics["step"], metrics[key]
+    keep = thin(len(steps))
+
+    def plot(axes: "Axes") -> None:
+        raw: dict[str, Any] = {"alpha": 0.35, "linewidth": 0.9} if smoothed else {}
+        axes.plot(steps[keep], values[keep], color=BLUE, label="each step", **raw)
+        if smoothed:
+            axes.plot(steps[keep], smooth(values)[keep], color=BLUE, label="running mean")
+            legend(axes, 2)
+        axes.set(xlabel="step", ylabel=key.replace("_", " "))
+        _log_if_wide(axes, values)
+
+    return svg(label, plot)
+
+
+def ratio_curve(
+    label: str, metrics: Mapping[str, np.ndarray], bounds: Sequence[tuple[float, float]]
+) -> Markup:
+    """Draw the realised ratio of each step over the law's support at even progress."""
+    steps, values = metrics["step"], metrics["ratio"]
+    keep = thin(len(steps))
+    low, high = np.array(bounds).T
+    at = np.linspace(steps[0], steps[-1], len(bounds))
+
+    def plot(axes: "Axes") -> None:
+        # A fixed ratio has no width: give it one that can be seen.
+        wide = np.minimum(low, high - 0.01)
+        axes.fill_between(at, wide, high, color=ORANGE, alpha=0.18, linewidth=0, label="support")
+        axes.plot(
+            steps[keep],
+            values[keep],
+            linestyle="none",
+            marker="o",
+            markersize=2.2,
+            markeredgewidth=0,
+            alpha=0.6,
+            color=BLUE,
+            label="drawn",
+        )
+        axes.set(xlabel="step", ylabel="hidden ratio", ylim=(0, 1))
+        legend(axes, 2)
+
+    return svg(label, plot)
+
+
+def loss_curves(
+    label: str, curves: Sequence[tuple[str, np.ndarray, np.ndarray]], xlabel: str
+) -> Markup:
+    """Overlay the smoothed losses of several runs, each given as (name, x, loss)."""
+    from matplotlib.ticker import EngFormatter
+
+    def plot(axes: "Axes") -> None:
+        for index, (name, x, loss) in enumerate(curves):
+            keep = thin(len(x))
+            axes.plot(x[keep], smooth(loss)[keep], label=_plain(name), **run_style(index))
+        axes.set(xlabel=xlabel, ylabel="loss, running mean")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        legend(axes, len(curves))
+
+    return svg(label, plot, size=WIDE)
+
+
+def error_curves(
+    label: str,
+    curves: Sequence[tuple[str, Sequence[Mapping[str, float]]]],
+    *,
+    target: str,
+    support: tuple[float, float] | None = None,
+    baselines: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
+) -> Markup:
+    """Draw reconstruction error by ratio with its intervals.
+
+    Args:
+        label: the figure's text alternative.
+        curves: (name, points) of each run, a point with ratio, error, low, high and, where
+            whole positions made it another one, the realised ratio.
+        target: what the error is measured on, for the axis.
+        support: ratios met in training, shaded.
+        baselines: points by name, drawn dashed and without interval.
+    """
+    dashed = baselines or {}
+
+    def plot(axes: "Axes") -> None:
+        if support:
+            low, high = min(support[0], support[1] - 0.01), support[1]
+            axes.axvspan(low, high, color=ORANGE, alpha=0.18, linewidth=0, label="in training")
+        for index, (name, points) in enumerate(curves):
+            ratio, style = _ratios(points), run_style(index)
+            error, below, above = (
+                [point[key] for point in points] for key in ("error", "low", "high")
+            )
+            axes.fill_between(ratio, below, above, color=style["color"], alpha=0.2, linewidth=0)
+            axes.plot(ratio, error, marker="o", markersize=3.5, label=_plain(name), **style)
+        for index, (name, points) in enumerate(dashed.items()):
+            axes.plot(
+                _ratios(points),
+                [point["error"] for point in points],
+                color=INK,
+                linestyle=STYLES[1 + index % 3],
+                linewidth=1.2,
+                label=_plain(name),
+            )
+        axes.set(xlabel="hidden ratio", ylabel=f"error ({target} target)", xlim=(0, 1))
+        legend(axes, len(curves) + len(dashed) + bool(support))
+
+    return svg(label, plot, size=WIDE)
+
+
+def _ratios(points: Sequence[Mapping[str, float]]) -> list[float]:
+    return [point.get("realised", point["ratio"]) for point in points]
+
+
+def _plain(name: str) -> str:
+    """Keep a name out of mathtext and out of the labels that a legend leaves out."""
+    return name.replace("$", r"\$").lstrip("_") or "run"
+
+
+def legend(axes: "Axes", entries: int) -> None:
+    """Put the legend above the axes, where it hides nothing, unless there is one entry only."""
+    if entries > 1:
+        place: dict[str, Any] = {
+            "loc": "lower right",
+            "bbox_to_anchor": (1.0, 1.0),
+            "borderaxespad": 0.0,
+        }
+        axes.legend(ncols=min(entries, 3), **place)
+
+
+def _log_if_wide(axes: "Axes", values: np.ndarray) -> None:
+    known = values[np.isfinite(values)]
+    if len(known) and known.min() > 0 and known.max() > 30 * known.min():
+        axes.set_yscale("log")

@@ -1,0 +1,132 @@
+"""Read a run folder into plain values; nothing here knows how the run was made."""
+
+import json
+import shlex
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskwise import laws
+from maskwise.errors import UserError
+from maskwise.files import read_json
+
+SAMPLE_ARRAYS = ("images", "ratios", "hidden", "filled_visible", "filled_true")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder says; `result` and `samples` are empty when their file is absent."""
+
+    path: Path
+    name: str
+    config: Mapping[str, Any]
+    env: Mapping[str, Any]
+    metrics: Mapping[str, np.ndarray]
+    result: Mapping[str, Any]
+    samples: Mapping[str, np.ndarray]
+
+    @property
+    def law(self) -> laws.Law:
+        """The ratio law, parsed from the configuration."""
+        return laws.parse(self.config["law"])
+
+    @property
+    def data_name(self) -> str:
+        """The data's name, from the result or else from the configuration."""
+        return str(self.result.get("data", {}).get("name") or self.config["data"].get("source"))
+
+    @property
+    def evaluate_command(self) -> str:
+        """The command that makes the files an unevaluated run lacks."""
+        return f"maskwise evaluate {shlex.quote(str(self.path))}"
+
+
+def read(path: Path) -> Run:
+    """Read one run folder.
+
+    Args:
+        path: folder with config.json, env.json, metrics.jsonl and, once evaluated, result.json
+            and samples.npz.
+
+    Raises:
+        UserError: the folder is not a run folder, or one of its files is damaged.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path} is not a run folder: no such folder; give one made by pretrain")
+    needed = ("config.json", "env.json", "metrics.jsonl")
+    if missing := [name for name in needed if not (path / name).is_file()]:
+        raise UserError(
+            f"{path} is not a run folder: it lacks {', '.join(missing)}; give one made by pretrain"
+        )
+    config = _json(path / "config.json")
+    for key, kind in (("data", Mapping), ("law", str), ("train", Mapping)):
+        if not isinstance(config.get(key), kind):
+            raise UserError(f"{path / 'config.json'}: no '{key}'; restore the file or train again")
+    result, samples = path / "result.json", path / "samples.npz"
+    return Run(
+        path=path,
+        name=path.resolve().name,
+        config=config,
+        env=_json(path / "env.json"),
+        metrics=read_metrics(path / "metrics.jsonl"),
+        result=_json(result) if result.is_file() else {},
+        samples=_samples(samples) if samples.is_file() else {},
+    )
+
+
+def read_metrics(path: Path) -> dict[str, np.ndarray]:
+    """Read one JSON object a line as float columns; a value absent from a line is NaN.
+
+    A last line without its newline that does not parse is a write cut short, and is ignored.
+
+    Raises:
+        UserError: another line does not parse, with its number.
+    """
+    rows: list[Mapping[str, Any]] = []
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError("not an object")
+            except ValueError:
+                if not line.endswith("\n"):
+                    break
+                if not line.strip():
+                    continue
+                raise UserError(
+                    f"{path}: line {number} is damaged; remove that line to go on"
+                ) from None
+            rows.append(row)
+    names = [key for key, value in rows[0].items() if _is_number(value)] if rows else []
+    return {
+        name: np.array(
+            [row[name] if _is_number(row.get(name)) else np.nan for row in rows], dtype=float
+        )
+        for name in names
+    }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is damaged: not a JSON object; restore it or make it again")
+    return values
+
+
+def _samples(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in SAMPLE_ARRAYS}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} is damaged ({error}); make it again with maskwise evaluate {path.parent}"
+        ) from None
