@@ -24,7 +24,7 @@ def settings(cls: type[T]) -> type[T]:
     config = pydantic.ConfigDict(
         extra="forbid", use_attribute_docstrings=True, coerce_numbers_to_str=True
     )
-    return pydantic_dataclass(cls, frozen=True, kw_only=True, config=config)  # type: ignore[return-value,call-overload]
+    return pydantic_dataclass(cls, frozen=True, kw_only=True, config=config)  # type: ignore[return-value]
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _explain(error: pydantic.ValidationError, cls: type) -> str:
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "unexpected_keyword_argument":
-        known = flatten({field.name: None for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
+        known = flatten({field.name: None for field in dataclasses.fields(cls)})
         return f"unknown key '{key}'{_nearest(key, known)}"
     message = first["msg"].removeprefix("Value error, ")
     place = f"{key}={first['input']!r}: " if key and "missing" not in first["type"] else f"{key}: "

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
+from maskwise.modalities.image_source import Source
 from maskwise.settings import settings
 
 Target = Literal["normalised", "raw"]
@@ -122,6 +123,45 @@ class Images:
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = (torch.tensor(value, device=like.device) for value in (self.mean, self.std))
         return mean.view(-1, 1, 1), std.view(-1, 1, 1)
+
+
+def describe(source: Source, patch: tuple[int, int] | None, target: Target) -> Images:
+    """Return how images of a source become tokens, with the statistics of its channels.
+
+    Args:
+        source: the training images; at most 10,000, evenly spread, are read.
+        patch: height and width in pixels; None takes the smallest square, of at least 2, that
+            divides the images and cuts them into at most 200.
+        target: what is predicted.
+    """
+    channels, height, width = source.shape
+    indices = torch.linspace(0, len(source) - 1, min(len(source), 10_000)).long()
+    sums = torch.zeros(2, channels, dtype=torch.float64)
+    for part in indices.split(500):
+        values = source.get(part).to(torch.float64)
+        sums += torch.stack([values.mean((0, 2, 3)), values.square().mean((0, 2, 3))]) * len(part)
+    mean, square = sums / len(indices)
+    # A constant channel has no scale of its own.
+    std = (square - mean.square()).clamp(min=0).sqrt()
+    std = torch.where(std > 0, std, 1.0)
+    return Images(
+        patch=patch or _choose_patch(height, width),
+        channels=channels,
+        height=height,
+        width=width,
+        mean=tuple(mean.tolist()),
+        std=tuple(std.tolist()),
+        target=target,
+    )
+
+
+def _choose_patch(height: int, width: int) -> tuple[int, int]:
+    for side in range(2, min(height, width) // 2 + 1):
+        if not height % side and not width % side and height * width // side**2 <= 200:
+            return side, side
+    raise UserError(
+        f"no square patch cuts images of {height}x{width} into 4 to 200: give --data.patch H,W"
+    )
 
 
 def _from_visible(values: Tensor, hidden: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -119,30 +119,30 @@ class MaskedModel(nn.Module):
         """Layers that `encode` can read."""
         return len(self.encoder.blocks) if isinstance(self.encoder, Transformer) else 1
 
-    def forward(self, batch: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
         """Return predictions in target space at `predicted.hidden_idx`, [B, H, token_dim].
 
         Args:
-            batch: what the modality tokenizes.
-            mask: hidden positions.
+            tokens: what the modality made of a batch, [B, L, token_dim].
+            mask: hidden positions; what their tokens hold is not used.
             predicted: a part of the hidden positions; default: all of them.
         """
-        tokens = self.embed(self.modality.tokenize(batch)) + self.positions
+        tokens = self.embed(tokens) + self.positions
         predicted = predicted or mask
         if self.config.mode == "drop":
             return self.head(self._decode(tokens, mask, predicted))
         tokens = torch.where(mask.hidden[..., None], self.mask_token + self.positions, tokens)
         encoded = self.encoder(self._with_class_token(tokens))
         encoded = encoded[:, 1:] if self.has_class_token else encoded
-        return self.head(_gather(encoded, predicted.hidden_idx))
+        return self.head(gather(encoded, predicted.hidden_idx))
 
     def _decode(self, tokens: Tensor, mask: Mask, predicted: Mask) -> Tensor:
         """Encode visible tokens; decode them with mask tokens; return what those became."""
-        visible = self._with_class_token(_gather(tokens, mask.visible_idx))
+        visible = self._with_class_token(gather(tokens, mask.visible_idx))
         valid = self._valid(mask.visible_valid)
         encoded = self.to_decoder(self.encoder(visible, valid))
-        where = _gather(self.decoder_positions.expand(len(tokens), -1, -1), mask.visible_idx)
-        queries = self.mask_token + _gather(
+        where = gather(self.decoder_positions.expand(len(tokens), -1, -1), mask.visible_idx)
+        queries = self.mask_token + gather(
             self.decoder_positions.expand(len(tokens), -1, -1), predicted.hidden_idx
         )
         num_class = int(self.has_class_token)
@@ -193,8 +193,9 @@ class MaskedModel(nn.Module):
 
     def predict(self, batch: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
         """Return (prediction, target) at `mask.hidden_idx`, each [B, H, token_dim]."""
-        target = self.modality.target_of(self.modality.tokenize(batch))
-        return self(batch, mask), _gather(target, mask.hidden_idx)
+        tokens = self.modality.tokenize(batch)
+        target = self.modality.target_of(gather(tokens, mask.hidden_idx))
+        return self(tokens, mask), target
 
     def reconstruct(
         self, batch: Tensor, hidden: Tensor, statistics: Literal["visible", "true"] = "visible"
@@ -208,7 +209,7 @@ class MaskedModel(nn.Module):
                 visible patches nearby, "true" its own (which leaks; for display only).
         """
         mask = Mask(hidden)
-        prediction = self(batch, mask)
+        prediction = self(self.modality.tokenize(batch), mask)
         full = prediction.new_zeros(*hidden.shape, prediction.shape[-1])
         full.scatter_(1, mask.hidden_idx[..., None].expand_as(prediction), prediction)
         return self.modality.fill(batch, full, hidden, statistics)
@@ -221,7 +222,7 @@ def _positions(grid: tuple[int, ...], width: int, kind: str) -> Tensor:
     return nn.Parameter(nn.init.normal_(torch.empty(1, length, width), std=0.02))
 
 
-def _gather(tokens: Tensor, index: Tensor) -> Tensor:
+def gather(tokens: Tensor, index: Tensor) -> Tensor:
     """Pick positions [B, K] out of tokens [B, L, D]."""
     return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[-1]))
 

@@ -1,0 +1,224 @@
+"""What the commands do, as functions: pretrain, evaluate, load."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from maskwise import laws, report
+from maskwise.errors import UserError
+from maskwise.evaluate import evaluate as evaluate_model
+from maskwise.evaluate.samples import write as write_samples
+from maskwise.files import write_json
+from maskwise.modalities import image_data
+from maskwise.modalities.image_source import Splits
+from maskwise.modalities.images import Images, describe
+from maskwise.models import MaskedModel, build, load_model, save_model
+from maskwise.recipes import RECIPES, any_images
+from maskwise.run import Run, create
+from maskwise.settings import flatten, override
+from maskwise.train.batches import Batches
+from maskwise.train.config import Config
+from maskwise.train.loop import launch, train
+
+Arrays = np.ndarray | torch.Tensor | tuple[Any, Any]
+
+
+def pretrain(
+    data: str | Path | Arrays,
+    *,
+    law: str | float | laws.Law | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    encoder: nn.Module | None = None,
+    **overrides: Any,
+) -> Run:
+    """Pretrain a masked model, evaluate it and write a report.
+
+    Args:
+        data: a recipe ("digits", "cifar10", ...), a file or folder of images, "hf:NAME", an array
+            [N, H, W] or [N, H, W, C], or a pair (array, labels).
+        law: the law of the mask ratio; default: the recipe's.
+        out: the run folder; default: runs/NAME-LAW-SEED.
+        seed: decides weights, order and masks.
+        resume: continue an interrupted run; its folder must hold the same configuration.
+        encoder: an encoder of your own for ``model={"mode": "replace"}``.
+        **overrides: any other settings, nested (``train={"steps": 500}``) or dotted
+            (``**{"train.steps": 500}``).
+
+    Returns:
+        The run; `run.result` holds the figures, `run.report` is the report's path.
+
+    Raises:
+        UserError: anything given that cannot work, in one line.
+        KeyboardInterrupt: Ctrl-C, after the state was saved.
+
+    Example:
+        >>> import tempfile
+        >>> import maskwise as mw
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = mw.pretrain("digits", law="uniform:0.4,0.9", out=f"{folder}/run",
+        ...                       train={"steps": 2}, evaluate={"num_train": 200})
+        ...     z = run.embed(np.zeros((5, 8, 8), np.uint8))
+        >>> z.shape
+        (5, 64)
+    """
+    changes = flatten(overrides)
+    for key, value in (("law", law), ("seed", seed)):
+        if value is not None:
+            changes[key] = str(value) if key == "law" else value
+    config = resolve(data if isinstance(data, (str, Path)) else None, changes)
+    fabric = launch(config.efficiency)
+    splits = _load(data, config)
+    config, modality = _fit(config, splits)
+    model = build(
+        modality,
+        config.model,
+        seed=config.seed,
+        attention=config.efficiency.attention,
+        encoder=encoder,
+    )
+    batches = Batches(
+        splits.train,
+        batch_size=config.train.batch_size,
+        seed=config.seed,
+        rank=fabric.global_rank,
+        ranks=fabric.world_size,
+    )
+    folder = Path(out) if out is not None else default_folder(splits.name, config)
+    if fabric.is_global_zero:
+        create(folder, config, resume=resume)
+    fabric.barrier()
+    kept, summary = train(fabric, model, batches, config, folder, resume=resume)
+    if fabric.is_global_zero:
+        save_model(folder / "model", kept)
+        _finish(Run(folder), kept, config, splits, summary, encoder)
+    fabric.barrier()
+    return Run(folder)
+
+
+def evaluate(
+    run: Run | str | Path,
+    data: Arrays | None = None,
+    encoder: nn.Module | None = None,
+    **overrides: Any,
+) -> Run:
+    """Evaluate a run's model anew, and rewrite its result.json, samples and report.
+
+    Args:
+        run: a run or its folder.
+        data: the arrays that the run was given, if it was given arrays.
+        encoder: a fresh encoder of your own kind, if the run was given one.
+        **overrides: settings of the "evaluate" and "data" groups, nested or dotted.
+    """
+    run = run if isinstance(run, Run) else Run(Path(run))
+    changes = flatten(overrides)
+    for key in changes:
+        if not key.startswith(("evaluate.", "data.")):
+            raise UserError(f"evaluation cannot change '{key}': give evaluate.* or data.* keys")
+    config = override(run.config, changes)
+    model = run.model(encoder)
+    summary = run.result["train"]
+    _finish(run, model, config, _load(data, config), summary, encoder)
+    return run
+
+
+def load(path: str | Path, encoder: nn.Module | None = None) -> MaskedModel:
+    """Load the model of a run folder or a model folder, in eval mode.
+
+    Args:
+        path: a run folder, or its `model` folder wherever it was copied to.
+        encoder: a fresh encoder of your own kind, if the model was given one.
+
+    Raises:
+        UserError: no such folder, or damaged files.
+    """
+    path = Path(path)
+    if (path / "weights.safetensors").exists():
+        return load_model(path, encoder=encoder)
+    return Run(path).model(encoder)
+
+
+def resolve(data: str | Path | None, changes: Mapping[str, Any]) -> Config:
+    """Return the configuration of a recipe or a data source with changes applied.
+
+    Raises:
+        UserError: neither a recipe nor a source, an unknown key or a bad value.
+    """
+    name = "array" if data is None else str(data)
+    if name in RECIPES:
+        return override(RECIPES[name](), changes)
+    if data is not None and not name.startswith("hf:") and not Path(name).expanduser().exists():
+        near = difflib.get_close_matches(name, list(RECIPES), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"recipes are {', '.join(RECIPES)}"
+        raise UserError(f"'{name}' is no recipe and no file or folder; {hint}")
+    return override(any_images(name), changes)
+
+
+def default_folder(name: str, config: Config) -> Path:
+    """Return runs/NAME-LAW-sSEED."""
+    law = re.sub(r"[^a-z0-9.]+", "-", config.law.lower())
+    return Path("runs") / f"{name}-{law}-s{config.seed}"
+
+
+def _load(data: Any, config: Config) -> Splits:
+    if data is None or isinstance(data, (str, Path)):
+        if config.data.source == "array":
+            raise UserError("this run was given arrays: give them again, as data=")
+        return image_data.load(config.data)
+    x, y = data if isinstance(data, tuple) else (data, None)
+    return image_data.from_arrays(x, y, holdout=config.data.holdout)
+
+
+def _fit(config: Config, splits: Splits) -> tuple[Config, Images]:
+    """Complete the configuration from the data: the patch, and the statistics of the channels."""
+    modality = describe(splits.train, config.data.patch, config.data.target)
+    config = override(config, {"data.patch": modality.patch})
+    return config, modality
+
+
+def _finish(
+    run: Run,
+    model: MaskedModel,
+    config: Config,
+    splits: Splits,
+    summary: dict[str, Any],
+    encoder: nn.Module | None,
+) -> None:
+    """Evaluate, and write result.json, samples.npz and report.html."""
+    untrained = None
+    if encoder is None:
+        untrained = build(model.modality, model.config, seed=config.seed)
+    settings = config.train
+    law = laws.parse(config.law)
+    steps = np.linspace(0, 1, 101)
+    tilted = [laws.effective(law, settings.reduction, settings.scope, t) for t in steps]
+    result = {
+        "name": run.path.name,
+        "train": summary,
+        "law": {
+            "name": config.law,
+            "scope": settings.scope,
+            "reduction": settings.reduction,
+            "mean": float(np.mean([law.mean(t) for t in steps])),
+            "effective_mean": float(np.mean([ratios @ weights for ratios, weights in tilted])),
+        },
+    }
+    result |= evaluate_model(
+        model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
+    )
+    write_samples(
+        run.path / "samples.npz",
+        model,
+        splits.test,
+        pattern=config.pattern,
+        seed=config.evaluate.seed,
+    )
+    write_json(run.path / "result.json", result)
+    report.write([run.path])

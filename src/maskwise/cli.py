@@ -1,0 +1,208 @@
+"""The command line: verbs to functions."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from maskwise.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status: 0, 2 for bad input, 130 when interrupted."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    try:
+        arguments.run(arguments, _overrides(rest))
+    except UserError as error:
+        if arguments.debug:
+            raise
+        print(f"maskwise: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("maskwise: stopped; continue with the same command and --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="maskwise", description="Masked pretraining with the mask ratio as a law."
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    verb = _verb(verbs, "pretrain", _pretrain, "pretrain a model, evaluate it, write a report")
+    verb.add_argument("data", metavar="RECIPE-OR-DATA", help="see `maskwise list`")
+    verb.add_argument("--law", help="the law of the mask ratio, such as uniform:0.4,0.9")
+    verb.add_argument("--out", type=Path, help="the run folder (default: runs/NAME-LAW-SEED)")
+    verb.add_argument("--seed", type=int, help="decides weights, order and masks (default: 0)")
+    verb.add_argument("--resume", action="store_true", help="continue an interrupted run")
+    verb.epilog = "Any other setting: --KEY VALUE, with the keys of `maskwise list settings`."
+
+    verb = _verb(verbs, "evaluate", _evaluate, "evaluate runs anew, and rewrite their reports")
+    verb.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    verb.epilog = "Settings: --evaluate.KEY VALUE and --data.KEY VALUE."
+
+    verb = _verb(verbs, "embed", _embed, "write the features of images")
+    verb.add_argument("run", type=Path, metavar="RUN")
+    verb.add_argument("data", metavar="DATA", help="a file or folder of images, or hf:NAME")
+    verb.add_argument("-o", "--out", type=Path, required=True, help="a .npy file")
+    verb.add_argument("--pool", default="mean", choices=["mean", "class", "both"])
+    verb.add_argument("--layer", type=int, default=-1, help="encoder block (default: the last)")
+
+    verb = _verb(verbs, "report", _report, "write a run's report, or compare several runs")
+    verb.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    verb.add_argument("-o", "--out", type=Path, help="an .html file")
+
+    verb = _verb(verbs, "list", _list, "list recipes, laws, patterns and runs, or all settings")
+    verb.add_argument("what", nargs="?", choices=["settings"])
+
+    verb = _verb(verbs, "show-mask", _show_mask, "draw masks in the terminal, and as a PNG")
+    verb.add_argument("law", metavar="LAW")
+    verb.add_argument("pattern", metavar="PATTERN", nargs="?", default="scattered")
+    verb.add_argument("--grid", default="14x14", help="positions along each axis")
+    verb.add_argument("--num", type=int, default=4, help="how many masks")
+    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("-o", "--out", type=Path, help="a .png file")
+    return parser
+
+
+def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(
+        name, help=text, description=text.capitalize() + ".", allow_abbrev=False
+    )
+    verb.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
+    verb.set_defaults(run=run)
+    return verb
+
+
+def _overrides(rest: Sequence[str]) -> dict[str, Any]:
+    """Read ``--key value`` and ``--key=value`` pairs; a key alone is true.
+
+    >>> _overrides(["--train.steps", "500", "--data.flip", "--data.size=64,48"])
+    {'train.steps': 500, 'data.flip': True, 'data.size': [64, 48]}
+    """
+    values: dict[str, Any] = {}
+    words = list(rest)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            raise UserError(f"'{word}' is one argument too many: settings are --KEY VALUE")
+        key, equals, text = word[2:].partition("=")
+        if not equals:
+            alone = not words or words[0].startswith("--")
+            text = "true" if alone else words.pop(0)
+        values[key.replace("-", "_")] = _value(text)
+    return values
+
+
+def _value(text: str) -> Any:
+    """Read a JSON value, a comma-separated list of them, "none", or else a string."""
+    if text.lower() in ("none", "null"):
+        return None
+    for candidate in (text, f"[{text}]"):
+        try:
+            return json.loads(candidate)
+        except ValueError:
+            continue
+    return text
+
+
+def _pretrain(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.api import pretrain
+
+    run = pretrain(
+        arguments.data,
+        law=arguments.law,
+        out=arguments.out,
+        seed=arguments.seed,
+        resume=arguments.resume,
+        **overrides,
+    )
+    _summarise(run)
+
+
+def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.api import evaluate
+
+    for path in arguments.runs:
+        _summarise(evaluate(path, **overrides))
+
+
+def _summarise(run: Any) -> None:
+    """Print the law that the loss saw, the probes, and where the report is."""
+    result = run.result
+    law = result["law"]
+    print(
+        f"law {law['name']} (one ratio per {law['scope']}): mean {law['mean']:.3f},"
+        f" effective mean {law['effective_mean']:.3f} under {law['reduction']}"
+    )
+    for probe in result["probes"]:
+        print(
+            f"{probe['accuracy']:7.1%}  [{probe['low']:.1%}, {probe['high']:.1%}]"
+            f"  {probe['features']:<28} {probe['protocol']}"
+        )
+    print(f"report: {run.report}")
+
+
+def _embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    import numpy as np
+
+    from maskwise.files import atomic
+    from maskwise.modalities.image_data import load_all
+    from maskwise.run import Run
+    from maskwise.settings import override
+
+    if arguments.out.suffix != ".npy":
+        raise UserError(f"{arguments.out}: embeddings are written as .npy")
+    run = Run(arguments.run)
+    data = override(run.config, {"data.source": arguments.data, **overrides}).data
+    features = run.embed(load_all(data), arguments.pool, arguments.layer)
+    with atomic(arguments.out) as temporary, temporary.open("wb") as file:
+        np.save(file, features)
+    print(f"{arguments.out}: {features.shape[0]} x {features.shape[1]}, float32")
+
+
+def _report(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise import report
+
+    _no_settings(overrides)
+    print(f"report: {report.write(arguments.runs, arguments.out)}")
+
+
+def _list(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.listing import everything, settings_table
+
+    _no_settings(overrides)
+    print(settings_table() if arguments.what else everything(Path("runs")))
+
+
+def _show_mask(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise import show
+
+    _no_settings(overrides)
+    hidden = show.draw_masks(
+        arguments.law,
+        arguments.pattern,
+        show.parse_grid(arguments.grid),
+        num=arguments.num,
+        seed=arguments.seed,
+    )
+    print(show.as_text(hidden))
+    if arguments.out is not None:
+        show.as_png(hidden, arguments.out, f"{arguments.law}, {arguments.pattern}")
+        print(f"picture: {arguments.out}")
+
+
+def _no_settings(overrides: dict[str, Any]) -> None:
+    if overrides:
+        raise UserError(f"unknown option '--{next(iter(overrides))}'; see --help")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

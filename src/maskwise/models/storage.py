@@ -1,0 +1,76 @@
+"""A trained model as a folder: config.json and weights.safetensors; nothing in it is executed."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from maskwise.errors import UserError
+from maskwise.files import atomic, read_json, write_json
+from maskwise.modalities import Modality
+from maskwise.modalities.images import Images
+from maskwise.models.layers import Attention
+from maskwise.models.masked import MaskedModel, Model
+from maskwise.settings import from_dict, to_dict
+
+MODALITIES: dict[str, Any] = {"images": Images}
+
+
+def build(
+    modality: Modality,
+    config: Model,
+    *,
+    seed: int,
+    attention: Attention = "auto",
+    encoder: nn.Module | None = None,
+) -> MaskedModel:
+    """Return a model with initial weights decided by `seed`; global generators stay untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # noqa: TID251 - the fork restores the generator
+        return MaskedModel(modality, config, attention, encoder)
+
+
+def save_model(folder: Path, model: MaskedModel) -> None:
+    """Write `folder`/config.json and `folder`/weights.safetensors."""
+    [kind] = [name for name, cls in MODALITIES.items() if isinstance(model.modality, cls)]
+    weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    with atomic(folder / "weights.safetensors") as temporary:
+        save_file(weights, temporary, {"format": "pt"})
+    write_json(
+        folder / "config.json",
+        {"modality": kind, kind: to_dict(model.modality), "model": to_dict(model.config)},
+    )
+
+
+def load_model(
+    folder: Path, *, attention: Attention = "auto", encoder: nn.Module | None = None
+) -> MaskedModel:
+    """Read a model folder, in eval mode.
+
+    Args:
+        folder: what `save_model` wrote.
+        attention: see `MaskedModel`.
+        encoder: a fresh encoder of the kind the model was trained with, if it was not its own.
+
+    Raises:
+        UserError: a file is missing or damaged, or the weights do not fit.
+    """
+    values = read_json(folder / "config.json")
+    path = folder / "weights.safetensors"
+    try:
+        modality: Modality = from_dict(MODALITIES[values["modality"]], values[values["modality"]])
+        config = from_dict(Model, values["model"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{folder / 'config.json'} is no model description: {error}") from None
+    model = build(modality, config, seed=0, attention=attention, encoder=encoder)
+    try:
+        model.load_state_dict(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"weights {path} are damaged or missing: {error}") from None
+    except RuntimeError as error:
+        first = " ".join(str(error).split())[:200]
+        raise UserError(f"weights {path} do not fit the model in config.json: {first}") from None
+    return model.eval()

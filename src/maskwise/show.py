@@ -1,0 +1,88 @@
+"""Draw masks: in the terminal, and as a PNG."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from maskwise import masks
+from maskwise.errors import UserError
+from maskwise.files import atomic
+
+_HIDDEN, _VISIBLE = "██", "··"
+
+
+def draw_masks(
+    law: str, pattern: str, grid: Sequence[int], *, num: int = 4, seed: int = 0
+) -> torch.Tensor:
+    """Return `num` masks of one epoch on consecutive steps, bool [num, *grid], True = hidden.
+
+    >>> draw_masks("fixed:0.5", "columns", (2, 4)).shape
+    torch.Size([4, 2, 4])
+    """
+    drawn = [
+        masks.draw(
+            law,
+            tuple(grid),
+            sample_ids=torch.tensor([index]),
+            seed=seed,
+            step=index,
+            pattern=pattern,
+        ).hidden
+        for index in range(num)
+    ]
+    return torch.cat(drawn).view(num, *grid)
+
+
+def as_text(hidden: torch.Tensor) -> str:
+    """Return masks [num, ...] as text, side by side; axes before the last are stacked as rows.
+
+    >>> print(as_text(torch.tensor([[[True, False], [False, True]]])))
+     50 %
+    ██··
+    ··██
+    """
+    sheets = hidden.flatten(1, -2) if hidden.ndim > 2 else hidden[:, None]
+    width = 2 * sheets.shape[2]
+    title = "   ".join(
+        f"{sheet.float().mean():4.0%}".replace("%", " %").ljust(width) for sheet in sheets
+    )
+    rows = [
+        "   ".join("".join(_HIDDEN if cell else _VISIBLE for cell in line) for line in lines)
+        for lines in zip(*sheets.tolist(), strict=True)
+    ]
+    return "\n".join([title.rstrip(), *rows])
+
+
+def as_png(hidden: torch.Tensor, path: Path, title: str) -> None:
+    """Write masks [num, ...] as a PNG, hidden positions dark."""
+    from matplotlib.figure import Figure
+
+    sheets = hidden.flatten(1, -2) if hidden.ndim > 2 else hidden[:, None]
+    figure = Figure(figsize=(2.2 * len(sheets), 2.8), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(1, len(sheets), squeeze=False)[0]
+    for axis, sheet in zip(axes, sheets, strict=True):
+        axis.pcolormesh(
+            sheet.flip(0).float(), cmap="Greys", vmin=0, vmax=1.2, edgecolors="white", lw=0.5
+        )
+        axis.set_title(f"{sheet.float().mean():.0%} hidden", fontsize=9)
+        axis.set_aspect("equal")
+        axis.set_axis_off()
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+
+
+def parse_grid(text: str) -> tuple[int, ...]:
+    """Read a grid such as 14x14 or 8x14x14.
+
+    >>> parse_grid("8x14x14")
+    (8, 14, 14)
+    """
+    try:
+        grid = tuple(int(side) for side in text.lower().split("x"))
+    except ValueError:
+        grid = ()
+    if not grid or min(grid) < 1:
+        raise UserError(f"grid '{text}' cannot be read: write positions per axis, as in 14x14")
+    return grid

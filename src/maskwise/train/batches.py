@@ -1,0 +1,83 @@
+"""Which samples each step sees: a pure function of the seed and the step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from maskwise.errors import UserError
+from maskwise.modalities.image_source import Source
+from maskwise.rng import shuffled
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One rank's share of a step.
+
+    Args:
+        step: counted from 0.
+        epoch: which pass over the data.
+        ids: int64 [B / ranks], this rank's samples.
+        peers: int64 [B], the samples of all ranks.
+        samples: their data.
+    """
+
+    step: int
+    epoch: int
+    ids: Tensor
+    peers: Tensor
+    samples: Tensor
+
+
+class Batches(Dataset[Batch | UserError]):
+    """The batches of a run by step. Each epoch is a fresh shuffle without its last, partial batch.
+
+    Nothing but (seed, step) decides which samples a step sees, so resuming is starting to read at
+    a later step, and the number of ranks or workers does not matter.
+    """
+
+    def __init__(
+        self, source: Source, *, batch_size: int, seed: int, rank: int = 0, ranks: int = 1
+    ) -> None:
+        if len(source) < batch_size:
+            raise UserError(
+                f"{len(source)} training samples are fewer than a batch of {batch_size}:"
+                " lower --train.batch_size"
+            )
+        self.source, self.batch_size, self.seed = source, batch_size, seed
+        self.rank, self.ranks = rank, ranks
+        self.per_epoch = len(source) // batch_size
+
+    def __getitem__(self, step: int) -> Batch | UserError:
+        """Return a batch, or the error that reading it met (a worker process cannot raise it)."""
+        epoch, index = divmod(step, self.per_epoch)
+        order = _order(len(self.source), self.seed, epoch)
+        peers = order[index * self.batch_size : (index + 1) * self.batch_size]
+        ids = peers.chunk(self.ranks)[self.rank]
+        try:
+            return Batch(step, epoch, ids, peers, self.source.get(ids))
+        except UserError as error:
+            return error
+
+    def read(self, start: int, stop: int, workers: int) -> Iterator[Batch]:
+        """Yield the batches of steps start..stop-1 in order."""
+        # The loader's own generator keeps it from drawing on the global one.
+        loader = DataLoader(
+            self,
+            batch_size=None,
+            sampler=range(start, stop),
+            num_workers=workers,
+            generator=torch.Generator(),
+        )
+        for batch in loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+
+@lru_cache(maxsize=2)
+def _order(num: int, seed: int, epoch: int) -> Tensor:
+    return shuffled(num, seed=seed, epoch=epoch)

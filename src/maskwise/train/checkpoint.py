@@ -1,0 +1,93 @@
+"""Checkpoints: one safetensors file with all that a run needs to continue, written atomically."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from maskwise.errors import UserError
+from maskwise.files import atomic
+
+NAME = "checkpoint/state.safetensors"
+
+
+@dataclass(frozen=True)
+class State:
+    """What a checkpoint restores: live objects and the number of finished steps."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: nn.Module | None = None
+
+
+def save(folder: Path, state: State, step: int) -> None:
+    """Write the checkpoint of `folder` after `step` finished steps, replacing the last one."""
+    tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
+    if state.average is not None:
+        tensors |= {f"average.{k}": v for k, v in state.average.state_dict().items()}
+    names = _parameter_names(state)
+    for parameter, values in state.optimizer.state.items():
+        for key, value in values.items():
+            tensors[f"optimizer.{key}.{names[parameter]}"] = value
+    # The data position is the step: batches are a pure function of it.
+    metadata = {"format": "maskwise-checkpoint-1", "step": json.dumps(step)}
+    with atomic(folder / NAME) as temporary:
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata
+        )
+
+
+def restore(folder: Path, state: State) -> int:
+    """Load the checkpoint of `folder` into `state`; return the number of finished steps.
+
+    Raises:
+        UserError: the file is damaged or is not a checkpoint of this model.
+    """
+    path = folder / NAME
+    way_out = "restore it from a copy, or start again in a new --out folder"
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        step = int(json.loads(metadata["step"]))
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise UserError(f"checkpoint {path} is damaged ({_first(error)}): {way_out}") from None
+    try:
+        state.model.load_state_dict(_part(tensors, "model."))
+        if state.average is not None:
+            state.average.load_state_dict(_part(tensors, "average."))
+        _restore_optimizer(state, _part(tensors, "optimizer."))
+    except (RuntimeError, KeyError) as error:
+        raise UserError(
+            f"checkpoint {path} does not fit this model ({_first(error)}): {way_out}"
+        ) from None
+    return step
+
+
+def _restore_optimizer(state: State, tensors: dict[str, Tensor]) -> None:
+    """Fill the optimizer's state in place; keys are "exp_avg.PARAMETER" and the like."""
+    for parameter, name in _parameter_names(state).items():
+        values: dict[str, Any] = {}
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            value = tensors[f"{key}.{name}"]
+            if key != "step" and value.shape != parameter.shape:
+                raise RuntimeError(f"optimizer state of {name} has shape {tuple(value.shape)}")
+            values[key] = value.to(parameter.device)
+        state.optimizer.state[parameter] = values
+
+
+def _parameter_names(state: State) -> dict[Tensor, str]:
+    return {parameter: name for name, parameter in state.model.named_parameters()}
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

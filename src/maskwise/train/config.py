@@ -1,0 +1,104 @@
+"""The configuration of a run: every choice, in groups named by what they may change."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from maskwise import laws, masks
+from maskwise.errors import UserError
+from maskwise.evaluate import Evaluate
+from maskwise.laws import Reduction, Scope
+from maskwise.masks import Sampling
+from maskwise.modalities.image_data import ImageData
+from maskwise.models import Model
+from maskwise.settings import settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@settings
+class Train:
+    """How the model is trained."""
+
+    steps: PositiveInt = 2000
+    """optimizer steps"""
+    batch_size: PositiveInt = 128
+    """samples in an optimizer step, over all devices and micro-batches"""
+    accumulate: PositiveInt = 1
+    """micro-batches in a step"""
+    lr: PositiveFloat = 1e-3
+    """peak learning rate"""
+    betas: tuple[Share, Share] = (0.9, 0.95)
+    """AdamW's decay rates"""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    """weight decay of matrices; biases, norms and tokens have none"""
+    warmup: Share = 0.05
+    """share of the steps with a rising learning rate; a cosine to zero follows"""
+    clip: PositiveFloat | None = 1.0
+    """largest norm of the gradient"""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """decay of an average of the weights, which then is the model that is kept"""
+    scope: Scope = "step"
+    """one ratio for each step or for each sample"""
+    sampling: Sampling = "independent"
+    """how per-sample ratios spread over a batch"""
+    reduction: Reduction = "sample_mean"
+    """how the losses of hidden positions become one number"""
+    log_every: PositiveInt = 10
+    """steps between lines of metrics.jsonl"""
+    checkpoint_every: PositiveInt = 500
+    """steps between checkpoints"""
+
+
+@settings
+class Efficiency:
+    """What may change speed, and results by rounding only."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """number format of the matrix products"""
+    attention: Literal["auto", "sdpa", "plain"] = "auto"
+    """torch's fused kernel or the equation written out; auto: plain on a CPU"""
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    """where to compute"""
+    devices: PositiveInt = 1
+    """devices on this machine"""
+    nodes: PositiveInt = 1
+    """machines"""
+    strategy: Literal["auto", "ddp"] = "auto"
+    """how several devices share the work"""
+    workers: NonNegativeInt = 0
+    """processes that read samples ahead"""
+
+
+def _law(text: str) -> str:
+    return str(laws.parse(text))
+
+
+def _pattern(text: str) -> str:
+    masks.parse_pattern(text)
+    return text
+
+
+@settings
+class Config:
+    """Everything that decides what a run does."""
+
+    data: ImageData = Field(default_factory=ImageData)
+    model: Model = Field(default_factory=Model)
+    law: Annotated[str, AfterValidator(_law)] = "uniform:0.4,0.9"
+    """the law of the mask ratio"""
+    pattern: Annotated[str, AfterValidator(_pattern)] = "scattered"
+    """which positions are hidden, given how many"""
+    train: Train = Field(default_factory=Train)
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    efficiency: Efficiency = Field(default_factory=Efficiency)
+    seed: NonNegativeInt = 0
+    """decides the initial weights, the order of the data and the masks"""
+
+    def __post_init__(self) -> None:
+        ranks = self.efficiency.devices * self.efficiency.nodes
+        if self.train.batch_size % (ranks * self.train.accumulate):
+            raise UserError(
+                f"train.batch_size {self.train.batch_size} is not a multiple of {ranks} devices x"
+                f" {self.train.accumulate} micro-batches"
+            )

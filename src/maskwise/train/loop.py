@@ -1,0 +1,195 @@
+"""The training loop."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from maskwise import masks
+from maskwise.errors import UserError
+from maskwise.files import atomic
+from maskwise.masks import Mask
+from maskwise.modalities import Modality
+from maskwise.modalities.augment import crop_and_flip
+from maskwise.models import MaskedModel
+from maskwise.models.masked import gather
+from maskwise.objectives.reconstruction import sample_losses, sample_weights
+from maskwise.rng import Keys
+from maskwise.train import checkpoint
+from maskwise.train.batches import Batch, Batches
+from maskwise.train.config import Config, Efficiency
+from maskwise.train.metrics import Metrics, Progress
+from maskwise.train.optim import learning_rate, make_optimizer
+from maskwise.train.stop import StopRequest
+
+
+def launch(efficiency: Efficiency) -> Fabric:
+    """Start the devices that the configuration asks for."""
+    fabric = Fabric(
+        accelerator=efficiency.accelerator,
+        devices=efficiency.devices,
+        num_nodes=efficiency.nodes,
+        strategy=efficiency.strategy,
+        precision="bf16-mixed" if efficiency.precision == "bf16" else "32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+def train(
+    fabric: Fabric,
+    model: MaskedModel,
+    batches: Batches,
+    config: Config,
+    folder: Path,
+    *,
+    resume: bool = False,
+) -> tuple[MaskedModel, dict[str, Any]]:
+    """Train `model` and return the model to keep, with a summary for result.json.
+
+    Args:
+        fabric: launched.
+        model: with its initial weights.
+        batches: what each step sees.
+        config: the resolved configuration.
+        folder: the run folder, which exists.
+        resume: continue from the folder's checkpoint, if it has one.
+
+    Raises:
+        UserError: a damaged checkpoint, a loss that is not finite, or a disk that is full.
+        KeyboardInterrupt: after a stop was asked for and the state was saved.
+    """
+    settings = config.train
+    optimizer = make_optimizer(model, settings)
+    wrapped, optimizer = cast(tuple[Any, Any], fabric.setup(model, optimizer))
+    average = None
+    if settings.ema is not None:
+        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
+    state = checkpoint.State(model, optimizer, average)
+    start = 0
+    if resume and (folder / checkpoint.NAME).exists():
+        start = checkpoint.restore(folder, state)
+    metrics = Metrics(folder, start, enabled=fabric.is_global_zero)
+
+    wrapped.train()
+    with (
+        StopRequest() as stop,
+        Progress(settings.steps, start, enabled=fabric.is_global_zero) as progress,
+    ):
+        clock = time.perf_counter()
+        for batch in batches.read(start, settings.steps, config.efficiency.workers):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(batch.step, settings)
+            samples, mask, predicted = prepare(batch, model, config, fabric.device)
+            loss = backward(fabric, wrapped, model.modality, samples, mask, predicted, config)
+            norm = fabric.clip_gradients(
+                wrapped, optimizer, max_norm=settings.clip or math.inf, error_if_nonfinite=False
+            )
+            value, grad_norm = float(_mean(fabric, loss)), float(cast(Tensor, norm))
+            if not math.isfinite(value + grad_norm):
+                _report_divergence(folder, batch, samples, mask, value, grad_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            if average is not None:
+                average.update_parameters(model)
+
+            step, now = batch.step + 1, time.perf_counter()
+            metrics.add(
+                loss=value,
+                ratio=float(mask.ratio.mean()),
+                grad_norm=grad_norm,
+                samples=settings.batch_size,
+                tokens=int((~mask.hidden).sum()) * fabric.world_size,
+                seconds=now - clock,
+            )
+            clock = now
+            last = step == settings.steps or stop.requested
+            saving = last or step % settings.checkpoint_every == 0
+            if saving or step % settings.log_every == 0:
+                progress.update(
+                    metrics.write(step, batch.epoch, learning_rate(batch.step, settings))
+                )
+            if saving and fabric.is_global_zero:
+                checkpoint.save(folder, state, step)
+            if stop.requested:
+                raise KeyboardInterrupt
+    kept = model if average is None else cast(MaskedModel, average.module)
+    return kept.eval(), metrics.summary(settings.steps, kept)
+
+
+def prepare(
+    batch: Batch, model: MaskedModel, config: Config, device: torch.device
+) -> tuple[Tensor, Mask, Mask]:
+    """Return augmented samples, their mask, and the part of it that is predicted."""
+    ids = batch.ids.to(device)
+    keys = Keys(config.seed, batch.epoch, ids)
+    samples = crop_and_flip(
+        batch.samples.to(device, non_blocking=True), keys, config.data.crop_scale, config.data.flip
+    )
+    mask = masks.draw(
+        config.law,
+        model.modality.grid,
+        sample_ids=ids,
+        seed=config.seed,
+        epoch=batch.epoch,
+        step=batch.step,
+        progress=batch.step / config.train.steps,
+        pattern=config.pattern,
+        scope=config.train.scope,
+        sampling=config.train.sampling,
+        peers=batch.peers,
+    )
+    fraction = config.model.predict_fraction
+    return samples, mask, mask if fraction == 1 else masks.subset(mask, fraction, keys)
+
+
+def backward(
+    fabric: Fabric,
+    model: Any,
+    modality: Modality,
+    samples: Tensor,
+    mask: Mask,
+    predicted: Mask,
+    config: Config,
+) -> Tensor:
+    """Accumulate the gradients of a step over its micro-batches; return its loss."""
+    weights = sample_weights(mask, config.train.reduction)
+    # Devices average their gradients, so each divides by the mean of their total weights.
+    total = _mean(fabric, weights.sum())
+    size = len(mask) // config.train.accumulate
+    loss = torch.zeros((), device=samples.device)
+    for first in range(0, len(mask), size):
+        rows = slice(first, first + size)
+        tokens, part = modality.tokenize(samples[rows]), predicted[rows]
+        target = modality.target_of(gather(tokens, part.hidden_idx))
+        with fabric.no_backward_sync(model, enabled=first + size < len(mask)):
+            losses = sample_losses(model(tokens, mask[rows], part), target, part.hidden_valid)
+            share = (weights[rows] * losses).sum() / total
+            fabric.backward(share)
+        loss += share.detach()
+    return loss
+
+
+def _mean(fabric: Fabric, value: Tensor) -> Tensor:
+    """Average a number over devices."""
+    return cast(Tensor, fabric.all_reduce(value, reduce_op="mean"))
+
+
+def _report_divergence(
+    folder: Path, batch: Batch, samples: Tensor, mask: Mask, loss: float, grad_norm: float
+) -> None:
+    path = folder / "failure" / f"step-{batch.step + 1:06d}.safetensors"
+    with atomic(path) as temporary:
+        tensors = {"ids": batch.ids, "samples": samples, "hidden": mask.hidden}
+        save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary)
+    ids = ", ".join(map(str, batch.ids.tolist()[:8])) + (", ..." if len(batch.ids) > 8 else "")
+    raise UserError(
+        f"step {batch.step + 1}: loss {loss:g} and gradient norm {grad_norm:g} are not finite;"
+        f" samples {ids}; the batch is in {path}; look at it, or lower --train.lr"
+    )

@@ -1,0 +1,147 @@
+"""What training tells: metrics.jsonl, TensorBoard if installed, and the progress bar."""
+
+import json
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from torch import nn
+
+from maskwise.errors import UserError
+from maskwise.files import atomic
+
+NAME = "metrics.jsonl"
+
+
+class Metrics:
+    """Means over the steps since the last line, one JSON line at a time.
+
+    Args:
+        folder: the run folder.
+        start: finished steps; lines of later steps, from a run that was cut off, are dropped.
+        enabled: False on ranks that do not write.
+    """
+
+    def __init__(self, folder: Path, start: int, *, enabled: bool) -> None:
+        self.path, self.enabled = folder / NAME, enabled
+        rows = read_metrics(self.path) if start and self.path.exists() else []
+        rows = [row for row in rows if row["step"] <= start]
+        self.seconds = rows[-1]["seconds"] if rows else 0.0
+        self.tokens = rows[-1]["encoder_tokens"] if rows else 0
+        self.recent: deque[float] = deque((row["loss"] for row in rows), maxlen=10)
+        self.samples = rows[-1]["samples"] if rows else 0
+        self._interval: list[dict[str, float]] = []
+        self._board = None
+        if enabled:
+            with atomic(self.path) as temporary:
+                temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+            self._board = _tensorboard(folder)
+
+    def add(self, **values: float) -> None:
+        """Take one step's loss, ratio, grad_norm, samples, tokens and seconds."""
+        self._interval.append(values)
+
+    def write(self, step: int, epoch: int, lr: float) -> dict[str, Any]:
+        """Write and return the line of the interval that ends with `step`."""
+        interval, self._interval = self._interval, []
+        total = {key: sum(values[key] for values in interval) for key in interval[0]}
+        self.seconds += total["seconds"]
+        self.tokens += int(total["tokens"])
+        self.samples += int(total["samples"])
+        row = {"step": step, "epoch": epoch, "lr": lr}
+        row |= {key: total[key] / len(interval) for key in ("loss", "ratio", "grad_norm")}
+        row |= {
+            "samples_per_s": total["samples"] / total["seconds"],
+            "visible_tokens_per_s": total["tokens"] / total["seconds"],
+            "samples": self.samples,
+            "encoder_tokens": self.tokens,
+            "seconds": self.seconds,
+        }
+        self.recent.append(row["loss"])
+        if self.enabled:
+            try:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+            except OSError as error:
+                raise UserError(f"cannot write {self.path}: {error.strerror}") from None
+        if self._board is not None:
+            for key, value in row.items():
+                self._board.add_scalar(key, value, step)
+        return row
+
+    def summary(self, steps: int, model: nn.Module) -> dict[str, Any]:
+        """Return the "train" entry of result.json."""
+        return {
+            "steps": steps,
+            "seconds": self.seconds,
+            "num_samples": self.samples,
+            "encoder_tokens": self.tokens,
+            "final_loss": sum(self.recent) / len(self.recent),
+            "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        }
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read metrics.jsonl; a last line that was cut off is left out.
+
+    Raises:
+        UserError: another line is damaged.
+    """
+    lines = path.read_text("utf-8").split("\n")
+    rows = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise UserError(f"{path} line {number} is damaged: {line[:60]!r}") from None
+    return rows
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))
+
+
+class Progress:
+    """A progress bar with loss, samples/s, visible tokens/s and the time left."""
+
+    def __init__(self, steps: int, start: int, *, enabled: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self.bar = Bar(
+            TextColumn("train"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not enabled,
+        )
+        self.task = self.bar.add_task("train", total=steps, completed=start, text="")
+
+    def update(self, row: dict[str, Any]) -> None:
+        """Show a line of metrics."""
+        text = (
+            f"loss {row['loss']:.4f} · {row['samples_per_s']:,.0f} samples/s"
+            f" · {row['visible_tokens_per_s']:,.0f} visible tokens/s"
+        )
+        self.bar.update(self.task, completed=row["step"], text=text)
+
+    def __enter__(self) -> "Progress":
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
