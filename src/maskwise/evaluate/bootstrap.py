@@ -1,0 +1,42 @@
+"""Percentile bootstrap intervals for a mean over test samples."""
+
+import numpy as np
+
+_CELLS = 1 << 21  # resampled values held at once: 16 MiB of float64
+
+
+def interval(
+    values: np.ndarray, seed: int, num: int = 1000, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Return the mean of `values` and the ends of its percentile bootstrap interval.
+
+    The interval covers the choice of test samples, not the choice of training seed. Equal
+    lengths and seeds resample the same samples, so intervals of two methods on the same test set
+    are comparable. Values that are all equal, such as an accuracy of 1, give an interval of
+    width 0.
+
+    Args:
+        values: one number per sample, [N].
+        seed: of the resampling.
+        num: how many resamples.
+        level: covered probability, in (0, 1).
+
+    Returns:
+        Mean, low end, high end.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+
+    >>> interval(np.array([1.0, 1.0, 1.0]), seed=0)
+    (1.0, 1.0, 1.0)
+    """
+    values = np.asarray(values, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    rows = max(_CELLS // len(values), 1)
+    means = np.concatenate(
+        [
+            values[rng.integers(0, len(values), (min(rows, num - start), len(values)))].mean(1)
+            for start in range(0, num, rows)
+        ]
+    )
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(values.mean()), float(low), float(high)

@@ -1,0 +1,122 @@
+"""Frozen features of a data source: of an encoder, raw pixels, principal components."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from maskwise.modalities.image_source import Source
+from maskwise.models.masked import MaskedModel
+
+Pool = Literal["mean", "class", "both"]
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[torch.device]:
+    """Put `model` in evaluation mode without gradients for a while; give its device.
+
+    >>> model = nn.Linear(1, 1)
+    >>> with frozen(model) as device:
+    ...     model.training, torch.is_grad_enabled()
+    (False, False)
+    >>> model.training, torch.is_grad_enabled()
+    (True, True)
+    """
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield next(model.parameters()).device
+    finally:
+        model.train(training)
+
+
+def extract(
+    model: MaskedModel,
+    source: Source,
+    pool: Pool = "mean",
+    layer: int = -1,
+    indices: np.ndarray | None = None,
+    batch_size: int = 512,
+) -> np.ndarray:
+    """Encode samples with nothing hidden.
+
+    Args:
+        model: its device is used, and its training mode is restored.
+        source: where samples come from.
+        pool: "mean" of the positions, "class" token, or "both" side by side.
+        layer: block whose output is taken; -1 is the last.
+        indices: samples to take, all of them by default, [N].
+        batch_size: samples encoded at once.
+
+    Returns:
+        Features, float32 [N, D] ([N, 2D] for "both").
+    """
+    parts = []
+    with frozen(model) as device:
+        for index in _batches(source, indices, batch_size):
+            encoded = model.encode(source.get(index).to(device), pool=pool, layer=layer)
+            parts.append(encoded.float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def raw(
+    source: Source, indices: np.ndarray | None = None, max_side: int = 32, batch_size: int = 512
+) -> np.ndarray:
+    """Flatten the raw values of samples.
+
+    Images with a side above `max_side` are averaged down to it, so that a baseline on large
+    images stays affordable.
+
+    Args:
+        source: where samples come from.
+        indices: samples to take, all of them by default, [N].
+        max_side: longest height and width kept, in pixels.
+        batch_size: samples read at once.
+
+    Returns:
+        Features, float32 [N, D].
+    """
+    height, width = (min(side, max_side) for side in source.shape[-2:])
+    parts = []
+    for index in _batches(source, indices, batch_size):
+        images = F.adaptive_avg_pool2d(source.get(index).float(), (height, width))
+        parts.append(images.flatten(1).numpy())
+    return np.concatenate(parts)
+
+
+def pca(train: np.ndarray, test: np.ndarray, seed: int, num: int = 64) -> list[np.ndarray]:
+    """Project on the first principal components of the training features.
+
+    Args:
+        train: training features, [N, D]; the only ones the components are fitted on.
+        test: test features, [M, D].
+        seed: of the randomised solver, used on large matrices.
+        num: components, at most N and D.
+
+    Returns:
+        Training features [N, num] and test features [M, num].
+    """
+    from sklearn.decomposition import PCA
+
+    model = PCA(min(num, *train.shape), random_state=seed).fit(train)
+    return [model.transform(part).astype(np.float32) for part in (train, test)]
+
+
+def subset(length: int, num: int, seed: int) -> np.ndarray:
+    """Choose `num` of `length` samples at random, or all of them, in order.
+
+    >>> subset(3, 8, seed=0)
+    array([0, 1, 2])
+    """
+    chosen = np.random.default_rng(seed).choice(length, min(num, length), replace=False)
+    return np.sort(chosen)
+
+
+def _batches(source: Source, indices: np.ndarray | None, size: int) -> list[np.ndarray]:
+    indices = np.arange(len(source)) if indices is None else indices
+    return [indices[start : start + size] for start in range(0, len(indices), size)]

@@ -1,0 +1,50 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from maskwise.modalities.image_source import Source, Splits, array_source
+from maskwise.modalities.images import Images
+from maskwise.models.masked import MaskedModel, Model
+
+
+@pytest.fixture
+def make_model() -> Callable[..., MaskedModel]:
+    """Build a tiny model of 2-channel 4 x 6 images, without touching the global generator."""
+
+    def make(**changes: object) -> MaskedModel:
+        target = changes.pop("target", "normalised")
+        modality = Images(
+            patch=(2, 2),
+            channels=2,
+            height=4,
+            width=6,
+            mean=(90, 110),
+            std=(50, 60),
+            target=target,
+        )
+        small = {"width": 16, "depth": 2, "heads": 2, "decoder_width": 8, "decoder_depth": 1}
+        with torch.random.fork_rng():
+            torch.random.default_generator.manual_seed(0)
+            return MaskedModel(modality, Model(**(small | changes)))
+
+    return make
+
+
+@pytest.fixture
+def source() -> Source:
+    return make_source(30, seed=1)
+
+
+@pytest.fixture
+def splits() -> Splits:
+    return Splits(make_source(60, seed=2), make_source(30, seed=3), "made up")
+
+
+def make_source(num: int, seed: int) -> Source:
+    """Random images, 3 classes, of which class 2 is bright."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(num) % 3
+    images = rng.integers(0, 100, (num, 4, 6, 2)) + 120 * (labels == 2)[:, None, None, None]
+    return array_source(images.astype(np.uint8), labels.astype(np.int64), ("a", "b", "c"))
