@@ -1,13 +1,11 @@
 """The mask: which positions of each sample of a batch are hidden."""
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True, eq=False)
 class Mask:
     """Hidden and visible positions of a batch.
 
@@ -21,8 +19,9 @@ class Mask:
         ([[1, 3]], [[0, 2]], [0.5])
     """
 
-    hidden: Tensor
-    eligible: Tensor | None = None
+    # Not a dataclass: mixed precision converts the fields of those that enter a model.
+    def __init__(self, hidden: Tensor, eligible: Tensor | None = None) -> None:
+        self.hidden, self.eligible = hidden, eligible
 
     @cached_property
     def num_hidden(self) -> Tensor:
