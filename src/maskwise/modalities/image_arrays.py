@@ -5,11 +5,11 @@ import lzma
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from maskwise.errors import UserError
 from maskwise.modalities.image_source import Source, array_source, encode_labels
 
 _NPZ_KEYS = ("x", "y", "x_test", "y_test")
-_OPENERS = {".xz": lzma.open, ".gz": gzip.open}
+_OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
 _BROKEN = (OSError, EOFError, ValueError, MemoryError, lzma.LZMAError, zlib.error)
 
 
@@ -119,7 +119,9 @@ def read_npz(path: Path) -> tuple[Source, Source | None]:
     for key, images in (("y", "x"), ("y_test", "x_test")):
         if key in found and images in found:
             found[key] = check_labels(found[key], len(found[images]), f"{path}: {key}")
-    return array_sources(*(found.get(key) for key in _NPZ_KEYS), str(path))  # type: ignore[arg-type]
+    return array_sources(
+        found["x"], found.get("y"), found.get("x_test"), found.get("y_test"), str(path)
+    )
 
 
 def read_npy(path: Path) -> tuple[Source, None]:
