@@ -32,6 +32,8 @@ class Evaluate:
     """Labelled training samples at most, chosen at random."""
     num_test: Annotated[int, Field(ge=1)] = 10_000
     """Test samples at most, chosen at random."""
+    baselines: bool = True
+    """Also probe raw pixels, their principal components and the untrained encoder."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the choice of samples, the masks, the probes and the bootstrap."""
 
@@ -144,16 +146,21 @@ def _feature_sets(
     # Where no pool remains, `encode` says what is missing.
     pools = [pool for pool in config.pools if pool == "mean" or model.has_class_token]
     block = "" if config.layer == -1 else f" block {config.layer}"
-    for title, encoder in (("encoder", model), ("untrained encoder", untrained)):
-        if encoder is None:
-            continue
+    encoders = {"encoder": model}
+    if config.baselines and untrained is not None:
+        encoders["untrained encoder"] = untrained
+    for title, encoder in encoders.items():
         for pool in pools or config.pools:
             train, test = (
                 features.extract(encoder, source, pool, config.layer, index)
                 for source, index in parts
             )
             yield f"{title}{block}, {pool}", train, test
+    if not config.baselines:
+        return
     train, test = (features.raw(source, index) for source, index in parts)
-    yield "raw pixels", train, test
+    size = features.raw_size(splits.train.shape)
+    small = "" if size == splits.train.shape[1:] else f", averaged to {size[0]} x {size[1]}"
+    yield f"raw pixels{small}", train, test
     train, test = features.pca(train, test, config.seed)
     yield f"PCA ({train.shape[1]})", train, test

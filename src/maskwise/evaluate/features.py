@@ -1,5 +1,6 @@
 """Frozen features of a data source: of an encoder, raw pixels, principal components."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -65,28 +66,44 @@ def extract(
 
 
 def raw(
-    source: Source, indices: np.ndarray | None = None, max_side: int = 32, batch_size: int = 512
+    source: Source,
+    indices: np.ndarray | None = None,
+    max_values: int = 1024,
+    batch_size: int = 512,
 ) -> np.ndarray:
-    """Flatten the raw values of samples.
-
-    Images with a side above `max_side` are averaged down to it, so that a baseline on large
-    images stays affordable.
+    """Flatten the raw values of samples, averaged down to `raw_size` where there are many.
 
     Args:
         source: where samples come from.
         indices: samples to take, all of them by default, [N].
-        max_side: longest height and width kept, in pixels.
+        max_values: values of a sample at most.
         batch_size: samples read at once.
 
     Returns:
         Features, float32 [N, D].
     """
-    height, width = (min(side, max_side) for side in source.shape[-2:])
+    size = raw_size(source.shape, max_values)
     parts = []
     for index in _batches(source, indices, batch_size):
-        images = F.adaptive_avg_pool2d(source.get(index).float(), (height, width))
+        images = F.adaptive_avg_pool2d(source.get(index).float(), size)
         parts.append(images.flatten(1).numpy())
     return np.concatenate(parts)
+
+
+def raw_size(shape: tuple[int, int, int], max_values: int = 1024) -> tuple[int, int]:
+    """Return height and width over the smallest whole number that leaves `max_values` at most.
+
+    >>> raw_size((1, 28, 28)), raw_size((3, 32, 32))  # MNIST, CIFAR-10
+    ((28, 28), (16, 16))
+    """
+    # On all 3072 values of 10,000 CIFAR-10 images, logistic regression takes a minute, does not
+    # converge and is 7 points worse than on 16 x 16: a slow and weak baseline.
+    channels, height, width = shape
+    for factor in range(1, max(height, width) + 1):
+        size = math.ceil(height / factor), math.ceil(width / factor)
+        if channels * math.prod(size) <= max_values:
+            break
+    return size
 
 
 def pca(train: np.ndarray, test: np.ndarray, seed: int, num: int = 64) -> list[np.ndarray]:
