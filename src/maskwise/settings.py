@@ -64,7 +64,8 @@ def override(config: T, changes: Mapping[str, Any]) -> T:
         node = values
         for group in groups:
             node = node[group]
-        node[last] = value
+        is_list = isinstance(known[key], list) and isinstance(value, str)
+        node[last] = value.split(",") if is_list else value
     return from_dict(type(config), values)
 
 
