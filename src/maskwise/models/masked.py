@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
@@ -127,30 +128,27 @@ class MaskedModel(nn.Module):
             mask: hidden positions; what their tokens hold is not used.
             predicted: a part of the hidden positions; default: all of them.
         """
-        tokens = self.embed(tokens) + self.positions
         predicted = predicted or mask
         if self.config.mode == "drop":
             return self.head(self._decode(tokens, mask, predicted))
-        tokens = torch.where(mask.hidden[..., None], self.mask_token + self.positions, tokens)
-        encoded = self.encoder(self._with_class_token(tokens))
+        tokens = torch.where(mask.hidden[..., None], self.mask_token, self.embed(tokens))
+        encoded = self.encoder(self._with_class_token(tokens + self.positions))
         encoded = encoded[:, 1:] if self.has_class_token else encoded
         return self.head(gather(encoded, predicted.hidden_idx))
 
     def _decode(self, tokens: Tensor, mask: Mask, predicted: Mask) -> Tensor:
         """Encode visible tokens; decode them with mask tokens; return what those became."""
-        visible = self._with_class_token(gather(tokens, mask.visible_idx))
+        seen, asked = mask.visible_idx, predicted.hidden_idx
+        visible = self.embed(gather(tokens, seen)) + _at(self.positions, seen)
         valid = self._valid(mask.visible_valid)
-        encoded = self.to_decoder(self.encoder(visible, valid))
-        where = gather(self.decoder_positions.expand(len(tokens), -1, -1), mask.visible_idx)
-        queries = self.mask_token + gather(
-            self.decoder_positions.expand(len(tokens), -1, -1), predicted.hidden_idx
-        )
+        encoded = self.to_decoder(self.encoder(self._with_class_token(visible), valid))
         num_class = int(self.has_class_token)
-        x = torch.cat([encoded[:, :num_class], encoded[:, num_class:] + where, queries], dim=1)
+        placed = encoded[:, num_class:] + _at(self.decoder_positions, seen)
+        queries = self.mask_token + _at(self.decoder_positions, asked)
         if valid is not None or predicted.hidden_valid is not None:
-            valid = torch.cat(
-                [_all_valid(encoded, valid), _all_valid(queries, predicted.hidden_valid)], 1
-            )
+            parts = (_all_valid(encoded, valid), _all_valid(queries, predicted.hidden_valid))
+            valid = torch.cat(parts, dim=1)
+        x = torch.cat([encoded[:, :num_class], placed, queries], dim=1)
         return self.decoder(x, valid, num_last=queries.shape[1])
 
     def _with_class_token(self, tokens: Tensor) -> Tensor:
@@ -225,6 +223,11 @@ def _positions(grid: tuple[int, ...], width: int, kind: str) -> Tensor:
 def gather(tokens: Tensor, index: Tensor) -> Tensor:
     """Pick positions [B, K] out of tokens [B, L, D]."""
     return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[-1]))
+
+
+def _at(positions: Tensor, index: Tensor) -> Tensor:
+    """Pick position embeddings [1, L, D] at positions [B, K]: [B, K, D]."""
+    return F.embedding(index, positions[0])
 
 
 def _all_valid(tokens: Tensor, valid: Tensor | None) -> Tensor:

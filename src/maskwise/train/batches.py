@@ -1,5 +1,6 @@
 """Which samples each step sees: a pure function of the seed and the step."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -62,8 +63,10 @@ class Batches(Dataset[Batch | UserError]):
         except UserError as error:
             return error
 
-    def read(self, start: int, stop: int, workers: int) -> Iterator[Batch]:
-        """Yield the batches of steps start..stop-1 in order."""
+    def read(self, start: int, stop: int, workers: int | None = None) -> Iterator[Batch]:
+        """Yield the batches of steps start..stop-1 in order, read by `workers` processes."""
+        if workers is None:
+            workers = 0 if self.source.in_memory else os.cpu_count() or 1
         # The loader's own generator keeps it from drawing on the global one.
         loader = DataLoader(
             self,

@@ -66,8 +66,9 @@ class Efficiency:
     """machines"""
     strategy: Literal["auto", "ddp"] = "auto"
     """how several devices share the work"""
-    workers: NonNegativeInt = 0
-    """processes that read samples ahead"""
+    workers: NonNegativeInt | None = None
+    """processes that read samples ahead; none: one per core for files that are decoded on demand,
+    else 0"""
 
 
 def _law(text: str) -> str:

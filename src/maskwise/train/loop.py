@@ -1,5 +1,6 @@
 """The training loop."""
 
+import logging
 import math
 import time
 from pathlib import Path
@@ -31,6 +32,7 @@ from maskwise.train.stop import StopRequest
 
 def launch(efficiency: Efficiency) -> Fabric:
     """Start the devices that the configuration asks for."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator=efficiency.accelerator,
         devices=efficiency.devices,

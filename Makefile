@@ -1,0 +1,39 @@
+# Two commands: `make demo` and `make test`. Both create the environment when it is missing.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+DEMO := runs/demo
+export PYTHONPATH := .
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: demo test test-all lint types bench clean
+
+demo: $(VENV)/ready
+	rm -rf $(DEMO)
+	$(RUN)/maskwise pretrain digits --law uniform:0.4,0.9 --out $(DEMO)
+
+test: export OMP_NUM_THREADS = 1
+test: lint types
+	$(RUN)/pytest -m "not slow"
+
+test-all: export OMP_NUM_THREADS = 1
+test-all: lint types
+	$(RUN)/pytest
+
+lint: $(VENV)/ready
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+
+types: $(VENV)/ready
+	$(RUN)/mypy
+
+bench: $(VENV)/ready
+	$(RUN)/python benchmarks/step.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
