@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from maskwise import __version__
 from maskwise.errors import UserError
 
 
@@ -16,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments, rest = parser.parse_known_args(argv)
     try:
         arguments.run(arguments, _overrides(rest))
-    except UserError as error:
+    except (UserError, OSError) as error:
         if arguments.debug:
             raise
         print(f"maskwise: {error}", file=sys.stderr)
@@ -31,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="maskwise", description="Masked pretraining with the mask ratio as a law."
     )
+    parser.add_argument("--version", action="version", version=f"maskwise {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -90,6 +90,9 @@ def normalised(weights: Sequence[float], num: int) -> tuple[float, ...]:
     for weight in weights:
         require(weight > 0 and math.isfinite(weight), f"weight {weight:g} must be > 0")
     total = math.fsum(weights)
+    # Weights that sum to one up to rounding are kept, so that reading back a law changes nothing.
+    if abs(total - 1) < 1e-15:
+        total = 1.0
     return tuple(float(weight) / total for weight in weights)
 
 

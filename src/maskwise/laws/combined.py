@@ -96,7 +96,10 @@ class Scheduled:
         for name, value in (("start", as_law(start)), ("end", as_law(end)), ("shape", shape)):
             object.__setattr__(self, name, value)
         for law in (self.start, self.end):
-            require(not isinstance(law, Scheduled), "a schedule cannot hold a schedule")
+            require(
+                not isinstance(law, (Scheduled, LikelihoodUniform)),
+                f"a schedule cannot hold '{law}', which has no numbers to move",
+            )
         self.at(0.5)
 
     def __str__(self) -> str:

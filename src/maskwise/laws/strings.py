@@ -60,7 +60,8 @@ def _weighted(text: str, separator: str) -> tuple[list[str], list[float] | None]
     parts = [part.split("*", 1) for part in text.split(separator)]
     if all(len(part) == 1 for part in parts):
         return [part[0] for part in parts], None
-    return [part[1] for part in parts], [float(part[0]) for part in parts]
+    weights, items = zip(*((float(weight), item) for weight, item in parts), strict=True)
+    return list(items), list(weights)
 
 
 def _choice(text: str) -> Law:

@@ -30,14 +30,14 @@ def sample_weights(mask: Mask, reduction: Reduction) -> Tensor:
 
     The loss is sum_i w_i l_i / sum_i w_i with l_i the mean over the hidden positions of sample i:
 
-    - sample_mean: w = 1, every sample counts the same (the default);
+    - sample_mean: w = 1, every sample counts the same (the default), but 0 where nothing is hidden;
     - token_mean: w = number hidden, every hidden position counts the same (official MAE), which
       tilts the law toward large ratios when samples have ratios of their own;
     - inverse_ratio: w = number eligible: the sum over hidden positions over the ratio, per
       eligible position (masked diffusion).
     """
     if reduction == "sample_mean":
-        return torch.ones(len(mask), device=mask.hidden.device)
+        return (mask.num_hidden > 0).to(torch.float32)
     if reduction == "token_mean":
         return mask.num_hidden.to(torch.float32)
     if mask.eligible is None:
