@@ -51,3 +51,26 @@ def read_json(path: Path) -> Any:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError as error:
         raise UserError(f"{path} is damaged: {error}") from None
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read a file of one JSON object a line; a last line that was cut off is left out.
+
+    Raises:
+        UserError: the file cannot be read, or another line is damaged.
+    """
+    try:
+        lines = path.read_text("utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    rows = []
+    # What follows the last newline is empty, or a write that was cut short.
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}: line {number} is damaged; remove that line to go on")
+        rows.append(row)
+    return rows

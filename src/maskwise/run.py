@@ -14,13 +14,12 @@ from torch import nn
 import maskwise
 from maskwise.errors import UserError
 from maskwise.evaluate.features import Pool, extract
-from maskwise.files import read_json, write_json
+from maskwise.files import read_json, read_json_lines, write_json
 from maskwise.modalities.image_source import Source
 from maskwise.models import MaskedModel, load_model
 from maskwise.settings import differences, from_dict, to_dict
 from maskwise.train.config import Config
 from maskwise.train.metrics import NAME as METRICS
-from maskwise.train.metrics import read_metrics
 
 
 @dataclass(frozen=True)
@@ -36,16 +35,22 @@ class Run:
     @property
     def config(self) -> Config:
         """The resolved configuration."""
-        return from_dict(Config, read_json(self.path / "config.json"))
+        path = self.path / "config.json"
+        try:
+            return from_dict(Config, read_json(path))
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl."""
-        return read_metrics(self.path / METRICS)
+        return read_json_lines(self.path / METRICS)
 
     @property
     def result(self) -> dict[str, Any]:
         """What result.json holds: training, law, data, reconstruction errors and probes."""
+        if not (self.path / "result.json").exists():
+            raise UserError(f"{self.path} has no result yet: continue its training with --resume")
         return read_json(self.path / "result.json")
 
     @property

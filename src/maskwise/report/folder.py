@@ -1,6 +1,5 @@
 """Read a run folder into plain values; nothing here knows how the run was made."""
 
-import json
 import shlex
 import zipfile
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ import numpy as np
 
 from maskwise import laws
 from maskwise.errors import UserError
-from maskwise.files import read_json
+from maskwise.files import read_json, read_json_lines
 
 SAMPLE_ARRAYS = ("images", "ratios", "hidden", "filled_visible", "filled_true")
 
@@ -79,29 +78,8 @@ def read(path: Path) -> Run:
 
 
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
-    """Read one JSON object a line as float columns; a value absent from a line is NaN.
-
-    A last line without its newline that does not parse is a write cut short, and is ignored.
-
-    Raises:
-        UserError: another line does not parse, with its number.
-    """
-    rows: list[Mapping[str, Any]] = []
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError("not an object")
-            except ValueError:
-                if not line.endswith("\n"):
-                    break
-                if not line.strip():
-                    continue
-                raise UserError(
-                    f"{path}: line {number} is damaged; remove that line to go on"
-                ) from None
-            rows.append(row)
+    """Read metrics.jsonl as float columns; a value absent from a line is NaN."""
+    rows = read_json_lines(path)
     names = [key for key, value in rows[0].items() if _is_number(value)] if rows else []
     return {
         name: np.array(

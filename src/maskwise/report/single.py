@@ -144,7 +144,7 @@ def _samples(run: Run) -> Section:
 
 def target_of(run: Run) -> str:
     """Return "normalised" or "raw", from the result or else from the configuration."""
-    found = run.result.get("reconstruction") or run.config.get("model") or {}
+    found = run.result.get("reconstruction") or run.config.get("data") or {}
     return str(found.get("target", "normalised"))
 
 

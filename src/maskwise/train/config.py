@@ -97,6 +97,11 @@ class Config:
     """decides the initial weights, the order of the data and the masks"""
 
     def __post_init__(self) -> None:
+        layer, depth = self.evaluate.layer, self.model.depth
+        if not -depth <= layer < depth:
+            raise UserError(f"evaluate.layer {layer} is outside 0..{depth - 1} (or -1 = last)")
+        if not (self.model.class_token or "mean" in self.evaluate.pools):
+            raise UserError("evaluate.pools without 'mean' need --model.class_token true")
         ranks = self.efficiency.devices * self.efficiency.nodes
         if self.train.batch_size % (ranks * self.train.accumulate):
             raise UserError(

@@ -3,13 +3,12 @@
 import json
 from collections import deque
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from torch import nn
 
 from maskwise.errors import UserError
-from maskwise.files import atomic
+from maskwise.files import atomic, read_json_lines
 
 NAME = "metrics.jsonl"
 
@@ -25,7 +24,7 @@ class Metrics:
 
     def __init__(self, folder: Path, start: int, *, enabled: bool) -> None:
         self.path, self.enabled = folder / NAME, enabled
-        rows = read_metrics(self.path) if start and self.path.exists() else []
+        rows = read_json_lines(self.path) if start and self.path.exists() else []
         rows = [row for row in rows if row["step"] <= start]
         self.seconds = rows[-1]["seconds"] if rows else 0.0
         self.tokens = rows[-1]["encoder_tokens"] if rows else 0
@@ -82,22 +81,6 @@ class Metrics:
         }
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read metrics.jsonl; a last line that was cut off is left out.
-
-    Raises:
-        UserError: another line is damaged.
-    """
-    lines = path.read_text("utf-8").split("\n")
-    rows = []
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            raise UserError(f"{path} line {number} is damaged: {line[:60]!r}") from None
-    return rows
-
-
 def _tensorboard(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -138,10 +121,5 @@ class Progress:
         self.bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *details: object) -> None:
         self.bar.stop()
