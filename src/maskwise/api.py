@@ -164,7 +164,7 @@ def resolve(data: str | Path | None, changes: Mapping[str, Any]) -> Config:
 def default_folder(name: str, config: Config) -> Path:
     """Return runs/NAME-LAW-sSEED."""
     law = re.sub(r"[^a-z0-9.]+", "-", config.law.lower())
-    return Path("runs") / f"{name}-{law}-s{config.seed}"
+    return Path("runs") / f"{name.replace('/', '-')}-{law}-s{config.seed}"
 
 
 def _load(data: Any, config: Config) -> Splits:

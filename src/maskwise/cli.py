@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from maskwise import __version__
 from maskwise.errors import UserError
@@ -13,12 +13,13 @@ from maskwise.errors import UserError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status: 0, 2 for bad input, 130 when interrupted."""
-    parser = _parser()
-    arguments, rest = parser.parse_known_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        arguments.run(arguments, _overrides(rest))
+        dotted, plain = _split(words)
+        arguments, rest = _parser().parse_known_args(plain)
+        arguments.verb(arguments, _overrides([*dotted, *rest]))
     except (UserError, OSError) as error:
-        if arguments.debug:
+        if "--debug" in words:
             raise
         print(f"maskwise: {error}", file=sys.stderr)
         return 2
@@ -28,8 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="maskwise", description="Masked pretraining with the mask ratio as a law."
     )
     parser.add_argument("--version", action="version", version=f"maskwise {__version__}")
@@ -79,8 +85,25 @@ def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser
     verb.add_argument(
         "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
-    verb.set_defaults(run=run)
+    verb.set_defaults(verb=run)
     return verb
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take ``--group.key value`` out of the words, so that their order does not matter.
+
+    >>> _split(["pretrain", "--train.steps", "500", "digits", "--resume"])
+    (['--train.steps', '500'], ['pretrain', 'digits', '--resume'])
+    """
+    dotted: list[str] = []
+    plain: list[str] = []
+    takes_value = False
+    for word in words:
+        is_key = word.startswith("--") and "." in word.partition("=")[0]
+        takes_value &= not word.startswith("--")
+        (dotted if is_key or takes_value else plain).append(word)
+        takes_value = is_key and "=" not in word
+    return dotted, plain
 
 
 def _overrides(rest: Sequence[str]) -> dict[str, Any]:
@@ -162,6 +185,9 @@ def _embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
     if arguments.out.suffix != ".npy":
         raise UserError(f"{arguments.out}: embeddings are written as .npy")
+    for key in overrides:
+        if not key.startswith("data."):
+            raise UserError(f"embedding cannot change '{key}': give data.* keys")
     run = Run(arguments.run)
     data = override(run.config, {"data.source": arguments.data, **overrides}).data
     features = run.embed(load_all(data), arguments.pool, arguments.layer)

@@ -26,7 +26,7 @@ def crop_and_flip(
         flip: mirror left and right with probability 1/2.
 
     Returns:
-        The images as they came where nothing is to be done, else float32 [B, C, H, W].
+        Float32 [B, C, H, W] where images are cropped, else their own type.
 
     >>> images = torch.arange(4.0).view(1, 1, 2, 2)
     >>> crop_and_flip(images, Keys(0, 0, torch.tensor([0])), None, False) is images

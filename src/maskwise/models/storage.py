@@ -29,7 +29,8 @@ def build(
 ) -> MaskedModel:
     """Return a model with initial weights decided by `seed`; global generators stay untouched."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # noqa: TID251 - the fork restores the generator
+        # Not torch.manual_seed, which would also seed the generators of GPUs for good.
+        torch.default_generator.manual_seed(seed)
         return MaskedModel(modality, config, attention, encoder)
 
 
