@@ -24,7 +24,7 @@ from maskwise.run import Run, create
 from maskwise.settings import flatten, override
 from maskwise.train.batches import Batches
 from maskwise.train.config import Config
-from maskwise.train.loop import launch, train
+from maskwise.train.loop import connect, train
 
 Arrays = np.ndarray | torch.Tensor | tuple[Any, Any]
 
@@ -74,7 +74,6 @@ def pretrain(
         if value is not None:
             changes[key] = str(value) if key == "law" else value
     config = resolve(data if isinstance(data, (str, Path)) else None, changes)
-    fabric = launch(config.efficiency)
     splits = _load(data, config)
     config, modality = _fit(config, splits)
     model = build(
@@ -84,6 +83,7 @@ def pretrain(
         attention=config.efficiency.attention,
         encoder=encoder,
     )
+    fabric = connect(config.efficiency)
     batches = Batches(
         splits.train,
         batch_size=config.train.batch_size,
@@ -94,7 +94,8 @@ def pretrain(
     folder = Path(out) if out is not None else default_folder(splits.name, config)
     if fabric.is_global_zero:
         create(folder, config, resume=resume)
-    fabric.barrier()
+    # The other devices start when all that was given has been checked.
+    fabric.launch()
     kept, summary = train(fabric, model, batches, config, folder, resume=resume)
     if fabric.is_global_zero:
         save_model(folder / "model", kept)

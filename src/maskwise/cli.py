@@ -139,6 +139,8 @@ def _value(text: str) -> Any:
 
 
 def _pretrain(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from lightning_fabric.utilities import rank_zero_only
+
     from maskwise.api import pretrain
 
     run = pretrain(
@@ -149,7 +151,7 @@ def _pretrain(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
         resume=arguments.resume,
         **overrides,
     )
-    _summarise(run)
+    rank_zero_only(_summarise)(run)
 
 
 def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -30,18 +30,16 @@ from maskwise.train.optim import learning_rate, make_optimizer
 from maskwise.train.stop import StopRequest
 
 
-def launch(efficiency: Efficiency) -> Fabric:
-    """Start the devices that the configuration asks for."""
+def connect(efficiency: Efficiency) -> Fabric:
+    """Return the devices that the configuration asks for, not yet launched."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    fabric = Fabric(
+    return Fabric(
         accelerator=efficiency.accelerator,
         devices=efficiency.devices,
         num_nodes=efficiency.nodes,
         strategy=efficiency.strategy,
         precision="bf16-mixed" if efficiency.precision == "bf16" else "32-true",
     )
-    fabric.launch()
-    return fabric
 
 
 def train(
@@ -93,9 +91,13 @@ def train(
             norm = fabric.clip_gradients(
                 wrapped, optimizer, max_norm=settings.clip or math.inf, error_if_nonfinite=False
             )
-            value, grad_norm = float(_mean(fabric, loss)), float(cast(Tensor, norm))
+            # A stop that one device is asked for stops all of them at the same step.
+            asked = loss.new_tensor(float(stop.requested))
+            value, share_asked = _mean(fabric, torch.stack([loss, asked])).tolist()
+            grad_norm, stopping = float(cast(Tensor, norm)), share_asked > 0
             if not math.isfinite(value + grad_norm):
-                _report_divergence(folder, batch, samples, mask, value, grad_norm)
+                path = folder / "failure" / f"step-{batch.step + 1:06d}-rank-{fabric.global_rank}"
+                _report_divergence(path, batch, samples, mask, value, grad_norm)
             optimizer.step()
             optimizer.zero_grad()
             if average is not None:
@@ -111,7 +113,7 @@ def train(
                 seconds=now - clock,
             )
             clock = now
-            last = step == settings.steps or stop.requested
+            last = step == settings.steps or stopping
             saving = last or step % settings.checkpoint_every == 0
             if saving or step % settings.log_every == 0:
                 progress.update(
@@ -119,7 +121,7 @@ def train(
                 )
             if saving and fabric.is_global_zero:
                 checkpoint.save(folder, state, step)
-            if stop.requested:
+            if stopping:
                 raise KeyboardInterrupt
     kept = model if average is None else cast(MaskedModel, average.module)
     return kept.eval(), metrics.summary(settings.steps, kept)
@@ -179,14 +181,14 @@ def backward(
 
 
 def _mean(fabric: Fabric, value: Tensor) -> Tensor:
-    """Average a number over devices."""
+    """Average numbers over devices."""
     return cast(Tensor, fabric.all_reduce(value, reduce_op="mean"))
 
 
 def _report_divergence(
-    folder: Path, batch: Batch, samples: Tensor, mask: Mask, loss: float, grad_norm: float
-) -> None:
-    path = folder / "failure" / f"step-{batch.step + 1:06d}.safetensors"
+    path: Path, batch: Batch, samples: Tensor, mask: Mask, loss: float, grad_norm: float
+) -> NoReturn:
+    path = path.with_suffix(".safetensors")
     with atomic(path) as temporary:
         tensors = {"ids": batch.ids, "samples": samples, "hidden": mask.hidden}
         save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary)
