@@ -141,9 +141,9 @@ def describe(source: Source, patch: tuple[int, int] | None, target: Target) -> I
         values = source.get(part).to(torch.float64)
         sums += torch.stack([values.mean((0, 2, 3)), values.square().mean((0, 2, 3))]) * len(part)
     mean, square = sums / len(indices)
-    # A constant channel has no scale of its own.
+    # A constant channel has no scale of its own; what is left of it is rounding.
     std = (square - mean.square()).clamp(min=0).sqrt()
-    std = torch.where(std > 0, std, 1.0)
+    std = torch.where(std > 1e-7 * mean.abs(), std, 1.0)
     return Images(
         patch=patch or _choose_patch(height, width),
         channels=channels,

@@ -46,6 +46,8 @@ class Model:
         for name in ("width", "depth", "heads", "decoder_width", "decoder_depth", "decoder_heads"):
             if getattr(self, name) < 1:
                 raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
+        if self.mlp_ratio * min(self.width, self.decoder_width) < 1:
+            raise UserError(f"model.mlp_ratio {self.mlp_ratio:g} leaves the MLPs no hidden unit")
         if not 0 < self.predict_fraction <= 1:
             raise UserError(f"model.predict_fraction {self.predict_fraction:g} is outside (0, 1]")
 

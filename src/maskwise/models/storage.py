@@ -66,6 +66,8 @@ def load_model(
         config = from_dict(Model, values["model"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / 'config.json'} is no model description: {error}") from None
+    except UserError as error:
+        raise UserError(f"{folder / 'config.json'}: {error}") from None
     model = build(modality, config, seed=0, attention=attention, encoder=encoder)
     try:
         model.load_state_dict(load_file(path))
