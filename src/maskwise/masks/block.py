@@ -41,7 +41,8 @@ class InverseBlock:
 
     def hide(self, counts: Tensor, grid: tuple[int, ...], keys: Keys, eligible: Tensor) -> Tensor:
         """Return hidden, bool [B, L]."""
-        return hide_lowest(-_distance(grid, keys), counts, eligible)
+        num_visible = eligible.sum(dim=1) - counts
+        return eligible & ~hide_lowest(_distance(grid, keys), num_visible, eligible)
 
 
 def _distance(grid: tuple[int, ...], keys: Keys) -> Tensor:

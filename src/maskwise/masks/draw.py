@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -126,7 +126,7 @@ def draw(
 def _eligible(eligible: Tensor | None, batch: int, length: int, device: torch.device) -> Tensor:
     if eligible is None:
         return torch.ones((batch, length), dtype=torch.bool, device=device)
-    if eligible.dtype != torch.bool or eligible.shape[-1] != length:
+    if eligible.dtype != torch.bool or eligible.shape not in ((length,), (batch, length)):
         shape = f"{eligible.dtype} {tuple(eligible.shape)}"
         raise UserError(f"eligible is {shape}: give bool [{length}] or [{batch}, {length}]")
     return eligible.to(device).expand(batch, length)
@@ -142,16 +142,15 @@ def _uniforms(
     peers: Tensor | None,
 ) -> NDArray[np.float64]:
     """Return the uniforms that the law turns into ratios, [1] or [B]."""
+    if scope not in get_args(Scope):
+        raise UserError(f"unknown scope '{scope}'; scopes are {', '.join(get_args(Scope))}")
+    if sampling not in get_args(Sampling):
+        known = ", ".join(get_args(Sampling))
+        raise UserError(f"unknown sampling '{sampling}'; known: {known}")
     if scope == "step":
         return uniforms(seed, Stream.RATIO, sample_ids=torch.tensor([step])).numpy()
-    if scope != "sample":
-        raise UserError(f"unknown scope '{scope}'; scopes are step, sample")
     if sampling == "independent":
         return uniforms(seed, Stream.RATIO, epoch=epoch, sample_ids=sample_ids).numpy()
-    if sampling not in ("stratified", "antithetic"):
-        raise UserError(
-            f"unknown sampling '{sampling}'; known: independent, stratified, antithetic"
-        )
     ids = (sample_ids if peers is None else peers).cpu()
     place = uniforms(seed, Stream.STRATUM, epoch=epoch, sample_ids=ids).argsort(stable=True)
     u = uniforms(seed, Stream.RATIO, epoch=epoch, sample_ids=ids)
@@ -164,5 +163,8 @@ def _uniforms(
         spread[place[half : 2 * half]] = 1 - u[place[:half]]
     if peers is None:
         return spread.numpy()
-    row = {int(sample): index for index, sample in enumerate(ids)}
-    return spread[[row[int(sample)] for sample in sample_ids]].numpy()
+    row = {sample: index for index, sample in enumerate(ids.tolist())}
+    missing = [sample for sample in sample_ids.tolist() if sample not in row]
+    if missing:
+        raise UserError(f"sample {missing[0]} is not among the peers, a superset of sample_ids")
+    return spread[[row[sample] for sample in sample_ids.tolist()]].numpy()

@@ -30,7 +30,7 @@ def sample_weights(mask: Mask, reduction: Reduction) -> Tensor:
 
     The loss is sum_i w_i l_i / sum_i w_i with l_i the mean over the hidden positions of sample i:
 
-    - sample_mean: w = 1, every sample counts the same (the default), but 0 where nothing is hidden;
+    - sample_mean: w = 1, every sample that hides anything counts the same (the default);
     - token_mean: w = number hidden, every hidden position counts the same (official MAE), which
       tilts the law toward large ratios when samples have ratios of their own;
     - inverse_ratio: w = number eligible: the sum over hidden positions over the ratio, per
