@@ -1,0 +1,74 @@
+"""Make the pictures of the documentation again.
+
+    python docs/make_images.py [RUN]
+
+RUN is a finished run of `maskwise pretrain digits`; without it, one is trained in a temporary
+folder. Needs Pillow and, for the report's picture, chromium.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image, ImageChops
+
+from maskwise import cli
+
+IMAGES = Path(__file__).parent / "images"
+PATTERNS = ("scattered", "units:2", "block", "inverse-block", "columns")
+# The picture shows these parts of the page.
+HIDE = "nav, #numbers, #training, #probes, #law, #configuration, #environment {display: none}"
+
+
+def patterns(folder: Path) -> None:
+    """Stack what `maskwise show-mask` draws of each pattern."""
+    sheets = []
+    for pattern in PATTERNS:
+        path = folder / "pattern.png"
+        cli.main(["show-mask", "uniform:0.3,0.8", pattern, "--grid", "14x14", "-o", str(path)])
+        with Image.open(path) as image:
+            sheets.append(image.convert("RGB").reduce(2))
+    width, height = sheets[0].size
+    stacked = Image.new("RGB", (width, height * len(sheets)), "white")
+    for index, sheet in enumerate(sheets):
+        stacked.paste(sheet, (0, index * height))
+    save(stacked, IMAGES / "patterns.png")
+
+
+def report(run: Path, folder: Path) -> None:
+    """Take a picture of the reconstructions and the error curve of a run's report."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))))
+    page, picture = folder / "report.html", folder / "report.png"
+    text = (run / "report.html").read_text("utf-8")
+    page.write_text(text.replace("</head>", f"<style>{HIDE}</style></head>"), "utf-8")
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
+    profile = f"--user-data-dir={folder / 'profile'}"
+    shot = ("--window-size=1000,2400", f"--screenshot={picture}", page.as_uri())
+    subprocess.run([browser, *flags, profile, *shot], check=True, capture_output=True)
+    with Image.open(picture) as image:
+        whole = image.convert("RGB")
+    edge = ImageChops.difference(whole, Image.new("RGB", whole.size, whole.getpixel((0, 0))))
+    box = edge.getbbox() or (0, 0, *whole.size)
+    save(whole.crop((0, 0, whole.width, min(box[3] + 24, whole.height))), IMAGES / "report.png")
+
+
+def save(image: Image.Image, path: Path) -> None:
+    """Write a PNG of few colours, which is small."""
+    image.quantize(128).save(path, optimize=True)
+
+
+def main() -> None:
+    """Make every picture."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / "digits"
+        if len(sys.argv) == 1 and cli.main(["pretrain", "digits", "--out", str(run)]):
+            sys.exit(1)
+        patterns(folder)
+        report(run, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""The documentation is run: every snippet and command, every example, every link.
+
+Blocks of one page share a folder and a namespace, in order. A page may put a comment before a
+block: ``<!-- test: resolve -->`` only checks the command and its settings, for data that a reader
+has to bring. Otherwise commands run as written, but smaller: `_small` bounds steps and sizes.
+"""
+
+import doctest
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+
+import maskwise
+from maskwise import api, cli, laws, masks
+from maskwise.settings import override
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+BLOCK = re.compile(r"(?:<!-- test: (\w+) -->\n)?^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+class ResolvedError(Exception):
+    """The command is fine so far: its settings could be resolved."""
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Work in an empty folder, with every training bounded."""
+    monkeypatch.chdir(tmp_path)
+    resolve = api.resolve
+    monkeypatch.setattr(api, "resolve", lambda *arguments: _small(resolve(*arguments)))
+    return tmp_path
+
+
+def _small(config):
+    most = {
+        "train.steps": 3,
+        "train.batch_size": 16,
+        "model.depth": 2,
+        "evaluate.num_train": 150,
+        "evaluate.num_test": 30,
+    }
+    bounds: dict = {"evaluate.protocols": ["knn"]}
+    for key, value in most.items():
+        group, field = key.split(".")
+        bounds[key] = min(value, getattr(getattr(config, group), field))
+    return override(config, bounds)
+
+
+def blocks(page):
+    """Return (mark, language, text) of each block of a page."""
+    return [match.groups() for match in BLOCK.finditer(page.read_text("utf-8"))]
+
+
+def commands(text):
+    """Return the commands of a block with what the page shows as their output."""
+    found = []
+    for line in text.replace("\\\n", " ").splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], []))
+        elif found and text.startswith("$ "):
+            found[-1][1].append(line)
+        else:
+            found.append((line, []))
+    return [(command, "\n".join(output)) for command, output in found]
+
+
+def run_command(command, output, mark, monkeypatch, capsys):
+    words = shlex.split(command, comments=True)
+    assert words[0] == "maskwise", f"only maskwise commands can be run here, not: {command}"
+    if mark == "resolve":
+        with monkeypatch.context() as patch:
+            patch.setattr(api, "resolve", _stop_after(api.resolve))
+            with pytest.raises(ResolvedError):
+                cli.main(words[1:])
+        return
+    capsys.readouterr()
+    status = cli.main(words[1:])
+    printed = capsys.readouterr()
+    assert status == 0, f"{command}: {printed.err}"
+    if output:
+        assert printed.out.strip() == output.strip(), f"paste what this prints now: {command}"
+
+
+def _stop_after(resolve):
+    def stop(*arguments):
+        resolve(*arguments)
+        raise ResolvedError
+
+    return stop
+
+
+def run_session(text, namespace, page):
+    """Run a ``>>>`` session and compare its output."""
+    test = doctest.DocTestParser().get_doctest(text, namespace, name_of(page), str(page), 0)
+    failures = []
+    runner = doctest.DocTestRunner(optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
+    runner.run(test, out=failures.append, clear_globs=False)
+    assert not failures, "".join(failures)
+    namespace.update(test.globs)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_snippets_and_commands_run(page, folder, monkeypatch, capsys):
+    namespace = {"__name__": "page"}
+    for mark, language, text in blocks(page):
+        assert mark in ("", None, "resolve"), f"unknown mark '{mark}'"
+        if language == "python":
+            exec(compile(text, name_of(page), "exec"), namespace)
+        elif language == "pycon":
+            run_session(text, namespace, page)
+        elif language in ("bash", "console"):
+            for command, output in commands(text):
+                run_command(command, output, mark, monkeypatch, capsys)
+        else:
+            assert not language, f"nothing runs blocks of '{language}'"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_other_commands_name_what_exists(page):
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    text = page.read_text("utf-8")
+    for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"no make {target}"
+    for script in re.findall(r"(?:^|`)python ([\w/]+\.py)", text, re.MULTILINE):
+        assert (ROOT / script).is_file(), f"no {script}"
+    for extra in re.findall(r'pip install "[\w.]*\[(\w+)\]"', text):
+        assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=name_of)
+def test_examples_run(script, folder, capsys):
+    assert len(script.read_text("utf-8").splitlines()) < 60
+    runpy.run_path(str(script), run_name="__main__")
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=name_of)
+def test_links_resolve(page):
+    for link in LINK.findall(page.read_text("utf-8")):
+        if re.match(r"https?://", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{link}: no such file"
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE)
+            assert anchor in {anchor_of(title) for title in titles}, f"{link}: no such heading"
+
+
+def anchor_of(title):
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def test_every_page_is_reachable_from_the_index():
+    index = (ROOT / "docs/index.md").read_text("utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.name == "index.md" or f"({page.name}" in index
+
+
+@pytest.mark.parametrize("module", [maskwise, laws, masks], ids=lambda module: module.__name__)
+def test_reference_names_everything_public(module):
+    reference = (ROOT / "docs/reference.md").read_text("utf-8")
+    missing = [name for name in module.__all__ if not re.search(rf"\b{name}\b", reference)]
+    assert missing == []
+
+
+def test_reference_names_every_file_of_a_run(folder, capsys):
+    assert cli.main(["pretrain", "digits", "--out", "run", "--train.ema", "0.9"]) == 0
+    reference = (ROOT / "docs/reference.md").read_text("utf-8")
+    files = [str(path.relative_to("run")) for path in Path("run").rglob("*") if path.is_file()]
+    named = [file for file in files if f"| `{file}` |" in reference]
+    assert sorted(named) == sorted(file for file in files if not file.startswith("tensorboard/"))
