@@ -61,7 +61,7 @@ def test_cropping_gives_float_images_of_the_same_shape():
 
 
 def test_crops_lie_inside_the_image_with_the_area_and_aspect_asked_for():
-    # On a ramp, bilinear crops read their own coordinates: the slope is the crop's share of a side.
+    # On a ramp, bilinear crops read their own coordinates; the slope is their share of a side.
     height, width, num = 16, 32, 300
     y, x = torch.meshgrid(torch.arange(16.0), torch.arange(32.0), indexing="ij")
     batch = torch.stack([x, y]).expand(num, -1, -1, -1)

@@ -1,0 +1,80 @@
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maskwise.modalities.image_data import ImageData, load
+from maskwise.modalities.image_source import Source
+from maskwise.modalities.images import describe
+from maskwise.models import MaskedModel, Model, build
+from maskwise.settings import override
+from maskwise.train.batches import Batch, Batches
+from maskwise.train.config import Config, Efficiency, Train
+from maskwise.train.loop import connect, train
+
+TINY = Config(
+    data=ImageData(source="digits", patch=(2, 2), target="normalised"),
+    model=Model(width=16, depth=1, heads=2, decoder_width=8, decoder_depth=1, decoder_heads=2),
+    law="uniform:0.4,0.9",
+    train=Train(steps=6, batch_size=16, lr=2e-3, log_every=1, checkpoint_every=1000),
+    efficiency=Efficiency(accelerator="cpu"),
+)
+
+
+class Interrupting:
+    """Batches that press Ctrl-C when a step is read."""
+
+    def __init__(self, batches: Batches, step: int) -> None:
+        self.batches, self.step = batches, step
+
+    def read(self, *arguments: Any, **more: Any) -> Iterator[Batch]:
+        for batch in self.batches.read(*arguments, **more):
+            if batch.step == self.step:
+                signal.raise_signal(signal.SIGINT)
+            yield batch
+
+
+@pytest.fixture(scope="session")
+def digits() -> Source:
+    return load(ImageData(source="digits")).train
+
+
+@pytest.fixture
+def tiny() -> Callable[..., Config]:
+    """Give a tiny configuration with dotted changes."""
+    return lambda changes=None: override(TINY, changes or {})
+
+
+@pytest.fixture
+def new_model(digits) -> Callable[[Config], MaskedModel]:
+    def make(config: Config) -> MaskedModel:
+        modality = describe(digits, config.data.patch, config.data.target)
+        return build(modality, config.model, seed=config.seed)
+
+    return make
+
+
+@pytest.fixture
+def run(digits, new_model) -> Callable[..., tuple[MaskedModel, dict[str, Any]]]:
+    """Train in a folder; `stop_at` presses Ctrl-C in that step, counted from 0."""
+
+    def call(
+        folder: Path,
+        config: Config,
+        resume: bool = False,
+        stop_at: int | None = None,
+        source: Source | None = None,
+    ) -> tuple[MaskedModel, dict[str, Any]]:
+        folder.mkdir(exist_ok=True)
+        batches: Any = Batches(
+            source or digits, batch_size=config.train.batch_size, seed=config.seed
+        )
+        if stop_at is not None:
+            batches = Interrupting(batches, stop_at)
+        fabric = connect(config.efficiency)
+        fabric.launch()
+        return train(fabric, new_model(config), batches, config, folder, resume=resume)
+
+    return call

@@ -1,0 +1,135 @@
+import errno
+
+import pytest
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from maskwise.errors import UserError
+from maskwise.train import checkpoint
+from maskwise.train.optim import make_optimizer
+
+
+@pytest.fixture
+def state(tiny, new_model):
+    def make(changes=None):
+        config = tiny(changes)
+        model = new_model(config)
+        return checkpoint.State(model, make_optimizer(model, config.train))
+
+    return make
+
+
+@pytest.fixture
+def folder(run, tiny, tmp_path):
+    run(tmp_path / "run", tiny())
+    return tmp_path / "run"
+
+
+def test_what_is_restored(folder, state):
+    fresh = state()
+    assert checkpoint.restore(folder, fresh) == 6
+    saved = load_file(folder / checkpoint.NAME)
+    for name, value in fresh.model.state_dict().items():
+        assert torch.equal(saved[f"model.{name}"], value)
+    for name, parameter in fresh.model.named_parameters():
+        moments = fresh.optimizer.state[parameter]
+        assert float(moments["step"]) == 6
+        for key in ("exp_avg", "exp_avg_sq"):
+            assert torch.equal(moments[key], saved[f"optimizer.{key}.{name}"])
+            assert moments[key].abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        SafetensorError("I/O error: No space left on device"),
+    ],
+)
+def test_a_full_disk_leaves_the_old_checkpoint(folder, state, monkeypatch, failure):
+    before = (folder / checkpoint.NAME).read_bytes()
+
+    def half(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise failure
+
+    monkeypatch.setattr(checkpoint, "save_file", half)
+    with pytest.raises(UserError, match=r"cannot write .*state\.safetensors.*No space") as error:
+        checkpoint.save(folder, state(), 9)
+    assert "\n" not in str(error.value)
+    assert (folder / checkpoint.NAME).read_bytes() == before
+    assert [path.name for path in (folder / "checkpoint").iterdir()] == ["state.safetensors"]
+
+
+def test_a_full_disk_in_training(run, tiny, tmp_path, monkeypatch):
+    config = tiny({"train.checkpoint_every": 2})
+    real = checkpoint.save_file
+
+    def full(tensors, path, metadata):
+        if metadata["step"] == "4":
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(tensors, path, metadata)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        run(tmp_path / "run", config)
+    monkeypatch.undo()
+    assert [path.name for path in (tmp_path / "run/checkpoint").iterdir()] == ["state.safetensors"]
+    resumed, _ = run(tmp_path / "run", config, resume=True)
+    straight, _ = run(tmp_path / "straight", config)
+    assert torch.equal(resumed.head.weight, straight.head.weight)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def shorten(path):
+    path.write_bytes(path.read_bytes()[:6])
+
+
+def scribble(path):
+    path.write_bytes(bytes(range(256)) * 20)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def foreign(path):
+    save_file({"x": torch.zeros(2)}, path)
+
+
+def other_step(path):
+    save_file(load_file(path), path, {"format": "maskwise-checkpoint-1", "step": "soon"})
+
+
+def without_moments(path):
+    tensors = {k: v for k, v in load_file(path).items() if "exp_avg_sq" not in k}
+    save_file(tensors, path, {"format": "maskwise-checkpoint-1", "step": "6"})
+
+
+def folder_instead(path):
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGED = (truncate, shorten, scribble, empty, foreign, other_step, folder_instead)
+
+
+@pytest.mark.parametrize("damage", [*DAMAGED, without_moments], ids=lambda f: f.__name__)
+def test_a_damaged_checkpoint(folder, state, damage):
+    damage(folder / checkpoint.NAME)
+    kind = "is damaged" if damage in DAMAGED else "does not fit"
+    with pytest.raises(UserError, match=rf"checkpoint .*state\.safetensors {kind}") as error:
+        checkpoint.restore(folder, state())
+    assert "\n" not in str(error.value)
+    assert "start again in a new --out folder" in str(error.value)
+
+
+@pytest.mark.parametrize("changes", [{"model.width": 32}, {"model.depth": 2}])
+def test_a_checkpoint_of_another_model(folder, state, changes):
+    with pytest.raises(UserError, match="does not fit this model"):
+        checkpoint.restore(folder, state(changes))
