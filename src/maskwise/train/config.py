@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 
 from maskwise import laws, masks
 from maskwise.errors import UserError
-from maskwise.evaluate import Evaluate
+from maskwise.evaluation import Evaluate
 from maskwise.laws import Reduction, Scope
 from maskwise.masks import Sampling
 from maskwise.modalities.image_data import ImageData

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from maskwise import masks
-from maskwise.evaluate.reconstruction import errors, reconstruction
+from maskwise.evaluation.reconstruction import errors, reconstruction
 from maskwise.masks import Mask
 from maskwise.modalities.image_source import Source, array_source
 from maskwise.models.masked import MaskedModel

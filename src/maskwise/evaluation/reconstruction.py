@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwise.evaluate.bootstrap import interval
-from maskwise.evaluate.features import frozen
+from maskwise.evaluation.bootstrap import interval
+from maskwise.evaluation.features import frozen
 from maskwise.masks import Mask, draw
 from maskwise.modalities.image_source import Source
 from maskwise.models.masked import MaskedModel

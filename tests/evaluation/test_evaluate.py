@@ -8,7 +8,7 @@ import torch
 from scipy.stats import binom
 
 from maskwise.errors import UserError
-from maskwise.evaluate import PROTOCOLS, Evaluate, evaluate, probe_table
+from maskwise.evaluation import PROTOCOLS, Evaluate, evaluate, probe_table
 from maskwise.modalities.image_source import Splits
 from maskwise.models.masked import MaskedModel
 from maskwise.settings import from_dict, to_dict

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from maskwise.evaluate import features, probes
-from maskwise.evaluate.bootstrap import interval
-from maskwise.evaluate.features import Pool, subset
-from maskwise.evaluate.knn import NAME, knn
-from maskwise.evaluate.reconstruction import reconstruction
+from maskwise.evaluation import features, probes
+from maskwise.evaluation.bootstrap import interval
+from maskwise.evaluation.features import Pool, subset
+from maskwise.evaluation.knn import NAME, knn
+from maskwise.evaluation.reconstruction import reconstruction
 from maskwise.modalities.image_source import Splits
 from maskwise.models.masked import MaskedModel
 from maskwise.settings import settings

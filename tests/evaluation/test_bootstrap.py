@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskwise.evaluate import bootstrap
+from maskwise.evaluation import bootstrap
 
 
 def test_agrees_with_the_normal_approximation_on_a_large_sample() -> None:

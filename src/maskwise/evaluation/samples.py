@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwise.evaluate.features import frozen, subset
-from maskwise.evaluate.reconstruction import fixed_mask
+from maskwise.evaluation.features import frozen, subset
+from maskwise.evaluation.reconstruction import fixed_mask
 from maskwise.files import atomic
 from maskwise.modalities.image_source import Source
 from maskwise.models.masked import MaskedModel

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from maskwise.errors import UserError
-from maskwise.evaluate import samples
+from maskwise.evaluation import samples
 from maskwise.modalities.image_source import Source, array_source
 from maskwise.models.masked import MaskedModel
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskwise.evaluate import features
+from maskwise.evaluation import features
 from maskwise.modalities.image_source import Source, array_source
 from maskwise.models.masked import MaskedModel
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskwise.evaluate.knn import knn
+from maskwise.evaluation.knn import knn
 
 
 def brute_force(
