@@ -12,8 +12,8 @@ from torch import nn
 
 from maskwise import laws, report
 from maskwise.errors import UserError
-from maskwise.evaluate import evaluate as evaluate_model
-from maskwise.evaluate.samples import write as write_samples
+from maskwise.evaluation import evaluate as evaluate_model
+from maskwise.evaluation.samples import write as write_samples
 from maskwise.files import write_json
 from maskwise.modalities import image_data
 from maskwise.modalities.image_source import Splits

@@ -13,7 +13,7 @@ from torch import nn
 
 import maskwise
 from maskwise.errors import UserError
-from maskwise.evaluate.features import Pool, extract
+from maskwise.evaluation.features import Pool, extract
 from maskwise.files import read_json, read_json_lines, write_json
 from maskwise.modalities.image_source import Source
 from maskwise.models import MaskedModel, load_model
