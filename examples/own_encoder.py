@@ -36,12 +36,12 @@ def main() -> None:
     run = mw.pretrain(
         "digits",
         out="runs/own-encoder",
-        encoder=make_encoder(),
+        encoder=make_encoder,
         model={"mode": "replace", "class_token": False, "width": WIDTH},
         train={"steps": 300},
     )
     # The folder holds the weights, not the code: give a fresh encoder to load them into.
-    model = mw.load(run.path, encoder=make_encoder())
+    model = mw.load(run.path, encoder=make_encoder)
     with torch.no_grad():
         print("features:", tuple(model.encode(torch.zeros(5, 1, 8, 8)).shape))
     print("report:", run.report)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from maskwise import laws, report
 from maskwise.errors import UserError
@@ -18,7 +17,7 @@ from maskwise.files import write_json
 from maskwise.modalities import image_data
 from maskwise.modalities.image_source import Splits
 from maskwise.modalities.images import Images, describe
-from maskwise.models import MaskedModel, build, load_model, save_model
+from maskwise.models import EncoderFactory, MaskedModel, build, load_model, save_model
 from maskwise.recipes import RECIPES, any_images
 from maskwise.run import Run, create
 from maskwise.settings import flatten, override
@@ -36,7 +35,7 @@ def pretrain(
     out: str | Path | None = None,
     seed: int | None = None,
     resume: bool = False,
-    encoder: nn.Module | None = None,
+    encoder: EncoderFactory | None = None,
     **overrides: Any,
 ) -> Run:
     """Pretrain a masked model, evaluate it and write a report.
@@ -48,7 +47,8 @@ def pretrain(
         out: the run folder; default: runs/NAME-LAW-SEED.
         seed: decides weights, order and masks.
         resume: continue an interrupted run; its folder must hold the same configuration.
-        encoder: an encoder of your own for ``model={"mode": "replace"}``.
+        encoder: a function that makes an encoder of your own, for
+            ``model={"mode": "replace", "class_token": False}``.
         **overrides: any other settings, nested (``train={"steps": 500}``) or dotted
             (``**{"train.steps": 500}``).
 
@@ -107,7 +107,7 @@ def pretrain(
 def evaluate(
     run: Run | str | Path,
     data: Arrays | None = None,
-    encoder: nn.Module | None = None,
+    encoder: EncoderFactory | None = None,
     **overrides: Any,
 ) -> Run:
     """Evaluate a run's model anew, and rewrite its result.json, samples and report.
@@ -115,7 +115,7 @@ def evaluate(
     Args:
         run: a run or its folder.
         data: the arrays that the run was given, if it was given arrays.
-        encoder: a fresh encoder of your own kind, if the run was given one.
+        encoder: the function that the run was given, if it was given one.
         **overrides: settings of the "evaluate" and "data" groups, nested or dotted.
     """
     run = run if isinstance(run, Run) else Run(Path(run))
@@ -130,12 +130,12 @@ def evaluate(
     return run
 
 
-def load(path: str | Path, encoder: nn.Module | None = None) -> MaskedModel:
+def load(path: str | Path, encoder: EncoderFactory | None = None) -> MaskedModel:
     """Load the model of a run folder or a model folder, in eval mode.
 
     Args:
         path: a run folder, or its `model` folder wherever it was copied to.
-        encoder: a fresh encoder of your own kind, if the model was given one.
+        encoder: the function that the run was given, if it was given one.
 
     Raises:
         UserError: no such folder, or damaged files.
@@ -190,12 +190,10 @@ def _finish(
     config: Config,
     splits: Splits,
     summary: dict[str, Any],
-    encoder: nn.Module | None,
+    encoder: EncoderFactory | None,
 ) -> None:
     """Evaluate, and write result.json, samples.npz and report.html."""
-    untrained = None
-    if encoder is None:
-        untrained = build(model.modality, model.config, seed=config.seed)
+    untrained = build(model.modality, model.config, seed=config.seed, encoder=encoder)
     settings = config.train
     law = laws.parse(config.law)
     steps = np.linspace(0, 1, 101)

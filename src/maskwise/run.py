@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 import maskwise
 from maskwise.errors import UserError
 from maskwise.evaluation.features import Pool, extract
 from maskwise.files import read_json, read_json_lines, write_json
 from maskwise.modalities.image_source import Source
-from maskwise.models import MaskedModel, load_model
+from maskwise.models import EncoderFactory, MaskedModel, load_model
 from maskwise.settings import differences, from_dict, to_dict
 from maskwise.train.config import Config
 from maskwise.train.metrics import NAME as METRICS
@@ -29,6 +28,7 @@ class Run:
     path: Path
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
         if not (self.path / "config.json").is_file():
             raise UserError(f"{self.path} is not a run folder: it has no config.json")
 
@@ -58,14 +58,18 @@ class Run:
         """The report's path."""
         return self.path / "report.html"
 
-    def model(self, encoder: nn.Module | None = None) -> MaskedModel:
+    def model(self, encoder: EncoderFactory | None = None) -> MaskedModel:
         """Load the trained model, in eval mode."""
         if not (self.path / "model").is_dir():
             raise UserError(f"{self.path} has no model yet: continue its training with --resume")
         return load_model(self.path / "model", encoder=encoder)
 
     def embed(
-        self, images: np.ndarray | torch.Tensor | Source, pool: Pool = "mean", layer: int = -1
+        self,
+        images: np.ndarray | torch.Tensor | Source,
+        pool: Pool = "mean",
+        layer: int = -1,
+        encoder: EncoderFactory | None = None,
     ) -> np.ndarray:
         """Return features of images, float32 [N, D]; nothing is hidden.
 
@@ -73,11 +77,12 @@ class Run:
             images: NumPy [N, H, W] or [N, H, W, C], torch [N, C, H, W], or a source.
             pool: see `MaskedModel.encode`.
             layer: see `MaskedModel.encode`.
+            encoder: the function that the run was given, if it was given one.
         """
         from maskwise.modalities.image_data import as_source
 
         source = images if isinstance(images, Source) else as_source(images)
-        return extract(self.model(), source, pool, layer)
+        return extract(self.model(encoder), source, pool, layer)
 
 
 def create(folder: Path, config: Config, *, resume: bool) -> None:

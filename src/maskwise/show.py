@@ -64,7 +64,7 @@ def as_png(hidden: torch.Tensor, path: Path, title: str) -> None:
     axes = figure.subplots(1, len(sheets), squeeze=False)[0]
     for axis, sheet in zip(axes, sheets, strict=True):
         axis.pcolormesh(
-            sheet.flip(0).float(), cmap="Greys", vmin=0, vmax=1.2, edgecolors="white", lw=0.5
+            sheet.flip(0).float(), cmap="Greys", vmin=-0.15, vmax=1.2, edgecolors="white", lw=0.5
         )
         axis.set_title(f"{sheet.float().mean():.0%} hidden", fontsize=9)
         axis.set_aspect("equal")

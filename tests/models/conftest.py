@@ -31,9 +31,8 @@ def make() -> Callable[..., MaskedModel]:
             std=(50, 60),
             target=target,
         )
-        model = build(
-            images, Model(**(SMALL | changes)), seed=0, attention=attention, encoder=encoder
-        )
+        own = None if encoder is None else lambda: encoder
+        model = build(images, Model(**(SMALL | changes)), seed=0, attention=attention, encoder=own)
         # Tokens start so small that a test of their influence could not see it.
         with torch.no_grad():
             for token in (model.mask_token, model.class_token):

@@ -59,9 +59,9 @@ def test_a_model_with_an_encoder_of_ones_own(make, batch, tmp_path):
     own = {"mode": "replace", "class_token": False}
     model = make(encoder=torch.nn.Linear(16, 16), **own)
     save_model(tmp_path / "model", model)
-    copy = load_model(tmp_path / "model", encoder=torch.nn.Linear(16, 16))
+    copy = load_model(tmp_path / "model", encoder=lambda: torch.nn.Linear(16, 16))
     assert torch.equal(model.encode(batch), copy.encode(batch))
-    with pytest.raises(UserError, match="do not fit the model"):
+    with pytest.raises(UserError, match="encoder of your own"):
         load_model(tmp_path / "model")
 
 

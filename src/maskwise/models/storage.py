@@ -1,5 +1,6 @@
 """A trained model as a folder: config.json and weights.safetensors; nothing in it is executed."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from maskwise.errors import UserError
 from maskwise.files import atomic, read_json, write_json
 from maskwise.modalities import Modality
 from maskwise.modalities.images import Images
-from maskwise.models.layers import Attention
+from maskwise.models.layers import Attention, Transformer
 from maskwise.models.masked import MaskedModel, Model
 from maskwise.settings import from_dict, to_dict
+
+EncoderFactory = Callable[[], nn.Module]
 
 MODALITIES: dict[str, Any] = {"images": Images}
 
@@ -25,13 +28,23 @@ def build(
     *,
     seed: int,
     attention: Attention = "auto",
-    encoder: nn.Module | None = None,
+    encoder: EncoderFactory | None = None,
 ) -> MaskedModel:
-    """Return a model with initial weights decided by `seed`; global generators stay untouched."""
+    """Return a model with initial weights decided by `seed`; global generators stay untouched.
+
+    Args:
+        modality: how samples become tokens.
+        config: the shape of the model.
+        seed: decides the initial weights, those of an encoder of your own too.
+        attention: see `MaskedModel`.
+        encoder: makes an encoder of your own.
+    """
+    if isinstance(encoder, nn.Module):
+        raise UserError("encoder= takes a function that makes the module, not the module itself")
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would also seed the generators of GPUs for good.
         torch.default_generator.manual_seed(seed)
-        return MaskedModel(modality, config, attention, encoder)
+        return MaskedModel(modality, config, attention, encoder and encoder())
 
 
 def save_model(folder: Path, model: MaskedModel) -> None:
@@ -42,25 +55,32 @@ def save_model(folder: Path, model: MaskedModel) -> None:
         save_file(weights, temporary, {"format": "pt"})
     write_json(
         folder / "config.json",
-        {"modality": kind, kind: to_dict(model.modality), "model": to_dict(model.config)},
+        {
+            "modality": kind,
+            kind: to_dict(model.modality),
+            "model": to_dict(model.config),
+            "own_encoder": not isinstance(model.encoder, Transformer),
+        },
     )
 
 
 def load_model(
-    folder: Path, *, attention: Attention = "auto", encoder: nn.Module | None = None
+    folder: Path, *, attention: Attention = "auto", encoder: EncoderFactory | None = None
 ) -> MaskedModel:
     """Read a model folder, in eval mode.
 
     Args:
         folder: what `save_model` wrote.
         attention: see `MaskedModel`.
-        encoder: a fresh encoder of the kind the model was trained with, if it was not its own.
+        encoder: makes an encoder of the kind that the model was trained with, if it was given one.
 
     Raises:
         UserError: a file is missing or damaged, or the weights do not fit.
     """
     values = read_json(folder / "config.json")
     path = folder / "weights.safetensors"
+    if isinstance(values, dict) and values.get("own_encoder") and encoder is None:
+        raise UserError(f"{folder} was trained with an encoder of your own: give encoder= again")
     try:
         modality: Modality = from_dict(MODALITIES[values["modality"]], values[values["modality"]])
         config = from_dict(Model, values["model"])
