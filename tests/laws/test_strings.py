@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,3 +119,12 @@ def test_a_bad_law_names_itself_and_its_form(says: str, text: str) -> None:
 def test_laws_that_make_no_sense(make: object) -> None:
     with pytest.raises(UserError):
         make()
+
+
+def test_reading_back_never_changes_a_weight() -> None:
+    """Weights are normalised; doing so again must not move them by a rounding error."""
+    rng = np.random.default_rng(0)
+    for num in (2, 3, 7, 20):
+        for _ in range(200):
+            choice = Choice(np.linspace(0.1, 0.9, num), rng.random(num).tolist())
+            assert laws.parse(str(choice)) == choice
