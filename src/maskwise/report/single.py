@@ -106,7 +106,9 @@ def _training(run: Run) -> Section:
     if "ratio" in metrics:
         bounds = [run.law.support(progress) for progress in law_figures.PROGRESS]
         body = figures.ratio_curve(f"Hidden ratio by step of {name}", metrics, bounds)
-        text = "Realised ratio, a mean over the steps of each line of metrics.jsonl; shaded: the law's support."
+        text = (
+            "Realised ratio, averaged over the steps between two lines; shaded: the law's support."
+        )
         drawn.append(Figure(body, text, "Drawn ratio"))
     if "lr" in metrics:
         body = figures.metric_curve(f"Learning rate by step of {name}", metrics, "lr")
