@@ -6,6 +6,7 @@ settings object that exists is a valid one.
 
 import dataclasses
 import difflib
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any, TypeVar, dataclass_transform
@@ -24,7 +25,18 @@ def settings(cls: type[T]) -> type[T]:
     config = pydantic.ConfigDict(
         extra="forbid", use_attribute_docstrings=True, coerce_numbers_to_str=True
     )
-    return pydantic_dataclass(cls, frozen=True, kw_only=True, config=config)  # type: ignore[return-value]
+    made: Any = pydantic_dataclass(cls, frozen=True, kw_only=True, config=config)
+    validate = made.__init__
+
+    @functools.wraps(validate)
+    def init(self: Any, *args: Any, **values: Any) -> None:
+        try:
+            validate(self, *args, **values)
+        except pydantic.ValidationError as error:
+            raise UserError(_explain(error, made)) from None
+
+    made.__init__ = init
+    return made
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -44,7 +56,9 @@ def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
         UserError: an unknown key (with the nearest match) or a bad value, in one line.
     """
     try:
-        return pydantic.TypeAdapter(cls).validate_python(dict(values))
+        return pydantic.TypeAdapter(cls).validate_python(
+            dict(values) if isinstance(values, Mapping) else values
+        )
     except pydantic.ValidationError as error:
         raise UserError(_explain(error, cls)) from None
 
@@ -60,13 +74,31 @@ def override(config: T, changes: Mapping[str, Any]) -> T:
     for key, value in changes.items():
         if key not in known:
             raise UserError(f"unknown key '{key}'{_nearest(key, known)}")
+        if isinstance(value, bool) and not isinstance(known[key], bool):
+            raise UserError(f"'{key}' is no switch: give it a value")
         *groups, last = key.split(".")
         node = values
         for group in groups:
             node = node[group]
-        is_list = isinstance(known[key], list) and isinstance(value, str)
-        node[last] = value.split(",") if is_list else value
+        node[last] = _read(value, known[key]) if isinstance(value, str) else value
     return from_dict(type(config), values)
+
+
+def _read(text: str, known: Any) -> Any:
+    """Turn the text of a command line into the kind of value that it replaces."""
+    if isinstance(known, str):
+        return text
+    if text.lower() == "none":
+        return None
+    parts = [_number(part) for part in text.split(",")]
+    return parts if len(parts) > 1 or isinstance(known, list) else parts[0]
+
+
+def _number(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -109,12 +141,22 @@ def _nearest(key: str, known: Mapping[str, Any]) -> str:
     return f"; did you mean '{match[0]}'?" if match else f"; known keys: {', '.join(known)}"
 
 
+def _skeleton(cls: Any) -> dict[str, Any]:
+    """Return the nested keys of a settings class."""
+    return {
+        field.name: _skeleton(field.type) if dataclasses.is_dataclass(field.type) else None
+        for field in dataclasses.fields(cls)
+    }
+
+
 def _explain(error: pydantic.ValidationError, cls: type) -> str:
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "unexpected_keyword_argument":
-        known = flatten({field.name: None for field in dataclasses.fields(cls)})
+        known = flatten(_skeleton(cls))
         return f"unknown key '{key}'{_nearest(key, known)}"
     message = first["msg"].removeprefix("Value error, ")
+    if isinstance(first.get("ctx", {}).get("error"), UserError):
+        return message  # names the value itself
     place = f"{key}={first['input']!r}: " if key and "missing" not in first["type"] else f"{key}: "
     return f"{place if key else ''}{message[:1].lower()}{message[1:]}"

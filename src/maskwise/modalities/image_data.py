@@ -26,6 +26,9 @@ from maskwise.settings import settings
 
 
 def _square(value: Any) -> Any:
+    """Read one number, or a list of one, as both sides of a square."""
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        [value] = value
     return (value, value) if isinstance(value, int) else value
 
 
