@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskwise import laws, report
+from maskwise import laws, masks, report
 from maskwise.errors import UserError
 from maskwise.evaluation import evaluate as evaluate_model
 from maskwise.evaluation.samples import write as write_samples
@@ -181,6 +181,10 @@ def _fit(config: Config, splits: Splits) -> tuple[Config, Images]:
     """Complete the configuration from the data: the patch, and the statistics of the channels."""
     modality = describe(splits.train, config.data.patch, config.data.target)
     config = override(config, {"data.patch": modality.patch})
+    # Refuses a pattern that does not suit the grid, before anything is written.
+    masks.draw(
+        config.law, modality.grid, sample_ids=torch.arange(1), seed=0, pattern=config.pattern
+    )
     return config, modality
 
 

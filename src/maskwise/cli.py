@@ -223,9 +223,10 @@ def _show_mask(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None
         num=arguments.num,
         seed=arguments.seed,
     )
-    print(show.as_text(hidden))
     if arguments.out is not None:
         show.as_png(hidden, arguments.out, f"{arguments.law}, {arguments.pattern}")
+    print(show.as_text(hidden))
+    if arguments.out is not None:
         print(f"picture: {arguments.out}")
 
 

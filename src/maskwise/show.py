@@ -20,6 +20,8 @@ def draw_masks(
     >>> draw_masks("fixed:0.5", "columns", (2, 4)).shape
     torch.Size([4, 2, 4])
     """
+    if num < 1:
+        raise UserError(f"num {num} draws nothing: ask for at least 1 mask")
     drawn = [
         masks.draw(
             law,
