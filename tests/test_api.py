@@ -13,7 +13,7 @@ import torch
 import maskwise as mw
 from maskwise import laws
 from maskwise.errors import UserError
-from maskwise.models import MaskedModel
+from maskwise.models import MaskedModel, build
 from maskwise.settings import to_dict
 
 SMALL = {
@@ -177,6 +177,15 @@ def test_overrides_nest_or_have_dots(tmp_path, no_report):
     with pytest.raises(UserError, match=r"unknown key 'lr'; did you mean 'train\.lr'"):
         mw.pretrain("digits", out=tmp_path / "c", lr=3)
     assert not (tmp_path / "c").exists()
+
+
+def test_a_seed_decides_the_initial_weights(tmp_path, no_report):
+    still = {"train.steps": 1, "train.lr": 1e-12}
+    run = mw.pretrain("digits", seed=3, out=tmp_path / "run", **SMALL, **still)
+    model = run.model()
+    for seed in (3, 0):
+        weights = build(model.modality, model.config, seed=seed).head.weight
+        assert torch.allclose(weights, model.head.weight, atol=1e-6) == (seed == 3)
 
 
 def test_the_default_folder_says_what_the_run_is(tmp_path, no_report, monkeypatch):

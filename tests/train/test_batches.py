@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.modalities.image_source import array_source
 from maskwise.train.batches import Batches
@@ -109,3 +110,18 @@ def test_masks_and_samples_do_not_depend_on_ranks(
     assert len({ratio for row in ratios for ratio in row}) > 2
     if scope == "step":
         assert all(len(set(row)) == 1 for row in ratios)
+
+
+def test_a_step_draws_by_its_place_in_training(digits, tiny, new_model):
+    config = tiny({"law": "scheduled:linear,0.25..0.75", "train.steps": 200, "seed": 3})
+    model, cpu = new_model(config), torch.device("cpu")
+    batches = Batches(digits, batch_size=16, seed=3)
+    for step in (0, 50, 100, 150, 199):
+        [batch] = batches.read(step, step + 1, 0)
+        _, mask, predicted = prepare(batch, model, config, cpu)
+        assert predicted is mask
+        assert mask.num_hidden.tolist() == [round(16 * (0.25 + 0.5 * step / 200))] * 16
+        expected = masks.draw(
+            f"fixed:{float(mask.ratio[0])}", (4, 4), sample_ids=batch.ids, seed=3, epoch=step // 89
+        )
+        assert torch.equal(mask.hidden, expected.hidden)

@@ -10,10 +10,9 @@ from maskwise.train.config import Train
 
 def make_optimizer(model: nn.Module, config: Train) -> torch.optim.AdamW:
     """Return AdamW, fused; only matrices decay (biases, norms, tokens and positions do not)."""
-    parameters = dict(model.named_parameters())
-    matrices = [p for name, p in parameters.items() if p.ndim == 2 and "positions" not in name]
-    decayed = {id(parameter) for parameter in matrices}
-    rest = [p for p in parameters.values() if id(p) not in decayed]
+    # Tokens and positions have three axes.
+    matrices = [p for p in model.parameters() if p.ndim == 2]
+    rest = [p for p in model.parameters() if p.ndim != 2]
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": rest, "weight_decay": 0.0},
