@@ -1,7 +1,6 @@
 """The command line: verbs to functions."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,7 +109,7 @@ def _overrides(rest: Sequence[str]) -> dict[str, Any]:
     """Read ``--key value`` and ``--key=value`` pairs; a key alone is true.
 
     >>> _overrides(["--train.steps", "500", "--data.flip", "--data.size=64,48"])
-    {'train.steps': 500, 'data.flip': True, 'data.size': [64, 48]}
+    {'train.steps': '500', 'data.flip': True, 'data.size': '64,48'}
     """
     values: dict[str, Any] = {}
     words = list(rest)
@@ -119,23 +118,9 @@ def _overrides(rest: Sequence[str]) -> dict[str, Any]:
         if not word.startswith("--"):
             raise UserError(f"'{word}' is one argument too many: settings are --KEY VALUE")
         key, equals, text = word[2:].partition("=")
-        if not equals:
-            alone = not words or words[0].startswith("--")
-            text = "true" if alone else words.pop(0)
-        values[key.replace("-", "_")] = _value(text)
+        alone = not equals and (not words or words[0].startswith("--"))
+        values[key.replace("-", "_")] = True if alone else text if equals else words.pop(0)
     return values
-
-
-def _value(text: str) -> Any:
-    """Read a JSON value, a comma-separated list of them, "none", or else a string."""
-    if text.lower() in ("none", "null"):
-        return None
-    for candidate in (text, f"[{text}]"):
-        try:
-            return json.loads(candidate)
-        except ValueError:
-            continue
-    return text
 
 
 def _pretrain(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from maskwise.evaluation import features, probes
 from maskwise.evaluation.bootstrap import interval
@@ -18,10 +18,6 @@ from maskwise.settings import settings
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 
 
-def _several(value: Any) -> Any:
-    return (value,) if isinstance(value, float) else value
-
-
 @settings
 class Evaluate:
     """How a model is evaluated."""
@@ -32,9 +28,7 @@ class Evaluate:
     """Encoder block whose output is probed; -1 is the last."""
     protocols: tuple[Literal["logistic", "mae", "knn"], ...] = ("logistic", "mae", "knn")
     """Probes to run on every kind of features."""
-    ratios: Annotated[tuple[Ratio, ...], BeforeValidator(_several)] = tuple(
-        n / 10 for n in range(1, 10)
-    )
+    ratios: tuple[Ratio, ...] = tuple(n / 10 for n in range(1, 10))
     """Hidden fractions at which the reconstruction error is measured."""
     num_train: Annotated[int, Field(ge=2)] = 10_000
     """Labelled training samples at most, chosen at random."""
