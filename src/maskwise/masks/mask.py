@@ -79,6 +79,8 @@ class Mask:
 
     def __getitem__(self, rows: slice) -> "Mask":
         """Return the mask of some samples of the batch."""
+        if rows.indices(len(self)) == (0, len(self), 1):
+            return self
         return Mask(self.hidden[rows], None if self.eligible is None else self.eligible[rows])
 
     def __len__(self) -> int:

@@ -76,7 +76,7 @@ class Metrics:
             "seconds": self.seconds,
             "num_samples": self.samples,
             "encoder_tokens": self.tokens,
-            "final_loss": sum(self.recent) / len(self.recent),
+            "final_loss": sum(self.recent) / len(self.recent) if self.recent else None,
             "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         }
 

@@ -9,12 +9,15 @@ from maskwise.train.config import Train
 
 
 def make_optimizer(model: nn.Module, config: Train) -> torch.optim.AdamW:
-    """Return AdamW, fused; only matrices decay (biases, norms, tokens and positions do not)."""
-    # Tokens and positions have three axes.
-    matrices = [p for p in model.parameters() if p.ndim == 2]
-    rest = [p for p in model.parameters() if p.ndim != 2]
+    """Return AdamW, fused; only weights decay (biases, norms, tokens and positions do not)."""
+
+    def decays(name: str, parameter: nn.Parameter) -> bool:
+        return parameter.ndim > 1 and not name.endswith(("token", "positions"))
+
+    weights = [p for name, p in model.named_parameters() if decays(name, p)]
+    rest = [p for name, p in model.named_parameters() if not decays(name, p)]
     groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": weights, "weight_decay": config.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
