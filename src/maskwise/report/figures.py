@@ -138,7 +138,8 @@ def metric_curve(
             axes.plot(steps[keep], smooth(values)[keep], color=BLUE, label="running mean")
             legend(axes, 2)
         axes.set(xlabel="step", ylabel=key.replace("_", " "))
-        _log_if_wide(axes, values)
+        if smoothed:  # a learning rate that ends at zero spans any number of decades
+            _log_if_wide(axes, values)
 
     return svg(label, plot)
 
