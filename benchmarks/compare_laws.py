@@ -80,12 +80,12 @@ def scores(result: dict) -> dict[str, float]:
         for probe in result["probes"]
         if probe["features"].startswith("encoder")
     }
-    curve = [point["error"] for point in result["reconstruction"]["curve"]]
+    curve = {point["ratio"]: point["error"] for point in result["reconstruction"]["curve"]}
     return {
         "logistic probe, %": probes["logistic-lbfgs"],
         "kNN, %": probes["knn"],
-        "error, mean over ratios": float(np.mean(curve)),
-        "minutes": result["train"]["seconds"] / 60,
+        "error, mean over ratios": float(np.mean(list(curve.values()))),
+        **{f"error at {ratio}": curve[ratio] for ratio in (0.1, 0.5, 0.9)},
     }
 
 
@@ -115,13 +115,13 @@ def table(out: Path, names: tuple[str, ...], seeds: int) -> str:
         cells = ["{:.3g} ± {:.2g}".format(*interval(values[law][key])) for key in keys]
         lines.append(f"| `{law}` | {results[law][0]['train']['steps']} | {' | '.join(cells)} |")
     fixed = [law for law in names if law.startswith("fixed")]
-    key = keys[0]
-    best = max(fixed, key=lambda law: values[law][key].mean())
-    lines += ["", f"Difference in {key} from the best fixed ratio (`{best}`), paired by seed:", ""]
-    for law in names:
-        if law != best:
-            mean, half = interval(values[law][key] - values[best][key])
-            lines.append(f"- `{law}`: {mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]")
+    for key, better in (("logistic probe, %", max), ("error, mean over ratios", min)):
+        best = better(fixed, key=lambda law: values[law][key].mean())
+        lines += ["", f"{key}: difference from the best fixed ratio (`{best}`), paired:", ""]
+        for law in names:
+            if law != best:
+                mean, half = interval(values[law][key] - values[best][key])
+                lines.append(f"- `{law}`: {mean:+.3g} [{mean - half:+.3g}, {mean + half:+.3g}]")
     lines += ["", "Baselines under the same probes:", ""]
     for probe in results[names[0]][0]["probes"]:
         if not probe["features"].startswith("encoder"):
