@@ -95,8 +95,8 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(stats.t.ppf(0.975, max(len(values) - 1, 1)) * spread)
 
 
-def table(out: Path, names: tuple[str, ...], seeds: int) -> str:
-    """Return the comparison as Markdown: a row for each law, and each against the best fixed."""
+def table(out: Path, names: tuple[str, ...], seeds: int, against: str | None) -> str:
+    """Return the comparison as Markdown: a row for each law, and each against one fixed ratio."""
     results = {
         law: [
             json.loads((out / f"{law.replace(':', '-')}-s{seed}" / "result.json").read_text())
@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tokens", type=float, default=3.0e6, help="encoder tokens of a run")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    parser.add_argument("--against", help="compare with this law, not the best fixed ratio")
     arguments = parser.parse_args()
     positions = SETUPS[arguments.setup][0]
     jobs = list(itertools.product(range(arguments.seeds), arguments.laws))
@@ -159,7 +160,7 @@ def main() -> None:
         ]
         for task in tasks:
             task.result()
-    text = table(arguments.out, tuple(arguments.laws), arguments.seeds)
+    text = table(arguments.out, tuple(arguments.laws), arguments.seeds, arguments.against)
     (arguments.out / "table.md").write_text(text + "\n")
     print(text)
 
