@@ -117,7 +117,9 @@ def table(out: Path, names: tuple[str, ...], seeds: int, against: str | None) ->
     fixed = [law for law in names if law.startswith("fixed")]
     for key, better in (("logistic probe, %", max), ("error, mean over ratios", min)):
         best = better(fixed, key=lambda law: values[law][key].mean())
-        lines += ["", f"{key}: difference from the best fixed ratio (`{best}`), paired:", ""]
+        title = f"`{against}`" if against else f"the best fixed ratio (`{best}`)"
+        best = against or best
+        lines += ["", f"{key}: difference from {title}, paired:", ""]
         for law in names:
             if law != best:
                 mean, half = interval(values[law][key] - values[best][key])
