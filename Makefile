@@ -28,7 +28,7 @@ types: $(VENV)/ready
 	$(RUN)/mypy
 
 bench: $(VENV)/ready
-	$(RUN)/python benchmarks/step.py
+	$(RUN)/python -m benchmarks.step
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 """Time training steps side by side: maskwise, the textbook step, and what a random ratio costs.
 
-    python benchmarks/step.py [--rounds 30] [--device cpu|cuda]
+    python -m benchmarks.step [--rounds 30] [--device cpu|cuda]
 
 Every candidate does one step in turn, for many rounds, so that a machine whose speed drifts slows
 all of them alike; a ratio is the median over rounds of the paired ratio of times. Candidates do
