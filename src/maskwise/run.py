@@ -98,7 +98,7 @@ def create(folder: Path, config: Config, *, resume: bool) -> None:
         raise UserError(
             f"{folder} already exists: continue it with --resume, or choose another --out"
         )
-    write_json(folder / "env.json", environment(config))
+    write_json(folder / "env.json", environment())
     write_json(folder / "config.json", to_dict(config))
 
 
@@ -113,7 +113,7 @@ def _check_resumable(folder: Path, config: Config) -> None:
         )
 
 
-def environment(config: Config) -> dict[str, Any]:
+def environment() -> dict[str, Any]:
     """Return what the run was made with."""
     return {
         "maskwise": maskwise.__version__,

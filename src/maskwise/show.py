@@ -44,7 +44,7 @@ def as_text(hidden: torch.Tensor) -> str:
     ██··
     ··██
     """
-    sheets = hidden.flatten(1, -2) if hidden.ndim > 2 else hidden[:, None]
+    sheets = _sheets(hidden)
     width = 2 * sheets.shape[2]
     title = "   ".join(
         f"{sheet.float().mean():4.0%}".replace("%", " %").ljust(width) for sheet in sheets
@@ -60,7 +60,7 @@ def as_png(hidden: torch.Tensor, path: Path, title: str) -> None:
     """Write masks [num, ...] as a PNG, hidden positions dark."""
     from matplotlib.figure import Figure
 
-    sheets = hidden.flatten(1, -2) if hidden.ndim > 2 else hidden[:, None]
+    sheets = _sheets(hidden)
     figure = Figure(figsize=(2.2 * len(sheets), 2.8), layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(1, len(sheets), squeeze=False)[0]
@@ -73,6 +73,11 @@ def as_png(hidden: torch.Tensor, path: Path, title: str) -> None:
         axis.set_axis_off()
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
+
+
+def _sheets(hidden: torch.Tensor) -> torch.Tensor:
+    """Stack the axes before the last as rows: [num, rows, columns]."""
+    return hidden.flatten(1, -2) if hidden.ndim > 2 else hidden[:, None]
 
 
 def parse_grid(text: str) -> tuple[int, ...]:

@@ -103,9 +103,9 @@ class MaskedModel(nn.Module):
 
     def _initialise(self) -> None:
         """Xavier-uniform weights, zero biases, small normal tokens and positions (MAE)."""
-        own_encoder = isinstance(self.encoder, Transformer)
+        ours = isinstance(self.encoder, Transformer)
         for name, module in self.named_modules():
-            if isinstance(module, nn.Linear) and (own_encoder or not name.startswith("encoder.")):
+            if isinstance(module, nn.Linear) and (ours or not name.startswith("encoder.")):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
         for parameter in (self.class_token, self.mask_token):

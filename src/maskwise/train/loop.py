@@ -84,8 +84,9 @@ def train(
     ):
         clock = time.perf_counter()
         for batch in batches.read(start, settings.steps, config.efficiency.workers):
+            lr = learning_rate(batch.step, settings)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(batch.step, settings)
+                group["lr"] = lr
             samples, mask, predicted = prepare(batch, model, config, fabric.device)
             loss = backward(fabric, wrapped, model.modality, samples, mask, predicted, config)
             norm = fabric.clip_gradients(
@@ -116,9 +117,7 @@ def train(
             last = step == settings.steps or stopping
             saving = last or step % settings.checkpoint_every == 0
             if saving or step % settings.log_every == 0:
-                progress.update(
-                    metrics.write(step, batch.epoch, learning_rate(batch.step, settings))
-                )
+                progress.update(metrics.write(step, batch.epoch, lr))
             if saving and fabric.is_global_zero:
                 checkpoint.save(folder, state, step)
             if stopping:
