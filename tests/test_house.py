@@ -13,7 +13,7 @@ ORDER = [
     ["errors"],
     ["rng", "settings", "files"],
     ["laws"],
-    ["masks"],
+    ["masks", "theory"],
     ["modalities", "objectives", "show"],
     ["models"],
     ["evaluation", "report"],

@@ -16,9 +16,19 @@ _WHERE = {
     "Run": "maskwise.run",
     "UserError": "maskwise.errors",
 }
-_MODULES = ("laws", "masks", "rng", "recipes", "report")
+_MODULES = ("laws", "masks", "rng", "recipes", "report", "theory")
 
-__all__ = ["Run", "UserError", "evaluate", "laws", "load", "masks", "pretrain", "recipes"]
+__all__ = [
+    "Run",
+    "UserError",
+    "evaluate",
+    "laws",
+    "load",
+    "masks",
+    "pretrain",
+    "recipes",
+    "theory",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,22 @@
+"""The theory of the mask ratio: what a law costs, in closed form, before anything is trained.
+
+Linear regression from masked inputs, in high dimension: any covariance, any law, one mask per
+sample or fresh ones. Only numpy and scipy are used.
+"""
+
+from maskwise.theory.covariance import Covariance, ar1, block, latent_factor
+from maskwise.theory.risk import Risk, risk
+from maskwise.theory.spectra import Spectrum, isotropic, power_law, spiked
+
+__all__ = [
+    "Covariance",
+    "Risk",
+    "Spectrum",
+    "ar1",
+    "block",
+    "isotropic",
+    "latent_factor",
+    "power_law",
+    "risk",
+    "spiked",
+]

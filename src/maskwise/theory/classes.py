@@ -1,0 +1,132 @@
+"""Classes of rows: what a law, its options and its loss weights make of Σ.
+
+A row masked at ratio p has second moment a Σ + b D and covariance γ Σβ with the target:
+a = (1-p)², b = p(1-p), γ = 1-p, and with `rescale` (inverted dropout) a = γ = 1, b = p/(1-p).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from maskwise import laws
+from maskwise.errors import UserError
+from maskwise.laws import Law
+from maskwise.theory.spectra import Array
+
+# Nodes for a continuous law; the risk is smooth in the ratio, so that few are needed.
+NODES = 32
+# Times at which a schedule is looked at.
+TIMES = 16
+
+LawLike = Law | str | float | tuple[ArrayLike, ArrayLike]
+Weights = Callable[[Array], ArrayLike] | ArrayLike | None
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Rows of K kinds: shares [K] that sum to one, and moments [K], times the loss weight."""
+
+    share: Array
+    full: Array
+    diagonal: Array
+    cross: Array
+    weight: Array
+
+    @property
+    def second(self) -> Array:
+        """[K, 2]: the coefficients of Σ and D."""
+        return np.stack([self.full, self.diagonal], axis=1)
+
+
+def nodes_of(law: LawLike) -> tuple[Array, Array]:
+    """Return the ratios [K] of a law and their probabilities [K].
+
+    A scheduled law is the mixture of what is in force over time.
+
+    Raises:
+        UserError: a ratio is outside (0, 1), or weights are negative or do not sum to one.
+
+    >>> nodes_of("fixed:0.5")
+    (array([0.5]), array([1.]))
+    """
+    if isinstance(law, str):
+        law = laws.parse(law)
+    if isinstance(law, Law):
+        num = TIMES if isinstance(law, laws.Scheduled) else 1
+        times = (np.arange(num) + 0.5) / num
+        rules = [law.quadrature(NODES, time) for time in times]
+        ratios = np.concatenate([ratios for ratios, _ in rules])
+        weights = np.concatenate([weights / num for _, weights in rules])
+    elif isinstance(law, tuple):
+        if len(law) != 2:
+            raise UserError(f"a law as a tuple is (ratios, weights), not {len(law)} things")
+        ratios, weights = (np.atleast_1d(np.asarray(part, dtype=np.float64)) for part in law)
+    else:
+        ratios, weights = np.array([float(law)]), np.ones(1)
+    return _checked(ratios, weights)
+
+
+def _checked(ratios: Array, weights: Array) -> tuple[Array, Array]:
+    if ratios.shape != weights.shape or ratios.ndim != 1 or not len(ratios):
+        raise UserError(f"{ratios.size} ratios and {weights.size} weights: give one of each")
+    wrong = ratios[~((ratios > 0) & (ratios < 1))]
+    if len(wrong):
+        raise UserError(f"ratio {wrong[0]:g} is outside (0, 1)")
+    if not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-6:
+        raise UserError(f"weights {_short(weights)} must be >= 0 and sum to 1")
+    return ratios, weights / weights.sum()
+
+
+def _short(values: Sequence[float] | Array) -> str:
+    shown = ", ".join(f"{value:g}" for value in values[:6])
+    return f"({shown}{', ...' if len(values) > 6 else ''})"
+
+
+def moments(ratios: Array, rescale: bool) -> tuple[Array, Array, Array]:
+    """Return a, b, γ of each ratio; see the module."""
+    visible = 1 - ratios
+    if rescale:
+        return np.ones_like(ratios), ratios / visible, np.ones_like(ratios)
+    return visible**2, ratios * visible, visible
+
+
+def classes_of(law: LawLike, *, target_hidden: bool, rescale: bool, weights: Weights) -> Classes:
+    """Return the classes of rows under a law; only rows that count have a share.
+
+    With `target_hidden` a row counts when its target is hidden, with probability p.
+    """
+    ratios, share = nodes_of(law)
+    weight = loss_weights(weights, ratios)
+    if target_hidden:
+        share = share * ratios / (share @ ratios)
+    full, diagonal, cross = moments(ratios, rescale)
+    return Classes(share, weight * full, weight * diagonal, weight * cross, weight)
+
+
+def loss_weights(weights: Weights, ratios: Array) -> Array:
+    """Return the loss weight of each ratio.
+
+    Raises:
+        UserError: they are not one positive number per ratio.
+    """
+    if weights is None:
+        return np.ones_like(ratios)
+    values = np.asarray(weights(ratios) if callable(weights) else weights, dtype=np.float64)
+    if values.shape != ratios.shape:
+        raise UserError(f"weights of shape {values.shape} must be one per ratio: {len(ratios)}")
+    if not (np.isfinite(values) & (values > 0)).all():
+        raise UserError(f"loss weights {_short(values)} must be finite and > 0")
+    return values
+
+
+def tested_at(ratio: LawLike, rescale: bool) -> tuple[float, float, float]:
+    """Return a, b, γ at the test ratio, which may be 0; averaged when it is a law."""
+    if isinstance(ratio, (int, float)) and not 0 <= ratio < 1:
+        raise UserError(f"test ratio {ratio:g} is outside [0, 1)")
+    if ratio == 0:
+        return 1.0, 0.0, 1.0
+    ratios, share = nodes_of(ratio)
+    full, diagonal, cross = (float(share @ part) for part in moments(ratios, rescale))
+    return full, diagonal, cross

@@ -1,0 +1,198 @@
+"""The test risk of minimum-norm regression from masked inputs, in closed form.
+
+x has covariance Σ, y = xᵀβ + noise, and entry j of sample i is hidden with probability p_i, drawn
+from the law; the model sees zeros where hidden. The paper characterises masked pretraining by
+this risk (arXiv 2509.21650); the formulas, for any covariance and any law, are derived in
+docs/theory.md.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from maskwise.errors import UserError
+from maskwise.theory.classes import Classes, LawLike, Weights, classes_of, nodes_of, tested_at
+from maskwise.theory.fixed_point import FixedPoint, solve
+from maskwise.theory.spectra import Array, Model, check_noise
+
+Masks = Literal["static", "fresh"]
+
+
+@dataclass(frozen=True)
+class Risk:
+    """Expected squared error on a new sample: total = bias + variance + irreducible.
+
+    Numbers, or arrays in the shape of the grid that was asked for.
+    """
+
+    total: float | Array
+    bias: float | Array
+    variance: float | Array
+    irreducible: float | Array
+
+
+class Setting(NamedTuple):
+    """Everything about a risk but data, law and number of samples."""
+
+    noise: float
+    test_ratio: LawLike = 0.0
+    target_hidden: bool = False
+    rescale: bool = False
+    ridge: float = 0.0
+    weights: Weights = None
+    masks: Masks = "static"
+
+
+def risk(
+    model: Model,
+    law: LawLike | Iterable[LawLike],
+    num_samples: ArrayLike,
+    noise: float | None = None,
+    *,
+    test_ratio: LawLike = 0.0,
+    target_hidden: bool = False,
+    rescale: bool = False,
+    ridge: float = 0.0,
+    weights: Weights = None,
+    masks: Masks = "static",
+) -> Risk:
+    """Return the test risk of the linear model that fits masked inputs.
+
+    Args:
+        model: the data: a `Spectrum`, a `Covariance`, or what `estimate` found.
+        law: a `Law`, its string, a ratio, or (ratios, weights); an array of ratios, or a list
+            of laws, gives a grid, which is broadcast against `num_samples`.
+        num_samples: n, samples to fit, a number or an array.
+        noise: variance of the noise in the target (default: the model's own).
+        test_ratio: ratio at which the fitted model is tested; a law is averaged over.
+        target_hidden: the target is itself hidden with the sample's ratio, and only then counts.
+        rescale: divide visible entries by 1 - ratio (inverted dropout), in training and test.
+        ridge: λ of the penalty n λ ‖b‖²; 0 is the solution of minimum norm.
+        weights: loss weight of a row, as a function of its ratio or one per ratio of the law.
+        masks: "static", one mask per sample, or "fresh", a new one in each of many epochs.
+
+    Raises:
+        UserError: a ratio is outside (0, 1), weights do not sum to one, n equals d without ridge
+            (the risk is infinite there), or a number makes no sense.
+
+    >>> from maskwise.theory import isotropic
+    >>> found = risk(isotropic(400), "uniform:0.1,0.5", num_samples=200, noise=0.2)
+    >>> round(float(found.total), 3)
+    1.141
+    """
+    own = model.noise if noise is None else check_noise(noise)
+    setting = Setting(own, test_ratio, target_hidden, rescale, ridge, weights, masks)
+    check(setting)
+    laws, sizes = np.broadcast_arrays(grid_of(law), np.asarray(num_samples, dtype=np.float64))
+    found = [
+        risk_of(model, single, float(size), setting)
+        for single, size in zip(laws.ravel(), sizes.ravel(), strict=True)
+    ]
+    parts = [np.array([getattr(one, field.name) for one in found]) for field in fields(Risk)]
+    if not laws.ndim:
+        return Risk(*(float(part[0]) for part in parts))
+    return Risk(*(part.reshape(laws.shape) for part in parts))
+
+
+def check(setting: Setting) -> None:
+    """Refuse a setting that makes no sense."""
+    if not (np.isfinite(setting.ridge) and setting.ridge >= 0):
+        raise UserError(f"ridge {setting.ridge:g} must be a finite number >= 0")
+    if setting.masks not in ("static", "fresh"):
+        raise UserError(f"masks '{setting.masks}' are unknown: give 'static' or 'fresh'")
+
+
+def grid_of(law: LawLike | Iterable[LawLike]) -> NDArray[np.object_]:
+    """Return laws as an array of objects, with no axis for a single law."""
+    if isinstance(law, np.ndarray):
+        return law.astype(object)
+    single = not isinstance(law, list)
+    laws = [law] if single else list(law)  # type: ignore[arg-type]
+    # Filled one by one, because numpy would take a tuple apart.
+    grid = np.empty(len(laws), dtype=object)
+    for index, one in enumerate(laws):
+        grid[index] = one
+    return grid.reshape(()) if single else grid
+
+
+def risk_of(model: Model, law: LawLike, num_samples: float, setting: Setting) -> Risk:
+    """Return the risk of one law at one number of samples."""
+    if not (np.isfinite(num_samples) and num_samples >= 1):
+        raise UserError(f"num_samples {num_samples:g} is no number of samples: give at least 1")
+    classes = classes_of(
+        law,
+        target_hidden=setting.target_hidden,
+        rescale=setting.rescale,
+        weights=setting.weights,
+    )
+    if setting.masks == "fresh":
+        return _fresh(model, classes, num_samples, setting)
+    ratios, share = nodes_of(law)
+    rows = num_samples * float(share @ ratios) if setting.target_hidden else num_samples
+    if setting.ridge > 0:
+        point = solve(model, classes, rows, identity=setting.ridge, offset=1.0)
+    elif rows < model.dim:
+        point = solve(model, classes, rows, identity=1.0, offset=0.0)
+    elif rows > model.dim:
+        point = solve(model, classes, rows, identity=0.0, offset=1.0)
+    else:
+        raise UserError(
+            f"{rows:g} rows count and there are {model.dim} features (law {law}): the risk "
+            f"without ridge is infinite there; give a ridge > 0 or another num_samples"
+        )
+    return _parts(model, classes, rows, point, setting)
+
+
+def _fresh(model: Model, classes: Classes, num_samples: float, setting: Setting) -> Risk:
+    """Average over masks first: ridge in the metric D, and a scaled solution.
+
+    b = A₁ (A₂ Σ̂ + A₃ D + λ I)⁻¹ ĉ with A₁, A₂, A₃ the averages of γ, a, b.
+    """
+    mean_full, mean_diagonal, mean_cross = (
+        float(classes.share @ part) for part in (classes.full, classes.diagonal, classes.cross)
+    )
+    one = np.ones(1)
+    unmasked = Classes(one, one, np.zeros(1), one, one)
+    point = solve(
+        model,
+        unmasked,
+        num_samples,
+        identity=setting.ridge / mean_full,
+        offset=1.0,
+        diagonal=mean_diagonal / mean_full,
+    )
+    return _parts(model, unmasked, num_samples, point, setting, mean_cross / mean_full)
+
+
+def _parts(
+    model: Model,
+    classes: Classes,
+    rows: float,
+    point: FixedPoint,
+    setting: Setting,
+    factor: float = 1.0,
+) -> Risk:
+    """Return R_t(b̄) + Σ_k π_k e_k g_k² R_k(b̄) in parts; `factor` scales the fitted solution."""
+    target = model.variance + setting.noise
+    full, diagonal, cross = tested_at(setting.test_ratio, setting.rescale)
+    gain = point.gain
+    length = float((classes.share * gain) @ classes.cross)
+    along, in_full, in_diagonal = model.energies(point.identity, point.full, point.diagonal)
+
+    # b̄ = length · Q Σβ, tested at t and on the rows that were fitted.
+    mean_risk = target - 2 * cross * factor * length * along
+    mean_risk += (factor * length) ** 2 * (full * in_full + diagonal * in_diagonal)
+    row_risks = classes.weight * target - 2 * classes.cross * length * along
+    row_risks += length**2 * (classes.full * in_full + classes.diagonal * in_diagonal)
+
+    between = classes.second @ point.second / rows
+    coupling = (between @ classes.second.T) * (classes.share * gain**2)
+    leverage = np.linalg.solve(np.eye(len(gain)) - coupling, between @ np.array([full, diagonal]))
+    variance = factor**2 * float((classes.share * gain**2 * leverage) @ row_risks)
+
+    explained = cross**2 * float(model.energies(0.0, full, diagonal)[0])
+    irreducible = target - explained
+    return Risk(mean_risk + variance, mean_risk - irreducible, variance, irreducible)
