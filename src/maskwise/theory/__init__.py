@@ -5,18 +5,26 @@ sample or fresh ones. Only numpy and scipy are used.
 """
 
 from maskwise.theory.covariance import Covariance, ar1, block, latent_factor
+from maskwise.theory.optimise import Best, best_interval, best_law, best_ratio
 from maskwise.theory.risk import Risk, risk
 from maskwise.theory.spectra import Spectrum, isotropic, power_law, spiked
+from maskwise.theory.wins import WinMap, win_map
 
 __all__ = [
+    "Best",
     "Covariance",
     "Risk",
     "Spectrum",
+    "WinMap",
     "ar1",
+    "best_interval",
+    "best_law",
+    "best_ratio",
     "block",
     "isotropic",
     "latent_factor",
     "power_law",
     "risk",
     "spiked",
+    "win_map",
 ]

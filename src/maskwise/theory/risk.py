@@ -21,6 +21,10 @@ from maskwise.theory.spectra import Array, Model, check_noise
 Masks = Literal["static", "fresh"]
 
 
+class InfiniteRiskError(UserError):
+    """As many rows as features, and no ridge: the risk is infinite."""
+
+
 @dataclass(frozen=True)
 class Risk:
     """Expected squared error on a new sample: total = bias + variance + irreducible.
@@ -81,7 +85,7 @@ def risk(
     >>> from maskwise.theory import isotropic
     >>> found = risk(isotropic(400), "uniform:0.1,0.5", num_samples=200, noise=0.2)
     >>> round(float(found.total), 3)
-    1.141
+    1.463
     """
     own = model.noise if noise is None else check_noise(noise)
     setting = Setting(own, test_ratio, target_hidden, rescale, ridge, weights, masks)
@@ -139,7 +143,7 @@ def risk_of(model: Model, law: LawLike, num_samples: float, setting: Setting) ->
     elif rows > model.dim:
         point = solve(model, classes, rows, identity=0.0, offset=1.0)
     else:
-        raise UserError(
+        raise InfiniteRiskError(
             f"{rows:g} rows count and there are {model.dim} features (law {law}): the risk "
             f"without ridge is infinite there; give a ridge > 0 or another num_samples"
         )

@@ -1,0 +1,251 @@
+"""The best fixed ratio, the best interval, the best law, and where a random law wins."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import optimize
+
+from maskwise.errors import UserError
+from maskwise.laws import Choice, Fixed, Law, Uniform
+from maskwise.theory.classes import LawLike
+from maskwise.theory.risk import InfiniteRiskError, Risk, risk
+from maskwise.theory.spectra import Array, Model
+
+GRID = np.linspace(0.01, 0.99, 50)
+FLAT = 0.01
+# How much of the law is moved when a ratio is tried; 1 replaces the law.
+STEPS = (1e-3, 0.01, 0.05, 0.2, 0.5, 1.0)
+MOST_ROUNDS = 50
+NARROWEST = 0.01
+
+
+@dataclass(frozen=True)
+class Best:
+    """The law of least risk in its family.
+
+    Args:
+        law: the law.
+        risk: what it costs.
+        flat: of a fixed ratio: the ratios around it whose risk is within 1 % of the least.
+        certificate: of a law: the largest relative gain found by adding any single ratio of the
+            grid, in any of a range of amounts; at most the tolerance that was asked for.
+    """
+
+    law: Law
+    risk: Risk
+    flat: tuple[float, float] | None = None
+    certificate: float | None = None
+
+
+def best_ratio(
+    model: Model,
+    num_samples: float,
+    noise: float | None = None,
+    *,
+    ratios: ArrayLike = GRID,
+    **options: Any,
+) -> Best:
+    """Return the fixed ratio of least risk: the best of a grid, refined between its neighbours.
+
+    Args:
+        model: the data.
+        num_samples: n, samples to fit.
+        noise: variance of the noise in the target (default: the model's own).
+        ratios: the grid that is searched, rising, in (0, 1).
+        options: those of `risk`.
+
+    >>> from maskwise.theory import isotropic
+    >>> best = best_ratio(isotropic(400), 100, 0.5, target_hidden=True)
+    >>> round(best.law.ratio, 2)
+    0.12
+    """
+    grid = np.asarray(ratios, dtype=np.float64)
+    cost = _cost(model, num_samples, noise, options)
+    totals = np.array([cost(ratio) for ratio in grid])
+    index = _least(totals)
+    low, high = grid[max(index - 1, 0)], grid[min(index + 1, len(grid) - 1)]
+    found = optimize.minimize_scalar(
+        cost, bounds=(low, high), method="bounded", options={"xatol": 1e-4}
+    )
+    ratio = float(found.x if found.fun < totals[index] else grid[index])
+    least = risk(model, ratio, num_samples, noise, **options)
+    return Best(Fixed(ratio), least, flat=_flat(grid, totals, index, float(least.total)))
+
+
+def best_interval(
+    model: Model,
+    num_samples: float,
+    noise: float | None = None,
+    *,
+    ratios: ArrayLike = GRID[::6],
+    **options: Any,
+) -> Best:
+    """Return the uniform law U[a, b] of least risk: the best of a grid, refined.
+
+    Args:
+        model: the data.
+        num_samples: n, samples to fit.
+        noise: variance of the noise in the target (default: the model's own).
+        ratios: the grid of bounds a < b that is searched, in (0, 1).
+        options: those of `risk`.
+
+    >>> from maskwise.theory import isotropic
+    >>> best = best_interval(isotropic(400), 100, 0.5, target_hidden=True)
+    >>> [round(bound, 2) for bound in best.law.support()]
+    [0.12, 0.13]
+    """
+    grid = np.asarray(ratios, dtype=np.float64)
+    cost = _cost(model, num_samples, noise, options)
+
+    # Bounds as centre and half-width, so that every point of the search is an interval.
+    def bounds(point: Array) -> tuple[float, float]:
+        centre = float(np.clip(point[0], grid[0] + NARROWEST / 2, grid[-1] - NARROWEST / 2))
+        widest = min(centre - grid[0], grid[-1] - centre)
+        half = float(np.clip(abs(point[1]), NARROWEST / 2, widest))
+        return centre - half, centre + half
+
+    starts = [
+        np.array([(low + high) / 2, (high - low) / 2])
+        for index, low in enumerate(grid)
+        for high in grid[index + 1 :]
+    ]
+    best = best_ratio(model, num_samples, noise, **options).law
+    starts.append(np.array([best.mean(), NARROWEST / 2]))
+    totals = np.array([cost(Uniform(*bounds(start))) for start in starts])
+    start = starts[_least(totals)]
+    found = optimize.minimize(
+        lambda point: cost(Uniform(*bounds(point))),
+        start,
+        method="Nelder-Mead",
+        options={
+            "initial_simplex": start + np.array([[0, 0], [0.05, 0], [0, 0.05]]),
+            "xatol": 1e-3,
+            "fatol": 1e-7,
+        },
+    )
+    law = Uniform(*bounds(found.x if found.fun < totals.min() else start))
+    return Best(law, risk(model, law, num_samples, noise, **options))
+
+
+def best_law(
+    model: Model,
+    num_samples: float,
+    noise: float | None = None,
+    *,
+    ratios: ArrayLike = GRID,
+    tolerance: float = 1e-4,
+    **options: Any,
+) -> Best:
+    """Return the law of least risk among all laws on a grid of ratios, with a certificate.
+
+    From the best fixed ratio on: find the ratio whose addition helps most, add it, then choose
+    all weights anew; stop when no addition helps by more than the tolerance.
+
+    Args:
+        model: the data.
+        num_samples: n, samples to fit.
+        noise: variance of the noise in the target (default: the model's own).
+        ratios: the grid of ratios that may be used, in (0, 1), besides the best fixed ratio.
+        tolerance: relative gain in risk that is not worth another ratio.
+        options: those of `risk`.
+
+    Raises:
+        UserError: the search does not end within `tolerance`.
+
+    >>> from maskwise.theory import isotropic
+    >>> best = best_law(isotropic(400), 100, 0.5, target_hidden=True)
+    >>> round(best.law.mean(), 2), best.certificate <= 1e-4
+    (0.12, True)
+    """
+    grid = np.asarray(ratios, dtype=np.float64)
+    cost = _cost(model, num_samples, noise, options)
+    start = best_ratio(model, num_samples, noise, ratios=grid, **options).law.mean()
+    support, weights, total = np.array([start]), np.ones(1), cost(start)
+    for _ in range(MOST_ROUNDS):
+        added = {
+            (ratio, step): cost((np.append(support, ratio), np.append((1 - step) * weights, step)))
+            for ratio in grid
+            for step in STEPS
+        }
+        ratio, step = min(added, key=lambda key: added[key])
+        gain = 1 - added[ratio, step] / total
+        if gain <= tolerance:
+            law = _as_law(support, weights)
+            least = risk(model, law, num_samples, noise, **options)
+            return Best(law, least, certificate=max(gain, 0.0))
+        weights = np.append((1 - step) * weights, step)
+        support, weights, total = _reweigh(cost, np.append(support, ratio), weights)
+    raise UserError(
+        f"no law within {tolerance:g} of the best after {MOST_ROUNDS} rounds (last gain "
+        f"{gain:.1e}): raise the tolerance"
+    )
+
+
+def _cost(
+    model: Model, num_samples: float, noise: float | None, options: dict[str, Any]
+) -> Callable[[LawLike], float]:
+    """Return the total risk as a function of the law; infinite where rows equal features."""
+
+    def cost(law: LawLike) -> float:
+        try:
+            return float(risk(model, law, num_samples, noise, **options).total)
+        except InfiniteRiskError:
+            return np.inf
+
+    return cost
+
+
+def _least(totals: Array) -> int:
+    if not np.isfinite(totals).any():
+        raise UserError("the risk is infinite at every ratio of the grid: give a ridge > 0")
+    return int(np.argmin(totals))
+
+
+def _flat(grid: Array, totals: Array, index: int, least: float) -> tuple[float, float]:
+    """Return where the curve leaves 1 % above the least risk, on both sides of `index`."""
+    limit = (1 + FLAT) * least
+
+    def edge(order: Sequence[int]) -> float:
+        for here, there in itertools.pairwise(order):
+            if totals[there] > limit:
+                share = (limit - totals[here]) / (totals[there] - totals[here])
+                return float(grid[here] + max(share, 0.0) * (grid[there] - grid[here]))
+        return float(grid[order[-1]])
+
+    return edge(range(index, -1, -1)), edge(range(index, len(grid)))
+
+
+def _reweigh(
+    cost: Callable[[LawLike], float], support: Array, weights: Array
+) -> tuple[Array, Array, float]:
+    """Return the weights of least risk on `support`, without ratios of no weight."""
+
+    def objective(values: Array) -> float:
+        values = np.clip(values, 0.0, None)
+        return cost((support, values / values.sum()))
+
+    found = optimize.minimize(
+        objective,
+        weights,
+        method="SLSQP",
+        bounds=[(0.0, 1.0)] * len(weights),
+        constraints={"type": "eq", "fun": lambda values: values.sum() - 1},
+        options={"ftol": 1e-12, "maxiter": 100},
+    )
+    total = objective(weights)
+    if np.isfinite(found.fun) and found.fun < total:
+        weights, total = np.clip(found.x, 0.0, None), float(found.fun)
+    kept = weights > 1e-6 * weights.max()
+    weights = weights[kept] / weights[kept].sum()
+    return support[kept], weights, cost((support[kept], weights))
+
+
+def _as_law(support: Array, weights: Array) -> Law:
+    if len(support) == 1:
+        return Fixed(float(support[0]))
+    order = np.argsort(support)
+    return Choice(support[order].tolist(), weights[order].tolist())
