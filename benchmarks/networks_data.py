@@ -21,13 +21,12 @@ class Data:
 
     grid: tuple[int, ...]
     channels: int
-    num_train: int
     pool: Tensor
     test: Tensor
 
-    def subset(self, generator: torch.Generator) -> Tensor:
-        """Return `num_train` samples of the pool."""
-        return self.pool[torch.randperm(len(self.pool), generator=generator)[: self.num_train]]
+    def subset(self, num: int, generator: torch.Generator) -> Tensor:
+        """Return `num` samples of the pool."""
+        return self.pool[torch.randperm(len(self.pool), generator=generator)[:num]]
 
     def encode(self, targets: Tensor) -> Tensor:
         """Return the network's input, [B, L, channels]: the number, or the symbol one-hot."""
@@ -47,7 +46,7 @@ def images(path: Path) -> Data:
     pool, held_out = (
         torch.from_numpy((part - mean) / std).flatten(1) for part in (train, test[:NUM_TEST])
     )
-    return Data((8, 8), 1, 512, pool, held_out)
+    return Data((8, 8), 1, pool, held_out)
 
 
 def text(path: Path) -> Data:
@@ -59,7 +58,7 @@ def text(path: Path) -> Data:
     windows = torch.from_numpy(codes[: len(codes) // WINDOW * WINDOW]).view(-1, WINDOW)
     cut = len(windows) * 9 // 10
     chosen = np.linspace(cut, len(windows) - 1, NUM_TEST).astype(np.int64)
-    return Data((WINDOW,), len(SYMBOLS), 1024, windows[:cut], windows[chosen])
+    return Data((WINDOW,), len(SYMBOLS), windows[:cut], windows[chosen])
 
 
 def load(images_path: Path, text_path: Path) -> dict[str, Data]:
