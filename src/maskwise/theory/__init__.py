@@ -7,6 +7,7 @@ sample or fresh ones. Only numpy and scipy are used.
 from maskwise.theory.covariance import Covariance, ar1, block, latent_factor
 from maskwise.theory.optimise import Best, best_interval, best_law, best_ratio
 from maskwise.theory.risk import Risk, risk
+from maskwise.theory.simulate import Simulation, simulate
 from maskwise.theory.spectra import Spectrum, isotropic, power_law, spiked
 from maskwise.theory.wins import WinMap, win_map
 
@@ -14,6 +15,7 @@ __all__ = [
     "Best",
     "Covariance",
     "Risk",
+    "Simulation",
     "Spectrum",
     "WinMap",
     "ar1",
@@ -25,6 +27,7 @@ __all__ = [
     "latent_factor",
     "power_law",
     "risk",
+    "simulate",
     "spiked",
     "win_map",
 ]

@@ -124,8 +124,7 @@ def grid_of(law: LawLike | Iterable[LawLike]) -> NDArray[np.object_]:
 
 def risk_of(model: Model, law: LawLike, num_samples: float, setting: Setting) -> Risk:
     """Return the risk of one law at one number of samples."""
-    if not (np.isfinite(num_samples) and num_samples >= 1):
-        raise UserError(f"num_samples {num_samples:g} is no number of samples: give at least 1")
+    rows = rows_of(model, law, num_samples, setting)
     classes = classes_of(
         law,
         target_hidden=setting.target_hidden,
@@ -134,20 +133,27 @@ def risk_of(model: Model, law: LawLike, num_samples: float, setting: Setting) ->
     )
     if setting.masks == "fresh":
         return _fresh(model, classes, num_samples, setting)
-    ratios, share = nodes_of(law)
-    rows = num_samples * float(share @ ratios) if setting.target_hidden else num_samples
     if setting.ridge > 0:
         point = solve(model, classes, rows, identity=setting.ridge, offset=1.0)
     elif rows < model.dim:
         point = solve(model, classes, rows, identity=1.0, offset=0.0)
-    elif rows > model.dim:
-        point = solve(model, classes, rows, identity=0.0, offset=1.0)
     else:
+        point = solve(model, classes, rows, identity=0.0, offset=1.0)
+    return _parts(model, classes, rows, point, setting)
+
+
+def rows_of(model: Model, law: LawLike, num_samples: float, setting: Setting) -> float:
+    """Return how many rows count, where the risk is finite."""
+    if not (np.isfinite(num_samples) and num_samples >= 1):
+        raise UserError(f"num_samples {num_samples:g} is no number of samples: give at least 1")
+    ratios, share = nodes_of(law)
+    rows = num_samples * float(share @ ratios) if setting.target_hidden else num_samples
+    if rows == model.dim and setting.ridge == 0 and setting.masks == "static":
         raise InfiniteRiskError(
             f"{rows:g} rows count and there are {model.dim} features (law {law}): the risk "
             f"without ridge is infinite there; give a ridge > 0 or another num_samples"
         )
-    return _parts(model, classes, rows, point, setting)
+    return rows
 
 
 def _fresh(model: Model, classes: Classes, num_samples: float, setting: Setting) -> Risk:

@@ -1,0 +1,233 @@
+"""The test risk by simulation: what the closed form in risk.py is checked against.
+
+Gaussian data is drawn and masked, the linear model is fitted, and its risk is computed exactly.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from maskwise.errors import UserError
+from maskwise.theory.basis import dense
+from maskwise.theory.classes import (
+    LawLike,
+    Weights,
+    classes_of,
+    loss_weights,
+    nodes_of,
+    tested_at,
+)
+from maskwise.theory.covariance import Covariance
+from maskwise.theory.risk import Masks, Setting, check, rows_of
+from maskwise.theory.spectra import Array, Model, check_noise
+
+# Directions of a Gram matrix below this share of the largest are dependent rows or columns.
+CUTOFF = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """Mean risk of the repeats, its standard error, and the risk of each [repeats]."""
+
+    mean: float
+    stderr: float
+    risks: Array
+
+
+class _Backend(NamedTuple):
+    """Where the linear algebra runs: numpy, or torch, which has the same names for it."""
+
+    xp: Any
+    put: Callable[[Array], Any]
+
+
+class _Data(NamedTuple):
+    """The model on the device: `root` of Σ, β, the `same` units [d, d], and their index [d]."""
+
+    root: Any
+    beta: Any
+    same: Any
+    unit: np.ndarray
+
+
+def simulate(
+    model: Model,
+    law: LawLike,
+    num_samples: int,
+    noise: float | None = None,
+    *,
+    test_ratio: LawLike = 0.0,
+    target_hidden: bool = False,
+    rescale: bool = False,
+    ridge: float = 0.0,
+    weights: Weights = None,
+    masks: Masks = "static",
+    repeats: int = 20,
+    seed: int = 0,
+    masks_per_sample: int = 1,
+    device: str | None = None,
+) -> Simulation:
+    """Return what `risk` predicts, found by fitting data that is drawn.
+
+    Ratios are drawn from the nodes that `risk` puts in a continuous law's place, so that both
+    have the same law. A repeat depends on `seed` and its number only.
+
+    Args:
+        model: the data: a `Spectrum`, in a basis drawn by `basis.dense`, or a `Covariance`.
+        law: a `Law`, its string, a ratio, or (ratios, weights).
+        num_samples: n, samples to fit.
+        noise: variance of the noise, over all targets (default: the model's own).
+        test_ratio: as in `risk`.
+        target_hidden: as in `risk`.
+        rescale: as in `risk`.
+        ridge: λ of the penalty λ ‖b‖² per row that counts.
+        weights: as in `risk`.
+        masks: "static": `masks_per_sample` masks; "fresh": the exact average over all masks.
+        repeats: how often data is drawn and fitted.
+        seed: decides all draws.
+        masks_per_sample: how often each sample is seen, with a ratio and a mask of its own.
+        device: where torch runs the linear algebra ("cuda"); numpy does when not given.
+
+    Raises:
+        UserError: what `risk` refuses, too few repeats or masks, or no such device.
+
+    >>> from maskwise.theory import isotropic
+    >>> simulate(isotropic(100), 0.5, num_samples=50, repeats=8).mean < 1.5
+    True
+    """
+    own = model.noise if noise is None else check_noise(noise)
+    setting = Setting(own, test_ratio, target_hidden, rescale, ridge, weights, masks)
+    check(setting)
+    for name, value, least in [
+        ("num_samples", num_samples, 1),
+        ("repeats", repeats, 2),
+        ("masks_per_sample", masks_per_sample, 1),
+        ("seed", seed, 0),
+    ]:
+        if value != value // 1 or value < least:
+            raise UserError(f"{name} {value:g} must be a whole number, at least {least}")
+    if masks == "fresh" and masks_per_sample > 1:
+        raise UserError(f"masks_per_sample {masks_per_sample} is for static masks: leave it out")
+    rows_of(model, law, num_samples * masks_per_sample, setting)
+    backend = _backend(device)
+    source = dense(model)
+    data = _on_device(source, backend)
+    full, diagonal, cross = tested_at(test_ratio, rescale)
+    second = backend.put(source.matrix) * (full + diagonal * data.same)
+    target = backend.put(cross * source.cross)
+
+    risks = np.empty(repeats)
+    for repeat in range(repeats):
+        rng = np.random.default_rng([seed, repeat])
+        x, y = _draw(rng, int(num_samples), own, data, backend)
+        if masks == "fresh":
+            b = _fit_fresh(x, y, data.same, law, setting, backend)
+        else:
+            z, y = _masked(rng, x, y, data.unit, law, masks_per_sample, setting, backend)
+            b = least_squares(z, y, ridge * len(z), backend)
+        risks[repeat] = source.variance + own + float((b * (second @ b - 2 * target)).sum())
+    return Simulation(float(risks.mean()), float(risks.std(ddof=1) / np.sqrt(repeats)), risks)
+
+
+def _backend(device: str | None) -> _Backend:
+    if device is None:
+        return _Backend(np, np.asarray)
+    import torch
+
+    try:
+        torch.zeros(1, dtype=torch.float64, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device '{device}' is of no use here ({reason}); leave it out") from None
+    return _Backend(torch, lambda array: torch.as_tensor(array, device=device))
+
+
+def _on_device(source: Covariance, backend: _Backend) -> _Data:
+    values, vectors = np.linalg.eigh(source.matrix)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    units = np.arange(source.dim) if source.units is None else source.units
+    unit = np.unique(units, return_inverse=True)[1]
+    same = (unit[:, None] == unit).astype(np.float64)
+    return _Data(backend.put(root), backend.put(source.beta), backend.put(same), unit)
+
+
+def _draw(
+    rng: np.random.Generator, num_samples: int, noise: float, data: _Data, backend: _Backend
+) -> tuple[Any, Any]:
+    """Return features [n, d] and targets [n, m]; each target has its share of the noise."""
+    dim, num_targets = data.beta.shape
+    x = backend.put(rng.standard_normal((num_samples, dim))) @ data.root.T
+    errors = rng.standard_normal((num_samples, num_targets)) * np.sqrt(noise / num_targets)
+    return x, x @ data.beta + backend.put(errors)
+
+
+def _masked(
+    rng: np.random.Generator,
+    x: Any,
+    y: Any,
+    unit: np.ndarray,
+    law: LawLike,
+    masks_per_sample: int,
+    setting: Setting,
+    backend: _Backend,
+) -> tuple[Any, Any]:
+    """Return what the model sees and its target, in rows that count, times √weight."""
+    ratios, share = nodes_of(law)
+    roots = np.sqrt(loss_weights(setting.weights, ratios))
+    inputs, targets = [], []
+    for _ in range(masks_per_sample):
+        kind = rng.choice(len(ratios), len(x), p=share)
+        hidden = rng.random((len(x), unit.max() + 1)) < ratios[kind, None]
+        if setting.target_hidden:
+            counts = np.flatnonzero(rng.random(len(x)) < ratios[kind])
+        else:
+            counts = np.arange(len(x))
+        scale = roots / (1 - ratios) if setting.rescale else roots
+        factor = np.where(hidden[:, unit], 0.0, scale[kind, None])[counts]
+        inputs.append(x[counts] * backend.put(factor))
+        targets.append(y[counts] * backend.put(roots[kind[counts], None]))
+    return backend.xp.concatenate(inputs), backend.xp.concatenate(targets)
+
+
+def _fit_fresh(
+    x: Any, y: Any, same: Any, law: LawLike, setting: Setting, backend: _Backend
+) -> Any:
+    """Return the minimiser of the loss averaged over masks: A₁ (A₂ Σ̂ + A₃ D̂ + λ I)⁻¹ ĉ."""
+    classes = classes_of(
+        law,
+        target_hidden=setting.target_hidden,
+        rescale=setting.rescale,
+        weights=setting.weights,
+    )
+    full, diagonal, cross = (
+        float(classes.share @ part) for part in (classes.full, classes.diagonal, classes.cross)
+    )
+    second = (x.T @ x / len(x)) * (full + diagonal * same)
+    second = second + setting.ridge * backend.put(np.eye(x.shape[1]))
+    return _solve(second, cross * (x.T @ y) / len(x), backend)
+
+
+def least_squares(z: Any, y: Any, penalty: float, backend: _Backend) -> Any:
+    """Return the b of smallest norm that minimises ‖y - zb‖² + penalty ‖b‖²."""
+    if len(z) < z.shape[1]:
+        return z.T @ _solve(z @ z.T + penalty * backend.put(np.eye(len(z))), y, backend)
+    gram = z.T @ z + penalty * backend.put(np.eye(z.shape[1]))
+    return _solve(gram, z.T @ y, backend)
+
+
+def _solve(gram: Any, right: Any, backend: _Backend) -> Any:
+    """Solve a positive semi-definite system, by its inverse on its range when it is singular."""
+    if not len(gram):
+        return right
+    linalg = backend.xp.linalg
+    try:
+        pivots = linalg.cholesky(gram).diagonal()
+        if pivots.min() ** 2 > CUTOFF * pivots.max() ** 2:
+            return linalg.solve(gram, right)
+    except linalg.LinAlgError:
+        pass  # Rows that see nothing, or the same twice.
+    values, vectors = linalg.eigh(gram)
+    keep = values > CUTOFF * values[-1]
+    return vectors[:, keep] @ (vectors[:, keep].T @ right / values[keep, None])
