@@ -5,6 +5,7 @@ sample or fresh ones. Only numpy and scipy are used.
 """
 
 from maskwise.theory.covariance import Covariance, ar1, block, latent_factor
+from maskwise.theory.estimate import FeatureSpectrum, estimate
 from maskwise.theory.optimise import Best, best_interval, best_law, best_ratio
 from maskwise.theory.risk import Risk, risk
 from maskwise.theory.simulate import Simulation, simulate
@@ -14,6 +15,7 @@ from maskwise.theory.wins import WinMap, win_map
 __all__ = [
     "Best",
     "Covariance",
+    "FeatureSpectrum",
     "Risk",
     "Simulation",
     "Spectrum",
@@ -23,6 +25,7 @@ __all__ = [
     "best_law",
     "best_ratio",
     "block",
+    "estimate",
     "isotropic",
     "latent_factor",
     "power_law",
