@@ -29,6 +29,7 @@ types: $(VENV)/ready
 
 bench: $(VENV)/ready
 	$(RUN)/python -m benchmarks.step
+	$(RUN)/python -m benchmarks.theory
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -31,6 +31,8 @@ SEEDS = (0, 1, 2)
 STEPS = 1024
 BATCH = {"mlp": 64, "conv": 32, "transformer": 32}
 TEST_SEED = 1000
+# "one" hides one position of a sample.
+TEST_RATIOS = {"one": 0.0, "0.25": 0.25, "0.5": 0.5, "0.75": 0.75}
 
 WIDTHS = {
     ("images", "mlp"): (8, 64, 512, 4096),
@@ -100,7 +102,7 @@ def evaluate(model: torch.nn.Module, data: Data) -> dict[str, dict[str, float]]:
     ids = torch.arange(len(data.test))
     inputs = data.encode(data.test)
     result: dict[str, dict[str, float]] = {"test": {}, "test_error": {}}
-    for name, ratio in (("one", 0.0), ("0.25", 0.25), ("0.5", 0.5), ("0.75", 0.75)):
+    for name, ratio in TEST_RATIOS.items():
         # Ratio 1 / L hides exactly one position.
         law = f"fixed:{ratio or 1 / math.prod(data.grid)}"
         hidden = draw(law, data.grid, sample_ids=ids, seed=TEST_SEED).hidden

@@ -21,6 +21,8 @@ FLAT = 0.01
 STEPS = (1e-3, 0.01, 0.05, 0.2, 0.5, 1.0)
 MOST_ROUNDS = 50
 NARROWEST = 0.01
+# Laws are written with as many decimals as anybody needs.
+DECIMALS = 4
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,11 @@ def best_ratio(
     found = optimize.minimize_scalar(
         cost, bounds=(low, high), method="bounded", options={"xatol": 1e-4}
     )
-    ratio = float(found.x if found.fun < totals[index] else grid[index])
+    ratio = round(float(found.x if found.fun < totals[index] else grid[index]), DECIMALS)
     least = risk(model, ratio, num_samples, noise, **options)
-    return Best(Fixed(ratio), least, flat=_flat(grid, totals, index, float(least.total)))
+    place = int(np.searchsorted(grid, ratio))
+    with_best = np.insert(grid, place, ratio), np.insert(totals, place, float(least.total))
+    return Best(Fixed(ratio), least, flat=_flat(*with_best, place))
 
 
 def best_interval(
@@ -106,7 +110,7 @@ def best_interval(
         centre = float(np.clip(point[0], grid[0] + NARROWEST / 2, grid[-1] - NARROWEST / 2))
         widest = min(centre - grid[0], grid[-1] - centre)
         half = float(np.clip(abs(point[1]), NARROWEST / 2, widest))
-        return centre - half, centre + half
+        return round(centre - half, DECIMALS), round(centre + half, DECIMALS)
 
     starts = [
         np.array([(low + high) / 2, (high - low) / 2])
@@ -205,15 +209,15 @@ def _least(totals: Array) -> int:
     return int(np.argmin(totals))
 
 
-def _flat(grid: Array, totals: Array, index: int, least: float) -> tuple[float, float]:
-    """Return where the curve leaves 1 % above the least risk, on both sides of `index`."""
-    limit = (1 + FLAT) * least
+def _flat(grid: Array, totals: Array, index: int) -> tuple[float, float]:
+    """Return where the curve leaves 1 % above its least value, on both sides of `index`."""
+    limit = (1 + FLAT) * totals[index]
 
     def edge(order: Sequence[int]) -> float:
         for here, there in itertools.pairwise(order):
             if totals[there] > limit:
                 share = (limit - totals[here]) / (totals[there] - totals[here])
-                return float(grid[here] + max(share, 0.0) * (grid[there] - grid[here]))
+                return float(grid[here] + share * (grid[there] - grid[here]))
         return float(grid[order[-1]])
 
     return edge(range(index, -1, -1)), edge(range(index, len(grid)))
@@ -239,7 +243,7 @@ def _reweigh(
     total = objective(weights)
     if np.isfinite(found.fun) and found.fun < total:
         weights, total = np.clip(found.x, 0.0, None), float(found.fun)
-    kept = weights > 1e-6 * weights.max()
+    kept = weights > 0.5 * 10**-DECIMALS
     weights = weights[kept] / weights[kept].sum()
     return support[kept], weights, cost((support[kept], weights))
 
@@ -248,4 +252,5 @@ def _as_law(support: Array, weights: Array) -> Law:
     if len(support) == 1:
         return Fixed(float(support[0]))
     order = np.argsort(support)
-    return Choice(support[order].tolist(), weights[order].tolist())
+    rounded = (np.round(values[order], DECIMALS).tolist() for values in (support, weights))
+    return Choice(*rounded)

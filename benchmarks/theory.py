@@ -1,0 +1,106 @@
+"""How fast is the closed form: against simulation, and against the linear algebra it needs.
+
+    python -m benchmarks.theory [--dim 20000] [--dense 2000]
+
+Every line is measured in this run. A simulation's time is what it takes to a standard error of
+1 %: the time of a few repeats times how many more would be needed.
+"""
+
+import argparse
+import time
+import tracemalloc
+from collections.abc import Callable
+
+import numpy as np
+from scipy import linalg
+
+from maskwise import theory
+
+RATIOS = np.linspace(0.01, 0.99, 99)
+NINE = (np.linspace(0.1, 0.9, 9), np.full(9, 1 / 9))
+SIMULATED = 800
+REPEATS = 8
+
+
+def seconds(work: Callable[[], object], rounds: int = 3) -> float:
+    """Return the median time of `work`."""
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def show(name: str, value: float) -> None:
+    print(f"{name:<62}{value:>12.4g}", flush=True)
+
+
+def spectral(dim: int) -> None:
+    model = theory.power_law(dim)
+
+    def curve() -> object:
+        return theory.risk(model, RATIOS, dim // 4, 0.2)
+
+    took = seconds(curve)
+    show(f"99 ratios, d = {dim}, s", took)
+    # One pass over the eigenvalues is the least that any method needs.
+    values = model.eigenvalues
+    show("  in passes over the eigenvalues, each", took / 99 / seconds(lambda: (1 / values).sum()))
+    peaks = []
+    for size in (dim, 2 * dim):
+        larger = theory.power_law(size)
+        tracemalloc.start()
+        theory.risk(larger, 0.3, size // 4, 0.2)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    show("  memory beside the model, bytes per eigenvalue", peaks[0] / dim)
+    show("  memory at 2 d / memory at d", peaks[1] / peaks[0])
+
+
+def dense(dim: int) -> None:
+    model = theory.latent_factor(dim, 10)
+    matrix = model.matrix
+    took = seconds(lambda: theory.risk(model, NINE, dim // 2, 0.2), rounds=1)
+    show(f"a law of 9 ratios, dense, d = {dim}, n = d/2, s", took)
+
+    def inverse() -> object:
+        return linalg.lapack.dpotri(linalg.cho_factor(matrix, lower=True)[0], lower=True)
+
+    show("  in Cholesky inverses", took / seconds(inverse))
+
+
+def against_simulation() -> None:
+    for name, model, num_samples in (
+        ("power law", theory.power_law(SIMULATED), SIMULATED // 2),
+        ("latent factor", theory.latent_factor(SIMULATED, 10), 2 * SIMULATED),
+    ):
+
+        def formula(
+            model: theory.Spectrum | theory.Covariance = model, n: int = num_samples
+        ) -> float:
+            return float(theory.risk(model, NINE, n, 0.2).total)
+
+        start = time.perf_counter()
+        found = theory.simulate(model, NINE, num_samples, 0.2, repeats=REPEATS)
+        took = time.perf_counter() - start
+        precise = took * (found.stderr / (0.01 * found.mean)) ** 2
+        ours = seconds(formula)
+        show(f"{name}, d = {SIMULATED}, n = {num_samples}: formula, s", ours)
+        show("  simulation to 1 %, s", precise)
+        show("  simulation / formula", precise / ours)
+        show("  risk, simulated / formula", found.mean / formula())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dim", type=int, default=20_000)
+    parser.add_argument("--dense", type=int, default=2_000)
+    arguments = parser.parse_args()
+    spectral(arguments.dim)
+    dense(arguments.dense)
+    against_simulation()
+
+
+if __name__ == "__main__":
+    main()
