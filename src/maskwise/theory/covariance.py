@@ -60,7 +60,7 @@ class Covariance:
 
     @property
     def dim(self) -> int:
-        return len(self.matrix)
+        return len(self.matrix) if self.units is None else self._unit_whitener.shape[1]
 
     @cached_property
     def variance(self) -> float:
@@ -86,14 +86,28 @@ class Covariance:
             values, vectors = linalg.eigh(self.matrix / root / root[:, None])
             rotated = vectors.T @ (self.cross / root[:, None])
         else:
-            values, vectors = linalg.eigh(self.matrix, self.diagonal)
-            rotated = vectors.T @ self.cross
+            root = self._unit_whitener
+            values, vectors = linalg.eigh(root.T @ self.matrix @ root)
+            rotated = vectors.T @ (root.T @ self.cross)
         values = np.maximum(values, 0.0)
         squares = np.sum(rotated**2, axis=1)
         energies = np.divide(
             squares, values**2, out=np.zeros_like(values), where=values > 1e-12 * values[-1]
         )
         return Spectrum(values, energies)
+
+    @cached_property
+    def _unit_whitener(self) -> Array:
+        """W [d, r] with Wᵀ D W = I; r < d when features of a unit determine each other."""
+        columns = []
+        for unit in np.unique(self.units):
+            inside = np.flatnonzero(self.units == unit)
+            values, vectors = linalg.eigh(self.matrix[np.ix_(inside, inside)])
+            keep = values > 1e-12 * values[-1]
+            part = np.zeros((len(self.matrix), int(keep.sum())))
+            part[inside] = vectors[:, keep] / np.sqrt(values[keep])
+            columns.append(part)
+        return np.concatenate(columns, axis=1)
 
     def traces(self, identity: float, full: float, diagonal: float) -> tuple[Array, Array]:
         extra = self._as_diagonal(identity)
@@ -120,9 +134,10 @@ def dense_traces(
     model: Covariance, identity: float, full: float, diagonal: float
 ) -> tuple[Array, Array]:
     """Return the traces of `Model` from one inverse, because A ΣQ = I - ιQ - B DQ."""
+    dim = len(model.matrix)
     lower = _lower_inverse(_precision(model, identity, full, diagonal))
     if model.units is None:
-        sides = np.stack([np.ones(model.dim), model.diagonal], axis=1)
+        sides = np.stack([np.ones(dim), model.diagonal], axis=1)
         trace = lower.diagonal() @ sides
         # The strict lower triangle counts twice in a sum over a symmetric matrix.
         squares = lower * lower
@@ -135,9 +150,9 @@ def dense_traces(
         cross = np.sum(q * dq)
         square = np.array([[np.sum(q * q), cross], [cross, np.sum(dq * dq.T)]])
     minus = np.array([identity, diagonal])
-    first = (model.dim - minus @ trace) / full
+    first = (dim - minus @ trace) / full
     cross = (trace[1] - minus @ square[1]) / full
-    second = (model.dim - 2 * minus @ trace + minus @ square @ minus) / full**2
+    second = (dim - 2 * minus @ trace + minus @ square @ minus) / full**2
     return np.array([first, trace[1]]), np.array([[second, cross], [cross, square[1, 1]]])
 
 
@@ -159,7 +174,7 @@ def _precision(model: Covariance, identity: float, full: float, diagonal: float)
     if model.units is None:
         np.fill_diagonal(matrix, np.diag(matrix) + identity + diagonal * model.diagonal)
         return matrix
-    return matrix + diagonal * model.diagonal + identity * np.eye(model.dim)
+    return matrix + diagonal * model.diagonal + identity * np.eye(len(matrix))
 
 
 def _lower_inverse(matrix: Array) -> Array:
@@ -250,6 +265,7 @@ def block(
     if not 0 <= rho < 1:
         raise UserError(f"rho {rho:g} is outside [0, 1): it is the correlation within a block")
     group = np.repeat(np.arange(len(sizes)), [check_dim(size) for size in sizes])
+    check_dim(len(group))
     matrix = np.where(group[:, None] == group, float(rho), 0.0)
     np.fill_diagonal(matrix, 1.0)
     return _with_signal(matrix, beta, variance, noise, seed)

@@ -147,7 +147,7 @@ def _backend(device: str | None) -> _Backend:
 def _on_device(source: Covariance, backend: _Backend) -> _Data:
     values, vectors = np.linalg.eigh(source.matrix)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    units = np.arange(source.dim) if source.units is None else source.units
+    units = np.arange(len(values)) if source.units is None else source.units
     unit = np.unique(units, return_inverse=True)[1]
     same = (unit[:, None] == unit).astype(np.float64)
     return _Data(backend.put(root), backend.put(source.beta), backend.put(same), unit)

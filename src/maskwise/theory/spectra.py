@@ -134,8 +134,8 @@ def spiked(
     >>> spiked(4, 8.0, alignment=1.0).eigenvalues.tolist()
     [9.0, 1.0, 1.0, 1.0]
     """
-    heights = np.repeat(_non_negative("strength", np.atleast_1d(strengths)), rank)
-    if rank < 1 or not 0 < len(heights) < check_dim(dim):
+    heights = np.repeat(_non_negative("strength", np.atleast_1d(strengths)), max(rank, 0))
+    if not 0 < len(heights) < check_dim(dim):
         raise UserError(f"{len(heights)} spiked eigenvalues must be fewer than the {dim} features")
     if not 0 <= alignment <= 1:
         raise UserError(f"alignment {alignment:g} is outside [0, 1]: it is a share of the signal")
