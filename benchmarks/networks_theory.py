@@ -109,8 +109,7 @@ def compare(rows: Sequence[dict[str, Any]], data: dict[str, Data]) -> list[Compa
         for tested in TEST_RATIOS:
             keys = ("data", "network", "masks", "num_train", "width")
             curve = Curve(*(row[key] for key in keys), tested)
-            # Cross-entropy of a network that memorises says little: for text, share of errors.
-            losses = row["test_error"] or row["test"]
+            losses = row["test_squared"] or row["test"]
             measured[curve][row["seed"], row["ratio"]] = losses[tested]
             parameters[curve] = row["num_parameters"]
     found = []
