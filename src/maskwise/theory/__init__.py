@@ -4,6 +4,7 @@ Linear regression from masked inputs, in high dimension: any covariance, any law
 sample or fresh ones. Only numpy and scipy are used.
 """
 
+from maskwise.theory.advice import Advice, advise
 from maskwise.theory.covariance import Covariance, ar1, block, latent_factor
 from maskwise.theory.estimate import FeatureSpectrum, estimate
 from maskwise.theory.optimise import Best, best_interval, best_law, best_ratio
@@ -13,6 +14,7 @@ from maskwise.theory.spectra import Spectrum, isotropic, power_law, spiked
 from maskwise.theory.wins import WinMap, win_map
 
 __all__ = [
+    "Advice",
     "Best",
     "Covariance",
     "FeatureSpectrum",
@@ -20,6 +22,7 @@ __all__ = [
     "Simulation",
     "Spectrum",
     "WinMap",
+    "advise",
     "ar1",
     "best_interval",
     "best_law",

@@ -1,0 +1,244 @@
+"""Advice from a user's own data: what a ratio costs, which is best, and how much it matters."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from maskwise.errors import UserError
+from maskwise.laws import Law
+from maskwise.theory.columns import read_columns
+from maskwise.theory.covariance import Covariance
+from maskwise.theory.estimate import FeatureSpectrum, estimate
+from maskwise.theory.optimise import Best, best_interval, best_ratio
+from maskwise.theory.risk import InfiniteRiskError, Masks, risk
+from maskwise.theory.spectra import Array, Model, Spectrum
+from maskwise.theory.strings import aligned
+
+RATIOS = np.linspace(0.01, 0.99, 99)
+# A smaller gain is none: it is below what the search for an interval resolves.
+SMALLEST_GAIN = 5e-4
+
+
+@dataclass(frozen=True)
+class AdviceRow:
+    """What the theory says for one number of samples and one kind of masks.
+
+    Args:
+        num_samples: n.
+        masks: "static", one mask per sample, or "fresh".
+        best: the best fixed ratio, its risk, and the ratios within 1 % of that.
+        interval: the uniform law that is better still, if one is.
+        gain: share of the risk that the interval saves.
+        curve: [99] risk of the fixed ratios `RATIOS`; NaN where it is infinite.
+    """
+
+    num_samples: int
+    masks: Masks
+    best: Best
+    interval: Law | None
+    gain: float
+    curve: Array
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Which ratio to hide, by the theory.
+
+    Args:
+        model: the spectrum that all of it is about.
+        rows: what was found, for every number of samples and kind of masks.
+        sentence: the advice.
+        assumptions: what it rests on, a line each.
+    """
+
+    model: Model
+    rows: tuple[AdviceRow, ...]
+    sentence: str
+    assumptions: tuple[str, ...]
+
+    @property
+    def baseline(self) -> float:
+        """The risk of predicting the mean."""
+        return self.model.variance + self.model.noise
+
+    def __str__(self) -> str:
+        table = [["samples", "masks", "best ratio", "within 1 %", "risk", "best interval", "gain"]]
+        for row in self.rows:
+            fresh = row.masks == "fresh"
+            none = "any law is as one fixed ratio" if fresh else "none is better"
+            table.append(
+                [
+                    f"{row.num_samples:,}",
+                    row.masks,
+                    f"{row.best.law.mean():.2f}",
+                    _flat(row.best),
+                    f"{row.best.risk.total:.4g}",
+                    none if row.interval is None else _bounds(row.interval),
+                    f"{row.gain:.1%}" if row.gain else "0",
+                ]
+            )
+        notes = [f"- {line}" for line in self.assumptions]
+        return "\n".join([aligned(table), "", self.sentence, "", "This rests on:", *notes])
+
+
+def advise(
+    data: Any,
+    target: ArrayLike | None = None,
+    *,
+    num_samples: Sequence[int] | int | None = None,
+    **options: Any,
+) -> Advice:
+    """Return what the theory advises for data, with one mask per sample and with fresh masks.
+
+    Args:
+        data: [n, d] samples by features, dense or sparse; columns that never vary are left out.
+            Or a model of the data.
+        target: [n] numbers to be predicted; by default every feature is predicted from the
+            others when it is hidden.
+        num_samples: numbers of samples to look at; by default n, and half and twice as many as
+            features, so that both sides of n = d are seen.
+        options: those of `risk`, but for `masks`.
+
+    Raises:
+        UserError: the data cannot be used, or a model comes without numbers of samples.
+
+    >>> x = np.random.default_rng(0).standard_normal((500, 20)) @ np.triu(np.ones((20, 20)))
+    >>> [row.masks for row in advise(x, num_samples=500).rows]
+    ['static', 'fresh']
+    """
+    if isinstance(data, (Spectrum, Covariance, FeatureSpectrum)):
+        model: Model = data
+        notes: list[str] = []
+        own = getattr(data, "num_samples", 0)
+    else:
+        model, notes, own = _estimated(data, target)
+    options.setdefault("target_hidden", isinstance(model, FeatureSpectrum))
+    if num_samples is None and not own:
+        raise UserError("a model does not tell how many samples there are: give num_samples")
+    if num_samples is None:
+        sizes = _sizes(model.dim, own, options["target_hidden"])
+    else:
+        sizes = np.atleast_1d(num_samples).tolist()
+    kinds: tuple[Masks, Masks] = ("static", "fresh")
+    rows = tuple(_row(model, size, masks, options) for size in sizes for masks in kinds)
+    return Advice(model, rows, _sentence(model, rows), (*_assumptions(model, options), *notes))
+
+
+def _estimated(data: Any, target: ArrayLike | None) -> tuple[Model, list[str], int]:
+    columns = read_columns(data)
+    notes = []
+    still = columns.still
+    if len(still):
+        columns = columns.take(np.setdiff1d(np.arange(columns.shape[1]), still))
+        notes.append(f"{len(still)} columns that never vary were left out")
+    if columns.shape[1] < 2:
+        raise UserError(f"{columns.shape[1]} columns vary: advice needs at least 2")
+    model: Model = estimate(columns, target)
+    n, d = columns.shape
+    rough = ": few, so that they are rough" if n < 5 * d else ""
+    notes.append(
+        f"correlations and noise ({model.noise:.2g} of a variance of 1) were estimated on {n:,} "
+        f"samples of {d:,} features{rough}"
+    )
+    return model, notes, n
+
+
+def _sizes(dim: int, own: int, target_hidden: bool) -> list[int]:
+    """Return the user's number of samples first, then fewer and more than features."""
+    sizes = [own, max(dim // 2, 1), 2 * dim]
+    # Without ridge the risk is infinite where as many rows count as there are features.
+    return [size for size in dict.fromkeys(sizes) if target_hidden or size != dim]
+
+
+def _row(model: Model, num_samples: int, masks: Masks, options: dict[str, Any]) -> AdviceRow:
+    options = {**options, "masks": masks}
+    best = best_ratio(model, num_samples, **options)
+    interval, gain = None, 0.0
+    if masks == "static":
+        found = best_interval(model, num_samples, **options)
+        saved = 1 - float(found.risk.total) / float(best.risk.total)
+        if saved > SMALLEST_GAIN:
+            interval, gain = found.law, saved
+    return AdviceRow(
+        num_samples, masks, best, interval, gain, curve(model, num_samples, **options)
+    )
+
+
+def curve(model: Model, num_samples: float, **options: Any) -> Array:
+    """Return the risk of the fixed ratios `RATIOS` [99], NaN where it is infinite.
+
+    Args:
+        model: the data.
+        num_samples: n.
+        options: those of `risk`.
+    """
+    totals = np.full(len(RATIOS), np.nan)
+    for index, ratio in enumerate(RATIOS):
+        with contextlib.suppress(InfiniteRiskError):
+            totals[index] = risk(model, float(ratio), num_samples, **options).total
+    return totals
+
+
+def _sentence(model: Model, rows: Sequence[AdviceRow]) -> str:
+    mean = model.variance + model.noise
+    static, fresh = rows[:2]
+    saved = "no interval is better"
+    if static.interval is not None:
+        saved = (
+            f"the best interval, {_bounds(static.interval)}, saves {static.gain:.1%} of the risk"
+        )
+    text = (
+        f"With {static.num_samples:,} samples and one mask for each, the best fixed ratio is "
+        f"{_ratio(static.best, mean)}, its risk within 1 % from {_flat(static.best)}, and {saved}."
+        " With fresh masks in many epochs any law is worth exactly as much as some fixed ratio, "
+        f"of which the best is {_ratio(fresh.best, mean)}, within 1 % from {_flat(fresh.best)}."
+    )
+    for static, fresh in zip(rows[2::2], rows[3::2], strict=True):
+        more = static.num_samples - model.dim
+        side = "fewer than" if more < 0 else "more than" if more else "as many as"
+        text += (
+            f" With {static.num_samples:,} samples, {side} the {model.dim:,} weights, the best "
+            f"are {_ratio(static.best, mean)} and {_ratio(fresh.best, mean)}."
+        )
+    return text
+
+
+def _ratio(best: Best, mean: float) -> str:
+    ratio = best.law.mean()
+    text = f"{ratio:.2f}"
+    if ratio <= RATIOS[0] or ratio >= RATIOS[-1]:
+        text += " or less" if ratio < 0.5 else " or more"
+    return text + " (no better than predicting the mean)" * (float(best.risk.total) >= mean)
+
+
+def _flat(best: Best) -> str:
+    low, high = best.flat or (np.nan, np.nan)
+    return f"{low:.2f} to {high:.2f}"
+
+
+def _bounds(law: Law) -> str:
+    low, high = law.support()
+    return f"uniform:{low:.2f},{high:.2f}"
+
+
+def _assumptions(model: Model, options: dict[str, Any]) -> list[str]:
+    weights = f"{model.dim:,} weights"
+    if isinstance(model, FeatureSpectrum):
+        task = f"every feature in turn, when hidden, is predicted from the others, {weights}"
+    else:
+        task = f"the target is predicted from the features, {weights}"
+    return [
+        f"a linear model, fitted by least squares: {task}; a network with more weights than "
+        "samples is in the position of rows with fewer samples than weights",
+        "the risk is the squared error on new samples of which nothing else is hidden"
+        if not options.get("test_ratio")
+        else f"the risk is the squared error on new samples masked at {options['test_ratio']}",
+        "entries are hidden independently of each other, and of features only the correlations "
+        "matter",
+        "whether networks follow differs by data and network: take this as where to start, and "
+        "compare laws in short runs",
+    ]
