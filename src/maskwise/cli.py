@@ -74,7 +74,55 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--num", type=int, default=4, help="how many masks")
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument("-o", "--out", type=Path, help="a .png file")
+
+    _add_theory(verbs)
     return parser
+
+
+def _add_theory(verbs: Any) -> None:
+    theory = verbs.add_parser("theory", help="what a law costs, before anything is trained")
+    theory = theory.add_subparsers(required=True, metavar="risk|advise")
+
+    verb = _verb(
+        theory, "risk", _theory_risk, "the risk of laws, for a given spectrum of the data"
+    )
+    verb.add_argument(
+        "--spectrum", required=True, help="such as isotropic, spiked:8,0.5, power_law:1 or ar1:0.7"
+    )
+    verb.add_argument("--law", nargs="+", required=True, help="laws, such as fixed:0.3")
+    verb.add_argument("--num-samples", type=_integers, required=True, metavar="N[,N...]")
+    verb.add_argument("--dim", type=int, default=400, help="number of features (default: 400)")
+    verb.add_argument("--noise", type=float, default=0.2, help="beside a signal of variance 1")
+    verb.add_argument("--masks", choices=["static", "fresh"], default="static")
+    verb.add_argument("--target-hidden", action="store_true", help="the target is a feature")
+    _add_risk_options(verb)
+
+    verb = _verb(theory, "advise", _theory_advise, "the best ratio for the spectrum of your data")
+    verb.add_argument("data", metavar="DATA", help="images, or a table: .csv, .npy or .npz")
+    verb.add_argument(
+        "--target", metavar="COLUMN", help="what is predicted (default: all in turn)"
+    )
+    verb.add_argument("--num-samples", type=_integers, metavar="N[,N...]")
+    _add_risk_options(verb)
+    verb.epilog = "Settings: --data.KEY VALUE."
+
+
+def _add_risk_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--test-ratio", type=float, default=0.0, help="hidden in testing (default: 0)"
+    )
+    verb.add_argument("--rescale", action="store_true", help="divide by the share left visible")
+    verb.add_argument("--ridge", type=float, default=0.0, help="penalty (default: 0)")
+    verb.add_argument("-o", "--out", type=Path, help="a .png file")
+
+
+def _integers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' must be whole numbers, as in 200,800"
+        ) from None
 
 
 def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -213,6 +261,75 @@ def _show_mask(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None
     print(show.as_text(hidden))
     if arguments.out is not None:
         print(f"picture: {arguments.out}")
+
+
+def _theory_risk(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.theory import risk
+    from maskwise.theory.advice import curve
+    from maskwise.theory.figures import risk_figure
+    from maskwise.theory.strings import aligned, parse_model
+
+    _no_settings(overrides)
+    model = parse_model(arguments.spectrum, arguments.dim, arguments.noise)
+    sizes = arguments.num_samples
+    options = {
+        "masks": arguments.masks,
+        "target_hidden": arguments.target_hidden,
+        **_risk_options(arguments),
+    }
+    rows = [["law", "samples", "risk", "bias", "variance", "irreducible"]]
+    totals = {}
+    for law in arguments.law:
+        found = [risk(model, law, size, **options) for size in sizes]
+        totals[law] = [float(one.total) for one in found]
+        for size, one in zip(sizes, found, strict=True):
+            parts = (one.total, one.bias, one.variance, one.irreducible)
+            rows.append([law, f"{size:,}", *(f"{part:.4f}" for part in parts)])
+    print(aligned(rows))
+    if arguments.out is not None:
+        curves = {size: curve(model, size, **options) for size in sizes}
+        _save(risk_figure(curves, totals, model.variance + model.noise), arguments.out)
+
+
+def _theory_advise(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.modalities.features import read_features
+    from maskwise.modalities.image_data import ImageData
+    from maskwise.settings import override
+    from maskwise.theory.advice import advise
+    from maskwise.theory.figures import advice_figure
+
+    for key in overrides:
+        if not key.startswith("data."):
+            raise UserError(f"advice has no setting '{key}': give data.* keys")
+    changes = {key.removeprefix("data."): value for key, value in overrides.items()}
+    features = read_features(override(ImageData(source=arguments.data), changes), arguments.target)
+    num, dim = features.values.shape
+    print(f"{arguments.data}: {num:,} samples of {dim:,} features: {features.what}\n")
+    advice = advise(
+        features.values,
+        features.target,
+        num_samples=arguments.num_samples,
+        **_risk_options(arguments),
+    )
+    print(advice)
+    if arguments.out is not None:
+        _save(advice_figure(advice), arguments.out)
+
+
+def _risk_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "test_ratio": arguments.test_ratio,
+        "rescale": arguments.rescale,
+        "ridge": arguments.ridge,
+    }
+
+
+def _save(figure: Any, path: Path) -> None:
+    from maskwise.files import atomic
+
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+    print(f"picture: {path}")
 
 
 def _no_settings(overrides: dict[str, Any]) -> None:

@@ -102,7 +102,7 @@ def array_sources(
 
 def read_npz(path: Path) -> tuple[Source, Source | None]:
     """Read `x` and optional `y`, `x_test`, `y_test` from an `.npz` file."""
-    with _readable(path), path.open("rb") as archive:  # np.load leaves broken files open
+    with readable(path), path.open("rb") as archive:  # np.load leaves broken files open
         if not zipfile.is_zipfile(path):
             raise ValueError("not an .npz archive")
         file = np.load(archive, allow_pickle=False)
@@ -185,7 +185,7 @@ def _join(parts: Sequence[tuple[Path, np.ndarray]]) -> np.ndarray | None:
 
 def _read_array(path: Path) -> np.ndarray:
     opener = _OPENERS.get(path.suffix, open)
-    with _readable(path), opener(path, "rb") as file:
+    with readable(path), opener(path, "rb") as file:
         if ".npy" in path.suffixes:
             return np.lib.format.read_array(file, allow_pickle=False)
         return _read_idx(file)
@@ -204,7 +204,8 @@ def _read_idx(file: IO[bytes]) -> np.ndarray:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a file of arrays is read into a `UserError`."""
     try:
         yield
     except (*_BROKEN, zipfile.BadZipFile) as error:

@@ -1,0 +1,140 @@
+"""Samples by features, from anything that can be read: what the theory gives advice on."""
+
+import csv
+import dataclasses
+import difflib
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from maskwise.errors import UserError
+from maskwise.modalities.image_arrays import readable
+from maskwise.modalities.image_data import ImageData, load
+from maskwise.modalities.images import describe
+
+_SPARSE = {"format", "shape", "data"}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Features:
+    """Samples by features.
+
+    Args:
+        values: [n, d] numbers, an array or a scipy.sparse matrix.
+        target: [n] the column that was asked for, which `values` lacks.
+        what: what a feature is.
+    """
+
+    values: Any
+    target: np.ndarray | None
+    what: str
+
+
+def read_features(data: ImageData, target: str | None = None) -> Features:
+    """Read a table, or images, whose features are means of patches, because those are hidden.
+
+    Args:
+        data: the settings; its source may also be a `.csv` file with numbers under a line of
+            names, a `.npy` or `.npz` file with one array of two axes, or a sparse matrix as
+            scipy.sparse saves it.
+        target: name of a column, or its number from 0, to be predicted from the others.
+
+    Raises:
+        UserError: what cannot be read, or has no such column.
+
+    >>> read_features(ImageData(source="digits")).values.shape
+    (1438, 16)
+    """
+    found = _read_table(Path(data.source).expanduser())
+    if found is None:
+        if target is not None:
+            raise UserError(f"{data.source}: images have no column '{target}'; leave --target out")
+        return _of_images(data)
+    if data != ImageData(source=data.source):
+        raise UserError(f"{data.source} is a table, and other --data settings are for images")
+    values, names = found
+    if target is None:
+        return Features(values, None, "columns")
+    index = _column(target, names, values.shape[1], data.source)
+    rest = np.delete(np.arange(values.shape[1]), index)
+    chosen = values[:, [index]]
+    chosen = chosen.toarray() if sparse.issparse(chosen) else chosen
+    return Features(values[:, rest], np.ravel(chosen), "columns")
+
+
+def _of_images(data: ImageData) -> Features:
+    source = load(data).train
+    images = describe(source, data.patch, "raw")
+    parts = np.array_split(np.arange(len(source)), -(-len(source) // 256))
+    values = [images.tokenize(source.get(part)).mean(-1).numpy() for part in parts]
+    (rows, columns), (height, width) = images.grid, images.patch
+    what = f"means of the {rows}x{columns} patches of {height}x{width} pixels"
+    return Features(np.concatenate(values), None, what)
+
+
+def _read_table(path: Path) -> tuple[Any, list[str] | None] | None:
+    """Return the table in a file with the names of its columns, or None if there is none."""
+    if path.suffix not in (".csv", ".npy", ".npz") or not path.is_file():
+        return None
+    if path.suffix == ".csv":
+        return _read_csv(path)
+    values: Any = None
+    with readable(path):
+        if path.suffix == ".npy":
+            values = np.load(path, mmap_mode="r", allow_pickle=False)
+        elif zipfile.is_zipfile(path):
+            with path.open("rb") as file:
+                archive = np.load(file, allow_pickle=False)
+                if set(archive.files) >= _SPARSE:
+                    return sparse.load_npz(path), None
+                if len(archive.files) == 1:
+                    values = archive[archive.files[0]]
+    return (values, None) if values is not None and values.ndim == 2 else None
+
+
+def _read_csv(path: Path) -> tuple[np.ndarray, list[str]]:
+    with readable(path), path.open(newline="", encoding="utf-8-sig") as file:
+        names = next(csv.reader(file), [])
+    if not names or any(_is_number(name) for name in names):
+        raise UserError(f"{path}: the first line must name the columns, separated by commas")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an empty table, which is reported later
+            values = np.loadtxt(
+                path, comments=None, delimiter=",", skiprows=1, quotechar='"', ndmin=2
+            )
+    except ValueError as error:
+        reason = str(error).split(";")[0].rstrip(".")
+        raise UserError(
+            f"{path}: {reason} (rows and columns from 0, below the names): a table must hold "
+            "numbers only"
+        ) from None
+    if not values.size:
+        raise UserError(f"{path}: there are no rows below the names of columns")
+    if values.shape[1] != len(names):
+        raise UserError(f"{path}: {len(names)} names for {values.shape[1]} columns")
+    return values, names
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _column(target: str, names: list[str] | None, num: int, where: str) -> int:
+    """Return the index of a column by its name or number."""
+    if names is not None and target in names:
+        return names.index(target)
+    if target.isdecimal() and int(target) < num:
+        return int(target)
+    if names is None:
+        raise UserError(f"{where}: no column '{target}'; columns are numbered 0 to {num - 1}")
+    near = difflib.get_close_matches(target, names, n=1) or names[:6]
+    raise UserError(f"{where}: no column '{target}'; did you mean {' or '.join(near)}?")

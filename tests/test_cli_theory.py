@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from maskwise.cli import main
+from maskwise.theory import advise, power_law, risk
+
+
+@pytest.fixture
+def cli(capsys, tmp_path, monkeypatch):
+    """Run a command in an empty folder; give (status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(text):
+        capsys.readouterr()
+        status = main(text.split())
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return call
+
+
+def is_picture(path):
+    return path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_risk_of_laws(cli, tmp_path):
+    status, out, err = cli(
+        "theory risk --spectrum power_law:1 --dim 100 --noise 0.3 --num-samples 50,200 "
+        "--law fixed:0.3 uniform:0.1,0.5 --test-ratio 0.2 --rescale -o made/risk.png"
+    )
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split() == ["law", "samples", "risk", "bias", "variance", "irreducible"]
+    cells = [line.split() for line in lines[1:5]]
+    assert [row[:2] for row in cells] == [
+        ["fixed:0.3", "50"],
+        ["fixed:0.3", "200"],
+        ["uniform:0.1,0.5", "50"],
+        ["uniform:0.1,0.5", "200"],
+    ]
+    expected = risk(power_law(100), "uniform:0.1,0.5", 200, 0.3, test_ratio=0.2, rescale=True)
+    parts = (expected.total, expected.bias, expected.variance, expected.irreducible)
+    assert cells[3][2:] == [f"{part:.4f}" for part in parts]
+    assert lines[5] == "picture: made/risk.png"
+    assert is_picture(tmp_path / "made/risk.png")
+
+
+def test_options_of_the_risk(cli):
+    common = "theory risk --spectrum ar1:0.5 --dim 30 --num-samples 60 --law 0.3"
+    options = ["", "--masks fresh", "--target-hidden", "--ridge 0.3", "--test-ratio 0.4"]
+    printed = {cli(f"{common} {option}")[1] for option in options}
+    assert len(printed) == len(options)
+
+
+def test_advice_on_images(cli, tmp_path):
+    status, out, err = cli(
+        "theory advise --data.patch 4,2 digits --num-samples 20 -o advice.png --data.limit 300"
+    )
+    assert (status, err) == (0, "")
+    assert out.startswith(
+        "digits: 300 samples of 8 features: means of the 2x4 patches of 4x2 pixels\n"
+    )
+    assert "With 20 samples and one mask for each, the best fixed ratio is" in out
+    assert "This rests on:" in out
+    assert is_picture(tmp_path / "advice.png")
+
+
+def test_advice_on_tables(cli, tmp_path):
+    x = np.random.default_rng(0).poisson(1.0, (60, 6)) * np.array([1, 1, 1, 1, 0, 1.0])
+    x[:, 5] += x[:, 0]
+    np.save(tmp_path / "t.npy", x)
+    sparse.save_npz(tmp_path / "t.npz", sparse.csr_array(x))
+    rows = [",".join(map(str, row)) for row in x]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d,e,f", *rows]))
+    expected = advise(x, num_samples=20)
+    for name in ("t.npy", "t.npz", "t.csv"):
+        status, out, _ = cli(f"theory advise {name} --num-samples 20")
+        assert status == 0
+        assert f"{name}: 60 samples of 6 features: columns" in out
+        assert str(expected) in out
+        assert "1 columns that never vary were left out" in out
+    expected = advise(x[:, :5], x[:, 5], num_samples=[3, 30], rescale=True)
+    status, out, _ = cli("theory advise t.csv --target f --num-samples 3,30 --rescale")
+    assert status == 0
+    assert str(expected) in out
+
+
+BAD = [
+    ("theory", "required: risk|advise"),
+    ("theory risk --law 0.3 --num-samples 10", "required: --spectrum"),
+    ("theory risk --spectrum ar1:2 --law 0.3 --num-samples 10", "rho 2 is outside"),
+    ("theory risk --spectrum x --law 0.3 --num-samples 10", "unknown spectrum 'x'"),
+    ("theory risk --spectrum ar1:0.5 --law 1.3 --num-samples 10", "1.3"),
+    ("theory risk --spectrum ar1:0.5 --law sometimes --num-samples 10", "unknown law"),
+    ("theory risk --spectrum ar1:0.5 --law 0.3 --num-samples 4x", "'4x' must be whole numbers"),
+    ("theory risk --spectrum ar1:0.5 --law 0.3 --num-samples 0", "num_samples 0"),
+    ("theory risk --spectrum ar1:0.5 --law 0.3 --num-samples 400", "give a ridge > 0"),
+    ("theory risk --spectrum ar1:0.5 --law 0.3 --num-samples 9 --ridge -1", "ridge -1"),
+    ("theory risk --spectrum ar1:0.5 --law 0.3 --num-samples 9 --dim 0", "dim 0"),
+    ("theory risk --spectrum ar1:0.5 --law 0.3 --num-samples 9 --noise -1", "noise -1"),
+    ("theory risk --spectrum ar1:0.5 --law 0.3 --num-samples 9 --test-ratio 1", "test ratio 1"),
+    ("theory risk --spectrum ar1:0.5 --law 0.3 --num-samples 9 --seed 1", "unknown option"),
+    ("theory advise none.csv", "no file or folder 'none.csv'"),
+    ("theory advise nan.csv", "row 1, column 0 is nan"),
+    ("theory advise still.csv", "0 columns vary"),
+    ("theory advise short.csv", "at least 2 of each"),
+    ("theory advise digits --target 3", "images have no column '3'"),
+    ("theory advise nan.csv --target z", "no column 'z'"),
+    ("theory advise digits --train.steps 3", "advice has no setting 'train.steps'"),
+    ("theory advise digits --data.ptch 3", "unknown key 'ptch'; did you mean 'patch'?"),
+    ("theory advise digits --data.patch 3", "does not divide"),
+]
+
+
+@pytest.mark.parametrize(("words", "says"), BAD)
+def test_bad_input_is_one_line(cli, tmp_path, words, says):
+    (tmp_path / "nan.csv").write_text("a,b\n1,2\nnan,3\n4,4\n")
+    (tmp_path / "still.csv").write_text("a,b\n1,2\n1,2\n")
+    (tmp_path / "short.csv").write_text("a,b\n1,2\n")
+    before = set(tmp_path.iterdir())
+    status, _, err = cli(f"{words} -o made.png" if "-" in words else words)
+    assert status == 2
+    assert says in err
+    assert err.startswith("maskwise: ")
+    assert err.count("\n") == 1
+    assert set(tmp_path.iterdir()) == before
