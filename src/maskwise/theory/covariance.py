@@ -23,6 +23,7 @@ class Covariance:
         noise: variance of the noise, for functions that are given none.
         units: [d] integers: features with the same number are hidden together (the numbers of
             one patch, the indicators of one symbol). Then D is block-diagonal: Σ inside units.
+            The theory is a limit of many units, so that they should be many and small.
 
     Raises:
         UserError: the matrix is not a covariance, or a feature never varies.
