@@ -1,0 +1,120 @@
+"""Laws as nodes, and the moments of rows masked at each."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maskwise import laws
+from maskwise.errors import UserError
+from maskwise.theory import classes
+
+RATIO = st.floats(0.01, 0.99)
+
+
+@pytest.mark.parametrize(
+    ("law", "mean", "square"),
+    [
+        (0.3, 0.3, 0.09),
+        ("fixed:0.3", 0.3, 0.09),
+        (([0.1, 0.5], [0.25, 0.75]), 0.4, 0.19),
+        ("choice:0.25*0.1,0.75*0.5", 0.4, 0.19),
+        ("uniform:0.2,0.8", 0.5, 0.28),
+        (laws.parse("uniform:0,1"), 0.5, 1 / 3),
+        ("beta:3,9", 0.25, 3 * 4 / (12 * 13)),
+        ("mixture:0.5*fixed:0.2+0.5*uniform:0.2,0.8", 0.35, 0.16),
+        # Midpoints of time: the variance of a moving ratio is 1/16² short of that of a uniform.
+        ("scheduled:linear,0.2..0.8", 0.5, 0.25 + 0.03 * (1 - 1 / 256)),
+        ("scheduled:linear,uniform:0.1,0.3..uniform:0.5,0.7", 0.4, 0.16 + 0.16 / 12 + 0.04 / 12),
+    ],
+    ids=str,
+)
+def test_nodes_have_the_moments_of_the_law(law, mean, square):
+    ratios, weights = classes.nodes_of(law)
+    assert weights.sum() == pytest.approx(1)
+    assert weights @ ratios == pytest.approx(mean, rel=1e-4)
+    assert weights @ ratios**2 == pytest.approx(square, rel=1e-3)
+
+
+@pytest.mark.parametrize("rescale", [False, True])
+@given(ratio=RATIO)
+def test_moments_are_those_of_masked_numbers(rescale, ratio):
+    """Of two numbers with covariance Σ, each hidden with probability p."""
+    full, diagonal, cross = (part[0] for part in classes.moments(np.array([ratio]), rescale))
+    scale = 1 / (1 - ratio) if rescale else 1.0
+    # E[m m'] = (1-p)² for two entries, (1-p) for one with itself.
+    assert full == pytest.approx((1 - ratio) ** 2 * scale**2)
+    assert full + diagonal == pytest.approx((1 - ratio) * scale**2)
+    assert cross == pytest.approx((1 - ratio) * scale)
+
+
+def test_only_rows_whose_target_is_hidden_count():
+    law = ([0.2, 0.6], [0.5, 0.5])
+    found = classes.classes_of(law, target_hidden=True, rescale=False, weights=[3.0, 1.0])
+    assert found.share == pytest.approx([0.25, 0.75])
+    assert found.full == pytest.approx([3 * 0.64, 0.16])
+    assert found.diagonal == pytest.approx([3 * 0.16, 0.24])
+    assert found.cross == pytest.approx([3 * 0.8, 0.4])
+    assert found.second == pytest.approx(np.array([[3 * 0.64, 3 * 0.16], [0.16, 0.24]]))
+
+
+def test_weights_are_a_function_or_numbers():
+    ratios = np.array([0.2, 0.5])
+    assert classes.loss_weights(None, ratios).tolist() == [1, 1]
+    assert classes.loss_weights([2, 3], ratios).tolist() == [2, 3]
+    assert classes.loss_weights(lambda p: 1 / p, ratios).tolist() == [5, 2]
+
+
+def test_a_test_law_is_averaged():
+    assert classes.tested_at(0, rescale=True) == (1, 0, 1)
+    assert classes.tested_at(0.5, rescale=False) == (0.25, 0.25, 0.5)
+    assert classes.tested_at(0.5, rescale=True) == (1, 1, 1)
+    mixed = classes.tested_at(([0.2, 0.5], [0.5, 0.5]), rescale=False)
+    assert mixed == pytest.approx(((0.64 + 0.25) / 2, (0.16 + 0.25) / 2, 0.65))
+
+
+BAD_LAWS = [
+    (0.0, "ratio 0 is outside (0, 1)"),
+    (1.0, "ratio 1 is outside (0, 1)"),
+    (-0.2, "ratio -0.2 is outside (0, 1)"),
+    (float("nan"), "ratio nan is outside (0, 1)"),
+    ("fixed:1.5", "1.5"),
+    ("nonsense:3", "nonsense"),
+    (([0.2, 1.2], [0.5, 0.5]), "ratio 1.2 is outside (0, 1)"),
+    (([0.2, 0.3], [0.5, 0.6]), "weights (0.5, 0.6) must be >= 0 and sum to 1"),
+    (([0.2, 0.3], [1.5, -0.5]), "weights (1.5, -0.5) must be >= 0 and sum to 1"),
+    (([0.2, 0.3], [0.5, float("nan")]), "weights (0.5, nan) must be >= 0 and sum to 1"),
+    (([0.2, 0.3], [1.0]), "2 ratios and 1 weights"),
+    (([], []), "0 ratios and 0 weights"),
+    ((0.2, 0.5, 0.3), "not 3 things"),
+    ((np.full(8, 0.5), np.full(8, 0.5)), "weights (0.5, 0.5, 0.5, 0.5, 0.5, 0.5, ...) must be"),
+]
+
+
+@pytest.mark.parametrize(("law", "message"), BAD_LAWS, ids=[message for _, message in BAD_LAWS])
+def test_bad_laws(law, message):
+    with pytest.raises(UserError) as caught:
+        classes.nodes_of(law)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0], "weights of shape (1,) must be one per ratio: 2"),
+        (2.0, "weights of shape () must be one per ratio: 2"),
+        ([1.0, 0.0], "loss weights (1, 0) must be finite and > 0"),
+        ([1.0, np.nan], "loss weights (1, nan)"),
+        (lambda ratios: -ratios, "loss weights (-0.2, -0.5)"),
+    ],
+)
+def test_bad_weights(weights, message):
+    with pytest.raises(UserError) as caught:
+        classes.loss_weights(weights, np.array([0.2, 0.5]))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("ratio", [1.0, -0.1, 2, float("nan")])
+def test_bad_test_ratios(ratio):
+    with pytest.raises(UserError, match=f"test ratio {ratio:g} is outside"):
+        classes.tested_at(ratio, rescale=False)
