@@ -99,9 +99,7 @@ def test_where_rows_are_as_many_as_features_up_to_rounding_is_an_error():
 
 def test_no_convergence_is_an_error(monkeypatch):
     monkeypatch.setattr(fixed_point, "MOST_STEPS", 1)
-    with pytest.raises(
-        UserError, match="did not converge in 1 steps .* give a ridge > 0"
-    ) as caught:
+    with pytest.raises(UserError, match=r"not converge in 1 steps .* give a ridge > 0") as caught:
         risk(latent_factor(60, 3), LAW, 59)
     assert "\n" not in str(caught.value)
 
