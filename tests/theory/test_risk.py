@@ -149,12 +149,12 @@ def test_fresh_masks_know_one_ratio_only(model, chosen, n, tested, hidden):
     assert mixed.bias == pytest.approx(single.bias, rel=1e-9, abs=1e-12)
 
 
-@given(models(level=True), RATIO, ROWS)
-def test_fresh_masks_are_scaled_ridge(model, p, n):
+@given(models(level=True), RATIO, ROWS, st.sampled_from([0.0, 0.2]))
+def test_fresh_masks_are_scaled_ridge(model, p, n, penalty):
     s, vectors = np.linalg.eigh(model.matrix)
     b2 = (vectors.T @ model.beta[:, 0]) ** 2
     scaled = 1 / (1 - p)
-    ridge = p / (1 - p) * model.diagonal[0]
+    ridge = p / (1 - p) * model.diagonal[0] + penalty / (1 - p) ** 2
 
     def gap(k):
         return n * (1 - ridge / k) - np.sum(s / (s + k))
@@ -164,7 +164,7 @@ def test_fresh_masks_are_scaled_ridge(model, p, n):
     noise = model.noise + kappa**2 * np.sum(s * q**2 * b2)
     spread = np.sum((s * q) ** 2) / (n - np.sum((s * q) ** 2))
     expected = np.sum(s * (scaled * s * q - 1) ** 2 * b2) + scaled**2 * noise * spread
-    found = risk(model, p, n, masks="fresh").total
+    found = risk(model, p, n, masks="fresh", ridge=penalty).total
     assert found == pytest.approx(expected + model.noise, rel=1e-6)
 
 

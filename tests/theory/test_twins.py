@@ -29,8 +29,9 @@ def outputs(dim):
 
 
 def units(dim):
+    """Pairs, because it is the number of units that must be large."""
     plain = latent_factor(dim, 5, noise=0.2, seed=1)
-    return Covariance(plain.matrix, plain.beta, plain.noise, units=np.arange(dim) // 4)
+    return Covariance(plain.matrix, plain.beta, plain.noise, units=np.arange(dim) // 2)
 
 
 def one_hot(dim):
