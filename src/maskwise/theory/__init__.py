@@ -2,7 +2,7 @@
 
 Linear regression from masked inputs, in high dimension: any covariance, any law, one mask per
 sample or fresh ones. Only numpy and scipy are used.
-"""
+sample or fresh ones. Only numpy and scipy are used (torch for `simulate` on a GPU).
 
 from maskwise.theory.advice import Advice, advise
 from maskwise.theory.covariance import Covariance, ar1, block, latent_factor
