@@ -1,8 +1,8 @@
 """The theory of the mask ratio: what a law costs, in closed form, before anything is trained.
 
 Linear regression from masked inputs, in high dimension: any covariance, any law, one mask per
-sample or fresh ones. Only numpy and scipy are used.
 sample or fresh ones. Only numpy and scipy are used (torch for `simulate` on a GPU).
+"""
 
 from maskwise.theory.advice import Advice, advise
 from maskwise.theory.covariance import Covariance, ar1, block, latent_factor

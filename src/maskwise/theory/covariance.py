@@ -101,7 +101,7 @@ class Covariance:
     def _unit_whitener(self) -> Array:
         """W [d, r] with Wᵀ D W = I; r < d when features of a unit determine each other."""
         columns = []
-        for unit in np.unique(self.units):
+        for unit in np.unique(np.asarray(self.units)):
             inside = np.flatnonzero(self.units == unit)
             values, vectors = linalg.eigh(self.matrix[np.ix_(inside, inside)])
             keep = values > 1e-12 * values[-1]
