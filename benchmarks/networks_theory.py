@@ -4,13 +4,17 @@
         [--figure networks.png]
 
 The theory's linear model predicts every number of a sample from the others, as the networks do:
-the target itself is hidden in every row that counts. Two predictions are made, neither fitted:
+the target itself is hidden in every row that counts. Three predictions are made, none of them
+fitted to what was measured:
 
-- "data": the data's own covariance and number of samples. It knows nothing of the network.
-- "width": the data's covariance, and the number of samples that makes d / n equal to the network's
+- "linear": the data's own covariance and number of samples, no ridge;
+- "ridge": the same with the ridge that is best at each ratio, since networks trained for a limited
+  time are regularised;
+- "width": no ridge, and the number of samples that makes d / n equal to the network's
   over-parameterisation, parameters / (samples x numbers predicted in a sample).
 
-A curve is the test loss at the training ratios; curves are compared by Spearman's correlation.
+A curve is the test error at the training ratios; curves are compared by Spearman's correlation.
+For text the error is the squared error of the predicted probabilities.
 """
 
 import argparse
@@ -26,14 +30,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from benchmarks.networks import RATIOS, SEEDS, TEST_RATIOS
+from benchmarks.networks import NUM_TRAIN, RATIOS, SEEDS, TEST_RATIOS
 from benchmarks.networks_data import Data, load
 from maskwise import theory
 from maskwise.theory.spectra import Model
 
 # The symbol that the theory predicts from all others, in the middle of a window.
 TARGET = 16
-PREDICTIONS = ("data", "width")
+# Variance of a feature, to which a ridge is relative.
+SCALE = {"images": 1.0, "text": 1 / 27}
+PREDICTIONS = ("linear", "ridge", "width")
+RIDGES = np.geomspace(1e-3, 10, 9)
 
 
 class Curve(NamedTuple):
@@ -55,16 +62,18 @@ class Comparison(NamedTuple):
     measured: np.ndarray
     predicted: dict[str, np.ndarray]
 
-    def correlation(self, prediction: str) -> float:
-        """Return the rank correlation of the prediction with the mean over seeds."""
-        return float(
-            stats.spearmanr(self.predicted[prediction], self.measured.mean(axis=0)).statistic
-        )
+    def correlation(self, prediction: str) -> list[float]:
+        """Return the rank correlation of the prediction with the measurement of each seed."""
+        expected = self.predicted[prediction]
+        return [float(stats.spearmanr(expected, row).statistic) for row in self.measured]
 
-    def best(self, prediction: str | None = None) -> float:
-        """Return the ratio of least loss: predicted, or measured (of the mean over seeds)."""
-        curve = self.predicted[prediction] if prediction else self.measured.mean(axis=0)
-        return RATIOS[int(np.argmin(curve))]
+    def best(self, prediction: str) -> float:
+        """Return the ratio at which the predicted error is least."""
+        return RATIOS[int(np.argmin(self.predicted[prediction]))]
+
+    def measured_best(self) -> list[float]:
+        """Return the ratio at which the error is least, in each seed."""
+        return [RATIOS[index] for index in self.measured.argmin(axis=1)]
 
 
 def model_of(data: Data) -> Model:
@@ -86,29 +95,33 @@ def model_of(data: Data) -> Model:
 
 
 def compare(rows: Sequence[dict[str, Any]], data: dict[str, Data]) -> list[Comparison]:
-    """Return all complete curves with their predictions."""
+    """Return all curves of which every run is there, with their predictions."""
     models = {name: model_of(one) for name, one in data.items()}
 
     @cache
-    def predict(name: str, masks: str, num_samples: float, tested: str) -> np.ndarray:
+    def predict(name: str, masks: str, num_samples: float, tested: str, tuned: bool) -> np.ndarray:
         length = math.prod(data[name].grid)
         realised = np.round(np.array(RATIOS) * length) / length
-        risk = theory.risk(
-            models[name],
-            realised,
-            num_samples,
-            test_ratio=TEST_RATIOS[tested],
-            target_hidden=True,
-            masks=masks,  # type: ignore[arg-type]
-        )
-        return np.asarray(risk.total)
+        totals = [
+            theory.risk(
+                models[name],
+                realised,
+                num_samples,
+                test_ratio=TEST_RATIOS[tested],
+                target_hidden=True,
+                ridge=ridge,
+                masks=masks,  # type: ignore[arg-type]
+            ).total
+            for ridge in (RIDGES * SCALE[name] if tuned else [0.0])
+        ]
+        return np.asarray(totals).min(axis=0)
 
     measured: dict[Curve, dict[tuple[int, float], float]] = defaultdict(dict)
     parameters = {}
     for row in rows:
         for tested in TEST_RATIOS:
             keys = ("data", "network", "masks", "num_train", "width")
-            curve = Curve(*(row[key] for key in keys), tested)
+            curve = Curve(**{key: row[key] for key in keys}, tested=tested)
             losses = row["test_squared"] or row["test"]
             measured[curve][row["seed"], row["ratio"]] = losses[tested]
             parameters[curve] = row["num_parameters"]
@@ -117,29 +130,23 @@ def compare(rows: Sequence[dict[str, Any]], data: dict[str, Data]) -> list[Compa
         one = data[curve.data]
         numbers = math.prod(one.grid) * one.channels
         excess = parameters[curve] / (curve.num_train * numbers)
-        seeds = [seed for seed in SEEDS if all((seed, ratio) in losses for ratio in RATIOS)]
-        if not seeds:
+        if len(losses) < len(SEEDS) * len(RATIOS):
             continue
-        samples = {"data": curve.num_train, "width": max(models[curve.data].dim / excess, 1.0)}
-        found.append(
-            Comparison(
-                curve,
-                excess,
-                np.array([[losses[seed, ratio] for ratio in RATIOS] for seed in seeds]),
-                {
-                    name: predict(curve.data, curve.masks, samples[name], curve.tested)
-                    for name in PREDICTIONS
-                },
-            )
-        )
+        own, matched = float(curve.num_train), max(models[curve.data].dim / excess, 1.0)
+        predicted = {
+            name: predict(curve.data, curve.masks, samples, curve.tested, name == "ridge")
+            for name, samples in zip(PREDICTIONS, (own, own, matched), strict=True)
+        }
+        errors = np.array([[losses[seed, ratio] for ratio in RATIOS] for seed in SEEDS])
+        found.append(Comparison(curve, excess, errors, predicted))
     return found
 
 
 def _kind(one: Comparison) -> tuple[str, ...]:
-    return one.curve.data, one.curve.network, one.curve.masks, one.curve.tested
+    return one.curve.data, one.curve.network, one.curve.masks
 
 
-def interval(values: Sequence[float]) -> str:
+def interval(values: Sequence[float] | np.ndarray) -> str:
     """Return a mean and the half-width of its 95 % t-interval."""
     half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else math.nan
     return f"{np.mean(values):.2f} ± {half:.2f}"
@@ -148,14 +155,23 @@ def interval(values: Sequence[float]) -> str:
 def correlations(found: Sequence[Comparison]) -> str:
     """Return a table: how well curves agree, and how often the best ratio is the same."""
     lines = [
-        "| data | network | masks | tested | curves | rank correlation, data | width "
-        "| same best ratio, data | width |",
-        "|---" * 9 + "|",
+        "| data | network | masks | curves | rank correlation: "
+        + " | ".join(PREDICTIONS)
+        + " | same best ratio: "
+        + " | ".join(PREDICTIONS)
+        + " |",
+        "|---" * (4 + 2 * len(PREDICTIONS)) + "|",
     ]
     for group, members in itertools.groupby(sorted(found, key=_kind), _kind):
         curves = list(members)
-        cells = [f"{np.mean([c.correlation(p) for c in curves]):.2f}" for p in PREDICTIONS]
-        cells += [f"{np.mean([c.best(p) == c.best() for c in curves]):.0%}" for p in PREDICTIONS]
+        # A mean over curves for each seed, then an interval over seeds.
+        cells = [
+            interval(np.mean([one.correlation(name) for one in curves], axis=0))
+            for name in PREDICTIONS
+        ]
+        for name in PREDICTIONS:
+            same = [one.best(name) == best for one in curves for best in one.measured_best()]
+            cells.append(f"{np.mean(same):.0%}")
         lines.append(f"| {' | '.join(group)} | {len(curves)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -163,17 +179,18 @@ def correlations(found: Sequence[Comparison]) -> str:
 def movement(found: Sequence[Comparison], tested: str) -> str:
     """Return a table: the best ratio by over-parameterisation, measured and predicted."""
     lines = [
-        "| data | network | masks | samples | width | parameters per number | measured best, "
-        "each seed | predicted, data | width |",
-        "|---" * 9 + "|",
+        "| data | network | masks | samples | width | parameters per number "
+        f"| best ratio, each seed | predicted: {' | '.join(PREDICTIONS)} |",
+        "|---" * (7 + len(PREDICTIONS)) + "|",
     ]
     for one in found:
         if one.curve.tested == tested:
-            seeds = ", ".join(f"{RATIOS[index]:g}" for index in one.measured.argmin(axis=1))
+            seeds = ", ".join(f"{best:g}" for best in one.measured_best())
             data, network, masks, num, width, _ = one.curve
+            expected = " | ".join(f"{one.best(name):g}" for name in PREDICTIONS)
             lines.append(
                 f"| {data} | {network} | {masks} | {num} | {width} | {one.excess:.2g} | {seeds} "
-                f"| {one.best('data'):g} | {one.best('width'):g} |"
+                f"| {expected} |"
             )
     return "\n".join(lines)
 
@@ -181,31 +198,64 @@ def movement(found: Sequence[Comparison], tested: str) -> str:
 def trend(found: Sequence[Comparison]) -> str:
     """Return a table: does the best ratio rise with width, and is that predicted?"""
     lines = [
-        "| data | network | masks | tested | measured: correlation of best ratio and width "
+        "| data | network | masks | tested | Kendall's correlation of width and best ratio "
         "| predicted |",
         "|---" * 6 + "|",
     ]
-    full = [
-        one
-        for one in found
-        if one.curve.num_train
-        == max(other.curve.num_train for other in found if other.curve.data == one.curve.data)
-    ]
-    for group, members in itertools.groupby(sorted(full, key=_kind), _kind):
+    most = {data: max(sizes) for data, sizes in NUM_TRAIN.items()}
+    full = [one for one in found if one.curve.num_train == most[one.curve.data]]
+
+    def key(one: Comparison) -> tuple[str, ...]:
+        return *_kind(one), one.curve.tested
+
+    for group, members in itertools.groupby(sorted(full, key=key), key):
         curves = sorted(members, key=lambda one: one.curve.width)
         widths = [one.curve.width for one in curves]
-        seeds = [
-            rank(widths, [RATIOS[int(one.measured[seed].argmin())] for one in curves])
-            for seed in range(min(len(one.measured) for one in curves))
-        ]
+        measured = np.array([one.measured_best() for one in curves])
+        seeds = [rank(widths, best) for best in measured.T]
         predicted = rank(widths, [one.best("width") for one in curves])
         lines.append(f"| {' | '.join(group)} | {interval(seeds)} | {predicted:.2f} |")
     return "\n".join(lines)
 
 
-def rank(widths: Sequence[float], best: Sequence[float]) -> float:
+def rank(widths: Sequence[float], best: Sequence[float] | np.ndarray) -> float:
     """Return Kendall's correlation; 0 when the best ratio does not move."""
     return 0.0 if len(set(best)) == 1 else float(stats.kendalltau(widths, best).statistic)
+
+
+def draw(found: Sequence[Comparison], tested: str, path: Path) -> None:
+    """Draw measured curves (one line a width, mean over seeds) beside predicted ones."""
+    from matplotlib.figure import Figure
+
+    kinds = sorted({(one.curve.data, one.curve.masks) for one in found})
+    networks = sorted({one.curve.network for one in found})
+    figure = Figure(figsize=(3.2 * len(kinds), 2.6 * (1 + len(networks))), layout="constrained")
+    grid = figure.subplots(1 + len(networks), len(kinds), squeeze=False, sharex=True)
+    for column, (data, masks) in enumerate(kinds):
+        for row, network in enumerate(networks):
+            axis = grid[row, column]
+            curves = [
+                one
+                for one in found
+                if (one.curve.data, one.curve.masks) == (data, masks)
+                and (one.curve.network, one.curve.tested) == (network, tested)
+                and one.curve.num_train == max(NUM_TRAIN[data])
+            ]
+            for shade, one in enumerate(sorted(curves, key=lambda one: one.curve.width)):
+                blue = (0.75 - 0.22 * shade, 0.8 - 0.15 * shade, 0.95 - 0.1 * shade)
+                mean, spread = one.measured.mean(axis=0), one.measured.std(axis=0)
+                axis.errorbar(RATIOS, mean, spread, color=blue, label=f"width {one.curve.width}")
+            axis.set_title(f"{network}, {data}, {masks}", fontsize=9)
+            axis.set_yscale("log")
+            axis.legend(frameon=False, fontsize=6)
+        axis = grid[-1, column]
+        for name, color in zip(PREDICTIONS[:2], ("tab:orange", "tab:green"), strict=True):
+            axis.plot(RATIOS, curves[0].predicted[name], "o-", color=color, label=name)
+        axis.set_title(f"theory, {data}, {masks}", fontsize=9)
+        axis.set(yscale="log", xlabel="mask ratio in training")
+        axis.legend(frameon=False, fontsize=6)
+    figure.savefig(path, dpi=110)
+    print(f"figure: {path}")
 
 
 def main() -> None:
@@ -213,10 +263,13 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--text", type=Path, required=True)
+    parser.add_argument("--figure", type=Path, help="a .png file")
     arguments = parser.parse_args()
     rows = [json.loads(line) for line in arguments.results.read_text().splitlines()]
     found = compare(rows, load(arguments.images, arguments.text))
     print(correlations(found), trend(found), movement(found, "one"), sep="\n\n")
+    if arguments.figure:
+        draw(found, "one", arguments.figure)
 
 
 if __name__ == "__main__":

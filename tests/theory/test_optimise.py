@@ -1,4 +1,4 @@
-"""The best ratio, interval and law: against closed forms, brute force, and independent searches."""
+"""The best ratio, interval and law: against closed forms and brute force."""
 
 import numpy as np
 import pytest

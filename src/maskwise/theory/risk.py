@@ -205,6 +205,9 @@ def _parts(
     leverage = np.linalg.solve(np.eye(len(gain)) - coupling, between @ np.array([full, diagonal]))
     variance = factor**2 * float((classes.share * gain**2 * leverage) @ row_risks)
 
-    explained = cross**2 * float(model.energies(0.0, full, diagonal)[0])
+    # With nothing hidden, the best predictor is β itself.
+    explained = model.variance
+    if diagonal > 0:
+        explained = cross**2 * float(model.energies(0.0, full, diagonal)[0])
     irreducible = target - explained
     return Risk(mean_risk + variance, mean_risk - irreducible, variance, irreducible)
