@@ -6,10 +6,10 @@ sample or fresh ones. Only numpy and scipy are used (torch for `simulate` on a G
 
 from maskwise.theory.advice import Advice, advise
 from maskwise.theory.covariance import Covariance, ar1, block, latent_factor
-from maskwise.theory.estimate import FeatureSpectrum, estimate
+from maskwise.theory.estimation import FeatureSpectrum, estimate
 from maskwise.theory.optimise import Best, best_interval, best_law, best_ratio
-from maskwise.theory.risk import Risk, risk
-from maskwise.theory.simulate import Simulation, simulate
+from maskwise.theory.risks import Risk, risk
+from maskwise.theory.simulation import Simulation, simulate
 from maskwise.theory.spectra import Spectrum, isotropic, power_law, spiked
 from maskwise.theory.wins import WinMap, win_map
 

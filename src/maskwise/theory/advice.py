@@ -12,9 +12,9 @@ from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.theory.columns import read_columns
 from maskwise.theory.covariance import Covariance
-from maskwise.theory.estimate import FeatureSpectrum, estimate
+from maskwise.theory.estimation import FeatureSpectrum, estimate
 from maskwise.theory.optimise import Best, best_interval, best_ratio
-from maskwise.theory.risk import InfiniteRiskError, Masks, risk
+from maskwise.theory.risks import InfiniteRiskError, Masks, risk
 from maskwise.theory.spectra import Array, Model, Spectrum
 from maskwise.theory.strings import aligned
 

@@ -12,7 +12,7 @@ from scipy import optimize
 from maskwise.errors import UserError
 from maskwise.laws import Choice, Fixed, Law, Uniform
 from maskwise.theory.classes import LawLike
-from maskwise.theory.risk import InfiniteRiskError, Risk, risk
+from maskwise.theory.risks import InfiniteRiskError, Risk, risk
 from maskwise.theory.spectra import Array, Model
 
 GRID = np.linspace(0.01, 0.99, 50)

@@ -5,7 +5,7 @@ import pytest
 
 from maskwise.errors import UserError
 from maskwise.theory import Covariance, ar1, isotropic, latent_factor, power_law, risk, simulate
-from maskwise.theory.simulate import _backend, least_squares
+from maskwise.theory.simulation import _backend, least_squares
 
 EIGHT = (np.linspace(0.1, 0.8, 8), np.full(8, 0.125))
 NUMPY = _backend(None)

@@ -1,4 +1,4 @@
-"""The test risk by simulation: what the closed form in risk.py is checked against.
+"""The test risk by simulation: what the closed form in risks.py is checked against.
 
 Gaussian data is drawn and masked, the linear model is fitted, and its risk is computed exactly.
 """
@@ -20,7 +20,7 @@ from maskwise.theory.classes import (
     tested_at,
 )
 from maskwise.theory.covariance import Covariance
-from maskwise.theory.risk import Masks, Setting, check, rows_of
+from maskwise.theory.risks import Masks, Setting, check, rows_of
 from maskwise.theory.spectra import Array, Model, check_noise
 
 # Directions of a Gram matrix below this share of the largest are dependent rows or columns.

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize
 
+from maskwise.errors import UserError
 from maskwise.theory import Covariance, Spectrum, ar1, isotropic, latent_factor, power_law, risk
-from maskwise.theory.risk import InfiniteRiskError
+from maskwise.theory.risks import InfiniteRiskError
 
 FIVE = ([0.1, 0.2, 0.3, 0.4, 0.5], [0.2] * 5)
 POWER = power_law(400, noise=0.2)
@@ -271,6 +272,11 @@ def test_units_of_one_feature_are_features():
         for n in (30, 120):
             one, two = (risk(model, FIVE, n, **options) for model in (plain, alone))
             assert one.total == pytest.approx(two.total, rel=1e-9)
+
+
+def test_grids_that_do_not_fit_are_refused():
+    with pytest.raises(UserError, match=r"\(3,\) and num_samples of shape \(2,\)"):
+        risk(isotropic(20), np.array([0.1, 0.2, 0.3]), [10, 40], 0.2)
 
 
 def test_grids_are_loops():

@@ -6,7 +6,7 @@ this risk (arXiv 2509.21650); the formulas, for any covariance and any law, are 
 docs/theory.md.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
@@ -52,7 +52,7 @@ class Setting(NamedTuple):
 
 def risk(
     model: Model,
-    law: LawLike | Iterable[LawLike],
+    law: LawLike | Sequence[LawLike] | NDArray[np.float64],
     num_samples: ArrayLike,
     noise: float | None = None,
     *,
@@ -90,7 +90,14 @@ def risk(
     own = model.noise if noise is None else check_noise(noise)
     setting = Setting(own, test_ratio, target_hidden, rescale, ridge, weights, masks)
     check(setting)
-    laws, sizes = np.broadcast_arrays(grid_of(law), np.asarray(num_samples, dtype=np.float64))
+    grid, sizes = grid_of(law), np.asarray(num_samples, dtype=np.float64)
+    try:
+        laws, sizes = np.broadcast_arrays(grid, sizes)
+    except ValueError:
+        raise UserError(
+            f"laws of shape {grid.shape} and num_samples of shape {sizes.shape} do not broadcast: "
+            "give one of them an axis more"
+        ) from None
     found = [
         risk_of(model, single, float(size), setting)
         for single, size in zip(laws.ravel(), sizes.ravel(), strict=True)
@@ -109,17 +116,15 @@ def check(setting: Setting) -> None:
         raise UserError(f"masks '{setting.masks}' are unknown: give 'static' or 'fresh'")
 
 
-def grid_of(law: LawLike | Iterable[LawLike]) -> NDArray[np.object_]:
+def grid_of(law: LawLike | Sequence[LawLike] | NDArray[np.float64]) -> NDArray[np.object_]:
     """Return laws as an array of objects, with no axis for a single law."""
     if isinstance(law, np.ndarray):
         return law.astype(object)
-    single = not isinstance(law, list)
-    laws = [law] if single else list(law)  # type: ignore[arg-type]
     # Filled one by one, because numpy would take a tuple apart.
-    grid = np.empty(len(laws), dtype=object)
-    for index, one in enumerate(laws):
+    grid = np.empty(len(law) if isinstance(law, list) else (), dtype=object)
+    for index, one in enumerate(law) if isinstance(law, list) else [((), law)]:
         grid[index] = one
-    return grid.reshape(()) if single else grid
+    return grid
 
 
 def risk_of(model: Model, law: LawLike, num_samples: float, setting: Setting) -> Risk:
