@@ -4,14 +4,18 @@
         [--figure networks.png]
 
 The theory's linear model predicts every number of a sample from the others, as the networks do:
-the target itself is hidden in every row that counts. Three predictions are made, none of them
+the target itself is hidden in every row that counts. Four predictions are made, none of them
 fitted to what was measured:
 
 - "linear": the data's own covariance and number of samples, no ridge;
-- "ridge": the same with the ridge that is best at each ratio, since networks trained for a limited
+- "shared": every position of a sample counts as a sample, for networks that use the same weights
+  at every position (for the MLP, it is "linear");
+- "ridge": "linear" with the ridge that is best at each ratio, since networks trained for a limited
   time are regularised;
 - "width": no ridge, and the number of samples that makes d / n equal to the network's
   over-parameterisation, parameters / (samples x numbers predicted in a sample).
+
+The control knows nothing of the data: "nearest", the distance of the training from the test ratio.
 
 A curve is the test error at the training ratios; curves are compared by Spearman's correlation.
 For text the error is the squared error of the predicted probabilities.
@@ -39,7 +43,7 @@ from maskwise.theory.spectra import Model
 TARGET = 16
 # Variance of a feature, to which a ridge is relative.
 SCALE = {"images": 1.0, "text": 1 / 27}
-PREDICTIONS = ("linear", "ridge", "width")
+PREDICTIONS = ("linear", "shared", "ridge", "width", "nearest")
 RIDGES = np.geomspace(1e-3, 10, 9)
 
 
@@ -132,11 +136,14 @@ def compare(rows: Sequence[dict[str, Any]], data: dict[str, Data]) -> list[Compa
         excess = parameters[curve] / (curve.num_train * numbers)
         if len(losses) < len(SEEDS) * len(RATIOS):
             continue
-        own, matched = float(curve.num_train), max(models[curve.data].dim / excess, 1.0)
+        own = float(curve.num_train)
+        shared = own if curve.network == "mlp" else own * math.prod(one.grid)
+        matched = max(models[curve.data].dim / excess, 1.0)
         predicted = {
             name: predict(curve.data, curve.masks, samples, curve.tested, name == "ridge")
-            for name, samples in zip(PREDICTIONS, (own, own, matched), strict=True)
+            for name, samples in zip(PREDICTIONS[:-1], (own, shared, own, matched), strict=True)
         }
+        predicted["nearest"] = np.abs(np.array(RATIOS) - TEST_RATIOS[curve.tested])
         errors = np.array([[losses[seed, ratio] for ratio in RATIOS] for seed in SEEDS])
         found.append(Comparison(curve, excess, errors, predicted))
     return found
@@ -249,7 +256,12 @@ def draw(found: Sequence[Comparison], tested: str, path: Path) -> None:
             axis.set_yscale("log")
             axis.legend(frameon=False, fontsize=6)
         axis = grid[-1, column]
-        for name, color in zip(PREDICTIONS[:2], ("tab:orange", "tab:green"), strict=True):
+        for name, color in (
+            ("linear", "tab:orange"),
+            ("shared", "tab:red"),
+            ("ridge", "tab:green"),
+        ):
+            # The last network of the column shares weights over positions.
             axis.plot(RATIOS, curves[0].predicted[name], "o-", color=color, label=name)
         axis.set_title(f"theory, {data}, {masks}", fontsize=9)
         axis.set(yscale="log", xlabel="mask ratio in training")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import maskwise
-from maskwise import api, cli, laws, masks
+from maskwise import api, cli, laws, masks, theory
 from maskwise.settings import override
 
 ROOT = Path(__file__).parents[1]
@@ -167,7 +167,9 @@ def test_every_page_is_reachable_from_the_index():
         assert page.name == "index.md" or f"({page.name}" in index
 
 
-@pytest.mark.parametrize("module", [maskwise, laws, masks], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [maskwise, laws, masks, theory], ids=lambda module: module.__name__
+)
 def test_reference_names_everything_public(module):
     reference = (ROOT / "docs/reference.md").read_text("utf-8")
     missing = [name for name in module.__all__ if not re.search(rf"\b{name}\b", reference)]

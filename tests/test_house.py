@@ -1,6 +1,7 @@
 """Rules of the house: which way imports point, how long things are, what is never used."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,14 @@ def test_laws_are_mathematics_only():
         *("maskwise", "numpy", "scipy"),
         *("abc", "collections", "dataclasses", "functools", "math", "typing", "re"),
     }
+
+
+def test_theory_needs_numpy_and_scipy_only():
+    """Torch and matplotlib serve a function each, which imports them."""
+    first = re.compile(r"^(?:import|from) (\w+)", re.MULTILINE)
+    for path in FILES:
+        if path.parent.name == "theory":
+            assert not {"torch", "matplotlib"} & set(first.findall(path.read_text("utf-8")))
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -265,18 +265,15 @@ def _show_mask(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None
 
 def _theory_risk(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from maskwise.theory import risk
-    from maskwise.theory.advice import curve
+    from maskwise.theory.advice import advise, curve
     from maskwise.theory.figures import risk_figure
     from maskwise.theory.strings import aligned, parse_model
 
     _no_settings(overrides)
     model = parse_model(arguments.spectrum, arguments.dim, arguments.noise)
     sizes = arguments.num_samples
-    options = {
-        "masks": arguments.masks,
-        "target_hidden": arguments.target_hidden,
-        **_risk_options(arguments),
-    }
+    common = {"target_hidden": arguments.target_hidden, **_risk_options(arguments)}
+    options = {**common, "masks": arguments.masks}
     rows = [["law", "samples", "risk", "bias", "variance", "irreducible"]]
     totals = {}
     for law in arguments.law:
@@ -286,6 +283,7 @@ def _theory_risk(arguments: argparse.Namespace, overrides: dict[str, Any]) -> No
             parts = (one.total, one.bias, one.variance, one.irreducible)
             rows.append([law, f"{size:,}", *(f"{part:.4f}" for part in parts)])
     print(aligned(rows))
+    print(f"\n{advise(model, num_samples=sizes, **common).sentence}")
     if arguments.out is not None:
         curves = {size: curve(model, size, **options) for size in sizes}
         _save(risk_figure(curves, totals, model.variance + model.noise), arguments.out)
