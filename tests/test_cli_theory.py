@@ -3,7 +3,7 @@ import pytest
 from scipy import sparse
 
 from maskwise.cli import main
-from maskwise.theory import advise, power_law, risk
+from maskwise.theory import advise, best_ratio, power_law, risk
 
 
 @pytest.fixture
