@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+
 from benchmarks import networks, networks_theory
 from benchmarks.networks_data import Data
-
 from maskwise import theory
 
 
