@@ -202,20 +202,18 @@ def movement(found: Sequence[Comparison], tested: str) -> str:
     return "\n".join(lines)
 
 
-def trend(found: Sequence[Comparison]) -> str:
+def trend(found: Sequence[Comparison], tested: str) -> str:
     """Return a table: does the best ratio rise with width, and is that predicted?"""
     lines = [
-        "| data | network | masks | tested | Kendall's correlation of width and best ratio "
-        "| predicted |",
-        "|---" * 6 + "|",
+        "| data | network | masks | Kendall's correlation of width and best ratio | predicted |",
+        "|---" * 5 + "|",
     ]
-    most = {data: max(sizes) for data, sizes in NUM_TRAIN.items()}
-    full = [one for one in found if one.curve.num_train == most[one.curve.data]]
-
-    def key(one: Comparison) -> tuple[str, ...]:
-        return *_kind(one), one.curve.tested
-
-    for group, members in itertools.groupby(sorted(full, key=key), key):
+    full = [
+        one
+        for one in found
+        if one.curve.tested == tested and one.curve.num_train == max(NUM_TRAIN[one.curve.data])
+    ]
+    for group, members in itertools.groupby(sorted(full, key=_kind), _kind):
         curves = sorted(members, key=lambda one: one.curve.width)
         widths = [one.curve.width for one in curves]
         measured = np.array([one.measured_best() for one in curves])
@@ -279,7 +277,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = [json.loads(line) for line in arguments.results.read_text().splitlines()]
     found = compare(rows, load(arguments.images, arguments.text))
-    print(correlations(found), trend(found), movement(found, "one"), sep="\n\n")
+    print(correlations(found), trend(found, "one"), movement(found, "one"), sep="\n\n")
     if arguments.figure:
         draw(found, "one", arguments.figure)
 
