@@ -159,6 +159,30 @@ def interval(values: Sequence[float] | np.ndarray) -> str:
     return f"{np.mean(values):.2f} ± {half:.2f}"
 
 
+def summary(found: Sequence[Comparison]) -> str:
+    """Return a table: rank correlations by data and masks, and what they gain on the control."""
+    lines = [
+        f"| data | masks | {' | '.join(PREDICTIONS)} |",
+        "|---" * (2 + len(PREDICTIONS)) + "|",
+    ]
+    kinds = sorted({(one.curve.data, one.curve.masks) for one in found})
+    for data, masks in kinds:
+        chosen = [one for one in found if (one.curve.data, one.curve.masks) == (data, masks)]
+        cells = [interval(mean_correlation(chosen, name)) for name in PREDICTIONS]
+        lines.append(f"| {data} | {masks} | {' | '.join(cells)} |")
+    cells = [interval(mean_correlation(found, name)) for name in PREDICTIONS]
+    lines.append(f"| all | | {' | '.join(cells)} |")
+    control = mean_correlation(found, PREDICTIONS[-1])
+    cells = [interval(mean_correlation(found, name) - control) for name in PREDICTIONS[:-1]]
+    lines.append(f"| all, more than the control | | {' | '.join(cells)} | |")
+    return "\n".join(lines)
+
+
+def mean_correlation(found: Sequence[Comparison], prediction: str) -> np.ndarray:
+    """Return, for each seed, the mean over curves of the rank correlation."""
+    return np.mean([one.correlation(prediction) for one in found], axis=0)
+
+
 def correlations(found: Sequence[Comparison]) -> str:
     """Return a table: how well curves agree, and how often the best ratio is the same."""
     lines = [
@@ -171,11 +195,7 @@ def correlations(found: Sequence[Comparison]) -> str:
     ]
     for group, members in itertools.groupby(sorted(found, key=_kind), _kind):
         curves = list(members)
-        # A mean over curves for each seed, then an interval over seeds.
-        cells = [
-            interval(np.mean([one.correlation(name) for one in curves], axis=0))
-            for name in PREDICTIONS
-        ]
+        cells = [interval(mean_correlation(curves, name)) for name in PREDICTIONS]
         for name in PREDICTIONS:
             same = [one.best(name) == best for one in curves for best in one.measured_best()]
             cells.append(f"{np.mean(same):.0%}")
@@ -277,7 +297,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = [json.loads(line) for line in arguments.results.read_text().splitlines()]
     found = compare(rows, load(arguments.images, arguments.text))
-    print(correlations(found), trend(found, "one"), movement(found, "one"), sep="\n\n")
+    tables = summary(found), correlations(found), trend(found, "one"), movement(found, "one")
+    print(*tables, sep="\n\n")
     if arguments.figure:
         draw(found, "one", arguments.figure)
 
