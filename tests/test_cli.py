@@ -267,3 +267,11 @@ def test_bad_input_to_two_processes_is_one_line(tmp_path):
     assert done.returncode == 2
     assert done.stderr == "maskwise: width 16 is not a multiple of 3 heads\n"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_reader_that_stops_reading_is_no_error():
+    words = command("show-mask", "fixed:0.5", "--grid", "4x4")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

@@ -1,6 +1,7 @@
 """The command line: verbs to functions."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         dotted, plain = _split(words)
         arguments, rest = _parser().parse_known_args(plain)
         arguments.verb(arguments, _overrides([*dotted, *rest]))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not complain when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (UserError, OSError) as error:
         if "--debug" in words:
             raise
