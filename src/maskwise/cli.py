@@ -271,9 +271,9 @@ def _show_mask(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None
 
 def _theory_risk(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from maskwise.theory import risk
-    from maskwise.theory.advice import advise, curve
+    from maskwise.theory.advice import advise, aligned, curve
     from maskwise.theory.figures import risk_figure
-    from maskwise.theory.strings import aligned, parse_model
+    from maskwise.theory.strings import parse_model
 
     _no_settings(overrides)
     model = parse_model(arguments.spectrum, arguments.dim, arguments.noise)

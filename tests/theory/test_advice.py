@@ -14,9 +14,9 @@ from maskwise.theory import (
     power_law,
     risk,
 )
-from maskwise.theory.advice import RATIOS, curve
+from maskwise.theory.advice import RATIOS, aligned, curve
 from maskwise.theory.figures import advice_figure, risk_figure
-from maskwise.theory.strings import aligned, parse_model
+from maskwise.theory.strings import parse_model
 
 
 def table(num=400, dim=12, seed=0):

@@ -16,7 +16,6 @@ from maskwise.theory.estimation import FeatureSpectrum, estimate
 from maskwise.theory.optimise import Best, best_interval, best_ratio
 from maskwise.theory.risks import InfiniteRiskError, Masks, risk
 from maskwise.theory.spectra import Array, Model, Spectrum
-from maskwise.theory.strings import aligned
 
 RATIOS = np.linspace(0.01, 0.99, 99)
 # A smaller gain is none: it is below what the search for an interval resolves.
@@ -223,6 +222,21 @@ def _flat(best: Best) -> str:
 def _bounds(law: Law) -> str:
     low, high = law.support()
     return f"uniform:{low:.2f},{high:.2f}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as text, each column as wide as its widest cell.
+
+    >>> print(aligned([["law", "risk"], ["fixed:0.3", "1.2"]]))
+    law        risk
+    fixed:0.3  1.2
+    """
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _assumptions(model: Model, options: dict[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
-"""Models from strings, for command lines, and tables as text."""
+"""Models from strings, for command lines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from maskwise.errors import UserError
 from maskwise.theory.covariance import ar1, latent_factor
@@ -55,18 +55,3 @@ def parse_model(text: str, dim: int, noise: float = 0.0) -> Model:
         raise UserError(f"spectrum '{text}': {error}") from None
     except (TypeError, ValueError):
         raise UserError(f"spectrum '{text}' cannot be read; the form is {form}") from None
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as text, each column as wide as its widest cell.
-
-    >>> print(aligned([["law", "risk"], ["fixed:0.3", "1.2"]]))
-    law        risk
-    fixed:0.3  1.2
-    """
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
