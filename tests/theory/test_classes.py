@@ -66,10 +66,10 @@ def test_weights_are_a_function_or_numbers():
 
 
 def test_a_test_law_is_averaged():
-    assert classes.tested_at(0, rescale=True) == (1, 0, 1)
-    assert classes.tested_at(0.5, rescale=False) == (0.25, 0.25, 0.5)
-    assert classes.tested_at(0.5, rescale=True) == (1, 1, 1)
-    mixed = classes.tested_at(([0.2, 0.5], [0.5, 0.5]), rescale=False)
+    assert classes.moments_at(0, rescale=True) == (1, 0, 1)
+    assert classes.moments_at(0.5, rescale=False) == (0.25, 0.25, 0.5)
+    assert classes.moments_at(0.5, rescale=True) == (1, 1, 1)
+    mixed = classes.moments_at(([0.2, 0.5], [0.5, 0.5]), rescale=False)
     assert mixed == pytest.approx(((0.64 + 0.25) / 2, (0.16 + 0.25) / 2, 0.65))
 
 
@@ -117,4 +117,4 @@ def test_bad_weights(weights, message):
 @pytest.mark.parametrize("ratio", [1.0, -0.1, 2, float("nan")])
 def test_bad_test_ratios(ratio):
     with pytest.raises(UserError, match=f"test ratio {ratio:g} is outside"):
-        classes.tested_at(ratio, rescale=False)
+        classes.moments_at(ratio, rescale=False)

@@ -302,6 +302,30 @@ def test_a_schedule_is_the_mixture_over_time():
     assert moving != pytest.approx(risk(model, 0.2, 30).total, rel=1e-3)
 
 
+@pytest.mark.parametrize("law", ["uniform:0,1", "cosine", "likelihood", "beta:2,1"])
+def test_laws_up_to_one_have_no_risk_without_ridge_when_features_outnumber_rows(law):
+    model = power_law(200, noise=0.2)
+    with pytest.raises(InfiniteRiskError, match=f"law {law}, tested at 0.0, goes up to ratio 1"):
+        risk(model, law, 100)
+    for options in ({"ridge": 0.1}, {"masks": "fresh"}):
+        assert np.isfinite(risk(model, law, 100, **options).total)
+    assert np.isfinite(risk(model, law, 400).total)
+
+
+def test_rescaled_inputs_have_no_risk_at_ratios_up_to_one():
+    model = power_law(50, noise=0.2)
+    for options in ({"masks": "fresh"}, {"test_ratio": "uniform:0,1"}):
+        law = "uniform:0,1" if "masks" in options else 0.3
+        assert np.isfinite(risk(model, law, 100, **options).total)
+        with pytest.raises(InfiniteRiskError, match="goes up to ratio 1"):
+            risk(model, law, 100, rescale=True, **options)
+
+
+@pytest.mark.parametrize("law", ["beta:3,9", "uniform:0.05,0.95", "fixed:0.999"])
+def test_laws_that_hardly_reach_one_have_a_risk(law):
+    assert np.isfinite(risk(power_law(200, noise=0.2), law, 100).total)
+
+
 def test_a_test_law_is_an_average():
     model = ar1(50, 0.6, noise=0.2)
     found = risk(model, 0.3, 25, test_ratio=([0.1, 0.8], [0.25, 0.75])).total

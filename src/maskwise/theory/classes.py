@@ -40,10 +40,10 @@ class Classes:
         return np.stack([self.full, self.diagonal], axis=1)
 
 
-def nodes_of(law: LawLike) -> tuple[Array, Array]:
+def nodes_of(law: LawLike, num_nodes: int = NODES) -> tuple[Array, Array]:
     """Return the ratios [K] of a law and their probabilities [K].
 
-    A scheduled law is the mixture of what is in force over time.
+    A continuous law has `num_nodes`; a scheduled law is the mixture of what is in force over time.
 
     Raises:
         UserError: a ratio is outside (0, 1), or weights are negative or do not sum to one.
@@ -56,7 +56,7 @@ def nodes_of(law: LawLike) -> tuple[Array, Array]:
     if isinstance(law, Law):
         num = TIMES if isinstance(law, laws.Scheduled) else 1
         times = (np.arange(num) + 0.5) / num
-        rules = [law.quadrature(NODES, time) for time in times]
+        rules = [law.quadrature(num_nodes, time) for time in times]
         ratios = np.concatenate([ratios for ratios, _ in rules])
         weights = np.concatenate([weights / num for _, weights in rules])
     elif isinstance(law, tuple):
@@ -92,12 +92,19 @@ def moments(ratios: Array, rescale: bool) -> tuple[Array, Array, Array]:
     return visible**2, ratios * visible, visible
 
 
-def classes_of(law: LawLike, *, target_hidden: bool, rescale: bool, weights: Weights) -> Classes:
+def classes_of(
+    law: LawLike,
+    *,
+    target_hidden: bool,
+    rescale: bool,
+    weights: Weights,
+    num_nodes: int = NODES,
+) -> Classes:
     """Return the classes of rows under a law; only rows that count have a share.
 
     With `target_hidden` a row counts when its target is hidden, with probability p.
     """
-    ratios, share = nodes_of(law)
+    ratios, share = nodes_of(law, num_nodes)
     weight = loss_weights(weights, ratios)
     if target_hidden:
         share = share * ratios / (share @ ratios)
@@ -121,12 +128,14 @@ def loss_weights(weights: Weights, ratios: Array) -> Array:
     return values
 
 
-def tested_at(ratio: LawLike, rescale: bool) -> tuple[float, float, float]:
+def moments_at(
+    ratio: LawLike, rescale: bool, num_nodes: int = NODES
+) -> tuple[float, float, float]:
     """Return a, b, γ at the test ratio, which may be 0; averaged when it is a law."""
     if isinstance(ratio, (int, float)) and not 0 <= ratio < 1:
         raise UserError(f"test ratio {ratio:g} is outside [0, 1)")
     if ratio == 0:
         return 1.0, 0.0, 1.0
-    ratios, share = nodes_of(ratio)
+    ratios, share = nodes_of(ratio, num_nodes)
     full, diagonal, cross = (float(share @ part) for part in moments(ratios, rescale))
     return full, diagonal, cross

@@ -14,15 +14,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maskwise.errors import UserError
-from maskwise.theory.classes import Classes, LawLike, Weights, classes_of, nodes_of, tested_at
+from maskwise.theory.classes import (
+    NODES,
+    Classes,
+    LawLike,
+    Weights,
+    classes_of,
+    moments_at,
+    nodes_of,
+)
 from maskwise.theory.fixed_point import FixedPoint, solve
 from maskwise.theory.spectra import Array, Model, check_noise
 
 Masks = Literal["static", "fresh"]
 
 
+# The coefficients a, b, γ of a ratio, as in classes.py.
+Moments = tuple[float, float, float]
+# A law that goes beyond this ratio is looked at twice; see `risk_of`.
+NEARLY_ALL = 0.99
+
+
 class InfiniteRiskError(UserError):
-    """As many rows as features, and no ridge: the risk is infinite."""
+    """The risk without ridge is infinite: as many rows as features, or rows that see nothing."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +93,9 @@ def risk(
         masks: "static", one mask per sample, or "fresh", a new one in each of many epochs.
 
     Raises:
-        UserError: a ratio is outside (0, 1), weights do not sum to one, n equals d without ridge
-            (the risk is infinite there), or a number makes no sense.
+        UserError: a ratio is outside (0, 1), weights do not sum to one, the risk is infinite
+            (without ridge: n equals d; or n < d and a law that goes up to 1), or a number makes
+            no sense.
 
     >>> from maskwise.theory import isotropic
     >>> found = risk(isotropic(400), "uniform:0.1,0.5", num_samples=200, noise=0.2)
@@ -130,21 +145,41 @@ def grid_of(law: LawLike | Sequence[LawLike] | NDArray[np.float64]) -> NDArray[n
 def risk_of(model: Model, law: LawLike, num_samples: float, setting: Setting) -> Risk:
     """Return the risk of one law at one number of samples."""
     rows = rows_of(model, law, num_samples, setting)
+    found = _with_nodes(NODES, model, law, num_samples, rows, setting)
+    tested = setting.test_ratio
+    highest = max(nodes_of(one)[0].max() for one in (law, tested) if one != 0)
+    if highest > NEARLY_ALL:
+        # Rows that see nearly nothing may weigh so much that no number of nodes is enough.
+        finer = _with_nodes(2 * NODES, model, law, num_samples, rows, setting)
+        if abs(float(finer.total) / float(found.total) - 1) > 0.01:
+            raise InfiniteRiskError(
+                f"law {law}, tested at {tested}, goes up to ratio 1, where rows that show next to "
+                "nothing make the risk infinite; bound it below 1, or give a ridge > 0"
+            )
+    return found
+
+
+def _with_nodes(
+    num_nodes: int, model: Model, law: LawLike, num_samples: float, rows: float, setting: Setting
+) -> Risk:
+    """Return the risk with `num_nodes` ratios in the place of a continuous law."""
     classes = classes_of(
         law,
         target_hidden=setting.target_hidden,
         rescale=setting.rescale,
         weights=setting.weights,
+        num_nodes=num_nodes,
     )
+    tested = moments_at(setting.test_ratio, setting.rescale, num_nodes)
     if setting.masks == "fresh":
-        return _fresh(model, classes, num_samples, setting)
+        return _fresh(model, classes, num_samples, setting, tested)
     if setting.ridge > 0:
         point = solve(model, classes, rows, identity=setting.ridge, offset=1.0)
     elif rows < model.dim:
         point = solve(model, classes, rows, identity=1.0, offset=0.0)
     else:
         point = solve(model, classes, rows, identity=0.0, offset=1.0)
-    return _parts(model, classes, rows, point, setting)
+    return _parts(model, classes, rows, point, setting.noise, tested)
 
 
 def rows_of(model: Model, law: LawLike, num_samples: float, setting: Setting) -> float:
@@ -163,7 +198,9 @@ def rows_of(model: Model, law: LawLike, num_samples: float, setting: Setting) ->
     return rows
 
 
-def _fresh(model: Model, classes: Classes, num_samples: float, setting: Setting) -> Risk:
+def _fresh(
+    model: Model, classes: Classes, num_samples: float, setting: Setting, tested: Moments
+) -> Risk:
     """Average over masks first: ridge in the metric D, and a scaled solution.
 
     b = A₁ (A₂ Σ̂ + A₃ D + λ I)⁻¹ ĉ with A₁, A₂, A₃ the averages of γ, a, b.
@@ -181,7 +218,8 @@ def _fresh(model: Model, classes: Classes, num_samples: float, setting: Setting)
         offset=1.0,
         diagonal=mean_diagonal / mean_full,
     )
-    return _parts(model, unmasked, num_samples, point, setting, mean_cross / mean_full)
+    factor = mean_cross / mean_full
+    return _parts(model, unmasked, num_samples, point, setting.noise, tested, factor)
 
 
 def _parts(
@@ -189,12 +227,13 @@ def _parts(
     classes: Classes,
     rows: float,
     point: FixedPoint,
-    setting: Setting,
+    noise: float,
+    tested: Moments,
     factor: float = 1.0,
 ) -> Risk:
     """Return R_t(b̄) + Σ_k π_k e_k g_k² R_k(b̄) in parts; `factor` scales the fitted solution."""
-    target = model.variance + setting.noise
-    full, diagonal, cross = tested_at(setting.test_ratio, setting.rescale)
+    target = model.variance + noise
+    full, diagonal, cross = tested
     gain = point.gain
     length = float((classes.share * gain) @ classes.cross)
     along, in_full, in_diagonal = model.energies(point.identity, point.full, point.diagonal)

@@ -16,8 +16,8 @@ from maskwise.theory.classes import (
     Weights,
     classes_of,
     loss_weights,
+    moments_at,
     nodes_of,
-    tested_at,
 )
 from maskwise.theory.covariance import Covariance
 from maskwise.theory.risks import Masks, Setting, check, rows_of
@@ -114,7 +114,7 @@ def simulate(
     backend = _backend(device)
     source = dense(model)
     data = _on_device(source, backend)
-    full, diagonal, cross = tested_at(test_ratio, rescale)
+    full, diagonal, cross = moments_at(test_ratio, rescale)
     second = backend.put(source.matrix) * (full + diagonal * data.same)
     target = backend.put(cross * source.cross)
 
