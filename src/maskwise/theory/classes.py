@@ -20,6 +20,8 @@ NODES = 32
 # Times at which a schedule is looked at.
 TIMES = 16
 
+# a, b and γ of a test ratio.
+Moments = tuple[float, float, float]
 LawLike = Law | str | float | tuple[ArrayLike, ArrayLike]
 Weights = Callable[[Array], ArrayLike] | ArrayLike | None
 
@@ -128,9 +130,7 @@ def loss_weights(weights: Weights, ratios: Array) -> Array:
     return values
 
 
-def moments_at(
-    ratio: LawLike, rescale: bool, num_nodes: int = NODES
-) -> tuple[float, float, float]:
+def moments_at(ratio: LawLike, rescale: bool, num_nodes: int = NODES) -> Moments:
     """Return a, b, γ at the test ratio, which may be 0; averaged when it is a law."""
     if isinstance(ratio, (int, float)) and not 0 <= ratio < 1:
         raise UserError(f"test ratio {ratio:g} is outside [0, 1)")

@@ -18,6 +18,7 @@ from maskwise.theory.classes import (
     NODES,
     Classes,
     LawLike,
+    Moments,
     Weights,
     classes_of,
     moments_at,
@@ -29,8 +30,6 @@ from maskwise.theory.spectra import Array, Model, check_noise
 Masks = Literal["static", "fresh"]
 
 
-# The coefficients a, b, γ of a ratio, as in classes.py.
-Moments = tuple[float, float, float]
 # A law that goes beyond this ratio is looked at twice; see `risk_of`.
 NEARLY_ALL = 0.99
 
