@@ -275,7 +275,7 @@ def test_units_of_one_feature_are_features():
 
 
 def test_grids_that_do_not_fit_are_refused():
-    with pytest.raises(UserError, match=r"\(3,\) and num_samples of shape \(2,\)"):
+    with pytest.raises(UserError, match=r"of shapes \(3,\), \(2,\), \(\) do not broadcast"):
         risk(isotropic(20), np.array([0.1, 0.2, 0.3]), [10, 40], 0.2)
 
 
@@ -290,6 +290,10 @@ def test_grids_are_loops():
             assert isinstance(single.total, float)
             for part in ("total", "bias", "variance", "irreducible"):
                 assert getattr(grid, part)[row, column] == getattr(single, part)
+    tests = np.array([0.0, 0.2, 0.4, 0.6])
+    cube = risk(model, ratios[:, None, None], sizes[:, None], test_ratio=tests).total
+    assert cube.shape == (3, 2, 4)
+    assert cube[1, 0, 2] == risk(model, 0.4, 20, test_ratio=0.4).total
     laws = ["uniform:0.1,0.5", FIVE, 0.3]
     listed = risk(model, laws, 20).total
     assert listed.tolist() == [risk(model, law, 20).total for law in laws]

@@ -28,6 +28,7 @@ from maskwise.theory.fixed_point import FixedPoint, solve
 from maskwise.theory.spectra import Array, Model, check_noise
 
 Masks = Literal["static", "fresh"]
+LawGrid = LawLike | Sequence[LawLike] | NDArray[np.float64]
 
 
 # A law that goes beyond this ratio is looked at twice; see `risk_of`.
@@ -65,11 +66,11 @@ class Setting(NamedTuple):
 
 def risk(
     model: Model,
-    law: LawLike | Sequence[LawLike] | NDArray[np.float64],
+    law: LawGrid,
     num_samples: ArrayLike,
     noise: float | None = None,
     *,
-    test_ratio: LawLike = 0.0,
+    test_ratio: LawGrid = 0.0,
     target_hidden: bool = False,
     rescale: bool = False,
     ridge: float = 0.0,
@@ -81,10 +82,11 @@ def risk(
     Args:
         model: the data: a `Spectrum`, a `Covariance`, or what `estimate` found.
         law: a `Law`, its string, a ratio, or (ratios, weights); an array of ratios, or a list
-            of laws, gives a grid, which is broadcast against `num_samples`.
+            of laws, gives a grid. Grids are broadcast against each other.
         num_samples: n, samples to fit, a number or an array.
         noise: variance of the noise in the target (default: the model's own).
-        test_ratio: ratio at which the fitted model is tested; a law is averaged over.
+        test_ratio: ratio at which the fitted model is tested; a law is averaged over; a grid
+            as for `law`.
         target_hidden: the target is itself hidden with the sample's ratio, and only then counts.
         rescale: divide visible entries by 1 - ratio (inverted dropout), in training and test.
         ridge: λ of the penalty n λ ‖b‖²; 0 is the solution of minimum norm.
@@ -102,19 +104,20 @@ def risk(
     1.463
     """
     own = model.noise if noise is None else check_noise(noise)
-    setting = Setting(own, test_ratio, target_hidden, rescale, ridge, weights, masks)
+    setting = Setting(own, 0.0, target_hidden, rescale, ridge, weights, masks)
     check(setting)
-    grid, sizes = grid_of(law), np.asarray(num_samples, dtype=np.float64)
+    grids = grid_of(law), np.asarray(num_samples, dtype=np.float64), grid_of(test_ratio)
     try:
-        laws, sizes = np.broadcast_arrays(grid, sizes)
+        laws, sizes, tests = np.broadcast_arrays(*grids)
     except ValueError:
+        shapes = ", ".join(str(grid.shape) for grid in grids)
         raise UserError(
-            f"laws of shape {grid.shape} and num_samples of shape {sizes.shape} do not broadcast: "
-            "give one of them an axis more"
+            f"law, num_samples and test_ratio of shapes {shapes} do not broadcast: give some of "
+            "them more axes"
         ) from None
     found = [
-        risk_of(model, single, float(size), setting)
-        for single, size in zip(laws.ravel(), sizes.ravel(), strict=True)
+        risk_of(model, single, float(size), setting._replace(test_ratio=tested))
+        for single, size, tested in zip(laws.flat, sizes.flat, tests.flat, strict=True)
     ]
     parts = [np.array([getattr(one, field.name) for one in found]) for field in fields(Risk)]
     if not laws.ndim:
@@ -130,7 +133,7 @@ def check(setting: Setting) -> None:
         raise UserError(f"masks '{setting.masks}' are unknown: give 'static' or 'fresh'")
 
 
-def grid_of(law: LawLike | Sequence[LawLike] | NDArray[np.float64]) -> NDArray[np.object_]:
+def grid_of(law: LawGrid) -> NDArray[np.object_]:
     """Return laws as an array of objects, with no axis for a single law."""
     if isinstance(law, np.ndarray):
         return law.astype(object)
