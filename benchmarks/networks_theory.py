@@ -23,7 +23,6 @@ For text the error is the squared error of the predicted probabilities.
 
 import argparse
 import itertools
-import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -34,9 +33,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
+from benchmarks.compare_laws import interval
 from benchmarks.networks import NUM_TRAIN, RATIOS, SEEDS, TEST_RATIOS
 from benchmarks.networks_data import Data, load
 from maskwise import theory
+from maskwise.files import read_json_lines
 from maskwise.theory.spectra import Model
 
 # The symbol that the theory predicts from all others, in the middle of a window.
@@ -153,10 +154,9 @@ def _kind(one: Comparison) -> tuple[str, ...]:
     return one.curve.data, one.curve.network, one.curve.masks
 
 
-def interval(values: Sequence[float] | np.ndarray) -> str:
-    """Return a mean and the half-width of its 95 % t-interval."""
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else math.nan
-    return f"{np.mean(values):.2f} ± {half:.2f}"
+def shown(values: np.ndarray) -> str:
+    """Return a mean and the half-width of its 95 % t-interval over seeds."""
+    return "{:.2f} ± {:.2f}".format(*interval(values))
 
 
 def summary(found: Sequence[Comparison]) -> str:
@@ -168,12 +168,12 @@ def summary(found: Sequence[Comparison]) -> str:
     kinds = sorted({(one.curve.data, one.curve.masks) for one in found})
     for data, masks in kinds:
         chosen = [one for one in found if (one.curve.data, one.curve.masks) == (data, masks)]
-        cells = [interval(mean_correlation(chosen, name)) for name in PREDICTIONS]
+        cells = [shown(mean_correlation(chosen, name)) for name in PREDICTIONS]
         lines.append(f"| {data} | {masks} | {' | '.join(cells)} |")
-    cells = [interval(mean_correlation(found, name)) for name in PREDICTIONS]
+    cells = [shown(mean_correlation(found, name)) for name in PREDICTIONS]
     lines.append(f"| all | | {' | '.join(cells)} |")
     control = mean_correlation(found, PREDICTIONS[-1])
-    cells = [interval(mean_correlation(found, name) - control) for name in PREDICTIONS[:-1]]
+    cells = [shown(mean_correlation(found, name) - control) for name in PREDICTIONS[:-1]]
     lines.append(f"| all, more than the control | | {' | '.join(cells)} | |")
     return "\n".join(lines)
 
@@ -195,7 +195,7 @@ def correlations(found: Sequence[Comparison]) -> str:
     ]
     for group, members in itertools.groupby(sorted(found, key=_kind), _kind):
         curves = list(members)
-        cells = [interval(mean_correlation(curves, name)) for name in PREDICTIONS]
+        cells = [shown(mean_correlation(curves, name)) for name in PREDICTIONS]
         for name in PREDICTIONS:
             same = [one.best(name) == best for one in curves for best in one.measured_best()]
             cells.append(f"{np.mean(same):.0%}")
@@ -239,7 +239,7 @@ def trend(found: Sequence[Comparison], tested: str) -> str:
         measured = np.array([one.measured_best() for one in curves])
         seeds = [rank(widths, best) for best in measured.T]
         predicted = rank(widths, [one.best("width") for one in curves])
-        lines.append(f"| {' | '.join(group)} | {interval(seeds)} | {predicted:.2f} |")
+        lines.append(f"| {' | '.join(group)} | {shown(np.array(seeds))} | {predicted:.2f} |")
     return "\n".join(lines)
 
 
@@ -295,7 +295,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--figure", type=Path, help="a .png file")
     arguments = parser.parse_args()
-    rows = [json.loads(line) for line in arguments.results.read_text().splitlines()]
+    rows = read_json_lines(arguments.results)
     found = compare(rows, load(arguments.images, arguments.text))
     tables = summary(found), correlations(found), trend(found, "one"), movement(found, "one")
     print(*tables, sep="\n\n")

@@ -226,9 +226,7 @@ def _embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
     if arguments.out.suffix != ".npy":
         raise UserError(f"{arguments.out}: embeddings are written as .npy")
-    for key in overrides:
-        if not key.startswith("data."):
-            raise UserError(f"embedding cannot change '{key}': give data.* keys")
+    _only_data(overrides, "embedding cannot change")
     run = Run(arguments.run)
     data = override(run.config, {"data.source": arguments.data, **overrides}).data
     features = run.embed(load_all(data), arguments.pool, arguments.layer)
@@ -271,7 +269,7 @@ def _show_mask(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None
 
 def _theory_risk(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from maskwise.theory import risk
-    from maskwise.theory.advice import advise, aligned, curve
+    from maskwise.theory.advice import advise, aligned
     from maskwise.theory.figures import risk_figure
     from maskwise.theory.strings import parse_model
 
@@ -289,9 +287,12 @@ def _theory_risk(arguments: argparse.Namespace, overrides: dict[str, Any]) -> No
             parts = (one.total, one.bias, one.variance, one.irreducible)
             rows.append([law, f"{size:,}", *(f"{part:.4f}" for part in parts)])
     print(aligned(rows))
-    print(f"\n{advise(model, num_samples=sizes, **common).sentence}")
+    advice = advise(model, num_samples=sizes, **common)
+    print(f"\n{advice.sentence}")
     if arguments.out is not None:
-        curves = {size: curve(model, size, **options) for size in sizes}
+        curves = {
+            row.num_samples: row.curve for row in advice.rows if row.masks == arguments.masks
+        }
         _save(risk_figure(curves, totals, model.variance + model.noise), arguments.out)
 
 
@@ -302,9 +303,7 @@ def _theory_advise(arguments: argparse.Namespace, overrides: dict[str, Any]) -> 
     from maskwise.theory.advice import advise
     from maskwise.theory.figures import advice_figure
 
-    for key in overrides:
-        if not key.startswith("data."):
-            raise UserError(f"advice has no setting '{key}': give data.* keys")
+    _only_data(overrides, "advice has no setting")
     changes = {key.removeprefix("data."): value for key, value in overrides.items()}
     features = read_features(override(ImageData(source=arguments.data), changes), arguments.target)
     num, dim = features.values.shape
@@ -329,11 +328,16 @@ def _risk_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _save(figure: Any, path: Path) -> None:
-    from maskwise.files import atomic
+    from maskwise.files import write_png
 
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+    write_png(path, figure)
     print(f"picture: {path}")
+
+
+def _only_data(overrides: dict[str, Any], refusal: str) -> None:
+    for key in overrides:
+        if not key.startswith("data."):
+            raise UserError(f"{refusal} '{key}': give data.* keys")
 
 
 def _no_settings(overrides: dict[str, Any]) -> None:

@@ -39,6 +39,12 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
+def write_png(path: Path, figure: Any) -> None:
+    """Write a matplotlib figure atomically."""
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 

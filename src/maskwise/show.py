@@ -7,7 +7,7 @@ import torch
 
 from maskwise import masks
 from maskwise.errors import UserError
-from maskwise.files import atomic
+from maskwise.files import write_png
 
 _HIDDEN, _VISIBLE = "██", "··"
 
@@ -71,8 +71,7 @@ def as_png(hidden: torch.Tensor, path: Path, title: str) -> None:
         axis.set_title(f"{sheet.float().mean():.0%} hidden", fontsize=9)
         axis.set_aspect("equal")
         axis.set_axis_off()
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+    write_png(path, figure)
 
 
 def _sheets(hidden: torch.Tensor) -> torch.Tensor:

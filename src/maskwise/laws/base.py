@@ -1,5 +1,6 @@
 """What a law is: the protocol, the defaults of its two kinds, and checks that laws share."""
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Protocol, cast, runtime_checkable
@@ -10,6 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from maskwise.errors import UserError
 
 Array = NDArray[np.float64]
+
+
+# Theory asks for the same few rules again and again, and each takes an eigendecomposition.
+_gauss = functools.cache(np.polynomial.legendre.leggauss)
 
 
 @runtime_checkable
@@ -43,7 +48,7 @@ class Continuous:
 
     def quadrature(self, k: int = 16, progress: float = 0.0) -> tuple[Array, Array]:
         """Gauss-Legendre in the uniform: exact for polynomials of a linear quantile function."""
-        nodes, weights = np.polynomial.legendre.leggauss(k)
+        nodes, weights = _gauss(k)
         return cast(Law, self).draw((nodes + 1) / 2, progress), weights / 2
 
 

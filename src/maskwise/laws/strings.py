@@ -30,7 +30,7 @@ def parse(text: str | float | Law) -> Law:
     if isinstance(text, Law):
         return text
     name, _, arguments = str(text).strip().partition(":")
-    if not arguments and _is_number(name):
+    if not arguments and is_number(name):
         name, arguments = "fixed", name
     if name not in FORMS:
         raise UserError(f"unknown law '{text}'; laws are {_known()}")
@@ -47,7 +47,8 @@ def _numbers(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Say whether a text is a number."""
     try:
         float(text)
     except ValueError:

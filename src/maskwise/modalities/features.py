@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from maskwise.errors import UserError
+from maskwise.laws.strings import is_number
 from maskwise.modalities.image_arrays import readable
 from maskwise.modalities.image_data import ImageData, load
 from maskwise.modalities.images import describe
@@ -99,7 +100,7 @@ def _read_table(path: Path) -> tuple[Any, list[str] | None] | None:
 def _read_csv(path: Path) -> tuple[np.ndarray, list[str]]:
     with readable(path), path.open(newline="", encoding="utf-8-sig") as file:
         names = next(csv.reader(file), [])
-    if not names or any(_is_number(name) for name in names):
+    if not names or any(is_number(name) for name in names):
         raise UserError(f"{path}: the first line must name the columns, separated by commas")
     try:
         with warnings.catch_warnings():
@@ -118,14 +119,6 @@ def _read_csv(path: Path) -> tuple[np.ndarray, list[str]]:
     if values.shape[1] != len(names):
         raise UserError(f"{path}: {len(names)} names for {values.shape[1]} columns")
     return values, names
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _column(target: str, names: list[str] | None, num: int, where: str) -> int:

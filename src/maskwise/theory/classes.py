@@ -20,7 +20,7 @@ NODES = 32
 # Times at which a schedule is looked at.
 TIMES = 16
 
-# a, b and γ of a test ratio.
+# The coefficients a, b and γ.
 Moments = tuple[float, float, float]
 LawLike = Law | str | float | tuple[ArrayLike, ArrayLike]
 Weights = Callable[[Array], ArrayLike] | ArrayLike | None
@@ -40,6 +40,12 @@ class Classes:
     def second(self) -> Array:
         """[K, 2]: the coefficients of Σ and D."""
         return np.stack([self.full, self.diagonal], axis=1)
+
+    @property
+    def average(self) -> Moments:
+        """The coefficients averaged over rows."""
+        full, diagonal, cross = (self.share @ x for x in (self.full, self.diagonal, self.cross))
+        return float(full), float(diagonal), float(cross)
 
 
 def nodes_of(law: LawLike, num_nodes: int = NODES) -> tuple[Array, Array]:

@@ -29,8 +29,6 @@ from maskwise.theory.spectra import Array, Model, check_noise
 
 Masks = Literal["static", "fresh"]
 LawGrid = LawLike | Sequence[LawLike] | NDArray[np.float64]
-
-
 # A law that goes beyond this ratio is looked at twice; see `risk_of`.
 NEARLY_ALL = 0.99
 
@@ -207,9 +205,7 @@ def _fresh(
 
     b = A₁ (A₂ Σ̂ + A₃ D + λ I)⁻¹ ĉ with A₁, A₂, A₃ the averages of γ, a, b.
     """
-    mean_full, mean_diagonal, mean_cross = (
-        float(classes.share @ part) for part in (classes.full, classes.diagonal, classes.cross)
-    )
+    mean_full, mean_diagonal, mean_cross = classes.average
     one = np.ones(1)
     unmasked = Classes(one, one, np.zeros(1), one, one)
     point = solve(

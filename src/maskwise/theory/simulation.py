@@ -201,9 +201,7 @@ def _fit_fresh(
         rescale=setting.rescale,
         weights=setting.weights,
     )
-    full, diagonal, cross = (
-        float(classes.share @ part) for part in (classes.full, classes.diagonal, classes.cross)
-    )
+    full, diagonal, cross = classes.average
     second = (x.T @ x / len(x)) * (full + diagonal * same)
     second = second + setting.ridge * backend.put(np.eye(x.shape[1]))
     return _solve(second, cross * (x.T @ y) / len(x), backend)
