@@ -16,7 +16,7 @@ ORDER = [
     ["laws"],
     ["masks", "theory"],
     ["modalities", "objectives", "show"],
-    ["models"],
+    ["models", "likelihood"],
     ["evaluation", "report"],
     ["train"],
     ["recipes", "run"],

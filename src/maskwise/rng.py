@@ -29,6 +29,7 @@ class Stream(IntEnum):
     FLIP = 6
     STRATUM = 7
     PREDICT = 8
+    SAMPLE = 9
 
 
 def philox(counter: Tensor, key: tuple[int, int]) -> Tensor:
@@ -94,15 +95,17 @@ class Keys:
         """Return `num` float32 uniforms on [0, 1) per sample, [B, num] (24 random bits each)."""
         return (self.bits(stream, num) >> 8).to(torch.float32) * 2.0**-24
 
+    def open_uniform(self, stream: Stream, num: int) -> Tensor:
+        """Return `num` float64 uniforms on (0, 1) per sample, [B, num] (32 random bits each).
+
+        Never 0 or 1, so that any quantile function is finite there.
+        """
+        return (self.bits(stream, num).to(torch.float64) + 0.5) * 2.0**-32
+
 
 def uniforms(seed: int, stream: Stream, *, epoch: int = 0, sample_ids: Tensor) -> Tensor:
-    """Return one float64 uniform on the open interval (0, 1) per sample, [B], on the CPU.
-
-    For the few numbers that laws need: 32 random bits, never 0 or 1, so that any quantile
-    function is finite there.
-    """
-    words = Keys(seed, epoch, sample_ids.cpu()).bits(stream, 1)[:, 0]
-    return (words.to(torch.float64) + 0.5) * 2.0**-32
+    """Return one float64 uniform on (0, 1) per sample, [B], on the CPU, where laws need them."""
+    return Keys(seed, epoch, sample_ids.cpu()).open_uniform(stream, 1)[:, 0]
 
 
 def shuffled(num: int, *, seed: int, epoch: int) -> Tensor:

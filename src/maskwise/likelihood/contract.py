@@ -1,0 +1,160 @@
+"""What a model must offer to be given a likelihood, and what is checked of it."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from maskwise.errors import UserError
+from maskwise.masks.select import hide_lowest
+from maskwise.rng import Keys, Stream
+
+
+class ConditionalModel(Protocol):
+    """A model of one hidden position given the visible ones.
+
+    Samples are [B, D, ...] with positions along axis 1. A model whose samples look otherwise has
+    two more members: `length`, its number of positions, and `mix(x, other, hidden)`, which returns
+    `x` with the hidden positions taken from `other`.
+    """
+
+    def conditional_log_prob(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Return log p(x_t | x_R) for every hidden t, in nats, [B, D].
+
+        R are the visible positions; all other hidden positions are integrated out. What is at
+        visible positions of the result is not used, what `x` holds at hidden ones may be used
+        only to say which value's probability is asked for.
+
+        Args:
+            x: samples.
+            hidden: bool [B, D].
+        """
+        ...
+
+
+class GenerativeModel(ConditionalModel, Protocol):
+    """A model that can also draw."""
+
+    def conditional_sample(self, x: Tensor, hidden: Tensor, keys: Keys) -> Tensor:
+        """Return `x` with each hidden position drawn from p(x_t | x_R), for itself."""
+        ...
+
+    def empty(self, num: int) -> Tensor:
+        """Return `num` samples that hold nothing yet."""
+        ...
+
+
+def length_of(model: Any, x: Tensor) -> int:
+    """Return D, the number of positions of a sample."""
+    return int(getattr(model, "length", None) or x.shape[1])
+
+
+def mix(model: Any, x: Tensor, other: Tensor, hidden: Tensor) -> Tensor:
+    """Return `x` with the hidden positions taken from `other`."""
+    if hasattr(model, "mix"):
+        return model.mix(x, other, hidden)
+    return torch.where(hidden.view(*hidden.shape, *[1] * (x.ndim - 2)), other, x)
+
+
+def samples(x: Any) -> Tensor:
+    """Return samples given as a tensor or an array.
+
+    Raises:
+        UserError: no samples, or no axis of positions.
+    """
+    x = torch.as_tensor(x)
+    if x.ndim < 2 or not len(x):
+        raise UserError(f"samples have shape {list(x.shape)}; give [B, D], one row per sample")
+    return x
+
+
+def eligible_of(model: Any, x: Tensor, eligible: Any = None) -> Tensor:
+    """Return which positions may be hidden, bool [B, D]; by default all.
+
+    Raises:
+        UserError: another shape or type, or a sample with nothing to hide.
+    """
+    shape = (len(x), length_of(model, x))
+    if eligible is None:
+        return torch.ones(shape, dtype=torch.bool, device=x.device)
+    eligible = torch.as_tensor(eligible, device=x.device)
+    if eligible.dtype != torch.bool or eligible.shape not in (shape, shape[1:]):
+        found = f"{eligible.dtype} {list(eligible.shape)}"
+        raise UserError(f"eligible is {found}: give bool {list(shape[1:])} or {list(shape)}")
+    eligible = eligible.expand(shape)
+    empty = (~eligible.any(dim=1)).nonzero().flatten().tolist()
+    if empty:
+        raise UserError(f"sample {empty[0]} has no eligible position: leave it out")
+    return eligible
+
+
+def log_probs(model: ConditionalModel, x: Tensor, hidden: Tensor) -> Tensor:
+    """Return the model's log-probabilities, float64 [B, D], 0 at visible positions.
+
+    Raises:
+        UserError: they have another shape, or are NaN or infinitely large where it counts.
+    """
+    found = model.conditional_log_prob(x, hidden)
+    if found.shape != hidden.shape:
+        raise UserError(
+            f"conditional_log_prob returned shape {list(found.shape)}: it must be"
+            f" {list(hidden.shape)}, one number per position"
+        )
+    found = found.to(torch.float64)
+    bad = hidden & (found.isnan() | (found == torch.inf))
+    if bad.any():
+        row, position = bad.nonzero()[0].tolist()
+        value = float(found[row, position].detach())
+        raise UserError(
+            f"the log-probability of position {position} in row {row} is {value}:"
+            " look at that sample, or at the model's weights"
+        )
+    return torch.where(hidden, found, 0.0)
+
+
+def check_leak(
+    model: ConditionalModel, x: Any, *, eligible: Any = None, seed: int = 0, num: int = 4
+) -> None:
+    """Refuse a model whose answers depend on what is hidden.
+
+    log p(x_t | x_R) is asked for some hidden positions while the others are given the values of
+    another sample: nothing may change, since they are integrated out. Half of the eligible
+    positions of the first `num` samples are hidden, half of those are asked for.
+
+    A model that looks at nothing hidden but the very position it predicts is not found out.
+
+    Args:
+        model: the model.
+        x: samples.
+        eligible: bool [D] or [B, D], positions that may be hidden; default: all.
+        seed: which positions are hidden.
+        num: samples looked at.
+
+    Raises:
+        UserError: the model leaks, with the position and the size of the change.
+
+    Example:
+        >>> from maskwise.likelihood import PPCA
+        >>> model = PPCA(loadings=torch.ones(5, 1), noise=0.2)
+        >>> check_leak(model, model.sample(4))
+    """
+    x = samples(x)
+    open_ = eligible_of(model, x, eligible)[:num]
+    # Values of the neighbour are plausible ones, whatever kind of data this is.
+    other = (x.roll(1, dims=0) if len(x) > 1 else x.flip(-1))[:num]
+    x = x[:num]
+    scores = Keys(seed, 0, torch.arange(len(x), device=x.device)).bits(Stream.SCORE, open_.shape[1])
+    counts = (open_.sum(dim=1) + 1) // 2
+    hidden, asked = (hide_lowest(scores, n, open_) for n in (counts.clamp(min=2), counts // 2))
+    before = log_probs(model, x, hidden)
+    after = log_probs(model, mix(model, x, other, hidden & ~asked), hidden)
+    change = torch.where(asked, (before - after).abs(), 0.0).nan_to_num(nan=0.0)
+    # Rounding may differ between two passes of a network; a leak moves much more.
+    leaks = change > 1e-4 * (1 + before.abs())
+    if leaks.any():
+        row, position = leaks.nonzero()[0].tolist()
+        raise UserError(
+            f"the model leaks: log p of position {position} given the visible ones changes by"
+            f" {float(change[row, position].detach()):.3g} when other hidden positions change;"
+            " it must read visible positions only"
+        )
