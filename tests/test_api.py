@@ -74,6 +74,7 @@ def test_what_a_run_says(finished):
     saved = json.loads((finished.path / "config.json").read_text())
     assert saved == to_dict(finished.config)
     assert isinstance(finished.model(), MaskedModel)
+    assert finished.model().log_variance.isfinite().all()
 
 
 def test_a_run_object_from_a_folder(finished):

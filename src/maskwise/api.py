@@ -12,6 +12,7 @@ import torch
 from maskwise import laws, masks, report
 from maskwise.errors import UserError
 from maskwise.evaluation import evaluate as evaluate_model
+from maskwise.evaluation.noise import fit_noise
 from maskwise.evaluation.samples import write as write_samples
 from maskwise.files import write_json
 from maskwise.modalities import image_data
@@ -98,6 +99,7 @@ def pretrain(
     fabric.launch()
     kept, summary = train(fabric, model, batches, config, folder, resume=resume)
     if fabric.is_global_zero:
+        fit_noise(kept, splits.train, seed=config.seed)
         save_model(folder / "model", kept)
         _finish(Run(folder), kept, config, splits, summary, encoder)
     fabric.barrier()

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from maskwise.errors import UserError
 from maskwise.evaluation import samples
@@ -45,12 +44,6 @@ def test_visible_pixels_are_the_images_and_hidden_ones_are_not(
         changed = (abs(arrays[name] - arrays["images"]) > 1e-4).any(-1)
         assert not (changed & ~arrays["hidden"]).any()
         assert changed[arrays["hidden"]].mean() > 0.9
-
-
-def test_hidden_pixels_are_whole_patches_in_row_major_order() -> None:
-    hidden = torch.tensor([[True, False, False, False, False, True]])
-    found = samples._pixels(hidden, (2, 3), (2, 4, 6))[0].int().tolist()
-    assert found == [[1, 1, 0, 0, 0, 0]] * 2 + [[0, 0, 0, 0, 1, 1]] * 2
 
 
 def test_both_fillings_are_equal_for_raw_targets(

@@ -36,9 +36,7 @@ def random_hidden(images: Images, num: int, seed: int = 0) -> torch.Tensor:
 
 def pixels(images: Images, hidden: torch.Tensor) -> torch.Tensor:
     """Which pixels hidden patches cover, bool [B, C, H, W]."""
-    rows = hidden.view(-1, 1, *images.grid)
-    rows = rows.repeat_interleave(images.patch[0], 2).repeat_interleave(images.patch[1], 3)
-    return rows.expand(-1, images.channels, -1, -1)
+    return images.spread(hidden).expand(-1, images.channels, -1, -1)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -115,6 +113,30 @@ def test_filling_keeps_visible_pixels_and_changes_hidden_ones(target):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_pixels_of_hidden_patches(shape):
+    images = make(*shape)
+    batch, hidden = random_images(images, 3), random_hidden(images, 3)
+    inside = pixels(images, hidden)
+    changed = images.tokenize(torch.where(inside, batch + 1, batch)) != images.tokenize(batch)
+    assert torch.equal(changed, hidden[..., None].expand_as(changed))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_tokens_go_back_to_images(shape):
+    images = make(*shape)
+    batch = random_images(images, 3)
+    torch.testing.assert_close(images.untokenize(images.tokenize(batch)), batch)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_scale_is_the_volume_that_standardising_takes_away(shape):
+    images = make(*shape)
+    zero = torch.zeros_like(random_images(images, 1))
+    slopes = images.tokenize(zero + 1) - images.tokenize(zero)
+    assert images.log_scale == pytest.approx(-float(slopes[0, 0].double().log().sum()), rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_visible_statistics_never_look_at_hidden_pixels(shape):
     images = make(*shape)
     batch, hidden = random_images(images, 4), random_hidden(images, 4)
@@ -124,6 +146,8 @@ def test_visible_statistics_never_look_at_hidden_pixels(shape):
     )
     first = images.fill(batch, prediction, hidden, "visible")
     assert torch.equal(first, images.fill(other, prediction, hidden, "visible"))
+    unknown = torch.where(pixels(images, hidden), torch.nan, batch)
+    assert torch.equal(first, images.fill(unknown, prediction, hidden, "visible"))
     # The true statistics do look: the test can fail.
     leaking = images.fill(other, prediction, hidden, "true")
     assert not torch.equal(images.fill(batch, prediction, hidden, "true"), leaking)

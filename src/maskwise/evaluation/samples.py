@@ -49,7 +49,7 @@ def write(
     with frozen(model) as device:
         for ratio in ratios:
             mask = fixed_mask(grid, ratio, index, pattern, seed, device)
-            hidden.append(_pixels(mask.hidden, grid, source.shape).cpu().numpy())
+            hidden.append(model.modality.spread(mask.hidden)[:, 0].cpu().numpy())
             batch = images.to(device)
             visible.append(_display(model.reconstruct(batch, mask.hidden, "visible"), *scale))
             true.append(_display(model.reconstruct(batch, mask.hidden, "true"), *scale))
@@ -62,14 +62,6 @@ def write(
     }
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
-
-
-def _pixels(hidden: Tensor, grid: Sequence[int], shape: Sequence[int]) -> Tensor:
-    """Spread hidden positions [n, L] over the pixels of their patches, [n, H, W]."""
-    spread = hidden.reshape(-1, *grid)
-    for axis, (side, num) in enumerate(zip(shape[-2:], grid, strict=True), start=1):
-        spread = spread.repeat_interleave(side // num, dim=axis)
-    return spread
 
 
 def _display_scale(images: Tensor) -> tuple[float, float]:

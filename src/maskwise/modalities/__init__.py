@@ -16,6 +16,10 @@ class Modality(Protocol):
     def token_dim(self) -> int:
         """Values in a token."""
 
+    @property
+    def log_scale(self) -> float:
+        """Log of how much larger a token's volume is in raw units than standardised."""
+
     def tokenize(self, batch: Tensor) -> Tensor:
         """Return tokens, float32 [B, L, token_dim]."""
 
@@ -30,3 +34,9 @@ class Modality(Protocol):
         statistics: Literal["visible", "true"],
     ) -> Tensor:
         """Return the batch, in raw units, with hidden positions replaced by predictions."""
+
+    def untokenize(self, tokens: Tensor) -> Tensor:
+        """Return the batch, in raw units, that has these tokens."""
+
+    def spread(self, hidden: Tensor) -> Tensor:
+        """Return which values of a batch are of hidden positions, to be broadcast against it."""

@@ -1,5 +1,6 @@
 """Images as tokens: standardise, cut into patches, make targets, and put patches back."""
 
+import math
 from typing import Literal
 
 import torch
@@ -59,6 +60,11 @@ class Images:
         """Values in a token: channels x patch height x patch width."""
         return self.channels * self.patch[0] * self.patch[1]
 
+    @property
+    def log_scale(self) -> float:
+        """Sum over the values of a token of log std: raw density = density / exp(log_scale)."""
+        return self.token_dim / self.channels * sum(map(math.log, self.std))
+
     def standardise(self, images: Tensor) -> Tensor:
         """Return (images - mean) / std per channel, float32 [B, C, H, W]."""
         expected = (self.channels, self.height, self.width)
@@ -109,9 +115,10 @@ class Images:
             if statistics == "visible":
                 mean, std = (_from_visible(value, hidden, self.grid) for value in (mean, std))
             prediction = prediction * std + mean
-        return self._paste(torch.where(hidden[..., None], prediction, tokens))
+        return self.untokenize(torch.where(hidden[..., None], prediction, tokens))
 
-    def _paste(self, tokens: Tensor) -> Tensor:
+    def untokenize(self, tokens: Tensor) -> Tensor:
+        """Return the images of standardised patches, float32 [B, C, H, W], in raw units."""
         (rows, columns), (height, width) = self.grid, self.patch
         patches = tokens.reshape(-1, rows, columns, self.channels, height, width)
         images = patches.permute(0, 3, 1, 4, 2, 5).reshape(
@@ -119,6 +126,11 @@ class Images:
         )
         mean, std = self._statistics(images)
         return images * std + mean
+
+    def spread(self, hidden: Tensor) -> Tensor:
+        """Return which pixels lie in hidden patches, bool [B, 1, H, W] from [B, L]."""
+        pixels = hidden.reshape(-1, 1, *self.grid)
+        return pixels.repeat_interleave(self.patch[0], 2).repeat_interleave(self.patch[1], 3)
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = (torch.tensor(value, device=like.device) for value in (self.mean, self.std))
@@ -174,5 +186,6 @@ def _from_visible(values: Tensor, hidden: Tensor, grid: tuple[int, int]) -> Tens
     places = torch.cartesian_prod(rows, columns).to(torch.float32)
     weights = torch.exp(-torch.cdist(places, places).square() / 2) + 1e-6
     visible = (~hidden).to(values.dtype)[..., None]
-    near = (weights @ (values * visible)) / (weights @ visible).clamp(min=1e-12)
+    seen = torch.where(hidden[..., None], 0, values)  # hidden ones may be unknown, NaN
+    near = (weights @ seen) / (weights @ visible).clamp(min=1e-12)
     return torch.where(hidden[..., None], near, values)

@@ -1,5 +1,6 @@
 """The masked model: hide positions by dropping or replacing them, predict what was there."""
 
+import math
 from typing import Literal
 
 import torch
@@ -10,6 +11,7 @@ from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.modalities import Modality
 from maskwise.models.layers import Attention, Transformer, sincos_positions
+from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 
 Pool = Literal["mean", "class", "both", "none"]
@@ -99,6 +101,8 @@ class MaskedModel(nn.Module):
             )
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.head = nn.Linear(width, modality.token_dim)
+        # Of a hidden value, standardised, when 1..L positions are hidden; `fit_noise` sets it.
+        self.log_variance = nn.Buffer(torch.full((self.length,), torch.inf))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -116,6 +120,16 @@ class MaskedModel(nn.Module):
     def has_class_token(self) -> bool:
         """Whether the encoder has a class token."""
         return self.class_token is not None
+
+    @property
+    def length(self) -> int:
+        """Positions of a sample, L."""
+        return math.prod(self.modality.grid)
+
+    @property
+    def values_per_position(self) -> int:
+        """Values in a position, whose density `conditional_log_prob` is."""
+        return self.modality.token_dim
 
     @property
     def num_layers(self) -> int:
@@ -213,6 +227,58 @@ class MaskedModel(nn.Module):
         full = prediction.new_zeros(*hidden.shape, prediction.shape[-1])
         full.scatter_(1, mask.hidden_idx[..., None].expand_as(prediction), prediction)
         return self.modality.fill(batch, full, hidden, statistics)
+
+    def conditional_log_prob(self, batch: Tensor, hidden: Tensor) -> Tensor:
+        """Return the log-density of each hidden position given the visible ones, [B, L] in nats.
+
+        A hidden token x_t of P values is normal around what `reconstruct` fills in, with one
+        variance s² for each number of hidden positions:
+
+            log p(x_t | x_R) = -P/2 log(2 pi s²) - |x_t - m_t(x_R)|² / (2 s²) - log_scale
+
+        The last term turns the density of standardised values into that of raw ones, so that it
+        does not depend on how the model standardises.
+
+        Args:
+            batch: what the modality tokenizes.
+            hidden: bool [B, L].
+
+        Raises:
+            UserError: `fit_noise` has not been called.
+        """
+        mean, log_variance = self._hidden_normal(batch, hidden)
+        squares = (self.modality.tokenize(batch) - mean).square().sum(-1)
+        log_variance = log_variance[:, None]
+        normal = mean.shape[-1] * (math.log(2 * math.pi) + log_variance)
+        return -0.5 * (normal + squares * (-log_variance).exp()) - self.modality.log_scale
+
+    def conditional_sample(self, batch: Tensor, hidden: Tensor, keys: Keys) -> Tensor:
+        """Return the batch with each hidden position drawn from its own conditional density."""
+        mean, log_variance = self._hidden_normal(batch, hidden)
+        uniform = keys.open_uniform(Stream.SAMPLE, mean[0].numel())
+        noise = torch.special.ndtri(uniform).to(mean).view_as(mean)
+        drawn = mean + (log_variance / 2).exp()[:, None, None] * noise
+        return self.mix(batch, self.modality.untokenize(drawn), hidden)
+
+    def mix(self, batch: Tensor, other: Tensor, hidden: Tensor) -> Tensor:
+        """Return the batch with the hidden positions of another one."""
+        return torch.where(self.modality.spread(hidden), other, batch)
+
+    def empty(self, num: int) -> Tensor:
+        """Return `num` samples that hold nothing yet."""
+        shape = (num, self.length, self.modality.token_dim)
+        return self.modality.untokenize(self.head.weight.new_zeros(shape))
+
+    def _hidden_normal(self, batch: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the means of standardised tokens [B, L, token_dim] and log-variances [B]."""
+        if not self.log_variance.isfinite().all():
+            raise UserError(
+                "this model has no likelihood yet: call maskwise.evaluation.noise.fit_noise"
+                "(model, source) with training images first"
+            )
+        mean = self.modality.tokenize(self.reconstruct(batch, hidden))
+        # A sample that hides nothing is asked for nothing: any variance will do.
+        return mean, self.log_variance[(hidden.sum(dim=1) - 1).clamp(min=0)]
 
 
 def _positions(grid: tuple[int, ...], width: int, kind: str) -> Tensor:
