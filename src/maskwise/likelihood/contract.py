@@ -88,8 +88,16 @@ def eligible_of(model: Any, x: Tensor, eligible: Any = None) -> Tensor:
     return eligible
 
 
-def log_probs(model: ConditionalModel, x: Tensor, hidden: Tensor) -> Tensor:
+def log_probs(
+    model: ConditionalModel, x: Tensor, hidden: Tensor, rows: Tensor | None = None
+) -> Tensor:
     """Return the model's log-probabilities, float64 [B, D], 0 at visible positions.
+
+    Args:
+        model: has `conditional_log_prob`.
+        x: samples [B, D, ...].
+        hidden: bool [B, D].
+        rows: what errors call the samples; default: 0..B-1.
 
     Raises:
         UserError: they have another shape, or are NaN or infinitely large where it counts.
@@ -105,8 +113,9 @@ def log_probs(model: ConditionalModel, x: Tensor, hidden: Tensor) -> Tensor:
     if bad.any():
         row, position = bad.nonzero()[0].tolist()
         value = float(found[row, position].detach())
+        name = row if rows is None else int(rows[row])
         raise UserError(
-            f"the log-probability of position {position} in row {row} is {value}:"
+            f"the log-probability of position {position} in sample {name} is {value}:"
             " look at that sample, or at the model's weights"
         )
     return torch.where(hidden, found, 0.0)
@@ -143,7 +152,9 @@ def check_leak(
     # Values of the neighbour are plausible ones, whatever kind of data this is.
     other = (x.roll(1, dims=0) if len(x) > 1 else x.flip(-1))[:num]
     x = x[:num]
-    scores = Keys(seed, 0, torch.arange(len(x), device=x.device)).bits(Stream.SCORE, open_.shape[1])
+    scores = Keys(seed, 0, torch.arange(len(x), device=x.device)).bits(
+        Stream.SCORE, open_.shape[1]
+    )
     counts = (open_.sum(dim=1) + 1) // 2
     hidden, asked = (hide_lowest(scores, n, open_) for n in (counts.clamp(min=2), counts // 2))
     before = log_probs(model, x, hidden)

@@ -1,0 +1,253 @@
+"""The log-likelihood of samples, estimated from masked predictions with a standard error."""
+
+import math
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskwise.errors import UserError
+from maskwise.laws import Law
+from maskwise.likelihood.contract import ConditionalModel, check_leak, eligible_of, samples
+from maskwise.likelihood.designs import DESIGNS, Passes, masks_of, spell_out
+from maskwise.likelihood.estimates import Estimate
+from maskwise.likelihood.orders import chain_rule, random_orders
+from maskwise.likelihood.scores import evaluate, score_at_size
+from maskwise.likelihood.support import warn_outside
+
+Method = Literal["systematic", "exhaustive", "per_size", "bernoulli", "chain_rule", "quadrature"]
+
+# With D positions there are 2^D - 1 masks.
+MOST_EXHAUSTIVE = 20
+# Log-probabilities held at once: samples x passes x positions.
+MOST_VALUES = 2**24
+
+
+class _Job(NamedTuple):
+    """Some samples and how they are evaluated."""
+
+    model: ConditionalModel
+    x: Tensor
+    eligible: Tensor
+    ids: Tensor
+    seed: int
+    batch_size: int
+
+    def rows(self, rows: slice) -> "_Job":
+        x, eligible, ids = (each[rows] for each in (self.x, self.eligible, self.ids))
+        return self._replace(x=x, eligible=eligible, ids=ids)
+
+
+class _Found(NamedTuple):
+    """Each sample's value, its variance, and sum(variance_h^2 / dof_h) over strata: all [B]."""
+
+    value: Tensor
+    variance: Tensor
+    spread: Tensor
+
+
+def log_likelihood(
+    model: ConditionalModel,
+    x: Any,
+    method: Method = "systematic",
+    passes: int | None = None,
+    seed: int = 0,
+    *,
+    eligible: Any = None,
+    sample_ids: Any = None,
+    law: Law | str | None = None,
+    batch_size: int = 1024,
+) -> Estimate:
+    """Estimate log p(x) from one-position conditionals under random masks.
+
+        log p(x) = sum_{M=1}^{D} S(x; M),  S(x; M) = E_{|m|=M} mean_{t in m} log p(x_t | x_R)
+
+    Exact for a model whose conditionals are those of one joint distribution. For a network the sum
+    is E_sigma log p_sigma(x), the mean over orders of its chain rules: a lower bound on the
+    log-likelihood of their mixture.
+
+    Methods, all unbiased but the last:
+
+    - "systematic": sizes in narrow strata, two passes in each, token effects removed (see below);
+    - "exhaustive": all 2^D - 1 masks, no error;
+    - "per_size": equally many masks at each size (the paper's scheme);
+    - "bernoulli": each position hidden with probability t, t uniform (masked diffusion), with
+      weight E[1/t | M] = (D + 1) / M;
+    - "chain_rule": D passes along each random order; no error where conditionals are compatible;
+    - "quadrature": the trapezoid rule over few sizes; biased.
+
+    With "systematic", passes form two independent halves, and each half tells how much easier or
+    harder a position is than others; from a pass of the other half, the mean effect of its hidden
+    positions is taken off. Its expectation is zero: nothing changes but the variance.
+
+    Args:
+        model: has `conditional_log_prob`.
+        x: samples [B, D, ...].
+        method: see above.
+        passes: masked inputs for each sample; default: 64, or two masks per size, or one order.
+        seed: of masks and orders; each depends on (seed, pass, sample id) alone.
+        eligible: bool [D] or [B, D]; positions that are not are always visible: the result is
+            log p(x_eligible | x_others). Padding must be among them. Default: all.
+        sample_ids: int64 [B], which samples; default: 0..B-1.
+        law: the law that the model was trained with; warns of sizes that it never hid.
+        batch_size: masked inputs in one call of the model.
+
+    Raises:
+        UserError: bad sizes or shapes, NaN log-probabilities, a model that leaks or that is in
+            training mode.
+
+    Example:
+        >>> from maskwise.likelihood import PPCA
+        >>> model = PPCA(loadings=[[1.0], [0.5], [-1.0], [2.0]], noise=0.5)
+        >>> x = model.sample(3)
+        >>> found = log_likelihood(model, x, "exhaustive")
+        >>> torch.allclose(found.per_sample, model.log_prob(x))
+        True
+
+    Source: arXiv 2306.00520. Masked diffusion and any-order autoregression estimate the same sum.
+    """
+    x = samples(x)
+    open_ = eligible_of(model, x, eligible)
+    lengths = open_.sum(dim=1)
+    longest = int(lengths.max())
+    ids = torch.arange(len(x)) if sample_ids is None else torch.as_tensor(sample_ids)
+    if ids.shape != (len(x),):
+        raise UserError(f"sample_ids have shape {list(ids.shape)}: give one for each of {len(x)}")
+    if method not in METHODS:
+        raise UserError(f"unknown method '{method}'; methods are {', '.join(METHODS)}")
+    if passes is None:
+        passes = {"per_size": 2 * longest, "chain_rule": longest}.get(method, 64)
+    if passes < 1:
+        raise UserError(f"passes {passes} must be at least 1")
+    if getattr(model, "training", False):
+        raise UserError("the model is in training mode: call model.eval() first")
+    warn_outside(law, np.arange(1, longest + 1) / longest, longest)
+    job = _Job(model, x, open_, ids.to(x.device), seed, batch_size)
+    num = max(1, MOST_VALUES // (passes * open_.shape[1]))
+    with torch.no_grad():
+        check_leak(model, x, eligible=open_, seed=seed)
+        found = [
+            METHODS[method](job.rows(slice(start, start + num)), method, passes)
+            for start in range(0, len(x), num)
+        ]
+    value, variance, spread = (torch.cat(each) for each in zip(*found, strict=True))
+    total, spreads = float(variance.sum()), float(spread.sum())
+    used = {"exhaustive": 2**longest - 1, "chain_rule": passes // longest * longest}
+    return Estimate(
+        value=float(value.sum()),
+        stderr=math.sqrt(total),
+        per_sample=value,
+        passes=used.get(method, passes),
+        per_sample_stderr=variance.sqrt(),
+        num_dims=int(lengths.sum()) * int(getattr(model, "values_per_position", 1)),
+        dof=total**2 / spreads if spreads > 0 else math.inf,
+    )
+
+
+def _designed(job: _Job, method: str, passes: int) -> _Found:
+    """Draw masks as a design says; combine the means of its strata."""
+    lengths = job.eligible.sum(dim=1)
+    plan = spell_out(lengths, lambda length: DESIGNS[method](length, passes))
+    drawn = list(masks_of(plan, job.eligible, job.seed, job.ids))
+    sizes, hidden = (torch.stack(each, dim=1) for each in zip(*drawn, strict=True))
+    parts = [found for _, found in evaluate(job.model, job.x, hidden, job.batch_size)]
+    found = torch.cat(parts).view(hidden.shape)
+    scores = found.sum(dim=2) / sizes.clamp(min=1)
+    if method == "systematic":
+        scores = scores - _token_effects(found, scores, hidden, job.eligible)
+    return _combine(scores, plan, lengths)
+
+
+def _token_effects(found: Tensor, scores: Tensor, hidden: Tensor, eligible: Tensor) -> Tensor:
+    """Return the mean effect of the hidden positions of each pass, [B, passes].
+
+    A position's effect is what it adds to the score of its pass, on average over one half of the
+    passes; it is used for passes of the other half. Effects sum to zero over eligible positions,
+    and so have mean zero under uniform masks.
+    """
+    above = torch.where(hidden, found - scores[..., None], 0.0)
+    half = torch.arange(hidden.shape[1], device=hidden.device) % 2 == 0
+    result = torch.zeros_like(scores)
+    for from_, to in ((half, ~half), (~half, half)):
+        # One more pass in the denominator pulls rarely seen positions toward no effect.
+        effect = above[:, from_].sum(dim=1) / (hidden[:, from_].sum(dim=1) + 1)
+        mean = (effect * eligible).sum(dim=1) / eligible.sum(dim=1)
+        effect = effect - mean[:, None]
+        taken = hidden[:, to]
+        sums = torch.where(taken, effect[:, None], 0.0).sum(dim=2)
+        result[:, to] = sums / taken.sum(dim=2).clamp(min=1)
+    # A sample of probability zero has no finite effects, and needs none.
+    return result.nan_to_num(nan=0.0)
+
+
+def _combine(scores: Tensor, plan: Passes, lengths: Tensor) -> _Found:
+    """Weigh the means of strata; their variances are unbiased where they have two passes."""
+    num = plan.num.clamp(min=1)
+    sums = torch.zeros_like(plan.weight).scatter_add(1, plan.stratum, scores)
+    mean = sums / num
+    off = (scores - mean.gather(1, plan.stratum)).square()
+    squares = torch.zeros_like(sums).scatter_add(1, plan.stratum, off)
+    variance = plan.weight.square() * squares / (num - 1) / num
+    # There is one mask that hides everything: no error, in one pass or several.
+    whole = torch.zeros_like(sums).scatter_add(
+        1, plan.stratum, (plan.low == lengths[:, None]).double()
+    )
+    known = (whole > 0) | (plan.weight == 0)
+    variance = torch.where(known, 0.0, variance)
+    spread = torch.where(known, 0.0, variance.square() / (num - 1))
+    return _Found(
+        (plan.weight * mean).sum(dim=1), variance.sum(dim=1), spread.nan_to_num().sum(dim=1)
+    )
+
+
+def _exhaustive(job: _Job, method: str, passes: int) -> _Found:
+    """Take every mask there is."""
+    values = torch.zeros(len(job.x), dtype=torch.float64, device=job.x.device)
+    lengths = job.eligible.sum(dim=1)
+    if (longest := int(lengths.max())) > MOST_EXHAUSTIVE:
+        raise UserError(
+            f"there are 2^{longest} masks of {longest} positions, more than exhaustive"
+            f" can take (2^{MOST_EXHAUSTIVE}): use method 'systematic'"
+        )
+    for size in range(1, longest + 1):
+        rows = (lengths >= size).nonzero().flatten()
+        values[rows] += score_at_size(
+            job.model,
+            job.x[rows],
+            size,
+            exhaustive=True,
+            eligible=job.eligible[rows],
+            batch_size=job.batch_size,
+        )
+    return _Found(values, torch.zeros_like(values), torch.zeros_like(values))
+
+
+def _chain_rule(job: _Job, method: str, passes: int) -> _Found:
+    """Average the chain rule over random orders."""
+    longest = int(job.eligible.sum(dim=1).max())
+    if passes < longest:
+        raise UserError(
+            f"chain_rule needs a pass for each of {longest} positions, not {passes}: give more"
+            " passes, or method 'systematic'"
+        )
+    num, width = passes // longest, job.eligible.shape[1]
+    orders = [random_orders(job.ids, width, seed=job.seed, draw=draw) for draw in range(num)]
+    each = torch.stack(
+        [
+            chain_rule(job.model, job.x, order, job.eligible, batch_size=job.batch_size)
+            for order in orders
+        ]
+    )
+    # The variance over one order is NaN: it tells nothing.
+    variance = (
+        each.var(dim=0, correction=1) / num if num > 1 else torch.full_like(each[0], math.nan)
+    )
+    return _Found(each.mean(dim=0), variance, (variance.square() / max(num - 1, 1)).nan_to_num())
+
+
+METHODS = {
+    **dict.fromkeys(DESIGNS, _designed),
+    "exhaustive": _exhaustive,
+    "chain_rule": _chain_rule,
+}

@@ -1,0 +1,303 @@
+"""The score S(x; M) at a size, the curve over sizes, and what can be read from it."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from maskwise.errors import UserError
+from maskwise.laws import Law
+from maskwise.likelihood.contract import ConditionalModel, eligible_of, log_probs, samples
+from maskwise.likelihood.support import warn_outside
+from maskwise.masks.select import hide_lowest
+from maskwise.rng import Keys, Stream
+
+# More masks of one size than this are nobody's intention.
+MOST_MASKS = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreCurve:
+    """S at several sizes: means over samples with standard errors, and each sample's own.
+
+    `stderr` covers the choice of samples and of masks; NaN for a single sample.
+    """
+
+    sizes: NDArray[np.float64]
+    """hidden positions, [K]; means where samples have different lengths"""
+    scores: NDArray[np.float64]
+    """nats per hidden position, [K]"""
+    stderr: NDArray[np.float64]
+    """[K]"""
+    per_sample: Tensor
+    """float64 [B, K]"""
+    length: float
+    """eligible positions of a sample, on average"""
+
+    @property
+    def ratios(self) -> NDArray[np.float64]:
+        """Hidden fractions, [K]."""
+        return self.sizes / self.length
+
+    @property
+    def every_size(self) -> NDArray[np.float64]:
+        """S at 1..D, interpolated linearly between the sizes there are."""
+        return np.interp(np.arange(1, round(self.length) + 1), self.sizes, self.scores)
+
+    @property
+    def area(self) -> float:
+        """sum_M S(M), nats per sample: the log-likelihood; exact if all sizes are there."""
+        return float(self.every_size.mean() * self.length)
+
+
+def score_at_size(
+    model: ConditionalModel,
+    x: Any,
+    size: int,
+    exhaustive: bool = False,
+    *,
+    num_masks: int = 8,
+    seed: int = 0,
+    eligible: Any = None,
+    batch_size: int = 1024,
+) -> Tensor:
+    """Return S(x; M), the mean log-probability of a hidden position when M are hidden, [B].
+
+        S(x; M) = E_{m uniform, |m| = M} (1/M) sum_{t in m} log p(x_t | x_R)
+
+    Differentiable in the model's parameters.
+
+    Args:
+        model: has `conditional_log_prob`.
+        x: samples [B, D, ...].
+        size: M, in 1..D.
+        exhaustive: take all masks of that size instead of some.
+        num_masks: masks for each sample otherwise.
+        seed: of those masks.
+        eligible: bool [D] or [B, D], positions that may be hidden; default: all.
+        batch_size: masked inputs in one call of the model.
+
+    Raises:
+        UserError: a size out of range, or what `log_likelihood` refuses.
+
+    Example:
+        >>> from maskwise.likelihood import PPCA
+        >>> model = PPCA(loadings=torch.zeros(4, 1), noise=1.0)  # independent positions
+        >>> x = torch.zeros(1, 4)
+        >>> [round(float(score_at_size(model, x, size)[0]), 4) for size in (1, 4)]
+        [-0.9189, -0.9189]
+
+    Source: arXiv 2306.00520.
+    """
+    x = samples(x)
+    open_ = eligible_of(model, x, eligible)
+    shortest = int(open_.sum(dim=1).min())
+    if size != int(size) or not 1 <= size <= shortest:
+        raise UserError(f"size {size} is outside 1..{shortest}, the number of eligible positions")
+    sizes = torch.full((len(x),), int(size), device=x.device)
+    if exhaustive:
+        return _all_masks(model, x, open_, int(size), batch_size)
+    return _some_masks(model, x, open_, sizes, num_masks, seed, 0, batch_size)
+
+
+def score_curve(
+    model: ConditionalModel,
+    x: Any,
+    sizes: Sequence[int] | None = None,
+    *,
+    ratios: Sequence[float] | None = None,
+    exhaustive: bool = False,
+    num_masks: int = 8,
+    seed: int = 0,
+    eligible: Any = None,
+    law: Law | str | None = None,
+    batch_size: int = 1024,
+) -> ScoreCurve:
+    """Return S at several sizes, with standard errors.
+
+    Args:
+        model: has `conditional_log_prob`.
+        x: samples [B, D, ...].
+        sizes: numbers hidden, rising, each in 1..D; default: all.
+        ratios: hidden fractions in (0, 1] instead, where samples have different lengths: each
+            hides ceil(ratio x its eligible positions).
+        exhaustive: take all masks of each size.
+        num_masks: masks for each sample and size otherwise.
+        seed: of those masks.
+        eligible: bool [D] or [B, D], positions that may be hidden; default: all.
+        law: the law that the model was trained with; warns of sizes that it never hid.
+        batch_size: masked inputs in one call of the model.
+
+    Example:
+        >>> from maskwise.likelihood import PPCA
+        >>> model = PPCA(loadings=torch.ones(4, 1), noise=0.5)
+        >>> x = model.sample(100)
+        >>> curve = score_curve(model, x, exhaustive=True)
+        >>> bool(abs(curve.area - model.log_prob(x).mean()) < 1e-10)
+        True
+    """
+    x = samples(x)
+    open_ = eligible_of(model, x, eligible)
+    lengths = open_.sum(dim=1)
+    asked = _sizes(lengths, sizes, ratios)
+    warn_outside(law, (asked / lengths[:, None]).cpu().numpy(), float(lengths.double().mean()))
+    columns = []
+    with torch.no_grad():
+        for place, each in enumerate(asked.T):
+            if exhaustive and bool((each == each[0]).all()):
+                columns.append(_all_masks(model, x, open_, int(each[0]), batch_size))
+            elif exhaustive:
+                raise UserError("exhaustive curves need samples of one length: give sizes")
+            else:
+                first = place * num_masks
+                columns.append(
+                    _some_masks(model, x, open_, each, num_masks, seed, first, batch_size)
+                )
+    per_sample = torch.stack(columns, dim=1)
+    return ScoreCurve(
+        sizes=asked.double().mean(dim=0).cpu().numpy(),
+        scores=per_sample.mean(dim=0).cpu().numpy(),
+        stderr=stderr_of_mean(per_sample),
+        per_sample=per_sample,
+        length=float(lengths.double().mean()),
+    )
+
+
+def stderr_of_mean(values: Tensor) -> NDArray[np.float64]:
+    """Return the standard errors of the means over the first axis; NaN for a single row."""
+    if len(values) < 2:
+        return np.full(values.shape[1:], np.nan)
+    return (values.std(dim=0) / math.sqrt(len(values))).cpu().numpy()
+
+
+def _sizes(lengths: Tensor, sizes: Any, ratios: Any) -> Tensor:
+    """Return the sizes asked for, int64 [B, K]."""
+    shortest = int(lengths.min())
+    if ratios is not None:
+        wanted = torch.as_tensor(np.array(ratios, dtype=np.float64)).flatten()
+        if sizes is not None or not len(wanted) or not bool(((wanted > 0) & (wanted <= 1)).all()):
+            raise UserError(f"ratios {list(ratios)} must be in (0, 1], and sizes not given beside")
+        # The nudge keeps products such as 0.07 * 100 = 7.000000000000001 whole.
+        return torch.ceil(lengths[:, None] * wanted - 1e-9).long().clamp(min=1)
+    wanted = torch.arange(1, shortest + 1) if sizes is None else torch.as_tensor(np.array(sizes))
+    if wanted.is_floating_point() or wanted.ndim != 1 or not len(wanted):
+        raise UserError(f"sizes {sizes} must be whole numbers, such as [1, 2, 4]")
+    if int(wanted.min()) < 1 or int(wanted.max()) > shortest or bool((wanted.diff() <= 0).any()):
+        raise UserError(f"sizes {wanted.tolist()} must rise within 1..{shortest}")
+    return wanted.long().expand(len(lengths), -1).to(lengths.device)
+
+
+def partial(model: ConditionalModel, x: Any, size: int, **options: Any) -> Tensor:
+    """Return the mean log-probability of P hidden positions jointly, given the others, [B].
+
+        (1 / C_P) sum_{|m| = P} log p(x_m | x_R) = sum_{M=1}^{P} S(x; M)
+
+    Args:
+        model: has `conditional_log_prob`.
+        x: samples [B, D, ...].
+        size: P, in 1..D; P = D is the log-likelihood.
+        **options: those of `score_at_size`.
+
+    Source: arXiv 2306.00520; the partial sum corresponds to the cumulative cross-validation of
+    Fong and Holmes (arXiv 1905.08737).
+    """
+    last = score_at_size(model, x, size, **options)
+    return sum((score_at_size(model, x, each, **options) for each in range(1, size)), last)
+
+
+def fixed_ratio_bias(curve: ScoreCurve) -> NDArray[np.float64]:
+    """Return what an estimate from one size alone is off by: D S(M) - sum_M' S(M'), [K].
+
+    The biases of all sizes sum to zero. Low ratios are optimistic where the data follow the model.
+
+    >>> from maskwise.likelihood import PPCA
+    >>> model = PPCA(loadings=torch.ones(4, 1), noise=0.5)
+    >>> bias = fixed_ratio_bias(score_curve(model, model.sample(100), exhaustive=True))
+    >>> bool(bias[0] > 0 > bias[-1]), bool(abs(bias.sum()) < 1e-10)
+    (True, True)
+    """
+    return curve.length * curve.scores - curve.area
+
+
+def crossing_ratio(curve: ScoreCurve) -> float:
+    """Return the ratio above which a fixed ratio underestimates; NaN if there is none.
+
+    Where D S(M) crosses the log-likelihood for the last time, interpolated linearly.
+    """
+    bias = fixed_ratio_bias(curve)
+    falls = np.flatnonzero((bias[:-1] >= 0) & (bias[1:] < 0))
+    if not len(falls):
+        return math.nan
+    left = falls[-1]
+    share = bias[left] / (bias[left] - bias[left + 1])
+    return float(curve.ratios[left] + share * (curve.ratios[left + 1] - curve.ratios[left]))
+
+
+def evaluate(
+    model: ConditionalModel, x: Tensor, hidden: Tensor, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give (which of the rows, float64 log-probabilities) of masks [B, n, D], some at a time."""
+    num = hidden.shape[1]
+    flat = hidden.flatten(0, 1)
+    for rows in torch.arange(len(flat), device=x.device).split(batch_size):
+        yield rows, log_probs(model, x[rows // num], flat[rows], rows // num)
+
+
+def _some_masks(
+    model: ConditionalModel,
+    x: Tensor,
+    eligible: Tensor,
+    sizes: Tensor,
+    num_masks: int,
+    seed: int,
+    first: int,
+    batch_size: int,
+) -> Tensor:
+    if num_masks < 1:
+        raise UserError(f"num_masks {num_masks} must be at least 1")
+    ids = torch.arange(len(x), device=x.device)
+    hidden = torch.stack(
+        [
+            hide_lowest(
+                Keys(seed, first + number, ids).bits(Stream.SCORE, eligible.shape[1]),
+                sizes,
+                eligible,
+            )
+            for number in range(num_masks)
+        ],
+        dim=1,
+    )
+    sums = [found.sum(dim=1) for _, found in evaluate(model, x, hidden, batch_size)]
+    return torch.cat(sums).view(len(x), num_masks).mean(dim=1) / sizes
+
+
+def _all_masks(
+    model: ConditionalModel, x: Tensor, eligible: Tensor, size: int, batch_size: int
+) -> Tensor:
+    kinds, kind = torch.unique(eligible, dim=0, return_inverse=True)
+    scores = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    for number, open_ in enumerate(kinds):
+        rows = (kind == number).nonzero().flatten()
+        positions = open_.nonzero().flatten().tolist()
+        num = math.comb(len(positions), size)
+        if num > MOST_MASKS:
+            raise UserError(
+                f"there are {num:,} masks of {size} out of {len(positions)} positions: leave"
+                " exhaustive out, to take some"
+            )
+        total = torch.zeros(len(rows), dtype=torch.float64, device=x.device)
+        combinations = itertools.combinations(positions, size)
+        while chosen := list(itertools.islice(combinations, max(1, batch_size // len(rows)))):
+            masks = torch.zeros(len(chosen), eligible.shape[1], dtype=torch.bool, device=x.device)
+            masks.scatter_(1, torch.tensor(chosen, device=x.device), True)
+            hidden = masks.expand(len(rows), -1, -1)
+            sums = [f.sum(dim=1) for _, f in evaluate(model, x[rows], hidden, batch_size)]
+            total = total + torch.cat(sums).view(len(rows), -1).sum(dim=1)
+        scores = scores.index_put((rows,), total / (num * size))
+    return scores
