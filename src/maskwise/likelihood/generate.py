@@ -1,0 +1,267 @@
+"""Draw what is hidden: complete samples, new samples, and missing values with intervals."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maskwise.errors import UserError
+from maskwise.likelihood.blocks import sizes_of
+from maskwise.likelihood.contract import GenerativeModel, length_of, mix, samples
+from maskwise.likelihood.orders import orders_of, random_orders, ranks
+from maskwise.rng import Keys
+
+
+def fill(
+    model: GenerativeModel,
+    x: Any,
+    hidden: Any,
+    *,
+    blocks: int | Sequence[int] | None = None,
+    order: Any = None,
+    seed: int = 0,
+    sample_ids: Any = None,
+    batch_size: int = 1024,
+) -> Tensor:
+    """Return the samples with their hidden positions drawn, given the visible ones.
+
+    One position at a time, each given all before it, draws from the model's joint distribution:
+    exactly, where the conditionals are those of one joint, else from the model that its order
+    defines. In blocks it takes fewer predictions, but the positions of one block are drawn
+    independently of each other; `likelihood.block_bound` says what that costs.
+
+    Args:
+        model: has `conditional_sample`.
+        x: samples [B, D, ...]; what they hold at hidden positions is not used and may be NaN.
+        hidden: bool [D] or [B, D].
+        blocks: how many blocks, of equal size, or their sizes, as from `likelihood.best_blocks`; a
+            sample with fewer hidden positions than the sizes sum to joins when as many are left.
+            Default: one position at a time.
+        order: int64 [D] or [B, D], in which positions are drawn; default: random for each sample.
+        seed: of orders and draws.
+        sample_ids: int64 [B], whose draws; default: 0..B-1. A sample's draws depend on the seed
+            and its id, not on its batch.
+        batch_size: samples in one call of the model.
+
+    Raises:
+        UserError: shapes that do not fit, or NaN or infinity at a visible position.
+
+    Example:
+        >>> from maskwise.likelihood import PPCA
+        >>> model = PPCA(loadings=torch.ones(3, 1), noise=0.01)
+        >>> fill(model, [[5.0, math.nan, 5.0]], [False, True, False]).round().tolist()
+        [[5.0, 5.0, 5.0]]
+    """
+    x = samples(x)
+    hidden = _hidden_of(model, x, hidden)
+    x = mix(model, x, torch.zeros_like(x), hidden)
+    _check_finite(x)
+    count = torch.arange(len(x), device=x.device)
+    ids = count if sample_ids is None else torch.as_tensor(sample_ids, device=x.device)
+    if ids.shape != count.shape:
+        raise UserError(f"sample_ids have shape {list(ids.shape)}: give one for each of {len(x)}")
+    if order is None:
+        order = random_orders(ids, hidden.shape[1], seed=seed)
+    step_of = _steps(ranks(orders_of(order, hidden), hidden), blocks)
+    parts = zip(x.split(batch_size), step_of.split(batch_size), ids.split(batch_size), strict=True)
+    with torch.no_grad():
+        return torch.cat([_draw(model, *part, seed) for part in parts])
+
+
+def sample(
+    model: GenerativeModel,
+    num: int,
+    *,
+    blocks: int | Sequence[int] | None = None,
+    order: Any = None,
+    seed: int = 0,
+    batch_size: int = 1024,
+) -> Tensor:
+    """Return `num` new samples; arguments are those of `fill`.
+
+    More samples from the same seed begin with the same ones.
+
+    Example:
+        >>> from maskwise.likelihood import PPCA
+        >>> sample(PPCA(loadings=torch.ones(3, 1), noise=0.5), 4, blocks=2).shape
+        torch.Size([4, 3])
+    """
+    if num < 1:
+        raise UserError(f"num is {num}: draw at least 1 sample")
+    x = model.empty(num)
+    hidden = torch.ones(length_of(model, x), dtype=torch.bool, device=x.device)
+    return fill(model, x, hidden, blocks=blocks, order=order, seed=seed, batch_size=batch_size)
+
+
+@dataclass(frozen=True, eq=False)
+class Imputation:
+    """Draws of what was missing. Observed values are exact in every draw and every summary."""
+
+    samples: Tensor
+    """[S, B, D, ...]"""
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean over draws, [B, D, ...]; no value has a smaller expected squared error."""
+        draws = self._numbers()
+        # From the first draw on, so that equal values have exactly themselves as their mean.
+        return draws[0] + (draws - draws[0]).mean(dim=0)
+
+    @property
+    def median(self) -> Tensor:
+        """The median over draws, [B, D, ...]."""
+        return self._quantile(0.5)
+
+    @property
+    def mode(self) -> Tensor:
+        """The most frequent value over draws, [B, D, ...], for whole numbers."""
+        if self.samples.is_floating_point():
+            raise UserError("mode is for whole numbers: real values have a mean and a median")
+        return self.samples.mode(dim=0).values
+
+    def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
+        """Return the ends, each [B, D, ...], between which a missing value lies.
+
+        The ends are quantiles at (S + 1) q, so that an interval from S draws covers a further draw
+        with probability `level`, and not only one from very many.
+
+        Args:
+            level: in (0, 1); with S draws at most (S - 1) / (S + 1).
+
+        Raises:
+            UserError: a level outside (0, 1), or one that takes more draws.
+        """
+        if not 0 < level < 1:
+            raise UserError(f"level {level:g} is outside (0, 1): 0.9 is usual")
+        # Rounded, since 1 - 0.9 is not 0.1 and 19 draws are enough.
+        needed = math.ceil(round((1 + level) / (1 - level), 6))
+        if len(self.samples) < needed:
+            raise UserError(
+                f"{len(self.samples)} draws are too few for an interval at level {level:g}:"
+                f" give num_samples={needed} or more"
+            )
+        return self._quantile((1 - level) / 2), self._quantile((1 + level) / 2)
+
+    def _numbers(self) -> Tensor:
+        return self.samples if self.samples.is_floating_point() else self.samples.double()
+
+    def _quantile(self, q: float) -> Tensor:
+        """Return the value at place (S + 1) q among the ordered draws, counted from 1."""
+        draws = self._numbers().sort(dim=0).values
+        place = min(max((len(draws) + 1) * q - 1, 0.0), len(draws) - 1.0)
+        low = math.floor(place)
+        return torch.lerp(draws[low], draws[min(low + 1, len(draws) - 1)], place - low)
+
+
+def impute(
+    model: GenerativeModel,
+    x: Any,
+    observed: Any,
+    *,
+    num_samples: int = 20,
+    blocks: int | Sequence[int] | None = None,
+    seed: int = 0,
+    batch_size: int = 1024,
+) -> Imputation:
+    """Draw what is missing, several times, given what was observed (multiple imputation).
+
+    Args:
+        model: has `conditional_sample`.
+        x: samples [B, D, ...]; what they hold where nothing was observed is not used: NaN, say.
+        observed: bool [D] or [B, D].
+        num_samples: draws for each sample; more of them begin with the same ones.
+        blocks: as for `fill`; default: one position at a time, exact for an exact model.
+        seed: of the draws.
+        batch_size: samples in one call of the model.
+
+    Raises:
+        UserError: shapes that do not fit, or NaN or infinity at an observed position.
+
+    Example:
+        >>> from maskwise.likelihood import PPCA
+        >>> model = PPCA(loadings=torch.ones(3, 1), noise=0.01)
+        >>> x = torch.tensor([[5.0, math.nan, 5.0]])
+        >>> low, high = impute(model, x, ~x.isnan()).interval(level=0.9)
+        >>> bool(4.5 < low[0, 1] < high[0, 1] < 5.5)
+        True
+    """
+    if num_samples < 1:
+        raise UserError(f"num_samples is {num_samples}: draw at least 1")
+    x = samples(x)
+    hidden = ~_hidden_of(model, x, observed, "observed")
+    # Each copy of a sample has draws of its own; copies stay in place when there are more.
+    copies = torch.arange(num_samples, device=x.device)[:, None] << 32
+    drawn = fill(
+        model,
+        x.repeat(num_samples, *[1] * (x.ndim - 1)),
+        hidden.repeat(num_samples, 1),
+        blocks=blocks,
+        seed=seed,
+        sample_ids=(copies + torch.arange(len(x), device=x.device)).flatten(),
+        batch_size=batch_size,
+    )
+    return Imputation(drawn.unflatten(0, (num_samples, len(x))))
+
+
+def _draw(model: GenerativeModel, x: Tensor, step_of: Tensor, ids: Tensor, seed: int) -> Tensor:
+    """Draw the positions of step 0, then those of step 1 given them, and so on."""
+    for step in range(int(step_of.max()) + 1):
+        rows = (step_of == step).any(dim=1).nonzero().flatten()
+        if not len(rows):
+            continue
+        keys = Keys(seed, step, ids[rows])
+        before, steps = x[rows], step_of[rows]
+        drawn = model.conditional_sample(before, steps >= step, keys)
+        after = mix(model, before, drawn, steps == step)
+        x = x.to(after.dtype).index_copy(0, rows, after)
+    return x
+
+
+def _steps(turn: Tensor, blocks: int | Sequence[int] | None) -> Tensor:
+    """Return the step at which each position is drawn, int64 [B, D]; -1: never.
+
+    Args:
+        turn: int64 [B, D], ranks among the hidden positions of a sample; -1: visible.
+        blocks: as for `fill`.
+    """
+    if blocks is None:
+        return turn
+    counts = (turn >= 0).sum(dim=1, keepdim=True)
+    if isinstance(blocks, int):
+        if blocks < 1:
+            raise UserError(f"blocks is {blocks}: give at least 1, or the sizes of blocks")
+        # Counted from the end, so that what does not divide makes late blocks larger: they cost
+        # less, since more is known by then.
+        steps = blocks - 1 - (counts - 1 - turn) * blocks // counts.clamp(min=1)
+    else:
+        ends = torch.from_numpy(sizes_of(blocks).cumsum()).to(turn.device)
+        most = int(counts.max())
+        if ends[-1] < most:
+            raise UserError(f"blocks sum to {ends[-1]}, but a sample hides {most} positions")
+        steps = torch.searchsorted(ends, ends[-1] - counts + turn, right=True)
+    return torch.where(turn >= 0, steps, -1)
+
+
+def _hidden_of(model: GenerativeModel, x: Tensor, given: Any, name: str = "hidden") -> Tensor:
+    """Return bool [B, D]; unlike `eligible_of`, a sample may have none."""
+    shape = (len(x), length_of(model, x))
+    given = torch.as_tensor(given, device=x.device)
+    if given.dtype != torch.bool or given.shape not in (shape, shape[1:]):
+        found = f"{given.dtype} {list(given.shape)}"
+        raise UserError(f"{name} is {found}: give bool {list(shape[1:])} or {list(shape)}")
+    return given.expand(shape)
+
+
+def _check_finite(x: Tensor) -> None:
+    """Refuse a number that is none at a visible position."""
+    bad = ~x.isfinite()
+    if bad.any():
+        row, *place = bad.nonzero()[0].tolist()
+        position = ", ".join(map(str, place))
+        raise UserError(
+            f"row {row} has {float(x[row, *place])} at position {position}, which is visible:"
+            " mark it as missing or leave the row out"
+        )
