@@ -5,12 +5,17 @@ The masked score, summed over all numbers of hidden positions, is the log-likeli
 ``conditional_log_prob(x, hidden)``.
 """
 
+from maskwise.likelihood.anomaly import score_samples
+from maskwise.likelihood.blocks import best_blocks, block_bound
 from maskwise.likelihood.contract import ConditionalModel, GenerativeModel, check_leak
+from maskwise.likelihood.discrete import BernoulliLatent, Tabular
 from maskwise.likelihood.estimates import Estimate
 from maskwise.likelihood.estimators import Method, log_likelihood
-from maskwise.likelihood.gaussian import PPCA, Gaussian, conjugate_mean
+from maskwise.likelihood.gaussian import Gaussian
+from maskwise.likelihood.generate import Imputation, fill, impute, sample
 from maskwise.likelihood.losses import loss
 from maskwise.likelihood.orders import chain_rule, order_mixture_bound, order_spread
+from maskwise.likelihood.ppca import PPCA, conjugate_mean
 from maskwise.likelihood.scores import (
     ScoreCurve,
     crossing_ratio,
@@ -23,24 +28,33 @@ from maskwise.likelihood.support import RatioSupportWarning, outside_support
 
 __all__ = [
     "PPCA",
+    "BernoulliLatent",
     "ConditionalModel",
     "Estimate",
     "Gaussian",
     "GenerativeModel",
+    "Imputation",
     "Method",
     "RatioSupportWarning",
     "ScoreCurve",
+    "Tabular",
+    "best_blocks",
+    "block_bound",
     "chain_rule",
     "check_leak",
     "conjugate_mean",
     "crossing_ratio",
+    "fill",
     "fixed_ratio_bias",
+    "impute",
     "log_likelihood",
     "loss",
     "order_mixture_bound",
     "order_spread",
     "outside_support",
     "partial",
+    "sample",
     "score_at_size",
     "score_curve",
+    "score_samples",
 ]
