@@ -12,19 +12,22 @@ __version__ = "0.1.0"
 _WHERE = {
     "pretrain": "maskwise.api",
     "evaluate": "maskwise.api",
+    "measure_likelihood": "maskwise.api",
     "load": "maskwise.api",
     "Run": "maskwise.run",
     "UserError": "maskwise.errors",
 }
-_MODULES = ("laws", "masks", "rng", "recipes", "report", "theory")
+_MODULES = ("laws", "likelihood", "masks", "rng", "recipes", "report", "theory")
 
 __all__ = [
     "Run",
     "UserError",
     "evaluate",
     "laws",
+    "likelihood",
     "load",
     "masks",
+    "measure_likelihood",
     "pretrain",
     "recipes",
     "theory",

@@ -12,6 +12,7 @@ import torch
 from maskwise import laws, masks, report
 from maskwise.errors import UserError
 from maskwise.evaluation import evaluate as evaluate_model
+from maskwise.evaluation.likelihoods import measure
 from maskwise.evaluation.noise import fit_noise
 from maskwise.evaluation.samples import write as write_samples
 from maskwise.files import write_json
@@ -120,15 +121,50 @@ def evaluate(
         encoder: the function that the run was given, if it was given one.
         **overrides: settings of the "evaluate" and "data" groups, nested or dotted.
     """
-    run = run if isinstance(run, Run) else Run(Path(run))
-    changes = flatten(overrides)
-    for key in changes:
-        if not key.startswith(("evaluate.", "data.")):
-            raise UserError(f"evaluation cannot change '{key}': give evaluate.* or data.* keys")
-    config = override(run.config, changes)
+    run, config = _changed(run, overrides, "evaluate.", "data.")
     model = run.model(encoder)
     summary = run.result["train"]
     _finish(run, model, config, _load(data, config), summary, encoder)
+    return run
+
+
+def measure_likelihood(
+    run: Run | str | Path,
+    data: Arrays | None = None,
+    encoder: EncoderFactory | None = None,
+    *,
+    num_samples: int = 256,
+    passes: int = 64,
+    seed: int = 0,
+    **overrides: Any,
+) -> Run:
+    """Measure the likelihood of test samples under a run's model; write likelihood.json.
+
+    Also rewrites the report. `run.likelihood` holds the figures.
+
+    Args:
+        run: a run or its folder.
+        data: the arrays that the run was given, if it was given arrays.
+        encoder: the function that the run was given, if it was given one.
+        num_samples: test samples at most, chosen at random.
+        passes: masked inputs for each sample.
+        seed: of the samples and the masks.
+        **overrides: settings of the "data" group, dotted.
+
+    Raises:
+        UserError: fewer than two samples or passes, or another setting.
+    """
+    run, config = _changed(run, overrides, "data.")
+    found = measure(
+        run.model(encoder),
+        _load(data, config),
+        config.law,
+        num_samples=num_samples,
+        passes=passes,
+        seed=seed,
+    )
+    write_json(run.path / "likelihood.json", found)
+    report.write([run.path])
     return run
 
 
@@ -168,6 +204,19 @@ def default_folder(name: str, config: Config) -> Path:
     """Return runs/NAME-LAW-sSEED."""
     law = re.sub(r"[^a-z0-9.]+", "-", config.law.lower())
     return Path("runs") / f"{name.replace('/', '-')}-{law}-s{config.seed}"
+
+
+def _changed(
+    run: Run | str | Path, overrides: Mapping[str, Any], *groups: str
+) -> tuple[Run, Config]:
+    """Return a run and its configuration with changes to some groups, given as "GROUP."."""
+    run = run if isinstance(run, Run) else Run(Path(run))
+    changes = flatten(overrides)
+    for key in changes:
+        if not key.startswith(groups):
+            allowed = " or ".join(f"{group}*" for group in groups)
+            raise UserError(f"evaluation cannot change '{key}': give {allowed} keys")
+    return run, override(run.config, changes)
 
 
 def _load(data: Any, config: Config) -> Splits:

@@ -59,6 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     verb.epilog = "Settings: --evaluate.KEY VALUE and --data.KEY VALUE."
 
+    verb = _verb(verbs, "likelihood", _likelihood, "measure the likelihood of test samples")
+    verb.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    verb.add_argument("--num-samples", type=int, default=256, help="test samples (default: 256)")
+    verb.add_argument("--passes", type=int, default=64, help="masks of a sample (default: 64)")
+    verb.add_argument("--seed", type=int, default=0, help="decides samples and masks")
+    verb.add_argument("-o", "--out", type=Path, help="a .png file")
+    verb.epilog = "Settings: --data.KEY VALUE."
+
     verb = _verb(verbs, "embed", _embed, "write the features of images")
     verb.add_argument("run", type=Path, metavar="RUN")
     verb.add_argument("data", metavar="DATA", help="a file or folder of images, or hf:NAME")
@@ -214,6 +222,25 @@ def _summarise(run: Any) -> None:
             f"  {probe['features']:<28} {probe['protocol']}"
         )
     print(f"report: {run.report}")
+
+
+def _likelihood(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.api import measure_likelihood
+    from maskwise.report import likelihood
+
+    found = []
+    for path in arguments.runs:
+        run = measure_likelihood(
+            path,
+            num_samples=arguments.num_samples,
+            passes=arguments.passes,
+            seed=arguments.seed,
+            **overrides,
+        )
+        found.append((run.path.name, run.likelihood))
+        print(f"{run.path}\n{likelihood.as_text(run.likelihood)}\nreport: {run.report}")
+    if arguments.out is not None:
+        _save(likelihood.picture(found), arguments.out)
 
 
 def _embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

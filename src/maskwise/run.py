@@ -54,6 +54,13 @@ class Run:
         return read_json(self.path / "result.json")
 
     @property
+    def likelihood(self) -> dict[str, Any]:
+        """What likelihood.json holds: score by number hidden, area, anchor and law."""
+        if not (self.path / "likelihood.json").exists():
+            raise UserError(f"{self.path} has no likelihood yet: run maskwise likelihood on it")
+        return read_json(self.path / "likelihood.json")
+
+    @property
     def report(self) -> Path:
         """The report's path."""
         return self.path / "report.html"

@@ -108,6 +108,44 @@ def result(seed):
     }
 
 
+def likelihood(seed):
+    ratios = np.arange(1, 17) / 16
+    scores = -22 - ratios**4 - 0.01 * seed
+    return {
+        "data": "digits",
+        "num_samples": 256,
+        "passes": 64,
+        "seed": 0,
+        "length": 16,
+        "num_dims": 64,
+        "curve": [
+            {
+                "size": size + 1,
+                "ratio": float(ratio),
+                "score": float(score),
+                "low": float(score - 0.1),
+                "high": float(score + 0.1),
+            }
+            for size, (ratio, score) in enumerate(zip(ratios, scores, strict=True))
+        ],
+        "area": {
+            "nats": float(scores.sum()),
+            "bits_per_dim": float(-scores.sum() / 64 / np.log(2)),
+            "stderr": 0.42,
+            "stderr_masks": 0.055,
+            "bits_stderr": 0.0095,
+        },
+        "anchor": {"score": -23.9, "nats": -382.4, "bits_per_dim": 8.62},
+        "law": {
+            "name": "uniform:0.4,0.9",
+            "low": 0.4,
+            "high": 0.9,
+            "sizes_outside": 7,
+            "nats_outside": -156.2,
+        },
+    }
+
+
 def samples(seed):
     from sklearn.datasets import load_digits
 
@@ -142,6 +180,7 @@ def make_run(tmp_path):
         (run / "metrics.jsonl").write_text(metrics(steps, seed))
         if evaluated:
             (run / "result.json").write_text(json.dumps(result(seed)))
+            (run / "likelihood.json").write_text(json.dumps(likelihood(seed)))
             np.savez(run / "samples.npz", **samples(seed))
         return run
 

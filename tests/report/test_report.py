@@ -12,6 +12,7 @@ SECTIONS = (
     "training",
     "samples",
     "errors",
+    "likelihood",
     "probes",
     "law",
     "configuration",
@@ -44,7 +45,7 @@ def test_one_run_has_every_section_and_loads_nothing(make_run):
     page = path.read_text()
     assert tuple(re.findall(r'<section id="(\w+)"', page)) == SECTIONS
     assert_self_contained(page)
-    assert page.count("<svg role=") == 4 + 1 + 1  # training, error by ratio, law
+    assert page.count("<svg role=") == 4 + 1 + 1 + 1  # training, error by ratio, likelihood, law
     assert page.count("<img ") == 4 * 4  # ratios x strips
     assert all(re.findall(r'<svg role="img" aria-label="([^"]*)"', page))
     assert all(re.findall(r'<img [^>]*alt="([^"]*)"', page))
@@ -112,6 +113,7 @@ def test_missing_sections_name_the_command(make_run):
     for slug in ("numbers", "samples", "errors", "probes"):
         assert f"<code>{command}</code>" in section(page, slug)
     assert "samples.npz" in section(page, "samples")
+    assert f"<code>maskwise likelihood {run}</code>" in section(page, "likelihood")
     for slug in ("training", "law", "configuration"):
         assert "missing" not in section(page, slug)
 
@@ -175,6 +177,41 @@ def test_comparison_has_a_row_for_each_run_and_only_the_differences(make_run, tm
     assert "fixed:0.75" in differences
 
 
+def test_the_likelihood_of_a_run(make_run):
+    run = make_run()
+    values = json.loads((run / "likelihood.json").read_text())
+    part = section(write([run]).read_text(), "likelihood")
+    area = values["area"]
+    assert f"{area['nats']:.1f} ± 0.4" in part
+    assert f"{area['bits_per_dim']:.3f} ± {area['bits_stderr']:.3f}" in part
+    assert "± 0.055 from masks alone" in part
+    assert "lower bound on the log-likelihood of their mixture" in part
+    assert "7 of 16 sizes were never hidden in training with uniform:0.4,0.9" in part
+    assert f"-156.2 of the {area['nats']:.1f} nats" in part
+    assert "in training</text>" in part
+    assert "independent normals</text>" in part
+    assert part.count("hidden</small>") == 16
+    values["law"] |= {"name": "cosine", "sizes_outside": 0, "nats_outside": 0.0}
+    (run / "likelihood.json").write_text(json.dumps(values))
+    part = section(write([run]).read_text(), "likelihood")
+    assert "Training with cosine has met all ratios." in part
+
+
+def test_comparing_likelihoods(make_run):
+    runs = [make_run("a"), make_run("b", seed=1), make_run("c", evaluated=False)]
+    part = section(write(runs).read_text(), "likelihood")
+    assert re.findall(r'<th scope="row">(\w+)', part) == ["a", "b", "c"]
+    areas = [json.loads((run / "likelihood.json").read_text())["area"] for run in runs[:2]]
+    cells = re.findall(r"<td>(.*?)</td>", part)
+    assert [cells[0], cells[3]] == [f"{area['nats']:.1f} ± 0.4" for area in areas]
+    assert cells[0] != cells[3]
+    assert cells[6:] == ["none"] * 3
+    assert f"maskwise likelihood {runs[2]}" in part
+    for run in runs[:2]:
+        (run / "likelihood.json").unlink()
+    assert 'id="likelihood"' not in write(runs).read_text()
+
+
 def test_comparison_with_an_unevaluated_run(make_run):
     runs = [make_run("one/x"), make_run("two/x", evaluated=False)]
     page = write(runs, runs[0] / "both.html").read_text()
@@ -203,7 +240,7 @@ def test_a_folder_that_is_no_run_says_what_it_lacks(make_run, name):
         write([run])
 
 
-@pytest.mark.parametrize("name", ["config.json", "result.json", "samples.npz"])
+@pytest.mark.parametrize("name", ["config.json", "result.json", "likelihood.json", "samples.npz"])
 @pytest.mark.parametrize("text", ["", "[1", "PK\x03\x04 cut"])
 def test_a_damaged_file_is_named_and_leaves_the_old_page(make_run, name, text):
     run = make_run()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maskwise.report import figures, tables
+from maskwise.report import figures, likelihood, tables
 from maskwise.report.blocks import Cell, Figure, Section, Table, duration, number
 from maskwise.report.folder import Run
 from maskwise.report.single import num_steps, target_of
@@ -40,6 +40,7 @@ def sections(runs: Sequence[Run]) -> list[Section]:
         Section("runs", "Runs", tables=(_runs_table(labels, runs),)),
         _loss(labels, runs),
         _errors(labels, runs),
+        *likelihood.comparison(labels, runs),
         _probes(labels, runs),
         _differences(labels, runs),
     ]
@@ -107,11 +108,12 @@ def _errors(labels: Sequence[str], runs: Sequence[Run]) -> Section:
     missing, commands = _not_evaluated(runs, "reconstruction")
     if not found:
         return Section("errors", title, "", missing, commands)
-    targets = dict.fromkeys(target_of(run) for run in runs)
-    body = figures.error_curves(
+    targets = " and ".join(dict.fromkeys(target_of(run) for run in runs))
+    curves = [(label, values["curve"]) for label, values in found]
+    body = figures.svg(
         f"Reconstruction error by hidden ratio of {len(found)} runs",
-        [(label, values["curve"]) for label, values in found],
-        target=" and ".join(targets),
+        figures.by_ratio(curves, "error", f"error ({targets} target)"),
+        size=figures.WIDE,
     )
     caption = (
         "Mean squared error at hidden positions of test images, at fixed masks; bands are 95 % "

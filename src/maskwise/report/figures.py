@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 PURPLE, SKY, YELLOW = "#cc79a7", "#56b4e9", "#f0e442"
@@ -61,6 +62,17 @@ RC: dict[Any, Any] = {
 }
 
 
+def draw(plot: Callable[["Axes"], None], size: tuple[float, float]) -> "Figure":
+    """Draw on fresh axes of `size` inches, in the style of the page."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=size, layout="constrained")
+        plot(figure.subplots())
+    return figure
+
+
 def svg(
     label: str, plot: Callable[["Axes"], None], size: tuple[float, float] = (5.0, 3.0)
 ) -> Markup:
@@ -72,14 +84,11 @@ def svg(
         size: width and height in inches; the page scales the figure to its column.
     """
     import matplotlib
-    from matplotlib.figure import Figure
 
     with matplotlib.rc_context({**RC, "svg.hashsalt": label}):
-        figure = Figure(figsize=size, layout="constrained")
-        plot(figure.subplots())
         text = io.StringIO()
         none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(text, format="svg", metadata=none)
+        draw(plot, size).savefig(text, format="svg", metadata=none)
     body = text.getvalue()
     body = body[body.index("<svg") :]
     # Group ids repeat from figure to figure and nothing refers to them.
@@ -191,21 +200,21 @@ def loss_curves(
     return svg(label, plot, size=WIDE)
 
 
-def error_curves(
-    label: str,
+def by_ratio(
     curves: Sequence[tuple[str, Sequence[Mapping[str, float]]]],
+    key: str,
+    ylabel: str,
     *,
-    target: str,
     support: tuple[float, float] | None = None,
     baselines: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
-) -> Markup:
-    """Draw reconstruction error by ratio with its intervals.
+) -> Callable[["Axes"], None]:
+    """Return what draws a value by hidden ratio with its intervals.
 
     Args:
-        label: the figure's text alternative.
-        curves: (name, points) of each run, a point with ratio, error, low, high and, where
+        curves: (name, points) of each run, a point with ratio, `key`, low, high and, where
             whole positions made it another one, the realised ratio.
-        target: what the error is measured on, for the axis.
+        key: the value drawn.
+        ylabel: what it is.
         support: ratios met in training, shaded.
         baselines: points by name, drawn dashed and without interval.
     """
@@ -217,24 +226,30 @@ def error_curves(
             axes.axvspan(low, high, color=ORANGE, alpha=0.18, linewidth=0, label="in training")
         for index, (name, points) in enumerate(curves):
             ratio, style = _ratios(points), run_style(index)
-            error, below, above = (
-                [point[key] for point in points] for key in ("error", "low", "high")
-            )
+            value, below, above = ([point[k] for point in points] for k in (key, "low", "high"))
             axes.fill_between(ratio, below, above, color=style["color"], alpha=0.2, linewidth=0)
-            axes.plot(ratio, error, marker="o", markersize=3.5, label=_plain(name), **style)
+            axes.plot(
+                ratio,
+                value,
+                marker="o",
+                markersize=3.5,
+                clip_on=False,
+                label=_plain(name),
+                **style,
+            )
         for index, (name, points) in enumerate(dashed.items()):
             axes.plot(
                 _ratios(points),
-                [point["error"] for point in points],
+                [point[key] for point in points],
                 color=INK,
                 linestyle=STYLES[1 + index % 3],
                 linewidth=1.2,
                 label=_plain(name),
             )
-        axes.set(xlabel="hidden ratio", ylabel=f"error ({target} target)", xlim=(0, 1))
+        axes.set(xlabel="hidden ratio", ylabel=ylabel, xlim=(0, 1))
         legend(axes, len(curves) + len(dashed) + bool(support))
 
-    return svg(label, plot, size=WIDE)
+    return plot
 
 
 def _ratios(points: Sequence[Mapping[str, float]]) -> list[float]:

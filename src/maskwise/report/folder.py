@@ -18,7 +18,7 @@ SAMPLE_ARRAYS = ("images", "ratios", "hidden", "filled_visible", "filled_true")
 
 @dataclass(frozen=True)
 class Run:
-    """What a run folder says; `result` and `samples` are empty when their file is absent."""
+    """What a run folder says; results, likelihood and samples are empty without their file."""
 
     path: Path
     name: str
@@ -26,6 +26,7 @@ class Run:
     env: Mapping[str, Any]
     metrics: Mapping[str, np.ndarray]
     result: Mapping[str, Any]
+    likelihood: Mapping[str, Any]
     samples: Mapping[str, np.ndarray]
 
     @property
@@ -43,13 +44,18 @@ class Run:
         """The command that makes the files an unevaluated run lacks."""
         return f"maskwise evaluate {shlex.quote(str(self.path))}"
 
+    @property
+    def likelihood_command(self) -> str:
+        """The command that makes likelihood.json."""
+        return f"maskwise likelihood {shlex.quote(str(self.path))}"
+
 
 def read(path: Path) -> Run:
     """Read one run folder.
 
     Args:
-        path: folder with config.json, env.json, metrics.jsonl and, once evaluated, result.json
-            and samples.npz.
+        path: folder with config.json, env.json, metrics.jsonl and, once evaluated, result.json,
+            samples.npz and likelihood.json.
 
     Raises:
         UserError: the folder is not a run folder, or one of its files is damaged.
@@ -65,14 +71,15 @@ def read(path: Path) -> Run:
     for key, kind in (("data", Mapping), ("law", str), ("train", Mapping)):
         if not isinstance(config.get(key), kind):
             raise UserError(f"{path / 'config.json'}: no '{key}'; restore the file or train again")
-    result, samples = path / "result.json", path / "samples.npz"
+    samples = path / "samples.npz"
     return Run(
         path=path,
         name=path.resolve().name,
         config=config,
         env=_json(path / "env.json"),
         metrics=read_metrics(path / "metrics.jsonl"),
-        result=_json(result) if result.is_file() else {},
+        result=_json(path / "result.json", needed=False),
+        likelihood=_json(path / "likelihood.json", needed=False),
         samples=_samples(samples) if samples.is_file() else {},
     )
 
@@ -93,7 +100,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path, *, needed: bool = True) -> dict[str, Any]:
+    if not needed and not path.is_file():
+        return {}
     values = read_json(path)
     if not isinstance(values, dict):
         raise UserError(f"{path} is damaged: not a JSON object; restore it or make it again")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from maskwise.laws import effective
-from maskwise.report import figures, law_figures, samples, tables
+from maskwise.report import figures, law_figures, likelihood, samples, tables
 from maskwise.report.blocks import Fact, Figure, Section, duration, number, percent
 from maskwise.report.folder import Run
 
@@ -36,6 +36,7 @@ def sections(run: Run) -> list[Section]:
         _training(run),
         _samples(run),
         _errors(run),
+        likelihood.section(run),
         _probes(run),
         _law(run),
         Section(
@@ -156,13 +157,15 @@ def _errors(run: Run) -> Section:
     if not found:
         return _unevaluated(run, Section("errors", title), "reconstruction errors in result.json")
     bounds = np.array([run.law.support(progress) for progress in law_figures.PROGRESS])
-    body = figures.error_curves(
-        f"Reconstruction error by hidden ratio of {run.name}",
+    plot = figures.by_ratio(
         [("this model", found["curve"])],
-        target=found["target"],
+        "error",
+        f"error ({found['target']} target)",
         support=(float(bounds[:, 0].min()), float(bounds[:, 1].max())),
         baselines=found.get("baselines"),
     )
+    label = f"Reconstruction error by hidden ratio of {run.name}"
+    body = figures.svg(label, plot, size=figures.WIDE)
     caption = (
         f"Mean squared error at hidden positions of {number(found['num_samples'])} test images "
         f"({found['target']} target, {found['pattern']} pattern, fixed masks); the band is the "

@@ -1,0 +1,126 @@
+"""The likelihood of a trained model: score by number hidden, area under it, and an anchor."""
+
+import math
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from maskwise import laws
+from maskwise.errors import UserError
+from maskwise.evaluation.features import frozen, subset
+from maskwise.likelihood.estimators import log_likelihood
+from maskwise.likelihood.scores import ScoreCurve, score_curve
+from maskwise.likelihood.support import outside_support
+from maskwise.modalities.image_source import Splits
+from maskwise.models.masked import MaskedModel
+
+NUM_SIZES = 16
+
+
+def measure(
+    model: MaskedModel,
+    splits: Splits,
+    law: str,
+    *,
+    num_samples: int = 256,
+    passes: int = 64,
+    seed: int = 0,
+    batch_size: int = 256,
+) -> dict[str, Any]:
+    """Return what likelihood.json holds, in nats.
+
+    The area under the score curve, sum_M S(M), is the mean over orders of log p_order(x), each of
+    which is a normalised density: a lower bound on the log-likelihood of their mixture.
+
+    Args:
+        model: its noise is fitted; its device is used, and its training mode is restored.
+        splits: the test part is measured.
+        law: what the model was trained with, to say where it extrapolates.
+        num_samples: test samples at most, chosen at random.
+        passes: masked inputs for each sample, for the area.
+        seed: of the samples and the masks.
+        batch_size: masked inputs in one call of the model.
+
+    Raises:
+        UserError: too few samples or passes for a standard error, or a model without noise.
+    """
+    index = subset(len(splits.test), max(num_samples, 0), seed)
+    if len(index) < 2:
+        raise UserError(f"{len(index)} test samples give no standard error: take two or more")
+    if passes < 2:
+        raise UserError(f"passes {passes} give no standard error: take 2 or more")
+    sizes = np.unique(np.linspace(1, model.length, NUM_SIZES).round().astype(int)).tolist()
+    with frozen(model) as device:
+        x = splits.test.get(index).to(device)
+        found = log_likelihood(model, x, passes=passes, seed=seed, batch_size=batch_size)
+        curve = score_curve(model, x, sizes, num_masks=4, seed=seed, batch_size=batch_size)
+        anchor = anchor_score(model, x)
+    num_dims = model.length * model.values_per_position
+    return {
+        "data": splits.name,
+        "num_samples": len(index),
+        "passes": found.passes,
+        "seed": seed,
+        "length": model.length,
+        "num_dims": num_dims,
+        "curve": _points(curve),
+        "area": _area(found.per_sample, found.stderr, num_dims),
+        "anchor": {"score": anchor, **_units(anchor * model.length, num_dims)},
+        "law": _outside(law, curve),
+    }
+
+
+def anchor_score(model: MaskedModel, x: Tensor) -> float:
+    """Return the mean log-density of a position under independent normals.
+
+    With the channels' mean and standard deviation: what is known without looking at any pixel of
+    the image.
+    """
+    squares = model.modality.tokenize(x).square().sum(-1).double().mean()
+    normal = model.values_per_position * math.log(2 * math.pi)
+    return -0.5 * (normal + float(squares)) - model.modality.log_scale
+
+
+def _points(curve: ScoreCurve) -> list[dict[str, float]]:
+    columns = zip(curve.sizes, curve.ratios, curve.scores, 1.96 * curve.stderr, strict=True)
+    return [
+        {
+            "size": int(size),
+            "ratio": float(ratio),
+            "score": float(score),
+            "low": float(score - half),
+            "high": float(score + half),
+        }
+        for size, ratio, score, half in columns
+    ]
+
+
+def _area(per_sample: Tensor, stderr_masks: float, num_dims: int) -> dict[str, float]:
+    """Return the mean over samples; its error over samples has that over masks within it."""
+    num = len(per_sample)
+    stderr = float(per_sample.std()) / math.sqrt(num)
+    return {
+        **_units(float(per_sample.mean()), num_dims),
+        "stderr": stderr,
+        "stderr_masks": stderr_masks / num,
+        "bits_stderr": stderr / num_dims / math.log(2),
+    }
+
+
+def _units(nats: float, num_dims: int) -> dict[str, float]:
+    return {"nats": nats, "bits_per_dim": -nats / num_dims / math.log(2)}
+
+
+def _outside(law: str, curve: ScoreCurve) -> dict[str, Any]:
+    """Say what sizes that the law never hides contribute to the area."""
+    supports = [laws.parse(law).support(progress) for progress in np.linspace(0, 1, 101)]
+    sizes = np.arange(1, curve.length + 1)
+    outside = outside_support(law, sizes / curve.length, curve.length)
+    return {
+        "name": law,
+        "low": min(low for low, _ in supports),
+        "high": max(high for _, high in supports),
+        "sizes_outside": int(outside.sum()),
+        "nats_outside": float(curve.every_size[outside].sum()),
+    }

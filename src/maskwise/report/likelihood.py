@@ -1,0 +1,155 @@
+"""What likelihood.json says: as a section of the page, as a picture and as text."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from maskwise.report import figures
+from maskwise.report.blocks import Cell, Fact, Figure, Section, Table, number
+from maskwise.report.folder import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+ANCHOR = "independent normals"
+Values = Mapping[str, Any]
+
+
+def section(run: Run) -> Section:
+    """Return the section of one run's page."""
+    title, values = "Likelihood", run.likelihood
+    if not values:
+        missing = "No likelihood.json yet. Measure the likelihood of test images:"
+        return Section("likelihood", title, missing=missing, commands=(run.likelihood_command,))
+    text = (
+        "How probable the test images are under the model, predicted position by position in a "
+        "random order: the sum of the curve over all numbers of hidden positions. Every order is "
+        "a normalised density; since a network's orders need not agree, their mean is a lower "
+        "bound on the log-likelihood of their mixture. It is a density of raw values, normal in "
+        "each patch, so it can be compared between models of the same images, whatever their "
+        "patch. " + _extrapolation(values)
+    )
+    caption = (
+        f"Mean log-density of a hidden position of {number(values['num_samples'])} test images, "
+        "under scattered masks; the band is the 95 % interval. Orange: the ratios met in "
+        "training; outside it the model extrapolates. Dashed: independent normals with the mean "
+        "and deviation of each channel, which know nothing of the image."
+    )
+    label = f"Log-density of a hidden position by hidden ratio of {run.name}"
+    body = figures.svg(label, _plot([("this model", values)]), size=figures.WIDE)
+    return Section(
+        "likelihood",
+        title,
+        text,
+        facts=_facts(values),
+        figures=(Figure(body, caption),),
+        tables=(_curve_table(values),),
+    )
+
+
+def comparison(labels: Sequence[str], runs: Sequence[Run]) -> list[Section]:
+    """Return the section of a comparison, if any run has a likelihood."""
+    if not any(run.likelihood for run in runs):
+        return []
+    rows = tuple(
+        (
+            Cell(label),
+            Cell(_nats(run.likelihood)),
+            Cell(_bits(run.likelihood)),
+            Cell(f"{run.likelihood['anchor']['bits_per_dim']:.3f}"),
+        )
+        if run.likelihood
+        else (Cell(label), *[Cell("none")] * 3)
+        for label, run in zip(labels, runs, strict=True)
+    )
+    head = ("run", "nats per image", "bits per dimension", f"{ANCHOR}, bits per dimension")
+    table = Table("Any-order lower bound, with its standard error over images", head, rows)
+    without = tuple(run.likelihood_command for run in runs if not run.likelihood)
+    missing = "Some runs have no likelihood yet. To measure it:" if without else ""
+    return [Section("likelihood", "Likelihood", "", missing, without, tables=(table,))]
+
+
+def picture(named: Sequence[tuple[str, Values]]) -> "Picture":
+    """Draw the curves of runs, given as (name, likelihood.json)."""
+    made = figures.draw(_plot(named), figures.WIDE)
+    made.set_facecolor("white")
+    return made
+
+
+def as_text(values: Values) -> str:
+    """Return what the command prints of a run."""
+    lines = ["hidden  ratio  nats per position, 95 % interval"]
+    for point in values["curve"]:
+        half = (point["high"] - point["low"]) / 2
+        lines.append(
+            f"{point['size']:6d}  {point['ratio']:5.3f}  {point['score']:.2f} ± {half:.2f}"
+        )
+    area, anchor = values["area"], values["anchor"]
+    lines += [
+        f"any-order lower bound: {area['nats']:.1f} nats per image,"
+        f" {area['bits_per_dim']:.3f} bits per dimension",
+        f"its standard error over {number(values['num_samples'])} test images of"
+        f" {values['data']}: {area['stderr']:.2g} nats, {area['bits_stderr']:.2g} bits;"
+        f" from masks alone ({values['passes']} passes): {area['stderr_masks']:.2g} nats",
+        f"{ANCHOR}: {anchor['nats']:.1f} nats per image,"
+        f" {anchor['bits_per_dim']:.3f} bits per dimension",
+    ]
+    if values["law"]["sizes_outside"]:
+        lines.append(f"warning: {_extrapolation(values)}")
+    return "\n".join(lines)
+
+
+def _extrapolation(values: Values) -> str:
+    law, area = values["law"], values["area"]["nats"]
+    if not law["sizes_outside"]:
+        return f"Training with {law['name']} has met all ratios."
+    return (
+        f"{law['sizes_outside']} of {values['length']} sizes were never hidden in training with"
+        f" {law['name']}; there the model extrapolates, and they make"
+        f" {law['nats_outside']:.1f} of the {area:.1f} nats."
+    )
+
+
+def _plot(named: Sequence[tuple[str, Values]]) -> Any:
+    law = named[0][1]["law"]
+    dashed = {}
+    for name, values in named:
+        label = ANCHOR if len(named) == 1 else f"{ANCHOR}, {name}"
+        score = values["anchor"]["score"]
+        dashed[label] = [{"ratio": ratio, "score": score} for ratio in (0.0, 1.0)]
+    return figures.by_ratio(
+        [(name, values["curve"]) for name, values in named],
+        "score",
+        "nats per hidden position",
+        support=(law["low"], law["high"]) if len(named) == 1 else None,
+        baselines=dashed,
+    )
+
+
+def _facts(values: Values) -> tuple[Fact, ...]:
+    area, anchor = values["area"], values["anchor"]
+    masks = f"any-order lower bound; ± {area['stderr_masks']:.2g} from masks alone"
+    return (
+        Fact("nats per image", _nats(values), masks),
+        Fact("bits per dimension", _bits(values), f"{number(values['num_dims'])} dimensions"),
+        Fact(f"bits, {ANCHOR}", f"{anchor['bits_per_dim']:.3f}", f"{anchor['nats']:.1f} nats"),
+    )
+
+
+def _curve_table(values: Values) -> Table:
+    rows = tuple(
+        (
+            Cell(f"{point['ratio']:.3f}", f"{number(point['size'])} hidden"),
+            Cell(f"{point['score']:.4g}", f"{point['low']:.4g} to {point['high']:.4g}"),
+        )
+        for point in values["curve"]
+    )
+    head = ("hidden ratio", "nats per position")
+    return Table("Log-density of a hidden position, 95 % interval", head, rows, folded=True)
+
+
+def _nats(values: Values) -> str:
+    return f"{values['area']['nats']:.1f} ± {values['area']['stderr']:.1f}"
+
+
+def _bits(values: Values) -> str:
+    return f"{values['area']['bits_per_dim']:.3f} ± {values['area']['bits_stderr']:.3f}"
