@@ -49,16 +49,16 @@ def images(path: Path) -> Data:
     return Data((8, 8), 1, pool, held_out)
 
 
-def text(path: Path) -> Data:
+def text(path: Path, window: int = WINDOW) -> Data:
     """Return windows of letters and spaces; those of the test are from the last tenth."""
     raw = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
     letters = re.sub(r"[^a-z]+", " ", raw.decode("utf-8").lower())
     codes = np.frombuffer(letters.encode("ascii"), dtype=np.uint8).astype(np.int64)
     codes = np.where(codes == ord(" "), 0, codes - ord("a") + 1)
-    windows = torch.from_numpy(codes[: len(codes) // WINDOW * WINDOW]).view(-1, WINDOW)
+    windows = torch.from_numpy(codes[: len(codes) // window * window]).view(-1, window)
     cut = len(windows) * 9 // 10
     chosen = np.linspace(cut, len(windows) - 1, NUM_TEST).astype(np.int64)
-    return Data((WINDOW,), len(SYMBOLS), windows[:cut], windows[chosen])
+    return Data((window,), len(SYMBOLS), windows[:cut], windows[chosen])
 
 
 def load(images_path: Path, text_path: Path) -> dict[str, Data]:
