@@ -31,14 +31,16 @@ class Stratum(NamedTuple):
 def systematic(length: int, passes: int) -> list[Stratum]:
     """Two passes for each of many narrow strata, narrower where scores vary more; one at size D.
 
-    At size M the mean of M log-probabilities varies like M^(-1/2), so strata have equal shares of
-    M^(-1/2) + a constant (Neyman's allocation, for want of the true deviations). Two independent
-    passes in a stratum give an unbiased variance.
+    At size M the mean of M log-probabilities varies like M^(-1/2), and near D, where hardly
+    anything is visible, the curve is steep. So strata have equal shares of M^(-1/2) and
+    (D - M)^(-1) with a constant, in the place of Neyman's allocation, which would need the true
+    deviations. Two independent passes in a stratum give an unbiased variance.
     """
     if length == 1:
         return [Stratum(1, 1, passes, 1.0)]
     sizes = np.arange(1, length)
-    spread = sizes**-0.5 / (sizes**-0.5).sum() + 0.5 / length
+    few, many = sizes**-0.5, 1 / (length - sizes)
+    spread = few / few.sum() + 0.5 * many / many.sum() + 0.5 / length
     num = min((passes - 1) // 2, length - 1)
     if not num:
         return [Stratum(1, length, passes, float(length))]
