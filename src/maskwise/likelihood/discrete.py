@@ -186,7 +186,9 @@ class BernoulliLatent:
         """Return `num` samples, int64 [num, D]; the first ones are the same for any `num`."""
         uniform = own_keys(num, seed).open_uniform(Stream.SAMPLE, 1 + len(self.bias))
         uniform = uniform.to(self.bias.device)
-        point = torch.searchsorted(self._log_weights.exp().cumsum(dim=0), uniform[:, 0].contiguous())
+        point = torch.searchsorted(
+            self._log_weights.exp().cumsum(dim=0), uniform[:, 0].contiguous()
+        )
         return (uniform[:, 1:] < self._logits().sigmoid()[point]).to(torch.int64)
 
     def conditional_log_prob(self, x: Any, hidden: Any) -> Tensor:

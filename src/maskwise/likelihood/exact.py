@@ -31,14 +31,15 @@ def parameter(value: Any, name: str, axes: str) -> Tensor:
     found = value if isinstance(value, Tensor) else _numbers(value, name)
     fits = found.ndim > 0 if axes == "..." else found.ndim == len(axes)
     if not fits or not found.numel():
-        raise UserError(f"{name} has shape {list(found.shape)}: give [{', '.join(axes)}]")
+        wanted = f"[{', '.join(axes)}]" if axes else "one number"
+        raise UserError(f"{name} has shape {list(found.shape)}: give {wanted}")
     if not found.isfinite().all():
         raise UserError(f"{name} has values that are not finite: look at how it was computed")
     return found
 
 
 def positive(value: Any, name: str) -> Tensor:
-    """Return a positive number as a tensor without axes.
+    """Return a positive number as a tensor, as it is given when it is one.
 
     Raises:
         UserError: not one number, or not positive and finite.
@@ -48,7 +49,7 @@ def positive(value: Any, name: str) -> Tensor:
         raise UserError(f"{name} has shape {list(found.shape)}: give one number")
     if not 0 < float(found.detach()) < torch.inf:
         raise UserError(f"{name} is {float(found.detach()):g}: give a finite number above 0")
-    return found.reshape(())
+    return found
 
 
 def rows(x: Any, like: Tensor) -> Tensor:

@@ -101,8 +101,9 @@ class Gaussian:
         return self.mean.new_zeros(num, len(self.mean), dtype=torch.float64)
 
     def _parameters(self) -> tuple[Tensor, Tensor]:
-        covariance = self.covariance.double()
-        return self.mean.double(), (covariance + covariance.T) / 2
+        # Checked again: training may have moved them.
+        covariance = parameter(self.covariance, "covariance", "DD").double()
+        return parameter(self.mean, "mean", "D").double(), (covariance + covariance.T) / 2
 
 
 def _factors(covariance: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:

@@ -139,7 +139,10 @@ class PPCA:
         return self.mean.new_zeros(num, len(self.mean), dtype=torch.float64)
 
     def _parameters(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.loadings.double(), self.noise.double(), self.mean.double()
+        # Checked again: training may have moved them.
+        loadings = parameter(self.loadings, "loadings", "DK").double()
+        noise = positive(self.noise, "noise").double().reshape(())
+        return loadings, noise, parameter(self.mean, "mean", "D").double()
 
 
 def _predict(scaled: Tensor, white: Tensor, hidden: Tensor) -> Tensor:
