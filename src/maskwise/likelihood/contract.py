@@ -68,24 +68,43 @@ def samples(x: Any) -> Tensor:
     return x
 
 
+def which(model: Any, x: Tensor, given: Any, name: str) -> Tensor:
+    """Return positions that the user named, bool [B, D].
+
+    Raises:
+        UserError: another shape or type.
+    """
+    shape = (len(x), length_of(model, x))
+    found = torch.as_tensor(given, device=x.device)
+    if found.dtype != torch.bool or found.shape not in (shape, shape[1:]):
+        what = f"{found.dtype} {list(found.shape)}"
+        raise UserError(f"{name} is {what}: give bool {list(shape[1:])} or {list(shape)}")
+    return found.expand(shape)
+
+
 def eligible_of(model: Any, x: Tensor, eligible: Any = None) -> Tensor:
     """Return which positions may be hidden, bool [B, D]; by default all.
 
     Raises:
         UserError: another shape or type, or a sample with nothing to hide.
     """
-    shape = (len(x), length_of(model, x))
     if eligible is None:
-        return torch.ones(shape, dtype=torch.bool, device=x.device)
-    eligible = torch.as_tensor(eligible, device=x.device)
-    if eligible.dtype != torch.bool or eligible.shape not in (shape, shape[1:]):
-        found = f"{eligible.dtype} {list(eligible.shape)}"
-        raise UserError(f"eligible is {found}: give bool {list(shape[1:])} or {list(shape)}")
-    eligible = eligible.expand(shape)
-    empty = (~eligible.any(dim=1)).nonzero().flatten().tolist()
+        return torch.ones(len(x), length_of(model, x), dtype=torch.bool, device=x.device)
+    found = which(model, x, eligible, "eligible")
+    empty = (~found.any(dim=1)).nonzero().flatten().tolist()
     if empty:
         raise UserError(f"sample {empty[0]} has no eligible position: leave it out")
-    return eligible
+    return found
+
+
+def refuse_training(model: Any) -> None:
+    """Refuse a network whose dropout or batch statistics make it another model at each call.
+
+    Raises:
+        UserError: it is in training mode.
+    """
+    if getattr(model, "training", False):
+        raise UserError("the model is in training mode: call model.eval() first")
 
 
 def log_probs(

@@ -9,7 +9,13 @@ from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.laws import Law
-from maskwise.likelihood.contract import ConditionalModel, check_leak, eligible_of, samples
+from maskwise.likelihood.contract import (
+    ConditionalModel,
+    check_leak,
+    eligible_of,
+    refuse_training,
+    samples,
+)
 from maskwise.likelihood.designs import DESIGNS, Passes, masks_of, spell_out
 from maskwise.likelihood.estimates import Estimate
 from maskwise.likelihood.orders import chain_rule, random_orders
@@ -85,7 +91,7 @@ def log_likelihood(
         model: has `conditional_log_prob`.
         x: samples [B, D, ...].
         method: see above.
-        passes: masked inputs for each sample; default: 64, or two masks per size, or one order.
+        passes: masked inputs for each sample; default: 64, or two masks per size, or two orders.
         seed: of masks and orders; each depends on (seed, pass, sample id) alone.
         eligible: bool [D] or [B, D]; positions that are not are always visible: the result is
             log p(x_eligible | x_others). Padding must be among them. Default: all.
@@ -117,11 +123,10 @@ def log_likelihood(
     if method not in METHODS:
         raise UserError(f"unknown method '{method}'; methods are {', '.join(METHODS)}")
     if passes is None:
-        passes = {"per_size": 2 * longest, "chain_rule": longest}.get(method, 64)
+        passes = 2 * longest if method in ("per_size", "chain_rule") else 64
     if passes < 1:
         raise UserError(f"passes {passes} must be at least 1")
-    if getattr(model, "training", False):
-        raise UserError("the model is in training mode: call model.eval() first")
+    refuse_training(model)
     warn_outside(law, np.arange(1, longest + 1) / longest, longest)
     job = _Job(model, x, open_, ids.to(x.device), seed, batch_size)
     num = max(1, MOST_VALUES // (passes * open_.shape[1]))

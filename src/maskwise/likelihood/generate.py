@@ -10,7 +10,14 @@ from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.likelihood.blocks import sizes_of
-from maskwise.likelihood.contract import GenerativeModel, length_of, mix, samples
+from maskwise.likelihood.contract import (
+    GenerativeModel,
+    length_of,
+    mix,
+    refuse_training,
+    samples,
+    which,
+)
 from maskwise.likelihood.orders import orders_of, random_orders, ranks
 from maskwise.rng import Keys
 
@@ -55,8 +62,9 @@ def fill(
         >>> fill(model, [[5.0, math.nan, 5.0]], [False, True, False]).round().tolist()
         [[5.0, 5.0, 5.0]]
     """
+    refuse_training(model)
     x = samples(x)
-    hidden = _hidden_of(model, x, hidden)
+    hidden = which(model, x, hidden, "hidden")
     x = mix(model, x, torch.zeros_like(x), hidden)
     _check_finite(x)
     count = torch.arange(len(x), device=x.device)
@@ -191,7 +199,7 @@ def impute(
     if num_samples < 1:
         raise UserError(f"num_samples is {num_samples}: draw at least 1")
     x = samples(x)
-    hidden = ~_hidden_of(model, x, observed, "observed")
+    hidden = ~which(model, x, observed, "observed")
     # Each copy of a sample has draws of its own; copies stay in place when there are more.
     copies = torch.arange(num_samples, device=x.device)[:, None] << 32
     drawn = fill(
@@ -243,16 +251,6 @@ def _steps(turn: Tensor, blocks: int | Sequence[int] | None) -> Tensor:
             raise UserError(f"blocks sum to {ends[-1]}, but a sample hides {most} positions")
         steps = torch.searchsorted(ends, ends[-1] - counts + turn, right=True)
     return torch.where(turn >= 0, steps, -1)
-
-
-def _hidden_of(model: GenerativeModel, x: Tensor, given: Any, name: str = "hidden") -> Tensor:
-    """Return bool [B, D]; unlike `eligible_of`, a sample may have none."""
-    shape = (len(x), length_of(model, x))
-    given = torch.as_tensor(given, device=x.device)
-    if given.dtype != torch.bool or given.shape not in (shape, shape[1:]):
-        found = f"{given.dtype} {list(given.shape)}"
-        raise UserError(f"{name} is {found}: give bool {list(shape[1:])} or {list(shape)}")
-    return given.expand(shape)
 
 
 def _check_finite(x: Tensor) -> None:

@@ -12,6 +12,7 @@ from maskwise.likelihood.contract import (
     eligible_of,
     length_of,
     log_probs,
+    refuse_training,
     samples,
 )
 from maskwise.rng import Keys, Stream
@@ -122,6 +123,7 @@ def order_log_probs(
     """
     if num_orders < 1:
         raise UserError(f"num_orders must be at least 1, not {num_orders}")
+    refuse_training(model)
     x = samples(x)
     open_ = eligible_of(model, x, eligible)
     ids, length = torch.arange(len(x), device=x.device), length_of(model, x)

@@ -13,7 +13,13 @@ from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.laws import Law
-from maskwise.likelihood.contract import ConditionalModel, eligible_of, log_probs, samples
+from maskwise.likelihood.contract import (
+    ConditionalModel,
+    eligible_of,
+    log_probs,
+    refuse_training,
+    samples,
+)
 from maskwise.likelihood.support import warn_outside
 from maskwise.masks.select import hide_lowest
 from maskwise.rng import Keys, Stream
@@ -142,6 +148,7 @@ def score_curve(
         >>> bool(abs(curve.area - model.log_prob(x).mean()) < 1e-10)
         True
     """
+    refuse_training(model)
     x = samples(x)
     open_ = eligible_of(model, x, eligible)
     lengths = open_.sum(dim=1)
