@@ -30,6 +30,8 @@ types: $(VENV)/ready
 bench: $(VENV)/ready
 	$(RUN)/python -m benchmarks.step
 	$(RUN)/python -m benchmarks.theory
+	$(RUN)/python -m benchmarks.likelihood_speed
+	$(RUN)/python -m benchmarks.likelihood_variance
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
