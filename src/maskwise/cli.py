@@ -1,4 +1,4 @@
-"""The command line: verbs to functions."""
+"""The command line: words to functions."""
 
 import argparse
 import os
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from maskwise import __version__
+from maskwise import __version__, commands
 from maskwise.errors import UserError
 
 
@@ -47,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    verb = _verb(verbs, "pretrain", _pretrain, "pretrain a model, evaluate it, write a report")
+    verb = _verb(
+        verbs, "pretrain", commands.pretrain, "pretrain a model, evaluate it, write a report"
+    )
     verb.add_argument("data", metavar="RECIPE-OR-DATA", help="see `maskwise list`")
     verb.add_argument("--law", help="the law of the mask ratio, such as uniform:0.4,0.9")
     verb.add_argument("--out", type=Path, help="the run folder (default: runs/NAME-LAW-SEED)")
@@ -55,33 +57,50 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--resume", action="store_true", help="continue an interrupted run")
     verb.epilog = "Any other setting: --KEY VALUE, with the keys of `maskwise list settings`."
 
-    verb = _verb(verbs, "evaluate", _evaluate, "evaluate runs anew, and rewrite their reports")
+    verb = _verb(
+        verbs, "evaluate", commands.evaluate, "evaluate runs anew, and rewrite their reports"
+    )
     verb.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     verb.epilog = "Settings: --evaluate.KEY VALUE and --data.KEY VALUE."
 
-    verb = _verb(verbs, "likelihood", _likelihood, "measure the likelihood of test samples")
-    verb.add_argument("runs", nargs="+", type=Path, metavar="RUN")
-    verb.add_argument("--num-samples", type=int, default=256, help="test samples (default: 256)")
+    verb = _verb(
+        verbs, "likelihood", commands.likelihood, "measure the likelihood of test samples, or text"
+    )
+    verb.add_argument(
+        "runs", nargs="+", metavar="RUN", help="a run, or a masked language model of transformers"
+    )
+    verb.add_argument("--text", type=Path, help="a text file, for masked language models")
+    verb.add_argument("--length", type=int, help="tokens of a window of text (default: 128)")
+    verb.add_argument(
+        "--untrained", action="store_true", help="also with random weights (with --text)"
+    )
+    verb.add_argument(
+        "--num-samples", type=int, help="test samples (default: 256, or 64 windows of text)"
+    )
     verb.add_argument("--passes", type=int, default=64, help="masks of a sample (default: 64)")
     verb.add_argument("--seed", type=int, default=0, help="decides samples and masks")
     verb.add_argument("-o", "--out", type=Path, help="a .png file")
     verb.epilog = "Settings: --data.KEY VALUE."
 
-    verb = _verb(verbs, "embed", _embed, "write the features of images")
+    verb = _verb(verbs, "embed", commands.embed, "write the features of images")
     verb.add_argument("run", type=Path, metavar="RUN")
     verb.add_argument("data", metavar="DATA", help="a file or folder of images, or hf:NAME")
     verb.add_argument("-o", "--out", type=Path, required=True, help="a .npy file")
     verb.add_argument("--pool", default="mean", choices=["mean", "class", "both"])
     verb.add_argument("--layer", type=int, default=-1, help="encoder block (default: the last)")
 
-    verb = _verb(verbs, "report", _report, "write a run's report, or compare several runs")
+    verb = _verb(verbs, "report", commands.report, "write a run's report, or compare several runs")
     verb.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     verb.add_argument("-o", "--out", type=Path, help="an .html file")
 
-    verb = _verb(verbs, "list", _list, "list recipes, laws, patterns and runs, or all settings")
+    verb = _verb(
+        verbs, "list", commands.list_all, "list recipes, laws, patterns and runs, or all settings"
+    )
     verb.add_argument("what", nargs="?", choices=["settings"])
 
-    verb = _verb(verbs, "show-mask", _show_mask, "draw masks in the terminal, and as a PNG")
+    verb = _verb(
+        verbs, "show-mask", commands.show_mask, "draw masks in the terminal, and as a PNG"
+    )
     verb.add_argument("law", metavar="LAW")
     verb.add_argument("pattern", metavar="PATTERN", nargs="?", default="scattered")
     verb.add_argument("--grid", default="14x14", help="positions along each axis")
@@ -98,7 +117,7 @@ def _add_theory(verbs: Any) -> None:
     theory = theory.add_subparsers(required=True, metavar="risk|advise")
 
     verb = _verb(
-        theory, "risk", _theory_risk, "the risk of laws, for a given spectrum of the data"
+        theory, "risk", commands.theory_risk, "the risk of laws, for a given spectrum of the data"
     )
     verb.add_argument(
         "--spectrum", required=True, help="such as isotropic, spiked:8,0.5, power_law:1 or ar1:0.7"
@@ -111,7 +130,9 @@ def _add_theory(verbs: Any) -> None:
     verb.add_argument("--target-hidden", action="store_true", help="the target is a feature")
     _add_risk_options(verb)
 
-    verb = _verb(theory, "advise", _theory_advise, "the best ratio for the spectrum of your data")
+    verb = _verb(
+        theory, "advise", commands.theory_advise, "the best ratio for the spectrum of your data"
+    )
     verb.add_argument("data", metavar="DATA", help="images, or a table: .csv, .npy or .npz")
     verb.add_argument(
         "--target", metavar="COLUMN", help="what is predicted (default: all in turn)"
@@ -183,193 +204,6 @@ def _overrides(rest: Sequence[str]) -> dict[str, Any]:
         alone = not equals and (not words or words[0].startswith("--"))
         values[key.replace("-", "_")] = True if alone else text if equals else words.pop(0)
     return values
-
-
-def _pretrain(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from lightning_fabric.utilities import rank_zero_only
-
-    from maskwise.api import pretrain
-
-    run = pretrain(
-        arguments.data,
-        law=arguments.law,
-        out=arguments.out,
-        seed=arguments.seed,
-        resume=arguments.resume,
-        **overrides,
-    )
-    rank_zero_only(_summarise)(run)
-
-
-def _evaluate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from maskwise.api import evaluate
-
-    for path in arguments.runs:
-        _summarise(evaluate(path, **overrides))
-
-
-def _summarise(run: Any) -> None:
-    """Print the law that the loss saw, the probes, and where the report is."""
-    result = run.result
-    law = result["law"]
-    print(
-        f"law {law['name']} (one ratio per {law['scope']}): mean {law['mean']:.3f},"
-        f" effective mean {law['effective_mean']:.3f} under {law['reduction']}"
-    )
-    for probe in result["probes"]:
-        print(
-            f"{probe['accuracy']:7.1%}  [{probe['low']:.1%}, {probe['high']:.1%}]"
-            f"  {probe['features']:<28} {probe['protocol']}"
-        )
-    print(f"report: {run.report}")
-
-
-def _likelihood(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from maskwise.api import measure_likelihood
-    from maskwise.report import likelihood
-
-    found = []
-    for path in arguments.runs:
-        run = measure_likelihood(
-            path,
-            num_samples=arguments.num_samples,
-            passes=arguments.passes,
-            seed=arguments.seed,
-            **overrides,
-        )
-        found.append((run.path.name, run.likelihood))
-        print(f"{run.path}\n{likelihood.as_text(run.likelihood)}\nreport: {run.report}")
-    if arguments.out is not None:
-        _save(likelihood.picture(found), arguments.out)
-
-
-def _embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    import numpy as np
-
-    from maskwise.files import atomic
-    from maskwise.modalities.image_data import load_all
-    from maskwise.run import Run
-    from maskwise.settings import override
-
-    if arguments.out.suffix != ".npy":
-        raise UserError(f"{arguments.out}: embeddings are written as .npy")
-    _only_data(overrides, "embedding cannot change")
-    run = Run(arguments.run)
-    data = override(run.config, {"data.source": arguments.data, **overrides}).data
-    features = run.embed(load_all(data), arguments.pool, arguments.layer)
-    with atomic(arguments.out) as temporary, temporary.open("wb") as file:
-        np.save(file, features)
-    print(f"{arguments.out}: {features.shape[0]} x {features.shape[1]}, float32")
-
-
-def _report(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from maskwise import report
-
-    _no_settings(overrides)
-    print(f"report: {report.write(arguments.runs, arguments.out)}")
-
-
-def _list(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from maskwise.listing import everything, settings_table
-
-    _no_settings(overrides)
-    print(settings_table() if arguments.what else everything(Path("runs")))
-
-
-def _show_mask(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from maskwise import show
-
-    _no_settings(overrides)
-    hidden = show.draw_masks(
-        arguments.law,
-        arguments.pattern,
-        show.parse_grid(arguments.grid),
-        num=arguments.num,
-        seed=arguments.seed,
-    )
-    if arguments.out is not None:
-        show.as_png(hidden, arguments.out, f"{arguments.law}, {arguments.pattern}")
-    print(show.as_text(hidden))
-    if arguments.out is not None:
-        print(f"picture: {arguments.out}")
-
-
-def _theory_risk(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from maskwise.theory import risk
-    from maskwise.theory.advice import advise, aligned
-    from maskwise.theory.figures import risk_figure
-    from maskwise.theory.strings import parse_model
-
-    _no_settings(overrides)
-    model = parse_model(arguments.spectrum, arguments.dim, arguments.noise)
-    sizes = arguments.num_samples
-    common = {"target_hidden": arguments.target_hidden, **_risk_options(arguments)}
-    options = {**common, "masks": arguments.masks}
-    rows = [["law", "samples", "risk", "bias", "variance", "irreducible"]]
-    totals = {}
-    for law in arguments.law:
-        found = [risk(model, law, size, **options) for size in sizes]
-        totals[law] = [float(one.total) for one in found]
-        for size, one in zip(sizes, found, strict=True):
-            parts = (one.total, one.bias, one.variance, one.irreducible)
-            rows.append([law, f"{size:,}", *(f"{part:.4f}" for part in parts)])
-    print(aligned(rows))
-    advice = advise(model, num_samples=sizes, **common)
-    print(f"\n{advice.sentence}")
-    if arguments.out is not None:
-        curves = {
-            row.num_samples: row.curve for row in advice.rows if row.masks == arguments.masks
-        }
-        _save(risk_figure(curves, totals, model.variance + model.noise), arguments.out)
-
-
-def _theory_advise(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from maskwise.modalities.features import read_features
-    from maskwise.modalities.image_data import ImageData
-    from maskwise.settings import override
-    from maskwise.theory.advice import advise
-    from maskwise.theory.figures import advice_figure
-
-    _only_data(overrides, "advice has no setting")
-    changes = {key.removeprefix("data."): value for key, value in overrides.items()}
-    features = read_features(override(ImageData(source=arguments.data), changes), arguments.target)
-    num, dim = features.values.shape
-    print(f"{arguments.data}: {num:,} samples of {dim:,} features: {features.what}\n")
-    advice = advise(
-        features.values,
-        features.target,
-        num_samples=arguments.num_samples,
-        **_risk_options(arguments),
-    )
-    print(advice)
-    if arguments.out is not None:
-        _save(advice_figure(advice), arguments.out)
-
-
-def _risk_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "test_ratio": arguments.test_ratio,
-        "rescale": arguments.rescale,
-        "ridge": arguments.ridge,
-    }
-
-
-def _save(figure: Any, path: Path) -> None:
-    from maskwise.files import write_png
-
-    write_png(path, figure)
-    print(f"picture: {path}")
-
-
-def _only_data(overrides: dict[str, Any], refusal: str) -> None:
-    for key in overrides:
-        if not key.startswith("data."):
-            raise UserError(f"{refusal} '{key}': give data.* keys")
-
-
-def _no_settings(overrides: dict[str, Any]) -> None:
-    if overrides:
-        raise UserError(f"unknown option '--{next(iter(overrides))}'; see --help")
 
 
 if __name__ == "__main__":

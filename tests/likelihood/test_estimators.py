@@ -33,7 +33,7 @@ def repeated(model, method, passes, num, seed=5, times=2000):
         4096,
     )
     found = estimators.METHODS[method](job, method, passes)
-    value, variance, spread = (each.view(times, num).sum(dim=1).numpy() for each in found)
+    value, variance, spread = (each.view(times, num).sum(dim=1).numpy() for each in found[:3])
     return value - truth, np.sqrt(variance), variance**2 / spread
 
 
@@ -143,6 +143,14 @@ def test_units():
         found.interval(1)
     with pytest.raises(ValueError, match="unknown units 'bits'"):
         found.interval(units="bits")
+
+
+@pytest.mark.parametrize(
+    ("method", "passes", "used"),
+    [("systematic", 50, 50), ("per_size", 50, 40), ("chain_rule", 50, 40), ("bernoulli", 50, 50)],
+)
+def test_passes_that_were_used(model, method, passes, used):
+    assert likelihood.log_likelihood(model, model.sample(2), method, passes=passes).passes == used
 
 
 def test_what_cannot_have_an_error_says_so(model):

@@ -9,6 +9,8 @@ from torch import Tensor
 from maskwise import laws
 from maskwise.errors import UserError
 from maskwise.evaluation.features import frozen, subset
+from maskwise.likelihood.contract import ConditionalModel, eligible_of
+from maskwise.likelihood.estimates import Estimate
 from maskwise.likelihood.estimators import log_likelihood
 from maskwise.likelihood.scores import ScoreCurve, score_curve
 from maskwise.likelihood.support import outside_support
@@ -45,30 +47,56 @@ def measure(
     Raises:
         UserError: too few samples or passes for a standard error, or a model without noise.
     """
-    index = subset(len(splits.test), max(num_samples, 0), seed)
-    if len(index) < 2:
-        raise UserError(f"{len(index)} test samples give no standard error: take two or more")
-    if passes < 2:
-        raise UserError(f"passes {passes} give no standard error: take 2 or more")
-    sizes = np.unique(np.linspace(1, model.length, NUM_SIZES).round().astype(int)).tolist()
+    index = choose(len(splits.test), num_samples, passes, seed)
     with frozen(model) as device:
         x = splits.test.get(index).to(device)
-        found = log_likelihood(model, x, passes=passes, seed=seed, batch_size=batch_size)
-        curve = score_curve(model, x, sizes, num_masks=4, seed=seed, batch_size=batch_size)
+        curve, area = curve_and_area(model, x, passes=passes, seed=seed, batch_size=batch_size)
         anchor = anchor_score(model, x)
     num_dims = model.length * model.values_per_position
     return {
         "data": splits.name,
         "num_samples": len(index),
-        "passes": found.passes,
+        "passes": area.passes,
         "seed": seed,
         "length": model.length,
         "num_dims": num_dims,
-        "curve": _points(curve),
-        "area": _area(found.per_sample, found.stderr, num_dims),
-        "anchor": {"score": anchor, **_units(anchor * model.length, num_dims)},
+        "curve": points(curve),
+        "area": in_units(area, num_dims),
+        "anchor": {"score": anchor, **units(anchor * model.length, num_dims)},
         "law": _outside(law, curve),
     }
+
+
+def choose(total: int, num_samples: int, passes: int, seed: int) -> np.ndarray:
+    """Return which of `total` samples to measure, int64 [N].
+
+    Raises:
+        UserError: too few samples or passes for a standard error.
+    """
+    index = subset(total, max(num_samples, 0), seed)
+    if len(index) < 2:
+        raise UserError(f"{len(index)} test samples give no standard error: take two or more")
+    if passes < 2:
+        raise UserError(f"passes {passes} give no standard error: take 2 or more")
+    return index
+
+
+def curve_and_area(
+    model: ConditionalModel, x: Tensor, *, eligible: Tensor | None = None, **options: Any
+) -> tuple[ScoreCurve, Estimate]:
+    """Return the score at NUM_SIZES sizes, and the estimated area under all of them.
+
+    Args:
+        model: the model.
+        x: samples.
+        eligible: bool [B, D], positions that may be hidden; default: all.
+        **options: `passes`, `seed` and `batch_size` of `log_likelihood`.
+    """
+    area = log_likelihood(model, x, eligible=eligible, **options)
+    shortest = int(eligible_of(model, x, eligible).sum(dim=1).min())
+    sizes = np.unique(np.linspace(1, shortest, NUM_SIZES).round().astype(int)).tolist()
+    options.pop("passes")
+    return score_curve(model, x, sizes, num_masks=4, eligible=eligible, **options), area
 
 
 def anchor_score(model: MaskedModel, x: Tensor) -> float:
@@ -82,7 +110,8 @@ def anchor_score(model: MaskedModel, x: Tensor) -> float:
     return -0.5 * (normal + float(squares)) - model.modality.log_scale
 
 
-def _points(curve: ScoreCurve) -> list[dict[str, float]]:
+def points(curve: ScoreCurve) -> list[dict[str, float]]:
+    """Return the curve as rows with 95 % intervals."""
     columns = zip(curve.sizes, curve.ratios, curve.scores, 1.96 * curve.stderr, strict=True)
     return [
         {
@@ -96,19 +125,20 @@ def _points(curve: ScoreCurve) -> list[dict[str, float]]:
     ]
 
 
-def _area(per_sample: Tensor, stderr_masks: float, num_dims: int) -> dict[str, float]:
+def in_units(area: Estimate, num_dims: float) -> dict[str, float]:
     """Return the mean over samples; its error over samples has that over masks within it."""
-    num = len(per_sample)
-    stderr = float(per_sample.std()) / math.sqrt(num)
+    num = len(area.per_sample)
+    stderr = float(area.per_sample.std()) / math.sqrt(num)
     return {
-        **_units(float(per_sample.mean()), num_dims),
+        **units(float(area.per_sample.mean()), num_dims),
         "stderr": stderr,
-        "stderr_masks": stderr_masks / num,
+        "stderr_masks": area.stderr / num,
         "bits_stderr": stderr / num_dims / math.log(2),
     }
 
 
-def _units(nats: float, num_dims: int) -> dict[str, float]:
+def units(nats: float, num_dims: float) -> dict[str, float]:
+    """Return a log-likelihood of `num_dims` values in nats, and in bits per value."""
     return {"nats": nats, "bits_per_dim": -nats / num_dims / math.log(2)}
 
 

@@ -46,11 +46,12 @@ class _Job(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """Each sample's value, its variance, and sum(variance_h^2 / dof_h) over strata: all [B]."""
+    """Of each sample, [B]: value, variance, sum(variance_h^2 / dof_h) over strata, passes used."""
 
     value: Tensor
     variance: Tensor
     spread: Tensor
+    passes: Tensor
 
 
 def log_likelihood(
@@ -136,14 +137,13 @@ def log_likelihood(
             METHODS[method](job.rows(slice(start, start + num)), method, passes)
             for start in range(0, len(x), num)
         ]
-    value, variance, spread = (torch.cat(each) for each in zip(*found, strict=True))
+    value, variance, spread, used = (torch.cat(each) for each in zip(*found, strict=True))
     total, spreads = float(variance.sum()), float(spread.sum())
-    used = {"exhaustive": 2**longest - 1, "chain_rule": passes // longest * longest}
     return Estimate(
         value=float(value.sum()),
         stderr=math.sqrt(total),
         per_sample=value,
-        passes=used.get(method, passes),
+        passes=int(used.max()),
         per_sample_stderr=variance.sqrt(),
         num_dims=int(lengths.sum()) * int(getattr(model, "values_per_position", 1)),
         dof=total**2 / spreads if spreads > 0 else math.inf,
@@ -202,7 +202,10 @@ def _combine(scores: Tensor, plan: Passes, lengths: Tensor) -> _Found:
     variance = torch.where(known, 0.0, variance)
     spread = torch.where(known, 0.0, variance.square() / (num - 1))
     return _Found(
-        (plan.weight * mean).sum(dim=1), variance.sum(dim=1), spread.nan_to_num().sum(dim=1)
+        (plan.weight * mean).sum(dim=1),
+        variance.sum(dim=1),
+        spread.nan_to_num().sum(dim=1),
+        plan.num.sum(dim=1),
     )
 
 
@@ -225,12 +228,14 @@ def _exhaustive(job: _Job, method: str, passes: int) -> _Found:
             eligible=job.eligible[rows],
             batch_size=job.batch_size,
         )
-    return _Found(values, torch.zeros_like(values), torch.zeros_like(values))
+    none = torch.zeros_like(values)
+    return _Found(values, none, none, 2**lengths - 1)
 
 
 def _chain_rule(job: _Job, method: str, passes: int) -> _Found:
     """Average the chain rule over random orders."""
-    longest = int(job.eligible.sum(dim=1).max())
+    lengths = job.eligible.sum(dim=1)
+    longest = int(lengths.max())
     if passes < longest:
         raise UserError(
             f"chain_rule needs a pass for each of {longest} positions, not {passes}: give more"
@@ -244,11 +249,10 @@ def _chain_rule(job: _Job, method: str, passes: int) -> _Found:
             for order in orders
         ]
     )
-    # The variance over one order is NaN: it tells nothing.
-    variance = (
-        each.var(dim=0, correction=1) / num if num > 1 else torch.full_like(each[0], math.nan)
-    )
-    return _Found(each.mean(dim=0), variance, (variance.square() / max(num - 1, 1)).nan_to_num())
+    nan = torch.full_like(each[0], math.nan)  # one order does not tell
+    variance = each.var(dim=0) / num if num > 1 else nan
+    spread = variance.square() / max(num - 1, 1)
+    return _Found(each.mean(dim=0), variance, spread.nan_to_num(), num * lengths)
 
 
 METHODS = {

@@ -140,44 +140,28 @@ def order_log_probs(
 
 
 def order_spread(
-    model: ConditionalModel,
-    x: Any,
-    *,
-    num_orders: int = 8,
-    seed: int = 0,
-    eligible: Any = None,
-    batch_size: int = 1024,
+    model: ConditionalModel, x: Any, *, num_orders: int = 8, **options: Any
 ) -> Tensor:
     """Return the standard deviation of log p_sigma(x) over random orders, float64 [B], in nats.
 
-    It is zero, up to rounding, when the conditionals are those of one joint. Arguments are those
-    of `order_log_probs`, with at least two orders.
+    It is zero, up to rounding, when the conditionals are those of one joint. Other arguments are
+    those of `order_log_probs`, with at least two orders.
     """
     if num_orders < 2:
         raise UserError(f"a spread over orders needs num_orders >= 2, not {num_orders}")
-    return order_log_probs(
-        model, x, num_orders=num_orders, seed=seed, eligible=eligible, batch_size=batch_size
-    ).std(dim=0)
+    return order_log_probs(model, x, num_orders=num_orders, **options).std(dim=0)
 
 
 def order_mixture_bound(
-    model: ConditionalModel,
-    x: Any,
-    *,
-    num_orders: int = 8,
-    seed: int = 0,
-    eligible: Any = None,
-    batch_size: int = 1024,
+    model: ConditionalModel, x: Any, *, num_orders: int = 8, **options: Any
 ) -> Tensor:
     """Return log((1/K) sum_k p_{sigma_k}(x)) over K random orders, float64 [B], in nats.
 
     Never below the mean over the same orders of log p_sigma(x), and in expectation at most
     log E_sigma p_sigma(x), the log-likelihood of the mixture of all orders; it rises to that with
-    K. Arguments are those of `order_log_probs`.
+    K. Other arguments are those of `order_log_probs`.
 
     Source: Burda, Grosse and Salakhutdinov, arXiv 1509.00519, with orders as latent variables.
     """
-    found = order_log_probs(
-        model, x, num_orders=num_orders, seed=seed, eligible=eligible, batch_size=batch_size
-    )
+    found = order_log_probs(model, x, num_orders=num_orders, **options)
     return found.logsumexp(dim=0) - math.log(num_orders)
