@@ -30,7 +30,18 @@ def model(request, make):
 
 def fitted(model):
     model.log_variance.copy_(torch.linspace(-1, 0.5, model.length))
+    model.log_spread.copy_(
+        torch.linspace(-2, 1, model.log_spread.numel()).view_as(model.log_spread)
+    )
     return model
+
+
+def deviations(model, hidden):
+    """The standard deviation of each raw pixel of images [B, 2, 4, 8] cut into 2 x 2 patches."""
+    number = hidden.sum(1).clamp(min=1)
+    spread = model.log_spread.numpy().reshape(2, 4, 2, 2, 2).transpose(2, 0, 3, 1, 4)
+    log_variance = model.log_variance.numpy()[number - 1][:, None, None, None]
+    return STD * np.exp((log_variance + spread.reshape(2, 4, 8)) / 2)
 
 
 def patches(images):
@@ -52,9 +63,7 @@ def test_is_the_normal_density_of_raw_pixels(request, model, batch, kind):
     found = model.conditional_log_prob(batch, hidden)
     assert found.shape == hidden.shape
     filled = model.reconstruct(batch, hidden, "visible").numpy()
-    number = hidden.sum(1).clamp(min=1)
-    sigma = np.exp(model.log_variance.numpy()[number - 1] / 2)[:, None, None, None]
-    scale = np.broadcast_to(sigma * STD, filled.shape)
+    scale = deviations(model, hidden)
     expected = patches(stats.norm.logpdf(batch.numpy(), filled, scale)).sum(-1)
     np.testing.assert_allclose(found[hidden], expected[hidden], rtol=1e-4)
 
@@ -122,8 +131,7 @@ def test_samples_follow_the_density(model, batch, ragged):
     pixels = model.modality.spread(ragged).expand_as(drawn)
     assert torch.equal(drawn[~pixels], batch[~pixels].float())
     filled = model.reconstruct(batch, ragged).numpy()
-    sigma = np.exp(model.log_variance.numpy()[ragged.sum(1) - 1] / 2)[:, None, None, None]
-    scores = patches((drawn.numpy() - filled) / (sigma * STD))
+    scores = patches((drawn.numpy() - filled) / deviations(model, ragged))
     wanted = stats.norm.ppf(keys.open_uniform(Stream.SAMPLE, 64).view(4, 8, 8))
     np.testing.assert_allclose(scores[ragged], wanted[ragged], atol=1e-4)
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from maskwise.evaluation.features import frozen, subset
 from maskwise.masks.select import hide_lowest
@@ -22,11 +23,13 @@ def fit_noise(
     seed: int = 0,
     batch_size: int = 256,
 ) -> None:
-    """Set the variance of the model's conditional densities, by number of hidden positions.
+    """Set the variances of the model's conditional densities.
 
-    At each of 13 numbers of hidden positions, from one to all, it is the mean squared error of a
-    hidden value, the maximum of the likelihood; between them its logarithm is interpolated. The
-    pattern is scattered, whatever the training's was: the likelihood averages over all sets.
+    The squared error of a hidden value has a mean that depends on how many positions are hidden,
+    v_M, and on which value it is, s_ti: both factors are fitted by their maximum of the likelihood
+    in turn. v_M is measured at 13 numbers of hidden positions, from one to all, and its logarithm
+    interpolated. The pattern is scattered, whatever the training's was: the likelihood averages
+    over all sets.
 
     Args:
         model: its device is used, and its training mode is restored.
@@ -37,7 +40,8 @@ def fit_noise(
     """
     length, index = model.length, subset(len(source), num_samples, seed)
     sizes = sorted({max(round(ratio * length), 1) for ratio in RATIOS})
-    sums = np.zeros(len(sizes))
+    squares = torch.zeros(len(sizes), length, model.values_per_position, dtype=torch.float64)
+    counts = torch.zeros(len(sizes), length, 1, dtype=torch.float64)
     with frozen(model) as device:
         for start in range(0, len(index), batch_size):
             rows = index[start : start + batch_size]
@@ -49,11 +53,29 @@ def fit_noise(
             for place, size in enumerate(sizes):
                 hidden = hide_lowest(scores, torch.full_like(ids, size), every)
                 filled = model.modality.tokenize(model.reconstruct(images, hidden))
-                sums[place] += float((filled - tokens).square().mean(-1)[hidden].sum())
-    variance = sums / (len(index) * np.array(sizes))
-    log_variance = np.log(np.maximum(variance, _least(model, images.dtype)))
-    table = np.interp(np.arange(1, length + 1), sizes, log_variance)
-    model.log_variance.copy_(torch.from_numpy(table))
+                error = torch.where(hidden[..., None], filled - tokens, 0.0)
+                squares[place] += error.square().sum(0).double().cpu()
+                counts[place] += hidden.sum(0)[:, None].cpu()
+    by_size, by_value = _factors(squares, counts, _least(model, images.dtype))
+    log_variance = np.interp(np.arange(1, length + 1), sizes, by_size.log().numpy())
+    model.log_variance.copy_(torch.from_numpy(log_variance))
+    model.log_spread.copy_(by_value.log())
+
+
+def _factors(squares: Tensor, counts: Tensor, least: float) -> tuple[Tensor, Tensor]:
+    """Return v [S] and s [L, P] with sums of squares [S, L, P] close to counts [S, L, 1] x v x s.
+
+    The maximum of the normal likelihood, by fitting one given the other.
+    """
+    by_value = weight = torch.ones_like(squares[0])
+    for _ in range(10):
+        num = (counts * weight).sum(dim=(1, 2)).clamp(min=1e-12)
+        by_size = ((squares / by_value).sum(dim=(1, 2)) / num).clamp(min=least)
+        share = (squares / by_size[:, None, None]).sum(dim=0) / counts.sum(dim=0).clamp(min=1)
+        by_value = share.clamp(min=least / float(by_size.min()))
+        # Values at the least variance say nothing about the numbers hidden.
+        weight = share / by_value
+    return by_size, by_value
 
 
 def _least(model: MaskedModel, dtype: torch.dtype) -> float:

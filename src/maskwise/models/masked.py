@@ -103,6 +103,7 @@ class MaskedModel(nn.Module):
         self.head = nn.Linear(width, modality.token_dim)
         # Of a hidden value, standardised, when 1..L positions are hidden; `fit_noise` sets it.
         self.log_variance = nn.Buffer(torch.full((self.length,), torch.inf))
+        self.log_spread = nn.Buffer(torch.zeros(self.length, modality.token_dim))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -231,10 +232,11 @@ class MaskedModel(nn.Module):
     def conditional_log_prob(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the log-density of each hidden position given the visible ones, [B, L] in nats.
 
-        A hidden token x_t of P values is normal around what `reconstruct` fills in, with one
-        variance s² for each number of hidden positions:
+        The P values of a hidden token x_t are normal around what `reconstruct` fills in. Their
+        variances are products of one number for each number of hidden positions, and one for each
+        value of each position:
 
-            log p(x_t | x_R) = -P/2 log(2 pi s²) - |x_t - m_t(x_R)|² / (2 s²) - log_scale
+            log p(x_t | x_R) = sum_i log N(x_ti; m_ti(x_R), v_M s_ti) - log_scale
 
         The last term turns the density of standardised values into that of raw ones, so that it
         does not depend on how the model standardises.
@@ -247,17 +249,16 @@ class MaskedModel(nn.Module):
             UserError: `fit_noise` has not been called.
         """
         mean, log_variance = self._hidden_normal(batch, hidden)
-        squares = (self.modality.tokenize(batch) - mean).square().sum(-1)
-        log_variance = log_variance[:, None]
-        normal = mean.shape[-1] * (math.log(2 * math.pi) + log_variance)
-        return -0.5 * (normal + squares * (-log_variance).exp()) - self.modality.log_scale
+        squares = (self.modality.tokenize(batch) - mean).square()
+        each = math.log(2 * math.pi) + log_variance + squares * (-log_variance).exp()
+        return -0.5 * each.sum(-1) - self.modality.log_scale
 
     def conditional_sample(self, batch: Tensor, hidden: Tensor, keys: Keys) -> Tensor:
         """Return the batch with each hidden position drawn from its own conditional density."""
         mean, log_variance = self._hidden_normal(batch, hidden)
         uniform = keys.open_uniform(Stream.SAMPLE, mean[0].numel())
         noise = torch.special.ndtri(uniform).to(mean).view_as(mean)
-        drawn = mean + (log_variance / 2).exp()[:, None, None] * noise
+        drawn = mean + (log_variance / 2).exp() * noise
         return self.mix(batch, self.modality.untokenize(drawn), hidden)
 
     def mix(self, batch: Tensor, other: Tensor, hidden: Tensor) -> Tensor:
@@ -270,7 +271,7 @@ class MaskedModel(nn.Module):
         return self.modality.untokenize(self.head.weight.new_zeros(shape))
 
     def _hidden_normal(self, batch: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the means of standardised tokens [B, L, token_dim] and log-variances [B]."""
+        """Return means and log-variances of standardised tokens, [B, L, token_dim] each."""
         if not self.log_variance.isfinite().all():
             raise UserError(
                 "this model has no likelihood yet: call maskwise.evaluation.noise.fit_noise"
@@ -278,7 +279,8 @@ class MaskedModel(nn.Module):
             )
         mean = self.modality.tokenize(self.reconstruct(batch, hidden))
         # A sample that hides nothing is asked for nothing: any variance will do.
-        return mean, self.log_variance[(hidden.sum(dim=1) - 1).clamp(min=0)]
+        by_size = self.log_variance[(hidden.sum(dim=1) - 1).clamp(min=0)]
+        return mean, by_size[:, None, None] + self.log_spread
 
 
 def _positions(grid: tuple[int, ...], width: int, kind: str) -> Tensor:
