@@ -7,7 +7,7 @@ from scipy import stats
 
 from maskwise.errors import UserError
 from maskwise.evaluation.features import frozen
-from maskwise.evaluation.likelihoods import anchor_score, measure
+from maskwise.evaluation.likelihoods import independent_normals, measure
 from maskwise.evaluation.noise import fit_noise
 from maskwise.likelihood.estimators import log_likelihood
 from maskwise.likelihood.scores import score_curve
@@ -62,13 +62,21 @@ def test_what_the_law_never_hid(model: MaskedModel, splits: Splits) -> None:
 def test_the_anchor_is_the_density_of_independent_normals(
     model: MaskedModel, splits: Splits
 ) -> None:
-    images = splits.test.get(np.arange(30))
-    mean, std = (np.array(pair)[:, None, None] for pair in ((90, 110), (50, 60)))
-    each = stats.norm.logpdf(images.numpy(), mean, std)
-    assert anchor_score(model, images) == pytest.approx(each.sum((1, 2, 3)).mean() / 6, rel=1e-6)
+    train, test = (part.get(np.arange(len(part))) for part in (splits.train, splits.test))
+    each = stats.norm.logpdf(test.numpy(), train.numpy().mean(0), train.numpy().std(0))
+    nats = each.sum((1, 2, 3)).mean()
+    assert independent_normals(train, test) == pytest.approx(nats)
     anchor = measure(model, splits, "cosine", passes=2)["anchor"]
-    assert anchor["nats"] == pytest.approx(each.sum((1, 2, 3)).mean(), rel=1e-6)
-    assert anchor["bits_per_dim"] == pytest.approx(-each.mean() / np.log(2), rel=1e-6)
+    assert anchor["nats"] == pytest.approx(nats)
+    assert anchor["score"] == pytest.approx(nats / 6)
+    assert anchor["bits_per_dim"] == pytest.approx(-each.mean() / np.log(2))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_a_constant_pixel_has_a_finite_density(splits: Splits, dtype: torch.dtype) -> None:
+    train = splits.train.get(np.arange(60)).to(dtype)
+    train[:, 0, 0, 0] = 7
+    assert np.isfinite(independent_normals(train, train[:5]))
 
 
 def test_a_seed_decides_the_samples_and_the_masks(model: MaskedModel, splits: Splits) -> None:

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from maskwise import laws
@@ -18,6 +19,8 @@ from maskwise.modalities.image_source import Splits
 from maskwise.models.masked import MaskedModel
 
 NUM_SIZES = 16
+# Training images that say what independent normals are.
+NUM_TRAIN = 2048
 
 
 def measure(
@@ -51,7 +54,8 @@ def measure(
     with frozen(model) as device:
         x = splits.test.get(index).to(device)
         curve, area = curve_and_area(model, x, passes=passes, seed=seed, batch_size=batch_size)
-        anchor = anchor_score(model, x)
+    train = subset(len(splits.train), NUM_TRAIN, seed)
+    anchor = independent_normals(splits.train.get(train), x.cpu())
     num_dims = model.length * model.values_per_position
     return {
         "data": splits.name,
@@ -62,7 +66,7 @@ def measure(
         "num_dims": num_dims,
         "curve": points(curve),
         "area": in_units(area, num_dims),
-        "anchor": {"score": anchor, **units(anchor * model.length, num_dims)},
+        "anchor": {"score": anchor / model.length, **units(anchor, num_dims)},
         "law": _outside(law, curve),
     }
 
@@ -99,15 +103,22 @@ def curve_and_area(
     return score_curve(model, x, sizes, num_masks=4, eligible=eligible, **options), area
 
 
-def anchor_score(model: MaskedModel, x: Tensor) -> float:
-    """Return the mean log-density of a position under independent normals.
+def independent_normals(train: Tensor, test: Tensor) -> float:
+    """Return the mean log-density of an image if every pixel were normal and on its own, in nats.
 
-    With the channels' mean and standard deviation: what is known without looking at any pixel of
-    the image.
+    With each pixel's mean and variance in training images: what is known of an image without
+    looking at any of it.
+
+    Args:
+        train: images [N, C, H, W], in raw units.
+        test: images [M, C, H, W].
     """
-    squares = model.modality.tokenize(x).square().sum(-1).double().mean()
-    normal = model.values_per_position * math.log(2 * math.pi)
-    return -0.5 * (normal + float(squares)) - model.modality.log_scale
+    variance, mean = torch.var_mean(train.double(), dim=0, correction=0)
+    # As for a model: bytes are rounded, and nothing else is quite constant.
+    least = 1 / 12 if train.dtype == torch.uint8 else 1e-6 * float(variance.mean())
+    variance = variance.clamp(min=least)
+    each = (2 * math.pi * variance).log() + (test.double() - mean).square() / variance
+    return -0.5 * float(each.flatten(1).sum(dim=1).mean())
 
 
 def points(curve: ScoreCurve) -> list[dict[str, float]]:
