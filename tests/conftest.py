@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import settings
 
@@ -9,3 +10,47 @@ settings.register_profile(
     "maskwise", deadline=None, derandomize=True, database=None, max_examples=60
 )
 settings.load_profile("maskwise")
+
+
+WORDS = ["the", "a", "cat", "dog", "mat", "sat", "lay", "on", "by", "and", "saw", "ran"]
+
+
+@pytest.fixture(scope="session", params=["bert", "roberta"])
+def language_model(request, tmp_path_factory):
+    """The folder of a tiny masked language model over WORDS, with random weights."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    bert = request.param == "bert"
+    special = "[PAD] [UNK] [CLS] [SEP] [MASK]" if bert else "<pad> <unk> <s> </s> <mask>"
+    pad, unk, start, end, mask = special.split()
+    # Padding is token 0 in BERT and 1 in RoBERTa.
+    names = [pad, unk, start, end, mask] if bert else [start, pad, end, unk, *WORDS, mask]
+    vocab = {name: place for place, name in enumerate(names + WORDS if bert else names)}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token=unk))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{start} $A {end}", special_tokens=[(start, vocab[start]), (end, vocab[end])]
+    )
+    names = {"pad_token": pad, "unk_token": unk, "mask_token": mask}
+    names |= {"cls_token": start, "sep_token": end}
+    folder = tmp_path_factory.mktemp("models") / request.param
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=20, **names
+    ).save_pretrained(folder)
+    kind = "Bert" if bert else "Roberta"
+    config = getattr(transformers, f"{kind}Config")(
+        # Wider than the tokenizer, as where a vocabulary is rounded up.
+        vocab_size=len(vocab) + 3,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=24,
+        initializer_range=0.4,
+        pad_token_id=vocab[pad],
+    )
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(5)
+        getattr(transformers, f"{kind}ForMaskedLM")(config).save_pretrained(folder)
+    return folder

@@ -17,10 +17,12 @@ ORDER = [
     ["masks", "theory"],
     ["modalities", "objectives", "show"],
     ["models", "likelihood"],
+    ["integrations"],
     ["evaluation", "report"],
     ["train"],
     ["recipes", "run"],
     ["api", "listing"],
+    ["commands"],
     ["cli"],
 ]
 DRAWS = {

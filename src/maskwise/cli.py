@@ -63,24 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     verb.epilog = "Settings: --evaluate.KEY VALUE and --data.KEY VALUE."
 
-    verb = _verb(
-        verbs, "likelihood", commands.likelihood, "measure the likelihood of test samples, or text"
-    )
-    verb.add_argument(
-        "runs", nargs="+", metavar="RUN", help="a run, or a masked language model of transformers"
-    )
-    verb.add_argument("--text", type=Path, help="a text file, for masked language models")
-    verb.add_argument("--length", type=int, help="tokens of a window of text (default: 128)")
-    verb.add_argument(
-        "--untrained", action="store_true", help="also with random weights (with --text)"
-    )
-    verb.add_argument(
-        "--num-samples", type=int, help="test samples (default: 256, or 64 windows of text)"
-    )
-    verb.add_argument("--passes", type=int, default=64, help="masks of a sample (default: 64)")
-    verb.add_argument("--seed", type=int, default=0, help="decides samples and masks")
-    verb.add_argument("-o", "--out", type=Path, help="a .png file")
-    verb.epilog = "Settings: --data.KEY VALUE."
+    _add_likelihood(verbs)
 
     verb = _verb(verbs, "embed", commands.embed, "write the features of images")
     verb.add_argument("run", type=Path, metavar="RUN")
@@ -110,6 +93,27 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_theory(verbs)
     return parser
+
+
+def _add_likelihood(verbs: Any) -> None:
+    verb = _verb(
+        verbs, "likelihood", commands.likelihood, "measure the likelihood of test samples, or text"
+    )
+    verb.add_argument(
+        "runs", nargs="+", metavar="RUN", help="a run, or a masked language model of transformers"
+    )
+    verb.add_argument("--text", type=Path, help="a text file, for masked language models")
+    verb.add_argument("--length", type=int, help="tokens of a window of text (default: 128)")
+    verb.add_argument(
+        "--untrained", action="store_true", help="also with random weights (with --text)"
+    )
+    verb.add_argument(
+        "--num-samples", type=int, help="test samples (default: 256, or 64 windows of text)"
+    )
+    verb.add_argument("--passes", type=int, default=64, help="masks of a sample (default: 64)")
+    verb.add_argument("--seed", type=int, default=0, help="decides samples and masks")
+    verb.add_argument("-o", "--out", type=Path, help="a .png file")
+    verb.epilog = "Settings: --data.KEY VALUE."
 
 
 def _add_theory(verbs: Any) -> None:

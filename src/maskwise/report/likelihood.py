@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 ANCHOR = "independent normals"
+# What things are called where likelihood.json does not say.
+IMAGES = {"sample": "image", "position": "position", "dimension": "dimension", "anchor": ANCHOR}
 Values = Mapping[str, Any]
 
 
@@ -77,7 +79,8 @@ def picture(named: Sequence[tuple[str, Values]]) -> "Picture":
 
 def as_text(values: Values) -> str:
     """Return what the command prints of a run."""
-    lines = ["hidden  ratio  nats per position, 95 % interval"]
+    words = _words(values)
+    lines = [f"hidden  ratio  nats per {words['position']}, 95 % interval"]
     for point in values["curve"]:
         half = (point["high"] - point["low"]) / 2
         lines.append(
@@ -85,21 +88,40 @@ def as_text(values: Values) -> str:
         )
     area, anchor = values["area"], values["anchor"]
     lines += [
-        f"any-order lower bound: {area['nats']:.1f} nats per image,"
-        f" {area['bits_per_dim']:.3f} bits per dimension",
-        f"its standard error over {number(values['num_samples'])} test images of"
+        f"any-order lower bound: {_both(area, words)}",
+        f"its standard error over {number(values['num_samples'])} test {words['sample']}s of"
         f" {values['data']}: {area['stderr']:.2g} nats, {area['bits_stderr']:.2g} bits;"
         f" from masks alone ({values['passes']} passes): {area['stderr_masks']:.2g} nats",
-        f"{ANCHOR}: {anchor['nats']:.1f} nats per image,"
-        f" {anchor['bits_per_dim']:.3f} bits per dimension",
     ]
-    if values["law"]["sizes_outside"]:
+    if "perplexity" in area:
+        lines.append(
+            f"per {words['position']}: {area['nats'] / values['length']:.3f} nats, perplexity"
+            f" {area['perplexity']:.1f}; per byte of the text: {area['bits_per_byte']:.3f} bits"
+        )
+    lines.append(f"{words['anchor']}: {_both(anchor, words)}")
+    if values["law"] is None or values["law"]["sizes_outside"]:
         lines.append(f"warning: {_extrapolation(values)}")
     return "\n".join(lines)
 
 
+def _words(values: Values) -> Mapping[str, str]:
+    return values.get("words", IMAGES)
+
+
+def _both(found: Mapping[str, float], words: Mapping[str, str]) -> str:
+    return (
+        f"{found['nats']:.1f} nats per {words['sample']},"
+        f" {found['bits_per_dim']:.3f} bits per {words['dimension']}"
+    )
+
+
 def _extrapolation(values: Values) -> str:
     law, area = values["law"], values["area"]["nats"]
+    if law is None:
+        return (
+            "the ratios of the training are not known; models like BERT were trained near 0.15,"
+            " and far from there they extrapolate: areas compare models, they are not likelihoods"
+        )
     if not law["sizes_outside"]:
         return f"Training with {law['name']} has met all ratios."
     return (
@@ -110,17 +132,19 @@ def _extrapolation(values: Values) -> str:
 
 
 def _plot(named: Sequence[tuple[str, Values]]) -> Any:
-    law = named[0][1]["law"]
+    law, words = named[0][1]["law"], _words(named[0][1])
     dashed = {}
     for name, values in named:
-        label = ANCHOR if len(named) == 1 else f"{ANCHOR}, {name}"
-        score = values["anchor"]["score"]
+        # One line is enough for one value.
+        score, label = values["anchor"]["score"], _words(values)["anchor"]
+        if any(other["anchor"]["score"] != score for _, other in named):
+            label = f"{label}, {name}"
         dashed[label] = [{"ratio": ratio, "score": score} for ratio in (0.0, 1.0)]
     return figures.by_ratio(
         [(name, values["curve"]) for name, values in named],
         "score",
-        "nats per hidden position",
-        support=(law["low"], law["high"]) if len(named) == 1 else None,
+        f"nats per hidden {words['position']}",
+        support=(law["low"], law["high"]) if law and len(named) == 1 else None,
         baselines=dashed,
     )
 

@@ -1,0 +1,239 @@
+"""What the verbs of the command line do; `maskwise.cli` describes them."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from maskwise.errors import UserError
+
+
+def pretrain(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from lightning_fabric.utilities import rank_zero_only
+
+    from maskwise.api import pretrain
+
+    run = pretrain(
+        arguments.data,
+        law=arguments.law,
+        out=arguments.out,
+        seed=arguments.seed,
+        resume=arguments.resume,
+        **overrides,
+    )
+    rank_zero_only(_summarise)(run)
+
+
+def evaluate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.api import evaluate
+
+    for path in arguments.runs:
+        _summarise(evaluate(path, **overrides))
+
+
+def _summarise(run: Any) -> None:
+    """Print the law that the loss saw, the probes, and where the report is."""
+    result = run.result
+    law = result["law"]
+    print(
+        f"law {law['name']} (one ratio per {law['scope']}): mean {law['mean']:.3f},"
+        f" effective mean {law['effective_mean']:.3f} under {law['reduction']}"
+    )
+    for probe in result["probes"]:
+        print(
+            f"{probe['accuracy']:7.1%}  [{probe['low']:.1%}, {probe['high']:.1%}]"
+            f"  {probe['features']:<28} {probe['protocol']}"
+        )
+    print(f"report: {run.report}")
+
+
+def likelihood(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.report.likelihood import picture
+
+    found = _of_text(arguments, overrides) if arguments.text else _of_runs(arguments, overrides)
+    if arguments.out is not None:
+        _save(picture(found), arguments.out)
+
+
+def _of_runs(
+    arguments: argparse.Namespace, overrides: dict[str, Any]
+) -> list[tuple[str, dict[str, Any]]]:
+    from maskwise.api import measure_likelihood
+    from maskwise.files import read_json
+    from maskwise.report.likelihood import as_text
+
+    if arguments.length is not None or arguments.untrained:
+        raise UserError("--length and --untrained are for language models: give --text FILE too")
+    found = []
+    for path in arguments.runs:
+        config = Path(path) / "config.json"
+        if config.is_file() and "model_type" in read_json(config):
+            raise UserError(f"{path} is a model of transformers: give --text FILE too")
+        run = measure_likelihood(
+            path,
+            num_samples=256 if arguments.num_samples is None else arguments.num_samples,
+            passes=arguments.passes,
+            seed=arguments.seed,
+            **overrides,
+        )
+        found.append((run.path.name, run.likelihood))
+        print(f"{run.path}\n{as_text(run.likelihood)}\nreport: {run.report}")
+    return found
+
+
+def _of_text(
+    arguments: argparse.Namespace, overrides: dict[str, Any]
+) -> list[tuple[str, dict[str, Any]]]:
+    from maskwise.evaluation.text_likelihoods import measure_text, read_text
+    from maskwise.integrations import MaskedLM
+    from maskwise.report.likelihood import as_text
+
+    _no_settings(overrides)
+    text, name = read_text(arguments.text)
+    found = []
+    for place in arguments.runs:
+        model = MaskedLM.load(place)
+        models = {place: model}
+        if arguments.untrained:
+            models[f"{place}, untrained"] = model.untrained(arguments.seed)
+        for label, each in models.items():
+            values = measure_text(
+                each,
+                text,
+                name,
+                length=arguments.length,
+                num_samples=64 if arguments.num_samples is None else arguments.num_samples,
+                passes=arguments.passes,
+                seed=arguments.seed,
+            )
+            print(f"{label}\n{as_text(values)}", flush=True)
+            found.append((Path(label).name, values))
+    return found
+
+
+def embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    import numpy as np
+
+    from maskwise.files import atomic
+    from maskwise.modalities.image_data import load_all
+    from maskwise.run import Run
+    from maskwise.settings import override
+
+    if arguments.out.suffix != ".npy":
+        raise UserError(f"{arguments.out}: embeddings are written as .npy")
+    _only_data(overrides, "embedding cannot change")
+    run = Run(arguments.run)
+    data = override(run.config, {"data.source": arguments.data, **overrides}).data
+    features = run.embed(load_all(data), arguments.pool, arguments.layer)
+    with atomic(arguments.out) as temporary, temporary.open("wb") as file:
+        np.save(file, features)
+    print(f"{arguments.out}: {features.shape[0]} x {features.shape[1]}, float32")
+
+
+def report(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise import report
+
+    _no_settings(overrides)
+    print(f"report: {report.write(arguments.runs, arguments.out)}")
+
+
+def list_all(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.listing import everything, settings_table
+
+    _no_settings(overrides)
+    print(settings_table() if arguments.what else everything(Path("runs")))
+
+
+def show_mask(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise import show
+
+    _no_settings(overrides)
+    hidden = show.draw_masks(
+        arguments.law,
+        arguments.pattern,
+        show.parse_grid(arguments.grid),
+        num=arguments.num,
+        seed=arguments.seed,
+    )
+    if arguments.out is not None:
+        show.as_png(hidden, arguments.out, f"{arguments.law}, {arguments.pattern}")
+    print(show.as_text(hidden))
+    if arguments.out is not None:
+        print(f"picture: {arguments.out}")
+
+
+def theory_risk(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.theory import risk
+    from maskwise.theory.advice import advise, aligned
+    from maskwise.theory.figures import risk_figure
+    from maskwise.theory.strings import parse_model
+
+    _no_settings(overrides)
+    model = parse_model(arguments.spectrum, arguments.dim, arguments.noise)
+    sizes = arguments.num_samples
+    common = {"target_hidden": arguments.target_hidden, **_risk_options(arguments)}
+    options = {**common, "masks": arguments.masks}
+    rows = [["law", "samples", "risk", "bias", "variance", "irreducible"]]
+    totals = {}
+    for law in arguments.law:
+        found = [risk(model, law, size, **options) for size in sizes]
+        totals[law] = [float(one.total) for one in found]
+        for size, one in zip(sizes, found, strict=True):
+            parts = (one.total, one.bias, one.variance, one.irreducible)
+            rows.append([law, f"{size:,}", *(f"{part:.4f}" for part in parts)])
+    print(aligned(rows))
+    advice = advise(model, num_samples=sizes, **common)
+    print(f"\n{advice.sentence}")
+    if arguments.out is not None:
+        curves = {
+            row.num_samples: row.curve for row in advice.rows if row.masks == arguments.masks
+        }
+        _save(risk_figure(curves, totals, model.variance + model.noise), arguments.out)
+
+
+def theory_advise(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.modalities.features import read_features
+    from maskwise.modalities.image_data import ImageData
+    from maskwise.settings import override
+    from maskwise.theory.advice import advise
+    from maskwise.theory.figures import advice_figure
+
+    _only_data(overrides, "advice has no setting")
+    changes = {key.removeprefix("data."): value for key, value in overrides.items()}
+    features = read_features(override(ImageData(source=arguments.data), changes), arguments.target)
+    num, dim = features.values.shape
+    print(f"{arguments.data}: {num:,} samples of {dim:,} features: {features.what}\n")
+    advice = advise(
+        features.values,
+        features.target,
+        num_samples=arguments.num_samples,
+        **_risk_options(arguments),
+    )
+    print(advice)
+    if arguments.out is not None:
+        _save(advice_figure(advice), arguments.out)
+
+
+def _risk_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "test_ratio": arguments.test_ratio,
+        "rescale": arguments.rescale,
+        "ridge": arguments.ridge,
+    }
+
+
+def _save(figure: Any, path: Path) -> None:
+    from maskwise.files import write_png
+
+    write_png(path, figure)
+    print(f"picture: {path}")
+
+
+def _only_data(overrides: dict[str, Any], refusal: str) -> None:
+    for key in overrides:
+        if not key.startswith("data."):
+            raise UserError(f"{refusal} '{key}': give data.* keys")
+
+
+def _no_settings(overrides: dict[str, Any]) -> None:
+    if overrides:
+        raise UserError(f"unknown option '--{next(iter(overrides))}'; see --help")

@@ -1,0 +1,90 @@
+"""Loading masked language models with transformers, quietly."""
+
+import copy
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskwise.errors import UserError
+
+HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+
+
+def load(name: str) -> tuple[Any, Any]:
+    """Return the model, in float32 on the CPU, and the tokenizer of a folder or a hub name.
+
+    Raises:
+        UserError: transformers is missing, there is no such model, or it predicts no masked
+            tokens.
+    """
+    try:
+        import transformers
+    except ImportError:
+        raise UserError(f'{name} needs transformers: pip install "maskwise[text]"') from None
+    path = Path(name).expanduser()
+    local = path.is_dir()
+    if not local and not HUB_NAME.fullmatch(name):
+        raise UserError(f"{name} is no folder")
+    place = str(path) if local else name
+    options = {"local_files_only": local, "trust_remote_code": False}
+    with _quiet(), torch.random.fork_rng(devices=[]):
+        config = _read(place, transformers.AutoConfig, **options)
+        if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
+            raise UserError(f"{name} is a {config.model_type} model, not a masked language model")
+        tokenizer = _read(place, transformers.AutoTokenizer, **options)
+        model, info = _read(
+            place,
+            transformers.AutoModelForMaskedLM,
+            config=config,
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
+        )
+    if info["missing_keys"]:
+        missing = min(info["missing_keys"])
+        raise UserError(f"{name} has no weights {missing}: it is not a masked language model")
+    return model.float(), tokenizer
+
+
+def untrained(model: Any, seed: int) -> Any:
+    """Return a model of the same architecture with random weights, in float32 on the CPU."""
+    with _quiet(), torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return type(model)(copy.deepcopy(model.config)).float()
+
+
+def _read(place: str, kind: Any, **options: Any) -> Any:
+    try:
+        return kind.from_pretrained(place, **options)
+    except Exception as error:  # whatever hub, network, cache and file formats raise
+        reason = (str(error) or type(error).__name__).split("\n")[0]
+        where = "" if options["local_files_only"] else " (no folder here, so sought on the hub)"
+        raise UserError(f"{place}{where} cannot be loaded: {reason}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers and the hub: what goes wrong becomes an error of one line."""
+    from transformers.utils import logging as progress
+
+    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    bar = progress.is_progress_bar_enabled()
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        progress.disable_progress_bar()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bar:
+            progress.enable_progress_bar()
