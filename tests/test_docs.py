@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import maskwise
-from maskwise import api, cli, laws, likelihood, masks, theory
+from maskwise import api, cli, integrations, laws, likelihood, masks, theory
 from maskwise.settings import override
 
 ROOT = Path(__file__).parents[1]
@@ -168,7 +168,9 @@ def test_every_page_is_reachable_from_the_index():
 
 
 @pytest.mark.parametrize(
-    "module", [maskwise, laws, likelihood, masks, theory], ids=lambda module: module.__name__
+    "module",
+    [maskwise, integrations, laws, likelihood, masks, theory],
+    ids=lambda module: module.__name__,
 )
 def test_reference_names_everything_public(module):
     reference = (ROOT / "docs/reference.md").read_text("utf-8")

@@ -17,12 +17,13 @@ _WHERE = {
     "Run": "maskwise.run",
     "UserError": "maskwise.errors",
 }
-_MODULES = ("laws", "likelihood", "masks", "rng", "recipes", "report", "theory")
+_MODULES = ("integrations", "laws", "likelihood", "masks", "rng", "recipes", "report", "theory")
 
 __all__ = [
     "Run",
     "UserError",
     "evaluate",
+    "integrations",
     "laws",
     "likelihood",
     "load",

@@ -26,15 +26,15 @@ def section(run: Run) -> Section:
         "How probable the test images are under the model, predicted position by position in a "
         "random order: the sum of the curve over all numbers of hidden positions. Every order is "
         "a normalised density; since a network's orders need not agree, their mean is a lower "
-        "bound on the log-likelihood of their mixture. It is a density of raw values, normal in "
-        "each patch, so it can be compared between models of the same images, whatever their "
+        "bound on the log-likelihood of their mixture. It is a density of raw values, normal for "
+        "each, so it can be compared between models of the same images, whatever their "
         "patch. " + _extrapolation(values)
     )
     caption = (
         f"Mean log-density of a hidden position of {number(values['num_samples'])} test images, "
         "under scattered masks; the band is the 95 % interval. Orange: the ratios met in "
-        "training; outside it the model extrapolates. Dashed: independent normals with the mean "
-        "and deviation of each channel, which know nothing of the image."
+        "training; outside it the model extrapolates. Dashed: independent normals with each "
+        "pixel's mean and deviation in training images, which look at nothing of the image."
     )
     label = f"Log-density of a hidden position by hidden ratio of {run.name}"
     body = figures.svg(label, _plot([("this model", values)]), size=figures.WIDE)
@@ -119,8 +119,8 @@ def _extrapolation(values: Values) -> str:
     law, area = values["law"], values["area"]["nats"]
     if law is None:
         return (
-            "the ratios of the training are not known; models like BERT were trained near 0.15,"
-            " and far from there they extrapolate: areas compare models, they are not likelihoods"
+            "which ratios the training hid is not known; models like BERT hid 0.15, and far from"
+            " there the curve, and with it most of the area, is extrapolation"
         )
     if not law["sizes_outside"]:
         return f"Training with {law['name']} has met all ratios."
