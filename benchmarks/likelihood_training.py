@@ -134,7 +134,8 @@ def maximum_gap(law: str, x: Tensor, components: int) -> float:
     with the second moment of the data do for all data.
     """
     dim = x.shape[1]
-    u = (np.arange(10_000) + 0.5) / 10_000
+    # A multiple of D, so that law "likelihood" weighs all sizes the same.
+    u = (np.arange(1000 * dim) + 0.5) / (1000 * dim)
     shares = np.bincount(laws.num_hidden(laws.parse(law), u, dim)) / len(u)
     values, vectors = torch.linalg.eigh(x.T @ x / len(x))
     few = (dim * values.clamp(min=0)).sqrt()[:, None] * vectors.T
