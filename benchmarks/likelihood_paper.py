@@ -1,12 +1,8 @@
 """Experiments on masked prediction as marginal likelihood (arXiv 2306.00520), on PPCA.
 
-    python -m benchmarks.likelihood_paper convergence --out runs/likelihood
-    python -m benchmarks.likelihood_paper area --out runs/likelihood
-    python -m benchmarks.likelihood_paper training --out runs/likelihood
-    python -m benchmarks.likelihood_paper blocks --out runs/likelihood
     python -m benchmarks.likelihood_paper all --out runs/likelihood
 
-Each prints a table and writes a figure. Loadings and latent variables are standard normal, the
+runs four experiments, or give the name of one; each prints a table and writes a figure. Loadings and latent variables are standard normal, the
 noise has variance 0.2; every seed has a model, samples and masks of its own. A number after ± is
 half of a 95 % interval over seeds; errors and log-likelihoods are in nats per sample.
 

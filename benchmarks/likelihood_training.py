@@ -4,6 +4,8 @@
 
 Full batches, Adam on the loadings alone; noise and mean are those of the truth, and initial values
 are the same for every objective of a seed. The best attainable log-likelihood has a closed form.
+Laws but `likelihood` are rounded to sizes below D: `uniform:0,1`, the ratio of masked diffusion,
+never hides everything.
 """
 
 from collections.abc import Sequence
