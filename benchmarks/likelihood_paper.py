@@ -2,9 +2,10 @@
 
     python -m benchmarks.likelihood_paper all --out runs/likelihood
 
-runs four experiments, or give the name of one; each prints a table and writes a figure. Loadings and latent variables are standard normal, the
-noise has variance 0.2; every seed has a model, samples and masks of its own. A number after ± is
-half of a 95 % interval over seeds; errors and log-likelihoods are in nats per sample.
+runs four experiments, or give the name of one; each prints a table and writes a figure. Loadings
+and latent variables are standard normal, the noise has variance 0.2; every seed has a model,
+samples and masks of its own. A number after ± is half of a 95 % interval over seeds; errors and
+log-likelihoods are in nats per sample.
 
 - convergence: error of the estimate against masks per size, and a fixed ratio beside its bias;
 - area: score against ratio, and what is read from it;
