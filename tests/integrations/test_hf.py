@@ -106,7 +106,7 @@ def mean_over_orders(lm, row, positions):
 
 def test_likelihood_of_texts_of_different_lengths(lm):
     text = lm.tokenize(["the cat sat", "a dog ran by"])
-    found = log_likelihood(lm, text.ids, "exhaustive", eligible=text.eligible)
+    found = log_likelihood(lm, text.ids, "exhaustive")
     for row, num in enumerate((3, 4)):
         alone = text.ids[row, : num + 2]
         expected = mean_over_orders(lm, alone, range(1, num + 1))
@@ -125,7 +125,9 @@ def test_likelihood_given_a_context(lm):
 
 def test_hidden_special_tokens_have_no_probability(lm):
     row = one_row(lm, TEXTS[0])
-    assert log_likelihood(lm, row[None], passes=4).value == -math.inf
+    every = torch.ones_like(row, dtype=torch.bool)
+    assert log_likelihood(lm, row[None], passes=4, eligible=every).value == -math.inf
+    assert log_likelihood(lm, row[None], passes=4).value > -math.inf
 
 
 def test_uniform_predictor(lm, text):

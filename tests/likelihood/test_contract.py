@@ -83,3 +83,15 @@ def test_mix_takes_positions_along_the_second_axis():
 def test_arrays_are_taken(model):
     x = np.zeros((2, 12))
     assert contract.eligible_of(model, contract.samples(x), np.arange(12) < 3).sum() == 6
+
+
+def test_a_model_may_say_what_is_never_hidden(model):
+    class Padded(Leaky):
+        def eligible(self, x):
+            return x != 0
+
+    x = model.sample(2)
+    x[0, 5:] = 0
+    found = contract.eligible_of(Padded(model, 0), x)
+    assert found.sum(dim=1).tolist() == [5, 12]
+    assert contract.eligible_of(Padded(model, 0), x, [True] * 12).all()

@@ -33,8 +33,7 @@ class MaskedLM:
 
     Every hidden token is replaced by the mask token. (Leaving one in ten as it is, as in the
     training of BERT, would give away what is asked for.) Only what a text can hold has a
-    probability: special tokens, but that of unknown words, have none. So they must not be hidden:
-    give `eligible` to the functions of `maskwise.likelihood`.
+    probability: special tokens, but that of unknown words, have none, and are not eligible.
 
     Args:
         model: an `AutoModelForMaskedLM`; put into evaluation mode.
@@ -47,7 +46,7 @@ class MaskedLM:
         >>> from maskwise.likelihood import log_likelihood
         >>> model = MaskedLM.load("bert-base-uncased")  # doctest: +SKIP
         >>> text = model.tokenize(["A sentence.", "And a longer one."])  # doctest: +SKIP
-        >>> log_likelihood(model, text.ids, eligible=text.eligible)  # doctest: +SKIP
+        >>> log_likelihood(model, text.ids).perplexity  # doctest: +SKIP
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:

@@ -15,7 +15,8 @@ class ConditionalModel(Protocol):
 
     Samples are [B, D, ...] with positions along axis 1. A model whose samples look otherwise has
     two more members: `length`, its number of positions, and `mix(x, other, hidden)`, which returns
-    `x` with the hidden positions taken from `other`.
+    `x` with the hidden positions taken from `other`. One with positions that must never be hidden,
+    such as padding, has `eligible(x)`, bool [B, D].
     """
 
     def conditional_log_prob(self, x: Tensor, hidden: Tensor) -> Tensor:
@@ -83,11 +84,13 @@ def which(model: Any, x: Tensor, given: Any, name: str) -> Tensor:
 
 
 def eligible_of(model: Any, x: Tensor, eligible: Any = None) -> Tensor:
-    """Return which positions may be hidden, bool [B, D]; by default all.
+    """Return which positions may be hidden, bool [B, D]; by default those the model says, or all.
 
     Raises:
         UserError: another shape or type, or a sample with nothing to hide.
     """
+    if eligible is None and hasattr(model, "eligible"):
+        eligible = model.eligible(x)
     if eligible is None:
         return torch.ones(len(x), length_of(model, x), dtype=torch.bool, device=x.device)
     found = which(model, x, eligible, "eligible")
