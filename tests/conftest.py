@@ -2,6 +2,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from maskwise.cli import main
+
 # One thread: the suite shares its cores, and small tensors gain nothing from more.
 torch.set_num_threads(1)
 
@@ -54,3 +56,16 @@ def language_model(request, tmp_path_factory):
         torch.default_generator.manual_seed(5)
         getattr(transformers, f"{kind}ForMaskedLM")(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def cli(capsys):
+    """Run a command in this process; give (status, stdout, stderr)."""
+
+    def call(*words):
+        capsys.readouterr()
+        status = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return call

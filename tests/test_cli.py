@@ -32,19 +32,6 @@ def finished(tmp_path_factory):
     return out
 
 
-@pytest.fixture
-def cli(capsys):
-    """Run a command in this process; give (status, stdout, stderr)."""
-
-    def call(*words):
-        capsys.readouterr()
-        status = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
-
-
 def command(*words):
     return [sys.executable, "-m", "maskwise.cli", *map(str, words)]
 

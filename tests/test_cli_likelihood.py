@@ -26,19 +26,6 @@ def finished(tmp_path_factory):
     return out
 
 
-@pytest.fixture
-def cli(capsys):
-    """Run a command in this process; give (status, stdout, stderr)."""
-
-    def call(*words):
-        capsys.readouterr()
-        status = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
-
-
 def test_the_likelihood_of_a_run(cli, finished):
     with pytest.raises(UserError, match="has no likelihood yet: run maskwise likelihood on it"):
         Run(finished).likelihood  # noqa: B018

@@ -2,21 +2,6 @@ import re
 
 import pytest
 
-from maskwise.cli import main
-
-
-@pytest.fixture
-def cli(capsys):
-    """Run a command in this process; give (status, stdout, stderr)."""
-
-    def call(*words):
-        capsys.readouterr()
-        status = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
-
 
 @pytest.fixture
 def text(tmp_path):

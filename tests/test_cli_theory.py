@@ -2,30 +2,22 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from maskwise.cli import main
 from maskwise.theory import advise, best_ratio, power_law, risk
 
 
 @pytest.fixture
-def cli(capsys, tmp_path, monkeypatch):
-    """Run a command in an empty folder; give (status, stdout, stderr)."""
+def theory_cli(cli, tmp_path, monkeypatch):
+    """Run a line of words in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def call(text):
-        capsys.readouterr()
-        status = main(text.split())
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return call
+    return lambda text: cli(*text.split())
 
 
 def is_picture(path):
     return path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_risk_of_laws(cli, tmp_path):
-    status, out, err = cli(
+def test_the_risk_of_laws(theory_cli, tmp_path):
+    status, out, err = theory_cli(
         "theory risk --spectrum power_law:1 --dim 100 --noise 0.3 --num-samples 50,200 "
         "--law fixed:0.3 uniform:0.1,0.5 --test-ratio 0.2 --rescale -o made/risk.png"
     )
@@ -50,15 +42,15 @@ def test_the_risk_of_laws(cli, tmp_path):
     assert is_picture(tmp_path / "made/risk.png")
 
 
-def test_options_of_the_risk(cli):
+def test_options_of_the_risk(theory_cli):
     common = "theory risk --spectrum ar1:0.5 --dim 30 --num-samples 60 --law 0.3"
     options = ["", "--masks fresh", "--target-hidden", "--ridge 0.3", "--test-ratio 0.4"]
-    printed = {cli(f"{common} {option}")[1].splitlines()[1] for option in options}
+    printed = {theory_cli(f"{common} {option}")[1].splitlines()[1] for option in options}
     assert len(printed) == len(options)
 
 
-def test_advice_on_images(cli, tmp_path):
-    status, out, err = cli(
+def test_advice_on_images(theory_cli, tmp_path):
+    status, out, err = theory_cli(
         "theory advise --data.patch 4,2 digits --num-samples 20 -o advice.png --data.limit 300"
     )
     assert (status, err) == (0, "")
@@ -70,7 +62,7 @@ def test_advice_on_images(cli, tmp_path):
     assert is_picture(tmp_path / "advice.png")
 
 
-def test_advice_on_tables(cli, tmp_path):
+def test_advice_on_tables(theory_cli, tmp_path):
     x = np.random.default_rng(0).poisson(1.0, (60, 6)) * np.array([1, 1, 1, 1, 0, 1.0])
     x[:, 5] += x[:, 0]
     np.save(tmp_path / "t.npy", x)
@@ -79,13 +71,13 @@ def test_advice_on_tables(cli, tmp_path):
     (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d,e,f", *rows]))
     expected = advise(x, num_samples=20)
     for name in ("t.npy", "t.npz", "t.csv"):
-        status, out, _ = cli(f"theory advise {name} --num-samples 20")
+        status, out, _ = theory_cli(f"theory advise {name} --num-samples 20")
         assert status == 0
         assert f"{name}: 60 samples of 6 features: columns" in out
         assert str(expected) in out
         assert "1 columns that never vary were left out" in out
     expected = advise(x[:, :5], x[:, 5], num_samples=[3, 30], rescale=True)
-    status, out, _ = cli("theory advise t.csv --target f --num-samples 3,30 --rescale")
+    status, out, _ = theory_cli("theory advise t.csv --target f --num-samples 3,30 --rescale")
     assert status == 0
     assert str(expected) in out
 
@@ -118,12 +110,12 @@ BAD = [
 
 
 @pytest.mark.parametrize(("words", "says"), BAD)
-def test_bad_input_is_one_line(cli, tmp_path, words, says):
+def test_bad_input_is_one_line(theory_cli, tmp_path, words, says):
     (tmp_path / "nan.csv").write_text("a,b\n1,2\nnan,3\n4,4\n")
     (tmp_path / "still.csv").write_text("a,b\n1,2\n1,2\n")
     (tmp_path / "short.csv").write_text("a,b\n1,2\n")
     before = set(tmp_path.iterdir())
-    status, _, err = cli(f"{words} -o made.png" if "-" in words else words)
+    status, _, err = theory_cli(f"{words} -o made.png" if "-" in words else words)
     assert status == 2
     assert says in err
     assert err.startswith("maskwise: ")
