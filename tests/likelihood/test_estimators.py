@@ -1,5 +1,6 @@
 """Estimates of the log-likelihood: values, standard errors, units, and what is refused."""
 
+import itertools
 import math
 
 import numpy as np
@@ -64,6 +65,40 @@ def test_removing_token_effects_changes_the_variance_only(model, monkeypatch):
     assert with_effects.std() < 0.8 * without.std()
     stderr = math.hypot(with_effects.std(), without.std()) / math.sqrt(len(without))
     assert abs(with_effects.mean() - without.mean()) < 4 * stderr
+
+
+def drawn_effects(changed=None):
+    """Effects of 12 passes with random masks of 5 positions; one pass may be another one."""
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.rand(1, 12, 5, generator=generator) < 0.5
+    found = torch.where(hidden, torch.rand(1, 12, 5, generator=generator).double(), 0.0)
+    if changed is not None:
+        hidden[0, changed] = torch.tensor([True, False, False, True, False])
+        found[0, changed] = torch.tensor([7.0, 0, 0, -3, 0])
+    scores = found.sum(dim=2) / hidden.sum(dim=2).clamp(min=1)
+    eligible = torch.ones(1, 5, dtype=torch.bool)
+    return estimators._token_effects(found, scores, hidden, eligible)[0]
+
+
+@pytest.mark.parametrize("changed", [2, 7])
+def test_effects_come_from_the_other_half_alone(changed):
+    moved = drawn_effects() != drawn_effects(changed)
+    same_half = torch.arange(12) % 2 == changed % 2
+    assert not moved[same_half & (torch.arange(12) != changed)].any()
+    assert moved[~same_half].any()
+
+
+def test_effects_have_mean_zero_over_all_masks_of_a_size():
+    masks = [[place in pair for place in range(5)] for pair in itertools.combinations(range(5), 2)]
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.rand(1, 20, 5, generator=generator) < 0.5
+    hidden[0, 1::2] = torch.tensor(masks)
+    found = torch.where(hidden, torch.rand(1, 20, 5, generator=generator).double(), 0.0)
+    scores = found.sum(dim=2) / hidden.sum(dim=2).clamp(min=1)
+    eligible = torch.ones(1, 5, dtype=torch.bool)
+    effects = estimators._token_effects(found, scores, hidden, eligible)[0, 1::2]
+    assert float(effects.abs().max()) > 0.01
+    assert abs(float(effects.mean())) < 1e-12
 
 
 def test_interval_of_one_call_is_the_t_interval(model):

@@ -83,6 +83,19 @@ def test_ratios_hide_a_share_of_each_sample(model):
     assert curve.sizes.tolist() == [1, 4.5, 30]
 
 
+def test_sizes_have_masks_of_their_own():
+    """Errors at different sizes are independent: masks are not nested."""
+    seen = {}
+
+    class Record:
+        def conditional_log_prob(self, x, hidden):
+            seen[int(hidden.sum(1)[0])] = hidden
+            return torch.zeros(hidden.shape)
+
+    likelihood.score_curve(Record(), torch.zeros(20, 9), [2, 6], num_masks=1)
+    assert (seen[2] & ~seen[6]).any()
+
+
 def test_the_area_interpolates():
     line = ScoreCurve(
         np.array([1.0, 5.0, 9.0]), np.array([-1.0, -5.0, -9.0]), np.zeros(3), torch.zeros(1, 3), 9
