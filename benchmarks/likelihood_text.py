@@ -95,6 +95,8 @@ def table(rows: list[dict]) -> str:
         f"| uniform predictor | {uniform:.3f} | 0 |{f' {-uniform * math.log(2):.3f} |' * 4}"
     )
     fixed = [law for law in laws if law.startswith("fixed")]
+    if not fixed:
+        return "\n".join(lines)
     bits = {law: np.array([row["bits"] for row in of[law]]) for law in laws}
     best = min(fixed, key=lambda law: bits[law].mean())
     lines += ["", f"Bits per letter, difference from the best fixed ratio (`{best}`), paired:", ""]

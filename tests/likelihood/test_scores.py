@@ -98,7 +98,7 @@ def test_sizes_have_masks_of_their_own():
 
 def test_the_area_interpolates():
     line = ScoreCurve(
-        np.array([1.0, 5.0, 9.0]), np.array([-1.0, -5.0, -9.0]), np.zeros(3), torch.zeros(1, 3), 9
+        np.array([1.0, 2.0, 9.0]), np.array([-1.0, -2.0, -9.0]), np.zeros(3), torch.zeros(1, 3), 9
     )
     assert line.area == pytest.approx(-45)
     assert line.every_size.tolist() == list(range(-1, -10, -1))
