@@ -23,11 +23,13 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.compare_laws import interval
+from benchmarks.likelihood_ppca import panels
 from benchmarks.likelihood_text_model import build, train
 from benchmarks.networks_data import SYMBOLS, text
-from maskwise.files import read_json_lines, write_png
+from maskwise.files import read_json_lines
 from maskwise.integrations import MaskedLM
 from maskwise.likelihood import log_likelihood, order_spread, score_curve
+from maskwise.report.figures import CYCLE, INK
 
 WINDOW = 48
 LAWS = ("fixed:0.15", "fixed:0.3", "fixed:0.5", "uniform:0.1,0.8", "likelihood")
@@ -35,22 +37,17 @@ SHOWN = (0.15, 0.5, 0.9, 1.0)
 RATIOS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
-def measure(model: Any, x: Tensor, seed: int = 0, **options: Any) -> dict[str, Any]:
+def measure(model: Any, x: Tensor, seed: int = 0) -> dict[str, Any]:
     """Return the curve and the area of a model on samples."""
-    curve = score_curve(model, x, ratios=RATIOS, num_masks=2, seed=seed, **options)
-    area = log_likelihood(model, x, passes=64, seed=seed, **options)
+    curve = score_curve(model, x, ratios=RATIOS, num_masks=2, seed=seed)
+    area = log_likelihood(model, x, passes=64, seed=seed)
     return {
         "ratios": list(RATIOS),
         "scores": curve.scores.tolist(),
         "bits": area.bits_per_dim,
         "bits_stderr_masks": area.stderr / area.num_dims / math.log(2),
-        "spread": float(order_spread(model, x[:16], num_orders=4, **_first(options)).mean()),
+        "spread": float(order_spread(model, x[:16], num_orders=4).mean()),
     }
-
-
-def _first(options: dict[str, Any]) -> dict[str, Any]:
-    eligible = options.get("eligible")
-    return options if eligible is None else {**options, "eligible": eligible[:16]}
 
 
 def run(path: Path, laws: tuple[str, ...], seeds: int, steps: int, out: Path) -> list[dict]:
@@ -121,7 +118,7 @@ def of_transformers(name: str, path: Path) -> tuple[list[dict], int]:
     )
     rows = []
     for label, model in (("trained", trained), ("untrained", trained.untrained())):
-        row = measure(model, ids, eligible=eligible)
+        row = measure(model, ids)
         bits = row["bits"] * int(eligible.sum()) / int(num_bytes.sum())
         rows.append({"law": label, **row, "bits_per_byte": bits})
     return rows, int(trained.alphabet.sum())
@@ -147,23 +144,17 @@ def table_of_models(rows: list[dict], num_values: int) -> str:
 
 def draw(rows: list[dict], path: Path, num_values: int, symbol: str) -> None:
     """Write the curves, means over seeds, beside the uniform predictor."""
-    import matplotlib
-    from matplotlib.figure import Figure
 
-    from maskwise.report.figures import CYCLE, RC
-
-    with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(7.2, 4.0), layout="constrained")
-        axes = figure.subplots()
+    def plot(axes: Any, _: str) -> None:
         for place, law in enumerate(dict.fromkeys(row["law"] for row in rows)):
             found = np.mean([row["scores"] for row in rows if row["law"] == law], axis=0)
             axes.plot(RATIOS, found, marker=".", color=CYCLE[place % len(CYCLE)], label=law)
         uniform = -math.log(num_values)
-        axes.axhline(uniform, color="#1d1f24", linestyle=":", label="uniform, -ln V")
+        axes.axhline(uniform, color=INK, linestyle=":", label="uniform, -ln V")
         axes.set(xlabel="hidden ratio", ylabel=f"score S, nats per hidden {symbol}", xlim=(0, 1))
         axes.set_ylim(bottom=1.4 * uniform)
-        axes.legend(fontsize=8)
-        write_png(path, figure)
+
+    panels(path, ["curves"], plot, size=(7.2, 4.0))
 
 
 def main() -> None:

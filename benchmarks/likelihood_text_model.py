@@ -7,7 +7,7 @@ from benchmarks.networks_data import SYMBOLS
 from maskwise import masks
 from maskwise.likelihood import loss
 from maskwise.models.layers import Transformer
-from maskwise.rng import Keys, Stream, shuffled
+from maskwise.rng import shuffled
 from maskwise.train.config import Train
 from maskwise.train.optim import learning_rate, make_optimizer
 
@@ -33,17 +33,6 @@ class Letters(nn.Module):
     def conditional_log_prob(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Return log p(x_t | x_R), [B, D]."""
         return self(x, hidden).gather(2, x[..., None])[..., 0]
-
-    def conditional_sample(self, x: Tensor, hidden: Tensor, keys: Keys) -> Tensor:
-        """Return `x` with each hidden letter drawn for itself, by the inverse of its CDF."""
-        cumulative = self(x, hidden).double().exp().cumsum(dim=-1)
-        u = keys.open_uniform(Stream.SAMPLE, x.shape[1]) * cumulative[..., -1]
-        drawn = (cumulative < u[..., None]).sum(dim=-1).clamp(max=len(SYMBOLS) - 1)
-        return torch.where(hidden, drawn, x)
-
-    def empty(self, num: int) -> Tensor:
-        """Return `num` windows of spaces."""
-        return torch.zeros(num, self.window, dtype=torch.int64)
 
 
 def build(window: int, seed: int) -> Letters:

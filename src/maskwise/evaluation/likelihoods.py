@@ -7,14 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwise import laws
 from maskwise.errors import UserError
 from maskwise.evaluation.features import frozen, subset
 from maskwise.likelihood.contract import ConditionalModel, eligible_of
-from maskwise.likelihood.estimates import Estimate
+from maskwise.likelihood.estimates import Estimate, convert
 from maskwise.likelihood.estimators import log_likelihood
 from maskwise.likelihood.scores import ScoreCurve, score_curve
-from maskwise.likelihood.support import outside_support
+from maskwise.likelihood.support import outside_support, support_of
 from maskwise.modalities.image_source import Splits
 from maskwise.models.masked import MaskedModel
 
@@ -86,21 +85,20 @@ def choose(total: int, num_samples: int, passes: int, seed: int) -> np.ndarray:
 
 
 def curve_and_area(
-    model: ConditionalModel, x: Tensor, *, eligible: Tensor | None = None, **options: Any
+    model: ConditionalModel, x: Tensor, **options: Any
 ) -> tuple[ScoreCurve, Estimate]:
     """Return the score at NUM_SIZES sizes, and the estimated area under all of them.
 
     Args:
         model: the model.
         x: samples.
-        eligible: bool [B, D], positions that may be hidden; default: all.
         **options: `passes`, `seed` and `batch_size` of `log_likelihood`.
     """
-    area = log_likelihood(model, x, eligible=eligible, **options)
-    shortest = int(eligible_of(model, x, eligible).sum(dim=1).min())
+    area = log_likelihood(model, x, **options)
+    shortest = int(eligible_of(model, x).sum(dim=1).min())
     sizes = np.unique(np.linspace(1, shortest, NUM_SIZES).round().astype(int)).tolist()
     options.pop("passes")
-    return score_curve(model, x, sizes, num_masks=4, eligible=eligible, **options), area
+    return score_curve(model, x, sizes, num_masks=4, **options), area
 
 
 def independent_normals(train: Tensor, test: Tensor) -> float:
@@ -144,24 +142,24 @@ def in_units(area: Estimate, num_dims: float) -> dict[str, float]:
         **units(float(area.per_sample.mean()), num_dims),
         "stderr": stderr,
         "stderr_masks": area.stderr / num,
-        "bits_stderr": stderr / num_dims / math.log(2),
+        "bits_stderr": -convert(stderr, num_dims, "bits_per_dim"),
     }
 
 
 def units(nats: float, num_dims: float) -> dict[str, float]:
     """Return a log-likelihood of `num_dims` values in nats, and in bits per value."""
-    return {"nats": nats, "bits_per_dim": -nats / num_dims / math.log(2)}
+    return {"nats": nats, "bits_per_dim": convert(nats, num_dims, "bits_per_dim")}
 
 
 def _outside(law: str, curve: ScoreCurve) -> dict[str, Any]:
     """Say what sizes that the law never hides contribute to the area."""
-    supports = [laws.parse(law).support(progress) for progress in np.linspace(0, 1, 101)]
+    low, high = support_of(law)
     sizes = np.arange(1, curve.length + 1)
     outside = outside_support(law, sizes / curve.length, curve.length)
     return {
         "name": law,
-        "low": min(low for low, _ in supports),
-        "high": max(high for _, high in supports),
+        "low": low,
+        "high": high,
         "sizes_outside": int(outside.sum()),
         "nats_outside": float(curve.every_size[outside].sum()),
     }

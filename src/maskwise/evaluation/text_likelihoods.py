@@ -9,6 +9,7 @@ import torch
 from maskwise.errors import UserError
 from maskwise.evaluation.likelihoods import choose, curve_and_area, in_units, points, units
 from maskwise.integrations import MaskedLM
+from maskwise.likelihood.estimates import convert
 
 # Enough for some thousand windows; more would only take longer to cut into tokens.
 MOST_CHARACTERS = 2**20
@@ -59,20 +60,19 @@ def measure_text(
     Raises:
         UserError: too few windows or passes for a standard error, or a text without a window.
     """
-    ids, eligible, num_bytes = model.windows(text, length)
+    ids, _, num_bytes = model.windows(text, length)
     index = torch.from_numpy(choose(len(ids), num_samples, passes, seed))
-    ids, eligible, num_bytes = ids[index], eligible[index], num_bytes[index]
+    ids, num_bytes = ids[index], num_bytes[index]
     with torch.no_grad():
-        curve, area = curve_and_area(
-            model, ids, eligible=eligible, passes=passes, seed=seed, batch_size=batch_size
-        )
-    anchor = -math.log(int(model.alphabet.sum()))
+        curve, area = curve_and_area(model, ids, passes=passes, seed=seed, batch_size=batch_size)
+    num_words = int(model.alphabet.sum())
+    anchor = -math.log(num_words)
     return {
         "words": {
             "sample": "window",
             "position": "token",
             "dimension": "token",
-            "anchor": f"uniform predictor, -ln {int(model.alphabet.sum()):,}",
+            "anchor": f"uniform predictor, -ln {num_words:,}",
         },
         "data": name,
         "num_samples": len(ids),
@@ -84,7 +84,7 @@ def measure_text(
         "area": {
             **in_units(area, curve.length),
             "perplexity": area.perplexity,
-            "bits_per_byte": -area.value / int(num_bytes.sum()) / math.log(2),
+            "bits_per_byte": convert(area.value, int(num_bytes.sum()), "bits_per_dim"),
         },
         "anchor": {"score": anchor, **units(anchor * curve.length, curve.length)},
         "law": None,

@@ -64,7 +64,7 @@ class Estimate:
         return min(low, high), max(low, high)
 
 
-def convert(nats: float, num_dims: int, units: str) -> float:
+def convert(nats: float, num_dims: float, units: str) -> float:
     """Return a log-likelihood in other units, per value but for nats.
 
     >>> round(convert(-8 * math.log(2), 8, "bits_per_dim"), 6)

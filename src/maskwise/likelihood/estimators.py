@@ -95,7 +95,8 @@ def log_likelihood(
         passes: masked inputs for each sample; default: 64, or two masks per size, or two orders.
         seed: of masks and orders; each depends on (seed, pass, sample id) alone.
         eligible: bool [D] or [B, D]; positions that are not are always visible: the result is
-            log p(x_eligible | x_others). Padding must be among them. Default: all.
+            log p(x_eligible | x_others). Padding must be among them. Default: what the model says,
+            or all.
         sample_ids: int64 [B], which samples; default: 0..B-1.
         law: the law that the model was trained with; warns of sizes that it never hid.
         batch_size: masked inputs in one call of the model.
@@ -156,7 +157,7 @@ def _designed(job: _Job, method: str, passes: int) -> _Found:
     plan = spell_out(lengths, lambda length: DESIGNS[method](length, passes))
     drawn = list(masks_of(plan, job.eligible, job.seed, job.ids))
     sizes, hidden = (torch.stack(each, dim=1) for each in zip(*drawn, strict=True))
-    parts = [found for _, found in evaluate(job.model, job.x, hidden, job.batch_size)]
+    parts = list(evaluate(job.model, job.x, hidden, job.batch_size))
     found = torch.cat(parts).view(hidden.shape)
     scores = found.sum(dim=2) / sizes.clamp(min=1)
     if method == "systematic":

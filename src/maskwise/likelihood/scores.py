@@ -106,9 +106,9 @@ def score_at_size(
     shortest = int(open_.sum(dim=1).min())
     if size != int(size) or not 1 <= size <= shortest:
         raise UserError(f"size {size} is outside 1..{shortest}, the number of eligible positions")
-    sizes = torch.full((len(x),), int(size), device=x.device)
     if exhaustive:
         return _all_masks(model, x, open_, int(size), batch_size)
+    sizes = torch.full((len(x),), int(size), device=x.device)
     return _some_masks(model, x, open_, sizes, num_masks, seed, 0, batch_size)
 
 
@@ -248,12 +248,12 @@ def crossing_ratio(curve: ScoreCurve) -> float:
 
 def evaluate(
     model: ConditionalModel, x: Tensor, hidden: Tensor, batch_size: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Give (which of the rows, float64 log-probabilities) of masks [B, n, D], some at a time."""
+) -> Iterator[Tensor]:
+    """Give the log-probabilities under masks [B, n, D], float64 [rows, D], some rows at a time."""
     num = hidden.shape[1]
     flat = hidden.flatten(0, 1)
     for rows in torch.arange(len(flat), device=x.device).split(batch_size):
-        yield rows, log_probs(model, x[rows // num], flat[rows], rows // num)
+        yield log_probs(model, x[rows // num], flat[rows], rows // num)
 
 
 def _some_masks(
@@ -280,7 +280,7 @@ def _some_masks(
         ],
         dim=1,
     )
-    sums = [found.sum(dim=1) for _, found in evaluate(model, x, hidden, batch_size)]
+    sums = [found.sum(dim=1) for found in evaluate(model, x, hidden, batch_size)]
     return torch.cat(sums).view(len(x), num_masks).mean(dim=1) / sizes
 
 
@@ -304,7 +304,7 @@ def _all_masks(
             masks = torch.zeros(len(chosen), eligible.shape[1], dtype=torch.bool, device=x.device)
             masks.scatter_(1, torch.tensor(chosen, device=x.device), True)
             hidden = masks.expand(len(rows), -1, -1)
-            sums = [f.sum(dim=1) for _, f in evaluate(model, x[rows], hidden, batch_size)]
+            sums = [f.sum(dim=1) for f in evaluate(model, x[rows], hidden, batch_size)]
             total = total + torch.cat(sums).view(len(rows), -1).sum(dim=1)
         scores = scores.index_put((rows,), total / (num * size))
     return scores

@@ -13,6 +13,17 @@ class RatioSupportWarning(UserWarning):
     """Scores are asked for at ratios that training never hid: there a model extrapolates."""
 
 
+def support_of(law: Law | str) -> tuple[float, float]:
+    """Return the smallest and the largest ratio of a law at any time of the training.
+
+    >>> support_of("scheduled:linear,fixed:0.1..fixed:0.6")
+    (0.1, 0.6)
+    """
+    law = laws.parse(law)
+    lows, highs = zip(*(law.support(t) for t in np.linspace(0, 1, 101)), strict=True)
+    return min(lows), max(highs)
+
+
 def outside_support(law: Law | str, ratios: ArrayLike, length: float) -> NDArray[np.bool_]:
     """Return where ratios lie outside those of a law, at any time of the training.
 
@@ -24,11 +35,10 @@ def outside_support(law: Law | str, ratios: ArrayLike, length: float) -> NDArray
     >>> outside_support("uniform:0.4,0.9", [0.1, 0.5, 1.0], 100).tolist()
     [True, False, True]
     """
-    law = laws.parse(law)
-    lows, highs = zip(*(law.support(t) for t in np.linspace(0, 1, 101)), strict=True)
+    low, high = support_of(law)
     ratios = np.asarray(ratios, dtype=np.float64)
     slack = 0.5 / length + 1e-9
-    return (ratios < min(lows) - slack) | (ratios > max(highs) + slack)
+    return (ratios < low - slack) | (ratios > high + slack)
 
 
 def warn_outside(law: Law | str | None, ratios: ArrayLike, length: float) -> None:
