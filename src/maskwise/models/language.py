@@ -1,0 +1,194 @@
+"""The masked language model: predict hidden tokens from visible ones; encode whole texts."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from maskwise.errors import UserError
+from maskwise.masks import Mask
+from maskwise.modalities.text import Text
+from maskwise.models.layers import Attention
+from maskwise.models.sequence import SequenceNetwork
+from maskwise.rng import Keys, Stream
+from maskwise.settings import settings
+
+# Logits held at once: vocabularies are large.
+MOST_LOGITS = 2**25
+
+
+@settings
+class TextModel:
+    """The shape of a masked language model."""
+
+    width: int = 256
+    """width of the tokens"""
+    depth: int = 6
+    """blocks"""
+    heads: int = 4
+    """attention heads"""
+    mlp_ratio: float = 4.0
+    """size of the gated MLPs, as the ratio of a plain MLP with as many weights"""
+    predict_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """share of the hidden tokens that training predicts"""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "heads"):
+            if getattr(self, name) < 1:
+                raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
+        if self.mlp_ratio <= 0:
+            raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")
+
+
+class LanguageModel(nn.Module):
+    """A masked language model with its tokenizer. Samples are token ids, int64 [B, L].
+
+    Only what a text can hold has a probability: special tokens, but that of unknown words, have
+    none, and are never hidden.
+
+    Args:
+        modality: how texts become tokens.
+        config: the shape of the model.
+        attention: "auto", "sdpa" or "plain"; equal up to rounding.
+        network: what computes features and logits; default: the transformer that `config`
+            describes.
+
+    Example:
+        >>> from maskwise.modalities.text_tokenizer import train_tokenizer
+        >>> text = train_tokenizer(["the cat sat on the mat"] * 9, vocab_size=300, length=8)
+        >>> model = LanguageModel(text, TextModel(width=16, depth=1, heads=2))
+        >>> model.encode(text.tokenize(["the cat", "a mat"]).ids).shape
+        torch.Size([2, 16])
+    """
+
+    def __init__(
+        self,
+        modality: Text,
+        config: TextModel,
+        attention: Attention = "auto",
+        network: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.modality, self.config = modality, config
+        self.network: Any = network or SequenceNetwork(
+            modality.num_tokens,
+            config.width,
+            config.depth,
+            config.heads,
+            config.mlp_ratio,
+            attention,
+        )
+
+    @property
+    def has_class_token(self) -> bool:
+        """Whether a row begins with a token that belongs to no text."""
+        return bool(self.modality.start)
+
+    @property
+    def length(self) -> int:
+        """Tokens of a row, L."""
+        return self.modality.length
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that `encode` can read."""
+        return self.network.num_layers
+
+    def forward(self, ids: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
+        """Return logits at the hidden positions, row by row, [n, V].
+
+        Args:
+            ids: token ids, [B, L]; what they hold at hidden positions is not used.
+            mask: hidden positions, which become the mask token.
+            predicted: a part of the hidden positions; default: all of them.
+        """
+        ids = torch.where(mask.hidden, self.modality.mask, ids)
+        return self.network.logits(ids, self._documents(ids), predicted or mask)
+
+    def sample_losses(self, ids: Tensor, mask: Mask, predicted: Mask, keys: Keys) -> Tensor:
+        """Return each sample's mean cross-entropy over its predicted tokens, float32 [B].
+
+        Args:
+            ids: token ids, [B, L].
+            mask: hidden positions.
+            predicted: the part of them that is predicted.
+            keys: whose corruption.
+        """
+        logits = self(ids, mask, predicted)
+        losses = F.cross_entropy(logits.float(), ids[predicted.hidden], reduction="none")
+        rows = predicted.hidden.nonzero()[:, 0]
+        sums = losses.new_zeros(len(ids)).index_add(0, rows, losses)
+        return sums / predicted.num_hidden.clamp(min=1)
+
+    def features(self, ids: Tensor, layer: int = -1) -> Tensor:
+        """Return the features of every token after a layer, [B, L, width]; nothing is hidden."""
+        if not -self.num_layers <= layer < self.num_layers:
+            raise UserError(f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)")
+        return self.network.features(ids, self._documents(ids), layer)
+
+    def encode(
+        self, batch: Tensor, pool: Literal["mean", "class", "both"] = "mean", layer: int = -1
+    ) -> Tensor:
+        """Return features of whole texts, one in each row; nothing is ever hidden.
+
+        Args:
+            batch: token ids, [B, L].
+            pool: "mean" of the tokens of the text, the "class" token in front of it, or "both"
+                side by side.
+            layer: which layer, -1 = the last.
+        """
+        if pool != "mean" and not self.has_class_token:
+            raise UserError(f"pool '{pool}' needs a token in front of texts: use mean")
+        features = self.features(batch, layer)
+        counted = self.eligible(batch).to(features.dtype)[..., None]
+        mean = (features * counted).sum(1) / counted.sum(1).clamp(min=1)
+        parts = {"mean": [mean], "class": [features[:, 0]], "both": [features[:, 0], mean]}
+        return torch.cat(parts[pool], dim=1)
+
+    def eligible(self, ids: Tensor) -> Tensor:
+        """Return which tokens may be hidden, bool [B, L]: neither special ones nor padding."""
+        return self.modality.eligible(ids)
+
+    def conditional_log_prob(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Return log p(x_t | x_R) of every hidden token, float32 [B, L]; -inf for special ones."""
+        found = [
+            predicted.gather(1, wanted[:, None])[:, 0]
+            for predicted, wanted in self.predictions(x, hidden, x)
+        ]
+        values = torch.cat(found).to(x.device)
+        return torch.zeros(hidden.shape, device=x.device).masked_scatter(hidden, values)
+
+    def conditional_sample(self, x: Tensor, hidden: Tensor, keys: Keys) -> Tensor:
+        """Return `x` with each hidden token drawn for itself, by the inverse of its CDF."""
+        u = keys.open_uniform(Stream.SAMPLE, x.shape[1])
+        drawn = []
+        for predicted, level in self.predictions(x, hidden, u):
+            cumulative = predicted.double().exp().cumsum(dim=1)
+            # u in (0, 1) meets no token without probability, be it the first or the last.
+            drawn.append((cumulative < level[:, None] * cumulative[:, -1:]).sum(dim=1))
+        return x.masked_scatter(hidden, torch.cat(drawn).to(x.device))
+
+    def predictions(
+        self, x: Tensor, hidden: Tensor, other: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give log-probabilities of all tokens where hidden, [n, V], and `other` there, [n].
+
+        Some rows at a time.
+        """
+        device = next(self.parameters()).device
+        alphabet = self.modality.alphabet.to(device)
+        most = max(1, int(hidden.sum(dim=1).max())) * len(alphabet)
+        num = max(1, MOST_LOGITS // most)
+        each = (part.to(device).split(num) for part in (x, hidden, other))
+        for rows, row_hidden, row_other in zip(*each, strict=True):
+            logits = self(rows, Mask(row_hidden)).float()[:, : len(alphabet)]
+            logits = logits.masked_fill(~alphabet, -torch.inf)
+            yield logits.log_softmax(dim=1), row_other[row_hidden]
+
+    def _documents(self, ids: Tensor) -> Tensor | None:
+        """Return the documents of packed or padded rows; None where each row is one document."""
+        documents = self.modality.documents(ids)
+        return None if bool((documents == 1).all()) else documents
