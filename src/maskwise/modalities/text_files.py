@@ -3,6 +3,7 @@
 import gzip
 import json
 import lzma
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
@@ -133,7 +134,7 @@ def _rows(values: Any, where: str, column: str) -> Iterator[Part]:
 def _documents(path: Path, document: Document) -> Iterator[Part]:
     lines: list[str] = []
     size, first = 0, True
-    for line in _lines(path):
+    for line in read_lines(path):
         blank = not line.strip()
         if document != "file" and (document == "line" or blank):
             if document == "line":
@@ -151,11 +152,19 @@ def _documents(path: Path, document: Document) -> Iterator[Part]:
         yield Part("".join(lines), first)
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """Give the lines of a text file; a line without end comes in parts."""
+def read_lines(path: Path, encoding: str = "utf-8-sig") -> Iterator[str]:
+    """Give the lines of a text file (.gz and .xz too); a line without end comes in parts.
+
+    Args:
+        path: the file.
+        encoding: the default leaves out the mark that some editors put in front.
+
+    Raises:
+        UserError: the file cannot be read, or is not UTF-8.
+    """
     number = 0
     try:
-        with _open(path) as file:
+        with _open(path, encoding) as file:
             while line := file.readline(_PART):
                 yield line
                 number += 1
@@ -164,19 +173,18 @@ def _lines(path: Path) -> Iterator[str]:
             f"{path}: not UTF-8 after line {number} (byte {error.object[error.start]:#04x}):"
             " convert it to UTF-8"
         ) from None
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot read {path}: {reason}") from None
 
 
-def _open(path: Path) -> IO[str]:
+def _open(path: Path, encoding: str) -> IO[str]:
     opener = _OPENERS.get(path.suffix.lower(), open)
-    # The mark that some editors put in front is not text.
-    return opener(path, "rt", encoding="utf-8-sig")
+    return opener(path, "rt", encoding=encoding)
 
 
 def _json_column(path: Path, column: str) -> Iterator[Any]:
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         try:
             row = json.loads(line)
         except ValueError:
