@@ -13,8 +13,14 @@ from maskwise.masks import PATTERNS, Mask
 GRIDS = [(16,), (8, 8), (7, 5), (4, 6, 6)]
 LAWS = ["fixed:0.75", "uniform:0.1,0.9", "choice:0.02,0.98", "likelihood"]
 # Patterns that hide exactly what the law asks for; the others hide whole units.
-EXACT = {"scattered", "block", "inverse-block"}
-VARIANTS = {"units": ["units", "units:1", "units:3"], "columns": ["columns", "columns:0"]}
+EXACT = {"scattered", "block", "inverse-block", "spans", "spans:3"}
+VARIANTS = {
+    "units": ["units", "units:1", "units:3"],
+    "columns": ["columns", "columns:0"],
+    "spans": ["spans", "spans:3"],
+}
+# Patterns that hide the units that come with the data.
+WORDS = {"words", "ngrams"}
 NAMES = [variant for name in PATTERNS for variant in VARIANTS.get(name, [name])]
 IDS = torch.tensor([3, 0, 41, 2**40 + 1, 7, 12])
 
@@ -25,8 +31,14 @@ every_scope = pytest.mark.parametrize("scope", ["step", "sample"])
 
 
 def draw(law: str, grid: tuple[int, ...], pattern: str, ids: torch.Tensor = IDS, **more) -> Mask:
-    seed = more.pop("seed", 11)
-    return masks.draw(law, grid, sample_ids=ids, seed=seed, pattern=pattern, **more)
+    more = {"seed": 11} | more
+    length = math.prod(grid)
+    if pattern in WORDS:
+        # Units of two positions and of one, in turn.
+        more["units"] = (2 * torch.arange(length) // 3).expand(len(ids), -1)
+    if pattern.startswith("spans"):
+        grid = (length,)
+    return masks.draw(law, grid, sample_ids=ids, pattern=pattern, **more)
 
 
 @every_pattern
@@ -117,6 +129,8 @@ def test_counts(pattern: str, grid: tuple[int, ...]) -> None:
 def units_fit(pattern: str, grid: tuple[int, ...]) -> bool:
     """Whether all units have one size; only then do they hide one number at one ratio."""
     name, _, argument = pattern.partition(":")
+    if name in WORDS:
+        return False
     return name != "units" or all(side % int(argument or 2) == 0 for side in grid)
 
 
@@ -124,12 +138,14 @@ def largest_unit(pattern: str, grid: tuple[int, ...]) -> int:
     name, _, argument = pattern.partition(":")
     if name in EXACT:
         return 1
+    if name in WORDS:
+        return 2
     if name == "columns":
         return math.prod(grid) // grid[int(argument or -1)]
     return math.prod(min(int(argument or 2), side) for side in grid)
 
 
-@every_pattern
+@pytest.mark.parametrize("pattern", [name for name in NAMES if name not in WORDS])
 @every_grid
 @pytest.mark.parametrize("partly", [False, True])
 def test_masks_are_nested_across_ratios(pattern: str, grid: tuple[int, ...], partly: bool) -> None:

@@ -26,7 +26,14 @@ class Block:
     Inclusion probability: count / positions at every position when all are eligible.
     """
 
-    def hide(self, counts: Tensor, grid: tuple[int, ...], keys: Keys, eligible: Tensor) -> Tensor:
+    def hide(
+        self,
+        counts: Tensor,
+        grid: tuple[int, ...],
+        keys: Keys,
+        eligible: Tensor,
+        units: Tensor | None,
+    ) -> Tensor:
         """Return hidden, bool [B, L]."""
         return hide_lowest(_distance(grid, keys), counts, eligible)
 
@@ -39,7 +46,14 @@ class InverseBlock:
     count / positions at every position when all are eligible.
     """
 
-    def hide(self, counts: Tensor, grid: tuple[int, ...], keys: Keys, eligible: Tensor) -> Tensor:
+    def hide(
+        self,
+        counts: Tensor,
+        grid: tuple[int, ...],
+        keys: Keys,
+        eligible: Tensor,
+        units: Tensor | None,
+    ) -> Tensor:
         """Return hidden, bool [B, L]."""
         num_visible = eligible.sum(dim=1) - counts
         return eligible & ~hide_lowest(_distance(grid, keys), num_visible, eligible)

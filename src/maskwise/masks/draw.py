@@ -15,7 +15,9 @@ from maskwise.laws import Law, Scope
 from maskwise.masks.block import Block, InverseBlock
 from maskwise.masks.mask import Mask
 from maskwise.masks.scattered import Scattered
+from maskwise.masks.spans import Spans
 from maskwise.masks.units import Columns, Units
+from maskwise.masks.words import Words
 from maskwise.rng import Keys, Stream, uniforms
 
 Sampling = Literal["independent", "stratified", "antithetic"]
@@ -24,8 +26,23 @@ Sampling = Literal["independent", "stratified", "antithetic"]
 class Pattern(Protocol):
     """Which positions are hidden, given how many."""
 
-    def hide(self, counts: Tensor, grid: tuple[int, ...], keys: Keys, eligible: Tensor) -> Tensor:
-        """Return hidden, bool [B, L], for int64 counts [B] and eligible positions, bool [B, L]."""
+    def hide(
+        self,
+        counts: Tensor,
+        grid: tuple[int, ...],
+        keys: Keys,
+        eligible: Tensor,
+        units: Tensor | None,
+    ) -> Tensor:
+        """Return hidden, bool [B, L].
+
+        Args:
+            counts: int64 [B], how many positions to hide.
+            grid: positions along each axis.
+            keys: whose randomness.
+            eligible: bool [B, L].
+            units: int64 [B, L], the unit of each position, or None.
+        """
         ...
 
 
@@ -36,6 +53,9 @@ PATTERNS: dict[str, tuple[str, Callable[..., Pattern]]] = {
     "block": ("block", Block),
     "inverse-block": ("inverse-block", InverseBlock),
     "columns": ("columns[:AXIS]", Columns),
+    "words": ("words", Words),
+    "ngrams": ("ngrams", Words),
+    "spans": ("spans[:LENGTH]", Spans),
 }
 
 
@@ -75,6 +95,7 @@ def draw(
     sampling: Sampling = "independent",
     peers: Tensor | None = None,
     eligible: Tensor | None = None,
+    units: Tensor | None = None,
     device: torch.device | str | None = None,
 ) -> Mask:
     """Draw the masks of a batch.
@@ -91,13 +112,16 @@ def draw(
         epoch: which pass over the data.
         step: which training step (scope "step").
         progress: share of training done, in [0, 1], for scheduled laws.
-        pattern: "scattered", "units[:SIZE]", "block", "inverse-block" or "columns[:AXIS]".
+        pattern: "scattered", "units[:SIZE]", "block", "inverse-block", "columns[:AXIS]", "words",
+            "ngrams" or "spans[:LENGTH]".
         scope: one ratio per "step" or per "sample".
         sampling: with scope "sample", how uniforms spread over a batch: "independent";
             "stratified" (one in each of B equal intervals); "antithetic" (pairs u, 1 - u).
         peers: int64, the samples over which ratios are spread, a superset of `sample_ids`;
             default: those. A data-parallel rank passes the ids of the whole batch.
         eligible: bool [L] or [B, L], the positions that may be hidden; default: all.
+        units: int64 [B, L], the unit of each position, for "words", "ngrams" and "spans": numbers
+            never fall along a row; those of ineligible positions play no part.
         device: where the mask is made; default: that of `sample_ids`.
 
     Raises:
@@ -119,7 +143,9 @@ def draw(
     u = _uniforms(scope, sampling, seed, epoch, step, sample_ids, peers)
     counts = torch.from_numpy(laws.num_hidden(law, u, num_eligible, progress)).to(device)
     keys = Keys(seed, epoch, sample_ids.to(device))
-    hidden = parse_pattern(pattern).hide(counts, tuple(grid), keys, open_)
+    if units is not None:
+        units = _units(units, open_)
+    hidden = parse_pattern(pattern).hide(counts, tuple(grid), keys, open_, units)
     return Mask(hidden, None if eligible is None else open_)
 
 
@@ -130,6 +156,13 @@ def _eligible(eligible: Tensor | None, batch: int, length: int, device: torch.de
         shape = f"{eligible.dtype} {tuple(eligible.shape)}"
         raise UserError(f"eligible is {shape}: give bool [{length}] or [{batch}, {length}]")
     return eligible.to(device).expand(batch, length)
+
+
+def _units(units: Tensor, eligible: Tensor) -> Tensor:
+    if units.dtype != torch.int64 or units.shape != eligible.shape:
+        given = f"{units.dtype} {tuple(units.shape)}"
+        raise UserError(f"units are {given}: give int64 {list(eligible.shape)}")
+    return units.to(eligible.device)
 
 
 def _uniforms(

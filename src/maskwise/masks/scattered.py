@@ -15,6 +15,13 @@ class Scattered:
     Inclusion probability: count / eligible, exactly, at every eligible position.
     """
 
-    def hide(self, counts: Tensor, grid: tuple[int, ...], keys: Keys, eligible: Tensor) -> Tensor:
+    def hide(
+        self,
+        counts: Tensor,
+        grid: tuple[int, ...],
+        keys: Keys,
+        eligible: Tensor,
+        units: Tensor | None,
+    ) -> Tensor:
         """Return hidden, bool [B, L]."""
         return hide_lowest(keys.bits(Stream.SCORE, eligible.shape[1]), counts, eligible)

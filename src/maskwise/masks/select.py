@@ -52,6 +52,65 @@ def hide_units(scores: Tensor, counts: Tensor, unit_of: Tensor, eligible: Tensor
     return hidden_units[:, unit_of] & eligible
 
 
+def number_units(units: Tensor, eligible: Tensor) -> tuple[Tensor, Tensor]:
+    """Number the units of each row 0, 1, ..., counting eligible positions only.
+
+    Args:
+        units: int64 [B, L], numbers that never fall along a row, but at ineligible positions.
+        eligible: bool [B, L].
+
+    Returns:
+        the unit of each position, int64 [B, L] (an ineligible position has that of the eligible
+        one before it), and whether an eligible position is the first of its unit, bool [B, L].
+
+    >>> everywhere = torch.ones(1, 4, dtype=torch.bool)
+    >>> number_units(torch.tensor([[3, 3, 8, 9]]), everywhere)[0].tolist()
+    [[0, 0, 1, 2]]
+    """
+    lowest = torch.iinfo(torch.int64).min
+    latest = units.masked_fill(~eligible, lowest).cummax(dim=1).values
+    before = torch.nn.functional.pad(latest, (1, 0), value=lowest)[:, :-1]
+    begins = eligible & (latest > before)
+    return (begins.cumsum(dim=1) - 1).clamp(min=0), begins
+
+
+def hide_in_order(order: Tensor, counts: Tensor, unit_of: Tensor, eligible: Tensor) -> Tensor:
+    """Hide whole units in a given order: each one that still fits, so that counts are exact.
+
+    A unit larger than what is still to hide is passed over, and later ones that are small enough
+    take its place. So fewer than `counts` positions are hidden only where none is left that fits.
+    Where none fits at all the first one is hidden: at least one unit always is.
+
+    Args:
+        order: int64 [B, L], the units, first come first; those without positions play no part.
+        counts: int64 [B], how many positions to hide.
+        unit_of: int64 [B, L], the unit of each position, in 0..L-1.
+        eligible: bool [B, L]; a unit's other positions stay visible.
+
+    >>> unit_of = torch.tensor([[0, 0, 0, 1, 1, 2]])
+    >>> everywhere = torch.ones(1, 6, dtype=torch.bool)
+    >>> order = torch.arange(6)[None]
+    >>> hide_in_order(order, torch.tensor([4]), unit_of, everywhere).int().tolist()
+    [[1, 1, 1, 0, 0, 1]]
+    """
+    sizes = torch.zeros_like(unit_of).scatter_add_(1, unit_of, eligible.to(torch.int64))
+    sizes = sizes.gather(1, order)
+    left = counts[:, None]
+    chosen = torch.zeros_like(eligible)
+    fits = (sizes > 0) & (sizes <= left)
+    # One turn for each unit passed over, all rows at once: few, since units are small.
+    while bool(fits.any()):
+        more = fits & (torch.where(fits, sizes, 0).cumsum(dim=1) <= left)
+        chosen |= more
+        left = left - torch.where(more, sizes, 0).sum(dim=1, keepdim=True)
+        fits = ~chosen & (sizes > 0) & (sizes <= left)
+    some = sizes > 0
+    first = some & (some.cumsum(dim=1) == 1)
+    chosen |= first & ~chosen.any(dim=1, keepdim=True) & (counts > 0)[:, None]
+    hidden_units = torch.zeros_like(chosen).scatter_(1, order, chosen)
+    return hidden_units.gather(1, unit_of) & eligible
+
+
 def _eligible_first(scores: Tensor, eligible: Tensor) -> Tensor:
     order = scores.argsort(dim=1, stable=True)
     late = (~eligible).gather(1, order).to(torch.uint8).argsort(dim=1, stable=True)

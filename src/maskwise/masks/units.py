@@ -26,7 +26,14 @@ class Units:
         if self.size < 1:
             raise UserError(f"units need a size of at least 1, not {self.size}")
 
-    def hide(self, counts: Tensor, grid: tuple[int, ...], keys: Keys, eligible: Tensor) -> Tensor:
+    def hide(
+        self,
+        counts: Tensor,
+        grid: tuple[int, ...],
+        keys: Keys,
+        eligible: Tensor,
+        units: Tensor | None,
+    ) -> Tensor:
         """Return hidden, bool [B, L]."""
         lattice = tuple(math.ceil(side / self.size) for side in grid)
         unit_of = torch.zeros(grid, dtype=torch.int64, device=eligible.device)
@@ -48,7 +55,14 @@ class Columns:
 
     axis: int = -1
 
-    def hide(self, counts: Tensor, grid: tuple[int, ...], keys: Keys, eligible: Tensor) -> Tensor:
+    def hide(
+        self,
+        counts: Tensor,
+        grid: tuple[int, ...],
+        keys: Keys,
+        eligible: Tensor,
+        units: Tensor | None,
+    ) -> Tensor:
         """Return hidden, bool [B, L]."""
         if not -len(grid) <= self.axis < len(grid):
             raise UserError(f"columns:{self.axis} names no axis of a grid of {len(grid)}")
