@@ -30,6 +30,8 @@ class Stream(IntEnum):
     STRATUM = 7
     PREDICT = 8
     SAMPLE = 9
+    CORRUPT = 10
+    REPLACEMENT = 11
 
 
 def philox(counter: Tensor, key: tuple[int, int]) -> Tensor:
