@@ -1,6 +1,10 @@
-"""Loading masked language models with transformers, quietly."""
+"""Masked language models of transformers: loading and making them, quietly.
+
+Dropout is off: masks vary the input enough, and only then is a resumed training the same training.
+"""
 
 import copy
+import json
 import logging
 import re
 import warnings
@@ -23,10 +27,7 @@ def load(name: str) -> tuple[Any, Any]:
         UserError: transformers is missing, there is no such model, or it predicts no masked
             tokens.
     """
-    try:
-        import transformers
-    except ImportError:
-        raise UserError(f'{name} needs transformers: pip install "maskwise[text]"') from None
+    transformers = _require_transformers(name)
     path = Path(name).expanduser()
     local = path.is_dir()
     if not local and not HUB_NAME.fullmatch(name):
@@ -37,6 +38,8 @@ def load(name: str) -> tuple[Any, Any]:
         config = _read(place, transformers.AutoConfig, **options)
         if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
             raise UserError(f"{name} is a {config.model_type} model, not a masked language model")
+        for key in _dropouts(config.to_dict()):
+            setattr(config, key, 0.0)
         tokenizer = _read(place, transformers.AutoTokenizer, **options)
         model, info = _read(
             place,
@@ -52,11 +55,49 @@ def load(name: str) -> tuple[Any, Any]:
     return model.float(), tokenizer
 
 
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a configuration as plain values, without where it came from."""
+    values = json.loads(config.to_json_string(use_diff=False))
+    elsewhere = ("_name_or_path", "auto_map", "transformers_version")
+    return {key: value for key, value in values.items() if key not in elsewhere}
+
+
+def from_config(values: dict[str, Any]) -> Any:
+    """Return a model with random weights, in float32 on the CPU, from what `to_dict` gave.
+
+    Raises:
+        UserError: transformers is missing, or this is no masked language model.
+    """
+    transformers = _require_transformers("a model of transformers")
+    values = values | dict.fromkeys(_dropouts(values), 0.0)
+    kind = values.pop("model_type", None)
+    try:
+        with _quiet():
+            config = transformers.AutoConfig.for_model(kind, **values)
+            model = transformers.AutoModelForMaskedLM.from_config(config, trust_remote_code=False)
+    except Exception as error:  # whatever a configuration that does not fit raises
+        reason = (str(error) or type(error).__name__).split("\n")[0]
+        raise UserError(f"no masked language model of type {kind}: {reason}") from None
+    return model.float()
+
+
 def untrained(model: Any, seed: int) -> Any:
     """Return a model of the same architecture with random weights, in float32 on the CPU."""
     with _quiet(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return type(model)(copy.deepcopy(model.config)).float()
+
+
+def _dropouts(values: dict[str, Any]) -> list[str]:
+    return [key for key, value in values.items() if "dropout" in key and isinstance(value, float)]
+
+
+def _require_transformers(what: str) -> Any:
+    try:
+        import transformers
+    except ImportError:
+        raise UserError(f'{what} needs transformers: pip install "maskwise[text]"') from None
+    return transformers
 
 
 def _read(place: str, kind: Any, **options: Any) -> Any:
