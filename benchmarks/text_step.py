@@ -42,9 +42,9 @@ SIZES = {
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 DIFFERENCES = """\
 what differs: ours has rotary positions, pre-norm, gated MLPs with as many weights as plain ones,
-no biases and no dropout, and hides an exact number of tokens of each row, all of which become the
-mask token; BERT has learned positions, post-norm, biases and dropout .1, and its collator hides
-each token by chance, 80/10/10. Both: fused AdamW, gradients clipped at 1, attention written out."""
+no biases and no dropout, and hides an exact number of tokens of each row, all of which become
+the mask token; BERT has learned positions, post-norm, biases and dropout .1, and its collator
+hides each token by chance, 80/10/10. Both: fused AdamW, gradients clipped at 1, eager attention."""
 
 
 def tokenizer() -> Tokenizer:
