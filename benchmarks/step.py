@@ -27,8 +27,8 @@ from maskwise.modalities.image_data import ImageData
 from maskwise.modalities.images import Images
 from maskwise.models import Model, build
 from maskwise.train.batches import Batch
-from maskwise.train.config import Config, Efficiency, Train
-from maskwise.train.loop import backward, prepare
+from maskwise.train.config import Efficiency, ImageConfig, Train
+from maskwise.train.loop import backward, prepare, setup
 from maskwise.train.optim import make_optimizer
 
 BATCH, LENGTH = 64, 64
@@ -36,7 +36,7 @@ Step = Callable[[int], float | None]
 
 
 def maskwise_step(law: str, precision: str, device: str) -> Callable[[int], float]:
-    config = Config(
+    config = ImageConfig(
         data=ImageData(patch=(4, 4)),
         model=Model(),
         law=law,
@@ -53,19 +53,19 @@ def maskwise_step(law: str, precision: str, device: str) -> Callable[[int], floa
     )
     raw = build(images, config.model, seed=0)
     optimizer = make_optimizer(raw, config.train)
-    model, optimizer = fabric.setup(raw, optimizer)
+    model, optimizer = setup(fabric, raw, optimizer)
     samples = _images()
 
     def step(number: int) -> float:
         ids = torch.arange(BATCH)
-        batch = Batch(number, 0, ids, ids, samples)
-        images, mask, predicted = prepare(batch, raw, config, fabric.device)
-        loss = backward(fabric, model, raw.modality, images, mask, predicted, config)
+        batch = Batch(number, 0, ids, ids, samples, None)
+        part = prepare(batch, raw, config, fabric.device)
+        loss = backward(fabric, model, part, config)
         fabric.clip_gradients(model, optimizer, max_norm=1.0, error_if_nonfinite=False)
         assert math.isfinite(float(loss))
         optimizer.step()
         optimizer.zero_grad()
-        return float(mask.ratio[0])
+        return float(part.mask.ratio[0])
 
     return step
 

@@ -136,13 +136,13 @@ def test_listing(cli, finished, tmp_path, monkeypatch):
 
 def test_every_setting_is_listed_with_what_it_does(cli):
     from maskwise.settings import flatten, to_dict
-    from maskwise.train.config import Config
+    from maskwise.train.config import ImageConfig
 
     status, out, _ = cli("list", "settings")
     assert status == 0
     lines = out.splitlines()
     keys = {line.split()[0].removeprefix("--") for line in lines[::2]}
-    assert keys == set(flatten(to_dict(Config())))
+    assert keys == set(flatten(to_dict(ImageConfig())))
     for key, text in zip(lines[::2], lines[1::2], strict=True):
         assert key.startswith("--")
         assert text.startswith("      ")

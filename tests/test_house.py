@@ -20,6 +20,7 @@ ORDER = [
     ["integrations"],
     ["evaluation", "report"],
     ["train"],
+    ["pipelines"],
     ["recipes", "run"],
     ["api", "listing"],
     ["commands"],

@@ -1,6 +1,5 @@
 """What the commands do, as functions: pretrain, evaluate, load."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,25 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskwise import laws, masks, report
+from maskwise import laws, report
 from maskwise.errors import UserError
-from maskwise.evaluation import evaluate as evaluate_model
-from maskwise.evaluation.likelihoods import measure
-from maskwise.evaluation.noise import fit_noise
-from maskwise.evaluation.samples import write as write_samples
 from maskwise.files import write_json
-from maskwise.modalities import image_data
-from maskwise.modalities.image_source import Splits
-from maskwise.modalities.images import Images, describe
-from maskwise.models import EncoderFactory, MaskedModel, build, load_model, save_model
-from maskwise.recipes import RECIPES, any_images
+from maskwise.models import AnyModel, EncoderFactory, build, load_model, save_model
+from maskwise.pipelines import PIPELINES
+from maskwise.recipes import config_of
 from maskwise.run import Run, create
 from maskwise.settings import flatten, override
 from maskwise.train.batches import Batches
 from maskwise.train.config import Config
 from maskwise.train.loop import connect, train
 
-Arrays = np.ndarray | torch.Tensor | tuple[Any, Any]
+Arrays = np.ndarray | torch.Tensor | tuple[Any, Any] | list[str]
 
 
 def pretrain(
@@ -43,8 +36,8 @@ def pretrain(
     """Pretrain a masked model, evaluate it and write a report.
 
     Args:
-        data: a recipe ("digits", "cifar10", ...), a file or folder of images, "hf:NAME", an array
-            [N, H, W] or [N, H, W, C], or a pair (array, labels).
+        data: a recipe ("digits", "pydoc", ...), a file or folder of images or texts, "hf:NAME", an
+            array [N, H, W] or [N, H, W, C], a pair (array, labels), or a list of texts.
         law: the law of the mask ratio; default: the recipe's.
         out: the run folder; default: runs/NAME-LAW-SEED.
         seed: decides weights, order and masks.
@@ -75,9 +68,11 @@ def pretrain(
     for key, value in (("law", law), ("seed", seed)):
         if value is not None:
             changes[key] = str(value) if key == "law" else value
-    config = resolve(data if isinstance(data, (str, Path)) else None, changes)
-    splits = _load(data, config)
-    config, modality = _fit(config, splits)
+    named = isinstance(data, (str, Path))
+    config = config_of(str(data) if named else data, changes)
+    pipeline = PIPELINES[config.modality]
+    splits = pipeline.load(None if named else data, config)
+    modality, config = pipeline.describe(splits, config)
     model = build(
         modality,
         config.model,
@@ -95,12 +90,12 @@ def pretrain(
     )
     folder = Path(out) if out is not None else default_folder(splits.name, config)
     if fabric.is_global_zero:
-        create(folder, config, resume=resume)
+        create(folder, config, pipeline.fingerprint(splits), resume=resume)
     # The other devices start when all that was given has been checked.
     fabric.launch()
     kept, summary = train(fabric, model, batches, config, folder, resume=resume)
     if fabric.is_global_zero:
-        fit_noise(kept, splits.train, seed=config.seed)
+        pipeline.settle(kept, splits, config)
         save_model(folder / "model", kept)
         _finish(Run(folder), kept, config, splits, summary, encoder)
     fabric.barrier()
@@ -124,7 +119,8 @@ def evaluate(
     run, config = _changed(run, overrides, "evaluate.", "data.")
     model = run.model(encoder)
     summary = run.result["train"]
-    _finish(run, model, config, _load(data, config), summary, encoder)
+    splits = PIPELINES[config.modality].load(data, config)
+    _finish(run, model, config, splits, summary, encoder)
     return run
 
 
@@ -133,7 +129,7 @@ def measure_likelihood(
     data: Arrays | None = None,
     encoder: EncoderFactory | None = None,
     *,
-    num_samples: int = 256,
+    num_samples: int | None = None,
     passes: int = 64,
     seed: int = 0,
     **overrides: Any,
@@ -146,7 +142,8 @@ def measure_likelihood(
         run: a run or its folder.
         data: the arrays that the run was given, if it was given arrays.
         encoder: the function that the run was given, if it was given one.
-        num_samples: test samples at most, chosen at random.
+        num_samples: test samples at most, chosen at random; default: 256 images, or 64 rows of
+            tokens.
         passes: masked inputs for each sample.
         seed: of the samples and the masks.
         **overrides: settings of the "data" group, dotted.
@@ -155,10 +152,11 @@ def measure_likelihood(
         UserError: fewer than two samples or passes, or another setting.
     """
     run, config = _changed(run, overrides, "data.")
-    found = measure(
+    pipeline = PIPELINES[config.modality]
+    found = pipeline.likelihood(
         run.model(encoder),
-        _load(data, config),
-        config.law,
+        pipeline.load(data, config),
+        config,
         num_samples=num_samples,
         passes=passes,
         seed=seed,
@@ -168,7 +166,7 @@ def measure_likelihood(
     return run
 
 
-def load(path: str | Path, encoder: EncoderFactory | None = None) -> MaskedModel:
+def load(path: str | Path, encoder: EncoderFactory | None = None) -> AnyModel:
     """Load the model of a run folder or a model folder, in eval mode.
 
     Args:
@@ -182,22 +180,6 @@ def load(path: str | Path, encoder: EncoderFactory | None = None) -> MaskedModel
     if (path / "weights.safetensors").exists():
         return load_model(path, encoder=encoder)
     return Run(path).model(encoder)
-
-
-def resolve(data: str | Path | None, changes: Mapping[str, Any]) -> Config:
-    """Return the configuration of a recipe or a data source with changes applied.
-
-    Raises:
-        UserError: neither a recipe nor a source, an unknown key or a bad value.
-    """
-    name = "array" if data is None else str(data)
-    if name in RECIPES:
-        return override(RECIPES[name](), changes)
-    if data is not None and not name.startswith("hf:") and not Path(name).expanduser().exists():
-        near = difflib.get_close_matches(name, list(RECIPES), n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"recipes are {', '.join(RECIPES)}"
-        raise UserError(f"'{name}' is no recipe and no file or folder; {hint}")
-    return override(any_images(name), changes)
 
 
 def default_folder(name: str, config: Config) -> Path:
@@ -219,31 +201,11 @@ def _changed(
     return run, override(run.config, changes)
 
 
-def _load(data: Any, config: Config) -> Splits:
-    if data is None or isinstance(data, (str, Path)):
-        if config.data.source == "array":
-            raise UserError("this run was given arrays: give them again, as data=")
-        return image_data.load(config.data)
-    x, y = data if isinstance(data, tuple) else (data, None)
-    return image_data.from_arrays(x, y, holdout=config.data.holdout)
-
-
-def _fit(config: Config, splits: Splits) -> tuple[Config, Images]:
-    """Complete the configuration from the data: the patch, and the statistics of the channels."""
-    modality = describe(splits.train, config.data.patch, config.data.target)
-    config = override(config, {"data.patch": modality.patch})
-    # Refuses a pattern that does not suit the grid, before anything is written.
-    masks.draw(
-        config.law, modality.grid, sample_ids=torch.arange(1), seed=0, pattern=config.pattern
-    )
-    return config, modality
-
-
 def _finish(
     run: Run,
-    model: MaskedModel,
+    model: AnyModel,
     config: Config,
-    splits: Splits,
+    splits: Any,
     summary: dict[str, Any],
     encoder: EncoderFactory | None,
 ) -> None:
@@ -264,15 +226,8 @@ def _finish(
             "effective_mean": float(np.mean([ratios @ weights for ratios, weights in tilted])),
         },
     }
-    result |= evaluate_model(
-        model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
-    )
-    write_samples(
-        run.path / "samples.npz",
-        model,
-        splits.test,
-        pattern=config.pattern,
-        seed=config.evaluate.seed,
-    )
+    pipeline = PIPELINES[config.modality]
+    result |= pipeline.evaluate(model, splits, config, untrained)
+    pipeline.samples(run.path, model, splits, config)
     write_json(run.path / "result.json", result)
     report.write([run.path])

@@ -114,7 +114,7 @@ def embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     import numpy as np
 
     from maskwise.files import atomic
-    from maskwise.modalities.image_data import load_all
+    from maskwise.pipelines import PIPELINES
     from maskwise.run import Run
     from maskwise.settings import override
 
@@ -122,8 +122,9 @@ def embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
         raise UserError(f"{arguments.out}: embeddings are written as .npy")
     _only_data(overrides, "embedding cannot change")
     run = Run(arguments.run)
-    data = override(run.config, {"data.source": arguments.data, **overrides}).data
-    features = run.embed(load_all(data), arguments.pool, arguments.layer)
+    config = override(run.config, {"data.source": arguments.data, **overrides})
+    samples = PIPELINES[config.modality].read(config)
+    features = run.embed(samples, arguments.pool, arguments.layer)
     with atomic(arguments.out) as temporary, temporary.open("wb") as file:
         np.save(file, features)
     print(f"{arguments.out}: {features.shape[0]} x {features.shape[1]}, float32")

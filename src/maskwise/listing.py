@@ -8,7 +8,7 @@ from maskwise.laws import FORMS
 from maskwise.masks import PATTERNS
 from maskwise.recipes import RECIPES
 from maskwise.settings import to_dict
-from maskwise.train.config import Config
+from maskwise.train.config import CONFIGS
 
 
 def everything(runs: Path) -> str:
@@ -17,7 +17,11 @@ def everything(runs: Path) -> str:
     for name, recipe in RECIPES.items():
         config = recipe()
         lines.append(f"  {name:<16} {config.law:<18} {config.data.source}")
-    lines += ["data", "  FILE.npz|.npy|.npy.xz, a folder of images or arrays, hf:NAME"]
+    lines += [
+        "data",
+        "  images: FILE.npz|.npy|.npy.xz, a folder of images or arrays, hf:NAME",
+        "  text: FILE.txt|.md|.jsonl|.parquet (.gz, .xz), a folder of these, hf:NAME",
+    ]
     lines += ["laws", *(f"  {form}" for form, _ in FORMS.values())]
     lines += ["patterns", *(f"  {form}" for form, _ in PATTERNS.values())]
     found = sorted(path.parent for path in runs.glob("*/config.json"))
@@ -31,8 +35,12 @@ def _state(run: Path) -> str:
 
 
 def settings_table() -> str:
-    """Return every setting: its key, its default and what it does."""
-    return "\n".join(_rows(Config, to_dict(Config()), ""))
+    """Return every setting: its key, its default and what it does, by kind of data."""
+    lines = []
+    for modality, config in CONFIGS.items():
+        make: Any = config
+        lines += [f"{modality}\n", *_rows(config, to_dict(make()), ""), ""]
+    return "\n".join(lines)
 
 
 def _rows(cls: Any, defaults: dict[str, Any], prefix: str) -> list[str]:

@@ -80,6 +80,10 @@ class Keys:
     epoch: int
     sample_ids: Tensor
 
+    def __getitem__(self, rows: slice) -> "Keys":
+        """Return the keys of some samples of the batch."""
+        return Keys(self.seed, self.epoch, self.sample_ids[rows])
+
     def bits(self, stream: Stream, num: int) -> Tensor:
         """Return `num` 32-bit words per sample, int64 [B, num]."""
         ids = self.sample_ids.to(torch.int64)

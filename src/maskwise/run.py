@@ -12,12 +12,12 @@ import torch
 
 import maskwise
 from maskwise.errors import UserError
-from maskwise.evaluation.features import Pool, extract
+from maskwise.evaluation.features import Pool
 from maskwise.files import read_json, read_json_lines, write_json
-from maskwise.modalities.image_source import Source
-from maskwise.models import EncoderFactory, MaskedModel, load_model
-from maskwise.settings import differences, from_dict, to_dict
-from maskwise.train.config import Config
+from maskwise.models import AnyModel, EncoderFactory, load_model
+from maskwise.pipelines import PIPELINES
+from maskwise.settings import differences, to_dict
+from maskwise.train.config import Config, read_config
 from maskwise.train.metrics import NAME as METRICS
 
 
@@ -37,7 +37,7 @@ class Run:
         """The resolved configuration."""
         path = self.path / "config.json"
         try:
-            return from_dict(Config, read_json(path))
+            return read_config(read_json(path))
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
 
@@ -65,7 +65,7 @@ class Run:
         """The report's path."""
         return self.path / "report.html"
 
-    def model(self, encoder: EncoderFactory | None = None) -> MaskedModel:
+    def model(self, encoder: EncoderFactory | None = None) -> AnyModel:
         """Load the trained model, in eval mode."""
         if not (self.path / "model").is_dir():
             raise UserError(f"{self.path} has no model yet: continue its training with --resume")
@@ -73,43 +73,49 @@ class Run:
 
     def embed(
         self,
-        images: np.ndarray | torch.Tensor | Source,
+        data: Any,
         pool: Pool = "mean",
         layer: int = -1,
         encoder: EncoderFactory | None = None,
     ) -> np.ndarray:
-        """Return features of images, float32 [N, D]; nothing is hidden.
+        """Return features of samples, float32 [N, D]; nothing is hidden.
 
         Args:
-            images: NumPy [N, H, W] or [N, H, W, C], torch [N, C, H, W], or a source.
+            data: images, as NumPy [N, H, W] or [N, H, W, C], torch [N, C, H, W] or a source; or a
+                list of texts.
             pool: see `MaskedModel.encode`.
             layer: see `MaskedModel.encode`.
             encoder: the function that the run was given, if it was given one.
         """
-        from maskwise.modalities.image_data import as_source
-
-        source = images if isinstance(images, Source) else as_source(images)
-        return extract(self.model(encoder), source, pool, layer)
+        model = self.model(encoder)
+        return PIPELINES[self.config.modality].embed(model, data, pool, layer)
 
 
-def create(folder: Path, config: Config, *, resume: bool) -> None:
-    """Make the run folder with config.json and env.json, or check that it may be resumed.
+def create(folder: Path, config: Config, fingerprint: dict[str, Any], *, resume: bool) -> None:
+    """Make the run folder with config.json, env.json and data.json, or check that it may go on.
+
+    Args:
+        folder: the run folder.
+        config: the resolved configuration.
+        fingerprint: what of the data must be the same when the run is resumed.
+        resume: whether the run goes on.
 
     Raises:
         UserError: the folder is in use, cannot be written, or holds another configuration.
     """
     if resume:
-        _check_resumable(folder, config)
+        _check_resumable(folder, config, fingerprint)
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(
             f"{folder} already exists: continue it with --resume, or choose another --out"
         )
     write_json(folder / "env.json", environment())
+    write_json(folder / "data.json", fingerprint)
     write_json(folder / "config.json", to_dict(config))
 
 
-def _check_resumable(folder: Path, config: Config) -> None:
+def _check_resumable(folder: Path, config: Config, fingerprint: dict[str, Any]) -> None:
     saved = read_json(Run(folder).path / "config.json")
     changed = differences(saved, to_dict(config))
     changed = [line for line in changed if not line.startswith("efficiency.")]
@@ -117,6 +123,12 @@ def _check_resumable(folder: Path, config: Config) -> None:
         raise UserError(
             f"{folder} was started with another configuration ({'; '.join(changed)}):"
             " resume with the old values, or start a new run with --out"
+        )
+    changed = differences(read_json(folder / "data.json"), fingerprint)
+    if changed:
+        raise UserError(
+            f"the data of {folder} have changed ({changed[0]}): restore them, or start a new run"
+            " with --out"
         )
 
 

@@ -43,7 +43,7 @@ def metrics(steps, seed):
         row = {"step": step, "epoch": step // 12, "loss": float(loss), "ratio": ratio}
         row["lr"] = 1e-3 * min(step / 60, 0.5 + 0.5 * float(np.cos(np.pi * step / steps)))
         row["grad_norm"] = float(np.exp(rng.normal(-0.5, 0.3)) + 3 * np.exp(-step / 30))
-        row |= {"samples_per_s": 9000.0, "visible_tokens_per_s": 50000.0, "seconds": step * 0.04}
+        row |= {"samples_per_s": 9000.0, "encoder_tokens_per_s": 50000.0, "seconds": step * 0.04}
         rows.append(json.dumps(row))
     return "\n".join(rows) + "\n"
 

@@ -11,10 +11,10 @@ from maskwise.modalities.images import describe
 from maskwise.models import MaskedModel, Model, build
 from maskwise.settings import override
 from maskwise.train.batches import Batch, Batches
-from maskwise.train.config import Config, Efficiency, Train
+from maskwise.train.config import Efficiency, ImageConfig, Train
 from maskwise.train.loop import connect, train
 
-TINY = Config(
+TINY = ImageConfig(
     data=ImageData(source="digits", patch=(2, 2), target="normalised"),
     model=Model(width=16, depth=1, heads=2, decoder_width=8, decoder_depth=1, decoder_heads=2),
     law="uniform:0.4,0.9",
@@ -42,14 +42,14 @@ def digits() -> Source:
 
 
 @pytest.fixture
-def tiny() -> Callable[..., Config]:
+def tiny() -> Callable[..., ImageConfig]:
     """Give a tiny configuration with dotted changes."""
     return lambda changes=None: override(TINY, changes or {})
 
 
 @pytest.fixture
-def new_model(digits) -> Callable[[Config], MaskedModel]:
-    def make(config: Config) -> MaskedModel:
+def new_model(digits) -> Callable[[ImageConfig], MaskedModel]:
+    def make(config: ImageConfig) -> MaskedModel:
         modality = describe(digits, config.data.patch, config.data.target)
         return build(modality, config.model, seed=config.seed)
 
@@ -62,7 +62,7 @@ def run(digits, new_model) -> Callable[..., tuple[MaskedModel, dict[str, Any]]]:
 
     def call(
         folder: Path,
-        config: Config,
+        config: ImageConfig,
         resume: bool = False,
         stop_at: int | None = None,
         source: Source | None = None,

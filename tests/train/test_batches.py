@@ -118,7 +118,7 @@ def test_a_step_draws_by_its_place_in_training(digits, tiny, new_model):
     batches = Batches(digits, batch_size=16, seed=3)
     for step in (0, 50, 100, 150, 199):
         [batch] = batches.read(step, step + 1, 0)
-        _, mask, predicted = prepare(batch, model, config, cpu)
+        _, mask, predicted, _ = prepare(batch, model, config, cpu)
         assert predicted is mask
         assert mask.num_hidden.tolist() == [round(16 * (0.25 + 0.5 * step / 200))] * 16
         expected = masks.draw(

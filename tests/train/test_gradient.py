@@ -4,19 +4,21 @@ import torch
 from maskwise.masks import Mask
 from maskwise.objectives.reconstruction import sample_losses, sample_weights
 from maskwise.train.batches import Batches
-from maskwise.train.loop import backward, connect, prepare
+from maskwise.train.loop import backward, connect, prepare, setup
+from maskwise.train.optim import make_optimizer
 
 
 def gradient(digits, new_model, config):
     """The loss and the gradient of one step."""
     fabric = connect(config.efficiency)
     fabric.launch()
-    wrapped = fabric.setup(new_model(config))
-    model = wrapped.module
+    model = new_model(config)
+    wrapped, _ = setup(fabric, model, make_optimizer(model, config.train))
     batch = next(Batches(digits, batch_size=16, seed=0).read(3, 4, 0))
-    samples, mask, predicted = prepare(batch, model, config, fabric.device)
-    loss = backward(fabric, wrapped, model.modality, samples, mask, predicted, config)
-    return loss, {name: p.grad for name, p in model.named_parameters()}, (samples, mask, model)
+    part = prepare(batch, model, config, fabric.device)
+    loss = backward(fabric, wrapped, part, config)
+    gradients = {name: p.grad for name, p in model.named_parameters()}
+    return loss, gradients, (part.samples, part.mask, model)
 
 
 @pytest.mark.parametrize("reduction", ["sample_mean", "token_mean", "inverse_ratio"])

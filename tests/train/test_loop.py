@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from maskwise.errors import UserError
 from maskwise.files import read_json_lines
 from maskwise.train import checkpoint
-from maskwise.train.config import Config
+from maskwise.train.config import ImageConfig
 
 GOLDEN = [
     2.11221, 1.84937, 1.61509, 1.48893, 1.26228,
@@ -171,7 +171,7 @@ def test_what_metrics_say(run, tiny, tmp_path):
         assert row["encoder_tokens"] == row["step"] * 16 * 8
         assert row["samples"] == row["step"] * 16
         assert row["samples_per_s"] > 0
-        assert row["visible_tokens_per_s"] == pytest.approx(8 * row["samples_per_s"])
+        assert row["encoder_tokens_per_s"] == pytest.approx(8 * row["samples_per_s"])
         assert math.isfinite(row["grad_norm"])
     assert summary["encoder_tokens"] == 10 * 16 * 8
     assert summary["num_samples"] == 160
@@ -264,4 +264,4 @@ def test_a_configuration_is_what_its_dictionary_says(tiny):
     from maskwise.settings import from_dict, to_dict
 
     config = tiny({"train.ema": 0.99, "data.crop_scale": (0.2, 1.0), "data.patch": 4})
-    assert from_dict(Config, to_dict(config)) == config
+    assert from_dict(ImageConfig, to_dict(config)) == config

@@ -1,8 +1,25 @@
 """Kinds of data: how each is loaded, tokenized, and what is predicted of it."""
 
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
+
+
+class Source(Protocol):
+    """Samples by index."""
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether reading is so fast that it needs no processes of its own."""
+
+    def __len__(self) -> int: ...
+
+    def get(self, indices: Any) -> Tensor:
+        """Return the samples at `indices`, [b, ...]."""
+
+    def units(self, indices: Any) -> Tensor | None:
+        """Return which positions are hidden together, int64 [b, L]; None if each is its own."""
 
 
 class Modality(Protocol):
@@ -22,6 +39,12 @@ class Modality(Protocol):
 
     def tokenize(self, batch: Tensor) -> Tensor:
         """Return tokens, float32 [B, L, token_dim]."""
+
+    def eligible(self, batch: Tensor) -> Tensor | None:
+        """Return which positions may be hidden, bool [B, L]; None = all."""
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Return plain values that `load` reads; write what else it needs."""
 
     def target_of(self, tokens: Tensor) -> Tensor:
         """Return what is to be predicted at each token, [..., token_dim]."""

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
 
 from maskwise.errors import UserError
 from maskwise.modalities import image_arrays
+from maskwise.modalities.augment import crop_and_flip
 from maskwise.modalities.image_decode import Pictures, keep_in_memory
 from maskwise.modalities.image_folder import SUFFIXES, read_image_folder
 from maskwise.modalities.image_hub import read_hub
@@ -22,6 +23,7 @@ from maskwise.modalities.image_source import (
     joined,
 )
 from maskwise.modalities.images import Target
+from maskwise.rng import Keys
 from maskwise.settings import settings
 
 
@@ -64,6 +66,10 @@ class ImageData:
     image into at most 200."""
     target: Target = "normalised"
     """What is predicted: each patch standardised by its own mean and variance, or raw pixels."""
+
+    def augment(self, images: torch.Tensor, keys: Keys) -> torch.Tensor:
+        """Return images as training sees them, cropped and mirrored at random."""
+        return crop_and_flip(images, keys, self.crop_scale, self.flip)
 
 
 def load(data: ImageData) -> Splits:

@@ -41,6 +41,9 @@ class Source:
         images = self.read(self.rows[np.asarray(indices, dtype=np.int64)])
         return torch.from_numpy(images).permute(0, 3, 1, 2)
 
+    def units(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> None:
+        """Every position is hidden for itself."""
+
     def take(self, indices: np.ndarray) -> "Source":
         """Return the source of these samples only, in this order; nothing is copied or decoded."""
         labels = None if self.labels is None else self.labels[indices]

@@ -1,14 +1,15 @@
 """Images as tokens: standardise, cut into patches, make targets, and put patches back."""
 
 import math
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.modalities.image_source import Source
-from maskwise.settings import settings
+from maskwise.settings import from_dict, settings, to_dict
 
 Target = Literal["normalised", "raw"]
 Statistics = Literal["visible", "true"]
@@ -117,6 +118,9 @@ class Images:
             prediction = prediction * std + mean
         return self.untokenize(torch.where(hidden[..., None], prediction, tokens))
 
+    def eligible(self, images: Tensor) -> None:
+        """Every position may be hidden."""
+
     def untokenize(self, tokens: Tensor) -> Tensor:
         """Return the images of standardised patches, float32 [B, C, H, W], in raw units."""
         (rows, columns), (height, width) = self.grid, self.patch
@@ -131,6 +135,15 @@ class Images:
         """Return which pixels lie in hidden patches, bool [B, 1, H, W] from [B, L]."""
         pixels = hidden.reshape(-1, 1, *self.grid)
         return pixels.repeat_interleave(self.patch[0], 2).repeat_interleave(self.patch[1], 3)
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Return plain values; there is no file to write."""
+        return to_dict(self)
+
+    @classmethod
+    def load(cls, folder: Path, values: dict[str, Any]) -> Self:
+        """Read what `save` gave."""
+        return from_dict(cls, values)
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = (torch.tensor(value, device=like.device) for value in (self.mean, self.std))

@@ -1,16 +1,16 @@
 """Where texts come from: settings, and `load`, which turns them into rows of tokens."""
 
-import dataclasses
 import hashlib
 import logging
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
@@ -24,9 +24,11 @@ from maskwise.modalities.text_files import (
     read_parts,
     text_files,
 )
-from maskwise.modalities.text_packing import Rows, cut, expand, one_per_row, pack
+from maskwise.modalities.text_packing import cut, one_per_row, pack
+from maskwise.modalities.text_source import TextSource, TextSplits
 from maskwise.modalities.text_tokenizer import load_tokenizer, train_tokenizer
 from maskwise.modalities.text_tokens import Corpus, cached, open_corpus, write_corpus
+from maskwise.rng import Keys
 from maskwise.settings import settings
 
 log = logging.getLogger("maskwise")
@@ -66,67 +68,18 @@ class TextData:
     """For the pattern `ngrams`: a text file with one n-gram in a line; none: the 2- to 5-grams of
     the texts with the highest pointwise mutual information."""
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TextSource:
-    """Rows of tokens by index.
-
-    Args:
-        corpus: the tokens.
-        rows: which pieces each row holds.
-        starts: uint8 [n], where units begin; None where nobody asks for units.
-    """
-
-    corpus: Corpus
-    rows: Rows
-    starts: np.ndarray | None = None
-    in_memory: bool = True
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def get(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor:
-        """Return token ids, int64 [b, L], framed and padded, at `indices`."""
-        text, rows = self.corpus.text, np.asarray(indices, dtype=np.int64)
-        ids = np.full((len(rows), text.length), text.pad, dtype=np.int64)
-        source, row, place = self.rows.tokens_of(rows)
-        ids[row, place] = self.corpus.ids[source]
-        begin, count = self.rows.begin[rows], self.rows.begin[rows + 1] - self.rows.begin[rows]
-        piece, row = expand(begin, count)
-        for back, token in enumerate(reversed(text.start), start=1):
-            ids[row, self.rows.place[piece] - back] = token
-        for on, token in enumerate(text.stop):
-            ids[row, self.rows.place[piece] + self.rows.size[piece] + on] = token
-        return torch.from_numpy(ids)
-
-    def units(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor | None:
-        """Return the unit of each position, int64 [b, L], if units are asked for.
-
-        Special tokens and the beginnings of pieces begin units too.
-        """
-        if self.starts is None:
-            return None
-        rows = np.asarray(indices, dtype=np.int64)
-        begins = np.ones((len(rows), self.corpus.text.length), dtype=np.int64)
-        source, row, place = self.rows.tokens_of(rows)
-        begins[row, place] = self.starts[source]
-        return torch.from_numpy(begins).cumsum(dim=1)
-
-    @property
-    def padding(self) -> float:
-        """Share of positions that hold nothing."""
-        frame = self.corpus.text.num_frame * len(self.rows.size)
-        filled = int(self.rows.size.sum()) + frame
-        return 1 - filled / (len(self) * self.corpus.text.length)
+    def augment(self, ids: Tensor, keys: Keys) -> Tensor:
+        """Return tokens as training sees them: as they are."""
+        return ids
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class TextSplits:
-    """Texts ready for use: `train` to learn from, `test` to evaluate on."""
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """Documents that can be read again, and what tells them from others."""
 
-    train: TextSource
-    test: TextSource
     name: str
+    identity: Any
+    parts: Callable[[], Iterable[Part]]
 
 
 def load(data: TextData, *, units: str | None = None) -> TextSplits:
@@ -134,46 +87,45 @@ def load(data: TextData, *, units: str | None = None) -> TextSplits:
 
     Args:
         data: the settings.
-        units: "words" or "ngrams": what masks hide as one.
+        units: "words" or "ngrams": what masks hide as one; None: single tokens.
 
     Raises:
         UserError: a source that does not exist or cannot be used, saying which and why.
     """
-    corpus = tokenized(data)
-    heldout = _held_out_source(data)
-    if heldout is None:
-        parts = _hold_out(corpus.documents, data.holdout)
-        corpora = [dataclasses.replace(corpus, documents=part) for part in parts]
-    else:
-        changed = dataclasses.replace(data, source=heldout, heldout=None)
-        corpora = [corpus, tokenized(changed, corpus.text)]
-    train, test = (_source(each, data, units) for each in corpora)
-    counts = corpus.counts
-    log.info(
-        "%s: %d documents, %d tokens, %d documents of fewer than two tokens left out; %d rows of"
-        " %d tokens to train on (%.1f %% padding), %d held out",
-        *(data.source, counts["documents"] - counts["dropped_documents"], counts["tokens"]),
-        *(counts["dropped_documents"], len(train), data.length, 100 * train.padding, len(test)),
-    )
-    return TextSplits(train, test, name_of(data.source))
+    heldout = data.heldout
+    if heldout is None and data.source.startswith("hf:"):
+        heldout = hub_test_split(data.source)
+    return _splits(_named(data.source, data), heldout and _named(heldout, data), data, units)
 
 
-def tokenized(data: TextData, text: Text | None = None) -> Corpus:
-    """Return the tokens of a source, from the cache or written to it.
+def from_texts(texts: Sequence[str], data: TextData, *, units: str | None = None) -> TextSplits:
+    """Tokenize texts in memory, one document each; arguments as for `load`."""
+    digest = hashlib.sha256()
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UserError(f"text {number} is {type(text).__name__}, not str: give a list of str")
+        digest.update(f"{len(text)} ".encode() + text.encode())
+    parts = [Part(text, True) for text in texts]
+    given = Texts("array", digest.hexdigest(), lambda: parts)
+    return _splits(given, data.heldout and _named(data.heldout, data), data, units)
 
-    Args:
-        data: the settings.
-        text: how texts become tokens; default: as the settings say.
+
+def documents(source: str, column: str, document: Document) -> list[str]:
+    """Return the documents of a source, all in memory.
+
+    Raises:
+        UserError: there is none.
     """
-    key = _key(data, text)
-    folder = cached(key)
-    corpus = open_corpus(folder)
-    if corpus is None:
-        log.info("tokenizing %s (kept in %s)", data.source, folder)
-        text = text or _text(data)
-        parts = read_parts(data.source, data.column, data.document)
-        corpus = write_corpus(folder, text, parts)
-    return dataclasses.replace(corpus, text=corpus.text.with_length(data.length))
+    found: list[str] = []
+    for part in read_parts(source, column, document):
+        if part.first:
+            found.append(part.text)
+        else:
+            found[-1] += part.text
+    found = [text.strip() for text in found]
+    if not any(found):
+        raise UserError(f"{source}: no text")
+    return found
 
 
 def name_of(source: str) -> str:
@@ -187,12 +139,76 @@ def name_of(source: str) -> str:
     return Path(source).name.split(".")[0] or source
 
 
-def _text(data: TextData) -> Text:
+def _splits(
+    texts: Texts, heldout: Texts | str | None, data: TextData, units: str | None
+) -> TextSplits:
+    corpus = _tokenized(texts, data)
+    if isinstance(heldout, Texts):
+        corpora = [corpus, _tokenized(heldout, data, corpus.text)]
+    else:
+        parts = _hold_out(corpus.documents, data.holdout)
+        corpora = [replace(corpus, documents=part) for part in parts]
+    train, test = (_source(each, data, units) for each in corpora)
+    counts = corpus.counts
+    log.info(
+        "%s: %d documents, %d tokens, %d documents of fewer than two tokens left out; %d rows of"
+        " %d tokens to train on (%.1f %% padding), %d held out",
+        *(texts.name, counts["documents"] - counts["dropped_documents"], counts["tokens"]),
+        *(counts["dropped_documents"], len(train), data.length, 100 * train.padding, len(test)),
+    )
+    return TextSplits(train, test, texts.name)
+
+
+def _tokenized(texts: Texts, data: TextData, text: Text | None = None) -> Corpus:
+    """Return the tokens of texts, from the cache or written to it.
+
+    Args:
+        texts: the documents.
+        data: the settings.
+        text: how texts become tokens; default: as the settings say.
+    """
+    key = {"format": 1, "texts": texts.identity, "tokenizer": _tokenizer_identity(data, text)}
+    folder = cached(key)
+    corpus = open_corpus(folder)
+    if corpus is None:
+        log.info("%s: tokenizing (kept in %s)", texts.name, folder)
+        text = text or _text(texts, data)
+        corpus = write_corpus(folder, text, texts.parts())
+    return replace(corpus, text=corpus.text.with_length(data.length))
+
+
+def _named(source: str, data: TextData) -> Texts:
+    identity: Any
+    if source == "pydoc":
+        identity = [source, platform.python_version()]
+    elif source.startswith("hf:"):
+        identity = [source, data.column, str(hub_split(source, data.column)._fingerprint)]
+    else:
+        identity = [data.column, data.document, _stamps(text_files(source))]
+    parts = partial(read_parts, source, data.column, data.document)
+    return Texts(name_of(source), identity, parts)
+
+
+def _tokenizer_identity(data: TextData, text: Text | None) -> Any:
+    if text is not None:
+        return hashlib.sha256(text.tokenizer.to_str().encode()).hexdigest()
+    if data.tokenizer is not None:
+        path = Path(data.tokenizer).expanduser()
+        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        return [data.tokenizer, _stamps(files)]
+    return [data.vocab_size, data.lowercase, version("tokenizers")]
+
+
+def _stamps(files: Iterable[Path]) -> list[Any]:
+    found = [(path.resolve(), path.stat()) for path in files if path.exists()]
+    return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in found]
+
+
+def _text(texts: Texts, data: TextData) -> Text:
     if data.tokenizer is not None:
         return load_tokenizer(data.tokenizer, data.length)
-    parts = read_parts(data.source, data.column, data.document)
     return train_tokenizer(
-        _beginning(parts, _TRAINING_CHARACTERS),
+        _beginning(texts.parts(), _TRAINING_CHARACTERS),
         vocab_size=data.vocab_size,
         length=data.length,
         lowercase=data.lowercase,
@@ -205,39 +221,6 @@ def _beginning(parts: Iterable[Part], most: int) -> Iterator[str]:
         most -= len(part.text)
         if most <= 0:
             return
-
-
-def _key(data: TextData, text: Text | None) -> dict[str, Any]:
-    """Return what decides the tokens of a source."""
-    key: dict[str, Any] = {"format": 1, "source": _identity(data)}
-    if text is not None:
-        key["tokenizer"] = hashlib.sha256(text.tokenizer.to_str().encode()).hexdigest()
-    elif data.tokenizer is not None:
-        path = Path(data.tokenizer).expanduser()
-        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-        key["tokenizer"] = [data.tokenizer, _stamps(files)]
-    else:
-        key["tokenizer"] = [data.vocab_size, data.lowercase, version("tokenizers")]
-    return key
-
-
-def _identity(data: TextData) -> Any:
-    if data.source == "pydoc":
-        return [data.source, platform.python_version()]
-    if data.source.startswith("hf:"):
-        return [data.source, data.column, str(hub_split(data.source, data.column)._fingerprint)]
-    return [data.column, data.document, _stamps(text_files(data.source))]
-
-
-def _stamps(files: Iterable[Path]) -> list[Any]:
-    found = [(path.resolve(), path.stat()) for path in files if path.exists()]
-    return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in found]
-
-
-def _held_out_source(data: TextData) -> str | None:
-    if data.heldout is None and data.source.startswith("hf:"):
-        return hub_test_split(data.source)
-    return data.heldout
 
 
 def _hold_out(documents: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from maskwise.errors import UserError
 Document = Literal["file", "paragraph", "line"]
 
 PLAIN, LINES, TABLES = (".txt", ".md"), (".jsonl",), (".parquet",)
+SUFFIXES = {*PLAIN, *LINES, *TABLES}
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
 _PART = 1 << 20  # characters read at once, so that no document need fit in memory
 _TEST = ("test", "validation", "valid", "val")
@@ -46,10 +47,10 @@ def text_files(source: str) -> list[Path]:
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        known = (*PLAIN, *LINES, *TABLES)
-        found = sorted(p for p in path.rglob("*") if p.is_file() and kind_of(p) in known)
+        found = sorted(p for p in path.rglob("*") if p.is_file() and kind_of(p) in SUFFIXES)
         if not found:
-            raise UserError(f"{path}: no text files here (looked for {', '.join(known)})")
+            known = ", ".join((*PLAIN, *LINES, *TABLES))
+            raise UserError(f"{path}: no text files here (looked for {known})")
         return found
     if not path.is_file():
         raise UserError(f"{path}: no such file or folder")
@@ -108,6 +109,14 @@ def hub_test_split(source: str) -> str | None:
     """Return the source that is the test split of hf:NAME, if it has one."""
     found = [key for key in _TEST if key in _hub(source)]
     return f"{source}:{found[0]}" if found and source.count(":") == 1 else None
+
+
+def hub_columns(source: str) -> set[str]:
+    """Return the kinds of the columns of hf:NAME: "Image", "string", ..."""
+    features = next(iter(_hub(source).values())).features
+    return {str(getattr(value, "dtype", "")) for value in features.values()} | {
+        type(value).__name__ for value in features.values()
+    }
 
 
 def _hub(source: str) -> Any:

@@ -108,10 +108,10 @@ def _described(tokenizer: Any, length: int) -> Text:
     if found["mask"] is None:
         names = " or ".join(_NAMES["mask"])
         raise UserError(f"there is no mask token ({names}) among its special tokens")
-    frame = {key: () if found[key] is None else (found[key],) for key in _FRAMES}
+    start, stop = (tuple(i for i in [found[key]] if i is not None) for key in _FRAMES)
     special = tuple(sorted(set(known.values()) - {found["unk"]}))
     pad = -1 if found["pad"] is None else found["pad"]
-    return Text(tokenizer, length, found["mask"], pad, frame["start"], frame["stop"], special)
+    return Text(tokenizer, length, found["mask"], pad, start, stop, special)
 
 
 def _from_transformers(name: str) -> Any:

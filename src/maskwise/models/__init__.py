@@ -1,6 +1,18 @@
-"""Models: transformer layers, the masked model, and its folder."""
+"""Models: layers, masked models of images and of texts, and their folders."""
 
+from maskwise.models.language import LanguageModel, TextModel
 from maskwise.models.masked import MaskedModel, Model, Pool
-from maskwise.models.storage import EncoderFactory, build, load_model, save_model
+from maskwise.models.storage import AnyModel, EncoderFactory, build, load_model, save_model
 
-__all__ = ["EncoderFactory", "MaskedModel", "Model", "Pool", "build", "load_model", "save_model"]
+__all__ = [
+    "AnyModel",
+    "EncoderFactory",
+    "LanguageModel",
+    "MaskedModel",
+    "Model",
+    "Pool",
+    "TextModel",
+    "build",
+    "load_model",
+    "save_model",
+]

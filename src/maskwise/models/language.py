@@ -123,6 +123,10 @@ class LanguageModel(nn.Module):
         sums = losses.new_zeros(len(ids)).index_add(0, rows, losses)
         return sums / predicted.num_hidden.clamp(min=1)
 
+    def num_encoded(self, mask: Mask) -> int:
+        """Return how many positions of a batch the network sees: all of them."""
+        return mask.hidden.numel()
+
     def features(self, ids: Tensor, layer: int = -1) -> Tensor:
         """Return the features of every token after a layer, [B, L, width]; nothing is hidden."""
         if not -self.num_layers <= layer < self.num_layers:

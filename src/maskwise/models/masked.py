@@ -11,6 +11,7 @@ from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.modalities import Modality
 from maskwise.models.layers import Attention, Transformer, sincos_positions
+from maskwise.objectives.reconstruction import sample_losses
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 
@@ -152,6 +153,25 @@ class MaskedModel(nn.Module):
         encoded = self.encoder(self._with_class_token(tokens + self.positions))
         encoded = encoded[:, 1:] if self.has_class_token else encoded
         return self.head(gather(encoded, predicted.hidden_idx))
+
+    def sample_losses(self, batch: Tensor, mask: Mask, predicted: Mask, keys: Keys) -> Tensor:
+        """Return each sample's mean squared error over its predicted positions, float32 [B].
+
+        Args:
+            batch: what the modality tokenizes.
+            mask: hidden positions.
+            predicted: the part of them that is predicted.
+            keys: not used: hidden positions all look the same.
+        """
+        tokens = self.modality.tokenize(batch)
+        target = self.modality.target_of(gather(tokens, predicted.hidden_idx))
+        return sample_losses(self(tokens, mask, predicted), target, predicted.hidden_valid)
+
+    def num_encoded(self, mask: Mask) -> int:
+        """Return how many positions of a batch the encoder sees."""
+        if self.config.mode == "drop":
+            return int((~mask.hidden).sum())
+        return mask.hidden.numel()
 
     def _decode(self, tokens: Tensor, mask: Mask, predicted: Mask) -> Tensor:
         """Encode visible tokens; decode them with mask tokens; return what those became."""

@@ -1,6 +1,7 @@
 """A trained model as a folder: config.json and weights.safetensors; nothing in it is executed."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +12,41 @@ from torch import nn
 
 from maskwise.errors import UserError
 from maskwise.files import atomic, read_json, write_json
-from maskwise.modalities import Modality
 from maskwise.modalities.images import Images
+from maskwise.modalities.text import Text
+from maskwise.models.language import LanguageModel, TextModel
 from maskwise.models.layers import Attention, Transformer
 from maskwise.models.masked import MaskedModel, Model
 from maskwise.settings import from_dict, to_dict
 
+AnyModel = MaskedModel | LanguageModel
 EncoderFactory = Callable[[], nn.Module]
 
-MODALITIES: dict[str, Any] = {"images": Images}
+
+@dataclass(frozen=True)
+class Kind:
+    """What the models of a modality are made of."""
+
+    modality: Any
+    """with `save(folder)`, which gives plain values, and `load(folder, values)`"""
+    config: Any
+    model: Any
+
+
+KINDS = {
+    "images": Kind(Images, Model, MaskedModel),
+    "text": Kind(Text, TextModel, LanguageModel),
+}
 
 
 def build(
-    modality: Modality,
-    config: Model,
+    modality: Any,
+    config: Any,
     *,
     seed: int,
     attention: Attention = "auto",
     encoder: EncoderFactory | None = None,
-) -> MaskedModel:
+) -> Any:
     """Return a model with initial weights decided by `seed`; global generators stay untouched.
 
     Args:
@@ -37,36 +54,36 @@ def build(
         config: the shape of the model.
         seed: decides the initial weights, those of an encoder of your own too.
         attention: see `MaskedModel`.
-        encoder: makes an encoder of your own.
+        encoder: makes an encoder of your own (images), or a network (text).
     """
     if isinstance(encoder, nn.Module):
         raise UserError("encoder= takes a function that makes the module, not the module itself")
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would also seed the generators of GPUs for good.
         torch.default_generator.manual_seed(seed)
-        return MaskedModel(modality, config, attention, encoder and encoder())
+        return _kind(modality).model(modality, config, attention, encoder and encoder())
 
 
-def save_model(folder: Path, model: MaskedModel) -> None:
-    """Write `folder`/config.json and `folder`/weights.safetensors."""
-    [kind] = [name for name, cls in MODALITIES.items() if isinstance(model.modality, cls)]
+def save_model(folder: Path, model: AnyModel) -> None:
+    """Write `folder`/config.json, `folder`/weights.safetensors and files of the modality."""
+    [name] = [name for name, kind in KINDS.items() if kind is _kind(model.modality)]
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     with atomic(folder / "weights.safetensors") as temporary:
         save_file(weights, temporary, {"format": "pt"})
     write_json(
         folder / "config.json",
         {
-            "modality": kind,
-            kind: to_dict(model.modality),
+            "modality": name,
+            name: model.modality.save(folder),
             "model": to_dict(model.config),
-            "own_encoder": not isinstance(model.encoder, Transformer),
+            **_own_parts(model),
         },
     )
 
 
 def load_model(
     folder: Path, *, attention: Attention = "auto", encoder: EncoderFactory | None = None
-) -> MaskedModel:
+) -> Any:
     """Read a model folder, in eval mode.
 
     Args:
@@ -82,8 +99,9 @@ def load_model(
     if isinstance(values, dict) and values.get("own_encoder") and encoder is None:
         raise UserError(f"{folder} was trained with an encoder of your own: give encoder= again")
     try:
-        modality: Modality = from_dict(MODALITIES[values["modality"]], values[values["modality"]])
-        config = from_dict(Model, values["model"])
+        kind = KINDS[values["modality"]]
+        modality = kind.modality.load(folder, values[values["modality"]])
+        config = from_dict(kind.config, values["model"])
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / 'config.json'} is no model description: {error}") from None
     except UserError as error:
@@ -97,3 +115,15 @@ def load_model(
         first = " ".join(str(error).split())[:200]
         raise UserError(f"weights {path} do not fit the model in config.json: {first}") from None
     return model.eval()
+
+
+def _kind(modality: Any) -> Kind:
+    [found] = [kind for kind in KINDS.values() if isinstance(modality, kind.modality)]
+    return found
+
+
+def _own_parts(model: AnyModel) -> dict[str, Any]:
+    """Return what else it takes to build the model again."""
+    if isinstance(model, LanguageModel):
+        return {}
+    return {"own_encoder": not isinstance(model.encoder, Transformer)}

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from maskwise.errors import UserError
-from maskwise.modalities.image_source import Source
+from maskwise.modalities import Source
 from maskwise.rng import shuffled
 
 
@@ -24,6 +24,7 @@ class Batch:
         ids: int64 [B / ranks], this rank's samples.
         peers: int64 [B], the samples of all ranks.
         samples: their data.
+        units: int64 [B / ranks, L], positions to be hidden together, or None.
     """
 
     step: int
@@ -31,6 +32,7 @@ class Batch:
     ids: Tensor
     peers: Tensor
     samples: Tensor
+    units: Tensor | None
 
 
 class Batches(Dataset[Batch | UserError]):
@@ -59,7 +61,7 @@ class Batches(Dataset[Batch | UserError]):
         peers = order[index * self.batch_size : (index + 1) * self.batch_size]
         ids = peers.chunk(self.ranks)[self.rank]
         try:
-            return Batch(step, epoch, ids, peers, self.source.get(ids))
+            return Batch(step, epoch, ids, peers, self.source.get(ids), self.source.units(ids))
         except UserError as error:
             return error
 

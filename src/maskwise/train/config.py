@@ -1,17 +1,20 @@
 """The configuration of a run: every choice, in groups named by what they may change."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from maskwise import laws, masks
 from maskwise.errors import UserError
 from maskwise.evaluation import Evaluate
+from maskwise.evaluation.text import TextEvaluate
 from maskwise.laws import Reduction, Scope
 from maskwise.masks import Sampling
 from maskwise.modalities.image_data import ImageData
+from maskwise.modalities.text_data import TextData
 from maskwise.models import Model
-from maskwise.settings import settings
+from maskwise.models.language import TextModel
+from maskwise.settings import from_dict, settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -82,16 +85,18 @@ def _pattern(text: str) -> str:
 
 @settings
 class Config:
-    """Everything that decides what a run does."""
+    """Everything that decides what a run does. Each modality has its own data, model, evaluate."""
 
-    data: ImageData = Field(default_factory=ImageData)
-    model: Model = Field(default_factory=Model)
-    law: Annotated[str, AfterValidator(_law)] = "uniform:0.4,0.9"
+    modality: str
+    """kind of data"""
+    data: Any
+    model: Any
+    evaluate: Any
+    law: Annotated[str, AfterValidator(_law)] = "uniform:0.1,0.9"
     """the law of the mask ratio"""
     pattern: Annotated[str, AfterValidator(_pattern)] = "scattered"
     """which positions are hidden, given how many"""
     train: Train = Field(default_factory=Train)
-    evaluate: Evaluate = Field(default_factory=Evaluate)
     efficiency: Efficiency = Field(default_factory=Efficiency)
     seed: NonNegativeInt = 0
     """decides the initial weights, the order of the data and the masks"""
@@ -100,11 +105,55 @@ class Config:
         layer, depth = self.evaluate.layer, self.model.depth
         if not -depth <= layer < depth:
             raise UserError(f"evaluate.layer {layer} is outside 0..{depth - 1} (or -1 = last)")
-        if not (self.model.class_token or "mean" in self.evaluate.pools):
-            raise UserError("evaluate.pools without 'mean' need --model.class_token true")
         ranks = self.efficiency.devices * self.efficiency.nodes
         if self.train.batch_size % (ranks * self.train.accumulate):
             raise UserError(
                 f"train.batch_size {self.train.batch_size} is not a multiple of {ranks} devices x"
                 f" {self.train.accumulate} micro-batches"
             )
+
+
+@settings
+class ImageConfig(Config):
+    """Everything that decides what a run on images does."""
+
+    modality: Literal["images"] = "images"
+    """kind of data"""
+    data: ImageData = Field(default_factory=ImageData)
+    model: Model = Field(default_factory=Model)
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    law: Annotated[str, AfterValidator(_law)] = "uniform:0.4,0.9"
+    """the law of the mask ratio"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.model.class_token or "mean" in self.evaluate.pools):
+            raise UserError("evaluate.pools without 'mean' need --model.class_token true")
+
+
+@settings
+class TextConfig(Config):
+    """Everything that decides what a run on texts does."""
+
+    modality: Literal["text"] = "text"
+    """kind of data"""
+    data: TextData = Field(default_factory=TextData)
+    model: TextModel = Field(default_factory=TextModel)
+    evaluate: TextEvaluate = Field(default_factory=TextEvaluate)
+    law: Annotated[str, AfterValidator(_law)] = "uniform:0.1,0.5"
+    """the law of the mask ratio"""
+
+
+CONFIGS: dict[str, type[Config]] = {"images": ImageConfig, "text": TextConfig}
+
+
+def read_config(values: Any) -> Config:
+    """Build the configuration of a run from what its config.json holds.
+
+    Raises:
+        UserError: an unknown key or a bad value, in one line.
+    """
+    modality = values.get("modality") if isinstance(values, dict) else None
+    if modality not in CONFIGS:
+        raise UserError(f"modality {modality!r} is none of {', '.join(CONFIGS)}")
+    return from_dict(CONFIGS[modality], values)

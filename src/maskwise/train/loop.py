@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -16,11 +16,8 @@ from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.masks import Mask
-from maskwise.modalities import Modality
-from maskwise.modalities.augment import crop_and_flip
-from maskwise.models import MaskedModel
-from maskwise.models.masked import gather
-from maskwise.objectives.reconstruction import sample_losses, sample_weights
+from maskwise.models import AnyModel
+from maskwise.objectives.reconstruction import sample_weights
 from maskwise.rng import Keys
 from maskwise.train import checkpoint
 from maskwise.train.batches import Batch, Batches
@@ -42,15 +39,24 @@ def connect(efficiency: Efficiency) -> Fabric:
     )
 
 
+def setup(
+    fabric: Fabric, model: AnyModel, optimizer: torch.optim.Optimizer
+) -> tuple[Any, torch.optim.Optimizer]:
+    """Return model and optimizer as the devices run them."""
+    wrapped, made = cast(tuple[Any, Any], fabric.setup(model, optimizer))
+    wrapped.mark_forward_method("sample_losses")
+    return wrapped, made
+
+
 def train(
     fabric: Fabric,
-    model: MaskedModel,
+    model: AnyModel,
     batches: Batches,
     config: Config,
     folder: Path,
     *,
     resume: bool = False,
-) -> tuple[MaskedModel, dict[str, Any]]:
+) -> tuple[AnyModel, dict[str, Any]]:
     """Train `model` and return the model to keep, with a summary for result.json.
 
     Args:
@@ -67,7 +73,7 @@ def train(
     """
     settings = config.train
     optimizer = make_optimizer(model, settings)
-    wrapped, optimizer = cast(tuple[Any, Any], fabric.setup(model, optimizer))
+    wrapped, optimizer = setup(fabric, model, optimizer)
     average = None
     if settings.ema is not None:
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
@@ -87,8 +93,8 @@ def train(
             lr = learning_rate(batch.step, settings)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            samples, mask, predicted = prepare(batch, model, config, fabric.device)
-            loss = backward(fabric, wrapped, model.modality, samples, mask, predicted, config)
+            part = prepare(batch, model, config, fabric.device)
+            loss = backward(fabric, wrapped, part, config)
             norm = fabric.clip_gradients(
                 wrapped, optimizer, max_norm=settings.clip or math.inf, error_if_nonfinite=False
             )
@@ -98,7 +104,7 @@ def train(
             grad_norm, stopping = float(cast(Tensor, norm)), share_asked > 0
             if not math.isfinite(value + grad_norm):
                 path = folder / "failure" / f"step-{batch.step + 1:06d}-rank-{fabric.global_rank}"
-                _report_divergence(path, batch, samples, mask, value, grad_norm)
+                _report_divergence(path, batch, part, value, grad_norm)
             optimizer.step()
             optimizer.zero_grad()
             if average is not None:
@@ -107,10 +113,11 @@ def train(
             step, now = batch.step + 1, time.perf_counter()
             metrics.add(
                 loss=value,
-                ratio=float(mask.ratio.mean()),
+                ratio=float(part.mask.ratio.mean()),
                 grad_norm=grad_norm,
                 samples=settings.batch_size,
-                tokens=int((~mask.hidden).sum()) * fabric.world_size,
+                tokens=model.num_encoded(part.mask) * fabric.world_size,
+                predicted=int(part.predicted.num_hidden.sum()) * fabric.world_size,
                 seconds=now - clock,
             )
             clock = now
@@ -122,19 +129,26 @@ def train(
                 checkpoint.save(folder, state, step)
             if stopping:
                 raise KeyboardInterrupt
-    kept = model if average is None else cast(MaskedModel, average.module)
+    kept = model if average is None else cast(AnyModel, average.module)
     return kept.eval(), metrics.summary(settings.steps, kept)
 
 
-def prepare(
-    batch: Batch, model: MaskedModel, config: Config, device: torch.device
-) -> tuple[Tensor, Mask, Mask]:
-    """Return augmented samples, their mask, and the part of it that is predicted."""
+class Prepared(NamedTuple):
+    """What a step learns from."""
+
+    samples: Tensor
+    """as the data give them, augmented"""
+    mask: Mask
+    predicted: Mask
+    """the part of the mask that is predicted"""
+    keys: Keys
+
+
+def prepare(batch: Batch, model: AnyModel, config: Config, device: torch.device) -> Prepared:
+    """Augment a batch and draw its masks."""
     ids = batch.ids.to(device)
     keys = Keys(config.seed, batch.epoch, ids)
-    samples = crop_and_flip(
-        batch.samples.to(device, non_blocking=True), keys, config.data.crop_scale, config.data.flip
-    )
+    samples = config.data.augment(batch.samples.to(device, non_blocking=True), keys)
     mask = masks.draw(
         config.law,
         model.modality.grid,
@@ -147,32 +161,26 @@ def prepare(
         scope=config.train.scope,
         sampling=config.train.sampling,
         peers=batch.peers,
+        eligible=model.modality.eligible(samples),
+        units=None if batch.units is None else batch.units.to(device),
     )
     fraction = config.model.predict_fraction
-    return samples, mask, mask if fraction == 1 else masks.subset(mask, fraction, keys)
+    predicted = mask if fraction == 1 else masks.subset(mask, fraction, keys)
+    return Prepared(samples, mask, predicted, keys)
 
 
-def backward(
-    fabric: Fabric,
-    model: Any,
-    modality: Modality,
-    samples: Tensor,
-    mask: Mask,
-    predicted: Mask,
-    config: Config,
-) -> Tensor:
+def backward(fabric: Fabric, model: Any, part: Prepared, config: Config) -> Tensor:
     """Accumulate the gradients of a step over its micro-batches; return its loss."""
-    weights = sample_weights(mask, config.train.reduction)
+    weights = sample_weights(part.mask, config.train.reduction)
     # Devices average their gradients, so each divides by the mean of their total weights.
     total = _mean(fabric, weights.sum())
-    size = len(mask) // config.train.accumulate
-    loss = torch.zeros((), device=samples.device)
-    for first in range(0, len(mask), size):
+    size = len(part.mask) // config.train.accumulate
+    loss = torch.zeros((), device=part.samples.device)
+    for first in range(0, len(part.mask), size):
         rows = slice(first, first + size)
-        tokens, part = modality.tokenize(samples[rows]), predicted[rows]
-        target = modality.target_of(gather(tokens, part.hidden_idx))
-        with fabric.no_backward_sync(model, enabled=first + size < len(mask)):
-            losses = sample_losses(model(tokens, mask[rows], part), target, part.hidden_valid)
+        with fabric.no_backward_sync(model, enabled=first + size < len(part.mask)):
+            with fabric.autocast():
+                losses = model.sample_losses(*(each[rows] for each in part))
             share = (weights[rows] * losses).sum() / total
             fabric.backward(share)
         loss += share.detach()
@@ -185,11 +193,11 @@ def _mean(fabric: Fabric, value: Tensor) -> Tensor:
 
 
 def _report_divergence(
-    path: Path, batch: Batch, samples: Tensor, mask: Mask, loss: float, grad_norm: float
+    path: Path, batch: Batch, part: Prepared, loss: float, grad_norm: float
 ) -> NoReturn:
     path = path.with_suffix(".safetensors")
     with atomic(path) as temporary:
-        tensors = {"ids": batch.ids, "samples": samples, "hidden": mask.hidden}
+        tensors = {"ids": batch.ids, "samples": part.samples, "hidden": part.mask.hidden}
         save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary)
     ids = ", ".join(map(str, batch.ids.tolist()[:8])) + (", ..." if len(batch.ids) > 8 else "")
     raise UserError(

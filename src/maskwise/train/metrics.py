@@ -28,6 +28,7 @@ class Metrics:
         rows = [row for row in rows if row["step"] <= start]
         self.seconds = rows[-1]["seconds"] if rows else 0.0
         self.tokens = rows[-1]["encoder_tokens"] if rows else 0
+        self.predicted = rows[-1]["predicted"] if rows else 0
         self.recent: deque[float] = deque((row["loss"] for row in rows), maxlen=10)
         self.samples = rows[-1]["samples"] if rows else 0
         self._interval: list[dict[str, float]] = []
@@ -38,7 +39,7 @@ class Metrics:
             self._board = _tensorboard(folder)
 
     def add(self, **values: float) -> None:
-        """Take one step's loss, ratio, grad_norm, samples, tokens and seconds."""
+        """Take one step's loss, ratio, grad_norm, samples, tokens, predicted and seconds."""
         self._interval.append(values)
 
     def write(self, step: int, epoch: int, lr: float) -> dict[str, Any]:
@@ -47,14 +48,16 @@ class Metrics:
         total = {key: sum(values[key] for values in interval) for key in interval[0]}
         self.seconds += total["seconds"]
         self.tokens += int(total["tokens"])
+        self.predicted += int(total["predicted"])
         self.samples += int(total["samples"])
         row = {"step": step, "epoch": epoch, "lr": lr}
         row |= {key: total[key] / len(interval) for key in ("loss", "ratio", "grad_norm")}
         row |= {
             "samples_per_s": total["samples"] / total["seconds"],
-            "visible_tokens_per_s": total["tokens"] / total["seconds"],
+            "encoder_tokens_per_s": total["tokens"] / total["seconds"],
             "samples": self.samples,
             "encoder_tokens": self.tokens,
+            "predicted": self.predicted,
             "seconds": self.seconds,
         }
         self.recent.append(row["loss"])
@@ -76,6 +79,7 @@ class Metrics:
             "seconds": self.seconds,
             "num_samples": self.samples,
             "encoder_tokens": self.tokens,
+            "predicted": self.predicted,
             "final_loss": sum(self.recent) / len(self.recent) if self.recent else None,
             "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         }
@@ -90,7 +94,7 @@ def _tensorboard(folder: Path) -> Any:
 
 
 class Progress:
-    """A progress bar with loss, samples/s, visible tokens/s and the time left."""
+    """A progress bar with loss, samples/s, tokens/s and the time left."""
 
     def __init__(self, steps: int, start: int, *, enabled: bool) -> None:
         from rich.console import Console
@@ -113,7 +117,7 @@ class Progress:
         """Show a line of metrics."""
         text = (
             f"loss {row['loss']:.4f} · {row['samples_per_s']:,.0f} samples/s"
-            f" · {row['visible_tokens_per_s']:,.0f} visible tokens/s"
+            f" · {row['encoder_tokens_per_s']:,.0f} tokens/s"
         )
         self.bar.update(self.task, completed=row["step"], text=text)
 
