@@ -24,6 +24,7 @@ from maskwise.modalities.text_files import (
     read_parts,
     text_files,
 )
+from maskwise.modalities.text_ngrams import ngram_starts
 from maskwise.modalities.text_packing import cut, one_per_row, pack
 from maskwise.modalities.text_source import TextSource, TextSplits
 from maskwise.modalities.text_tokenizer import load_tokenizer, train_tokenizer
@@ -258,4 +259,7 @@ def _source(corpus: Corpus, data: TextData, units: str | None) -> TextSource:
         rows = pack(first, size, text.length, len(text.start), len(text.stop))
     else:
         rows = one_per_row(first, size, len(text.start))
-    return TextSource(corpus, rows, corpus.starts if units else None)
+    starts = None if units is None else corpus.starts
+    if units == "ngrams":
+        starts = ngram_starts(corpus, data.ngrams)
+    return TextSource(corpus, rows, starts)

@@ -13,6 +13,7 @@ from maskwise.masks import Mask
 from maskwise.modalities.text import Text
 from maskwise.models.layers import Attention
 from maskwise.models.sequence import SequenceNetwork
+from maskwise.objectives.corruption import Shares, check_shares, corrupt
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 
@@ -32,6 +33,9 @@ class TextModel:
     """attention heads"""
     mlp_ratio: float = 4.0
     """size of the gated MLPs, as the ratio of a plain MLP with as many weights"""
+    corruption: Shares = (1.0, 0.0, 0.0)
+    """shares of the hidden tokens that become the mask token, become a random token and stay
+    (BERT: 0.8,0.1,0.1)"""
     predict_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """share of the hidden tokens that training predicts"""
 
@@ -39,6 +43,7 @@ class TextModel:
         for name in ("width", "depth", "heads"):
             if getattr(self, name) < 1:
                 raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
+        check_shares(self.corruption)
         if self.mlp_ratio <= 0:
             raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")
 
@@ -105,7 +110,7 @@ class LanguageModel(nn.Module):
             mask: hidden positions, which become the mask token.
             predicted: a part of the hidden positions; default: all of them.
         """
-        ids = torch.where(mask.hidden, self.modality.mask, ids)
+        ids = ids.masked_fill(mask.hidden, self.modality.mask)
         return self.network.logits(ids, self._documents(ids), predicted or mask)
 
     def sample_losses(self, ids: Tensor, mask: Mask, predicted: Mask, keys: Keys) -> Tensor:
@@ -117,7 +122,15 @@ class LanguageModel(nn.Module):
             predicted: the part of them that is predicted.
             keys: whose corruption.
         """
-        logits = self(ids, mask, predicted)
+        seen = corrupt(
+            ids,
+            mask.hidden,
+            keys,
+            mask=self.modality.mask,
+            alphabet=self.modality.alphabet.to(ids.device),
+            shares=self.config.corruption,
+        )
+        logits = self.network.logits(seen, self._documents(seen), predicted)
         losses = F.cross_entropy(logits.float(), ids[predicted.hidden], reduction="none")
         rows = predicted.hidden.nonzero()[:, 0]
         sums = losses.new_zeros(len(ids)).index_add(0, rows, losses)

@@ -102,15 +102,17 @@ class Config:
     """decides the initial weights, the order of the data and the masks"""
 
     def __post_init__(self) -> None:
-        layer, depth = self.evaluate.layer, self.model.depth
-        if not -depth <= layer < depth:
-            raise UserError(f"evaluate.layer {layer} is outside 0..{depth - 1} (or -1 = last)")
         ranks = self.efficiency.devices * self.efficiency.nodes
         if self.train.batch_size % (ranks * self.train.accumulate):
             raise UserError(
                 f"train.batch_size {self.train.batch_size} is not a multiple of {ranks} devices x"
                 f" {self.train.accumulate} micro-batches"
             )
+
+
+def _check_layer(layer: int, depth: int) -> None:
+    if not -depth <= layer < depth:
+        raise UserError(f"evaluate.layer {layer} is outside 0..{depth - 1} (or -1 = last)")
 
 
 @settings
@@ -127,6 +129,7 @@ class ImageConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_layer(self.evaluate.layer, self.model.depth)
         if not (self.model.class_token or "mean" in self.evaluate.pools):
             raise UserError("evaluate.pools without 'mean' need --model.class_token true")
 
