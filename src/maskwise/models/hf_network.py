@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
@@ -100,6 +101,20 @@ class HFNetwork(nn.Module):
         finally:
             hook.remove()
         return logits[0]
+
+    def losses(
+        self, ids: Tensor, documents: Tensor | None, where: Mask, targets: Tensor
+    ) -> Tensor:
+        """Return the cross-entropy at the hidden positions of `where`, float32 [n].
+
+        Args:
+            ids: int64 [B, N].
+            documents: int64 [B, N], 1 for tokens and 0 for padding; None = no padding.
+            where: which positions.
+            targets: int64 [n], their tokens.
+        """
+        logits = self.logits(ids, documents, where)
+        return F.cross_entropy(logits.float(), targets, reduction="none")
 
 
 def _inputs(ids: Tensor, documents: Tensor | None) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -38,12 +37,19 @@ class TextModel:
     (BERT: 0.8,0.1,0.1)"""
     predict_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """share of the hidden tokens that training predicts"""
+    hf: str | None = None
+    """train this masked language model of transformers instead (a folder or hub name), with its
+    tokenizer; width, depth, heads and mlp_ratio are not used"""
+    pretrained: bool = False
+    """go on from the weights of `hf`; else they are random"""
 
     def __post_init__(self) -> None:
         for name in ("width", "depth", "heads"):
             if getattr(self, name) < 1:
                 raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
         check_shares(self.corruption)
+        if self.pretrained and self.hf is None:
+            raise UserError("model.pretrained needs --model.hf, which says whose weights")
         if self.mlp_ratio <= 0:
             raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")
 
@@ -130,8 +136,8 @@ class LanguageModel(nn.Module):
             alphabet=self.modality.alphabet.to(ids.device),
             shares=self.config.corruption,
         )
-        logits = self.network.logits(seen, self._documents(seen), predicted)
-        losses = F.cross_entropy(logits.float(), ids[predicted.hidden], reduction="none")
+        targets = ids[predicted.hidden]
+        losses = self.network.losses(seen, self._documents(seen), predicted, targets)
         rows = predicted.hidden.nonzero()[:, 0]
         sums = losses.new_zeros(len(ids)).index_add(0, rows, losses)
         return sums / predicted.num_hidden.clamp(min=1)

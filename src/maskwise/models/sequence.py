@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.masks import Mask
+from maskwise.models.cross_entropy import token_losses
 from maskwise.models.layers import Attention, Norm, attend
 
 ROTARY_BASE = 10_000.0
@@ -107,8 +108,9 @@ class Block(nn.Module):
         return x + self.out(F.gelu(activated) * gate)
 
     def _heads(self, x: Tensor, num: int) -> tuple[Tensor, ...]:
-        batch, length, _ = x.shape
-        parts = x.view(batch, length, num, self.heads, -1).permute(2, 0, 3, 1, 4)
+        batch, length, width = x.shape
+        each = width // num // self.heads
+        parts = x.view(batch, length, num, self.heads, each).permute(2, 0, 3, 1, 4)
         # One copy here saves one for each part in the products.
         return parts.contiguous().unbind(0)
 
@@ -184,8 +186,24 @@ class SequenceNetwork(nn.Module):
 
     def logits(self, ids: Tensor, documents: Tensor | None, where: Mask) -> Tensor:
         """Return logits [n, V] at the hidden positions of `where`, row by row."""
+        return F.linear(self._head(ids, documents, where), self.embed.weight, self.bias)
+
+    def losses(
+        self, ids: Tensor, documents: Tensor | None, where: Mask, targets: Tensor
+    ) -> Tensor:
+        """Return the cross-entropy at the hidden positions of `where`, float32 [n].
+
+        Args:
+            ids: int64 [B, N].
+            documents: int64 [B, N], or None.
+            where: which positions.
+            targets: int64 [n], their tokens.
+        """
+        x = self._head(ids, documents, where)
+        return token_losses(x, self.embed.weight, self.bias, targets)
+
+    def _head(self, ids: Tensor, documents: Tensor | None, where: Mask) -> Tensor:
         x = self.features(ids, documents, wanted=where.hidden_idx)
         valid = where.hidden_valid
         x = x.flatten(0, 1) if valid is None else x[valid]
-        x = self.head_norm(F.gelu(self.head(x)))
-        return F.linear(x, self.embed.weight, self.bias)
+        return self.head_norm(F.gelu(self.head(x)))
