@@ -8,7 +8,8 @@ import torch
 from scipy.stats import binom
 
 from maskwise.errors import UserError
-from maskwise.evaluation import PROTOCOLS, Evaluate, evaluate, probe_table
+from maskwise.evaluation import Evaluate, evaluate, probe_table
+from maskwise.evaluation.protocols import PROTOCOLS
 from maskwise.modalities.image_source import Splits
 from maskwise.models.masked import MaskedModel
 from maskwise.settings import from_dict, to_dict

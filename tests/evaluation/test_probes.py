@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy.stats import binom
 
-from maskwise.evaluation import PROTOCOLS
 from maskwise.evaluation.probes import lars_step, logistic, mae_batchnorm
+from maskwise.evaluation.protocols import PROTOCOLS
 
 
 def clusters(num: int, seed: int, spread: float = 0.3) -> tuple[np.ndarray, np.ndarray]:

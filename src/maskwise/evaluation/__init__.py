@@ -1,15 +1,14 @@
 """What a pretrained model is worth: reconstruction error by ratio, and probes beside baselines."""
 
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
-from maskwise.evaluation import features, probes
-from maskwise.evaluation.bootstrap import interval
+from maskwise.evaluation import features
 from maskwise.evaluation.features import Pool, subset
-from maskwise.evaluation.knn import NAME, knn
+from maskwise.evaluation.protocols import Protocol, probe_rows
 from maskwise.evaluation.reconstruction import reconstruction
 from maskwise.modalities.image_source import Splits
 from maskwise.models.masked import MaskedModel
@@ -26,7 +25,7 @@ class Evaluate:
     """Features to probe; those that need a class token are left out where there is none."""
     layer: int = -1
     """Encoder block whose output is probed; -1 is the last."""
-    protocols: tuple[Literal["logistic", "mae", "knn"], ...] = ("logistic", "mae", "knn")
+    protocols: tuple[Protocol, ...] = ("logistic", "mae", "knn")
     """Probes to run on every kind of features."""
     ratios: tuple[Ratio, ...] = tuple(n / 10 for n in range(1, 10))
     """Hidden fractions at which the reconstruction error is measured."""
@@ -95,44 +94,13 @@ def probe_table(
     train_y, test_y = splits.train.labels[train_index], splits.test.labels[test_index]
     if len(np.unique(train_y)) < 2:
         return []
-    num_unseen = int((~np.isin(test_y, train_y)).sum())
-    unseen = f"{num_unseen} test samples of classes without training samples" if num_unseen else ""
     table = []
     for name, train_x, test_x in _feature_sets(
         model, untrained, splits, config, train_index, test_index
     ):
-        for protocol in config.protocols:
-            title, predict = PROTOCOLS[protocol]
-            predicted, note = predict(train_x, train_y, test_x, config.seed)
-            accuracy, low, high = interval(predicted == test_y, config.seed)
-            table.append(
-                {
-                    "features": name,
-                    "protocol": title,
-                    "accuracy": accuracy,
-                    "low": low,
-                    "high": high,
-                    "num_train": len(train_y),
-                    "num_test": len(test_y),
-                    "note": "; ".join(filter(None, (note, unseen))),
-                }
-            )
+        train, test = (train_x, train_y), (test_x, test_y)
+        table += probe_rows(name, train, test, config.protocols, config.seed)
     return table
-
-
-def _logistic(x: np.ndarray, y: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
-    predicted, converged = probes.logistic(x, y, test)
-    return predicted, "" if converged else "not converged"
-
-
-Predict = Callable[[np.ndarray, np.ndarray, np.ndarray, int], tuple[np.ndarray, str]]
-
-# The name printed beside the number, and (train x, train y, test x, seed) -> (classes, note).
-PROTOCOLS: dict[str, tuple[str, Predict]] = {
-    "logistic": (probes.LOGISTIC, _logistic),
-    "mae": (probes.MAE, lambda x, y, test, seed: (probes.mae_batchnorm(x, y, test, seed), "")),
-    "knn": (NAME, lambda x, y, test, seed: (knn(x, y, test), "")),
-}
 
 
 def _feature_sets(

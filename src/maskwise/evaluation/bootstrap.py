@@ -1,5 +1,7 @@
 """Percentile bootstrap intervals for a mean over test samples."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 _CELLS = 1 << 21  # resampled values held at once: 16 MiB of float64
@@ -30,13 +32,26 @@ def interval(
     (1.0, 1.0, 1.0)
     """
     values = np.asarray(values, dtype=np.float64)
+    return float(values.mean()), *ends(resampled(values, seed, num), level)
+
+
+def resampled(values: np.ndarray, seed: int | Sequence[int], num: int = 1000) -> np.ndarray:
+    """Return the means of `num` resamples of `values`, float64 [num].
+
+    Equal lengths and seeds resample the same samples.
+    """
+    values = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
     rows = max(_CELLS // len(values), 1)
-    means = np.concatenate(
+    return np.concatenate(
         [
             values[rng.integers(0, len(values), (min(rows, num - start), len(values)))].mean(1)
             for start in range(0, num, rows)
         ]
     )
+
+
+def ends(means: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Return the ends of the percentile interval of resampled means."""
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(values.mean()), float(low), float(high)
+    return float(low), float(high)

@@ -48,8 +48,8 @@ def reconstruction(
         "target": getattr(model.modality, "target", "raw"),  # only images have a choice
         "pattern": pattern,
         "num_samples": len(indices),
-        "curve": _curve(ratios, realised, found, seed),
-        "baselines": {"visible mean": _curve(ratios, realised, baseline, seed)},
+        "curve": curve_of(ratios, realised, found, seed),
+        "baselines": {"visible mean": curve_of(ratios, realised, baseline, seed)},
     }
 
 
@@ -89,6 +89,8 @@ def fixed_mask(
     pattern: str,
     seed: int,
     device: torch.device,
+    eligible: Tensor | None = None,
+    units: Tensor | None = None,
 ) -> Mask:
     """Return masks [N, L] of samples at a ratio, nested across ratios where the pattern is.
 
@@ -99,9 +101,16 @@ def fixed_mask(
     >>> bool((low <= high).all())
     True
     """
-    ids = torch.from_numpy(index)
-    law = f"fixed:{ratio}"
-    return draw(law, grid, sample_ids=ids, seed=seed, pattern=pattern, device=device)
+    return draw(
+        f"fixed:{ratio}",
+        grid,
+        sample_ids=torch.from_numpy(index),
+        seed=seed,
+        pattern=pattern,
+        eligible=eligible,
+        units=units,
+        device=device,
+    )
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
@@ -109,9 +118,10 @@ def _mean(values: Tensor, where: Tensor) -> Tensor:
     return torch.where(where[..., None], values, 0).sum(1) / where.sum(1, keepdim=True)
 
 
-def _curve(
+def curve_of(
     ratios: Sequence[float], realised: np.ndarray, values: np.ndarray, seed: int
 ) -> list[dict[str, float]]:
+    """Return the points of a curve from errors and hidden fractions, [num_ratios, N] each."""
     curve = []
     for ratio, hidden, each in zip(ratios, realised, values, strict=True):
         error, low, high = interval(each, seed)
