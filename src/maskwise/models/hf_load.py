@@ -38,8 +38,7 @@ def load(name: str) -> tuple[Any, Any]:
         config = _read(place, transformers.AutoConfig, **options)
         if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
             raise UserError(f"{name} is a {config.model_type} model, not a masked language model")
-        for key in _dropouts(config.to_dict()):
-            setattr(config, key, 0.0)
+        _no_dropout(config)
         tokenizer = _read(place, transformers.AutoTokenizer, **options)
         model, info = _read(
             place,
@@ -53,6 +52,22 @@ def load(name: str) -> tuple[Any, Any]:
         missing = min(info["missing_keys"])
         raise UserError(f"{name} has no weights {missing}: it is not a masked language model")
     return model.float(), tokenizer
+
+
+def read_config(name: str) -> dict[str, Any]:
+    """Return the configuration of a folder or a hub name as plain values; no weights are read.
+
+    Raises:
+        UserError: transformers is missing, or there is no such model.
+    """
+    transformers = _require_transformers(name)
+    local = Path(name).expanduser().is_dir()
+    if not local and not HUB_NAME.fullmatch(name):
+        raise UserError(f"{name} is no folder")
+    place = str(Path(name).expanduser()) if local else name
+    with _quiet():
+        options = {"local_files_only": local, "trust_remote_code": False}
+        return to_dict(_read(place, transformers.AutoConfig, **options))
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -69,11 +84,12 @@ def from_config(values: dict[str, Any]) -> Any:
         UserError: transformers is missing, or this is no masked language model.
     """
     transformers = _require_transformers("a model of transformers")
-    values = values | dict.fromkeys(_dropouts(values), 0.0)
+    values = dict(values)
     kind = values.pop("model_type", None)
     try:
         with _quiet():
             config = transformers.AutoConfig.for_model(kind, **values)
+            _no_dropout(config)
             model = transformers.AutoModelForMaskedLM.from_config(config, trust_remote_code=False)
     except Exception as error:  # whatever a configuration that does not fit raises
         reason = (str(error) or type(error).__name__).split("\n")[0]
@@ -88,8 +104,10 @@ def untrained(model: Any, seed: int) -> Any:
         return type(model)(copy.deepcopy(model.config)).float()
 
 
-def _dropouts(values: dict[str, Any]) -> list[str]:
-    return [key for key, value in values.items() if "dropout" in key and isinstance(value, float)]
+def _no_dropout(config: Any) -> None:
+    for key, value in config.to_dict().items():
+        if "dropout" in key and isinstance(value, float):
+            setattr(config, key, 0.0)
 
 
 def _require_transformers(what: str) -> Any:
