@@ -14,6 +14,14 @@ settings.register_profile(
 settings.load_profile("maskwise")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tokens_of_the_tests(tmp_path_factory):
+    """Tokenized corpora are kept in a folder of the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MASKWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 WORDS = ["the", "a", "cat", "dog", "mat", "sat", "lay", "on", "by", "and", "saw", "ran"]
 
 

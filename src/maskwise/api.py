@@ -31,6 +31,7 @@ def pretrain(
     seed: int | None = None,
     resume: bool = False,
     encoder: EncoderFactory | None = None,
+    modality: str | None = None,
     **overrides: Any,
 ) -> Run:
     """Pretrain a masked model, evaluate it and write a report.
@@ -44,6 +45,7 @@ def pretrain(
         resume: continue an interrupted run; its folder must hold the same configuration.
         encoder: a function that makes an encoder of your own, for
             ``model={"mode": "replace", "class_token": False}``.
+        modality: "images" or "text", where the source does not tell (default: it does).
         **overrides: any other settings, nested (``train={"steps": 500}``) or dotted
             (``**{"train.steps": 500}``).
 
@@ -69,7 +71,7 @@ def pretrain(
         if value is not None:
             changes[key] = str(value) if key == "law" else value
     named = isinstance(data, (str, Path))
-    config = config_of(str(data) if named else data, changes)
+    config = config_of(str(data) if named else data, changes, modality)
     pipeline = PIPELINES[config.modality]
     splits = pipeline.load(None if named else data, config)
     modality, config = pipeline.describe(splits, config)

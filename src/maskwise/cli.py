@@ -1,6 +1,7 @@
 """The command line: words to functions."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from maskwise.errors import UserError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status: 0, 2 for bad input, 130 when interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("maskwise").setLevel(logging.INFO)
     try:
         dotted, plain = _split(words)
         arguments, rest = _parser().parse_known_args(plain)
@@ -51,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         verbs, "pretrain", commands.pretrain, "pretrain a model, evaluate it, write a report"
     )
     verb.add_argument("data", metavar="RECIPE-OR-DATA", help="see `maskwise list`")
+    verb.add_argument("--modality", choices=["images", "text"], help="what hf:NAME holds")
     verb.add_argument("--law", help="the law of the mask ratio, such as uniform:0.4,0.9")
     verb.add_argument("--out", type=Path, help="the run folder (default: runs/NAME-LAW-SEED)")
     verb.add_argument("--seed", type=int, help="decides weights, order and masks (default: 0)")
@@ -65,9 +69,9 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_likelihood(verbs)
 
-    verb = _verb(verbs, "embed", commands.embed, "write the features of images")
+    verb = _verb(verbs, "embed", commands.embed, "write the features of images or texts")
     verb.add_argument("run", type=Path, metavar="RUN")
-    verb.add_argument("data", metavar="DATA", help="a file or folder of images, or hf:NAME")
+    verb.add_argument("data", metavar="DATA", help="images or texts (lines), as for pretrain")
     verb.add_argument("-o", "--out", type=Path, required=True, help="a .npy file")
     verb.add_argument("--pool", default="mean", choices=["mean", "class", "both"])
     verb.add_argument("--layer", type=int, default=-1, help="encoder block (default: the last)")

@@ -18,6 +18,7 @@ def pretrain(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
         out=arguments.out,
         seed=arguments.seed,
         resume=arguments.resume,
+        modality=arguments.modality,
         **overrides,
     )
     rank_zero_only(_summarise)(run)

@@ -263,9 +263,8 @@ def _encoded(found: Any, text: str) -> Encoded:
     if len(set(words[:2048])) > 1 or len(words) < 2:
         starts = np.array([a != b for a, b in zip(words, [-1, *words], strict=False)], dtype=bool)
     else:  # The tokenizer does not tell words apart: white space does.
-        starts = np.array([_after_space(text, at) for at in offsets], dtype=bool)
+        spaced = np.array([text[at : at + 1].isspace() for at in offsets], dtype=bool)
+        behind = np.array([at == 0 or text[at - 1].isspace() for at in offsets], dtype=bool)
+        # A token that is the space has begun the word.
+        starts = spaced | (behind & ~np.concatenate([[False], spaced[:-1]]))
     return Encoded(ids, starts, offsets)
-
-
-def _after_space(text: str, at: int) -> bool:
-    return at == 0 or text[at - 1 : at].isspace() or text[at : at + 1].isspace()

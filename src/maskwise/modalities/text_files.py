@@ -143,7 +143,7 @@ def _rows(values: Any, where: str, column: str) -> Iterator[Part]:
 def _documents(path: Path, document: Document) -> Iterator[Part]:
     lines: list[str] = []
     size, first = 0, True
-    for line in read_lines(path):
+    for line in read_lines(path, most=_PART):
         blank = not line.strip()
         if document != "file" and (document == "line" or blank):
             if document == "line":
@@ -161,7 +161,7 @@ def _documents(path: Path, document: Document) -> Iterator[Part]:
         yield Part("".join(lines), first)
 
 
-def read_lines(path: Path, encoding: str = "utf-8-sig") -> Iterator[str]:
+def read_lines(path: Path, encoding: str = "utf-8-sig", most: int = -1) -> Iterator[str]:
     """Give the lines of a text file (.gz and .xz too); a line without end comes in parts.
 
     Args:
@@ -174,7 +174,7 @@ def read_lines(path: Path, encoding: str = "utf-8-sig") -> Iterator[str]:
     number = 0
     try:
         with _open(path, encoding) as file:
-            while line := file.readline(_PART):
+            while line := file.readline(most):
                 yield line
                 number += 1
     except UnicodeDecodeError as error:

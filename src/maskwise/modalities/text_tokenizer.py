@@ -59,7 +59,10 @@ def load_tokenizer(name: str, length: int) -> Text:
     try:
         if path.is_file():
             return _described(read_tokenizer(path), length)
-        return of_transformers(_from_transformers(name), length)
+        found = _from_transformers(name)
+        # Tokenizers that know no limit name a huge one.
+        longest = found.model_max_length if found.model_max_length < 10**6 else None
+        return of_transformers(found, length, longest)
     except UserError as error:
         raise UserError(f"tokenizer {name}: {error}") from None
 

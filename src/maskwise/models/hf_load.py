@@ -28,16 +28,9 @@ def load(name: str) -> tuple[Any, Any]:
             tokens.
     """
     transformers = _require_transformers(name)
-    path = Path(name).expanduser()
-    local = path.is_dir()
-    if not local and not HUB_NAME.fullmatch(name):
-        raise UserError(f"{name} is no folder")
-    place = str(path) if local else name
-    options = {"local_files_only": local, "trust_remote_code": False}
+    place, options = _place(name)
     with _quiet(), torch.random.fork_rng(devices=[]):
-        config = _read(place, transformers.AutoConfig, **options)
-        if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
-            raise UserError(f"{name} is a {config.model_type} model, not a masked language model")
+        config = _config(name, place, options)
         _no_dropout(config)
         tokenizer = _read(place, transformers.AutoTokenizer, **options)
         model, info = _read(
@@ -68,6 +61,17 @@ def read_config(name: str) -> dict[str, Any]:
     with _quiet():
         options = {"local_files_only": local, "trust_remote_code": False}
         return to_dict(_read(place, transformers.AutoConfig, **options))
+
+
+def read_config(name: str) -> dict[str, Any]:
+    """Return the configuration of a folder or a hub name, as `to_dict` does.
+
+    Raises:
+        UserError: transformers is missing, or there is no such masked language model.
+    """
+    _require_transformers(name)
+    with _quiet():
+        return to_dict(_config(name, *_place(name)))
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -116,6 +120,25 @@ def _require_transformers(what: str) -> Any:
     except ImportError:
         raise UserError(f'{what} needs transformers: pip install "maskwise[text]"') from None
     return transformers
+
+
+def _place(name: str) -> tuple[str, dict[str, Any]]:
+    """Return where a model is, and the options with which to read it."""
+    path = Path(name).expanduser()
+    local = path.is_dir()
+    if not local and not HUB_NAME.fullmatch(name):
+        raise UserError(f"{name} is no folder")
+    options = {"local_files_only": local, "trust_remote_code": False}
+    return str(path) if local else name, options
+
+
+def _config(name: str, place: str, options: dict[str, Any]) -> Any:
+    import transformers
+
+    config = _read(place, transformers.AutoConfig, **options)
+    if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
+        raise UserError(f"{name} is a {config.model_type} model, not a masked language model")
+    return config
 
 
 def _read(place: str, kind: Any, **options: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from maskwise.errors import UserError
 from maskwise.files import atomic, read_json, write_json
 from maskwise.modalities.images import Images
 from maskwise.modalities.text import Text
+from maskwise.models import hf_load
+from maskwise.models.hf_network import HFNetwork
 from maskwise.models.language import LanguageModel, TextModel
 from maskwise.models.layers import Attention, Transformer
 from maskwise.models.masked import MaskedModel, Model
+from maskwise.models.sequence import SequenceNetwork
 from maskwise.settings import from_dict, to_dict
 
 AnyModel = MaskedModel | LanguageModel
@@ -58,6 +62,8 @@ def build(
     """
     if isinstance(encoder, nn.Module):
         raise UserError("encoder= takes a function that makes the module, not the module itself")
+    if encoder is None and isinstance(config, TextModel) and config.hf is not None:
+        encoder = partial(_of_transformers, config.hf, config.pretrained)
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would also seed the generators of GPUs for good.
         torch.default_generator.manual_seed(seed)
@@ -106,6 +112,8 @@ def load_model(
         raise UserError(f"{folder / 'config.json'} is no model description: {error}") from None
     except UserError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
+    if "network" in values:
+        encoder = partial(HFNetwork.from_config, values["network"])
     model = build(modality, config, seed=0, attention=attention, encoder=encoder)
     try:
         model.load_state_dict(load_file(path))
@@ -122,8 +130,15 @@ def _kind(modality: Any) -> Kind:
     return found
 
 
+def _of_transformers(name: str, pretrained: bool) -> HFNetwork:
+    if pretrained:
+        return HFNetwork(hf_load.load(name)[0])
+    return HFNetwork.from_config(hf_load.read_config(name))
+
+
 def _own_parts(model: AnyModel) -> dict[str, Any]:
     """Return what else it takes to build the model again."""
     if isinstance(model, LanguageModel):
-        return {}
+        ours = isinstance(model.network, SequenceNetwork)
+        return {} if ours else {"network": model.network.config}
     return {"own_encoder": not isinstance(model.encoder, Transformer)}

@@ -1,5 +1,6 @@
 """Runs on texts."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,17 @@ import numpy as np
 
 from maskwise.errors import UserError
 from maskwise.evaluation.features import Pool
-from maskwise.evaluation.text import evaluate_text
+from maskwise.evaluation.text import check_files, evaluate_text
+from maskwise.evaluation.text_features import cut_note, embed_texts
 from maskwise.modalities import text_data
 from maskwise.modalities.text import Text
 from maskwise.modalities.text_data import TextSplits
-from maskwise.modalities.text_files import read_parts
 from maskwise.models import LanguageModel
 from maskwise.pipelines.base import Pipeline
+from maskwise.settings import override
 from maskwise.train.config import TextConfig
+
+log = logging.getLogger("maskwise")
 
 # What masks hide as one under these patterns; under others a token is its own unit.
 UNITS = {"words": "words", "spans": "words", "ngrams": "ngrams"}
@@ -23,24 +27,37 @@ UNITS = {"words": "words", "spans": "words", "ngrams": "ngrams"}
 
 def _load(data: Sequence[str] | None, config: Any) -> TextSplits:
     units = UNITS.get(config.pattern.partition(":")[0])
+    settings = _settings(config).data
     if data is not None:
-        return text_data.from_texts(data, config.data, units=units)
-    if config.data.source == "array":
+        return text_data.from_texts(data, settings, units=units)
+    if settings.source == "array":
         raise UserError("this run was given texts: give them again, as data=")
-    return text_data.load(config.data, units=units)
+    return text_data.load(settings, units=units)
+
+
+def _settings(config: Any) -> Any:
+    """Complete the configuration: a model of transformers has a tokenizer, and no packed rows."""
+    if config.model.hf is None:
+        return config
+    tokenizer = config.data.tokenizer or config.model.hf
+    return override(config, {"data.tokenizer": tokenizer, "data.pack": False})
 
 
 def _describe(splits: TextSplits, config: Any) -> tuple[Text, Any]:
     if config.pattern.startswith(("block", "inverse-block", "columns", "units")):
         raise UserError(
-            f"pattern {config.pattern} is for images; texts have scattered, words,"
-            " ngrams and spans[:LENGTH]"
+            f"pattern {config.pattern} is for grids of images; texts have scattered, words, ngrams"
+            " and spans[:LENGTH]"
         )
-    return splits.train.corpus.text, config
+    check_files(config.evaluate)
+    return splits.train.corpus.text, _settings(config)
 
 
 def _fingerprint(splits: TextSplits) -> dict[str, Any]:
-    return {"tokens": splits.train.corpus.counts, "heldout": splits.test.corpus.counts}
+    starts = splits.train.starts
+    units = None if starts is None else int(starts.sum())
+    counts = splits.train.corpus.counts, splits.test.corpus.counts
+    return {"tokens": counts[0], "heldout": counts[1], "units": units}
 
 
 def _evaluate(
@@ -64,8 +81,8 @@ def _likelihood(
 
 
 def _embed(model: LanguageModel, texts: Sequence[str], pool: Pool, layer: int) -> np.ndarray:
-    from maskwise.evaluation.text_features import embed_texts
-
+    if note := cut_note(model.modality, texts):
+        log.warning("%s", note)
     return embed_texts(model, texts, pool, layer)
 
 

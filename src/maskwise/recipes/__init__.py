@@ -32,20 +32,20 @@ RECIPES: dict[str, Callable[[], Config]] = {
 ANY: dict[str, Callable[[str], Config]] = {"images": any_images, "text": any_texts}
 
 
-def config_of(data: Any, changes: Mapping[str, Any]) -> Config:
+def config_of(data: Any, changes: Mapping[str, Any], modality: str | None = None) -> Config:
     """Return the configuration of a recipe or a data source with changes applied.
 
     Args:
         data: a recipe, a file, folder or hf:NAME, or data in memory.
-        changes: dotted settings; "modality" says what a source holds where that is not plain.
+        changes: dotted settings.
+        modality: what a source holds, where that is not plain.
 
     Raises:
         UserError: neither a recipe nor a source, an unknown key or a bad value.
     """
-    changes = dict(changes)
     if isinstance(data, str) and data in RECIPES:
         return override(RECIPES[data](), changes)
-    modality = changes.pop("modality", None) or _modality(data)
+    modality = modality or _modality(data)
     if modality not in ANY:
         raise UserError(f"modality '{modality}' is none of {', '.join(ANY)}")
     return override(ANY[modality](data if isinstance(data, str) else "array"), changes)
