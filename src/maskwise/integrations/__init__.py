@@ -1,5 +1,5 @@
-"""Models of other libraries, as `maskwise.likelihood` needs them."""
+"""Other libraries: their models as `maskwise.likelihood` needs them, batches as theirs do."""
 
-from maskwise.integrations.hf import MaskedLM, Tokens
+from maskwise.integrations.hf import DataCollatorForRandomRatioMLM, MaskedLM, Tokens
 
-__all__ = ["MaskedLM", "Tokens"]
+__all__ = ["DataCollatorForRandomRatioMLM", "MaskedLM", "Tokens"]

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.integrations import hf_load
+from maskwise.integrations.hf_collator import DataCollatorForRandomRatioMLM
+from maskwise.models import hf_load
 from maskwise.rng import Keys, Stream
+
+__all__ = ["DataCollatorForRandomRatioMLM", "MaskedLM", "Tokens"]
 
 # Logits held at once: vocabularies are large.
 MOST_LOGITS = 2**25
