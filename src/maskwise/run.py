@@ -92,7 +92,7 @@ class Run:
 
 
 def create(folder: Path, config: Config, fingerprint: dict[str, Any], *, resume: bool) -> None:
-    """Make the run folder with config.json, env.json and data.json, or check that it may go on.
+    """Make the run folder with its first files, or check that it may go on.
 
     Args:
         folder: the run folder.
@@ -111,7 +111,8 @@ def create(folder: Path, config: Config, fingerprint: dict[str, Any], *, resume:
             f"{folder} already exists: continue it with --resume, or choose another --out"
         )
     write_json(folder / "env.json", environment())
-    write_json(folder / "data.json", fingerprint)
+    if fingerprint:
+        write_json(folder / "data.json", fingerprint)
     write_json(folder / "config.json", to_dict(config))
 
 
@@ -124,8 +125,7 @@ def _check_resumable(folder: Path, config: Config, fingerprint: dict[str, Any]) 
             f"{folder} was started with another configuration ({'; '.join(changed)}):"
             " resume with the old values, or start a new run with --out"
         )
-    changed = differences(read_json(folder / "data.json"), fingerprint)
-    if changed:
+    if fingerprint and (changed := differences(read_json(folder / "data.json"), fingerprint)):
         raise UserError(
             f"the data of {folder} have changed ({changed[0]}): restore them, or start a new run"
             " with --out"

@@ -36,8 +36,8 @@ def text_of(source):
     text = source.corpus.text
     for row in source.get(np.arange(len(source))):
         numbers = text.documents(row[None])[0]
-        for number in range(1, int(numbers.max()) + 1):
-            found.append(text.decode(row[numbers == number]))
+        last = int(numbers.max())
+        found += [text.decode(row[numbers == number]) for number in range(1, last + 1)]
     return found
 
 
@@ -48,7 +48,7 @@ def test_lines_are_packed_and_split_without_loss(corpus):
     tokens = [source.rows.size.sum() for source in (splits.train, splits.test)]
     assert tokens[1] / sum(tokens) == pytest.approx(0.05, abs=0.01)
     assert len(splits.train) < len(train)  # several to a row
-    assert splits.train.padding < 0.1
+    assert splits.train.padding < 0.2
     alone = load(settings(corpus, document="line", length=48, pack=False))
     assert len(alone.train) == len(train)
 

@@ -74,7 +74,7 @@ def test_parquet(tmp_path):
     table = pyarrow.table({"body": ["one", "two"], "n": [1, 2]})
     parquet.write_table(table, tmp_path / "a.parquet")
     assert documents(tmp_path / "a.parquet", column="body") == ["one", "two"]
-    with pytest.raises(UserError, match="no column 'text'; found body, n: give --data.column"):
+    with pytest.raises(UserError, match="no column 'text'; found body, n: give"):
         documents(tmp_path / "a.parquet")
     with pytest.raises(UserError, match="row 0: 'n' holds 1, not a text"):
         documents(tmp_path / "a.parquet", column="n")

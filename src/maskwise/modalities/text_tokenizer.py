@@ -57,7 +57,7 @@ def load_tokenizer(name: str, length: int) -> Text:
     """
     path = Path(name).expanduser()
     try:
-        if path.is_file():
+        if path.is_file() or path.suffix == ".json":
             return _described(read_tokenizer(path), length)
         found = _from_transformers(name)
         # Tokenizers that know no limit name a huge one.
