@@ -6,6 +6,9 @@ import torch
 
 from maskwise.modalities.image_source import Source, Splits, array_source
 from maskwise.modalities.images import Images
+from maskwise.modalities.text import Text
+from maskwise.modalities.text_tokenizer import train_tokenizer
+from maskwise.models.language import LanguageModel, TextModel
 from maskwise.models.masked import MaskedModel, Model
 
 
@@ -48,3 +51,27 @@ def make_source(num: int, seed: int) -> Source:
     labels = np.arange(num) % 3
     images = rng.integers(0, 100, (num, 4, 6, 2)) + 120 * (labels == 2)[:, None, None, None]
     return array_source(images.astype(np.uint8), labels.astype(np.int64), ("a", "b", "c"))
+
+
+@pytest.fixture(scope="session")
+def words() -> Text:
+    """A small vocabulary, in which most words are of several tokens."""
+    lines = ["the cat sat on the mat", "a dog saw the cats", "the mats lay by a dog and ran"]
+    return train_tokenizer(lines * 9, vocab_size=285, length=24)
+
+
+@pytest.fixture
+def make_language_model(words: Text) -> Callable[..., LanguageModel]:
+    """Build a tiny language model with weights large enough to tell tokens apart."""
+
+    def make(network: torch.nn.Module | None = None, **changes: int) -> LanguageModel:
+        config = TextModel(**({"width": 16, "depth": 2, "heads": 2} | changes))
+        with torch.random.fork_rng():
+            torch.random.default_generator.manual_seed(0)
+            model = LanguageModel(words, config, network=network)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(8 if parameter.ndim > 1 else 1)
+        return model
+
+    return make

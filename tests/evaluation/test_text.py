@@ -1,0 +1,205 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from maskwise import masks
+from maskwise.errors import UserError
+from maskwise.evaluation.finetuning import FineTune
+from maskwise.evaluation.text import (
+    TextEvaluate,
+    check_files,
+    evaluate_text,
+    losses_by_ratio,
+    unigram_losses,
+)
+from maskwise.modalities.text import Text
+from maskwise.modalities.text_data import TextSplits
+from maskwise.models.language import LanguageModel
+from maskwise.settings import from_dict, override, to_dict
+
+Make = Callable[..., LanguageModel]
+LINES = ["the cat sat on the mat", "a dog saw the cats", "the mats lay by a dog and ran"]
+
+
+class Rows:
+    """Rows of running text, with a unit for every two tokens."""
+
+    in_memory = True
+
+    def __init__(self, text: Text, num: int) -> None:
+        self.ids = text.windows(" ".join(LINES * num)).ids[:num]
+        self.ids[-1, 7:] = text.pad
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def get(self, indices: np.ndarray) -> torch.Tensor:
+        return self.ids[indices]
+
+    def units(self, indices: np.ndarray) -> torch.Tensor:
+        return (torch.arange(self.ids.shape[1]) // 2).expand(len(indices), -1)
+
+
+@pytest.fixture
+def splits(words: Text) -> TextSplits:
+    return TextSplits(Rows(words, 20), Rows(words, 9), "made up")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pattern", ["scattered", "words"])
+def test_loss_equals_a_loop_over_hidden_tokens(
+    make_language_model: Make, splits: TextSplits, words: Text, pattern: str
+) -> None:
+    model = make_language_model()
+    config = TextEvaluate(ratios=(0.3, 0.75), num_rows=6, seed=4)
+    index = np.array([0, 3, 8])
+    found = losses_by_ratio(model, splits, index, config, pattern)
+    assert [point["ratio"] for point in found["curve"]] == [0.15, 0.3, 0.75]
+    unigram = unigram_losses(words, splits.train, np.arange(20))
+    ids = splits.test.get(index)
+    for place, point in enumerate(found["curve"]):
+        mask = masks.draw(
+            f"fixed:{point['ratio']}",
+            (24,),
+            sample_ids=torch.from_numpy(index),
+            seed=4,
+            pattern=pattern,
+            eligible=words.eligible(ids),
+            units=splits.test.units(index),
+        )
+        losses, guesses = [], []
+        for row, hidden in zip(ids, mask.hidden, strict=True):
+            with torch.no_grad():
+                values = model.conditional_log_prob(row[None], hidden[None])[0, hidden]
+            losses.append(-float(values.mean()))
+            guesses.append(float(unigram[row[hidden]].mean()))
+        assert point["error"] == pytest.approx(np.mean(losses), rel=1e-5)
+        assert point["realised"] == pytest.approx(float(mask.ratio.mean()))
+        baseline = found["baselines"]["unigram"][place]
+        assert baseline["error"] == pytest.approx(np.mean(guesses), rel=1e-5)
+    a, b, c = (point["error"] for point in found["curve"])
+    area = (0.15 * (a + b) / 2 + 0.45 * (b + c) / 2) / 0.6
+    assert found["mean"]["error"] == pytest.approx(area, rel=1e-6)
+    assert (found["mean"]["from"], found["mean"]["to"]) == (0.15, 0.75)
+    assert found["mean"]["low"] <= found["mean"]["error"] <= found["mean"]["high"]
+
+
+def test_a_model_that_knows_nothing_costs_the_logarithm_of_the_alphabet(
+    make_language_model: Make, splits: TextSplits, words: Text
+) -> None:
+    model = make_language_model()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    found = losses_by_ratio(model, splits, np.arange(9), TextEvaluate(ratios=(0.5,)), "scattered")
+    num = int(words.alphabet.sum())
+    for point in found["curve"]:
+        assert point["error"] == point["low"] == point["high"] == pytest.approx(np.log(num))
+
+
+def test_a_single_ratio_has_no_mean(make_language_model: Make, splits: TextSplits) -> None:
+    config = TextEvaluate(ratios=(0.15,))
+    found = losses_by_ratio(make_language_model(), splits, np.arange(3), config, "scattered")
+    assert len(found["curve"]) == 1
+    assert "mean" not in found
+
+
+def test_unigram_losses_count_tokens_of_texts_only(words: Text) -> None:
+    rows = Rows(words, 20)
+    found = unigram_losses(words, rows, np.arange(20))  # type: ignore[arg-type]
+    counts = np.bincount(rows.ids[words.eligible(rows.ids)], minlength=words.num_tokens)
+    total = counts.sum() + int(words.alphabet.sum())
+    [the] = words.encode(["the"])[0].ids
+    assert float(found[the]) == pytest.approx(-np.log((counts[the] + 1) / total))
+    assert (-found).exp().sum() == pytest.approx(1)
+    assert torch.isinf(found[words.mask])
+
+
+def write_tasks(folder: Path) -> dict[str, str]:
+    texts = [f"{'ab'[i % 2]}\tthe {('cat', 'dog')[i % 2]} sat on {i}" for i in range(12)]
+    (folder / "texts.tsv").write_text("\n".join(["label\ttext", *texts]), encoding="utf-8")
+    tags = [f"{i % 5 + 1}\t{('cat', 'ran')[i % 2]}\t{'NV'[i % 2]}\n" for i in range(12)]
+    (folder / "tags.tsv").write_text("\n".join(tags), encoding="utf-8")
+    (folder / "pairs.txt").write_text("cat the\nthe cat\nsat a\na cat\n", encoding="utf-8")
+    return {
+        "texts": f"{folder}/texts.tsv:{folder}/texts.tsv",
+        "tags": f"{folder}/tags.tsv:{folder}/tags.tsv",
+        "pairs": f"{folder}/pairs.txt",
+    }
+
+
+def test_everything(make_language_model: Make, splits: TextSplits, tmp_path: Path) -> None:
+    files = write_tasks(tmp_path)
+    config = TextEvaluate(
+        ratios=(0.5,),
+        num_rows=4,
+        pairs=(files["pairs"],),
+        probes=(files["texts"],),
+        token_probes=(files["tags"],),
+        finetune=FineTune(tasks=(files["texts"],), seeds=(0,), epochs=1),
+    )
+    check_files(config)
+    assert from_dict(TextEvaluate, to_dict(config)) == config
+    model, untrained = make_language_model(), make_language_model(width=8)
+    found = evaluate_text(model, splits, config, pattern="scattered", untrained=untrained)
+    assert json.loads(json.dumps(found)) == found
+    assert found["data"] == {
+        **{"name": "made up", "num_train": 20, "num_test": 9, "shape": [24], "classes": None}
+    }
+    assert found["reconstruction"]["num_samples"] == 4
+    assert [row["name"] for row in found["minimal_pairs"]] == ["pairs"]
+    kinds = [(row["task"], row["features"]) for row in found["probes"]]
+    layers = [f"{kind} layer {i}" for kind in ("encoder", "untrained encoder") for i in (0, 1)]
+    assert list(dict.fromkeys(kinds)) == [
+        *[("texts", f"{layer}, mean") for layer in layers],
+        ("texts", "bag of words"),
+        *[("tags", layer) for layer in layers],
+        ("tags", "most frequent tag of the word"),
+    ]
+    tuned = [row["model"] for row in found["finetuning"]]
+    assert tuned == ["encoder", "untrained encoder"]
+    again = evaluate_text(model, splits, config, pattern="scattered", untrained=untrained)
+    assert again == found
+    alone = override(config, {"baselines": False})
+    found = evaluate_text(model, splits, alone, pattern="scattered", untrained=untrained)
+    assert {row["features"].split(" layer")[0] for row in found["probes"]} == {"encoder"}
+    assert [row["model"] for row in found["finetuning"]] == ["encoder"]
+
+
+def test_only_losses_without_files(make_language_model: Make, splits: TextSplits) -> None:
+    config = TextEvaluate(ratios=(0.5,), num_rows=2)
+    found = evaluate_text(make_language_model(), splits, config, pattern="scattered")
+    assert (found["probes"], found["minimal_pairs"], found["finetuning"]) == ([], [], [])
+
+
+def test_files_are_missed_early(tmp_path: Path) -> None:
+    files = write_tasks(tmp_path)
+    for values in (
+        {"pairs": ("absent.txt",)},
+        {"probes": (f"{files['pairs']}:absent.txt",)},
+        {"token_probes": ("absent.txt:absent.txt",)},
+        {"finetune": FineTune(tasks=("absent.txt:absent.txt",))},
+    ):
+        with pytest.raises(UserError, match=r"absent.txt, which evaluation needs, does not exist"):
+            check_files(TextEvaluate(**values))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"probes": "a.tsv"}, {"ratios": "0,0.5"}, {"finetune.tasks": "a"}, {"pools": "x"}]
+)
+def test_refuses_settings_that_cannot_work(changes: dict[str, str]) -> None:
+    with pytest.raises(UserError):
+        override(TextEvaluate(), changes)
+
+
+def test_settings_from_the_command_line() -> None:
+    config = override(
+        TextEvaluate(),
+        {"probes": "a=b:c,d=e:f", "layers": "-1", "finetune.lr": "1e-3", "finetune.seeds": "5"},
+    )
+    assert config.probes == ("a=b:c", "d=e:f")
+    assert config.layers == (-1,)
+    assert (config.finetune.lr, config.finetune.seeds) == (1e-3, (5,))
