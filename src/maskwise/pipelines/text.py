@@ -11,6 +11,7 @@ from maskwise.errors import UserError
 from maskwise.evaluation.features import Pool
 from maskwise.evaluation.text import check_files, evaluate_text
 from maskwise.evaluation.text_features import cut_note, embed_texts
+from maskwise.evaluation.text_samples import write_rows
 from maskwise.modalities import text_data
 from maskwise.modalities.text import Text
 from maskwise.modalities.text_data import TextSplits
@@ -69,7 +70,8 @@ def _evaluate(
 
 
 def _samples(folder: Path, model: LanguageModel, splits: TextSplits, config: Any) -> None:
-    return None
+    path, seed = folder / "samples.json", config.evaluate.seed
+    write_rows(path, model, splits.test, pattern=config.pattern, seed=seed)
 
 
 def _likelihood(
