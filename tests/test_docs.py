@@ -36,8 +36,8 @@ def name_of(path):
 def folder(tmp_path, monkeypatch):
     """Work in an empty folder, with every training bounded."""
     monkeypatch.chdir(tmp_path)
-    resolve = api.resolve
-    monkeypatch.setattr(api, "resolve", lambda *arguments: _small(resolve(*arguments)))
+    resolve = api.config_of
+    monkeypatch.setattr(api, "config_of", lambda *arguments: _small(resolve(*arguments)))
     return tmp_path
 
 
@@ -50,9 +50,11 @@ def _small(config):
         "evaluate.num_test": 30,
     }
     bounds: dict = {"evaluate.protocols": ["knn"]}
+    most["evaluate.num_rows"] = 8
     for key, value in most.items():
         group, field = key.split(".")
-        bounds[key] = min(value, getattr(getattr(config, group), field))
+        if hasattr(getattr(config, group), field):
+            bounds[key] = min(value, getattr(getattr(config, group), field))
     return override(config, bounds)
 
 
@@ -79,7 +81,7 @@ def run_command(command, output, mark, monkeypatch, capsys):
     assert words[0] == "maskwise", f"only maskwise commands can be run here, not: {command}"
     if mark == "resolve":
         with monkeypatch.context() as patch:
-            patch.setattr(api, "resolve", _stop_after(api.resolve))
+            patch.setattr(api, "config_of", _stop_after(api.config_of))
             with pytest.raises(ResolvedError):
                 cli.main(words[1:])
         return
