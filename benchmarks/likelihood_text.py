@@ -27,7 +27,7 @@ from benchmarks.likelihood_ppca import panels
 from benchmarks.likelihood_text_model import build, train
 from benchmarks.networks_data import SYMBOLS, text
 from maskwise.files import read_json_lines
-from maskwise.integrations import MaskedLM
+from maskwise.integrations import hf
 from maskwise.likelihood import log_likelihood, order_spread, score_curve
 from maskwise.report.figures import CYCLE, INK
 
@@ -107,21 +107,21 @@ def table(rows: list[dict]) -> str:
 def of_transformers(name: str, path: Path) -> tuple[list[dict], int]:
     """Measure a model of transformers and its untrained twin; return rows and the alphabet's size.
 
-    Windows have the default length of `MaskedLM.windows`.
+    Windows have the default length of `hf.load`.
     """
     raw = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
     text = raw.decode("utf-8")
     held_out = text[len(text) * 9 // 10 :][: 2**20]
-    trained = MaskedLM.load(name)
+    trained = hf.load(name)
     ids, eligible, num_bytes = (
-        part[:: max(1, len(part) // 64)][:64] for part in trained.windows(held_out)
+        part[:: max(1, len(part) // 64)][:64] for part in trained.modality.windows(held_out)
     )
     rows = []
-    for label, model in (("trained", trained), ("untrained", trained.untrained())):
+    for label, model in (("trained", trained), ("untrained", hf.untrained(trained))):
         row = measure(model, ids)
         bits = row["bits"] * int(eligible.sum()) / int(num_bytes.sum())
         rows.append({"law": label, **row, "bits_per_byte": bits})
-    return rows, int(trained.alphabet.sum())
+    return rows, int(trained.modality.alphabet.sum())
 
 
 def table_of_models(rows: list[dict], num_values: int) -> str:

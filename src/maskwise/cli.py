@@ -76,6 +76,17 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--pool", default="mean", choices=["mean", "class", "both"])
     verb.add_argument("--layer", type=int, default=-1, help="encoder block (default: the last)")
 
+    verb = _verb(verbs, "export", commands.export, "write a language model for transformers")
+    verb.add_argument("run", type=Path, metavar="RUN")
+    verb.add_argument("folder", type=Path, metavar="FOLDER", help="which is new, or empty")
+
+    verb = _verb(verbs, "fill", commands.fill, "fill the gaps of a text")
+    verb.add_argument(
+        "run", metavar="RUN", help="a run on texts, or a masked language model of transformers"
+    )
+    verb.add_argument("text", metavar="TEXT", help="such as 'the [MASK] sat on the [MASK]'")
+    verb.add_argument("--num", type=int, default=5, help="alternatives of a gap (default: 5)")
+
     verb = _verb(verbs, "report", commands.report, "write a run's report, or compare several runs")
     verb.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     verb.add_argument("-o", "--out", type=Path, help="an .html file")

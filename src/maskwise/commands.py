@@ -85,17 +85,16 @@ def _of_text(
     arguments: argparse.Namespace, overrides: dict[str, Any]
 ) -> list[tuple[str, dict[str, Any]]]:
     from maskwise.evaluation.text_likelihoods import measure_text, read_text
-    from maskwise.integrations import MaskedLM
     from maskwise.report.likelihood import as_text
 
     _no_settings(overrides)
     text, name = read_text(arguments.text)
     found = []
     for place in arguments.runs:
-        model = MaskedLM.load(place)
+        model = _language_model(place)
         models = {place: model}
         if arguments.untrained:
-            models[f"{place}, untrained"] = model.untrained(arguments.seed)
+            models[f"{place}, untrained"] = _untrained(model, arguments.seed)
         for label, each in models.items():
             values = measure_text(
                 each,
@@ -109,6 +108,37 @@ def _of_text(
             print(f"{label}\n{as_text(values)}", flush=True)
             found.append((Path(label).name, values))
     return found
+
+
+def _language_model(place: str) -> Any:
+    """Load the model of a run, or one of transformers."""
+    from maskwise.api import load
+    from maskwise.integrations import hf
+    from maskwise.models import LanguageModel
+
+    ours = any((Path(place) / name).exists() for name in ("weights.safetensors", "model"))
+    model = load(place) if ours else hf.load(place)
+    if not isinstance(model, LanguageModel):
+        raise UserError(f"{place} is a model of images: leave --text out")
+    return model
+
+
+def _untrained(model: Any, seed: int) -> Any:
+    from maskwise.integrations import hf
+    from maskwise.models import build
+    from maskwise.models.hf_network import HFNetwork
+
+    if isinstance(model.network, HFNetwork):
+        return hf.untrained(model, seed)
+    return build(model.modality, model.config, seed=seed).eval()
+
+
+def export(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.api import load
+    from maskwise.integrations import hf
+
+    _no_settings(overrides)
+    print(f"model of transformers: {hf.export(load(arguments.run), arguments.folder)}")
 
 
 def embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
@@ -129,6 +159,18 @@ def embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     with atomic(arguments.out) as temporary, temporary.open("wb") as file:
         np.save(file, features)
     print(f"{arguments.out}: {features.shape[0]} x {features.shape[1]}, float32")
+
+
+def fill(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.evaluation.completion import complete
+
+    _no_settings(overrides)
+    found = complete(_language_model(arguments.run), arguments.text, arguments.num)
+    print(found.text)
+    for place, gap in enumerate(found.alternatives, start=1):
+        # Quotes show whether a token begins a word, with the space in front of it.
+        tokens = ", ".join(f"{each.token!r} {each.probability:.1%}" for each in gap)
+        print(f"gap {place}: {tokens}")
 
 
 def report(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import pytest
 from maskwise.errors import UserError
 from maskwise.evaluation import text_likelihoods
 from maskwise.evaluation.text_likelihoods import measure_text, read_text
-from maskwise.integrations import MaskedLM
+from maskwise.integrations import hf
 from maskwise.likelihood import log_likelihood, score_curve
 
 # 4 tokens, among them an unknown one, and 16 bytes, repeated.
@@ -14,13 +14,13 @@ TEXT = "the cat sat où " * 6
 
 @pytest.fixture
 def lm(language_model):
-    return MaskedLM.load(language_model, device="cpu")
+    return hf.load(language_model, device="cpu")
 
 
 def test_the_area_is_the_sum_over_every_mask(lm):
     text = "the cat sat on a dog the mat lay by and ran saw a mat the dog"
     found = measure_text(lm, text, length=7, passes=96)
-    ids, eligible, num_bytes = lm.windows(text, 7)
+    ids, eligible, num_bytes = lm.modality.windows(text, 7)
     exact = score_curve(lm, ids, sizes=[1, 2, 3, 4, 5], exhaustive=True, eligible=eligible)
     every = log_likelihood(lm, ids, "exhaustive", eligible=eligible)
     area = found["area"]
@@ -38,7 +38,7 @@ def test_the_area_is_the_sum_over_every_mask(lm):
 
 
 def test_the_anchor_is_the_uniform_predictor(lm):
-    for parameter in lm.model.parameters():
+    for parameter in lm.parameters():
         parameter.data.zero_()
     found = measure_text(lm, TEXT, length=6, passes=4)
     area, anchor = found["area"], found["anchor"]

@@ -120,7 +120,7 @@ def evaluate_text(
             "name": splits.name,
             "num_train": len(splits.train),
             "num_test": len(splits.test),
-            "shape": [model.length],
+            "shape": [model.modality.length],
             "classes": None,
         },
         "reconstruction": losses_by_ratio(model, splits, index, config, pattern),

@@ -8,8 +8,8 @@ import torch
 
 from maskwise.errors import UserError
 from maskwise.evaluation.likelihoods import choose, curve_and_area, in_units, points, units
-from maskwise.integrations import MaskedLM
 from maskwise.likelihood.estimates import convert
+from maskwise.models.language import LanguageModel
 
 # Enough for some thousand windows; more would only take longer to cut into tokens.
 MOST_CHARACTERS = 2**20
@@ -32,7 +32,7 @@ def read_text(path: Path) -> tuple[str, str]:
 
 
 def measure_text(
-    model: MaskedLM,
+    model: LanguageModel,
     text: str,
     name: str = "text",
     *,
@@ -51,7 +51,7 @@ def measure_text(
         model: the model.
         text: the text.
         name: what to call it.
-        length: tokens of a window; default: that of `MaskedLM.windows`.
+        length: tokens of a window; default: that of the model.
         num_samples: windows at most, chosen at random.
         passes: masked inputs for each window, for the area.
         seed: of the windows and the masks.
@@ -60,12 +60,12 @@ def measure_text(
     Raises:
         UserError: too few windows or passes for a standard error, or a text without a window.
     """
-    ids, _, num_bytes = model.windows(text, length)
+    ids, _, num_bytes = model.modality.windows(text, length)
     index = torch.from_numpy(choose(len(ids), num_samples, passes, seed))
     ids, num_bytes = ids[index], num_bytes[index]
     with torch.no_grad():
         curve, area = curve_and_area(model, ids, passes=passes, seed=seed, batch_size=batch_size)
-    num_words = int(model.alphabet.sum())
+    num_words = int(model.modality.alphabet.sum())
     anchor = -math.log(num_words)
     return {
         "words": {

@@ -1,5 +1,5 @@
-"""Other libraries: their models as `maskwise.likelihood` needs them, batches as theirs do."""
+"""Other libraries: models come from them and go to them, and their training takes our masks."""
 
-from maskwise.integrations.hf import DataCollatorForRandomRatioMLM, MaskedLM, Tokens
+from maskwise.integrations import hf
 
-__all__ = ["DataCollatorForRandomRatioMLM", "MaskedLM", "Tokens"]
+__all__ = ["hf"]

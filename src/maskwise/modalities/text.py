@@ -138,11 +138,9 @@ class Text:
 
         A document begins where the row does and at each token that stands in front of pieces.
         """
-        if not self.start:
-            first = torch.zeros_like(ids)
-            first[:, 0] = 1
-        else:
-            first = (ids == self.start[0]).long()
+        begins = [*self.start, -1][0]
+        first = (ids == begins).long()
+        first[:, 0] = 1
         return torch.where(ids == self.pad, 0, first.cumsum(dim=1))
 
     def tokenize(self, texts: Sequence[str], length: int | None = None) -> Tokens:

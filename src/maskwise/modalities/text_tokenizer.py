@@ -85,6 +85,8 @@ def of_transformers(tokenizer: Any, length: int, longest: int | None = None) -> 
     tokenizers = require_tokenizers("text")
     framed = tokenizer("a", return_special_tokens_mask=True)
     flags, ids = framed["special_tokens_mask"], framed["input_ids"]
+    if 0 not in flags:
+        raise UserError("the tokenizer has special tokens only: its files are missing")
     first, behind = flags.index(0), len(flags) - flags[::-1].index(0)
     special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
     return Text(

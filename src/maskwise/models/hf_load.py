@@ -48,22 +48,6 @@ def load(name: str) -> tuple[Any, Any]:
 
 
 def read_config(name: str) -> dict[str, Any]:
-    """Return the configuration of a folder or a hub name as plain values; no weights are read.
-
-    Raises:
-        UserError: transformers is missing, or there is no such model.
-    """
-    transformers = _require_transformers(name)
-    local = Path(name).expanduser().is_dir()
-    if not local and not HUB_NAME.fullmatch(name):
-        raise UserError(f"{name} is no folder")
-    place = str(Path(name).expanduser()) if local else name
-    with _quiet():
-        options = {"local_files_only": local, "trust_remote_code": False}
-        return to_dict(_read(place, transformers.AutoConfig, **options))
-
-
-def read_config(name: str) -> dict[str, Any]:
     """Return the configuration of a folder or a hub name, as `to_dict` does.
 
     Raises:
@@ -106,6 +90,12 @@ def untrained(model: Any, seed: int) -> Any:
     with _quiet(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return type(model)(copy.deepcopy(model.config)).float()
+
+
+def save(model: Any, folder: Path) -> None:
+    """Write config.json and model.safetensors."""
+    with _quiet():
+        model.save_pretrained(folder)
 
 
 def _no_dropout(config: Any) -> None:

@@ -99,11 +99,6 @@ class LanguageModel(nn.Module):
         return bool(self.modality.start)
 
     @property
-    def length(self) -> int:
-        """Tokens of a row, L."""
-        return self.modality.length
-
-    @property
     def num_layers(self) -> int:
         """Layers that `encode` can read."""
         return self.network.num_layers
