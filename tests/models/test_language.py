@@ -100,7 +100,7 @@ def test_corruption(make, ids, shares):
 def test_training_lowers_the_loss(make, ids):
     model = make().train()
     mask = draw(model, ids)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     found = []
     for _ in range(30):
         loss = model.sample_losses(ids, mask, mask, KEYS).mean()
