@@ -66,7 +66,7 @@ def measure(
         "curve": points(curve),
         "area": in_units(area, num_dims),
         "anchor": {"score": anchor / model.length, **units(anchor, num_dims)},
-        "law": _outside(law, curve),
+        "law": outside(law, curve),
     }
 
 
@@ -151,7 +151,7 @@ def units(nats: float, num_dims: float) -> dict[str, float]:
     return {"nats": nats, "bits_per_dim": convert(nats, num_dims, "bits_per_dim")}
 
 
-def _outside(law: str, curve: ScoreCurve) -> dict[str, Any]:
+def outside(law: str, curve: ScoreCurve) -> dict[str, Any]:
     """Say what sizes that the law never hides contribute to the area."""
     low, high = support_of(law)
     sizes = np.arange(1, curve.length + 1)

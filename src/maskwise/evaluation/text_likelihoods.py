@@ -5,10 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.evaluation.likelihoods import choose, curve_and_area, in_units, points, units
+from maskwise.evaluation.features import frozen
+from maskwise.evaluation.likelihoods import (
+    choose,
+    curve_and_area,
+    in_units,
+    outside,
+    points,
+    units,
+)
 from maskwise.likelihood.estimates import convert
+from maskwise.modalities.text_source import TextSplits
 from maskwise.models.language import LanguageModel
 
 # Enough for some thousand windows; more would only take longer to cut into tokens.
@@ -62,14 +72,46 @@ def measure_text(
     """
     ids, _, num_bytes = model.modality.windows(text, length)
     index = torch.from_numpy(choose(len(ids), num_samples, passes, seed))
-    ids, num_bytes = ids[index], num_bytes[index]
+    options = {"passes": passes, "seed": seed, "batch_size": batch_size}
+    return _measured(model, ids[index], int(num_bytes[index].sum()), name, None, options)
+
+
+def measure_rows(
+    model: LanguageModel,
+    splits: TextSplits,
+    law: str,
+    *,
+    num_samples: int = 64,
+    passes: int = 64,
+    seed: int = 0,
+    batch_size: int = 256,
+) -> dict[str, Any]:
+    """Return what likelihood.json holds, for rows of the test part; arguments as for `measure`."""
+    index = choose(len(splits.test), num_samples, passes, seed)
+    with frozen(model) as device:
+        ids = splits.test.get(index).to(device)
+        num_bytes = sum(len(model.modality.decode(row).encode()) for row in ids)
+        options = {"passes": passes, "seed": seed, "batch_size": batch_size}
+        return _measured(model, ids, num_bytes, splits.name, law, options)
+
+
+def _measured(
+    model: LanguageModel,
+    ids: Tensor,
+    num_bytes: int,
+    name: str,
+    law: str | None,
+    options: dict[str, int],
+) -> dict[str, Any]:
     with torch.no_grad():
-        curve, area = curve_and_area(model, ids, passes=passes, seed=seed, batch_size=batch_size)
+        curve, area = curve_and_area(model, ids, **options)
+    # Rows may hold different numbers of tokens.
+    num_tokens = float(model.eligible(ids).sum(dim=1).double().mean())
     num_words = int(model.modality.alphabet.sum())
     anchor = -math.log(num_words)
     return {
         "words": {
-            "sample": "window",
+            "sample": "window" if law is None else "row",
             "position": "token",
             "dimension": "token",
             "anchor": f"uniform predictor, -ln {num_words:,}",
@@ -77,15 +119,15 @@ def measure_text(
         "data": name,
         "num_samples": len(ids),
         "passes": area.passes,
-        "seed": seed,
+        "seed": options["seed"],
         "length": curve.length,
-        "num_dims": curve.length,
+        "num_dims": num_tokens,
         "curve": points(curve),
         "area": {
-            **in_units(area, curve.length),
+            **in_units(area, num_tokens),
             "perplexity": area.perplexity,
-            "bits_per_byte": convert(area.value, int(num_bytes.sum()), "bits_per_dim"),
+            "bits_per_byte": convert(area.value, num_bytes, "bits_per_dim"),
         },
-        "anchor": {"score": anchor, **units(anchor * curve.length, curve.length)},
-        "law": None,
+        "anchor": {"score": anchor, **units(anchor * num_tokens, num_tokens)},
+        "law": None if law is None else outside(law, curve),
     }

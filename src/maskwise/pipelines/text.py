@@ -11,6 +11,7 @@ from maskwise.errors import UserError
 from maskwise.evaluation.features import Pool
 from maskwise.evaluation.text import check_files, evaluate_text
 from maskwise.evaluation.text_features import cut_note, embed_texts
+from maskwise.evaluation.text_likelihoods import measure_rows
 from maskwise.evaluation.text_samples import write_rows
 from maskwise.modalities import text_data
 from maskwise.modalities.text import Text
@@ -78,7 +79,6 @@ def _likelihood(
     model: LanguageModel, splits: TextSplits, config: Any, num_samples: int | None, **options: int
 ) -> dict[str, Any]:
     num_samples = 64 if num_samples is None else num_samples
-    raise NotImplementedError
     return measure_rows(model, splits, config.law, num_samples=num_samples, **options)
 
 
