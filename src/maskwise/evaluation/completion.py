@@ -36,7 +36,7 @@ def complete(model: LanguageModel, text: str, num: int = 5) -> Completion:
 
     Alternatives and their probabilities are those of each gap while all are open. The text is
     filled greedily: the gap whose best token is the most probable is filled first, then the others
-    are predicted anew, so that gaps agree with each other.
+    are predicted anew, so that gaps agree with each other. The token of unknown words fills none.
 
     Args:
         model: its device is used, and its training mode is restored.
@@ -59,8 +59,7 @@ def complete(model: LanguageModel, text: str, num: int = 5) -> Completion:
     ids, open_ = tokens_with_gaps(modality, text)
     with frozen(model) as device:
         ids, open_ = ids.to(device), open_.to(device)
-        first = _log_probs(model, ids, open_)
-        found = first
+        first = found = _log_probs(model, ids, open_)
         while True:
             best, tokens = found.max(dim=1)
             gap = int(best.argmax())
@@ -69,7 +68,7 @@ def complete(model: LanguageModel, text: str, num: int = 5) -> Completion:
             if not open_.any():
                 break
             found = _log_probs(model, ids, open_)
-    values, tokens = first.exp().topk(min(num, int(modality.alphabet.sum())))
+    values, tokens = first.exp().topk(min(num, int(found[0].isfinite().sum())))
     alternatives = [
         [
             Alternative(modality.tokenizer.decode([token]), value)
@@ -120,5 +119,8 @@ def _encoded(text: Text, piece: str, attached: bool) -> list[int]:
 
 
 def _log_probs(model: LanguageModel, ids: Tensor, hidden: Tensor) -> Tensor:
-    """Return the log-probabilities of all tokens in each gap, [gaps, V]."""
-    return torch.cat([found for found, _ in model.predictions(ids, hidden, ids)])
+    """Return the log-probabilities of all tokens in each gap, [gaps, V]; -inf for special ones."""
+    found = torch.cat([found for found, _ in model.predictions(ids, hidden, ids)])
+    known = model.modality.tokenizer.get_added_tokens_decoder()
+    special = [token for token, each in known.items() if each.special]
+    return found.index_fill(1, torch.tensor(special, device=found.device), -torch.inf)
