@@ -138,7 +138,8 @@ def export(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from maskwise.integrations import hf
 
     _no_settings(overrides)
-    print(f"model of transformers: {hf.export(load(arguments.run), arguments.folder)}")
+    model: Any = load(arguments.run)
+    print(f"model of transformers: {hf.export(model, arguments.folder)}")
 
 
 def embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

@@ -129,7 +129,8 @@ def _write_tokenizer(text: Text, folder: Path) -> None:
         if token.special and i not in text.special:
             ids["unk_token"] = i
     special = {key: name(i) for key, i in ids.items() if i >= 0}
-    write_json(folder / FILE, _framing(text))
+    values = _framing(text)
+    write_json(folder / FILE, values)
     write_json(folder / "special_tokens_map.json", special)
     write_json(
         folder / "tokenizer_config.json",
@@ -138,6 +139,8 @@ def _write_tokenizer(text: Text, folder: Path) -> None:
             "model_max_length": text.length,
             "model_input_names": ["input_ids", "attention_mask"],
             "clean_up_tokenization_spaces": False,
+            # transformers 4 would turn it off in tokenizer.json.
+            "add_prefix_space": (values["pre_tokenizer"] or {}).get("add_prefix_space", False),
             **special,
         },
     )
