@@ -32,7 +32,7 @@ from maskwise.train.optim import make_optimizer
 
 BATCH, LENGTH, VOCABULARY = 32, 128, 30_522
 RATIOS = (0.15, 0.30, 0.50)
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 256,
     "num_hidden_layers": 4,
