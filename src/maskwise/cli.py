@@ -196,10 +196,6 @@ def _add_language(verbs: Any) -> None:
 
 
 
-def _add_language(verbs: Any) -> None:
-
-
-
 def _add_likelihood(verbs: Any) -> None:
     verb = _verb(
         verbs, "likelihood", commands.likelihood, "measure the likelihood of test samples, or text"
