@@ -102,84 +102,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_language(verbs: Any) -> None:
-    _add_language(verbs)
-
-    verb = _verb(verbs, "report", commands.report, "write a run's report, or compare several runs")
-    verb.add_argument("runs", nargs="+", type=Path, metavar="RUN")
-    verb.add_argument("-o", "--out", type=Path, help="an .html file")
-
-    verb = _verb(
-        verbs, "list", commands.list_all, "list recipes, laws, patterns and runs, or all settings"
-    )
-    verb.add_argument("what", nargs="?", choices=["settings"])
-
-    verb = _verb(
-        verbs, "show-mask", commands.show_mask, "draw masks in the terminal, and as a PNG"
-    )
-    verb.add_argument("law", metavar="LAW")
-    verb.add_argument("pattern", metavar="PATTERN", nargs="?", default="scattered")
-    verb.add_argument("--grid", default="14x14", help="positions along each axis")
-    verb.add_argument("--num", type=int, default=4, help="how many masks")
-    verb.add_argument("--seed", type=int, default=0)
-    verb.add_argument("-o", "--out", type=Path, help="a .png file")
-
-    _add_theory(verbs)
-    return parser
-
-
-def _add_language(verbs: Any) -> None:
-    _add_language(verbs)
-
-    verb = _verb(verbs, "report", commands.report, "write a run's report, or compare several runs")
-    verb.add_argument("runs", nargs="+", type=Path, metavar="RUN")
-    verb.add_argument("-o", "--out", type=Path, help="an .html file")
-
-    verb = _verb(
-        verbs, "list", commands.list_all, "list recipes, laws, patterns and runs, or all settings"
-    )
-    verb.add_argument("what", nargs="?", choices=["settings"])
-
-    verb = _verb(
-        verbs, "show-mask", commands.show_mask, "draw masks in the terminal, and as a PNG"
-    )
-    verb.add_argument("law", metavar="LAW")
-    verb.add_argument("pattern", metavar="PATTERN", nargs="?", default="scattered")
-    verb.add_argument("--grid", default="14x14", help="positions along each axis")
-    verb.add_argument("--num", type=int, default=4, help="how many masks")
-    verb.add_argument("--seed", type=int, default=0)
-    verb.add_argument("-o", "--out", type=Path, help="a .png file")
-
-    _add_theory(verbs)
-    return parser
-
-
-def _add_language(verbs: Any) -> None:
-    _add_language(verbs)
-
-    verb = _verb(verbs, "report", commands.report, "write a run's report, or compare several runs")
-    verb.add_argument("runs", nargs="+", type=Path, metavar="RUN")
-    verb.add_argument("-o", "--out", type=Path, help="an .html file")
-
-    verb = _verb(
-        verbs, "list", commands.list_all, "list recipes, laws, patterns and runs, or all settings"
-    )
-    verb.add_argument("what", nargs="?", choices=["settings"])
-
-    verb = _verb(
-        verbs, "show-mask", commands.show_mask, "draw masks in the terminal, and as a PNG"
-    )
-    verb.add_argument("law", metavar="LAW")
-    verb.add_argument("pattern", metavar="PATTERN", nargs="?", default="scattered")
-    verb.add_argument("--grid", default="14x14", help="positions along each axis")
-    verb.add_argument("--num", type=int, default=4, help="how many masks")
-    verb.add_argument("--seed", type=int, default=0)
-    verb.add_argument("-o", "--out", type=Path, help="a .png file")
-
-    _add_theory(verbs)
-    return parser
-
-
-def _add_language(verbs: Any) -> None:
     verb = _verb(verbs, "export", commands.export, "write a language model for transformers")
     verb.add_argument("run", type=Path, metavar="RUN")
     verb.add_argument("folder", type=Path, metavar="FOLDER", help="which is new, or empty")
@@ -190,10 +112,6 @@ def _add_language(verbs: Any) -> None:
     )
     verb.add_argument("text", metavar="TEXT", help="such as 'the [MASK] sat on the [MASK]'")
     verb.add_argument("--num", type=int, default=5, help="alternatives of a gap (default: 5)")
-
-
-def _add_language(verbs: Any) -> None:
-
 
 
 def _add_likelihood(verbs: Any) -> None:
