@@ -211,6 +211,13 @@ def test_what_may_be_hidden(make_collator, tokenizer):
     assert seen[len(ids) :].nonzero().flatten().tolist() == [at - len(ids)]
 
 
+def test_a_padding_token_within_a_text(make_collator):
+    batch = make_collator()([{"input_ids": [0, 2, 9, 8, 0, 9, 3, 0, 0]}])
+    assert batch["attention_mask"].tolist() == [[1] * 6 + [0] * 3]
+    assert originals(batch).tolist() == [[2, 9, 8, 0, 9, 3, 0, 0, 0]]
+    assert batch["labels"][0, 3] == -100
+
+
 def test_token_types(make_collator, tokenizer):
     pairs = [("the cat", "slept"), ("the cat sat on the mat today",)]
     found = [dict(tokenizer(*pair, return_token_type_ids=True)) for pair in pairs]

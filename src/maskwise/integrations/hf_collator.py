@@ -49,9 +49,9 @@ class DataCollatorForRandomRatioMLM:
     seen before: they are new in every epoch, and the same for any batch size, padding, number and
     kind of workers. Copies of one text have masks of their own; which copy has which may then
     depend on the workers. Counting starts anew with the object, so a resumed training repeats the
-    first masks, and processes that share a training (ranks) count for themselves. To repeat a
-    training exactly, and for laws that move with training, add `callback()` to the Trainer, or
-    call `set_epoch`.
+    first masks; processes that share a training (ranks) count for themselves; and an evaluation
+    with the same collator has new masks each time. To repeat a training exactly, and for laws that
+    move with training, add `callback()` to the Trainer, or call `set_epoch`.
 
     **The loss** of transformers is a mean over all hidden tokens of a batch, so a sample with a
     large ratio weighs more: what is trained is E[r l(r)] / E[r], with l(r) the loss at ratio r,
@@ -207,9 +207,10 @@ class DataCollatorForRandomRatioMLM:
             if values.shape != ids.shape:
                 raise UserError(f"sample {place} has {len(values)} {name} for {len(ids)} tokens")
         none = np.empty(0, np.int64)
-        attention = given.get("attention_mask", (ids != self._pad).astype(np.int64))
+        attention = given.get("attention_mask", np.ones_like(ids))
         closed = given.get("special_tokens_mask", np.zeros_like(ids)) * (ids != self._unknown)
-        inside = np.flatnonzero(attention)
+        # Padding is at the ends; within a text its token may have another meaning.
+        inside = np.flatnonzero(given.get("attention_mask", ids != self._pad))
         part = slice(inside[0], inside[-1] + 1) if len(inside) else slice(0, 0)
         types, words = (given.get(name, none)[part] for name in ("token_type_ids", "word_ids"))
         return _Sample(ids[part], attention[part], types, closed[part], words, len(ids))

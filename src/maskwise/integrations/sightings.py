@@ -15,8 +15,9 @@ _SECONDS = 60  # to wait for other processes
 class Sightings:
     """Counts how often each sample was seen, in all workers together.
 
-    The counts are a table in a temporary file: workers of any kind find it again by its name, be
-    they forked or spawned, new in every epoch or not. It goes when this object does.
+    The counts are a table in a temporary file, 20 bytes for a sample: workers of any kind find it
+    again by its name, be they forked or spawned, new in every epoch or not. It goes when this
+    object does.
 
     Example:
         >>> sightings = Sightings()
