@@ -12,22 +12,24 @@ import argparse
 import contextlib
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 import transformers
-from lightning_fabric import Fabric
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 
 from benchmarks.step import measure
-from maskwise import masks
+from maskwise.laws import Scope
 from maskwise.modalities.text import Text
+from maskwise.modalities.text_data import TextData, from_texts
+from maskwise.models import TextModel, build
 from maskwise.models.hf_network import HFNetwork
-from maskwise.models.language import LanguageModel, TextModel
-from maskwise.rng import Keys
-from maskwise.train.config import Train
+from maskwise.settings import override
+from maskwise.train.batches import Batch, Batches
+from maskwise.train.config import Efficiency, TextConfig, Train
+from maskwise.train.loop import Prepared, backward, connect, prepare, setup
 from maskwise.train.optim import make_optimizer
 
 BATCH, LENGTH, VOCABULARY = 32, 128, 30_522
@@ -68,48 +70,45 @@ def batch_of(number: int, packed: int = 1) -> Tensor:
 
 
 class Ours:
-    """A step of `LanguageModel`, as in maskwise.train."""
+    """A step of maskwise's training loop on texts."""
 
     def __init__(
-        self, law: str, precision: str = "fp32", network: Any = None, packed: int = 1, **how: Any
+        self,
+        law: str,
+        precision: Literal["fp32", "bf16"] = "fp32",
+        network: Any = None,
+        packed: int = 1,
+        scope: Scope = "step",
     ) -> None:
-        self.law, self.packed, self.how = law, packed, how
-        text = Text(tokenizer(), LENGTH, 4, 0, (2,), (3,), (0, 2, 3, 4))
-        shape = TextModel(width=256, depth=4, heads=4, mlp_ratio=4)
-        self.raw = LanguageModel(text, shape, network=network)
-        bf16 = precision == "bf16"
-        self.fabric = Fabric(
-            accelerator="cpu", devices=1, precision="bf16-mixed" if bf16 else "32-true"
+        self.config = TextConfig(
+            data=TextData(length=LENGTH),
+            model=TextModel(width=256, depth=4, heads=4, mlp_ratio=4),
+            law=law,
+            train=Train(steps=1000, batch_size=BATCH, scope=scope),
+            efficiency=Efficiency(precision=precision, accelerator="cpu"),
         )
-        optimizer = make_optimizer(self.raw, Train())
-        model, self.optimizer = cast(tuple[Any, Any], self.fabric.setup(self.raw, optimizer))
-        model.mark_forward_method("sample_losses")
-        self.model = model.train()
+        self.packed, self.fabric = packed, connect(self.config.efficiency)
+        text = Text(tokenizer(), LENGTH, 4, 0, (2,), (3,), (0, 2, 3, 4))
+        self.raw = build(text, self.config.model, seed=0, encoder=network and (lambda: network))
+        optimizer = make_optimizer(self.raw, self.config.train)
+        self.model, self.optimizer = setup(self.fabric, self.raw.train(), optimizer)
         self.ratios: list[float] = []
 
-    def __call__(self, number: int) -> None:
+    def prepare(self, number: int) -> Prepared:
         rows = torch.arange(BATCH) + BATCH * number
-        ids = batch_of(number, self.packed)
-        eligible = self.raw.eligible(ids)
-        mask = masks.draw(
-            self.law,
-            (LENGTH,),
-            sample_ids=rows,
-            seed=0,
-            step=number,
-            eligible=eligible,
-            **self.how,
-        )
-        with self.fabric.autocast():
-            loss = self.model.sample_losses(ids, mask, mask, Keys(0, 0, rows)).mean()
-        self.fabric.backward(loss)
+        batch = Batch(number, 0, rows, rows, batch_of(number, self.packed), None)
+        return prepare(batch, self.raw, self.config, self.fabric.device)
+
+    def __call__(self, number: int) -> None:
+        part = self.prepare(number)
+        loss = backward(self.fabric, self.model, part, self.config)
         self.fabric.clip_gradients(
             self.model, self.optimizer, max_norm=1.0, error_if_nonfinite=False
         )
-        assert math.isfinite(float(loss.detach()))
+        assert math.isfinite(float(loss))
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.ratios.append(int(mask.hidden.sum()) / int(eligible.sum()))
+        self.ratios.append(float(part.mask.ratio.mean()))
 
 
 class Theirs:
@@ -148,7 +147,7 @@ def bert(dropout: float) -> Any:
     return transformers.AutoModelForMaskedLM.from_config(config, attn_implementation="eager")
 
 
-def masked_only(ratio: float, precision: str = "fp32") -> Ours:
+def masked_only(ratio: float, precision: Literal["fp32", "bf16"] = "fp32") -> Ours:
     """Return the same BERT, without dropout, its head at hidden positions only."""
     return Ours(f"fixed:{ratio}", precision, HFNetwork(bert(0.0)))
 
@@ -171,8 +170,10 @@ def random_law(rounds: int) -> None:
     """Print the cost of random ratios over that of fixed ones with as many predicted tokens."""
     grid = (0.05, 0.2, 0.35, 0.5)
     steps = {f"fixed {ratio}": Ours(f"fixed:{ratio}") for ratio in grid}
-    random = {scope: Ours("uniform:0.05,0.5", scope=scope) for scope in ("step", "sample")}
-    times = measure(cast(Any, steps | random), rounds)
+    random = {
+        scope: Ours("uniform:0.05,0.5", scope=cast(Any, scope)) for scope in ("step", "sample")
+    }
+    times = measure(cast(Any, {**steps, **random}), rounds)
     counts = np.array([steps[f"fixed {ratio}"].ratios[-1] for ratio in grid])
     fixed = np.array([times[f"fixed {ratio}"] for ratio in grid])
     for scope, one in random.items():
@@ -186,6 +187,27 @@ def random_law(rounds: int) -> None:
             f"uniform:0.05,0.5, one ratio per {scope:<6} costs {np.median(cost):.3f} x"
             f" ({low:.3f} .. {high:.3f}) what its predicted tokens explain"
         )
+
+
+def pipeline(rounds: int) -> None:
+    """Print how fast batches are read and masked, beside a step of the model."""
+    generator = np.random.default_rng(0)
+    words = ["".join(generator.choice(list("aeiouklmnprst"), size=6)) for _ in range(5000)]
+    texts = [" ".join(generator.choice(words, size=300)) for _ in range(1000)]
+    splits = from_texts(texts, TextData(length=LENGTH, vocab_size=4000), units="words")
+    batches = Batches(splits.train, batch_size=BATCH, seed=0)
+    ours = Ours("fixed:0.15")
+
+    def read(number: int) -> None:
+        batch = batches[number]
+        assert isinstance(batch, Batch)
+        prepare(batch, ours.raw, words_hidden, ours.fabric.device)
+
+    words_hidden = override(ours.config, {"pattern": "words"})
+    times = measure({"read": cast(Any, read), "step": cast(Any, ours)}, rounds)
+    read_rate = BATCH * LENGTH / np.median(times["read"])
+    gain = np.median(times["step"] / times["read"])
+    print(f"reading, and masks of whole words: {read_rate:,.0f} tokens/s, {gain:.0f}x the step's")
 
 
 def main() -> None:
@@ -220,6 +242,7 @@ def main() -> None:
     }
     compare(steps, rounds)
     random_law(4 * rounds)
+    pipeline(4 * rounds)
 
 
 if __name__ == "__main__":
