@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 CONFIG = {
+    "modality": "images",
     "data": {"source": "digits", "test_fraction": 0.2, "resize": None},
     "model": {"patch": [2, 2], "width": 64, "depth": 4, "heads": 4, "target": "normalised"},
     "law": "uniform:0.4,0.9",
@@ -44,6 +45,7 @@ def metrics(steps, seed):
         row["lr"] = 1e-3 * min(step / 60, 0.5 + 0.5 * float(np.cos(np.pi * step / steps)))
         row["grad_norm"] = float(np.exp(rng.normal(-0.5, 0.3)) + 3 * np.exp(-step / 30))
         row |= {"samples_per_s": 9000.0, "encoder_tokens_per_s": 50000.0, "seconds": step * 0.04}
+        row |= {"encoder_tokens": 700 * step, "predicted": 1300 * step}
         rows.append(json.dumps(row))
     return "\n".join(rows) + "\n"
 
@@ -182,6 +184,186 @@ def make_run(tmp_path):
             (run / "result.json").write_text(json.dumps(result(seed)))
             (run / "likelihood.json").write_text(json.dumps(likelihood(seed)))
             np.savez(run / "samples.npz", **samples(seed))
+        return run
+
+    return make
+
+
+TEXT_CONFIG = {
+    "modality": "text",
+    "data": {"source": "novels.txt", "vocab_size": 8192, "length": 16, "pack": True},
+    "model": {"width": 64, "depth": 2, "heads": 4},
+    "law": "uniform:0.1,0.5",
+}
+PARADIGMS = {"agreement_subject_verb": (0.71, 40), "anaphor_gender": (0.43, 20)}
+DOCUMENTS = [[" The", " cat", "\n", " s", "at", " <b>"], [" A", " dog"]]
+
+
+def spread(name, accuracy, half=0.05):
+    return {name: accuracy, "low": accuracy - half, "high": accuracy + half}
+
+
+def text_result(seed):
+    ratios = [0.05, 0.15, 0.3, 0.5, 0.95]
+    curves = [
+        [
+            {"ratio": ratio, "realised": ratio} | spread("error", start + ratio + 0.1 * seed)
+            for ratio in ratios
+        ]
+        for start in (4.0, 6.0)
+    ]
+    return {
+        "name": "novels",
+        "train": {
+            "steps": 600,
+            "seconds": 24.3,
+            "num_samples": 76800,
+            "encoder_tokens": 1_228_800,
+            "predicted": 368_640,
+            "final_loss": 4.35,
+            "num_parameters": 214532,
+        },
+        "data": {"name": "novels", "num_train": 900, "num_test": 50, "shape": [16]},
+        "reconstruction": {
+            "target": "tokens",
+            "pattern": "scattered",
+            "num_samples": 50,
+            "curve": curves[0],
+            "baselines": {"unigram": curves[1]},
+            "mean": {"from": 0.05, "to": 0.95} | spread("error", 4.5 + 0.1 * seed),
+        },
+        "probes": text_probes(seed),
+        "minimal_pairs": [
+            {
+                "name": "zorro",
+                "metric": "within-word-l2r",
+                "num_pairs": 60,
+                "ties": 2,
+                "hidden_ratio": 0.12,
+                "paradigms": [
+                    {"name": name, "num": num} | spread("accuracy", accuracy - 0.01 * seed)
+                    for name, (accuracy, num) in PARADIGMS.items()
+                ],
+            }
+            | spread("accuracy", 0.57 - 0.01 * seed)
+        ],
+        "finetuning": [
+            finetuned("encoder", (0.81, 0.83, 0.82), seed),
+            finetuned("untrained encoder", (0.71, 0.69, 0.70), seed),
+        ],
+    }
+
+
+def text_probes(seed):
+    logistic, knn = "logistic-lbfgs (C=1, standardised on train)", "knn (k=20, T=0.07)"
+    rows = []
+    for protocol, base in ((logistic, 0.7), (knn, 0.6)):
+        for layer, gain in enumerate((0.0, 0.05)):
+            value = base + gain - 0.01 * seed
+            rows.append(("sst2", f"encoder layer {layer}, mean", protocol, value))
+            rows.append(("sst2", f"untrained encoder layer {layer}, mean", protocol, base - 0.1))
+    rows.append(("sst2", "bag of words", "logistic on tf-idf (C=10)", 0.78))
+    rows.append(("ud", "encoder layer 0", logistic, 0.88))
+    rows.append(("ud", "most frequent tag of the word", "counts", 0.84))
+    return [
+        {"task": task, "features": features, "protocol": protocol}
+        | {"num_train": 800, "num_test": 400, "note": ""}
+        | spread("accuracy", value)
+        for task, features, protocol, value in rows
+    ]
+
+
+def finetuned(model, values, seed):
+    values = [value - 0.01 * seed for value in values]
+    return {
+        "task": "sst2",
+        "model": model,
+        "accuracy": interval(values),
+        "mcc": interval([2 * value - 1 for value in values]),
+        "seeds": [
+            {"seed": number, "accuracy": value, "mcc": 2 * value - 1}
+            for number, value in enumerate(values)
+        ],
+        "majority": 0.51,
+        "num_train": 800,
+        "num_test": 400,
+        "epochs": 3,
+        "batch_size": 32,
+        "lr": 3e-4,
+        "note": "",
+    }
+
+
+def interval(values):
+    mean = float(np.mean(values))
+    return {"mean": mean, "low": mean - 0.02, "high": mean + 0.02}
+
+
+def text_samples():
+    def token(place, right, *guesses):
+        found = {"place": place, "probability": 0.4 if right else 0.0213, "right": right}
+        return found | {"guesses": [[text, 0.4 / rank] for rank, text in enumerate(guesses, 1)]}
+
+    masks = [
+        {"ratio": 0.15, "hidden": [token(1, True, " cat", " dog")]},
+        {
+            "ratio": 0.5,
+            "hidden": [
+                token(1, True, " cat", " dog"),
+                token(2, False, " and", "\n"),
+                token(4, False, " at", "it"),
+                token(7, False, " <i>", " dog"),
+            ],
+        },
+    ]
+    return {"pattern": "scattered", "rows": [{"documents": DOCUMENTS, "masks": masks}]}
+
+
+def text_likelihood(seed):
+    ratios = np.arange(1, 15) / 14
+    return {
+        "words": {"sample": "row", "position": "token", "dimension": "token"}
+        | {"anchor": "uniform predictor, -ln 8,187"},
+        "data": "novels",
+        "num_samples": 24,
+        "passes": 8,
+        "seed": 0,
+        "length": 14,
+        "num_dims": 13.5,
+        "curve": [
+            {"size": size + 1, "ratio": float(ratio)} | spread("score", -4 - ratio - 0.1 * seed)
+            for size, ratio in enumerate(ratios)
+        ],
+        "area": {
+            "nats": -61.3 - seed,
+            "bits_per_dim": 6.55,
+            "stderr": 1.2,
+            "stderr_masks": 0.4,
+            "bits_stderr": 0.13,
+            "perplexity": 93.6,
+            "bits_per_byte": 1.937,
+        },
+        "anchor": {"score": -9.01, "nats": -121.6, "bits_per_dim": 13.0},
+        "law": {
+            "name": "uniform:0.1,0.5",
+            "low": 0.1,
+            "high": 0.5,
+            "sizes_outside": 8,
+            "nats_outside": -36.9,
+        },
+    }
+
+
+@pytest.fixture
+def make_text_run(make_run):
+    """Build a small run folder of a run on texts, as `make_run` does for images."""
+
+    def make(name="novels", seed=0, evaluated=True, **changes) -> Path:
+        run = make_run(name, seed, evaluated=False, **(TEXT_CONFIG | changes))
+        if evaluated:
+            (run / "result.json").write_text(json.dumps(text_result(seed)))
+            (run / "likelihood.json").write_text(json.dumps(text_likelihood(seed)))
+            (run / "samples.json").write_text(json.dumps(text_samples()))
         return run
 
     return make

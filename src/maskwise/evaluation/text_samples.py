@@ -27,7 +27,7 @@ def write_rows(
     pattern: str,
     seed: int,
     ratios: Sequence[float] = (0.15, 0.3, 0.5, 0.8),
-    num: int = 4,
+    num: int = 3,
 ) -> None:
     """Write what the report shows of texts to `path`, which is complete or absent.
 

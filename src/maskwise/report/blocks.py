@@ -4,7 +4,7 @@ The builders fill these; the template lays them out. Text is escaped by the temp
 `Figure.body` is markup.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
@@ -50,7 +50,10 @@ class Fact:
 
 @dataclass(frozen=True)
 class Section:
-    """A titled part of the page; `missing` says what it lacks, `commands` make it."""
+    """A titled part of the page; `missing` says what it lacks, `commands` make it.
+
+    Tables of keys and values are `compact`: side by side and without heads.
+    """
 
     slug: str
     title: str
@@ -60,6 +63,13 @@ class Section:
     facts: tuple[Fact, ...] = ()
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
+    compact: bool = False
+
+
+def unmade(section: Section, what: str, command: str) -> Section:
+    """Return a section that says what it lacks and how to make it."""
+    missing = f"No {what} yet. Evaluate the run to make it:"
+    return replace(section, missing=missing, commands=(command,))
 
 
 def number(value: Any) -> str:

@@ -192,7 +192,7 @@ def loss_curves(
     def plot(axes: "Axes") -> None:
         for index, (name, x, loss) in enumerate(curves):
             keep = thin(len(x))
-            axes.plot(x[keep], smooth(loss)[keep], label=_plain(name), **run_style(index))
+            axes.plot(x[keep], smooth(loss)[keep], label=plain(name), **run_style(index))
         axes.set(xlabel=xlabel, ylabel="loss, running mean")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         legend(axes, len(curves))
@@ -234,7 +234,7 @@ def by_ratio(
                 marker="o",
                 markersize=3.5,
                 clip_on=False,
-                label=_plain(name),
+                label=plain(name),
                 **style,
             )
         for index, (name, points) in enumerate(dashed.items()):
@@ -244,7 +244,7 @@ def by_ratio(
                 color=INK,
                 linestyle=STYLES[1 + index % 3],
                 linewidth=1.2,
-                label=_plain(name),
+                label=plain(name),
             )
         axes.set(xlabel="hidden ratio", ylabel=ylabel, xlim=(0, 1))
         legend(axes, len(curves) + len(dashed) + bool(support))
@@ -256,7 +256,7 @@ def _ratios(points: Sequence[Mapping[str, float]]) -> list[float]:
     return [point.get("realised", point["ratio"]) for point in points]
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Keep a name out of mathtext and out of the labels that a legend leaves out."""
     return name.replace("$", r"\$").lstrip("_") or "run"
 

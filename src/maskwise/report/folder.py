@@ -2,7 +2,7 @@
 
 import shlex
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from maskwise import laws
 from maskwise.errors import UserError
 from maskwise.files import read_json, read_json_lines
 
+MODALITIES = ("images", "text")
 SAMPLE_ARRAYS = ("images", "ratios", "hidden", "filled_visible", "filled_true")
 
 
@@ -27,7 +28,12 @@ class Run:
     metrics: Mapping[str, np.ndarray]
     result: Mapping[str, Any]
     likelihood: Mapping[str, Any]
-    samples: Mapping[str, np.ndarray]
+    samples: Mapping[str, Any]
+
+    @property
+    def modality(self) -> str:
+        """The kind of data, one of `MODALITIES`."""
+        return str(self.config.get("modality", "images"))
 
     @property
     def law(self) -> laws.Law:
@@ -55,7 +61,7 @@ def read(path: Path) -> Run:
 
     Args:
         path: folder with config.json, env.json, metrics.jsonl and, once evaluated, result.json,
-            samples.npz and likelihood.json.
+            samples.npz (images) or samples.json (texts), and likelihood.json.
 
     Raises:
         UserError: the folder is not a run folder, or one of its files is damaged.
@@ -71,7 +77,9 @@ def read(path: Path) -> Run:
     for key, kind in (("data", Mapping), ("law", str), ("train", Mapping)):
         if not isinstance(config.get(key), kind):
             raise UserError(f"{path / 'config.json'}: no '{key}'; restore the file or train again")
-    samples = path / "samples.npz"
+    if (modality := config.get("modality", "images")) not in MODALITIES:
+        known = ", ".join(MODALITIES)
+        raise UserError(f"{path / 'config.json'}: modality {modality!r} is none of {known}")
     return Run(
         path=path,
         name=path.resolve().name,
@@ -80,8 +88,14 @@ def read(path: Path) -> Run:
         metrics=read_metrics(path / "metrics.jsonl"),
         result=_json(path / "result.json", needed=False),
         likelihood=_json(path / "likelihood.json", needed=False),
-        samples=_samples(samples) if samples.is_file() else {},
+        samples=_samples(path),
     )
+
+
+def not_evaluated(runs: Sequence[Run], key: str) -> tuple[str, tuple[str, ...]]:
+    """Return what a comparison says of runs whose result lacks `key`, and the commands to run."""
+    commands = tuple(run.evaluate_command for run in runs if key not in run.result)
+    return ("Some runs are not evaluated yet. To evaluate them:" if commands else ""), commands
 
 
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
@@ -109,11 +123,14 @@ def _json(path: Path, *, needed: bool = True) -> dict[str, Any]:
     return values
 
 
-def _samples(path: Path) -> dict[str, np.ndarray]:
+def _samples(folder: Path) -> dict[str, Any]:
+    path = folder / "samples.npz"
+    if not path.is_file():
+        return _json(folder / "samples.json", needed=False)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in SAMPLE_ARRAYS}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is damaged ({error}); make it again with maskwise evaluate {path.parent}"
+            f"{path} is damaged ({error}); make it again with maskwise evaluate {folder}"
         ) from None

@@ -23,6 +23,12 @@ def moves(law: Law) -> bool:
     )
 
 
+def reach(law: Law) -> tuple[float, float]:
+    """Return the least and the largest ratio that a law draws throughout training."""
+    low, high = np.array([law.support(progress) for progress in PROGRESS]).T
+    return float(low.min()), float(high.max())
+
+
 def tilt(
     law: Law, reduction: Reduction, scope: Scope, progress: float
 ) -> tuple[np.ndarray, np.ndarray]:

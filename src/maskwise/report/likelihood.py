@@ -13,6 +13,21 @@ if TYPE_CHECKING:
 ANCHOR = "independent normals"
 # What things are called where likelihood.json does not say.
 IMAGES = {"sample": "image", "position": "position", "dimension": "dimension", "anchor": ANCHOR}
+# What else there is to say, by the kind of data.
+PROSE = {
+    "images": {
+        "kind": "density",
+        "compare": "It is a density of raw values, normal for each, so it can be compared between "
+        "models of the same images, whatever their patch. ",
+        "dashed": f"{ANCHOR} with each pixel's mean and deviation in training images, which look "
+        "at nothing of the image",
+    },
+    "text": {
+        "kind": "probability",
+        "compare": "Bits per byte can be compared between tokenizers, the other values cannot. ",
+        "dashed": "equal probabilities for all tokens",
+    },
+}
 Values = Mapping[str, Any]
 
 
@@ -20,31 +35,31 @@ def section(run: Run) -> Section:
     """Return the section of one run's page."""
     title, values = "Likelihood", run.likelihood
     if not values:
-        missing = "No likelihood.json yet. Measure the likelihood of test images:"
+        what = "test images" if run.modality == "images" else "held-out texts"
+        missing = f"No likelihood.json yet. Measure the likelihood of {what}:"
         return Section("likelihood", title, missing=missing, commands=(run.likelihood_command,))
+    words, prose = _words(values), PROSE[run.modality]
+    sample, position, kind = words["sample"], words["position"], prose["kind"]
     text = (
-        "How probable the test images are under the model, predicted position by position in a "
-        "random order: the sum of the curve over all numbers of hidden positions. Every order is "
-        "a normalised density; since a network's orders need not agree, their mean is a lower "
-        "bound on the log-likelihood of their mixture. It is a density of raw values, normal for "
-        "each, so it can be compared between models of the same images, whatever their "
-        "patch. " + _extrapolation(values)
+        f"How probable the test {sample}s are under the model, predicted {position} by {position} "
+        f"in a random order: the sum of the curve over all numbers of hidden {position}s. Every "
+        f"order is a normalised {kind}; since a network's orders need not agree, their mean is a "
+        "lower bound on the log-likelihood of their mixture. "
     )
     caption = (
-        f"Mean log-density of a hidden position of {number(values['num_samples'])} test images, "
-        "under scattered masks; the band is the 95 % interval. Orange: the ratios met in "
-        "training; outside it the model extrapolates. Dashed: independent normals with each "
-        "pixel's mean and deviation in training images, which look at nothing of the image."
+        f"Mean log-{kind} of a hidden {position} of {number(values['num_samples'])} test {sample}s"
+        ", under scattered masks; the band is the 95 % interval. Orange: the ratios met in "
+        f"training; outside it the model extrapolates. Dashed: {prose['dashed']}."
     )
-    label = f"Log-density of a hidden position by hidden ratio of {run.name}"
+    label = f"Log-{kind} of a hidden {position} by hidden ratio of {run.name}"
     body = figures.svg(label, _plot([("this model", values)]), size=figures.WIDE)
     return Section(
         "likelihood",
         title,
-        text,
+        text + prose["compare"] + _extrapolation(values),
         facts=_facts(values),
         figures=(Figure(body, caption),),
-        tables=(_curve_table(values),),
+        tables=(_curve_table(values, kind),),
     )
 
 
@@ -52,19 +67,25 @@ def comparison(labels: Sequence[str], runs: Sequence[Run]) -> list[Section]:
     """Return the section of a comparison, if any run has a likelihood."""
     if not any(run.likelihood for run in runs):
         return []
-    rows = tuple(
-        (
-            Cell(label),
-            Cell(_nats(run.likelihood)),
-            Cell(_bits(run.likelihood)),
-            Cell(f"{run.likelihood['anchor']['bits_per_dim']:.3f}"),
-        )
-        if run.likelihood
-        else (Cell(label), *[Cell("none")] * 3)
-        for label, run in zip(labels, runs, strict=True)
-    )
-    head = ("run", "nats per image", "bits per dimension", f"{ANCHOR}, bits per dimension")
-    table = Table("Any-order lower bound, with its standard error over images", head, rows)
+    measured = [run.likelihood for run in runs if run.likelihood]
+    words = _words(measured[0])
+    of_bytes = all("bits_per_byte" in values["area"] for values in measured)
+    anchors = dict.fromkeys(_words(values)["anchor"] for values in measured)
+    head = [
+        *("run", f"nats per {words['sample']}", f"bits per {words['dimension']}"),
+        *(["bits per byte"] if of_bytes else []),
+        f"{' or '.join(anchors)}, bits per {words['dimension']}",
+    ]
+    rows = []
+    for label, run in zip(labels, runs, strict=True):
+        cells = [Cell("none")] * (len(head) - 1)
+        if values := run.likelihood:
+            cells = [Cell(_nats(values)), Cell(_bits(values))]
+            cells += [Cell(f"{values['area']['bits_per_byte']:.3f}")] if of_bytes else []
+            cells += [Cell(f"{values['anchor']['bits_per_dim']:.3f}")]
+        rows.append((Cell(label), *cells))
+    caption = f"Any-order lower bound, with its standard error over {words['sample']}s"
+    table = Table(caption, tuple(head), tuple(rows))
     without = tuple(run.likelihood_command for run in runs if not run.likelihood)
     missing = "Some runs have no likelihood yet. To measure it:" if without else ""
     return [Section("likelihood", "Likelihood", "", missing, without, tables=(table,))]
@@ -150,16 +171,26 @@ def _plot(named: Sequence[tuple[str, Values]]) -> Any:
 
 
 def _facts(values: Values) -> tuple[Fact, ...]:
-    area, anchor = values["area"], values["anchor"]
+    area, anchor, words = values["area"], values["anchor"], _words(values)
     masks = f"any-order lower bound; ± {area['stderr_masks']:.2g} from masks alone"
-    return (
-        Fact("nats per image", _nats(values), masks),
-        Fact("bits per dimension", _bits(values), f"{number(values['num_dims'])} dimensions"),
-        Fact(f"bits, {ANCHOR}", f"{anchor['bits_per_dim']:.3f}", f"{anchor['nats']:.1f} nats"),
-    )
+    nats = f"{anchor['nats']:.1f} nats"
+    facts = [
+        Fact(f"nats per {words['sample']}", _nats(values), masks),
+        Fact(
+            f"bits per {words['dimension']}",
+            _bits(values),
+            f"{number(values['num_dims'])} {words['dimension']}s",
+        ),
+        Fact(f"bits, {words['anchor']}", f"{anchor['bits_per_dim']:.3f}", nats),
+    ]
+    if "bits_per_byte" in area:
+        note = f"perplexity of a {words['position']}: {area['perplexity']:.1f}"
+        facts.insert(2, Fact("bits per byte", f"{area['bits_per_byte']:.3f}", note))
+    return tuple(facts)
 
 
-def _curve_table(values: Values) -> Table:
+def _curve_table(values: Values, kind: str) -> Table:
+    position = _words(values)["position"]
     rows = tuple(
         (
             Cell(f"{point['ratio']:.3f}", f"{number(point['size'])} hidden"),
@@ -167,8 +198,9 @@ def _curve_table(values: Values) -> Table:
         )
         for point in values["curve"]
     )
-    head = ("hidden ratio", "nats per position")
-    return Table("Log-density of a hidden position, 95 % interval", head, rows, folded=True)
+    head = ("hidden ratio", f"nats per {position}")
+    caption = f"Log-{kind} of a hidden {position}, 95 % interval"
+    return Table(caption, head, rows, folded=True)
 
 
 def _nats(values: Values) -> str:

@@ -7,12 +7,35 @@ from collections.abc import Mapping
 import numpy as np
 from markupsafe import Markup
 
-from maskwise.report.blocks import Figure, percent
+from maskwise.report.blocks import Figure, Section, percent, unmade
+from maskwise.report.curves import target_of
+from maskwise.report.folder import Run
 
 MOST = 8
 # Slate rather than neutral: on grey images a hidden patch must not pass for a grey one.
 HIDDEN_COLOR = np.array([0.47, 0.53, 0.64])
 LEAK = "uses true patch statistics: leaks, display only"
+
+
+def section(run: Run) -> Section:
+    """Return the section of one run's page."""
+    empty = Section("samples", "Masks and reconstructions")
+    if not run.samples:
+        return unmade(empty, "samples.npz", run.evaluate_command)
+    target = target_of(run)
+    text = f"The model predicts {target} pixel values of each hidden patch."
+    if target == "normalised":
+        text += (
+            " To show them, a patch's mean and spread must come from somewhere: from its visible "
+            "neighbours (third row, honest), or from the true patch (last row), which "
+            "shows the predicted shape alone."
+        )
+    channels = run.samples["images"].shape[-1]
+    if channels not in (1, 3):
+        text += (
+            f" The images have {channels} channels; {'3 are' if channels > 3 else '1 is'} shown."
+        )
+    return Section(empty.slug, empty.title, text, figures=figures(run.samples, target))
 
 
 def figures(samples: Mapping[str, np.ndarray], target: str) -> tuple[Figure, ...]:

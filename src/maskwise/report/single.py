@@ -1,23 +1,41 @@
 """The sections of one run's page."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from maskwise.laws import effective
-from maskwise.report import figures, law_figures, likelihood, samples, tables
-from maskwise.report.blocks import Fact, Figure, Section, duration, number, percent
+from maskwise.report import (
+    curves,
+    figures,
+    finetuning,
+    law_figures,
+    likelihood,
+    minimal_pairs,
+    probes,
+    samples,
+    tables,
+    texts,
+)
+from maskwise.report.blocks import Fact, Figure, Section, duration, number, percent, unmade
 from maskwise.report.folder import Run
+
+SAMPLES = {"images": samples.section, "text": texts.section}
+ALWAYS = 0.15  # the ratio at which the loss of texts is always measured
 
 
 def summary(run: Run) -> str:
     """Return the one line that says what the run was and what came of it."""
     text = f"{run.config['law']} on {run.data_name}, {number(num_steps(run))} steps."
+    loss, unigram = _losses(run)
+    if loss is not None:
+        text += f" Loss at ratio {ALWAYS}: {loss['error']:.2f} nats per hidden token"
+        text += "." if unigram is None else f"; unigram: {unigram['error']:.2f}."
     trained, baseline = tables.headline(run.result.get("probes", ()))
     if trained is None:
         return text
-    text += f" Encoder probed by {trained['protocol']}: {percent(trained['accuracy'])}"
+    task = f" on {trained['task']}" if "task" in trained else ""
+    text += f" Encoder probed{task} by {trained['protocol']}: {percent(trained['accuracy'])}"
     if baseline is None:
         return f"{text}."
     return f"{text}; best baseline, {baseline['features']}: {percent(baseline['accuracy'])}."
@@ -34,16 +52,20 @@ def sections(run: Run) -> list[Section]:
     return [
         _numbers(run),
         _training(run),
-        _samples(run),
-        _errors(run),
+        SAMPLES[run.modality](run),
+        curves.section(run),
         likelihood.section(run),
-        _probes(run),
+        *probes.sections(run),
+        *minimal_pairs.sections(run),
+        *finetuning.sections(run),
+        *_more(run),
         _law(run),
         Section(
             "configuration",
             "Configuration",
             "Resolved and complete: config.json in the run folder.",
             tables=tables.config_tables(run.config),
+            compact=True,
         ),
         Section(
             "environment",
@@ -55,15 +77,7 @@ def sections(run: Run) -> list[Section]:
 
 
 def _numbers(run: Run) -> Section:
-    facts: list[Fact] = []
-    trained, baseline = tables.headline(run.result.get("probes", ()))
-    if trained:
-        gain = ""
-        if baseline:
-            points = 100 * (trained["accuracy"] - baseline["accuracy"])
-            gain = f"{points:+.1f} points on {baseline['features']}"
-        label = f"probe, {tables.short(trained['protocol'])}"
-        facts.append(Fact(label, percent(trained["accuracy"]), gain))
+    facts = [*_loss_fact(run), *_probe_fact(run), *minimal_pairs.facts(run)]
     loss = run.metrics.get("loss", np.zeros(0))
     if len(loss):
         tail = loss[-max(1, len(loss) // 20) :]
@@ -76,23 +90,64 @@ def _numbers(run: Run) -> Section:
     if len(ratio):
         facts.append(Fact("mean hidden ratio", f"{np.nanmean(ratio):.3f}", note))
     train = run.result.get("train", {})
-    kinds: tuple[tuple[str, str, Any], ...] = (
+    kinds: list[tuple[str, str, Any]] = [
         ("training time", "seconds", duration),
         ("parameters", "num_parameters", number),
         ("samples seen", "num_samples", number),
         ("encoder tokens", "encoder_tokens", number),
-    )
+    ]
+    if run.modality == "text":
+        kinds[2:] = [
+            ("rows seen", "num_samples", number),
+            ("encoder tokens", "encoder_tokens", number),
+            ("predicted tokens", "predicted", number),
+        ]
     facts += [Fact(label, show(train[key])) for label, key, show in kinds if key in train]
     section = Section("numbers", "Headline numbers", facts=tuple(facts))
-    return section if run.result else _unevaluated(run, section, "result.json")
+    return section if run.result else unmade(section, "result.json", run.evaluate_command)
 
 
-def _unevaluated(run: Run, section: Section, what: str) -> Section:
-    return replace(
-        section,
-        missing=f"No {what} yet. Evaluate the run to make it:",
-        commands=(run.evaluate_command,),
+def _losses(run: Run) -> tuple[Any, Any]:
+    """Return the loss of texts at the ratio that is always measured, and that of unigrams."""
+    found = run.result.get("reconstruction", {})
+    if run.modality != "text" or not found:
+        return None, None
+    unigram = found.get("baselines", {}).get("unigram", ())
+    return curves.at(found["curve"], ALWAYS), curves.at(unigram, ALWAYS)
+
+
+def _loss_fact(run: Run) -> list[Fact]:
+    loss, unigram = _losses(run)
+    if loss is None:
+        return []
+    note = f"nats per hidden token, {loss['low']:.2f} to {loss['high']:.2f}"
+    note += "" if unigram is None else f"; unigram: {unigram['error']:.2f}"
+    return [Fact(f"loss at ratio {ALWAYS}", f"{loss['error']:.3f}", note)]
+
+
+def _probe_fact(run: Run) -> list[Fact]:
+    trained, baseline = tables.headline(run.result.get("probes", ()))
+    if trained is None:
+        return []
+    gain = ""
+    if baseline:
+        points = 100 * (trained["accuracy"] - baseline["accuracy"])
+        gain = f"{points:+.1f} points on {baseline['features']}"
+    parts = ("probe", trained.get("task"), tables.short(trained["protocol"]))
+    return [Fact(", ".join(filter(None, parts)), percent(trained["accuracy"]), gain)]
+
+
+def _more(run: Run) -> list[Section]:
+    """Return how to measure more of texts, if nothing but the loss was."""
+    measured = ("probes", "minimal_pairs", "finetuning")
+    if run.modality != "text" or not run.result or any(run.result.get(key) for key in measured):
+        return []
+    missing = "Only the loss was measured. Probes, minimal pairs and fine-tuning need files:"
+    command = (
+        f"{run.evaluate_command} --evaluate.probes TRAIN:TEST --evaluate.token_probes TRAIN:TEST"
+        " --evaluate.pairs FILE --evaluate.finetune.tasks TRAIN:TEST"
     )
+    return [Section("more", "More measures", missing=missing, commands=(command,))]
 
 
 def _training(run: Run) -> Section:
@@ -123,71 +178,6 @@ def _training(run: Run) -> Section:
         "drawn: read the running mean."
     )
     return Section("training", "Training", text, figures=tuple(drawn))
-
-
-def _samples(run: Run) -> Section:
-    title = "Masks and reconstructions"
-    if not run.samples:
-        return _unevaluated(run, Section("samples", title), "samples.npz")
-    target = target_of(run)
-    text = f"The model predicts {target} pixel values of each hidden patch."
-    if target == "normalised":
-        text += (
-            " To show them, a patch's mean and spread must come from somewhere: from its visible "
-            "neighbours (third row, honest), or from the true patch (last row), which "
-            "shows the predicted shape alone."
-        )
-    channels = run.samples["images"].shape[-1]
-    if channels not in (1, 3):
-        text += (
-            f" The images have {channels} channels; {'3 are' if channels > 3 else '1 is'} shown."
-        )
-    return Section("samples", title, text, figures=samples.figures(run.samples, target))
-
-
-def target_of(run: Run) -> str:
-    """Return "normalised" or "raw", from the result or else from the configuration."""
-    found = run.result.get("reconstruction") or run.config.get("data") or {}
-    return str(found.get("target", "normalised"))
-
-
-def _errors(run: Run) -> Section:
-    title = "Reconstruction error by ratio"
-    found = run.result.get("reconstruction")
-    if not found:
-        return _unevaluated(run, Section("errors", title), "reconstruction errors in result.json")
-    bounds = np.array([run.law.support(progress) for progress in law_figures.PROGRESS])
-    plot = figures.by_ratio(
-        [("this model", found["curve"])],
-        "error",
-        f"error ({found['target']} target)",
-        support=(float(bounds[:, 0].min()), float(bounds[:, 1].max())),
-        baselines=found.get("baselines"),
-    )
-    label = f"Reconstruction error by hidden ratio of {run.name}"
-    body = figures.svg(label, plot, size=figures.WIDE)
-    caption = (
-        f"Mean squared error at hidden positions of {number(found['num_samples'])} test images "
-        f"({found['target']} target, {found['pattern']} pattern, fixed masks); the band is the "
-        "95 % interval. Orange: the ratios met in training; outside it the model extrapolates."
-    )
-    table = tables.error_table(found["curve"], found["target"])
-    return Section("errors", title, figures=(Figure(body, caption),), tables=(table,))
-
-
-def _probes(run: Run) -> Section:
-    title = "Probes"
-    if "probes" not in run.result:
-        return _unevaluated(run, Section("probes", title), "probes in result.json")
-    if not run.result["probes"]:
-        return Section(
-            "probes", title, missing="No probes: the data has no labels, or only one class."
-        )
-    text = (
-        "What a simple classifier reads from the frozen features, beside the same classifier on "
-        "baselines. Compare within a column: protocols differ by more than methods do."
-    )
-    return Section("probes", title, text, tables=(tables.probe_table(run.result["probes"]),))
 
 
 def _law(run: Run) -> Section:

@@ -14,10 +14,21 @@ def is_trained(probe: Probe) -> bool:
     return str(probe["features"]).startswith("encoder")
 
 
+def by_task(probes: Sequence[Probe]) -> dict[str, list[Probe]]:
+    """Return the probes of each task, in order; data with labels of its own is the task ""."""
+    found: dict[str, list[Probe]] = {}
+    for probe in probes:
+        found.setdefault(str(probe.get("task", "")), []).append(probe)
+    return found
+
+
 def headline(probes: Sequence[Probe]) -> tuple[Probe | None, Probe | None]:
-    """Return the best trained probe and the best baseline of the first protocol listed."""
-    protocol = probes[0]["protocol"] if probes else None
-    same = [probe for probe in probes if probe["protocol"] == protocol]
+    """Return the best trained probe and baseline of the first task and protocol listed."""
+    if not probes:
+        return None, None
+    first = next(iter(by_task(probes).values()))
+    names = protocols(first)
+    same = under(first, names[0], names)
     return best(same, trained=True), best(same, trained=False)
 
 
@@ -37,8 +48,21 @@ def accuracy(probe: Probe | None, *, best: bool = False, name: str = "") -> Cell
 
 
 def protocols(probes: Sequence[Probe]) -> tuple[str, ...]:
-    """Return the protocol names in their order of appearance."""
-    return tuple(dict.fromkeys(str(probe["protocol"]) for probe in probes))
+    """Return the protocol names in their order of appearance: those of trained features, if any.
+
+    A baseline without features, such as a bag of words, has a protocol of its own.
+    """
+    trained = [probe for probe in probes if is_trained(probe)]
+    return tuple(dict.fromkeys(str(probe["protocol"]) for probe in trained or probes))
+
+
+def under(probes: Sequence[Probe], protocol: str, names: Sequence[str]) -> list[Probe]:
+    """Return the probes of a column; those whose protocol has none stand in the first."""
+    return [
+        probe
+        for probe in probes
+        if (probe["protocol"] if probe["protocol"] in names else names[0]) == protocol
+    ]
 
 
 def short(protocol: str) -> str:
@@ -50,43 +74,32 @@ def short(protocol: str) -> str:
     return protocol.split(" (")[0]
 
 
-def probe_table(probes: Sequence[Probe]) -> Table:
+def probe_table(probes: Sequence[Probe], what: str = "Test") -> Table:
     """One row for each kind of features, one column for each protocol, the best of each bold."""
     names = protocols(probes)
-    cells = {(str(probe["features"]), str(probe["protocol"])): probe for probe in probes}
-    top = {
-        name: max(probe["accuracy"] for probe in probes if probe["protocol"] == name)
+    columns = {
+        name: {str(probe["features"]): probe for probe in under(probes, name, names)}
         for name in names
     }
     rows = []
     for features in dict.fromkeys(str(probe["features"]) for probe in probes):
         row = [Cell(features, "" if is_trained({"features": features}) else "baseline")]
-        for name in names:
-            probe = cells.get((features, name))
-            row.append(accuracy(probe, best=probe is not None and probe["accuracy"] == top[name]))
+        for name, column in columns.items():
+            probe = column.get(features)
+            top = max(probe["accuracy"] for probe in column.values())
+            own = "" if probe is None or probe["protocol"] == name else str(probe["protocol"])
+            won = probe is not None and probe["accuracy"] == top
+            row.append(accuracy(probe, best=won, name=own))
         rows.append(tuple(row))
     sizes = {(probe.get("num_train"), probe.get("num_test")) for probe in probes}
     size = "; ".join(
         f"{number(train)} train, {number(test)} test" for train, test in sorted(sizes)
     )
     return Table(
-        f"Test accuracy with 95 % interval ({size}); best of each protocol in bold",
+        f"{what} accuracy with 95 % interval ({size}); best of each protocol in bold",
         ("features", *names),
         tuple(rows),
     )
-
-
-def error_table(curve: Sequence[Mapping[str, float]], target: str) -> Table:
-    """Return the numbers behind the error-by-ratio figure."""
-    rows = tuple(
-        (
-            Cell(f"{point.get('realised', point['ratio']):.3f}"),
-            Cell(f"{point['error']:.4g}", f"{point['low']:.4g} to {point['high']:.4g}"),
-        )
-        for point in curve
-    )
-    head = ("hidden ratio", "error")
-    return Table(f"Error on the {target} target, with 95 % interval", head, rows, folded=True)
 
 
 def config_tables(config: Mapping[str, Any]) -> tuple[Table, ...]:

@@ -1,0 +1,79 @@
+"""What probes found: a section of one run's page and of a comparison."""
+
+from collections.abc import Sequence
+
+from maskwise.report import tables
+from maskwise.report.blocks import Cell, Section, Table, unmade
+from maskwise.report.folder import Run, not_evaluated
+from maskwise.report.tables import Probe
+
+UNLABELLED = "No probes: the data has no labels, or only one class."
+
+
+def sections(run: Run) -> list[Section]:
+    """Return the section of one run's page; texts have one if probes were asked for."""
+    empty, found = Section("probes", "Probes"), run.result.get("probes")
+    if run.modality == "text" and not found:
+        return []
+    if found is None:
+        return [unmade(empty, "probes in result.json", run.evaluate_command)]
+    if not found:
+        return [Section("probes", "Probes", missing=UNLABELLED)]
+    text = (
+        "What a simple classifier reads from the frozen features, beside the same classifier on "
+        "baselines. Compare within a column: protocols differ by more than methods do."
+    )
+    made = tuple(
+        tables.probe_table(probes, f"{task}: test" if task else "Test")
+        for task, probes in tables.by_task(found).items()
+    )
+    return [Section("probes", "Probes", text, tables=made)]
+
+
+def comparison(labels: Sequence[str], runs: Sequence[Run]) -> list[Section]:
+    """Return the section of a comparison; texts have one if any run has probes."""
+    every = [probe for run in runs for probe in run.result.get("probes", ())]
+    missing, commands = not_evaluated(runs, "probes")
+    if not every:
+        if runs[0].modality == "text":
+            return []
+        return [Section("probes", "Probes", "", missing or UNLABELLED, commands)]
+    text = (
+        "The best features of the encoder, beside the best baseline. Overlapping intervals, or "
+        "one seed for each law, settle nothing."
+    )
+    if any(tables.by_task(every)):
+        text += " The best layer is that of the test texts, for every run alike."
+    found = tuple(_table(labels, runs, task) for task in tables.by_task(every))
+    return [Section("probes", "Probes", text, missing, commands, tables=found)]
+
+
+def _table(labels: Sequence[str], runs: Sequence[Run], task: str) -> Table:
+    """One row for each run, its best probe and baseline under each protocol."""
+    of_runs = [tables.by_task(run.result.get("probes", ())).get(task, []) for run in runs]
+    every = [probe for probes in of_runs for probe in probes]
+    protocols = tables.protocols(every)
+    top = {
+        name: max(probe["accuracy"] for probe in tables.under(every, name, protocols))
+        for name in protocols
+    }
+    rows = []
+    for label, probes in zip(labels, of_runs, strict=True):
+        row = [Cell(label)]
+        for protocol in protocols:
+            mine = tables.under(probes, protocol, protocols)
+            for trained in (True, False):
+                probe = tables.best(mine, trained=trained)
+                won = probe is not None and probe["accuracy"] == top[protocol]
+                row.append(tables.accuracy(probe, best=won, name=_name(probe)))
+        rows.append(tuple(row))
+    head = ["run"]
+    for protocol in protocols:
+        head += [protocol, f"best baseline, {tables.short(protocol)}"]
+    what = f"{task}: test" if task else "Test"
+    caption = f"{what} accuracy with its features and 95 % interval; best of each protocol in bold"
+    return Table(caption, tuple(head), tuple(rows))
+
+
+def _name(probe: Probe | None) -> str:
+    return str(probe["features"]) if probe else ""
