@@ -11,6 +11,10 @@ from maskwise.settings import to_dict
 from maskwise.train.config import CONFIGS
 
 
+# Settings that differ between kinds of data.
+OWN = ("--data.", "--model.", "--evaluate.", "--law ")
+
+
 def everything(runs: Path) -> str:
     """Return recipes with their laws, the forms of laws and patterns, and the runs in `runs`."""
     lines = ["recipes"]
@@ -39,18 +43,28 @@ def settings_table() -> str:
     lines = []
     for modality, config in CONFIGS.items():
         make: Any = config
-        lines += [f"{modality}\n", *_rows(config, to_dict(make()), ""), ""]
-    return "\n".join(lines)
+        rows = _rows(config, to_dict(make()), "")
+        own = [row for row in rows if row.startswith(OWN)]
+        lines += [f"{modality}:", *own]
+    return "\n".join([*lines, "all:", *(row for row in rows if not row.startswith(OWN))])
+
+
+def _description(cls: Any, name: str) -> str:
+    """Return the docstring of a setting, which a subclass that inherits it does not have."""
+    known = [getattr(each, "__pydantic_fields__", {}).get(name) for each in cls.__mro__]
+    return next(field.description for field in known if field and field.description)
 
 
 def _rows(cls: Any, defaults: dict[str, Any], prefix: str) -> list[str]:
     rows = []
     for field in dataclasses.fields(cls):
         value = defaults[field.name]
+        if field.name == "modality":  # follows from the data
+            continue
         if dataclasses.is_dataclass(field.type):
             rows += _rows(field.type, value, f"{prefix}{field.name}.")
             continue
-        text = cls.__pydantic_fields__[field.name].description or ""
+        text = _description(cls, field.name)
         shown = ",".join(map(str, value)) if isinstance(value, list) else value
         rows.append(f"--{prefix}{field.name} {shown}\n      {' '.join(text.split())}")
     return rows

@@ -88,7 +88,8 @@ def of_transformers(tokenizer: Any, length: int, longest: int | None = None) -> 
     if 0 not in flags:
         raise UserError("the tokenizer has special tokens only: its files are missing")
     first, behind = flags.index(0), len(flags) - flags[::-1].index(0)
-    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special = (added | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}
     return Text(
         tokenizers.Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()),
         length=length,
