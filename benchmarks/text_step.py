@@ -154,7 +154,7 @@ def masked_only(ratio: float, precision: Literal["fp32", "bf16"] = "fp32") -> Ou
 
 def compare(steps: dict[str, Callable[[int], None]], rounds: int) -> None:
     """Print the tokens/s of each candidate, and how much faster the first one is."""
-    times = measure(cast(Any, steps), rounds)
+    times = measure(cast(Any, steps), rounds, warmup=1)
     first = next(iter(steps))
     for name, seconds in times.items():
         rate, gain = BATCH * LENGTH / float(np.median(seconds)), seconds / times[first]
