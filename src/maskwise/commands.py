@@ -1,6 +1,7 @@
 """What the verbs of the command line do; `maskwise.cli` describes them."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,25 @@ def _summarise(run: Any) -> None:
         f"law {law['name']} (one ratio per {law['scope']}): mean {law['mean']:.3f},"
         f" effective mean {law['effective_mean']:.3f} under {law['reduction']}"
     )
-    for probe in result["probes"]:
-        print(
-            f"{probe['accuracy']:7.1%}  [{probe['low']:.1%}, {probe['high']:.1%}]"
-            f"  {probe['features']:<28} {probe['protocol']}"
-        )
+    for accuracy, low, high, what in _accuracies(result):
+        between = "" if low is None else f"[{low:.1%}, {high:.1%}]"
+        print(f"{accuracy:7.1%}  {between:<14}  {what}")
     print(f"report: {run.report}")
+
+
+def _accuracies(result: dict[str, Any]) -> Iterator[tuple[float, float | None, float | None, str]]:
+    """Give each accuracy of a result with its interval, and what it is of."""
+    for probe in result["probes"]:
+        task = f"{probe['task']}: " if "task" in probe else ""
+        what = f"{task}{probe['features']:<28} {probe['protocol']}"
+        yield probe["accuracy"], probe["low"], probe["high"], what
+    for pairs in result.get("minimal_pairs", ()):
+        what = f"{pairs['name']}: {pairs['num_pairs']:,} minimal pairs"
+        yield pairs["accuracy"], pairs["low"], pairs["high"], what
+    for tuned in result.get("finetuning", ()):
+        found, mcc = tuned["accuracy"], tuned["mcc"]["mean"]
+        what = f"{tuned['task']}: {tuned['model']}, fine-tuned (Matthews correlation {mcc:.3f})"
+        yield found["mean"], found["low"], found["high"], what
 
 
 def likelihood(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
@@ -119,7 +133,7 @@ def _language_model(place: str) -> Any:
     ours = any((Path(place) / name).exists() for name in ("weights.safetensors", "model"))
     model = load(place) if ours else hf.load(place)
     if not isinstance(model, LanguageModel):
-        raise UserError(f"{place} is a model of images: leave --text out")
+        raise UserError(f"{place} is a model of images, not a language model")
     return model
 
 

@@ -167,7 +167,7 @@ def test_images_are_refused(cli, tmp_path):
     assert not (tmp_path / "out").exists()
     status, _, err = cli("likelihood", tmp_path / "images", "--text", __file__)
     assert status == 2
-    assert "is a model of images: leave --text out" in err
+    assert "is a model of images, not a language model" in err
 
 
 def test_the_configuration_says_the_same_to_old_and_new_versions(tmp_path):
