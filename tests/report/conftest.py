@@ -267,7 +267,7 @@ def text_probes(seed):
     rows.append(("ud", "most frequent tag of the word", "counts", 0.84))
     return [
         {"task": task, "features": features, "protocol": protocol}
-        | {"num_train": 800, "num_test": 400, "note": ""}
+        | {"num_train": 800, "num_test": 400, "note": "3 texts cut" * features.endswith("mean")}
         | spread("accuracy", value)
         for task, features, protocol, value in rows
     ]

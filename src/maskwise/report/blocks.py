@@ -37,6 +37,7 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     folded: bool = False
+    title: str = ""
 
 
 @dataclass(frozen=True)

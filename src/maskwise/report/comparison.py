@@ -87,7 +87,7 @@ def _loss(labels: Sequence[str], runs: Sequence[Run]) -> Section:
     body = figures.loss_curves(f"Loss of {len(lines)} runs by {xlabel}", lines, xlabel)
     caption = (
         f"Running means by {xlabel}. Losses under different laws measure different tasks: a lower "
-        "curve need not be a better model. Compare the values by ratio below, which use equal masks."
+        "curve need not be a better model. Compare the values by ratio below, of equal masks."
     )
     return Section("loss", "Loss", figures=(Figure(body, caption),))
 

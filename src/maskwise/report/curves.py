@@ -19,6 +19,8 @@ class Words:
     what: str
     samples: str
     detail: str
+    number: str
+    """how values are written"""
     between: tuple[str, ...]
     """settings of the data without which values cannot be compared"""
 
@@ -31,6 +33,7 @@ WORDS = {
         what="Mean squared error at hidden positions",
         samples="test images",
         detail="{} target, ",
+        number="{:.4g}",
         between=(),
     ),
     "text": Words(
@@ -40,6 +43,7 @@ WORDS = {
         what="Mean cross-entropy of hidden tokens",
         samples="held-out rows",
         detail="",
+        number="{:.3f}",
         between=("tokenizer", "vocab_size", "lowercase", "length"),
     ),
 }
@@ -92,9 +96,10 @@ def _mean_note(found: Mapping[str, Any]) -> str:
     mean = found.get("mean")
     if not mean:
         return ""
+    value = _cell(WORDS["text"], mean)
     return (
-        f"The mean over ratios from {mean['from']:g} to {mean['to']:g} is {_value(mean)} nats per"
-        f" hidden token (95 % interval: {_interval(mean)}). Over all ratios from 0 to 1 it would"
+        f"The mean over ratios from {mean['from']:g} to {mean['to']:g} is {value.text} nats per"
+        f" hidden token (95 % interval: {value.small}). Over all ratios from 0 to 1 it would"
         " be the any-order bound on -log p(text), per token."
     )
 
@@ -105,8 +110,8 @@ def _table(words: Words, found: Mapping[str, Any], target: str) -> Table:
     rows = tuple(
         (
             Cell(f"{point.get('realised', point['ratio']):.3f}"),
-            Cell(_value(point), _interval(point)),
-            *(Cell(_value(curve[place]), _interval(curve[place])) for curve in baselines.values()),
+            _cell(words, point),
+            *(_cell(words, curve[place]) for curve in baselines.values()),
         )
         for place, point in enumerate(found["curve"])
     )
@@ -162,30 +167,27 @@ def _kind(run: Run) -> tuple[str, ...]:
 
 
 def _losses_table(found: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
-    """One row for each run, one column for each ratio and the mean, the best of each in bold."""
+    """One row for each run, one column for the mean and each ratio, the best of each in bold."""
     ratios = sorted({point["ratio"] for _, values in found for point in values["curve"]})
-    columns = [[at(values["curve"], ratio) for _, values in found] for ratio in ratios]
-    columns.append([values.get("mean") for _, values in found])
+    columns = [[values.get("mean") for _, values in found]]
+    columns += [[at(values["curve"], ratio) for _, values in found] for ratio in ratios]
     least = [min((p["error"] for p in column if p), default=None) for column in columns]
     rows = tuple(
         (
             Cell(label),
             *(
-                Cell(_value(point), _interval(point), point["error"] == best)
-                if (point := column[place])
-                else Cell("none")
+                _cell(WORDS["text"], column[place], best)
                 for column, best in zip(columns, least, strict=True)
             ),
         )
         for place, (label, _) in enumerate(found)
     )
-    caption = "Nats per hidden token, with 95 % interval; least of each ratio in bold"
-    return Table(caption, ("run", *(f"{ratio:g}" for ratio in ratios), "mean"), rows)
+    caption = "Nats per hidden token by ratio, with 95 % interval; least of each in bold"
+    return Table(caption, ("run", "mean", *(f"{ratio:g}" for ratio in ratios)), rows)
 
 
-def _value(point: Mapping[str, float]) -> str:
-    return f"{point['error']:.4g}"
-
-
-def _interval(point: Mapping[str, float]) -> str:
-    return f"{point['low']:.4g} to {point['high']:.4g}"
+def _cell(words: Words, point: Mapping[str, float] | None, best: float | None = None) -> Cell:
+    if point is None:
+        return Cell("none")
+    value, low, high = (words.number.format(point[key]) for key in ("error", "low", "high"))
+    return Cell(value, f"{low} to {high}", point["error"] == best)

@@ -17,9 +17,10 @@ def sections(run: Run) -> list[Section]:
         return []
     tables = tuple(
         Table(
-            f"{task}: {_settings(rows[0])}",
+            _settings(rows[0]),
             ("model", "accuracy", "Matthews correlation", "accuracy of each seed"),
             (*map(_row, rows), (Cell("most frequent class"), *_majority(rows[0]))),
+            title=task,
         )
         for task, rows in _by_task(found).items()
     )
@@ -49,7 +50,7 @@ def comparison(labels: Sequence[str], runs: Sequence[Run]) -> list[Section]:
         head = ["run"]
         for model in models:
             head += [f"{model}, accuracy", f"{model}, Matthews correlation"]
-        tables.append(Table(f"{task}: {settings}", tuple(head), tuple(body)))
+        tables.append(Table(settings, tuple(head), tuple(body), title=task))
     return [Section("finetuning", TITLE, _text(every), tables=tuple(tables))]
 
 

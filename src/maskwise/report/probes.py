@@ -24,8 +24,7 @@ def sections(run: Run) -> list[Section]:
         "baselines. Compare within a column: protocols differ by more than methods do."
     )
     made = tuple(
-        tables.probe_table(probes, f"{task}: test" if task else "Test")
-        for task, probes in tables.by_task(found).items()
+        tables.probe_table(probes, task) for task, probes in tables.by_task(found).items()
     )
     return [Section("probes", "Probes", text, tables=made)]
 
@@ -43,7 +42,7 @@ def comparison(labels: Sequence[str], runs: Sequence[Run]) -> list[Section]:
         "one seed for each law, settle nothing."
     )
     if any(tables.by_task(every)):
-        text += " The best layer is that of the test texts, for every run alike."
+        text += " The best layer is chosen on the test texts, for every run alike."
     found = tuple(_table(labels, runs, task) for task in tables.by_task(every))
     return [Section("probes", "Probes", text, missing, commands, tables=found)]
 
@@ -57,6 +56,7 @@ def _table(labels: Sequence[str], runs: Sequence[Run], task: str) -> Table:
         name: max(probe["accuracy"] for probe in tables.under(every, name, protocols))
         for name in protocols
     }
+    known = tables.shared_note(every, protocols)
     rows = []
     for label, probes in zip(labels, of_runs, strict=True):
         row = [Cell(label)]
@@ -65,14 +65,15 @@ def _table(labels: Sequence[str], runs: Sequence[Run], task: str) -> Table:
             for trained in (True, False):
                 probe = tables.best(mine, trained=trained)
                 won = probe is not None and probe["accuracy"] == top[protocol]
-                row.append(tables.accuracy(probe, best=won, name=_name(probe)))
+                row.append(tables.accuracy(probe, best=won, name=_name(probe), known=known))
         rows.append(tuple(row))
     head = ["run"]
     for protocol in protocols:
         head += [protocol, f"best baseline, {tables.short(protocol)}"]
-    what = f"{task}: test" if task else "Test"
-    caption = f"{what} accuracy with its features and 95 % interval; best of each protocol in bold"
-    return Table(caption, tuple(head), tuple(rows))
+    caption = "Test accuracy with its features and 95 % interval; best of each protocol in bold"
+    if known:
+        caption += f"; {known}"
+    return Table(caption, tuple(head), tuple(rows), title=task)
 
 
 def _name(probe: Probe | None) -> str:

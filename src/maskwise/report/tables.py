@@ -38,12 +38,13 @@ def best(probes: Sequence[Probe], *, trained: bool) -> Probe | None:
     return max(kind, key=lambda probe: probe["accuracy"], default=None)
 
 
-def accuracy(probe: Probe | None, *, best: bool = False, name: str = "") -> Cell:
-    """Return a cell with an accuracy over its interval."""
+def accuracy(probe: Probe | None, *, best: bool = False, name: str = "", known: str = "") -> Cell:
+    """Return a cell with an accuracy over its interval, and its note unless that is `known`."""
     if probe is None:
         return Cell("none")
     interval = f"{100 * probe['low']:.1f} to {100 * probe['high']:.1f}"
-    small = "\n".join(filter(None, (name, interval, probe.get("note"))))
+    note = probe.get("note", "")
+    small = "\n".join(filter(None, (name, interval, "" if note == known else note)))
     return Cell(percent(probe["accuracy"]), small, best)
 
 
@@ -65,6 +66,12 @@ def under(probes: Sequence[Probe], protocol: str, names: Sequence[str]) -> list[
     ]
 
 
+def shared_note(probes: Sequence[Probe], names: Sequence[str]) -> str:
+    """Return the note that all probes under these protocols have: it is shown once."""
+    notes = {str(probe.get("note", "")) for probe in probes if probe["protocol"] in names}
+    return notes.pop() if len(notes) == 1 else ""
+
+
 def short(protocol: str) -> str:
     """Return a protocol's name without its details.
 
@@ -74,13 +81,14 @@ def short(protocol: str) -> str:
     return protocol.split(" (")[0]
 
 
-def probe_table(probes: Sequence[Probe], what: str = "Test") -> Table:
+def probe_table(probes: Sequence[Probe], title: str = "") -> Table:
     """One row for each kind of features, one column for each protocol, the best of each bold."""
     names = protocols(probes)
     columns = {
         name: {str(probe["features"]): probe for probe in under(probes, name, names)}
         for name in names
     }
+    known = shared_note(probes, names)
     rows = []
     for features in dict.fromkeys(str(probe["features"]) for probe in probes):
         row = [Cell(features, "" if is_trained({"features": features}) else "baseline")]
@@ -89,17 +97,15 @@ def probe_table(probes: Sequence[Probe], what: str = "Test") -> Table:
             top = max(probe["accuracy"] for probe in column.values())
             own = "" if probe is None or probe["protocol"] == name else str(probe["protocol"])
             won = probe is not None and probe["accuracy"] == top
-            row.append(accuracy(probe, best=won, name=own))
+            row.append(accuracy(probe, best=won, name=own, known=known))
         rows.append(tuple(row))
     sizes = {(probe.get("num_train"), probe.get("num_test")) for probe in probes}
     size = "; ".join(
-        f"{number(train)} train, {number(test)} test" for train, test in sorted(sizes)
+        [f"{number(train)} train, {number(test)} test" for train, test in sorted(sizes)]
+        + [known] * bool(known)
     )
-    return Table(
-        f"{what} accuracy with 95 % interval ({size}); best of each protocol in bold",
-        ("features", *names),
-        tuple(rows),
-    )
+    caption = f"Test accuracy with 95 % interval ({size}); best of each protocol in bold"
+    return Table(caption, ("features", *names), tuple(rows), title=title)
 
 
 def config_tables(config: Mapping[str, Any]) -> tuple[Table, ...]:
