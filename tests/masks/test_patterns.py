@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from maskwise import masks
 from maskwise.masks import parse_pattern
 from maskwise.masks.block import Block, InverseBlock
+from maskwise.masks.request import Request
 from maskwise.masks.units import Columns, Units
 from maskwise.rng import Keys
 
@@ -20,7 +21,9 @@ def hide(pattern: str, grid: tuple[int, ...], counts: list[int], seed: int = 0) 
     """Hidden positions of samples 0.. with the given counts, bool [B, *grid]."""
     keys = Keys(seed, 0, torch.arange(len(counts)))
     everywhere = torch.ones(len(counts), math.prod(grid), dtype=torch.bool)
-    hidden = parse_pattern(pattern).hide(torch.tensor(counts), grid, keys, everywhere, None)
+    hidden = parse_pattern(pattern).hide(
+        Request(torch.tensor(counts), grid, keys, everywhere, None)
+    )
     return hidden.view(len(counts), *grid)
 
 
@@ -112,8 +115,8 @@ def test_inverse_block_is_the_complement_on_large_grids() -> None:
 def test_inverse_block_hides_around_the_box_among_eligible_positions() -> None:
     keys, counts = Keys(0, 0, torch.arange(40)), torch.full((40,), 20)
     eligible = torch.arange(64).remainder(3).ne(0).expand(40, 64)
-    hidden = InverseBlock().hide(counts, (8, 8), keys, eligible, None)
-    visible = Block().hide(eligible.sum(1) - counts, (8, 8), keys, eligible, None)
+    hidden = InverseBlock().hide(Request(counts, (8, 8), keys, eligible, None))
+    visible = Block().hide(Request(eligible.sum(1) - counts, (8, 8), keys, eligible, None))
     assert torch.equal(hidden, eligible & ~visible)
 
 

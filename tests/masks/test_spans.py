@@ -9,6 +9,7 @@ import torch
 from scipy import stats
 
 from maskwise import masks
+from maskwise.masks.request import Request
 from maskwise.masks.spans import GEOMETRIC, LONGEST, Spans
 from maskwise.rng import Keys, Stream
 
@@ -20,7 +21,10 @@ def order_of(pattern: Spans, batch: int, length: int, eligible: torch.Tensor | N
     keys = Keys(3, 0, torch.arange(batch))
     everywhere, counts = eligible.expand(batch, -1), torch.ones(batch, dtype=torch.int64)
     most = int(eligible.sum())
-    hidden = [pattern.hide(counts * n, (length,), keys, everywhere, None) for n in range(most + 1)]
+    hidden = [
+        pattern.hide(Request(counts * n, (length,), keys, everywhere, None))
+        for n in range(most + 1)
+    ]
     grown = [after & ~before for before, after in pairwise(hidden)]
     assert all(bool((step.sum(1) == 1).all()) for step in grown)
     return torch.stack([step.long().argmax(1) for step in grown], dim=1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from maskwise.masks.request import Request
 from maskwise.masks.select import hide_lowest
 from maskwise.rng import Keys, Stream
 
@@ -26,16 +27,9 @@ class Block:
     Inclusion probability: count / positions at every position when all are eligible.
     """
 
-    def hide(
-        self,
-        counts: Tensor,
-        grid: tuple[int, ...],
-        keys: Keys,
-        eligible: Tensor,
-        units: Tensor | None,
-    ) -> Tensor:
+    def hide(self, ask: Request) -> Tensor:
         """Return hidden, bool [B, L]."""
-        return hide_lowest(_distance(grid, keys), counts, eligible)
+        return hide_lowest(_distance(ask.grid, ask.keys), ask.counts, ask.eligible)
 
 
 @dataclass(frozen=True)
@@ -46,17 +40,11 @@ class InverseBlock:
     count / positions at every position when all are eligible.
     """
 
-    def hide(
-        self,
-        counts: Tensor,
-        grid: tuple[int, ...],
-        keys: Keys,
-        eligible: Tensor,
-        units: Tensor | None,
-    ) -> Tensor:
+    def hide(self, ask: Request) -> Tensor:
         """Return hidden, bool [B, L]."""
-        num_visible = eligible.sum(dim=1) - counts
-        return eligible & ~hide_lowest(_distance(grid, keys), num_visible, eligible)
+        num_visible = ask.eligible.sum(dim=1) - ask.counts
+        visible = hide_lowest(_distance(ask.grid, ask.keys), num_visible, ask.eligible)
+        return ask.eligible & ~visible
 
 
 def _distance(grid: tuple[int, ...], keys: Keys) -> Tensor:

@@ -14,6 +14,7 @@ from maskwise.errors import UserError
 from maskwise.laws import Law, Scope
 from maskwise.masks.block import Block, InverseBlock
 from maskwise.masks.mask import Mask
+from maskwise.masks.request import Request
 from maskwise.masks.scattered import Scattered
 from maskwise.masks.spans import Spans
 from maskwise.masks.units import Columns, Units
@@ -26,23 +27,8 @@ Sampling = Literal["independent", "stratified", "antithetic"]
 class Pattern(Protocol):
     """Which positions are hidden, given how many."""
 
-    def hide(
-        self,
-        counts: Tensor,
-        grid: tuple[int, ...],
-        keys: Keys,
-        eligible: Tensor,
-        units: Tensor | None,
-    ) -> Tensor:
-        """Return hidden, bool [B, L].
-
-        Args:
-            counts: int64 [B], how many positions to hide.
-            grid: positions along each axis.
-            keys: whose randomness.
-            eligible: bool [B, L].
-            units: int64 [B, L], the unit of each position, or None.
-        """
+    def hide(self, ask: Request) -> Tensor:
+        """Return hidden, bool [B, L]."""
         ...
 
 
@@ -145,7 +131,7 @@ def draw(
     keys = Keys(seed, epoch, sample_ids.to(device))
     if units is not None:
         units = _units(units, open_)
-    hidden = parse_pattern(pattern).hide(counts, tuple(grid), keys, open_, units)
+    hidden = parse_pattern(pattern).hide(Request(counts, tuple(grid), keys, open_, units))
     return Mask(hidden, None if eligible is None else open_)
 
 

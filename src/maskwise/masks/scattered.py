@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from maskwise.masks.request import Request
 from maskwise.masks.select import hide_lowest
-from maskwise.rng import Keys, Stream
+from maskwise.rng import Stream
 
 
 @dataclass(frozen=True)
@@ -15,13 +16,7 @@ class Scattered:
     Inclusion probability: count / eligible, exactly, at every eligible position.
     """
 
-    def hide(
-        self,
-        counts: Tensor,
-        grid: tuple[int, ...],
-        keys: Keys,
-        eligible: Tensor,
-        units: Tensor | None,
-    ) -> Tensor:
+    def hide(self, ask: Request) -> Tensor:
         """Return hidden, bool [B, L]."""
-        return hide_lowest(keys.bits(Stream.SCORE, eligible.shape[1]), counts, eligible)
+        scores = ask.keys.bits(Stream.SCORE, ask.eligible.shape[1])
+        return hide_lowest(scores, ask.counts, ask.eligible)

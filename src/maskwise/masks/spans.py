@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
+from maskwise.masks.request import Request
 from maskwise.masks.select import hide_in_order, number_units
 from maskwise.rng import Keys, Stream
 
@@ -37,23 +38,17 @@ class Spans:
         if self.length is not None and self.length < 1:
             raise UserError(f"spans need a length of at least 1, not {self.length}")
 
-    def hide(
-        self,
-        counts: Tensor,
-        grid: tuple[int, ...],
-        keys: Keys,
-        eligible: Tensor,
-        units: Tensor | None,
-    ) -> Tensor:
+    def hide(self, ask: Request) -> Tensor:
         """Return hidden, bool [B, L]."""
-        if len(grid) != 1:
-            raise UserError(f"spans need positions along one axis, not a grid of {len(grid)}")
+        if len(ask.grid) != 1:
+            raise UserError(f"spans need positions along one axis, not a grid of {len(ask.grid)}")
+        units = ask.units
         if units is None:
-            units = torch.arange(grid[0], device=eligible.device).expand(eligible.shape)
-        unit_of, begins = number_units(units, eligible)
-        return hide_in_order(
-            self._order(keys, unit_of, begins, eligible), counts, unit_of, eligible
-        )
+            place = torch.arange(ask.grid[0], device=ask.eligible.device)
+            units = place.expand(ask.eligible.shape)
+        unit_of, begins = number_units(units, ask.eligible)
+        order = self._order(ask.keys, unit_of, begins, ask.eligible)
+        return hide_in_order(order, ask.counts, unit_of, ask.eligible)
 
     def _order(self, keys: Keys, unit_of: Tensor, begins: Tensor, eligible: Tensor) -> Tensor:
         """Return the units of each row in the order in which they are hidden, int64 [B, L]."""

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
+from maskwise.masks.request import Request
 from maskwise.masks.select import hide_units
-from maskwise.rng import Keys, Stream
+from maskwise.rng import Stream
 
 
 @dataclass(frozen=True)
@@ -26,23 +27,16 @@ class Units:
         if self.size < 1:
             raise UserError(f"units need a size of at least 1, not {self.size}")
 
-    def hide(
-        self,
-        counts: Tensor,
-        grid: tuple[int, ...],
-        keys: Keys,
-        eligible: Tensor,
-        units: Tensor | None,
-    ) -> Tensor:
+    def hide(self, ask: Request) -> Tensor:
         """Return hidden, bool [B, L]."""
-        lattice = tuple(math.ceil(side / self.size) for side in grid)
-        unit_of = torch.zeros(grid, dtype=torch.int64, device=eligible.device)
-        for axis, side in enumerate(grid):
-            index = torch.arange(side, device=eligible.device) // self.size
-            shape = [-1 if other == axis else 1 for other in range(len(grid))]
+        lattice = tuple(math.ceil(side / self.size) for side in ask.grid)
+        unit_of = torch.zeros(ask.grid, dtype=torch.int64, device=ask.eligible.device)
+        for axis, side in enumerate(ask.grid):
+            index = torch.arange(side, device=ask.eligible.device) // self.size
+            shape = [-1 if other == axis else 1 for other in range(len(ask.grid))]
             unit_of = unit_of * lattice[axis] + index.view(shape)
-        scores = keys.bits(Stream.SCORE, math.prod(lattice))
-        return hide_units(scores, counts, unit_of.flatten(), eligible)
+        scores = ask.keys.bits(Stream.SCORE, math.prod(lattice))
+        return hide_units(scores, ask.counts, unit_of.flatten(), ask.eligible)
 
 
 @dataclass(frozen=True)
@@ -55,20 +49,13 @@ class Columns:
 
     axis: int = -1
 
-    def hide(
-        self,
-        counts: Tensor,
-        grid: tuple[int, ...],
-        keys: Keys,
-        eligible: Tensor,
-        units: Tensor | None,
-    ) -> Tensor:
+    def hide(self, ask: Request) -> Tensor:
         """Return hidden, bool [B, L]."""
-        if not -len(grid) <= self.axis < len(grid):
-            raise UserError(f"columns:{self.axis} names no axis of a grid of {len(grid)}")
-        side = grid[self.axis]
-        shape = [1] * len(grid)
+        if not -len(ask.grid) <= self.axis < len(ask.grid):
+            raise UserError(f"columns:{self.axis} names no axis of a grid of {len(ask.grid)}")
+        side = ask.grid[self.axis]
+        shape = [1] * len(ask.grid)
         shape[self.axis] = side
-        index = torch.arange(side, device=eligible.device).view(shape)
-        unit_of = index.expand(grid).flatten()
-        return hide_units(keys.bits(Stream.SCORE, side), counts, unit_of, eligible)
+        index = torch.arange(side, device=ask.eligible.device).view(shape)
+        unit_of = index.expand(ask.grid).flatten()
+        return hide_units(ask.keys.bits(Stream.SCORE, side), ask.counts, unit_of, ask.eligible)

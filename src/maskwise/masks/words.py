@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from maskwise.errors import UserError
+from maskwise.masks.request import Request
 from maskwise.masks.select import hide_in_order, number_units
-from maskwise.rng import Keys, Stream
+from maskwise.rng import Stream
 
 
 @dataclass(frozen=True)
@@ -19,20 +20,13 @@ class Words:
     counts small units are hidden more often. Masks of different ratios are not nested.
     """
 
-    def hide(
-        self,
-        counts: Tensor,
-        grid: tuple[int, ...],
-        keys: Keys,
-        eligible: Tensor,
-        units: Tensor | None,
-    ) -> Tensor:
+    def hide(self, ask: Request) -> Tensor:
         """Return hidden, bool [B, L]."""
-        if units is None:
+        if ask.units is None:
             raise UserError(
                 "patterns words and ngrams need units, the word of each position, which only"
                 " texts have: choose another pattern, or give units="
             )
-        unit_of, _ = number_units(units, eligible)
-        order = keys.bits(Stream.SCORE, eligible.shape[1]).argsort(dim=1, stable=True)
-        return hide_in_order(order, counts, unit_of, eligible)
+        unit_of, _ = number_units(ask.units, ask.eligible)
+        order = ask.keys.bits(Stream.SCORE, ask.eligible.shape[1]).argsort(dim=1, stable=True)
+        return hide_in_order(order, ask.counts, unit_of, ask.eligible)

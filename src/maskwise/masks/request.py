@@ -1,0 +1,22 @@
+"""What a pattern is asked: how many positions to hide, where."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from maskwise.rng import Keys
+
+
+class Request(NamedTuple):
+    """How many positions of each sample of a batch to hide, and where they may lie."""
+
+    counts: Tensor
+    """int64 [B], how many to hide"""
+    grid: tuple[int, ...]
+    """positions along each axis"""
+    keys: Keys
+    """whose randomness"""
+    eligible: Tensor
+    """bool [B, L], what may be hidden"""
+    units: Tensor | None
+    """int64 [B, L], the unit of each position, or None"""
