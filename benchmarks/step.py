@@ -109,18 +109,23 @@ def flops(ratio: float) -> float:
     return encoder + 192 * 128 * (visible + 1) + decoder + 128 * 48 * hidden
 
 
-def measure(steps: dict[str, Step], rounds: int, warmup: int = 3) -> dict[str, np.ndarray]:
+def measure(
+    steps: dict[str, Step],
+    rounds: int,
+    warmup: int = 3,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, np.ndarray]:
     """Return the seconds of each candidate in each round, after a warm-up."""
     synchronise = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     times: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(-warmup, rounds):
         for name, step in steps.items():
             synchronise()
-            began = time.perf_counter()
+            began = clock()
             step(number + warmup)
             synchronise()
             if number >= 0:
-                times[name].append(time.perf_counter() - began)
+                times[name].append(clock() - began)
     return {name: np.array(values) for name, values in times.items()}
 
 
