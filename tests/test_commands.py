@@ -19,7 +19,7 @@ def test_every_accuracy_is_printed_with_its_interval(capsys):
     }
     commands._summarise(SimpleNamespace(result=result, report="r.html"))
     out, _ = capsys.readouterr()
-    between = "50.0%  [40.0%, 61.0%]"
+    between = "50.0% [40.0%, 61.0%]"
     assert [" ".join(line.split()) for line in out.splitlines()[1:]] == [
         f"{between} PCA (64) knn",
         f"{between} trec: bag of words logistic",
