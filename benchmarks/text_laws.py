@@ -128,7 +128,7 @@ def evaluate_all(arguments: argparse.Namespace) -> None:
     study = json.loads((arguments.out / "study.json").read_text())
     settings = TextEvaluate(
         ratios=RATIOS,
-        num_rows=2048,
+        num_rows=1024,
         pairs=tuple(arguments.pairs),
         num_pairs=arguments.num_pairs,
         probes=tuple(arguments.probes),
@@ -248,7 +248,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--budgets", nargs="+", choices=BUDGETS, default=list(BUDGETS))
     parser.add_argument("--pairs", nargs="*", default=[], help="files of minimal pairs")
-    parser.add_argument("--num-pairs", type=int, default=200, help="of each paradigm")
+    parser.add_argument("--num-pairs", type=int, default=100, help="of each paradigm")
     parser.add_argument("--probes", nargs="*", default=[], help="NAME=TRAIN:TEST")
     parser.add_argument("--token-probes", nargs="*", default=[], help="NAME=TRAIN:TEST")
     arguments = parser.parse_args()

@@ -29,9 +29,9 @@ TEXT = "One line.\nAnother.\n\nA new paragraph,\nof two lines.\n\n\nThe last.\n"
         ("file", [TEXT]),
         (
             "paragraph",
-            ["One line.\nAnother.\n", "A new paragraph,\nof two lines.\n", "The last.\n"],
+            ["One line.\nAnother.", "A new paragraph,\nof two lines.", "The last."],
         ),
-        ("line", TEXT.splitlines(keepends=True)),
+        ("line", TEXT.splitlines()),
     ],
 )
 def test_what_a_document_is_can_be_chosen(tmp_path, document, expected):

@@ -149,7 +149,8 @@ def _documents(path: Path, document: Document) -> Iterator[Part]:
             if document == "line":
                 lines.append(line)
             if lines:
-                yield Part("".join(lines), first)
+                # Texts that are asked about later have no line break at their end.
+                yield Part("".join(lines).rstrip("\n"), first)
             lines, size, first = [], 0, True
             continue
         lines.append(line)
@@ -158,7 +159,8 @@ def _documents(path: Path, document: Document) -> Iterator[Part]:
             yield Part("".join(lines), first)
             lines, size, first = [], 0, False
     if lines or (document == "file" and first):
-        yield Part("".join(lines), first)
+        text = "".join(lines)
+        yield Part(text if document == "file" else text.rstrip("\n"), first)
 
 
 def read_lines(path: Path, encoding: str = "utf-8-sig", most: int = -1) -> Iterator[str]:
