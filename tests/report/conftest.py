@@ -328,8 +328,8 @@ def text_likelihood(seed):
         "num_samples": 24,
         "passes": 8,
         "seed": 0,
-        "length": 14,
-        "num_dims": 13.5,
+        "length": 13.6,
+        "num_dims": 13.6,
         "curve": [
             {"size": size + 1, "ratio": float(ratio)} | spread("score", -4 - ratio - 0.1 * seed)
             for size, ratio in enumerate(ratios)
