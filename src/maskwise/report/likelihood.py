@@ -43,8 +43,8 @@ def section(run: Run) -> Section:
     text = (
         f"How probable the test {sample}s are under the model, predicted {position} by {position} "
         f"in a random order: the sum of the curve over all numbers of hidden {position}s. Every "
-        f"order gives a normalised {kind}; since a network's orders need not agree, their mean is a "
-        "lower bound on the log-likelihood of their mixture. "
+        f"order gives a normalised {kind}; since a network's orders need not agree, their mean is "
+        "a lower bound on the log-likelihood of their mixture. "
     )
     caption = (
         f"Mean log-{kind} of a hidden {position} of {number(values['num_samples'])} test {sample}s"
@@ -145,8 +145,9 @@ def _extrapolation(values: Values) -> str:
         )
     if not law["sizes_outside"]:
         return f"Training with {law['name']} has met all ratios."
+    num = round(values["length"])  # a mean, where samples have different lengths
     return (
-        f"{law['sizes_outside']} of {round(values['length'])} sizes were never hidden in training with"
+        f"{law['sizes_outside']} of {num} sizes were never hidden in training with"
         f" {law['name']}; there the model extrapolates, and they make"
         f" {law['nats_outside']:.1f} of the {area:.1f} nats."
     )
