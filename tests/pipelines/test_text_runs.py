@@ -178,3 +178,17 @@ def test_metrics_count_predictions(tmp_path):
             loss=1.0, ratio=0.5, grad_norm=1.0, samples=2, tokens=8, predicted=predicted, seconds=1
         )
     assert metrics.write(2, 0, 0.1)["predicted"] == 7
+
+
+def test_the_likelihood_of_a_run(corpus, tmp_path):
+    """Rows of lines hold different numbers of tokens, and several texts."""
+    run = pretrain(corpus, tmp_path / "run", **{"data.document": "line", "data.length": 60})
+    found = mw.measure_likelihood(run, num_samples=6, passes=6).likelihood
+    assert 2 < found["num_dims"] < 60
+    assert found["words"]["sample"] == "row"
+    assert found["law"]["name"] == "uniform:0.1,0.5"
+    # Untrained, it knows next to nothing: about -ln V for every token.
+    assert found["area"]["nats"] / found["num_dims"] == pytest.approx(
+        found["anchor"]["score"], rel=0.1
+    )
+    assert "likelihood" in run.report.read_text("utf-8")

@@ -154,8 +154,9 @@ def units(nats: float, num_dims: float) -> dict[str, float]:
 def outside(law: str, curve: ScoreCurve) -> dict[str, Any]:
     """Say what sizes that the law never hides contribute to the area."""
     low, high = support_of(law)
-    sizes = np.arange(1, curve.length + 1)
-    outside = outside_support(law, sizes / curve.length, curve.length)
+    sizes = np.arange(1, len(curve.every_size) + 1)
+    ratios = np.minimum(sizes / curve.length, 1)
+    outside = outside_support(law, ratios, curve.length)
     return {
         "name": law,
         "low": low,
