@@ -52,8 +52,7 @@ def maskwise_step(law: str, precision: str, device: str) -> Callable[[int], floa
         precision="bf16-mixed" if precision == "bf16" else "32-true",
     )
     raw = build(images, config.model, seed=0)
-    optimizer = make_optimizer(raw, config.train)
-    model, optimizer = setup(fabric, raw, optimizer)
+    model, optimizer = setup(fabric, raw, make_optimizer(raw, config.train))
     samples = _images()
 
     def step(number: int) -> float:

@@ -15,6 +15,7 @@ import json
 import logging
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,16 +158,10 @@ def evaluate_all(arguments: argparse.Namespace) -> None:
         # With the first run come the baselines, which do not depend on the run.
         first = summary["seed"] == 0 and summary["law"] == LAWS[0]
         untrained = build(model.modality, model.config, seed=0) if first else None
-        config = settings if not first else _with_baselines(settings)
+        config = replace(settings, baselines=first)
         found = evaluate_text(model, splits, config, pattern="scattered", untrained=untrained)
         write_json(folder / "evaluation.json", found)
         print(f"{folder.name}: {scores(found)}", flush=True)
-
-
-def _with_baselines(settings: TextEvaluate) -> TextEvaluate:
-    import dataclasses
-
-    return dataclasses.replace(settings, baselines=True)
 
 
 def scores(found: dict[str, Any]) -> dict[str, float]:
@@ -188,7 +183,7 @@ def lower_is_better(key: str) -> bool:
 
 
 def table(out: Path, budget: str, seeds: list[int], steps: int) -> str:
-    """Return a comparison as Markdown: scores by law, and differences from the best fixed ratio."""
+    """Return a comparison as Markdown: scores by law, differences from the best fixed ratio."""
     values: dict[str, dict[str, np.ndarray]] = {}
     predicted: dict[str, float] = {}
     for law in LAWS:
@@ -201,11 +196,12 @@ def table(out: Path, budget: str, seeds: list[int], steps: int) -> str:
     lines = [f"| law | steps | predicted | {' | '.join(keys)} |", "|---" * (len(keys) + 3) + "|"]
     for law in LAWS:
         cells = ["{:.4g} ± {:.2g}".format(*interval(values[law][key])) for key in keys]
-        row = (f"`{law}`", num_steps(law, budget, steps), f"{predicted[law] / 1e6:.2f} M", *cells)
-        lines.append(f"| {' | '.join(map(str, row))} |")
+        steps_of = str(num_steps(law, budget, steps))
+        row = [f"`{law}`", steps_of, f"{predicted[law] / 1e6:.2f} M", *cells]
+        lines.append(f"| {' | '.join(row)} |")
     fixed = [law for law in LAWS if law.startswith("fixed")]
     others = [law for law in LAWS if law not in fixed]
-    lines += ["", "Difference from the best fixed ratio, paired by seed, with 95 % t-intervals:", ""]
+    lines += ["", "Difference from the best fixed ratio, paired by seed, 95 % t-intervals:", ""]
     lines += [f"| score | best fixed | {' | '.join(f'`{law}`' for law in others)} |"]
     lines += ["|---" * (len(others) + 2) + "|"]
     for key in keys:

@@ -148,7 +148,7 @@ def test_every_setting_is_listed_with_what_it_does(cli):
     for part, config in zip(parts, CONFIGS.values(), strict=False):
         keys = {line.split()[0].removeprefix("--") for line in [*part, *parts[-1]][::2]}
         assert keys == set(flatten(to_dict(config()))) - {"modality"}
-    settings = sum(parts, [])
+    settings = list(itertools.chain(*parts))
     for key, text in zip(settings[::2], settings[1::2], strict=True):
         assert key.startswith("--")
         assert text.startswith("      ")

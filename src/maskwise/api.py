@@ -11,7 +11,7 @@ import torch
 from maskwise import laws, report
 from maskwise.errors import UserError
 from maskwise.files import write_json
-from maskwise.models import AnyModel, EncoderFactory, build, load_model, save_model
+from maskwise.models import AnyModel, EncoderFactory, build, load_model, save_model, untrained
 from maskwise.pipelines import PIPELINES
 from maskwise.recipes import config_of
 from maskwise.run import Run, create
@@ -212,7 +212,6 @@ def _finish(
     encoder: EncoderFactory | None,
 ) -> None:
     """Evaluate, and write result.json, samples.npz and report.html."""
-    untrained = build(model.modality, model.config, seed=config.seed, encoder=encoder)
     settings = config.train
     law = laws.parse(config.law)
     steps = np.linspace(0, 1, 101)
@@ -229,7 +228,7 @@ def _finish(
         },
     }
     pipeline = PIPELINES[config.modality]
-    result |= pipeline.evaluate(model, splits, config, untrained)
+    result |= pipeline.evaluate(model, splits, config, untrained(model, config.seed, encoder))
     pipeline.samples(run.path, model, splits, config)
     write_json(run.path / "result.json", result)
     report.write([run.path])

@@ -99,6 +99,7 @@ def _of_text(
     arguments: argparse.Namespace, overrides: dict[str, Any]
 ) -> list[tuple[str, dict[str, Any]]]:
     from maskwise.evaluation.text_likelihoods import measure_text, read_text
+    from maskwise.models import untrained
     from maskwise.report.likelihood import as_text
 
     _no_settings(overrides)
@@ -108,7 +109,7 @@ def _of_text(
         model = _language_model(place)
         models = {place: model}
         if arguments.untrained:
-            models[f"{place}, untrained"] = _untrained(model, arguments.seed)
+            models[f"{place}, untrained"] = untrained(model, arguments.seed)
         for label, each in models.items():
             values = measure_text(
                 each,
@@ -135,16 +136,6 @@ def _language_model(place: str) -> Any:
     if not isinstance(model, LanguageModel):
         raise UserError(f"{place} is a model of images, not a language model")
     return model
-
-
-def _untrained(model: Any, seed: int) -> Any:
-    from maskwise.integrations import hf
-    from maskwise.models import build
-    from maskwise.models.hf_network import HFNetwork
-
-    if isinstance(model.network, HFNetwork):
-        return hf.untrained(model, seed)
-    return build(model.modality, model.config, seed=seed).eval()
 
 
 def export(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ from maskwise.recipes import RECIPES
 from maskwise.settings import to_dict
 from maskwise.train.config import CONFIGS
 
-
 # Settings that differ between kinds of data.
 OWN = ("--data.", "--model.", "--evaluate.", "--law ")
 

@@ -8,7 +8,7 @@ from maskwise.errors import UserError
 from maskwise.integrations.hf_collator import DataCollatorForRandomRatioMLM
 from maskwise.integrations.hf_export import export
 from maskwise.modalities.text_tokenizer import of_transformers
-from maskwise.models import hf_load
+from maskwise.models import hf_load, untrained
 from maskwise.models.hf_network import HFNetwork
 from maskwise.models.language import LanguageModel, TextModel
 
@@ -56,15 +56,3 @@ def load(
         raise UserError(f"{name}: {error}") from None
     model = LanguageModel(text, TextModel(), network=HFNetwork(network))
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
-
-
-def untrained(model: LanguageModel, seed: int = 0) -> LanguageModel:
-    """Return the same architecture with random weights, as transformers initialises them.
-
-    Args:
-        model: what `load` gave.
-        seed: decides the weights.
-    """
-    device = next(model.parameters()).device
-    network = HFNetwork(hf_load.untrained(model.network.model, seed))
-    return LanguageModel(model.modality, model.config, network=network).to(device).eval()

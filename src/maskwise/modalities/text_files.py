@@ -164,11 +164,12 @@ def _documents(path: Path, document: Document) -> Iterator[Part]:
 
 
 def read_lines(path: Path, encoding: str = "utf-8-sig", most: int = -1) -> Iterator[str]:
-    """Give the lines of a text file (.gz and .xz too); a line without end comes in parts.
+    """Give the lines of a text file (.gz and .xz too).
 
     Args:
         path: the file.
         encoding: the default leaves out the mark that some editors put in front.
+        most: characters at once; longer lines come in parts. -1 = any.
 
     Raises:
         UserError: the file cannot be read, or is not UTF-8.

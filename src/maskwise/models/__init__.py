@@ -2,7 +2,14 @@
 
 from maskwise.models.language import LanguageModel, TextModel
 from maskwise.models.masked import MaskedModel, Model, Pool
-from maskwise.models.storage import AnyModel, EncoderFactory, build, load_model, save_model
+from maskwise.models.storage import (
+    AnyModel,
+    EncoderFactory,
+    build,
+    load_model,
+    save_model,
+    untrained,
+)
 
 __all__ = [
     "AnyModel",
@@ -15,4 +22,5 @@ __all__ = [
     "build",
     "load_model",
     "save_model",
+    "untrained",
 ]

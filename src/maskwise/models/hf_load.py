@@ -3,7 +3,6 @@
 Dropout is off: masks vary the input enough, and only then is a resumed training the same training.
 """
 
-import copy
 import json
 import logging
 import re
@@ -83,13 +82,6 @@ def from_config(values: dict[str, Any]) -> Any:
         reason = (str(error) or type(error).__name__).split("\n")[0]
         raise UserError(f"no masked language model of type {kind}: {reason}") from None
     return model.float()
-
-
-def untrained(model: Any, seed: int) -> Any:
-    """Return a model of the same architecture with random weights, in float32 on the CPU."""
-    with _quiet(), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return type(model)(copy.deepcopy(model.config)).float()
 
 
 def save(model: Any, folder: Path) -> None:

@@ -70,6 +70,20 @@ def build(
         return _kind(modality).model(modality, config, attention, encoder and encoder())
 
 
+def untrained(model: Any, seed: int = 0, encoder: EncoderFactory | None = None) -> Any:
+    """Return the same architecture with random weights, on the same device, in eval mode.
+
+    Args:
+        model: a masked model.
+        seed: decides the weights.
+        encoder: the function that the model was given, if it was given one.
+    """
+    if encoder is None and isinstance(network := getattr(model, "network", None), HFNetwork):
+        encoder = partial(HFNetwork.from_config, network.config)
+    made = build(model.modality, model.config, seed=seed, encoder=encoder)
+    return made.to(next(model.parameters()).device).eval()
+
+
 def save_model(folder: Path, model: AnyModel) -> None:
     """Write `folder`/config.json, `folder`/weights.safetensors and files of the modality."""
     [name] = [name for name, kind in KINDS.items() if kind is _kind(model.modality)]

@@ -73,6 +73,8 @@ def _restore_optimizer(state: State, tensors: dict[str, Tensor]) -> None:
     """Fill the optimizer's state in place; keys are "exp_avg.PARAMETER" and the like."""
     for parameter, name in _parameter_names(state).items():
         values: dict[str, Any] = {}
+        if f"step.{name}" not in tensors:  # never had a gradient
+            continue
         for key in ("step", "exp_avg", "exp_avg_sq"):
             value = tensors[f"{key}.{name}"]
             if key != "step" and value.shape != parameter.shape:

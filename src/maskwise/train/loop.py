@@ -72,8 +72,7 @@ def train(
         KeyboardInterrupt: after a stop was asked for and the state was saved.
     """
     settings = config.train
-    optimizer = make_optimizer(model, settings)
-    wrapped, optimizer = setup(fabric, model, optimizer)
+    wrapped, optimizer = setup(fabric, model, make_optimizer(model, settings))
     average = None
     if settings.ema is not None:
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
