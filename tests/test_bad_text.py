@@ -1,0 +1,131 @@
+"""Texts that cannot be used: one line, exit status 2, nothing left behind."""
+
+import json
+
+import pytest
+
+pytest.importorskip("tokenizers")
+GOOD = "\n".join(f"line {n} tells of cats and dogs, {n * n} in all" for n in range(60))
+TINY = ["--model.width", 16, "--model.depth", 1, "--model.heads", 2, "--data.length", 16]
+TINY += ["--data.vocab_size", 300, "--train.steps", 2, "--train.batch_size", 4]
+TINY += ["--evaluate.num_rows", 4, "--evaluate.ratios", 0.5, "--evaluate.baselines", "false"]
+
+
+def tokenizer(*special):
+    from tokenizers import Tokenizer, models
+
+    made = Tokenizer(models.WordLevel({"cats": 0, "dogs": 1, "[UNK]": 2}, unk_token="[UNK]"))
+    made.add_special_tokens(["[UNK]", *special])
+    return made.to_str()
+
+
+CASES = {
+    "not UTF-8": ({"a.txt": b"caf\xe9 au lait"}, ["a.txt"], "a.txt: not UTF-8 after line 0"),
+    "empty file": ({"a.txt": b""}, ["a.txt"], "no text: 1 documents, none of two tokens"),
+    "empty folder": ({}, ["folder", "--modality", "text"], "folder: no text files here"),
+    "blank lines": (
+        {"a.txt": b"\n\n\n"},
+        ["a.txt", "--data.document", "line"],
+        "no text: 3 documents, none of two tokens or more",
+    ),
+    "one-token documents": (
+        {"a.jsonl": b'{"text": "a"}\n{"text": ""}\n'},
+        ["a.jsonl"],
+        "no text: 2 documents, none of two tokens or more",
+    ),
+    "smaller than a batch": (
+        {"a.txt": GOOD.encode()},
+        ["a.txt", "--train.batch_size", "5000"],
+        "training samples are fewer than a batch of 5000: lower --train.batch_size",
+    ),
+    "tokenizer without a mask token": (
+        {"a.txt": GOOD.encode(), "t.json": lambda: tokenizer("[PAD]")},
+        ["a.txt", "--data.tokenizer", "t.json"],
+        "tokenizer t.json: there is no mask token ([MASK] or <mask>)",
+    ),
+    "no such tokenizer": (
+        {"a.txt": GOOD.encode()},
+        ["a.txt", "--data.tokenizer", "none.json"],
+        "tokenizer none.json: cannot read none.json",
+    ),
+    "no such column": (
+        {"a.jsonl": json.dumps({"body": "x"}).encode()},
+        ["a.jsonl"],
+        "a.jsonl: line 1 has no 'text'; found body: give --data.column",
+    ),
+    "vocabulary": (
+        {"a.txt": GOOD.encode()},
+        ["a.txt", "--data.vocab_size", "100"],
+        "vocab_size 100 is too small: bytes and specials are 261",
+    ),
+    "pattern of images": (
+        {"a.txt": GOOD.encode()},
+        ["a.txt", "--pattern", "block"],
+        "pattern block is for grids of images",
+    ),
+    "list of n-grams": (
+        {"a.txt": GOOD.encode(), "n.txt": b"cats\n"},
+        ["a.txt", "--pattern", "ngrams", "--data.ngrams", "n.txt"],
+        "n.txt: n-gram 0 has 1 words: give 2 or more",
+    ),
+    "key of images": (
+        {"a.txt": GOOD.encode()},
+        ["a.txt", "--data.patch", "2"],
+        "unknown key 'data.patch'",
+    ),
+    "modality": (
+        {"a.txt": GOOD.encode()},
+        ["a.txt", "--modality", "sound"],
+        "invalid choice: 'sound'",
+    ),
+    "held-out text": (
+        {"a.txt": GOOD.encode()},
+        ["a.txt", "--data.heldout", "none.txt"],
+        "none.txt: no such file or folder",
+    ),
+    "probe": (
+        {"a.txt": GOOD.encode()},
+        ["a.txt", "--evaluate.probes", "train.csv"],
+        "task 'train.csv' cannot be read: give TRAIN:TEST",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_texts_are_one_line(case, cli, tmp_path, monkeypatch):
+    files, words, says = CASES[case]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for name, content in files.items():
+        made = content().encode() if callable(content) else content
+        (tmp_path / name).write_bytes(made)
+    status, out, err = cli("pretrain", words[0], *TINY, *words[1:], "--out", "run")
+    assert (status, out) == (2, "")
+    assert says in err
+    # What is logged before stands on lines of its own.
+    assert [line for line in err.splitlines() if line.startswith("maskwise: ")] == [
+        err.splitlines()[-1]
+    ]
+    assert not (tmp_path / "run").exists()
+
+
+def test_long_texts_are_cut_and_counted(cli, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text(GOOD, "utf-8")
+    status, _, _ = cli("pretrain", "a.txt", *TINY, "--out", "run")
+    assert status == 0
+    (tmp_path / "b.txt").write_text("cats\n" + "cats and dogs " * 30, "utf-8")
+    status, out, _ = cli("embed", "run", "b.txt", "-o", "z.npy")
+    assert status == 0
+    assert out == "z.npy: 2 x 16, float32\n"
+    assert "1 texts cut at 14 tokens" in caplog.text
+
+
+def test_features_of_images_are_not_asked_of_texts(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text(GOOD, "utf-8")
+    assert cli("pretrain", "a.txt", *TINY, "--out", "run")[0] == 0
+    status, _, err = cli("embed", "run", "none.txt", "-o", "z.npy")
+    assert status == 2
+    assert "none.txt: no such file or folder" in err
+    assert not (tmp_path / "z.npy").exists()
