@@ -174,8 +174,12 @@ def test_texts_in_memory():
         from_texts(["a", 1], settings("array"))
 
 
-def test_documents_of_a_source(corpus):
+def test_documents_of_a_source(corpus, caplog):
     assert documents(str(corpus), "text", "line") == LINES
+    corpus.write_text("\n\n".join(LINES), "utf-8")
+    with caplog.at_level(logging.WARNING, "maskwise"):
+        assert documents(str(corpus), "text", "line") == LINES
+    assert "199 empty texts left out, 200 kept" in caplog.text
     (corpus.parent / "empty.txt").write_text("", "utf-8")
     with pytest.raises(UserError, match="no text"):
         documents(str(corpus.parent / "empty.txt"), "text", "line")

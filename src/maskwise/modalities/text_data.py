@@ -112,7 +112,7 @@ def from_texts(texts: Sequence[str], data: TextData, *, units: str | None = None
 
 
 def documents(source: str, column: str, document: Document) -> list[str]:
-    """Return the documents of a source, all in memory.
+    """Return the documents of a source, all in memory; empty ones are left out, and counted.
 
     Raises:
         UserError: there is none.
@@ -123,10 +123,12 @@ def documents(source: str, column: str, document: Document) -> list[str]:
             found.append(part.text)
         else:
             found[-1] += part.text
-    found = [text.strip() for text in found]
-    if not any(found):
+    kept = [text.strip() for text in found if text.strip()]
+    if not kept:
         raise UserError(f"{source}: no text")
-    return found
+    if num_empty := len(found) - len(kept):
+        log.warning("%s: %d empty texts left out, %d kept", source, num_empty, len(kept))
+    return kept
 
 
 def name_of(source: str) -> str:

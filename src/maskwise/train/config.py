@@ -156,7 +156,9 @@ def read_config(values: Any) -> Config:
     Raises:
         UserError: an unknown key or a bad value, in one line.
     """
-    modality = values.get("modality") if isinstance(values, dict) else None
+    if not isinstance(values, dict):
+        raise UserError(f"input should be a dictionary, not {type(values).__name__}")
+    modality = values.get("modality")
     if modality not in CONFIGS:
         raise UserError(f"modality {modality!r} is none of {', '.join(CONFIGS)}")
     return from_dict(CONFIGS[modality], values)
