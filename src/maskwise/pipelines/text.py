@@ -23,12 +23,17 @@ from maskwise.train.config import TextConfig
 
 log = logging.getLogger("maskwise")
 
-# What masks hide as one under these patterns; under others a token is its own unit.
-UNITS = {"words": "words", "spans": "words", "ngrams": "ngrams"}
+# What masks hide as one under the patterns of texts; None: a token is its own unit.
+UNITS = {"scattered": None, "words": "words", "spans": "words", "ngrams": "ngrams"}
 
 
 def _load(data: Sequence[str] | None, config: Any) -> TextSplits:
-    units = UNITS.get(config.pattern.partition(":")[0])
+    # Before a long text is tokenized.
+    if config.pattern.partition(":")[0] not in UNITS:
+        known = "scattered, words, ngrams and spans[:LENGTH]"
+        raise UserError(f"pattern {config.pattern} is for grids of images; texts have {known}")
+    check_files(config.evaluate)
+    units = UNITS[config.pattern.partition(":")[0]]
     settings = _settings(config).data
     if data is not None:
         return text_data.from_texts(data, settings, units=units)
@@ -46,12 +51,6 @@ def _settings(config: Any) -> Any:
 
 
 def _describe(splits: TextSplits, config: Any) -> tuple[Text, Any]:
-    if config.pattern.startswith(("block", "inverse-block", "columns", "units")):
-        raise UserError(
-            f"pattern {config.pattern} is for grids of images; texts have scattered, words, ngrams"
-            " and spans[:LENGTH]"
-        )
-    check_files(config.evaluate)
     return splits.train.corpus.text, _settings(config)
 
 
