@@ -1,9 +1,9 @@
 """Make the pictures of the documentation again.
 
-    python docs/make_images.py [RUN]
+    python docs/make_images.py [DIGITS PYDOC]
 
-RUN is a finished run of `maskwise pretrain digits`; without it, one is trained in a temporary
-folder. Needs Pillow and, for the report's picture, chromium.
+DIGITS and PYDOC are finished runs of `maskwise pretrain digits` and `maskwise pretrain pydoc`;
+without them, they are trained in a temporary folder. Needs Pillow and, for the reports, chromium.
 """
 
 import shutil
@@ -18,8 +18,10 @@ from maskwise import cli
 
 IMAGES = Path(__file__).parent / "images"
 PATTERNS = ("scattered", "units:2", "block", "inverse-block", "columns")
-# The picture shows these parts of the page.
-HIDE = "nav, #numbers, #training, #probes, #law, #configuration, #environment {display: none}"
+# The pictures show what was hidden and predicted, and the error or loss at each ratio.
+HIDE = "nav, section:not(#samples, #errors) {display: none}"
+# Of texts two ratios are enough.
+HIDE_TEXT = HIDE + " #samples figure:nth-of-type(n+3) {display: none}"
 
 
 def patterns(folder: Path) -> None:
@@ -37,12 +39,12 @@ def patterns(folder: Path) -> None:
     save(stacked, IMAGES / "patterns.png")
 
 
-def report(run: Path, folder: Path) -> None:
-    """Take a picture of the reconstructions and the error curve of a run's report."""
+def report(run: Path, folder: Path, path: Path, style: str = HIDE) -> None:
+    """Take a picture of the predictions and the error curve of a run's report."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))))
     page, picture = folder / "report.html", folder / "report.png"
     text = (run / "report.html").read_text("utf-8")
-    page.write_text(text.replace("</head>", f"<style>{HIDE}</style></head>"), "utf-8")
+    page.write_text(text.replace("</head>", f"<style>{style}</style></head>"), "utf-8")
     flags = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
     profile = f"--user-data-dir={folder / 'profile'}"
     shot = ("--window-size=1000,2400", f"--screenshot={picture}", page.as_uri())
@@ -51,7 +53,7 @@ def report(run: Path, folder: Path) -> None:
         whole = image.convert("RGB")
     edge = ImageChops.difference(whole, Image.new("RGB", whole.size, whole.getpixel((0, 0))))
     box = edge.getbbox() or (0, 0, *whole.size)
-    save(whole.crop((0, 0, whole.width, min(box[3] + 24, whole.height))), IMAGES / "report.png")
+    save(whole.crop((0, 0, whole.width, min(box[3] + 24, whole.height))), path)
 
 
 def save(image: Image.Image, path: Path) -> None:
@@ -61,13 +63,16 @@ def save(image: Image.Image, path: Path) -> None:
 
 def main() -> None:
     """Make every picture."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        run = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / "digits"
-        if len(sys.argv) == 1 and cli.main(["pretrain", "digits", "--out", str(run)]):
-            sys.exit(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        names = ("digits", "pydoc")
+        runs = [Path(word) for word in sys.argv[1:]] or [folder / name for name in names]
+        for name, run in zip(names, runs, strict=True):
+            if not run.exists() and cli.main(["pretrain", name, "--out", str(run)]):
+                sys.exit(1)
         patterns(folder)
-        report(run, folder)
+        report(runs[0], folder, IMAGES / "report.png")
+        report(runs[1], folder, IMAGES / "report-text.png", HIDE_TEXT)
 
 
 if __name__ == "__main__":
