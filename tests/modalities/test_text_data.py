@@ -4,6 +4,9 @@ import logging
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given
+from hypothesis import settings as given_settings
+from hypothesis import strategies as st
 
 from maskwise.errors import UserError
 from maskwise.modalities import text_data
@@ -208,3 +211,19 @@ def test_a_row_longer_than_a_tokenizer_allows(corpus):
     assert load(settings(corpus, tokenizer=str(folder), length=20)).train.get([0]).shape == (1, 20)
     with pytest.raises(UserError, match=r"length 24 is outside 1\.\.20"):
         load(settings(corpus, tokenizer=str(folder)))
+
+
+@given_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(2, 400), min_size=1, max_size=60), st.floats(0.02, 0.5))
+def test_the_held_out_share_is_nearly_right(sizes, share):
+    ends = np.cumsum(sizes)
+    documents = np.stack([ends - sizes, ends], axis=1)
+    try:
+        parts = text_data._hold_out(documents, share)
+    except UserError:
+        assert share * sum(sizes) < 4 or sum(sizes) < 8
+        return
+    kept, held = (np.concatenate([np.arange(*each) for each in part]) for part in parts)
+    assert not set(kept.tolist()) & set(held.tolist())
+    assert len(kept) + len(held) >= sum(sizes) - 2  # a cut may leave a crumb of one token
+    assert share * sum(sizes) / 2 - 2 <= len(held) <= share * sum(sizes) + 3

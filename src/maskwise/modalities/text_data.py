@@ -48,7 +48,7 @@ class TextData:
     heldout: str | None = None
     """Texts to evaluate on; none: the test split of `hf:NAME`, else `holdout` of the texts."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Share of the documents held out; of less than 20 documents, the end of the texts."""
+    """Share of the texts held out: documents at random; of a few, or of large ones, the end."""
     column: str = "text"
     """Where the text is in .jsonl, .parquet and `hf:NAME`, whose rows are documents."""
     document: Document = "file"
@@ -227,17 +227,19 @@ def _beginning(parts: Iterable[Part], most: int) -> Iterator[str]:
 
 
 def _hold_out(documents: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Split documents [n, 2] in two; of few, the last one is cut, so that the share is right.
+    """Split documents [n, 2] in two: whole ones at random, or where they are few the end.
 
     Raises:
         UserError: one part would be empty.
     """
     size = documents[:, 1] - documents[:, 0]
     most = share * size.sum()
-    if len(documents) >= _FEW_DOCUMENTS:
-        order = np.random.default_rng(0).permutation(len(documents))
-        held = np.zeros(len(documents), dtype=bool)
-        held[order[: max(1, np.searchsorted(size[order].cumsum(), most))]] = True
+    order = np.random.default_rng(0).permutation(len(documents))
+    order = order[size[order] <= most]
+    held = np.zeros(len(documents), dtype=bool)
+    held[order[size[order].cumsum() <= most]] = True
+    # A few documents, or large ones, may make no share that is nearly right.
+    if len(documents) >= _FEW_DOCUMENTS and size[held].sum() > most / 2:
         parts = documents[~held], documents[held]
     else:
         left = np.searchsorted(size[::-1].cumsum(), most)
