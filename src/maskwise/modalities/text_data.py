@@ -96,7 +96,7 @@ def load(data: TextData, *, units: str | None = None) -> TextSplits:
     heldout = data.heldout
     if heldout is None and data.source.startswith("hf:"):
         heldout = hub_test_split(data.source)
-    return _splits(_named(data.source, data), heldout and _named(heldout, data), data, units)
+    return _splits(_named(data.source, data), heldout, data, units)
 
 
 def from_texts(texts: Sequence[str], data: TextData, *, units: str | None = None) -> TextSplits:
@@ -108,7 +108,7 @@ def from_texts(texts: Sequence[str], data: TextData, *, units: str | None = None
         digest.update(f"{len(text)} ".encode() + text.encode())
     parts = [Part(text, True) for text in texts]
     given = Texts("array", digest.hexdigest(), lambda: parts)
-    return _splits(given, data.heldout and _named(data.heldout, data), data, units)
+    return _splits(given, data.heldout, data, units)
 
 
 def documents(source: str, column: str, document: Document) -> list[str]:
@@ -142,16 +142,16 @@ def name_of(source: str) -> str:
     return Path(source).name.split(".")[0] or source
 
 
-def _splits(
-    texts: Texts, heldout: Texts | str | None, data: TextData, units: str | None
-) -> TextSplits:
+def _splits(texts: Texts, heldout: str | None, data: TextData, units: str | None) -> TextSplits:
     corpus = _tokenized(texts, data)
-    if isinstance(heldout, Texts):
-        corpora = [corpus, _tokenized(heldout, data, corpus.text)]
+    starts = _unit_starts(corpus, data, units)
+    if heldout:
+        other = _tokenized(_named(heldout, data), data, corpus.text)
+        train = _source(corpus, data, starts)
+        test = _source(other, data, _unit_starts(other, data, units))
     else:
         parts = _hold_out(corpus.documents, data.holdout)
-        corpora = [replace(corpus, documents=part) for part in parts]
-    train, test = (_source(each, data, units) for each in corpora)
+        train, test = (_source(replace(corpus, documents=p), data, starts) for p in parts)
     counts = corpus.counts
     log.info(
         "%s: %d documents, %d tokens, %d documents of fewer than two tokens left out; %d rows of"
@@ -255,7 +255,14 @@ def _hold_out(documents: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarr
     return train, test
 
 
-def _source(corpus: Corpus, data: TextData, units: str | None) -> TextSource:
+def _unit_starts(corpus: Corpus, data: TextData, units: str | None) -> np.ndarray | None:
+    """Return where units begin in a corpus; None where nobody asks."""
+    if units == "ngrams":
+        return ngram_starts(corpus, data.ngrams)
+    return corpus.starts if units else None
+
+
+def _source(corpus: Corpus, data: TextData, starts: np.ndarray | None) -> TextSource:
     text = corpus.text
     first, size = cut(corpus.documents, text.room())
     separate = bool(text.start) and text.pad >= 0
@@ -263,7 +270,4 @@ def _source(corpus: Corpus, data: TextData, units: str | None) -> TextSource:
         rows = pack(first, size, text.length, len(text.start), len(text.stop))
     else:
         rows = one_per_row(first, size, len(text.start))
-    starts = None if units is None else corpus.starts
-    if units == "ngrams":
-        starts = ngram_starts(corpus, data.ngrams)
     return TextSource(corpus, rows, starts)
