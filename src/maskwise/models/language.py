@@ -197,14 +197,18 @@ class LanguageModel(nn.Module):
         Some rows at a time.
         """
         device = next(self.parameters()).device
-        alphabet = self.modality.alphabet.to(device)
-        most = max(1, int(hidden.sum(dim=1).max())) * len(alphabet)
+        most = max(1, int(hidden.sum(dim=1).max())) * len(self.modality.alphabet)
         num = max(1, MOST_LOGITS // most)
         each = (part.to(device).split(num) for part in (x, hidden, other))
         for rows, row_hidden, row_other in zip(*each, strict=True):
-            logits = self(rows, Mask(row_hidden)).float()[:, : len(alphabet)]
-            logits = logits.masked_fill(~alphabet, -torch.inf)
+            logits = self.text_logits(rows, Mask(row_hidden))
             yield logits.log_softmax(dim=1), row_other[row_hidden]
+
+    def text_logits(self, ids: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
+        """Return `forward` in float32 over the tokenizer's vocabulary; -inf for special tokens."""
+        alphabet = self.modality.alphabet.to(ids.device)
+        logits = self(ids, mask, predicted).float()[:, : len(alphabet)]
+        return logits.masked_fill(~alphabet, -torch.inf)
 
     def _documents(self, ids: Tensor) -> Tensor | None:
         """Return the documents of packed or padded rows; None where each row is one document."""
