@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from pydantic import Field, PositiveInt
+from scipy.integrate import trapezoid
 
 from maskwise.errors import UserError
 from maskwise.evaluation.bootstrap import interval
@@ -167,7 +168,7 @@ def losses_by_ratio(
         "baselines": {"unigram": curve_of(ratios, realised, baseline, config.seed)},
     }
     if len(ratios) > 1:
-        means = np.trapezoid(losses, ratios, axis=0) / (ratios[-1] - ratios[0])
+        means = trapezoid(losses, ratios, axis=0) / (ratios[-1] - ratios[0])
         error, low, high = interval(means, config.seed)
         found["mean"] = {"from": ratios[0], "to": ratios[-1], "error": error}
         found["mean"] |= {"low": low, "high": high}
