@@ -168,3 +168,22 @@ def test_rotation():
 def test_bad_shapes(width, heads):
     with pytest.raises(UserError, match=f"width {width} over {heads} heads"):
         network(width=width, heads=heads)
+
+
+def test_other_tokens_are_read_than_predicted(ids, documents, where):
+    net = network(num_inputs=50)
+    assert net.embed.weight.shape == (50, 16)
+    logits = net.logits(ids + 20, documents, where)
+    x = net.head_norm(F.gelu(net.head(net.features(ids + 20, documents))))
+    assert close(logits, (x @ net.unembed.weight.T + net.bias)[where.hidden])
+    losses = net.losses(ids + 20, documents, where, ids[where.hidden])
+    assert close(losses, F.cross_entropy(logits, ids[where.hidden], reduction="none"))
+    losses.sum().backward()
+    assert net.unembed.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("inputs", [None, TOKENS])
+def test_output_weights_are_the_embedding(inputs):
+    net = network(num_inputs=inputs)
+    assert net.output[0] is net.embed.weight
+    assert net.state_dict().keys() == network().state_dict().keys()

@@ -1,6 +1,5 @@
-"""A transformer over token sequences with rotary positions, and its head (ModernBERT's design)."""
+"""A transformer over token sequences with rotary positions (ModernBERT's design)."""
 
-import math
 from typing import Any
 
 import torch
@@ -8,9 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
-from maskwise.masks import Mask
-from maskwise.models.cross_entropy import token_losses
 from maskwise.models.layers import Attention, Norm, attend
+from maskwise.models.token_network import TokenNetwork
 
 ROTARY_BASE = 10_000.0
 
@@ -115,8 +113,8 @@ class Block(nn.Module):
         return parts.contiguous().unbind(0)
 
 
-class SequenceNetwork(nn.Module):
-    """Token embedding, blocks, and a head whose output weights are the embedding's.
+class SequenceNetwork(TokenNetwork):
+    """A transformer: token embedding, blocks, and a head.
 
     Args:
         num_tokens: vocabulary size V.
@@ -125,6 +123,7 @@ class SequenceNetwork(nn.Module):
         heads: attention heads.
         mlp_ratio: weights of a block's MLP over those of a plain one of this ratio.
         attention: see `attend`.
+        num_inputs: tokens that are read, if not those that are predicted.
     """
 
     def __init__(
@@ -135,75 +134,14 @@ class SequenceNetwork(nn.Module):
         heads: int,
         mlp_ratio: float,
         attention: Attention = "auto",
+        num_inputs: int | None = None,
     ) -> None:
-        super().__init__()
         # Three matrices instead of two, so two thirds of the width, in multiples of 16.
         mlp = max(16, 16 * round(width * mlp_ratio * 2 / 3 / 16))
-        self.width = width
-        self.embed = nn.Embedding(num_tokens, width)
-        self.embed_norm = Norm(width, eps=1e-5, bias=False)
-        self.blocks = nn.ModuleList(
-            Block(width, heads, mlp, attention, norm=index > 0) for index in range(depth)
-        )
-        self.norm = Norm(width, eps=1e-5, bias=False)
-        self.head = nn.Linear(width, width, bias=False)
-        self.head_norm = Norm(width, eps=1e-5, bias=False)
-        self.bias = nn.Parameter(torch.zeros(num_tokens))
-        for name, module in self.named_modules():
-            if isinstance(module, (nn.Linear, nn.Embedding)):
-                into = name.endswith(("project", "out"))
-                std = 0.02 / math.sqrt(2 * depth) if into else 0.02
-                nn.init.trunc_normal_(module.weight, std=std, a=-3 * std, b=3 * std)
+        blocks = (Block(width, heads, mlp, attention, norm=index > 0) for index in range(depth))
+        super().__init__(num_tokens, width, blocks, num_inputs)
 
-    @property
-    def num_layers(self) -> int:
-        """Blocks."""
-        return len(self.blocks)
-
-    def features(
-        self,
-        ids: Tensor,
-        documents: Tensor | None = None,
-        layer: int = -1,
-        wanted: Tensor | None = None,
-    ) -> Tensor:
-        """Return normalised tokens after block `layer`, [B, N, D], or at `wanted`, [B, K, D].
-
-        Args:
-            ids: int64 [B, N].
-            documents: int64 [B, N], tokens of other numbers are not attended to; None = one
-                document in each row, and no padding.
-            layer: which block, -1 = the last.
-            wanted: int64 [B, K], positions.
-        """
+    def context(self, ids: Tensor, documents: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return positions and which tokens a token may attend to."""
         allowed = None if documents is None else documents[:, :, None] == documents[:, None, :]
-        positions = torch.arange(ids.shape[1], device=ids.device)
-        x = self.embed_norm(self.embed(ids))
-        last = range(len(self.blocks))[layer]
-        for index, block in enumerate(self.blocks[: last + 1]):
-            x = block(x, positions, allowed, wanted if index == last else None)
-        return self.norm(x)
-
-    def logits(self, ids: Tensor, documents: Tensor | None, where: Mask) -> Tensor:
-        """Return logits [n, V] at the hidden positions of `where`, row by row."""
-        return F.linear(self._head(ids, documents, where), self.embed.weight, self.bias)
-
-    def losses(
-        self, ids: Tensor, documents: Tensor | None, where: Mask, targets: Tensor
-    ) -> Tensor:
-        """Return the cross-entropy at the hidden positions of `where`, float32 [n].
-
-        Args:
-            ids: int64 [B, N].
-            documents: int64 [B, N], or None.
-            where: which positions.
-            targets: int64 [n], their tokens.
-        """
-        x = self._head(ids, documents, where)
-        return token_losses(x, self.embed.weight, self.bias, targets)
-
-    def _head(self, ids: Tensor, documents: Tensor | None, where: Mask) -> Tensor:
-        x = self.features(ids, documents, wanted=where.hidden_idx)
-        valid = where.hidden_valid
-        x = x.flatten(0, 1) if valid is None else x[valid]
-        return self.head_norm(F.gelu(self.head(x)))
+        return torch.arange(ids.shape[1], device=ids.device), allowed

@@ -1,0 +1,104 @@
+"""Networks that read both strands of DNA with the same weights."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from maskwise.masks import Mask
+from maskwise.models.cross_entropy import token_losses
+from maskwise.models.token_network import TokenNetwork, at_hidden
+
+
+class BothStrands(nn.Module):
+    """A network over a sequence and over its other strand, so that neither is the first.
+
+    The features of a token are those from its own strand and those from the other, side by side;
+    of the reverse complement they are the same, in the other order, both of positions and of
+    halves. The logits are the mean of both strands', those of the other with complementary
+    tokens.
+
+    Args:
+        network: read twice.
+        complement: int64 [V], the token of the other strand; its own inverse.
+        input_complement: int64 [num_inputs], the same for tokens that are read.
+
+    Source: Zhou, Shrikumar & Kundaje, MLCB 2021; Mallet & Vert, NeurIPS 2021; the network as a
+    whole is that of Caduceus-PS (Schiff et al., arXiv 2403.03234), with two halves of channels
+    that share all weights, but they do not mix before the head.
+
+    >>> from maskwise.models.conv import ConvNetwork
+    >>> other = torch.tensor([3, 2, 1, 0])
+    >>> network = BothStrands(ConvNetwork(4, width=8, depth=1), other, other)
+    >>> network.features(torch.tensor([[0, 1, 2]])).shape
+    torch.Size([1, 3, 16])
+    """
+
+    complement: Tensor
+    input_complement: Tensor
+
+    def __init__(
+        self, network: TokenNetwork, complement: Tensor, input_complement: Tensor
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("complement", complement, persistent=False)
+        self.register_buffer("input_complement", input_complement, persistent=False)
+
+    @property
+    def num_layers(self) -> int:
+        """Blocks."""
+        return self.network.num_layers
+
+    @property
+    def width(self) -> int:
+        """Features of a token, of both strands: 2 D."""
+        return 2 * self.network.width
+
+    def features(
+        self,
+        ids: Tensor,
+        documents: Tensor | None = None,
+        layer: int = -1,
+        wanted: Tensor | None = None,
+    ) -> Tensor:
+        """Return the features of both strands, [B, N, 2 D], or at `wanted`, [B, K, 2 D].
+
+        Args:
+            ids: int64 [B, N].
+            documents: int64 [B, N], or None.
+            layer: which block, -1 = the last.
+            wanted: int64 [B, K], positions.
+        """
+        both = torch.cat([ids, self.input_complement[ids].flip(1)])
+        if documents is not None:
+            documents = torch.cat([documents, documents.flip(1)])
+        at = None if wanted is None else torch.cat([wanted, ids.shape[1] - 1 - wanted])
+        own, other = self.network.features(both, documents, layer, at).chunk(2)
+        return torch.cat([own, other.flip(1) if wanted is None else other], dim=2)
+
+    def logits(self, ids: Tensor, documents: Tensor | None, where: Mask) -> Tensor:
+        """Return logits [n, V] at the hidden positions of `where`, row by row."""
+        return F.linear(*self._head(ids, documents, where))
+
+    def losses(
+        self, ids: Tensor, documents: Tensor | None, where: Mask, targets: Tensor
+    ) -> Tensor:
+        """Return the cross-entropy at the hidden positions of `where`, float32 [n].
+
+        Args:
+            ids: int64 [B, N].
+            documents: int64 [B, N], or None.
+            where: which positions.
+            targets: int64 [n], their tokens.
+        """
+        return token_losses(*self._head(ids, documents, where), targets)
+
+    def _head(
+        self, ids: Tensor, documents: Tensor | None, where: Mask
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what goes into the output, [n, 2 D], and its weights, [V, 2 D] and [V]."""
+        x = at_hidden(self, ids, documents, where)
+        x = self.network.activate(x.unflatten(1, (2, -1))).flatten(1)
+        weight, bias = self.network.output
+        other = self.complement
+        return x, torch.cat([weight, weight[other]], dim=1) / 2, (bias + bias[other]) / 2
