@@ -166,6 +166,12 @@ def test_shuffled_is_a_permutation(num: int, seed: int, epoch: int) -> None:
     assert torch.equal(order, shuffled(num, seed=seed, epoch=epoch))
 
 
+@pytest.mark.parametrize("num", [0, 1, 2**16, 2**17 + 3])
+def test_shuffled_sorts_by_key_then_number(num: int) -> None:
+    keys = Keys(-3, 2, torch.arange(num)).bits(Stream.ORDER, 1)[:, 0]
+    assert torch.equal(shuffled(num, seed=-3, epoch=2), keys.argsort(stable=True))
+
+
 def test_shuffled_is_uniform_over_permutations() -> None:
     """Chi-square over the 24 orders of four samples, failing by chance once in a million."""
     n = 2400

@@ -1,7 +1,10 @@
 """Writing files so that a reader never sees half of one."""
 
+import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +34,41 @@ def atomic(path: Path) -> Iterator[Path]:
         raise UserError(f"cannot write {path}: {getattr(error, 'strerror', error)}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `folder`, which it becomes on success; else it goes.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
+    try:
+        yield work
+        if not folder.exists():
+            work.rename(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def cached(kind: str, key: Any) -> Path:
+    """Return where what `key` describes is kept, below $MASKWISE_CACHE or ~/.cache/maskwise."""
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
+    cache = Path(os.environ.get("MASKWISE_CACHE") or "~/.cache/maskwise").expanduser()
+    return cache / kind / digest
+
+
+def stamp(path: Path) -> list[Any]:
+    """Return what tells one state of a file from another: where it is, its size and time."""
+    status = path.stat()
+    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
 
 
 def write_json(path: Path, value: Any) -> None:

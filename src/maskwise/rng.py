@@ -9,6 +9,7 @@ the worker, the rank, the device or what was drawn before.
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ _MASK32 = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
+_CHUNK = 1 << 16  # samples whose keys are made at once
 
 
 class Stream(IntEnum):
@@ -32,6 +34,7 @@ class Stream(IntEnum):
     SAMPLE = 9
     CORRUPT = 10
     REPLACEMENT = 11
+    STRAND = 12
 
 
 def philox(counter: Tensor, key: tuple[int, int]) -> Tensor:
@@ -120,5 +123,13 @@ def shuffled(num: int, *, seed: int, epoch: int) -> Tensor:
     >>> sorted(shuffled(5, seed=0, epoch=1).tolist())
     [0, 1, 2, 3, 4]
     """
-    keys = Keys(seed, epoch, torch.arange(num))
-    return keys.bits(Stream.ORDER, 1)[:, 0].argsort(stable=True)
+    # One word holds the key of a sample and its number, so that a sort in place gives the order
+    # and a genome's many millions of samples need no more memory than that.
+    order = np.empty(num, dtype=np.int64)
+    for start in range(0, num, _CHUNK):
+        ids = torch.arange(start, min(start + _CHUNK, num))
+        words = Keys(seed, epoch, ids).bits(Stream.ORDER, 1)[:, 0]
+        order[start : start + len(ids)] = (words - 2**31) << 32 | ids
+    order.sort()
+    order &= _MASK32
+    return torch.from_numpy(order)

@@ -9,9 +9,10 @@ from hypothesis import settings as given_settings
 from hypothesis import strategies as st
 
 from maskwise.errors import UserError
+from maskwise.files import cached
 from maskwise.modalities import text_data
 from maskwise.modalities.text_data import TextData, documents, from_texts, load
-from maskwise.modalities.text_tokens import cached, open_corpus
+from maskwise.modalities.text_tokens import open_corpus
 
 pytest.importorskip("tokenizers")
 LINES = [f"line {n} tells of {n * n} cats and some {n % 7} dogs" for n in range(200)]
@@ -190,11 +191,11 @@ def test_documents_of_a_source(corpus, caplog):
 
 def test_damaged_tokens_are_reported(corpus):
     load(settings(corpus))
-    [meta] = text_data.cached({}).parent.rglob("meta.json")
+    [meta] = cached("tokens", {}).parent.rglob("meta.json")
     (meta.parent / "ids.bin").write_bytes(b"")
     with pytest.raises(UserError, match=r"tokens in .* are damaged .*: delete that folder"):
         load(settings(corpus))
-    assert open_corpus(cached({"nothing": "there"})) is None
+    assert open_corpus(cached("tokens", {"nothing": "there"})) is None
 
 
 def test_a_row_longer_than_a_tokenizer_allows(corpus):

@@ -15,6 +15,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from maskwise.errors import UserError
+from maskwise.files import cached, stamp
 from maskwise.modalities.text import Text
 from maskwise.modalities.text_files import (
     Document,
@@ -28,7 +29,7 @@ from maskwise.modalities.text_ngrams import ngram_starts
 from maskwise.modalities.text_packing import cut, one_per_row, pack
 from maskwise.modalities.text_source import TextSource, TextSplits
 from maskwise.modalities.text_tokenizer import load_tokenizer, train_tokenizer
-from maskwise.modalities.text_tokens import Corpus, cached, open_corpus, write_corpus
+from maskwise.modalities.text_tokens import Corpus, open_corpus, write_corpus
 from maskwise.rng import Keys
 from maskwise.settings import settings
 
@@ -171,7 +172,7 @@ def _tokenized(texts: Texts, data: TextData, text: Text | None = None) -> Corpus
         text: how texts become tokens; default: as the settings say.
     """
     key = {"format": 1, "texts": texts.identity, "tokenizer": _tokenizer_identity(data, text)}
-    folder = cached(key)
+    folder = cached("tokens", key)
     corpus = open_corpus(folder)
     if corpus is None:
         log.info("%s: tokenizing (kept in %s)", texts.name, folder)
@@ -203,8 +204,7 @@ def _tokenizer_identity(data: TextData, text: Text | None) -> Any:
 
 
 def _stamps(files: Iterable[Path]) -> list[Any]:
-    found = [(path.resolve(), path.stat()) for path in files if path.exists()]
-    return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in found]
+    return [stamp(path) for path in files if path.exists()]
 
 
 def _text(texts: Texts, data: TextData) -> Text:

@@ -14,7 +14,8 @@ Document = Literal["file", "paragraph", "line"]
 
 PLAIN, LINES, TABLES = (".txt", ".md"), (".jsonl",), (".parquet",)
 SUFFIXES = {*PLAIN, *LINES, *TABLES}
-_OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
+OPENERS: dict[str, Any] = {".gz": gzip.open, ".bgz": gzip.open, ".xz": lzma.open}
+READ_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error)
 _PART = 1 << 20  # characters read at once, so that no document need fit in memory
 _TEST = ("test", "validation", "valid", "val")
 
@@ -34,7 +35,7 @@ def kind_of(path: Path) -> str:
     '.txt'
     """
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _OPENERS:
+    if suffixes and suffixes[-1] in OPENERS:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
 
@@ -185,13 +186,13 @@ def read_lines(path: Path, encoding: str = "utf-8-sig", most: int = -1) -> Itera
             f"{path}: not UTF-8 after line {number} (byte {error.object[error.start]:#04x}):"
             " convert it to UTF-8"
         ) from None
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+    except READ_ERRORS as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot read {path}: {reason}") from None
 
 
 def _open(path: Path, encoding: str) -> IO[str]:
-    opener = _OPENERS.get(path.suffix.lower(), open)
+    opener = OPENERS.get(path.suffix.lower(), open)
     return opener(path, "rt", encoding=encoding)
 
 

@@ -1,10 +1,6 @@
 """A corpus as tokens on disk: written once, a part at a time, then read through memory maps."""
 
 import hashlib
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.files import read_json, write_json
+from maskwise.files import atomic_folder, read_json, write_json
 from maskwise.modalities.text import Text
 from maskwise.modalities.text_files import Part
 
@@ -37,17 +33,6 @@ class Corpus:
     starts: np.ndarray
     documents: np.ndarray
     counts: dict[str, Any]
-
-
-def cache_folder() -> Path:
-    """Return where tokenized corpora are kept: $MASKWISE_CACHE, or ~/.cache/maskwise."""
-    return Path(os.environ.get("MASKWISE_CACHE") or "~/.cache/maskwise").expanduser()
-
-
-def cached(key: dict[str, Any]) -> Path:
-    """Return the folder of the corpus that `key` describes."""
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
-    return cache_folder() / "tokens" / digest
 
 
 def open_corpus(folder: Path) -> Corpus | None:
@@ -83,16 +68,8 @@ def write_corpus(folder: Path, text: Text, parts: Iterable[Part]) -> Corpus:
     Raises:
         UserError: no document is left, or the disk is full.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-    try:
+    with atomic_folder(folder) as work:
         _write(work, text, parts)
-        if not folder.exists():
-            work.rename(folder)
-    except OSError as error:
-        raise UserError(f"cannot write tokens to {folder}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     corpus = open_corpus(folder)
     assert corpus is not None
     return corpus

@@ -83,6 +83,6 @@ class Batches(Dataset[Batch | UserError]):
             yield batch
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _order(num: int, seed: int, epoch: int) -> Tensor:
     return shuffled(num, seed=seed, epoch=epoch)
