@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskwise.evaluation.knn import knn
+from maskwise.evaluation.knn import knn, knn_votes
 
 
 def brute_force(
@@ -41,3 +41,10 @@ def test_length_of_a_feature_does_not_matter() -> None:
 
 def test_fewer_samples_than_neighbours() -> None:
     assert knn(np.eye(3), np.arange(3), np.eye(3)).tolist() == [0, 1, 2]
+
+
+def test_votes_are_sums_of_weights() -> None:
+    angles = np.array([0.0, 1.2, 1.2])
+    train = np.stack([np.cos(angles), np.sin(angles)], 1)
+    found = knn_votes(train, np.array([0, 2, 2]), np.array([[1.0, 0.0]]), temperature=0.5)
+    assert found[0].tolist() == pytest.approx([np.exp(2), 0.0, 2 * np.exp(2 * np.cos(1.2))])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import binom
 
-from maskwise.evaluation.probes import lars_step, logistic, mae_batchnorm
+from maskwise.evaluation.probes import lars_step, logistic, logistic_scores, mae_batchnorm
 from maskwise.evaluation.protocols import PROTOCOLS
 
 
@@ -135,3 +135,28 @@ def test_class_without_training_samples_is_never_predicted(protocol: str) -> Non
     predict: Callable[..., tuple[np.ndarray, str]] = PROTOCOLS[protocol][1]
     predicted, _ = predict(train_x[train_y != 1], train_y[train_y != 1], train_x, 0)
     assert set(predicted.tolist()) == {0, 2}
+
+
+@pytest.mark.parametrize("missing", [None, 0, 1])
+def test_scores_are_probabilities_whose_best_is_predicted(missing: int | None) -> None:
+    train_x, train_y = clusters(300, seed=0, spread=1.5)
+    test_x, test_y = clusters(2000, seed=1, spread=1.5)
+    kept = train_y != missing
+    predicted, _ = logistic(train_x[kept], train_y[kept], test_x)
+    scores, converged = logistic_scores(train_x[kept], train_y[kept], test_x)
+    assert converged
+    assert scores.shape == (2000, 3)
+    assert (scores.argmax(axis=1) == predicted).all()
+    assert scores.sum(axis=1) == pytest.approx(1.0)
+    if missing is None:
+        # What has a probability of 70 % is so 7 times of 10.
+        likely = (scores > 0.65) & (scores < 0.75)
+        assert np.eye(3)[test_y][likely].mean() == pytest.approx(0.7, abs=0.07)
+    else:
+        assert (scores[:, missing] == 0).all()
+
+
+def test_a_stronger_penalty_is_less_sure() -> None:
+    train_x, train_y = clusters(300, seed=0)
+    weak, strong = (logistic_scores(train_x, train_y, train_x, c)[0] for c in (1.0, 1e-3))
+    assert strong.max(axis=1).mean() < 0.8 < weak.max(axis=1).mean()

@@ -1,7 +1,7 @@
 """Frozen features of a data source: of an encoder, raw pixels, principal components."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -132,6 +132,18 @@ def subset(length: int, num: int, seed: int) -> np.ndarray:
     """
     chosen = np.random.default_rng(seed).choice(length, min(num, length), replace=False)
     return np.sort(chosen)
+
+
+def same_length(lengths: Sequence[int], batch_size: int) -> Iterator[np.ndarray]:
+    """Give the indices of samples in batches of one length each, so that nothing is padded.
+
+    >>> [index.tolist() for index in same_length([2, 1, 2, 2], batch_size=2)]
+    [[1], [0, 2], [3]]
+    """
+    for length in np.unique(lengths):
+        [index] = np.nonzero(np.asarray(lengths) == length)
+        for start in range(0, len(index), batch_size):
+            yield index[start : start + batch_size]
 
 
 def _batches(source: Source, indices: np.ndarray | None, size: int) -> list[np.ndarray]:

@@ -37,14 +37,31 @@ def knn(
     >>> knn(train, np.array([0, 1]), np.array([[3.0, 1.0]], dtype=np.float32), k=1)
     array([0])
     """
+    return knn_votes(train_x, train_y, test_x, k, temperature, chunk).argmax(axis=1)
+
+
+def knn_votes(
+    train_x: np.ndarray,
+    train_y: np.ndarray,
+    test_x: np.ndarray,
+    k: int = 20,
+    temperature: float = 0.07,
+    chunk: int = 1024,
+) -> np.ndarray:
+    """Return the votes for all classes, float32 [M, C], where `knn` returns the one with most.
+
+    >>> train = np.eye(2, dtype=np.float32)
+    >>> knn_votes(train, np.array([0, 1]), np.array([[1.0, 0.0]]), temperature=1.0).round(2)
+    array([[2.72, 1.  ]], dtype=float32)
+    """
     train = F.normalize(torch.from_numpy(train_x).float(), dim=1)
     labels = torch.from_numpy(train_y).long()
     num_classes = int(labels.max()) + 1
-    predicted = []
+    found = []
     for part in torch.from_numpy(test_x).float().split(chunk):
         similarity = F.normalize(part, dim=1) @ train.T
         nearest, index = similarity.topk(min(k, len(train)), dim=1)
         votes = torch.zeros(len(part), num_classes)
         votes.scatter_add_(1, labels[index], (nearest / temperature).exp())
-        predicted.append(votes.argmax(1))
-    return torch.cat(predicted).numpy()
+        found.append(votes)
+    return torch.cat(found).numpy()

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,17 +34,41 @@ def logistic(
     >>> logistic(x, np.array([0, 0, 1, 1]), np.array([[-3.0], [3.0]]))
     (array([0, 1]), True)
     """
+    model, converged = _fitted(train_x, train_y, 1.0, max_iter)
+    return model.predict(test_x), converged
+
+
+def logistic_scores(
+    train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray, c: float = 1.0
+) -> tuple[np.ndarray, bool]:
+    """Return the probabilities of all classes, [M, K], where `logistic` returns the likeliest.
+
+    K is one more than the highest training class; one without training samples has 0. `c` is how
+    much the samples count beside the penalty.
+
+    >>> x = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+    >>> logistic_scores(x, np.array([0, 0, 1, 1]), np.array([[0.0]]))[0].round(3)
+    array([[0.5, 0.5]])
+    """
+    model, converged = _fitted(train_x, train_y, c)
+    scores = np.zeros((len(test_x), int(train_y.max()) + 1))
+    scores[:, model.classes_] = model.predict_proba(test_x)
+    return scores, converged
+
+
+def _fitted(
+    train_x: np.ndarray, train_y: np.ndarray, c: float, max_iter: int = 1000
+) -> tuple[Any, bool]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler().fit(train_x)
-    model = LogisticRegression(C=1.0, max_iter=max_iter)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=max_iter))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        model.fit(scaler.transform(train_x), train_y)
-    converged = not any(issubclass(each.category, ConvergenceWarning) for each in caught)
-    return model.predict(scaler.transform(test_x)), converged
+        model.fit(train_x, train_y)
+    return model, not any(issubclass(each.category, ConvergenceWarning) for each in caught)
 
 
 def mae_batchnorm(

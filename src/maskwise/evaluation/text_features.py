@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.evaluation.features import Pool, frozen
+from maskwise.evaluation.features import Pool, frozen, same_length
 from maskwise.modalities.text import Encoded, Text
 from maskwise.models.language import LanguageModel
 
@@ -73,13 +73,9 @@ def equal_lengths(
     Yields:
         Which pieces, int64 [b], and their ids between special tokens, int64 [b, L].
     """
-    lengths = np.array([len(piece.ids) for piece in pieces])
-    for length in np.unique(lengths):
-        [index] = np.nonzero(lengths == length)
-        for start in range(0, len(index), batch_size):
-            batch = index[start : start + batch_size]
-            rows = [[*text.start, *pieces[place].ids, *text.stop] for place in batch]
-            yield batch, torch.from_numpy(np.array(rows, dtype=np.int64))
+    for batch in same_length([len(piece.ids) for piece in pieces], batch_size):
+        rows = [[*text.start, *pieces[place].ids, *text.stop] for place in batch]
+        yield batch, torch.from_numpy(np.array(rows, dtype=np.int64))
 
 
 def word_features(

@@ -2,9 +2,10 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from maskwise.errors import UserError
 from maskwise.modalities.text_files import kind_of, read_lines
@@ -53,7 +54,7 @@ def read_labelled(path: Path) -> Labelled:
     if kind == ".jsonl":
         rows = _from_json(path)
     elif kind in (".csv", ".tsv"):
-        rows = _from_table(path, kind)
+        rows = _from_table(path)
     else:
         rows = _from_lines(path)
     texts, labels = [], []
@@ -105,6 +106,30 @@ Row = tuple[str, str, str]  # where, text, label
 
 
 def _from_json(path: Path) -> Iterator[Row]:
+    for where, row in json_rows(path):
+        text, label = columns(path, list(row), _TEXTS, _LABELS)
+        yield where, str(row[text]), str(row[label])
+
+
+def _from_table(path: Path) -> Iterator[Row]:
+    rows = table_rows(path)
+    _, first = next(rows, ("", []))
+    if len(first) == 4 and first[1] in ("0", "1"):
+        text, label = 3, 1
+        yield "line 1", first[text], first[label]
+    else:
+        names = [name.strip().lower() for name in first]
+        text, label = (names.index(name) for name in columns(path, names, _TEXTS, _LABELS))
+    for where, row in rows:
+        yield where, row[text], row[label]
+
+
+def json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the objects of a .jsonl, each with where it is.
+
+    Raises:
+        UserError: a file that cannot be read, or a line that is no JSON object.
+    """
     for number, line in enumerate(read_lines(path), start=1):
         try:
             row = json.loads(line)
@@ -112,35 +137,27 @@ def _from_json(path: Path) -> Iterator[Row]:
             row = None
         if not isinstance(row, dict):
             raise UserError(f"{path}: line {number} is no JSON object: {line.strip()[:40]}")
-        text, label = _columns(path, list(row))
-        yield f"line {number}", str(row[text]), str(row[label])
+        yield f"line {number}", row
 
 
-def _from_table(path: Path, kind: str) -> Iterator[Row]:
-    if kind == ".csv":
+def table_rows(path: Path) -> Iterator[tuple[str, Sequence[str]]]:
+    """Give the rows of a .csv (quoted) or .tsv (not), each with where it is.
+
+    All of them have as many columns as the first; empty lines are left out.
+
+    Raises:
+        UserError: a file that cannot be read, or a row that is shorter or longer.
+    """
+    if kind_of(path) == ".csv":
         reader = csv.reader(read_lines(path))
     else:
         reader = csv.reader(read_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
-    rows = _checked(path, reader)
-    _, first = next(rows, ("", []))
-    if len(first) == 4 and first[1] in ("0", "1"):
-        text, label = 3, 1
-        yield "line 1", first[text], first[label]
-    else:
-        names = [name.strip().lower() for name in first]
-        text, label = (names.index(name) for name in _columns(path, names))
-    for where, row in rows:
-        yield where, row[text], row[label]
-
-
-def _checked(path: Path, reader: Iterable[Sequence[str]]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Give rows, all of them with as many columns as the first; empty lines are left out."""
-    columns = 0
+    num_columns = 0
     try:
         for number, row in enumerate(reader, start=1):
-            columns = columns or len(row)
-            if row and len(row) != columns:
-                raise UserError(f"{path}: row {number} has {len(row)} columns, not {columns}")
+            num_columns = num_columns or len(row)
+            if row and len(row) != num_columns:
+                raise UserError(f"{path}: row {number} has {len(row)} columns, not {num_columns}")
             if row:
                 yield f"row {number}", row
     except csv.Error as error:
@@ -157,12 +174,19 @@ def _from_lines(path: Path) -> Iterator[Row]:
         yield f"line {number}", text, label.split(":")[0]
 
 
-def _columns(path: Path, names: Sequence[str]) -> tuple[str, str]:
-    """Return which columns hold the text and the label."""
-    found = [[name for name in names if name in known] for known in (_TEXTS, _LABELS)]
-    if [len(each) for each in found] != [1, 1]:
+def columns(path: Path, names: Sequence[str], *known: Sequence[str]) -> list[str]:
+    """Return which of `names` is one of each group of `known` names.
+
+    Raises:
+        UserError: a group has none, or several.
+
+    >>> columns(Path("a.csv"), ["id", "class", "text"], ["text", "review"], ["label", "class"])
+    ['text', 'class']
+    """
+    found = [[name for name in names if name in group] for group in known]
+    if any(len(each) != 1 for each in found):
         raise UserError(
-            f"{path} has the columns {', '.join(names) or 'none'}: give one of {', '.join(_TEXTS)}"
-            f" and one of {', '.join(_LABELS)}"
+            f"{path} has the columns {', '.join(names) or 'none'}: give one of"
+            f" {' and one of '.join(', '.join(group) for group in known)}"
         )
-    return found[0][0], found[1][0]
+    return [name for [name] in found]
