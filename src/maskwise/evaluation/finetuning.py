@@ -1,7 +1,8 @@
-"""Fine-tuning: a language model and a linear classifier, trained together on labelled texts."""
+"""Fine-tuning: a language model and a linear classifier, trained together on labelled samples."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.stats import t as student
 from torch import Tensor
 from torch.nn import functional as F
 
+from maskwise.evaluation.classification import Judge, Measures
 from maskwise.evaluation.tasks import TextTask
 from maskwise.evaluation.text_features import cut_note, embed_texts
 from maskwise.models.language import LanguageModel
@@ -25,55 +27,76 @@ class FineTune:
     """How language models are fine-tuned."""
 
     tasks: tuple[str, ...] = ()
-    """Labelled texts, as TRAIN:TEST or NAME=TRAIN:TEST (files)."""
+    """Labelled samples, as TRAIN:TEST or NAME=TRAIN:TEST (files)."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
-    """Runs, which differ in the first weights of the classifier and the order of the texts."""
+    """Runs, which differ in the first weights of the classifier and the order of the samples."""
     epochs: PositiveInt = 3
-    """Passes over the texts."""
+    """Passes over the samples."""
     batch_size: PositiveInt = 32
-    """Texts in a step."""
+    """Samples in a step."""
     lr: Annotated[float, Field(gt=0)] = 5e-4
     """Highest learning rate. Small models need a large one: ELECTRA takes 3e-4 at 14 M weights and
     1e-4 at 110 M, where BERT takes 3e-5."""
 
 
-def finetune(model: LanguageModel, task: TextTask, config: FineTune, seed: int) -> np.ndarray:
-    """Train a copy of a model and a linear classifier of its mean features; classify test texts.
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Labelled samples in the form that one model takes.
+
+    Args:
+        name: of the task.
+        y: classes to train on, int64 [N].
+        test_y: classes to test on, int64 [M].
+        num_classes: how many classes there are.
+        lengths: of the samples to train on; those of a batch have similar ones, int64 [N].
+        rows: from indices [b], the seed and the epoch to what the model encodes, [b, L].
+        embed: from a model to mean features of the test samples, [M, D].
+        note: what to know about them.
+    """
+
+    name: str
+    y: np.ndarray
+    test_y: np.ndarray
+    num_classes: int
+    lengths: Tensor
+    rows: Callable[[Tensor, int, int], Tensor]
+    embed: Callable[[LanguageModel], np.ndarray]
+    note: str
+
+
+def tune(model: LanguageModel, samples: Samples, config: FineTune, seed: int) -> np.ndarray:
+    """Train a copy of a model and a linear classifier of its mean features; score test samples.
 
     All weights are trained: AdamW, a learning rate that rises for 6 % of the steps and then falls
     to 0 linearly, weight decay 0.01, gradients of norm 1 at most. The model stays in evaluation
-    mode: no dropout, so that nothing but the order and the classifier's first weights is random.
+    mode: no dropout, so that nothing but the order, the classifier's first weights and `rows` is
+    random.
 
     Args:
         model: any language model; it is not changed.
-        task: the texts; those longer than a row of the model are cut.
+        samples: what to train and to test on.
         config: how.
-        seed: of the order and the classifier.
+        seed: of the order, the classifier and `rows`.
 
     Returns:
-        Predicted classes of the test texts, int64 [M].
-
-    Raises:
-        UserError: a text without a token.
+        The probability of each class, float32 [M, C].
     """
-    text = model.modality
     # The tokenizer is not trained, and need not be copied.
-    tuned = copy.deepcopy(model, {id(text): text}).eval().requires_grad_()
+    tuned = copy.deepcopy(model, {id(model.modality): model.modality}).eval().requires_grad_()
     device = next(tuned.parameters()).device
-    width = embed_texts(model, task.train[:1]).shape[1]
+    with torch.no_grad():
+        width = tuned.encode(samples.rows(torch.zeros(1).long(), seed, 0).to(device)).shape[1]
     generator = torch.Generator().manual_seed(seed)
-    weight = 0.02 * torch.randn(len(task.classes), width, generator=generator)
+    weight = 0.02 * torch.randn(samples.num_classes, width, generator=generator)
     head = [each.to(device).requires_grad_() for each in (weight, torch.zeros(len(weight)))]
     parameters = [*tuned.parameters(), *head]
     optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=WEIGHT_DECAY)
-    ids, y = text.tokenize(task.train).ids, torch.from_numpy(task.train_y)
-    lengths = (ids != text.pad).sum(dim=1)
-    steps = -(-len(ids) // config.batch_size) * config.epochs
+    y = torch.from_numpy(samples.y)
+    steps = -(-len(y) // config.batch_size) * config.epochs
     step = 0
     for epoch in range(config.epochs):
-        for index in _batches(lengths, config.batch_size, seed, epoch):
-            rows = ids[index, : int(lengths[index].max())]
-            features = tuned.encode(rows.to(device), "mean")
+        for index in _batches(samples.lengths, config.batch_size, seed, epoch):
+            features = tuned.encode(samples.rows(index, seed, epoch).to(device), "mean")
             loss = F.cross_entropy(F.linear(features, *head), y[index].to(device))
             optimizer.zero_grad()
             loss.backward()
@@ -82,13 +105,13 @@ def finetune(model: LanguageModel, task: TextTask, config: FineTune, seed: int) 
                 group["lr"] = config.lr * _rise_and_fall((step + 0.5) / steps)
             optimizer.step()
             step += 1
-    features = torch.from_numpy(embed_texts(tuned, task.test))
+    features = torch.from_numpy(samples.embed(tuned))
     weight, bias = (each.detach().cpu() for each in head)
-    return F.linear(features, weight, bias).argmax(dim=1).numpy()
+    return F.linear(features, weight, bias).softmax(dim=1).numpy()
 
 
 def _batches(lengths: Tensor, size: int, seed: int, epoch: int) -> list[Tensor]:
-    """Return batches of texts of similar lengths, so that little is padded, in random order."""
+    """Return batches of samples of similar lengths, so that little is padded, in random order."""
     some = shuffled(len(lengths), seed=seed, epoch=epoch).split(8 * size)
     parts = torch.cat([part[lengths[part].argsort(stable=True)] for part in some]).split(size)
     return [parts[place] for place in shuffled(len(parts), seed=seed, epoch=epoch)]
@@ -103,48 +126,87 @@ def _rise_and_fall(progress: float) -> float:
     return min(progress / WARMUP, (1 - progress) / (1 - WARMUP))
 
 
+def text_samples(model: LanguageModel, task: TextTask) -> Samples:
+    """Return texts as a model takes them; those longer than a row of the model are cut.
+
+    Raises:
+        UserError: a text without a token.
+    """
+    text = model.modality
+    note = cut_note(text, [*task.train, *task.test])
+    ids = text.tokenize(task.train).ids
+    lengths = (ids != text.pad).sum(dim=1)
+    return Samples(
+        task.name,
+        task.train_y,
+        task.test_y,
+        len(task.classes),
+        lengths,
+        lambda index, seed, epoch: ids[index, : int(lengths[index].max())],
+        lambda tuned: embed_texts(tuned, task.test),
+        note,
+    )
+
+
+def finetune(model: LanguageModel, task: TextTask, config: FineTune, seed: int) -> np.ndarray:
+    """Return the classes of test texts after `tune`, int64 [M]."""
+    return tune(model, text_samples(model, task), config, seed).argmax(axis=1)
+
+
 def finetune_table(
     models: Mapping[str, LanguageModel], task: TextTask, config: FineTune
 ) -> list[dict[str, Any]]:
-    """Return accuracy and Matthews correlation of fine-tuned models, with every seed.
-
-    Intervals are of the mean over seeds (Student's t, 95 %): they cover what fine-tuning draws,
-    not the choice of test texts; None with a single seed. "majority" is the accuracy of always
-    giving the most frequent class.
+    """Return accuracy and Matthews correlation of models fine-tuned on texts, see `tuned_row`.
 
     Args:
         models: what to fine-tune, by name.
         task: the texts.
         config: how.
     """
-    from sklearn.metrics import matthews_corrcoef
+    return [
+        tuned_row(name, model, text_samples(model, task), config, ("accuracy", "mcc"))
+        for name, model in models.items()
+    ]
 
-    usual = np.bincount(task.train_y).argmax()
-    rows = []
-    for name, model in models.items():
-        found = []
-        for seed in config.seeds:
-            predicted = finetune(model, task, config, seed)
-            accuracy = float((predicted == task.test_y).mean())
-            mcc = float(matthews_corrcoef(task.test_y, predicted))
-            found.append({"seed": seed, "accuracy": accuracy, "mcc": mcc})
-        rows.append(
-            {
-                "task": task.name,
-                "model": name,
-                "accuracy": _over_seeds([each["accuracy"] for each in found]),
-                "mcc": _over_seeds([each["mcc"] for each in found]),
-                "seeds": found,
-                "majority": float((task.test_y == usual).mean()),
-                "num_train": len(task.train),
-                "num_test": len(task.test),
-                "epochs": config.epochs,
-                "batch_size": config.batch_size,
-                "lr": config.lr,
-                "note": cut_note(model.modality, [*task.train, *task.test]),
-            }
-        )
-    return rows
+
+def tuned_row(
+    name: str,
+    model: LanguageModel,
+    samples: Samples,
+    config: FineTune,
+    measures: Sequence[str] = Measures._fields,
+) -> dict[str, Any]:
+    """Return the measures of a fine-tuned model, with every seed.
+
+    Intervals are of the mean over seeds (Student's t, 95 %): they cover what fine-tuning draws,
+    not the choice of test samples; None with a single seed. "majority" is the accuracy of always
+    giving the most frequent class.
+
+    Args:
+        name: of the model.
+        model: what to fine-tune.
+        samples: what to train and to test on.
+        config: how.
+        measures: which measures, see `Judge`.
+    """
+    found: list[dict[str, Any]] = []
+    for seed in config.seeds:
+        measured = Judge(tune(model, samples, config, seed), samples.test_y)()._asdict()
+        found.append({"seed": seed} | {key: measured[key] for key in measures})
+    usual = np.bincount(samples.y).argmax()
+    return {
+        "task": samples.name,
+        "model": name,
+        **{key: _over_seeds([each[key] for each in found]) for key in measures},
+        "seeds": found,
+        "majority": float((samples.test_y == usual).mean()),
+        "num_train": len(samples.y),
+        "num_test": len(samples.test_y),
+        "epochs": config.epochs,
+        "batch_size": config.batch_size,
+        "lr": config.lr,
+        "note": samples.note,
+    }
 
 
 def _over_seeds(values: list[float]) -> dict[str, float | None]:

@@ -5,6 +5,8 @@ from typing import Any
 
 from maskwise.report.blocks import Cell, Section, Table, number, percent
 from maskwise.report.folder import Run
+from maskwise.report.probes import SAMPLES
+from maskwise.report.tables import MORE
 
 TITLE = "Fine-tuning"
 Values = Mapping[str, Any]
@@ -18,13 +20,13 @@ def sections(run: Run) -> list[Section]:
     tables = tuple(
         Table(
             _settings(rows[0]),
-            ("model", "accuracy", "Matthews correlation", "accuracy of each seed"),
+            ("model", *_measures(rows), "accuracy of each seed"),
             (*map(_row, rows), (Cell("most frequent class"), *_majority(rows[0]))),
             title=task,
         )
         for task, rows in _by_task(found).items()
     )
-    return [Section("finetuning", TITLE, _text(found), tables=tables)]
+    return [Section("finetuning", TITLE, _text(run, found), tables=tables)]
 
 
 def comparison(labels: Sequence[str], runs: Sequence[Run]) -> list[Section]:
@@ -35,6 +37,7 @@ def comparison(labels: Sequence[str], runs: Sequence[Run]) -> list[Section]:
     tables = []
     for task, rows in _by_task(every).items():
         models = tuple(dict.fromkeys(row["model"] for row in rows))
+        measures = _measures(rows)
         top = max(row["accuracy"]["mean"] for row in rows)
         of_runs = [
             {row["model"]: row for row in run.result.get("finetuning", ()) if row["task"] == task}
@@ -44,24 +47,30 @@ def comparison(labels: Sequence[str], runs: Sequence[Run]) -> list[Section]:
         for label, found in zip(labels, of_runs, strict=True):
             cells = [Cell(label)]
             for model in models:
-                cells += _scores(found[model], top) if model in found else [Cell("none")] * 2
+                none = [Cell("none")] * len(measures)
+                cells += _scores(found[model], top) if model in found else none
             body.append(tuple(cells))
         settings = " or ".join(dict.fromkeys(map(_settings, rows)))
         head = ["run"]
         for model in models:
-            head += [f"{model}, accuracy", f"{model}, Matthews correlation"]
+            head += [f"{model}, {measure}" for measure in measures]
         tables.append(Table(settings, tuple(head), tuple(body), title=task))
-    return [Section("finetuning", TITLE, _text(every), tables=tuple(tables))]
+    return [Section("finetuning", TITLE, _text(runs[0], every), tables=tuple(tables))]
 
 
-def _text(rows: Sequence[Values]) -> str:
+def _measures(rows: Sequence[Values]) -> list[str]:
+    return ["accuracy", *(name for key, name in MORE.items() if key in rows[0])]
+
+
+def _text(run: Run, rows: Sequence[Values]) -> str:
+    samples = SAMPLES.get(run.modality, "samples")
     seeds = sorted({len(row["seeds"]) for row in rows})
     each = "one seed" if seeds == [1] else f"{' or '.join(map(str, seeds))} seeds"
     text = f"The whole model is trained on with a linear classifier, for {each}."
     if seeds != [1]:
         text += (
-            " Means over seeds with 95 % intervals (Student's t), which cover the order of the "
-            "texts and the classifier's first weights, not the choice of test texts."
+            f" Means over seeds with 95 % intervals (Student's t), which cover the order of the "
+            f"{samples} and the classifier's first weights, not the choice of test {samples}."
         )
     return text
 
@@ -88,14 +97,15 @@ def _row(row: Values) -> tuple[Cell, ...]:
 
 
 def _majority(row: Values) -> tuple[Cell, ...]:
-    return (Cell(percent(row["majority"])), Cell("0"), Cell(""))
+    chance = [Cell(text) for key, text in (("mcc", "0"), ("auroc", "0.5")) if key in row]
+    return (Cell(percent(row["majority"])), *chance, Cell(""))
 
 
-def _scores(row: Values, top: float | None = None) -> tuple[Cell, Cell]:
-    accuracy, mcc = row["accuracy"], row["mcc"]
+def _scores(row: Values, top: float | None = None) -> tuple[Cell, ...]:
+    accuracy, others = row["accuracy"], [row[key] for key in MORE if key in row]
     return (
         Cell(percent(accuracy["mean"]), _interval(accuracy, 100, 1), accuracy["mean"] == top),
-        Cell(f"{mcc['mean']:.3f}", _interval(mcc, 1, 3)),
+        *(Cell(f"{other['mean']:.3f}", _interval(other, 1, 3)) for other in others),
     )
 
 

@@ -7,13 +7,15 @@ from maskwise.report.blocks import Cell, Section, Table, unmade
 from maskwise.report.folder import Run, not_evaluated
 from maskwise.report.tables import Probe
 
+# Kinds of data that have no labels of their own, and what probes of them read.
+SAMPLES = {"text": "texts", "dna": "sequences"}
 UNLABELLED = "No probes: the data has no labels, or only one class."
 
 
 def sections(run: Run) -> list[Section]:
     """Return the section of one run's page; texts have one if probes were asked for."""
     empty, found = Section("probes", "Probes"), run.result.get("probes")
-    if run.modality == "text" and not found:
+    if run.modality in SAMPLES and not found:
         return []
     if found is None:
         return [unmade(empty, "probes in result.json", run.evaluate_command)]
@@ -34,7 +36,7 @@ def comparison(labels: Sequence[str], runs: Sequence[Run]) -> list[Section]:
     every = [probe for run in runs for probe in run.result.get("probes", ())]
     missing, commands = not_evaluated(runs, "probes")
     if not every:
-        if runs[0].modality == "text":
+        if runs[0].modality in SAMPLES:
             return []
         return [Section("probes", "Probes", "", missing or UNLABELLED, commands)]
     text = (
@@ -42,35 +44,60 @@ def comparison(labels: Sequence[str], runs: Sequence[Run]) -> list[Section]:
         "one seed for each law, settle nothing."
     )
     if any(tables.by_task(every)):
-        text += " The best layer is chosen on the test texts, for every run alike."
-    found = tuple(_table(labels, runs, task) for task in tables.by_task(every))
+        samples = SAMPLES.get(runs[0].modality, "samples")
+        text += f" The best layer is chosen on the test {samples}, for every run alike."
+    found = tuple(table for task in tables.by_task(every) for table in _tables(labels, runs, task))
     return [Section("probes", "Probes", text, missing, commands, tables=found)]
 
 
-def _table(labels: Sequence[str], runs: Sequence[Run], task: str) -> Table:
-    """One row for each run, its best probe and baseline under each protocol."""
+def _tables(labels: Sequence[str], runs: Sequence[Run], task: str) -> list[Table]:
+    """Return a table for all protocols; one for each where rows have more than accuracies."""
     of_runs = [tables.by_task(run.result.get("probes", ())).get(task, []) for run in runs]
     every = [probe for probes in of_runs for probe in probes]
     protocols = tables.protocols(every)
-    top = {
-        name: max(probe["accuracy"] for probe in tables.under(every, name, protocols))
-        for name in protocols
-    }
-    known = tables.shared_note(every, protocols)
+    if not tables.more(every):
+        return [_table(labels, of_runs, protocols, task)]
+    return [
+        _table(
+            labels,
+            [tables.under(probes, protocol, protocols) for probes in of_runs],
+            (protocol,),
+            task,
+        )
+        for protocol in protocols
+    ]
+
+
+def _table(
+    labels: Sequence[str],
+    of_runs: Sequence[Sequence[Probe]],
+    protocols: Sequence[str],
+    task: str,
+) -> Table:
+    """One row for each run, its best probe and baseline under each protocol."""
+    every = [probe for probes in of_runs for probe in probes]
+    others, known = tables.more(every), tables.shared_note(every, protocols)
     rows = []
     for label, probes in zip(labels, of_runs, strict=True):
         row = [Cell(label)]
         for protocol in protocols:
             mine = tables.under(probes, protocol, protocols)
+            column = tables.under(every, protocol, protocols)
             for trained in (True, False):
                 probe = tables.best(mine, trained=trained)
-                won = probe is not None and probe["accuracy"] == top[protocol]
+                won = probe is not None and probe["accuracy"] == tables.top(column, "accuracy")
                 row.append(tables.accuracy(probe, best=won, name=_name(probe), known=known))
+                row += [tables.measured(probe, key, tables.top(column, key)) for key in others]
         rows.append(tuple(row))
     head = ["run"]
     for protocol in protocols:
-        head += [protocol, f"best baseline, {tables.short(protocol)}"]
-    caption = "Test accuracy with its features and 95 % interval; best of each protocol in bold"
+        for what in (protocol, f"best baseline, {tables.short(protocol)}"):
+            kind = tables.short(what).split(",")[0]
+            head += [what, *(f"{kind}, {other}" for other in others.values())]
+    what = ", ".join(["Test accuracy", *others.values()])
+    caption = f"{what} with its features and 95 % interval; best of each protocol in bold"
+    if others:
+        caption += "; features are those of the best Matthews correlation"
     if known:
         caption += f"; {known}"
     return Table(caption, tuple(head), tuple(rows), title=task)

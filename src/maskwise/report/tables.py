@@ -1,12 +1,14 @@
 """Tables of a page: probes, error by ratio, configuration, environment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from maskwise.report.blocks import Cell, Table, number, percent
 from maskwise.settings import flatten
 
 Probe = Mapping[str, Any]
+# Measures that rows may have beside their accuracy.
+MORE = {"mcc": "Matthews correlation", "auroc": "AUROC"}
 
 
 def is_trained(probe: Probe) -> bool:
@@ -33,9 +35,42 @@ def headline(probes: Sequence[Probe]) -> tuple[Probe | None, Probe | None]:
 
 
 def best(probes: Sequence[Probe], *, trained: bool) -> Probe | None:
-    """Return the most accurate probe of the trained encoder or of the baselines."""
+    """Return the best probe of the trained encoder or of the baselines.
+
+    By Matthews correlation where rows have one, else by accuracy.
+    """
     kind = [probe for probe in probes if is_trained(probe) is trained]
-    return max(kind, key=lambda probe: probe["accuracy"], default=None)
+    return max(kind, key=_rank, default=None)
+
+
+def _rank(probe: Probe) -> float:
+    return float(probe["mcc"]["value"] if "mcc" in probe else probe["accuracy"])
+
+
+def more(probes: Sequence[Probe]) -> dict[str, str]:
+    """Return the measures that rows have beside their accuracy, and what they are called."""
+    return {key: name for key, name in MORE.items() if any(key in probe for probe in probes)}
+
+
+def value_of(probe: Probe | None, key: str) -> float | None:
+    """Return a measure of a probe, if it has one."""
+    if probe is None:
+        return None
+    return probe["accuracy"] if key == "accuracy" else probe.get(key, {}).get("value")
+
+
+def top(probes: Iterable[Probe], key: str) -> float | None:
+    """Return the highest value of a measure."""
+    return max((v for probe in probes if (v := value_of(probe, key)) is not None), default=None)
+
+
+def measured(probe: Probe | None, key: str, highest: float | None) -> Cell:
+    """Return a cell with a measure over its interval, bold where it is the highest."""
+    value = value_of(probe, key)
+    if probe is None or value is None:
+        return Cell("none")
+    found = probe[key]
+    return Cell(f"{value:.3f}", f"{found['low']:.3f} to {found['high']:.3f}", value == highest)
 
 
 def accuracy(probe: Probe | None, *, best: bool = False, name: str = "", known: str = "") -> Cell:
@@ -88,24 +123,28 @@ def probe_table(probes: Sequence[Probe], title: str = "") -> Table:
         name: {str(probe["features"]): probe for probe in under(probes, name, names)}
         for name in names
     }
-    known = shared_note(probes, names)
+    known, others = shared_note(probes, names), more(probes)
     rows = []
     for features in dict.fromkeys(str(probe["features"]) for probe in probes):
         row = [Cell(features, "" if is_trained({"features": features}) else "baseline")]
         for name, column in columns.items():
             probe = column.get(features)
-            top = max(probe["accuracy"] for probe in column.values())
             own = "" if probe is None or probe["protocol"] == name else str(probe["protocol"])
-            won = probe is not None and probe["accuracy"] == top
+            won = probe is not None and probe["accuracy"] == top(column.values(), "accuracy")
             row.append(accuracy(probe, best=won, name=own, known=known))
+            row += [measured(probe, key, top(column.values(), key)) for key in others]
         rows.append(tuple(row))
     sizes = {(probe.get("num_train"), probe.get("num_test")) for probe in probes}
     size = "; ".join(
         [f"{number(train)} train, {number(test)} test" for train, test in sorted(sizes)]
         + [known] * bool(known)
     )
-    caption = f"Test accuracy with 95 % interval ({size}); best of each protocol in bold"
-    return Table(caption, ("features", *names), tuple(rows), title=title)
+    what = ", ".join(["Test accuracy", *others.values()])
+    caption = f"{what} with 95 % interval ({size}); best of each protocol in bold"
+    head = ["features"]
+    for name in names:
+        head += [name, *(f"{short(name)}, {other}" for other in others.values())]
+    return Table(caption, tuple(head), tuple(rows), title=title)
 
 
 def config_tables(config: Mapping[str, Any]) -> tuple[Table, ...]:
