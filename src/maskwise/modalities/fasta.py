@@ -91,17 +91,14 @@ class Genome:
             stops: int64 [n], where reading ends; default: with the record.
         """
         stops = self.lengths[records] if stops is None else stops
-        first = starts.clip(0, stops)
-        last = (starts + width).clip(first, stops)
+        first = np.minimum(np.maximum(starts, 0), stops)
+        last = np.maximum(np.minimum(starts + width, stops), first)
         offset, size = self.layout.span(records, first, last)
-        span = int(size.max(initial=0))
-        where = zip(records.tolist(), offset.tolist(), strict=True)
-        data = bytearray().join([self.files[r](o, span).ljust(span) for r, o in where])
-        if span > size.min(initial=span):
-            # What follows a window becomes a line break, and goes with those.
-            rows = np.frombuffer(data, dtype=np.uint8).reshape(-1, span)
-            rows[np.arange(span) >= size[:, None]] = BREAKS[0]
+        where = zip(records.tolist(), size.tolist(), offset.tolist(), strict=True)
+        data = bytearray().join([self.files[record](num, at) for record, num, at in where])
         codes = np.frombuffer(data.translate(TABLE, BREAKS), dtype=np.uint8)
+        if len(codes) != (last - first).sum():
+            raise UserError(f"{self.name} changed while it was read: start again")
         if len(codes) == len(records) * width:
             return codes.reshape(-1, width)
         windows = np.full((len(records), width), NOTHING, dtype=np.uint8)
@@ -156,7 +153,7 @@ def genome_of(sequences: Sequence[str], names: Sequence[str] | None = None) -> G
     if len(set(names)) < len(names):
         raise UserError("two sequences have the same name: rename or remove one")
 
-    def fetch(offset: int, size: int) -> bytes:
+    def fetch(size: int, offset: int) -> bytes:
         return data[offset : offset + size]
 
     try:

@@ -4,11 +4,12 @@ import logging
 import os
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from maskwise.errors import UserError
 from maskwise.files import atomic_folder, cached, read_json, stamp, write_json
-from maskwise.modalities.fasta_layout import Indexed, Misplaced, parse_index, scan
+from maskwise.modalities.fasta_layout import Fetch, Indexed, Misplaced, parse_index, scan
 from maskwise.modalities.text_files import OPENERS, READ_ERRORS, kind_of
 
 log = logging.getLogger("maskwise")
@@ -18,21 +19,6 @@ _LETTERS, _INDEX, _SCAN = "letters.fa", "letters.fai", "scan.json"
 _LINE = 1 << 12  # bases in a line of a copy
 _PART = 1 << 20  # bytes of a line read at once
 _ASCII = bytes(range(128)) + b"?" * 128  # pyfaidx wants text; neither is a letter of DNA
-
-
-class File:
-    """The bytes of a file. No memory map: its pages would count as this program's memory."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self.handle = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-        weakref.finalize(self, os.close, self.handle)
-
-    def __call__(self, offset: int, size: int) -> bytes:
-        """Return `size` bytes from `offset` on, or what is there."""
-        return os.pread(self.handle, max(size, 0), offset)
 
 
 def fasta_files(source: str | Path) -> list[Path]:
@@ -71,7 +57,20 @@ def open_indexed(path: Path) -> Indexed:
     except (OSError, UnicodeDecodeError, Misplaced):
         raise UserError(f"the index in {folder} is damaged: delete that folder") from None
     found = read_json(folder / _SCAN)
-    return Indexed(File(copy if copy.exists() else path), layout, found["counts"], found["sha256"])
+    return Indexed(
+        _open(copy if copy.exists() else path), layout, found["counts"], found["sha256"]
+    )
+
+
+def _open(path: Path) -> Fetch:
+    """Open a file. No memory map: what was read would count as this program's memory."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    fetch = partial(os.pread, handle)
+    weakref.finalize(fetch, os.close, handle)
+    return fetch
 
 
 def _prepare(path: Path, work: Path) -> None:
@@ -125,7 +124,7 @@ def _build_index(path: Path, index: Path, shown: Path) -> None:
 
 def _look_through(path: Path, work: Path, shown: Path) -> None:
     layout = parse_index((work / _INDEX).read_text("utf-8"))
-    found = scan(layout, File(path), str(shown))
+    found = scan(layout, _open(path), str(shown))
     write_json(work / _SCAN, {"counts": found.counts, "sha256": found.digest})
 
 

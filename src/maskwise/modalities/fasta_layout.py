@@ -15,7 +15,7 @@ BREAKS = b"\r\n"
 _CHUNK = 1 << 22  # letters looked at together
 
 Fetch = Callable[[int, int], bytes]
-"""The bytes of a file from an offset on, so many or up to its end."""
+"""So many bytes of a file from an offset on, or those up to its end."""
 
 
 class Misplaced(Exception):
@@ -98,7 +98,7 @@ def scan(layout: Layout, fetch: Fetch, where: str) -> Indexed:
     ends = [0, *(first + size).tolist()]
     for record, name in enumerate(layout.names):
         end = ends[record]
-        _check_header(fetch(end, int(layout.offsets[record]) - end), name)
+        _check_header(fetch(max(int(layout.offsets[record]) - end, 0), end), name)
         length = int(layout.lengths[record])
         digest.update(f">{name} {length} ".encode())
         counts["empty_records"] += not length
@@ -114,7 +114,7 @@ def scan(layout: Layout, fetch: Fetch, where: str) -> Indexed:
             counts["unknown"] += unknown
             counts["ambiguous"] += others - unknown
             counts["repeats"] += _num(codes & (REPEAT + 4) == REPEAT)
-    if fetch(ends[-1], 16).strip():
+    if fetch(16, ends[-1]).strip():
         raise Misplaced
     return Indexed(fetch, layout, counts, digest.hexdigest())
 
@@ -139,7 +139,7 @@ def _chunks(layout: Layout, fetch: Fetch, record: int) -> Iterator[tuple[int, by
     for start in range(0, length, step):
         stop = min(start + step, length)
         first = _byte(start, *lines)
-        data = fetch(first, _byte(stop - 1, *lines) + 1 - first)
+        data = fetch(_byte(stop - 1, *lines) + 1 - first, first)
         letters = data.translate(None, BREAKS)
         between = (data[bases - start % bases + k :: sum(lines[1:])] for k in range(lines[2]))
         if len(letters) != stop - start or any(each.strip(BREAKS) for each in between):
