@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.compare_laws import interval
+from benchmarks.law_tables import differences_table, scores_table
 from maskwise import laws
 from maskwise.evaluation.text import TextEvaluate, evaluate_text
 from maskwise.files import write_json
@@ -177,11 +177,6 @@ def scores(found: dict[str, Any]) -> dict[str, float]:
     return named
 
 
-def lower_is_better(key: str) -> bool:
-    """Tell losses from accuracies."""
-    return key.startswith("loss")
-
-
 def table(out: Path, budget: str, seeds: list[int], steps: int) -> str:
     """Return a comparison as Markdown: scores by law, differences from the best fixed ratio."""
     values: dict[str, dict[str, np.ndarray]] = {}
@@ -192,27 +187,15 @@ def table(out: Path, budget: str, seeds: list[int], steps: int) -> str:
         values[law] = {key: np.array([row[key] for row in found]) for key in found[0]}
         summaries = [json.loads((folder / "summary.json").read_text()) for folder in folders]
         predicted[law] = float(np.mean([summary["predicted"] for summary in summaries]))
-    keys = list(values[LAWS[0]])
-    lines = [f"| law | steps | predicted | {' | '.join(keys)} |", "|---" * (len(keys) + 3) + "|"]
-    for law in LAWS:
-        cells = ["{:.4g} ± {:.2g}".format(*interval(values[law][key])) for key in keys]
-        steps_of = str(num_steps(law, budget, steps))
-        row = [f"`{law}`", steps_of, f"{predicted[law] / 1e6:.2f} M", *cells]
-        lines.append(f"| {' | '.join(row)} |")
-    fixed = [law for law in LAWS if law.startswith("fixed")]
-    others = [law for law in LAWS if law not in fixed]
-    lines += ["", "Difference from the best fixed ratio, paired by seed, 95 % t-intervals:", ""]
-    lines += [f"| score | best fixed | {' | '.join(f'`{law}`' for law in others)} |"]
-    lines += ["|---" * (len(others) + 2) + "|"]
-    for key in keys:
-        choose = min if lower_is_better(key) else max
-        best = choose(fixed, key=lambda law: float(values[law][key].mean()))
-        row = [key, f"`{best}`"]
-        for law in others:
-            mean, half = interval(values[law][key] - values[best][key])
-            row.append(f"{mean:+.3g} [{mean - half:+.2g}, {mean + half:+.2g}]")
-        lines.append(f"| {' | '.join(row)} |")
-    return "\n".join(lines)
+    more = {
+        law: {
+            "steps": str(num_steps(law, budget, steps)),
+            "predicted": f"{predicted[law] / 1e6:.2f} M",
+        }
+        for law in LAWS
+    }
+    title = "\n\nDifference from the best fixed ratio, paired by seed, 95 % t-intervals:\n\n"
+    return scores_table(values, more) + title + differences_table(values)
 
 
 def tables(arguments: argparse.Namespace) -> None:

@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.evaluation.finetuning import FineTune
 from maskwise.evaluation.text import (
     TextEvaluate,
     check_files,
     evaluate_text,
-    losses_by_ratio,
-    unigram_losses,
 )
 from maskwise.modalities.text import Text
 from maskwise.modalities.text_data import TextSplits
@@ -47,75 +44,6 @@ class Rows:
 @pytest.fixture
 def splits(words: Text) -> TextSplits:
     return TextSplits(Rows(words, 20), Rows(words, 9), "made up")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("pattern", ["scattered", "words"])
-def test_loss_equals_a_loop_over_hidden_tokens(
-    make_language_model: Make, splits: TextSplits, words: Text, pattern: str
-) -> None:
-    model = make_language_model()
-    config = TextEvaluate(ratios=(0.3, 0.75), num_rows=6, seed=4)
-    index = np.array([0, 3, 8])
-    found = losses_by_ratio(model, splits, index, config, pattern)
-    assert [point["ratio"] for point in found["curve"]] == [0.15, 0.3, 0.75]
-    unigram = unigram_losses(words, splits.train, np.arange(20))
-    ids = splits.test.get(index)
-    for place, point in enumerate(found["curve"]):
-        mask = masks.draw(
-            f"fixed:{point['ratio']}",
-            (24,),
-            sample_ids=torch.from_numpy(index),
-            seed=4,
-            pattern=pattern,
-            eligible=words.eligible(ids),
-            units=splits.test.units(index),
-        )
-        losses, guesses = [], []
-        for row, hidden in zip(ids, mask.hidden, strict=True):
-            with torch.no_grad():
-                values = model.conditional_log_prob(row[None], hidden[None])[0, hidden]
-            losses.append(-float(values.mean()))
-            guesses.append(float(unigram[row[hidden]].mean()))
-        assert point["error"] == pytest.approx(np.mean(losses), rel=1e-5)
-        assert point["realised"] == pytest.approx(float(mask.ratio.mean()))
-        baseline = found["baselines"]["unigram"][place]
-        assert baseline["error"] == pytest.approx(np.mean(guesses), rel=1e-5)
-    a, b, c = (point["error"] for point in found["curve"])
-    area = (0.15 * (a + b) / 2 + 0.45 * (b + c) / 2) / 0.6
-    assert found["mean"]["error"] == pytest.approx(area, rel=1e-6)
-    assert (found["mean"]["from"], found["mean"]["to"]) == (0.15, 0.75)
-    assert found["mean"]["low"] <= found["mean"]["error"] <= found["mean"]["high"]
-
-
-def test_a_model_that_knows_nothing_costs_the_logarithm_of_the_alphabet(
-    make_language_model: Make, splits: TextSplits, words: Text
-) -> None:
-    model = make_language_model()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.zero_()
-    found = losses_by_ratio(model, splits, np.arange(9), TextEvaluate(ratios=(0.5,)), "scattered")
-    num = int(words.alphabet.sum())
-    for point in found["curve"]:
-        assert point["error"] == point["low"] == point["high"] == pytest.approx(np.log(num))
-
-
-def test_a_single_ratio_has_no_mean(make_language_model: Make, splits: TextSplits) -> None:
-    config = TextEvaluate(ratios=(0.15,))
-    found = losses_by_ratio(make_language_model(), splits, np.arange(3), config, "scattered")
-    assert len(found["curve"]) == 1
-    assert "mean" not in found
-
-
-def test_unigram_losses_count_tokens_of_texts_only(words: Text) -> None:
-    rows = Rows(words, 20)
-    found = unigram_losses(words, rows, np.arange(20))  # type: ignore[arg-type]
-    counts = np.bincount(rows.ids[words.eligible(rows.ids)], minlength=words.num_tokens)
-    total = counts.sum() + int(words.alphabet.sum())
-    [the] = words.encode(["the"])[0].ids
-    assert float(found[the]) == pytest.approx(-np.log((counts[the] + 1) / total))
-    assert (-found).exp().sum() == pytest.approx(1)
-    assert torch.isinf(found[words.mask])
 
 
 def write_tasks(folder: Path) -> dict[str, str]:

@@ -141,7 +141,7 @@ def _hidden(begins: Tensor, metric: str) -> Tensor:
 
 def _log_probs(model: LanguageModel, ids: Tensor, hidden: Tensor, predicted: Tensor) -> Tensor:
     """Return the log-probability of the one predicted token of each row, float64 [b]."""
-    logits = model.text_logits(ids, Mask(hidden), Mask(predicted))
+    logits = model.possible_logits(ids, Mask(hidden), Mask(predicted))
     return -F.cross_entropy(logits, ids[predicted], reduction="none").double()
 
 

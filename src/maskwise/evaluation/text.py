@@ -3,28 +3,22 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
-import torch
 from pydantic import Field, PositiveInt
-from scipy.integrate import trapezoid
 
 from maskwise.errors import UserError
-from maskwise.evaluation.bootstrap import interval
-from maskwise.evaluation.features import Pool, frozen, subset
+from maskwise.evaluation.features import Pool, subset
 from maskwise.evaluation.finetuning import FineTune, finetune_table
 from maskwise.evaluation.minimal_pairs import measure_pairs
-from maskwise.evaluation.reconstruction import curve_of, fixed_mask
 from maskwise.evaluation.tasks import parse_task, read_tagged_task, read_task
 from maskwise.evaluation.text_probes import text_probes, word_probes
-from maskwise.modalities.text import Text
-from maskwise.modalities.text_source import TextSource, TextSplits
+from maskwise.evaluation.token_losses import losses_by_ratio, shares
+from maskwise.modalities.text_source import TextSplits
 from maskwise.models.language import LanguageModel
 from maskwise.settings import settings
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
 
 ALWAYS = 0.15  # the ratio that published results are at
-BATCH = 128  # rows at once
 
 
 @settings
@@ -116,6 +110,8 @@ def evaluate_text(
         probes += word_probes(models, read_tagged_task(text, *sizes, seed), **common)
     tasks = [read_task(text, *sizes, seed) for text in config.finetune.tasks]
     index = subset(len(splits.test), config.num_rows, seed)
+    chosen = subset(len(splits.train), config.num_train, seed)
+    unigram = {"unigram": -shares(model.modality, splits.train, chosen).log()}
     return {
         "data": {
             "name": splits.name,
@@ -124,7 +120,9 @@ def evaluate_text(
             "shape": [model.modality.length],
             "classes": None,
         },
-        "reconstruction": losses_by_ratio(model, splits, index, config, pattern),
+        "reconstruction": losses_by_ratio(
+            model, splits.test, index, (*config.ratios, ALWAYS), pattern, seed, unigram
+        ),
         "probes": probes,
         "minimal_pairs": [
             measure_pairs(model, Path(path), num_pairs=config.num_pairs, seed=seed)
@@ -134,81 +132,3 @@ def evaluate_text(
             row for task in tasks for row in finetune_table(models, task, config.finetune)
         ],
     }
-
-
-def losses_by_ratio(
-    model: LanguageModel,
-    splits: TextSplits,
-    index: np.ndarray,
-    config: TextEvaluate,
-    pattern: str,
-) -> dict[str, Any]:
-    """Measure the mean cross-entropy of hidden tokens at each ratio, beside a baseline, in nats.
-
-    Masks depend only on the seed and on a row's index, so any two models evaluated with one seed
-    see the same masks. The baseline "unigram" predicts each token by its share of the training
-    rows. The mean of the curve over ratios from 0 to 1 would be -log p(text) per token, averaged
-    over orders (arXiv 2306.00520); "mean" is that over the ratios measured, by the trapezoidal
-    rule.
-
-    Returns:
-        The "reconstruction" entry of result.json.
-    """
-    ratios = sorted({*config.ratios, ALWAYS})
-    chosen = subset(len(splits.train), config.num_train, config.seed)
-    unigram = unigram_losses(model.modality, splits.train, chosen)
-    losses, baseline, realised = _losses(
-        model, splits.test, index, ratios, pattern, config.seed, unigram
-    )
-    found: dict[str, Any] = {
-        "target": "tokens",
-        "pattern": pattern,
-        "num_samples": len(index),
-        "curve": curve_of(ratios, realised, losses, config.seed),
-        "baselines": {"unigram": curve_of(ratios, realised, baseline, config.seed)},
-    }
-    if len(ratios) > 1:
-        means = trapezoid(losses, ratios, axis=0) / (ratios[-1] - ratios[0])
-        error, low, high = interval(means, config.seed)
-        found["mean"] = {"from": ratios[0], "to": ratios[-1], "error": error}
-        found["mean"] |= {"low": low, "high": high}
-    return found
-
-
-def unigram_losses(text: Text, source: TextSource, index: np.ndarray) -> torch.Tensor:
-    """Return -log p of every token, float64 [V], from rows of text; +1 for every count."""
-    counts = text.alphabet.double()
-    for start in range(0, len(index), BATCH):
-        ids = source.get(index[start : start + BATCH])
-        counts += torch.bincount(ids[text.eligible(ids)], minlength=len(counts))
-    return -(counts / counts.sum()).log()
-
-
-def _losses(
-    model: LanguageModel,
-    source: TextSource,
-    index: np.ndarray,
-    ratios: list[float],
-    pattern: str,
-    seed: int,
-    unigram: torch.Tensor,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return each row's loss, baseline loss and hidden fraction, all [num_ratios, N]."""
-    losses, baseline, realised = np.zeros((3, len(ratios), len(index)))
-    with frozen(model) as device:
-        for start in range(0, len(index), BATCH):
-            batch = index[start : start + BATCH]
-            rows = slice(start, start + len(batch))
-            ids, units = source.get(batch).to(device), source.units(batch)
-            eligible = model.eligible(ids)
-            guess = unigram.to(device)[ids.clamp(min=0)]
-            for place, ratio in enumerate(ratios):
-                mask = fixed_mask(
-                    *(model.modality.grid, ratio, batch, pattern, seed, device), eligible, units
-                )
-                found = -model.conditional_log_prob(ids, mask.hidden)
-                for values, into in ((found, losses), (guess, baseline)):
-                    sums = torch.where(mask.hidden, values, 0).sum(dim=1)
-                    into[place, rows] = (sums / mask.num_hidden).cpu()
-                realised[place, rows] = mask.ratio.cpu()
-    return losses, baseline, realised

@@ -73,7 +73,9 @@ def measure_text(
     ids, _, num_bytes = model.modality.windows(text, length)
     index = torch.from_numpy(choose(len(ids), num_samples, passes, seed))
     options = {"passes": passes, "seed": seed, "batch_size": batch_size}
-    return _measured(model, ids[index], int(num_bytes[index].sum()), name, None, options)
+    words = {"sample": "window", "position": "token", "dimension": "token"}
+    found = measured(model, ids[index], name, None, words, options)
+    return _in_bytes(found, int(num_bytes[index].sum()))
 
 
 def measure_rows(
@@ -90,44 +92,56 @@ def measure_rows(
     index = choose(len(splits.test), num_samples, passes, seed)
     with frozen(model) as device:
         ids = splits.test.get(index).to(device)
-        num_bytes = sum(len(model.modality.decode(row).encode()) for row in ids)
         options = {"passes": passes, "seed": seed, "batch_size": batch_size}
-        return _measured(model, ids, num_bytes, splits.name, law, options)
+        words = {"sample": "row", "position": "token", "dimension": "token"}
+        found = measured(model, ids, splits.name, law, words, options)
+        return _in_bytes(found, sum(len(model.modality.decode(row).encode()) for row in ids))
 
 
-def _measured(
+def _in_bytes(found: dict[str, Any], num_bytes: int) -> dict[str, Any]:
+    """Add bits per byte; all samples together have `num_bytes`."""
+    total = found["area"]["nats"] * found["num_samples"]
+    found["area"]["bits_per_byte"] = convert(total, num_bytes, "bits_per_dim")
+    return found
+
+
+def measured(
     model: LanguageModel,
     ids: Tensor,
-    num_bytes: int,
     name: str,
     law: str | None,
+    words: dict[str, str],
     options: dict[str, int],
+    num_dims: float | None = None,
 ) -> dict[str, Any]:
+    """Return score by number of hidden tokens, area and anchor, in the shape of likelihood.json.
+
+    Args:
+        model: the model.
+        ids: tokens, int64 [N, L].
+        name: what to call the data.
+        law: what the model was trained with, if that is known.
+        words: what samples, positions and dimensions are called.
+        options: `passes`, `seed` and `batch_size`.
+        num_dims: dimensions of a sample; default: its tokens.
+    """
     with torch.no_grad():
         curve, area = curve_and_area(model, ids, **options)
     # Rows may hold different numbers of tokens.
     num_tokens = float(model.eligible(ids).sum(dim=1).double().mean())
+    num_dims = num_tokens if num_dims is None else num_dims
     num_words = int(model.modality.alphabet.sum())
     anchor = -math.log(num_words)
     return {
-        "words": {
-            "sample": "window" if law is None else "row",
-            "position": "token",
-            "dimension": "token",
-            "anchor": f"uniform predictor, -ln {num_words:,}",
-        },
+        "words": {**words, "anchor": f"uniform predictor, -ln {num_words:,}"},
         "data": name,
         "num_samples": len(ids),
         "passes": area.passes,
         "seed": options["seed"],
         "length": curve.length,
-        "num_dims": num_tokens,
+        "num_dims": num_dims,
         "curve": points(curve),
-        "area": {
-            **in_units(area, num_tokens),
-            "perplexity": area.perplexity,
-            "bits_per_byte": convert(area.value, num_bytes, "bits_per_dim"),
-        },
-        "anchor": {"score": anchor, **units(anchor * num_tokens, num_tokens)},
+        "area": {**in_units(area, num_dims), "perplexity": area.perplexity},
+        "anchor": {"score": anchor, **units(anchor * num_tokens, num_dims)},
         "law": None if law is None else outside(law, curve),
     }

@@ -1,4 +1,4 @@
-"""A few held-out rows of text, hidden at several ratios and filled in, for the report."""
+"""A few held-out rows of text or DNA, hidden at several ratios and filled in, for the report."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,8 @@ from torch import Tensor
 from maskwise.evaluation.features import frozen, subset
 from maskwise.evaluation.reconstruction import fixed_mask
 from maskwise.files import write_json
-from maskwise.modalities.text_source import TextSource
+from maskwise.modalities import Source
+from maskwise.modalities.dna import DNA
 from maskwise.models.language import LanguageModel
 
 MOST = 128  # tokens of a row that are shown
@@ -22,14 +23,14 @@ PARTIAL = "\N{REPLACEMENT CHARACTER}"  # what decoders make of a part of a chara
 def write_rows(
     path: Path,
     model: LanguageModel,
-    source: TextSource,
+    source: Source,
     *,
     pattern: str,
     seed: int,
     ratios: Sequence[float] = (0.15, 0.3, 0.5, 0.8),
     num: int = 3,
 ) -> None:
-    """Write what the report shows of texts to `path`, which is complete or absent.
+    """Write what the report shows of tokens to `path`, which is complete or absent.
 
     JSON: the "pattern" and "rows", each with its "documents", which are lists of the text that
     each token adds (a character of several tokens comes with the last of them), and "masks", one
@@ -48,11 +49,11 @@ def write_rows(
         num: rows at most.
     """
     index = subset(len(source), num, seed)
-    ids, units = source.get(index), source.units(index)
+    ids, units = model.modality.ids(source.get(index)), source.units(index)
     eligible = model.eligible(ids)
     shown = eligible & (eligible.cumsum(dim=1) <= MOST)
     rows: list[dict[str, Any]] = [
-        {"documents": [pieces(model.modality.tokenizer, part) for part in parts], "masks": []}
+        {"documents": [_spelled(model.modality, part) for part in parts], "masks": []}
         for parts in _documents(model, ids, shown)
     ]
     with frozen(model) as device:
@@ -66,6 +67,12 @@ def write_rows(
             ):
                 row["masks"].append({"ratio": ratio, "hidden": found})
     write_json(path, {"pattern": pattern, "rows": rows})
+
+
+def _spelled(modality: Any, ids: Sequence[int]) -> list[str]:
+    if isinstance(modality, DNA):
+        return modality.letters(ids)
+    return pieces(modality.tokenizer, ids)
 
 
 def pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
@@ -87,8 +94,11 @@ def _decoded(tokenizer: Any, ids: Sequence[int]) -> str:
     return str(tokenizer.decode(list(ids), skip_special_tokens=False))
 
 
-def _after(tokenizer: Any, before: Sequence[int], token: int) -> str:
+def _after(modality: Any, before: Sequence[int], token: int) -> str:
     """Return the text that a token adds behind others."""
+    if isinstance(modality, DNA):
+        return modality.letters([token])[0]
+    tokenizer = modality.tokenizer
     done = _decoded(tokenizer, before).rstrip(PARTIAL)
     return _decoded(tokenizer, [*before, token])[len(done) :]
 
@@ -122,7 +132,7 @@ def _filled(
         same = shown[row, :at] & (documents[row, :at] == documents[row, at])
         before = ids[row, :at][same].tolist()
         guesses = [
-            [_after(model.modality.tokenizer, before, token), round(float(np.exp(value)), 4)]
+            [_after(model.modality, before, token), round(float(np.exp(value)), 4)]
             for token, value in zip(tokens[number].tolist(), values[number].tolist(), strict=True)
         ]
         rows[row].append(

@@ -43,6 +43,9 @@ class Modality(Protocol):
     def eligible(self, batch: Tensor) -> Tensor | None:
         """Return which positions may be hidden, bool [B, L]; None = all."""
 
+    def weights(self, batch: Tensor) -> Tensor | None:
+        """Return what each position counts in the loss, float32 [B, L]; None = all the same."""
+
     def save(self, folder: Path) -> dict[str, Any]:
         """Return plain values that `load` reads; write what else it needs."""
 

@@ -121,6 +121,9 @@ class Images:
     def eligible(self, images: Tensor) -> None:
         """Every position may be hidden."""
 
+    def weights(self, images: Tensor) -> None:
+        """Every position counts the same in the loss."""
+
     def untokenize(self, tokens: Tensor) -> Tensor:
         """Return the images of standardised patches, float32 [B, C, H, W], in raw units."""
         (rows, columns), (height, width) = self.grid, self.patch

@@ -128,6 +128,17 @@ class Text:
         values = [int(i) for i in ids if int(i) >= 0 and bool(self.alphabet[int(i)])]
         return self.tokenizer.decode(values, skip_special_tokens=True).strip()
 
+    def ids(self, batch: Tensor) -> Tensor:
+        """Return token ids, int64 [B, L]: samples of texts are ids already."""
+        return batch
+
+    def inputs(self, ids: Tensor) -> Tensor:
+        """Return what a network embeds for token ids: themselves."""
+        return ids
+
+    def weights(self, batch: Tensor) -> None:
+        """Return what each token counts in the loss: all the same."""
+
     def eligible(self, ids: Tensor) -> Tensor:
         """Return which tokens may be hidden: neither special ones nor padding, bool like `ids`."""
         # Padding without a token of its own is -1.

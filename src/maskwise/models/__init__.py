@@ -1,5 +1,6 @@
-"""Models: layers, masked models of images and of texts, and their folders."""
+"""Models: layers, masked models of images, texts and DNA, and their folders."""
 
+from maskwise.models.dna import DNAModel
 from maskwise.models.language import LanguageModel, TextModel
 from maskwise.models.masked import MaskedModel, Model, Pool
 from maskwise.models.storage import (
@@ -13,6 +14,7 @@ from maskwise.models.storage import (
 
 __all__ = [
     "AnyModel",
+    "DNAModel",
     "EncoderFactory",
     "LanguageModel",
     "MaskedModel",

@@ -1,4 +1,4 @@
-"""The masked language model: predict hidden tokens from visible ones; encode whole texts."""
+"""The masked language model: predict hidden tokens from visible ones; encode whole sequences."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -53,19 +53,24 @@ class TextModel:
         if self.mlp_ratio <= 0:
             raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")
 
+    def network(self, modality: Text, attention: Attention) -> SequenceNetwork:
+        """Return the transformer that these settings describe."""
+        shape = self.width, self.depth, self.heads, self.mlp_ratio
+        return SequenceNetwork(modality.num_tokens, *shape, attention)
+
 
 class LanguageModel(nn.Module):
-    """A masked language model with its tokenizer. Samples are token ids, int64 [B, L].
+    """A masked language model with its tokens.
 
-    Only what a text can hold has a probability: special tokens, but that of unknown words, have
-    none, and are never hidden.
+    Samples of texts are token ids, int64 [B, L]; of DNA codes of bases, uint8 [B, W], or ids. Only
+    what a text, or a sequence, can hold has a probability: special tokens, but that of unknown
+    words, have none, and are never hidden.
 
     Args:
-        modality: how texts become tokens.
+        modality: how samples become tokens.
         config: the shape of the model.
         attention: "auto", "sdpa" or "plain"; equal up to rounding.
-        network: what computes features and logits; default: the transformer that `config`
-            describes.
+        network: what computes features and logits; default: what `config` describes.
 
     Example:
         >>> from maskwise.modalities.text_tokenizer import train_tokenizer
@@ -77,21 +82,14 @@ class LanguageModel(nn.Module):
 
     def __init__(
         self,
-        modality: Text,
-        config: TextModel,
+        modality: Any,
+        config: Any,
         attention: Attention = "auto",
         network: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.modality, self.config = modality, config
-        self.network: Any = network or SequenceNetwork(
-            modality.num_tokens,
-            config.width,
-            config.depth,
-            config.heads,
-            config.mlp_ratio,
-            attention,
-        )
+        self.network: Any = network or config.network(modality, attention)
 
     @property
     def has_class_token(self) -> bool:
@@ -103,26 +101,29 @@ class LanguageModel(nn.Module):
         """Layers that `encode` can read."""
         return self.network.num_layers
 
-    def forward(self, ids: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
+    def forward(self, batch: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
         """Return logits at the hidden positions, row by row, [n, V].
 
         Args:
-            ids: token ids, [B, L]; what they hold at hidden positions is not used.
-            mask: hidden positions, which become the mask token.
+            batch: samples; what they hold at hidden positions is not used.
+            mask: hidden positions [B, L], which become the mask token.
             predicted: a part of the hidden positions; default: all of them.
         """
-        ids = ids.masked_fill(mask.hidden, self.modality.mask)
-        return self.network.logits(ids, self._documents(ids), predicted or mask)
+        ids = self.modality.ids(batch).masked_fill(mask.hidden, self.modality.mask)
+        return self.network.logits(*self._read(ids), predicted or mask)
 
-    def sample_losses(self, ids: Tensor, mask: Mask, predicted: Mask, keys: Keys) -> Tensor:
+    def sample_losses(self, batch: Tensor, mask: Mask, predicted: Mask, keys: Keys) -> Tensor:
         """Return each sample's mean cross-entropy over its predicted tokens, float32 [B].
 
+        Where the tokens of the modality have weights, it is the weighted mean.
+
         Args:
-            ids: token ids, [B, L].
-            mask: hidden positions.
+            batch: samples.
+            mask: hidden positions [B, L].
             predicted: the part of them that is predicted.
             keys: whose corruption.
         """
+        ids = self.modality.ids(batch)
         seen = corrupt(
             ids,
             mask.hidden,
@@ -131,29 +132,34 @@ class LanguageModel(nn.Module):
             alphabet=self.modality.alphabet.to(ids.device),
             shares=self.config.corruption,
         )
-        targets = ids[predicted.hidden]
-        losses = self.network.losses(seen, self._documents(seen), predicted, targets)
+        losses = self.network.losses(*self._read(seen), predicted, ids[predicted.hidden])
         rows = predicted.hidden.nonzero()[:, 0]
-        sums = losses.new_zeros(len(ids)).index_add(0, rows, losses)
-        return sums / predicted.num_hidden.clamp(min=1)
+        weights = self.modality.weights(batch)
+        if weights is None:
+            total = predicted.num_hidden.clamp(min=1)
+        else:
+            losses = losses * weights[predicted.hidden]
+            # Where nothing counts, the sample has weight 0 in the loss of the batch.
+            total = torch.where(predicted.hidden, weights, 0).sum(dim=1).clamp(min=1e-6)
+        return losses.new_zeros(len(ids)).index_add(0, rows, losses) / total
 
     def num_encoded(self, mask: Mask) -> int:
         """Return how many positions of a batch the network sees: all of them."""
         return mask.hidden.numel()
 
-    def features(self, ids: Tensor, layer: int = -1) -> Tensor:
+    def features(self, batch: Tensor, layer: int = -1) -> Tensor:
         """Return the features of every token after a layer, [B, L, width]; nothing is hidden."""
         if not -self.num_layers <= layer < self.num_layers:
             raise UserError(f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)")
-        return self.network.features(ids, self._documents(ids), layer)
+        return self.network.features(*self._read(self.modality.ids(batch)), layer)
 
     def encode(
         self, batch: Tensor, pool: Literal["mean", "class", "both"] = "mean", layer: int = -1
     ) -> Tensor:
-        """Return features of whole texts, one in each row; nothing is ever hidden.
+        """Return features of whole texts or sequences, one in each row; nothing is ever hidden.
 
         Args:
-            batch: token ids, [B, L].
+            batch: samples.
             pool: "mean" of the tokens of the text, the "class" token in front of it, or "both"
                 side by side.
             layer: which layer, -1 = the last.
@@ -166,28 +172,30 @@ class LanguageModel(nn.Module):
         parts = {"mean": [mean], "class": [features[:, 0]], "both": [features[:, 0], mean]}
         return torch.cat(parts[pool], dim=1)
 
-    def eligible(self, ids: Tensor) -> Tensor:
+    def eligible(self, batch: Tensor) -> Tensor:
         """Return which tokens may be hidden, bool [B, L]: neither special ones nor padding."""
-        return self.modality.eligible(ids)
+        return self.modality.eligible(batch)
 
     def conditional_log_prob(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Return log p(x_t | x_R) of every hidden token, float32 [B, L]; -inf for special ones."""
+        ids = self.modality.ids(x)
         found = [
             predicted.gather(1, wanted[:, None])[:, 0]
-            for predicted, wanted in self.predictions(x, hidden, x)
+            for predicted, wanted in self.predictions(ids, hidden, ids)
         ]
         values = torch.cat(found).to(x.device)
         return torch.zeros(hidden.shape, device=x.device).masked_scatter(hidden, values)
 
     def conditional_sample(self, x: Tensor, hidden: Tensor, keys: Keys) -> Tensor:
-        """Return `x` with each hidden token drawn for itself, by the inverse of its CDF."""
-        u = keys.open_uniform(Stream.SAMPLE, x.shape[1])
+        """Return ids with each hidden token drawn for itself, by the inverse of its CDF."""
+        ids = self.modality.ids(x)
+        u = keys.open_uniform(Stream.SAMPLE, ids.shape[1])
         drawn = []
-        for predicted, level in self.predictions(x, hidden, u):
+        for predicted, level in self.predictions(ids, hidden, u):
             cumulative = predicted.double().exp().cumsum(dim=1)
             # u in (0, 1) meets no token without probability, be it the first or the last.
             drawn.append((cumulative < level[:, None] * cumulative[:, -1:]).sum(dim=1))
-        return x.masked_scatter(hidden, torch.cat(drawn).to(x.device))
+        return ids.masked_scatter(hidden, torch.cat(drawn).to(ids.device))
 
     def predictions(
         self, x: Tensor, hidden: Tensor, other: Tensor
@@ -201,16 +209,20 @@ class LanguageModel(nn.Module):
         num = max(1, MOST_LOGITS // most)
         each = (part.to(device).split(num) for part in (x, hidden, other))
         for rows, row_hidden, row_other in zip(*each, strict=True):
-            logits = self.text_logits(rows, Mask(row_hidden))
+            logits = self.possible_logits(rows, Mask(row_hidden))
             yield logits.log_softmax(dim=1), row_other[row_hidden]
 
-    def text_logits(self, ids: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
-        """Return `forward` in float32 over the tokenizer's vocabulary; -inf for special tokens."""
-        alphabet = self.modality.alphabet.to(ids.device)
-        logits = self(ids, mask, predicted).float()[:, : len(alphabet)]
+    def possible_logits(self, batch: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
+        """Return `forward` in float32 over the modality's tokens; -inf for special tokens."""
+        alphabet = self.modality.alphabet.to(batch.device)
+        logits = self(batch, mask, predicted).float()[:, : len(alphabet)]
         return logits.masked_fill(~alphabet, -torch.inf)
 
-    def _documents(self, ids: Tensor) -> Tensor | None:
-        """Return the documents of packed or padded rows; None where each row is one document."""
+    def _read(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return what the network embeds, and the documents of packed or padded rows.
+
+        The latter are None where each row is one document.
+        """
         documents = self.modality.documents(ids)
-        return None if bool((documents == 1).all()) else documents
+        inputs = self.modality.inputs(ids)
+        return inputs, None if bool((documents == 1).all()) else documents

@@ -13,14 +13,15 @@ from torch import nn
 
 from maskwise.errors import UserError
 from maskwise.files import atomic, read_json, write_json
+from maskwise.modalities.dna import DNA
 from maskwise.modalities.images import Images
 from maskwise.modalities.text import Text
 from maskwise.models import hf_load
+from maskwise.models.dna import DNAModel
 from maskwise.models.hf_network import HFNetwork
 from maskwise.models.language import LanguageModel, TextModel
 from maskwise.models.layers import Attention, Transformer
 from maskwise.models.masked import MaskedModel, Model
-from maskwise.models.sequence import SequenceNetwork
 from maskwise.settings import from_dict, to_dict
 
 AnyModel = MaskedModel | LanguageModel
@@ -40,6 +41,7 @@ class Kind:
 KINDS = {
     "images": Kind(Images, Model, MaskedModel),
     "text": Kind(Text, TextModel, LanguageModel),
+    "dna": Kind(DNA, DNAModel, LanguageModel),
 }
 
 
@@ -153,6 +155,6 @@ def _of_transformers(name: str, pretrained: bool) -> HFNetwork:
 def _own_parts(model: AnyModel) -> dict[str, Any]:
     """Return what else it takes to build the model again."""
     if isinstance(model, LanguageModel):
-        ours = isinstance(model.network, SequenceNetwork)
-        return {} if ours else {"network": model.network.config}
+        theirs = isinstance(model.network, HFNetwork)
+        return {"network": model.network.config} if theirs else {}
     return {"own_encoder": not isinstance(model.encoder, Transformer)}

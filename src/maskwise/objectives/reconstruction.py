@@ -43,3 +43,17 @@ def sample_weights(mask: Mask, reduction: Reduction) -> Tensor:
     if mask.eligible is None:
         return torch.full((len(mask),), float(mask.hidden.shape[1]), device=mask.hidden.device)
     return mask.eligible.sum(dim=1).to(torch.float32)
+
+
+def importance(weights: Tensor, predicted: Mask) -> Tensor:
+    """Return the mean weight of each sample's predicted positions, float32 [B].
+
+    A sample's loss is a weighted mean over its positions, so times this it counts in a batch as
+    much as its positions do.
+
+    Args:
+        weights: of positions, [B, L].
+        predicted: which of them are predicted.
+    """
+    total = torch.where(predicted.hidden, weights, 0).sum(dim=1)
+    return total / predicted.num_hidden.clamp(min=1)

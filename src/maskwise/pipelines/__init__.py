@@ -3,9 +3,13 @@
 A new modality is one file with these functions and one line in `PIPELINES`.
 """
 
-from maskwise.pipelines import images, text
+from maskwise.pipelines import dna, images, text
 from maskwise.pipelines.base import Pipeline
 
-PIPELINES: dict[str, Pipeline] = {"images": images.PIPELINE, "text": text.PIPELINE}
+PIPELINES: dict[str, Pipeline] = {
+    "images": images.PIPELINE,
+    "text": text.PIPELINE,
+    "dna": dna.PIPELINE,
+}
 
 __all__ = ["PIPELINES", "Pipeline"]

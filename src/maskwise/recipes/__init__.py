@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from maskwise.errors import UserError
+from maskwise.modalities.fasta_files import SUFFIXES as SEQUENCES
 from maskwise.modalities.image_folder import SUFFIXES as PICTURES
 from maskwise.modalities.text_files import SUFFIXES as TEXTS
 from maskwise.modalities.text_files import hub_columns, kind_of
+from maskwise.recipes.dna import any_dna
 from maskwise.recipes.images import any_images, cifar10, digits, mnist
 from maskwise.recipes.text import any_texts, pydoc
 from maskwise.settings import override
@@ -29,7 +31,11 @@ RECIPES: dict[str, Callable[[], Config]] = {
 }
 
 # For data of your own: a configuration by the kind of data.
-ANY: dict[str, Callable[[str], Config]] = {"images": any_images, "text": any_texts}
+ANY: dict[str, Callable[[str], Config]] = {
+    "images": any_images,
+    "text": any_texts,
+    "dna": any_dna,
+}
 
 
 def config_of(data: Any, changes: Mapping[str, Any], modality: str | None = None) -> Config:
@@ -65,8 +71,12 @@ def _modality(data: Any) -> str:
         raise UserError(f"'{data}' is no recipe and no file or folder; {hint}")
     if path.is_dir():
         kinds = {kind_of(file) for file in path.rglob("*") if file.is_file()}
+        if kinds & set(SEQUENCES) and not kinds & {*TEXTS, *PICTURES}:
+            return "dna"
         return "text" if kinds & TEXTS and not kinds & set(PICTURES) else "images"
+    if kind_of(path) in SEQUENCES:
+        return "dna"
     return "text" if kind_of(path) in TEXTS else "images"
 
 
-__all__ = ["ANY", "RECIPES", "any_images", "any_texts", "config_of"]
+__all__ = ["ANY", "RECIPES", "any_dna", "any_images", "any_texts", "config_of"]

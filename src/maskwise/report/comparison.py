@@ -55,7 +55,7 @@ def sections(runs: Sequence[Run]) -> list[Section]:
 
 def _runs_table(labels: Sequence[str], runs: Sequence[Run]) -> Table:
     counted = {"encoder tokens": "encoder_tokens"}
-    if runs[0].modality == "text":
+    if runs[0].modality != "images":
         counted["predicted tokens"] = "predicted"
     rows = []
     for index, (label, run) in enumerate(zip(labels, runs, strict=True)):

@@ -46,6 +46,22 @@ WORDS = {
         number="{:.3f}",
         between=("tokenizer", "vocab_size", "lowercase", "length"),
     ),
+    "dna": Words(
+        title="Loss by ratio",
+        name="Loss",
+        axis="nats per hidden token",
+        what="Mean cross-entropy of hidden tokens",
+        samples="held-out windows",
+        detail="",
+        number="{:.4f}",
+        between=("tokens", "window", "stride", "regions"),
+    ),
+}
+# What models are beside that know only how frequent something is.
+KNOWN = {
+    "unigram": "each token predicted by its share of the training data alone",
+    "base composition": "each base predicted by its share of the training data alone, which costs"
+    " the entropy of the composition: a model above it has learned nothing",
 }
 
 
@@ -81,8 +97,9 @@ def section(run: Run) -> Section:
         f" ({words.detail.format(target)}{found['pattern']} pattern, fixed masks); the band is "
         "the 95 % interval. Orange: the ratios met in training; outside it the model extrapolates."
     )
-    if "unigram" in found.get("baselines", {}):
-        caption += " Dashed: each token predicted by its share of the training texts alone."
+    known = [text for name, text in KNOWN.items() if name in found.get("baselines", {})]
+    if known:
+        caption += f" Dashed: {'; '.join(known)}."
     return Section(
         "errors",
         words.title,
@@ -100,7 +117,7 @@ def _mean_note(found: Mapping[str, Any]) -> str:
     return (
         f"The mean over ratios from {mean['from']:g} to {mean['to']:g} is {value.text} nats per"
         f" hidden token (95 % interval: {value.small}). Over all ratios from 0 to 1 it would"
-        " be the any-order bound on -log p(text), per token."
+        " be the any-order bound on -log p, per token."
     )
 
 
@@ -151,7 +168,7 @@ def comparison(labels: Sequence[str], runs: Sequence[Run]) -> Section:
         "intervals. Read where the curves cross."
     )
     if len({_kind(run) for run in runs}) > 1:
-        differ = "data or target" if not words.between else "texts, tokens or pattern"
+        differ = "data or target" if not words.between else "data, tokens or pattern"
         caption += f" The runs differ in {differ}: these values cannot be compared."
     figure = Figure(body, caption)
     return Section("errors", words.title, "", missing, commands, figures=(figure,), tables=tables)

@@ -27,7 +27,14 @@ PROSE = {
         "compare": "Bits per byte can be compared between tokenizers, the other values cannot. ",
         "dashed": "equal probabilities for all tokens",
     },
+    "dna": {
+        "kind": "probability",
+        "compare": "Bits per base can be compared between kinds of tokens, the other values "
+        "cannot. ",
+        "dashed": "equal probabilities for all tokens",
+    },
 }
+TESTED = {"images": "test images", "text": "held-out texts", "dna": "held-out windows"}
 Values = Mapping[str, Any]
 
 
@@ -35,7 +42,7 @@ def section(run: Run) -> Section:
     """Return the section of one run's page."""
     title, values = "Likelihood", run.likelihood
     if not values:
-        what = "test images" if run.modality == "images" else "held-out texts"
+        what = TESTED[run.modality]
         missing = f"No likelihood.json yet. Measure the likelihood of {what}:"
         return Section("likelihood", title, missing=missing, commands=(run.likelihood_command,))
     words, prose = _words(values), PROSE[run.modality]
@@ -115,10 +122,13 @@ def as_text(values: Values) -> str:
         f" from masks alone ({values['passes']} passes): {area['stderr_masks']:.2g} nats",
     ]
     if "perplexity" in area:
-        lines.append(
+        line = (
             f"per {words['position']}: {area['nats'] / values['length']:.3f} nats, perplexity"
-            f" {area['perplexity']:.1f}; per byte of the text: {area['bits_per_byte']:.3f} bits"
+            f" {area['perplexity']:.1f}"
         )
+        if "bits_per_byte" in area:
+            line += f"; per byte of the text: {area['bits_per_byte']:.3f} bits"
+        lines.append(line)
     lines.append(f"{words['anchor']}: {_both(anchor, words)}")
     if values["law"] is None or values["law"]["sizes_outside"]:
         lines.append(f"warning: {_extrapolation(values)}")

@@ -20,17 +20,19 @@ from maskwise.report import (
 from maskwise.report.blocks import Fact, Figure, Section, duration, number, percent, unmade
 from maskwise.report.folder import Run
 
-SAMPLES = {"images": samples.section, "text": texts.section}
-ALWAYS = 0.15  # the ratio at which the loss of texts is always measured
+SAMPLES = {"images": samples.section, "text": texts.section, "dna": texts.section}
+ALWAYS = 0.15  # the ratio at which the loss of tokens is always measured
+ROWS = {"text": "rows seen", "dna": "windows seen"}
+DIGITS = {"text": 2, "dna": 3}
 
 
 def summary(run: Run) -> str:
     """Return the one line that says what the run was and what came of it."""
     text = f"{run.config['law']} on {run.data_name}, {number(num_steps(run))} steps."
-    loss, unigram = _losses(run)
+    loss, floor = _losses(run)
     if loss is not None:
-        text += f" Loss at ratio {ALWAYS}: {loss['error']:.2f} nats per hidden token"
-        text += "." if unigram is None else f"; unigram: {unigram['error']:.2f}."
+        error = _nats(run, loss["error"])
+        text += f" Loss at ratio {ALWAYS}: {error} nats per hidden token{floor}."
     trained, baseline = tables.headline(run.result.get("probes", ()))
     if trained is None:
         return text
@@ -96,9 +98,9 @@ def _numbers(run: Run) -> Section:
         ("samples seen", "num_samples", number),
         ("encoder tokens", "encoder_tokens", number),
     ]
-    if run.modality == "text":
+    if run.modality in ROWS:
         kinds[2:] = [
-            ("rows seen", "num_samples", number),
+            (ROWS[run.modality], "num_samples", number),
             ("encoder tokens", "encoder_tokens", number),
             ("predicted tokens", "predicted", number),
         ]
@@ -107,21 +109,28 @@ def _numbers(run: Run) -> Section:
     return section if run.result else unmade(section, "result.json", run.evaluate_command)
 
 
-def _losses(run: Run) -> tuple[Any, Any]:
-    """Return the loss of texts at the ratio that is always measured, and that of unigrams."""
+def _losses(run: Run) -> tuple[Any, str]:
+    """Return the loss of tokens at the ratio that is always measured, and those of baselines."""
     found = run.result.get("reconstruction", {})
-    if run.modality != "text" or not found:
-        return None, None
-    unigram = found.get("baselines", {}).get("unigram", ())
-    return curves.at(found["curve"], ALWAYS), curves.at(unigram, ALWAYS)
+    if run.modality not in ROWS or not found:
+        return None, ""
+    told = ""
+    for name, curve in found["baselines"].items():
+        if point := curves.at(curve, ALWAYS):
+            told += f"; {name}: {_nats(run, point['error'])}"
+    return curves.at(found["curve"], ALWAYS), told
+
+
+def _nats(run: Run, value: float) -> str:
+    return f"{value:.{DIGITS[run.modality]}f}"
 
 
 def _loss_fact(run: Run) -> list[Fact]:
-    loss, unigram = _losses(run)
+    loss, floor = _losses(run)
     if loss is None:
         return []
-    note = f"nats per hidden token, {loss['low']:.2f} to {loss['high']:.2f}"
-    note += "" if unigram is None else f"; unigram: {unigram['error']:.2f}"
+    low, high = _nats(run, loss["low"]), _nats(run, loss["high"])
+    note = f"nats per hidden token, {low} to {high}{floor}"
     return [Fact(f"loss at ratio {ALWAYS}", f"{loss['error']:.3f}", note)]
 
 
@@ -137,16 +146,27 @@ def _probe_fact(run: Run) -> list[Fact]:
     return [Fact(", ".join(filter(None, parts)), percent(trained["accuracy"]), gain)]
 
 
+MORE = {
+    "text": (
+        "Probes, minimal pairs and fine-tuning need files:",
+        " --evaluate.probes TRAIN:TEST --evaluate.token_probes TRAIN:TEST"
+        " --evaluate.pairs FILE --evaluate.finetune.tasks TRAIN:TEST",
+    ),
+    "dna": (
+        "Probes and fine-tuning need files of labelled sequences:",
+        " --evaluate.probes FILE --evaluate.finetune.tasks FILE",
+    ),
+}
+
+
 def _more(run: Run) -> list[Section]:
-    """Return how to measure more of texts, if nothing but the loss was."""
+    """Return how to measure more of texts or DNA, if nothing but the loss was."""
     measured = ("probes", "minimal_pairs", "finetuning")
-    if run.modality != "text" or not run.result or any(run.result.get(key) for key in measured):
+    done = any(run.result.get(key) for key in measured)
+    if run.modality not in MORE or not run.result or done:
         return []
-    missing = "Only the loss was measured. Probes, minimal pairs and fine-tuning need files:"
-    command = (
-        f"{run.evaluate_command} --evaluate.probes TRAIN:TEST --evaluate.token_probes TRAIN:TEST"
-        " --evaluate.pairs FILE --evaluate.finetune.tasks TRAIN:TEST"
-    )
+    text, options = MORE[run.modality]
+    missing, command = f"Only the loss was measured. {text}", run.evaluate_command + options
     return [Section("more", "More measures", missing=missing, commands=(command,))]
 
 

@@ -7,12 +7,14 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 from maskwise import laws, masks
 from maskwise.errors import UserError
 from maskwise.evaluation import Evaluate
+from maskwise.evaluation.dna import DNAEvaluate
 from maskwise.evaluation.text import TextEvaluate
 from maskwise.laws import Reduction, Scope
 from maskwise.masks import Sampling
+from maskwise.modalities.dna_data import DNAData
 from maskwise.modalities.image_data import ImageData
 from maskwise.modalities.text_data import TextData
-from maskwise.models import Model
+from maskwise.models import DNAModel, Model
 from maskwise.models.language import TextModel
 from maskwise.settings import from_dict, settings
 
@@ -147,7 +149,20 @@ class TextConfig(Config):
     """the law of the mask ratio"""
 
 
-CONFIGS: dict[str, type[Config]] = {"images": ImageConfig, "text": TextConfig}
+@settings
+class DNAConfig(Config):
+    """Everything that decides what a run on DNA does."""
+
+    modality: Literal["dna"] = "dna"
+    """kind of data"""
+    data: DNAData = Field(default_factory=DNAData)
+    model: DNAModel = Field(default_factory=DNAModel)
+    evaluate: DNAEvaluate = Field(default_factory=DNAEvaluate)
+    law: Annotated[str, AfterValidator(_law)] = "uniform:0.05,0.5"
+    """the law of the mask ratio"""
+
+
+CONFIGS: dict[str, type[Config]] = {"images": ImageConfig, "text": TextConfig, "dna": DNAConfig}
 
 
 def read_config(values: Any) -> Config:

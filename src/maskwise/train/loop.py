@@ -17,7 +17,7 @@ from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.masks import Mask
 from maskwise.models import AnyModel
-from maskwise.objectives.reconstruction import sample_weights
+from maskwise.objectives.reconstruction import importance, sample_weights
 from maskwise.rng import Keys
 from maskwise.train import checkpoint
 from maskwise.train.batches import Batch, Batches
@@ -171,8 +171,10 @@ def prepare(batch: Batch, model: AnyModel, config: Config, device: torch.device)
 def backward(fabric: Fabric, model: Any, part: Prepared, config: Config) -> Tensor:
     """Accumulate the gradients of a step over its micro-batches; return its loss."""
     weights = sample_weights(part.mask, config.train.reduction)
+    if (of_positions := model.modality.weights(part.samples)) is not None:
+        weights = weights * importance(of_positions, part.predicted)
     # Devices average their gradients, so each divides by the mean of their total weights.
-    total = _mean(fabric, weights.sum())
+    total = _mean(fabric, weights.sum()).clamp(min=1e-6)
     size = len(part.mask) // config.train.accumulate
     loss = torch.zeros((), device=part.samples.device)
     for first in range(0, len(part.mask), size):
