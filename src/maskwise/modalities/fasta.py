@@ -93,14 +93,15 @@ class Genome:
         stops = self.lengths[records] if stops is None else stops
         first = np.minimum(np.maximum(starts, 0), stops)
         last = np.maximum(np.minimum(starts + width, stops), first)
-        offset, size = self.layout.span(records, first, last)
+        offset = self.layout.byte(records, first)
+        size = self.layout.byte(records, last) - offset
         where = zip(records.tolist(), size.tolist(), offset.tolist(), strict=True)
         data = bytearray().join([self.files[record](num, at) for record, num, at in where])
         codes = np.frombuffer(data.translate(TABLE, BREAKS), dtype=np.uint8)
-        if len(codes) != (last - first).sum():
-            raise UserError(f"{self.name} changed while it was read: start again")
         if len(codes) == len(records) * width:
             return codes.reshape(-1, width)
+        if len(codes) != (last - first).sum():
+            raise UserError(f"{self.name} changed while it was read: start again")
         windows = np.full((len(records), width), NOTHING, dtype=np.uint8)
         place = starts[:, None] + np.arange(width)
         windows[(place >= first[:, None]) & (place < last[:, None])] = codes

@@ -40,13 +40,10 @@ class Layout:
     bases: np.ndarray
     breaks: np.ndarray
 
-    def span(
-        self, records: np.ndarray, starts: np.ndarray, stops: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the first byte of bases starts..stops-1, and how many bytes they take, [n]."""
-        lines = self.offsets[records], self.bases[records], self.breaks[records]
-        first = _byte(starts, *lines)
-        return first, np.where(stops > starts, _byte(stops - 1, *lines) + 1 - first, 0)
+    def byte(self, records: Any, positions: Any) -> Any:
+        """Return where bases are in their file, int64 [n]; of a record's end, where that is."""
+        lines = positions // self.bases[records]
+        return self.offsets[records] + positions + lines * self.breaks[records]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +54,6 @@ class Indexed:
     layout: Layout
     counts: dict[str, int]
     digest: str
-
-
-def _byte(position: Any, offset: Any, bases: Any, breaks: Any) -> Any:
-    return offset + position + position // bases * breaks
 
 
 def parse_index(text: str) -> Layout:
@@ -94,8 +87,7 @@ def scan(layout: Layout, fetch: Fetch, where: str) -> Indexed:
     """
     digest = hashlib.sha256()
     counts = {"bases": 0, "unknown": 0, "ambiguous": 0, "repeats": 0, "empty_records": 0}
-    first, size = layout.span(np.arange(len(layout.names)), 0 * layout.lengths, layout.lengths)
-    ends = [0, *(first + size).tolist()]
+    ends = [0, *layout.byte(slice(None), layout.lengths).tolist()]
     for record, name in enumerate(layout.names):
         end = ends[record]
         _check_header(fetch(max(int(layout.offsets[record]) - end, 0), end), name)
@@ -134,14 +126,14 @@ def _check_header(header: bytes, name: str) -> None:
 
 def _chunks(layout: Layout, fetch: Fetch, record: int) -> Iterator[tuple[int, bytes]]:
     length, bases = int(layout.lengths[record]), int(layout.bases[record])
-    lines = int(layout.offsets[record]), bases, int(layout.breaks[record])
+    breaks = int(layout.breaks[record])
     step = max(1, _CHUNK // bases) * bases if bases < _CHUNK else _CHUNK
     for start in range(0, length, step):
         stop = min(start + step, length)
-        first = _byte(start, *lines)
-        data = fetch(_byte(stop - 1, *lines) + 1 - first, first)
+        first, last = (int(layout.byte(record, place)) for place in (start, stop))
+        data = fetch(last - first, first)
         letters = data.translate(None, BREAKS)
-        between = (data[bases - start % bases + k :: sum(lines[1:])] for k in range(lines[2]))
+        between = (data[bases - start % bases + k :: bases + breaks] for k in range(breaks))
         if len(letters) != stop - start or any(each.strip(BREAKS) for each in between):
             raise Misplaced
         if b" " in letters or b"\t" in letters:
