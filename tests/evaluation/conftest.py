@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from maskwise.modalities.dna import DNA
 from maskwise.modalities.image_source import Source, Splits, array_source
 from maskwise.modalities.images import Images
 from maskwise.modalities.text import Text
 from maskwise.modalities.text_tokenizer import train_tokenizer
+from maskwise.models.dna import DNAModel
 from maskwise.models.language import LanguageModel, TextModel
 from maskwise.models.masked import MaskedModel, Model
 
@@ -72,6 +74,23 @@ def make_language_model(words: Text) -> Callable[..., LanguageModel]:
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.mul_(8 if parameter.ndim > 1 else 1)
+        return model
+
+    return make
+
+
+@pytest.fixture
+def make_dna_model() -> Callable[..., LanguageModel]:
+    """Build a tiny convolutional model of DNA with weights large enough to tell bases apart."""
+
+    def make(window: int = 16, tokens: str = "bases", **changes: object) -> LanguageModel:
+        config = DNAModel(**({"width": 16, "depth": 2, "kernel": 3} | changes))
+        with torch.random.fork_rng():
+            torch.random.default_generator.manual_seed(0)
+            model = LanguageModel(DNA(window=window, tokens=tokens), config)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(4 if parameter.ndim > 1 else 1)
         return model
 
     return make
