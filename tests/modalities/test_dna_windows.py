@@ -157,7 +157,8 @@ def test_runs_go_on_across_batches(monkeypatch):
     for size in (1, 2, 3, 5, 100):
         monkeypatch.setattr("maskwise.modalities.dna_windows._BATCH", size)
         source = windows(genome, whole(genome), width=1, stride=1, name=str(size))
-        assert source.runs.tolist() == [[0, 10], [17, 23]]
+        assert source.runs.tolist() == [0, 17]
+        assert source.begins.tolist() == [0, 10, 16]
         assert source.place(range(16))[1].tolist() == [start for _, start, _ in wanted]
 
 

@@ -34,7 +34,7 @@ class Tiles:
         first: int64 [n], where its first window begins.
         last: int64 [n], where its last window begins.
         stops: int64 [n], where reading ends: windows do not cross into another part.
-        ends: int64 [n], windows of this interval and all before it.
+        begins: int64 [n + 1], how many windows come before each interval, and how many there are.
     """
 
     width: int
@@ -43,16 +43,16 @@ class Tiles:
     first: np.ndarray
     last: np.ndarray
     stops: np.ndarray
-    ends: np.ndarray
+    begins: np.ndarray
 
     def __len__(self) -> int:
-        return int(self.ends[-1]) if len(self.ends) else 0
+        return int(self.begins[-1])
 
     def place(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return record, start and end of reading of windows, int64 [b] each."""
-        row = self.ends.searchsorted(tiles, side="right")
-        before = np.where(row > 0, self.ends[row - 1], 0)
-        start = np.minimum(self.first[row] + (tiles - before) * self.stride, self.last[row])
+        row = self.begins.searchsorted(tiles, side="right") - 1
+        start = self.first[row] + (tiles - self.begins[row]) * self.stride
+        start = np.minimum(start, self.last[row])
         return self.records[row], start, self.stops[row]
 
     def read(self, genome: Genome, tiles: np.ndarray) -> np.ndarray:
@@ -68,24 +68,24 @@ class Windows:
     Args:
         genome: what they are of.
         tiles: where they are.
-        runs: int64 [k, 2], which of the tiles are kept: first and past the last of each run.
-        ends: int64 [k], windows of this run and all before it.
+        runs: int64 [k], the first of the tiles of each run of tiles that are kept.
+        begins: int64 [k + 1], how many windows come before each run, and how many there are.
     """
 
     genome: Genome
     tiles: Tiles
     runs: np.ndarray
-    ends: np.ndarray
+    begins: np.ndarray
     in_memory: bool = True
 
     def __len__(self) -> int:
-        return int(self.ends[-1])
+        return int(self.begins[-1])
 
     def place(self, indices: Sequence[int] | np.ndarray | Tensor) -> tuple[np.ndarray, ...]:
         """Return record, start and end of reading of windows, int64 [b] each."""
         rows = np.asarray(indices, dtype=np.int64)
-        run = self.ends.searchsorted(rows, side="right")
-        return self.tiles.place(self.runs[run, 1] - (self.ends[run] - rows))
+        run = self.begins.searchsorted(rows, side="right") - 1
+        return self.tiles.place(rows - self.begins[run] + self.runs[run])
 
     def get(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor:
         """Return the codes of windows, uint8 [b, W], at `indices`."""
@@ -127,8 +127,8 @@ def tile(
     first = np.where(size < width, centred, starts)
     last = np.maximum(stops - width, first)
     counts["short"] = int((high - low < width).sum())
-    ends = (-((first - last) // stride) + 1).cumsum()
-    return Tiles(width, stride, records, first, last, high, ends), counts
+    begins = np.append(0, (-((first - last) // stride) + 1).cumsum())
+    return Tiles(width, stride, records, first, last, high, begins), counts
 
 
 def windows(
@@ -158,8 +158,8 @@ def windows(
     stride = stride or max(width // 2, 1)
     tiles, counts = tile(parts, regions, width, stride)
     runs = _kept(genome, tiles)
-    ends = (runs[:, 1] - runs[:, 0]).cumsum()
-    kept = int(ends[-1]) if len(ends) else 0
+    begins = np.append(0, (runs[:, 1] - runs[:, 0]).cumsum())
+    kept = int(begins[-1])
     log.info(
         "%s: %d windows of %d bases, %d without a base (A C G T) left out, %d padded%s",
         *(name, kept, width, len(tiles) - kept, counts["short"]),
@@ -167,7 +167,7 @@ def windows(
     )
     if not kept:
         raise UserError(f"{genome.name}: {name}: no window has a base (A C G T) to learn from")
-    return Windows(genome, tiles, runs, ends)
+    return Windows(genome, tiles, runs[:, 0].copy(), begins)
 
 
 def _kept(genome: Genome, tiles: Tiles) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Which samples each step sees: a pure function of the seed and the step."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -69,14 +69,14 @@ class Batches(Dataset[Batch | UserError]):
         """Yield the batches of steps start..stop-1 in order, read by `workers` processes."""
         if workers is None:
             workers = 0 if self.source.in_memory else os.cpu_count() or 1
-        # The loader's own generator keeps it from drawing on the global one.
-        loader = DataLoader(
-            self,
-            batch_size=None,
-            sampler=range(start, stop),
-            num_workers=workers,
-            generator=torch.Generator(),
-        )
+        steps = range(start, stop)
+        loader: Iterable[Batch | UserError] = map(self.__getitem__, steps)
+        if workers:
+            # The loader's own generator keeps it from drawing on the global one.
+            generator = torch.Generator()
+            loader = DataLoader(
+                self, batch_size=None, sampler=steps, num_workers=workers, generator=generator
+            )
         for batch in loader:
             if isinstance(batch, UserError):
                 raise batch
