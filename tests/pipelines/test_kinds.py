@@ -47,6 +47,8 @@ def test_what_a_hub_data_set_holds(monkeypatch, features, modality):
         (["a.parquet"], "text"),
         (["a.png", "readme.txt"], "images"),
         (["x_train.npy"], "images"),
+        (["genome.fa.gz", "readme.md"], "dna"),
+        (["chr1.FASTA"], "dna"),
     ],
 )
 def test_what_files_hold(tmp_path, names, modality):

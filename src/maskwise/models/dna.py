@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field, PositiveInt
 from torch import nn
 
@@ -13,6 +14,8 @@ from maskwise.models.strands import BothStrands
 from maskwise.models.token_network import TokenNetwork
 from maskwise.objectives.corruption import Shares, check_shares
 from maskwise.settings import settings
+
+NEVER = -1e4  # a logit
 
 
 @settings
@@ -65,6 +68,9 @@ class DNAModel:
                 attention,
                 modality.num_inputs,
             )
+        # What no sequence holds has no probability, from the first step on; nor a gradient.
+        with torch.no_grad():
+            network.bias[~modality.alphabet] = NEVER
         if not self.equivariant:
             return network
         return BothStrands(network, modality.complement, modality.input_complement)

@@ -71,7 +71,7 @@ def _modality(data: Any) -> str:
         raise UserError(f"'{data}' is no recipe and no file or folder; {hint}")
     if path.is_dir():
         kinds = {kind_of(file) for file in path.rglob("*") if file.is_file()}
-        if kinds & set(SEQUENCES) and not kinds & {*TEXTS, *PICTURES}:
+        if kinds & set(SEQUENCES) and not kinds & set(PICTURES):
             return "dna"
         return "text" if kinds & TEXTS and not kinds & set(PICTURES) else "images"
     if kind_of(path) in SEQUENCES:
