@@ -54,7 +54,10 @@ def _parser() -> argparse.ArgumentParser:
         verbs, "pretrain", commands.pretrain, "pretrain a model, evaluate it, write a report"
     )
     verb.add_argument("data", metavar="RECIPE-OR-DATA", help="see `maskwise list`")
-    verb.add_argument("--modality", choices=["images", "text"], help="what hf:NAME holds")
+    verb.add_argument(
+        "--modality", choices=["images", "text", "dna"], help="what the data are, if not plain"
+    )
+    verb.add_argument("--regions", help="a BED file: the parts of DNA to train on")
     verb.add_argument("--law", help="the law of the mask ratio, such as uniform:0.4,0.9")
     verb.add_argument("--out", type=Path, help="the run folder (default: runs/NAME-LAW-SEED)")
     verb.add_argument("--seed", type=int, help="decides weights, order and masks (default: 0)")
@@ -69,12 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_likelihood(verbs)
 
-    verb = _verb(verbs, "embed", commands.embed, "write the features of images or texts")
-    verb.add_argument("run", type=Path, metavar="RUN")
-    verb.add_argument("data", metavar="DATA", help="images or texts (lines), as for pretrain")
-    verb.add_argument("-o", "--out", type=Path, required=True, help="a .npy file")
-    verb.add_argument("--pool", default="mean", choices=["mean", "class", "both"])
-    verb.add_argument("--layer", type=int, default=-1, help="encoder block (default: the last)")
+    _add_uses(verbs)
 
     _add_language(verbs)
 
@@ -99,6 +97,35 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_theory(verbs)
     return parser
+
+
+def _add_uses(verbs: Any) -> None:
+    verb = _verb(verbs, "embed", commands.embed, "write the features of images, texts or DNA")
+    verb.add_argument("run", type=Path, metavar="RUN")
+    verb.add_argument(
+        "data",
+        metavar="DATA",
+        help="images, texts (lines) or DNA (records), as for pretrain; or a BED file",
+    )
+    verb.add_argument("--fasta", help="where the regions of a BED file are")
+    verb.add_argument("-o", "--out", type=Path, required=True, help="a .npy file")
+    verb.add_argument("--pool", default="mean", choices=["mean", "class", "both"])
+    verb.add_argument("--layer", type=int, default=-1, help="encoder block (default: the last)")
+
+    verb = _verb(verbs, "variants", commands.variants, "score variants of DNA")
+    verb.add_argument("run", type=Path, metavar="RUN")
+    verb.add_argument(
+        "variants",
+        type=Path,
+        metavar="VARIANTS",
+        help=".vcf, or .tsv or .csv with chrom, pos (from 1), ref and alt; also .gz",
+    )
+    verb.add_argument("--fasta", type=Path, required=True, help="the genome of the variants")
+    verb.add_argument("-o", "--out", type=Path, required=True, help="a .tsv or .tsv.gz file")
+    verb.add_argument(
+        "--effect", metavar="COLUMN", help="measured effects, to compare the scores with"
+    )
+    verb.add_argument("--group", metavar="COLUMN", help="compare in each group, such as elements")
 
 
 def _add_language(verbs: Any) -> None:
@@ -185,7 +212,7 @@ def _integers(text: str) -> list[int]:
 
 def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
     verb = verbs.add_parser(
-        name, help=text, description=text.capitalize() + ".", allow_abbrev=False
+        name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
     )
     verb.add_argument(
         "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS

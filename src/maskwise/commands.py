@@ -13,6 +13,8 @@ def pretrain(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
     from maskwise.api import pretrain
 
+    if arguments.regions is not None:
+        overrides = {"data.regions": arguments.regions, **overrides}
     run = pretrain(
         arguments.data,
         law=arguments.law,
@@ -126,15 +128,23 @@ def _of_text(
 
 
 def _language_model(place: str) -> Any:
-    """Load the model of a run, or one of transformers."""
+    """Load the model of a run on texts, or one of transformers."""
     from maskwise.api import load
     from maskwise.integrations import hf
-    from maskwise.models import LanguageModel
 
     ours = any((Path(place) / name).exists() for name in ("weights.safetensors", "model"))
-    model = load(place) if ours else hf.load(place)
-    if not isinstance(model, LanguageModel):
-        raise UserError(f"{place} is a model of images, not a language model")
+    return _checked(load(place) if ours else hf.load(place), place, "a language model")
+
+
+def _checked(model: Any, place: str | Path, wanted: str) -> Any:
+    """Return a model that is what a command needs, and refuse others."""
+    from maskwise.modalities.dna import DNA
+    from maskwise.modalities.text import Text
+
+    kind = {Text: "a language model", DNA: "a model of DNA"}
+    found = kind.get(type(model.modality), "a model of images")
+    if found != wanted:
+        raise UserError(f"{place} is {found}, not {wanted}")
     return model
 
 
@@ -159,12 +169,74 @@ def embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
         raise UserError(f"{arguments.out}: embeddings are written as .npy")
     _only_data(overrides, "embedding cannot change")
     run = Run(arguments.run)
-    config = override(run.config, {"data.source": arguments.data, **overrides})
+    source = {"data.source": arguments.data}
+    if run.config.modality == "dna":
+        source = _sequences(arguments.data, arguments.fasta)
+    elif arguments.fasta is not None:
+        raise UserError(f"--fasta is for models of DNA, but {arguments.run} is none")
+    config = override(run.config, {**source, **overrides})
     samples = PIPELINES[config.modality].read(config)
     features = run.embed(samples, arguments.pool, arguments.layer)
     with atomic(arguments.out) as temporary, temporary.open("wb") as file:
         np.save(file, features)
     print(f"{arguments.out}: {features.shape[0]} x {features.shape[1]}, float32")
+
+
+def _sequences(data: str, fasta: str | None) -> dict[str, Any]:
+    """Return the settings that say which sequences to read: regions, or whole records."""
+    from maskwise.modalities.text_files import kind_of
+
+    if fasta is not None:
+        return {"data.source": fasta, "data.regions": data}
+    if kind_of(Path(data)) == ".bed":
+        raise UserError(f"{data} holds regions only: give the sequences too, with --fasta")
+    return {"data.source": data, "data.regions": None}
+
+
+def variants(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.api import load
+    from maskwise.evaluation.variant_tables import check_columns, effects_of_file, score_file
+    from maskwise.modalities.fasta import open_genome
+
+    _no_settings(overrides)
+    if arguments.group is not None and arguments.effect is None:
+        raise UserError("--group is for measured effects: give --effect COLUMN too")
+    check_columns(arguments.variants, arguments.effect, arguments.group)
+    model = _checked(load(arguments.run), arguments.run, "a model of DNA")
+    genome = open_genome(arguments.fasta)
+    found = score_file(model, genome, arguments.variants, arguments.out)
+    print(f"{arguments.out}: {sum(found.counts.values()):,} variants")
+    for status, num in found.counts.items():
+        print(f"{num:10,}  {status}")
+    if len(found.scores):
+        _print_scores(found.scores)
+    if arguments.effect is not None:
+        window = model.modality.window
+        rows = effects_of_file(arguments.out, genome, window, arguments.effect, arguments.group)
+        _print_effects(rows)
+
+
+def _print_scores(scores: Any) -> None:
+    import numpy as np
+
+    low, middle, high = np.quantile(scores, [0.05, 0.5, 0.95])
+    print(
+        f"log p(alt) - log p(ref), nats: mean {scores.mean():.3f}, median {middle:.3f}, from"
+        f" {low:.3f} (5%) to {high:.3f} (95%)"
+    )
+
+
+def _print_effects(rows: list[dict[str, Any]]) -> None:
+    from maskwise.theory.advice import aligned
+
+    table = [["group", "predictor", "variants", "Spearman, 95%", "AUROC of size, 95%"]]
+    for row in rows:
+        cells = [
+            f"{row[what]:.3f} [{row[f'{what}_low']:.3f}, {row[f'{what}_high']:.3f}]"
+            for what in ("spearman", "auroc")
+        ]
+        table.append([row["group"], row["predictor"], f"{row['num']:,}", *cells])
+    print(aligned(table))
 
 
 def fill(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

@@ -32,8 +32,11 @@ def export(model: LanguageModel, folder: str | Path) -> Path:
         UserError: another kind of model, or a folder that holds something or cannot be written.
     """
     folder = Path(folder)
-    if not isinstance(model, LanguageModel):
-        raise UserError("only language models are exported to transformers: this one is of images")
+    if not isinstance(model.modality, Text):
+        kind = "DNA" if isinstance(model, LanguageModel) else "images"
+        raise UserError(
+            f"only language models are exported to transformers: this one is of {kind}"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not empty: give a new folder")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
