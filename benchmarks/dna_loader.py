@@ -33,7 +33,8 @@ from maskwise.modalities.fasta import open_genome
 from maskwise.rng import shuffled
 from maskwise.train.batches import Batches
 
-WIDTH, BATCH, LINE, RECORD = 512, 64, 60, 10**8
+WIDTH, LINE, RECORD = 512, 60, 10**8
+BATCH, LARGE = 64, 256
 BATCHES = 32  # in a round
 OURS, PLAIN, LEAN = "maskwise", "pyfaidx, slices", "pyfaidx, its fetch"
 READS = 20_000  # windows that a fresh process reads
@@ -92,15 +93,15 @@ class Pyfaidx(Dataset[Tensor]):
         return torch.stack([self[index] for index in indices.tolist()])
 
 
-def speed(path: Path, rounds: int) -> float:
-    """Print windows/s of both sides and their ratio; return ours."""
+def speed(path: Path, rounds: int, size: int) -> float:
+    """Print windows/s of both sides in batches of a size, and their ratio; return ours."""
     source = source_of(path)
     plain, lean = (Pyfaidx(path, source, sliced) for sliced in (True, False))
-    order = shuffled(len(source), seed=0, epoch=0)[: (rounds + 3) * BATCHES * BATCH]
-    batches = order.reshape(-1, BATCHES, BATCH)
+    order = shuffled(len(source), seed=0, epoch=0)[: (rounds + 3) * BATCHES * size]
+    batches = order.reshape(-1, BATCHES, size)
     for theirs in (plain, lean):
         assert torch.equal(source.get(batches[0, 0]), theirs.get(batches[0, 0]))
-    loader = Batches(source, batch_size=BATCH, seed=0)
+    loader = Batches(source, batch_size=size, seed=0)
 
     def ours_loaded(number: int) -> None:
         for _ in loader.read(number * BATCHES, (number + 1) * BATCHES):
@@ -120,23 +121,26 @@ def speed(path: Path, rounds: int) -> float:
 
         return step
 
-    print("random batches, by index:")
-    compare({OURS: each(source.get), PLAIN: each(plain.get), LEAN: each(lean.get)}, rounds)
-    print("as a training loop reads them:")
-    return compare({OURS: ours_loaded, PLAIN: loaded(plain), LEAN: loaded(lean)}, rounds)
+    print(f"random batches of {size}, by index:")
+    steps = {OURS: each(source.get), PLAIN: each(plain.get), LEAN: each(lean.get)}
+    compare(steps, rounds, BATCHES * size)
+    print(f"batches of {size}, as a training loop reads them:")
+    steps = {OURS: ours_loaded, PLAIN: loaded(plain), LEAN: loaded(lean)}
+    return compare(steps, rounds, BATCHES * size)
 
 
-def compare(steps: dict[str, Callable[[int], None]], rounds: int) -> float:
+def compare(steps: dict[str, Callable[[int], None]], rounds: int, num: int) -> float:
+    """Print windows/s of steps that read `num` of them, and the first one's gain; return its."""
     # On one thread time of the processor, which other programs cannot take away.
     times = measure(cast(Any, steps), rounds, clock=time.process_time)
     for name, seconds in times.items():
         gain = seconds / times[OURS]
         low, high = np.percentile(gain, [25, 75])
         print(
-            f"  {name:<20} {BATCHES * BATCH / np.median(seconds):10,.0f} windows/s, maskwise is"
+            f"  {name:<20} {num / np.median(seconds):10,.0f} windows/s, maskwise is"
             f" {np.median(gain):.1f}x as fast ({low:.1f} .. {high:.1f}; asked: 5)"
         )
-    return BATCHES * BATCH / float(np.median(times[OURS]))
+    return num / float(np.median(times[OURS]))
 
 
 def model_rate() -> float | None:
@@ -205,7 +209,8 @@ def main() -> None:
                 )
         with mock.patch.dict(os.environ, MASKWISE_CACHE=str(Path(folder) / "again")):
             opening(path)
-            rate = speed(path, arguments.rounds)
+            rate = speed(path, arguments.rounds, BATCH)
+            speed(path, arguments.rounds // 2, LARGE)
     step = model_rate()
     if step is not None:
         print(f"the default model's step: {step:,.0f} windows/s, of which reading is")
