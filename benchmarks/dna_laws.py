@@ -138,8 +138,8 @@ def scores(found: dict[str, Any], features: str = "encoder") -> dict[str, float]
         named["loss, mean over ratios"] = found["reconstruction"]["mean"]["error"]
     for probe in found["probes"]:
         if probe["features"].startswith(features):
-            named[f"{probe['task']}, MCC"] = probe["mcc"]
-            named[f"{probe['task']}, AUROC"] = probe["auroc"]
+            named[f"{probe['task']}, MCC"] = probe["mcc"]["value"]
+            named[f"{probe['task']}, AUROC"] = probe["auroc"]["value"]
     return named
 
 
@@ -160,7 +160,7 @@ def tables(arguments: argparse.Namespace) -> None:
         print(f"- base composition, loss at {point['ratio']}: {point['error']:.4f}")
     for probe in found["probes"]:
         if not probe["features"].startswith("encoder"):
-            told = f"MCC {probe['mcc']:.3f}, AUROC {probe['auroc']:.3f}"
+            told = f"MCC {probe['mcc']['value']:.3f}, AUROC {probe['auroc']['value']:.3f}"
             print(f"- {probe['task']}, {probe['features']}: {told}")
 
 

@@ -50,7 +50,7 @@ def _small(config):
         "evaluate.num_test": 30,
     }
     bounds: dict = {"evaluate.protocols": ["knn"]}
-    most["evaluate.num_rows"] = 8
+    most["evaluate.num_rows"] = most["evaluate.num_windows"] = 8
     for key, value in most.items():
         group, field = key.split(".")
         if hasattr(getattr(config, group), field):

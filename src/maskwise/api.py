@@ -37,15 +37,16 @@ def pretrain(
     """Pretrain a masked model, evaluate it and write a report.
 
     Args:
-        data: a recipe ("digits", "pydoc", ...), a file or folder of images or texts, "hf:NAME", an
-            array [N, H, W] or [N, H, W, C], a pair (array, labels), or a list of texts.
+        data: a recipe ("digits", "pydoc", ...), a file or folder of images, texts or sequences of
+            DNA, "hf:NAME", an array [N, H, W] or [N, H, W, C], a pair (array, labels), or a list
+            of texts, or of sequences with ``modality="dna"``.
         law: the law of the mask ratio; default: the recipe's.
         out: the run folder; default: runs/NAME-LAW-SEED.
         seed: decides weights, order and masks.
         resume: continue an interrupted run; its folder must hold the same configuration.
         encoder: a function that makes an encoder of your own, for
             ``model={"mode": "replace", "class_token": False}``.
-        modality: "images" or "text", where the source does not tell (default: it does).
+        modality: "images", "text" or "dna", where the source does not tell (default: it does).
         **overrides: any other settings, nested (``train={"steps": 500}``) or dotted
             (``**{"train.steps": 500}``).
 

@@ -154,7 +154,7 @@ def _add_likelihood(verbs: Any) -> None:
         "--untrained", action="store_true", help="also with random weights (with --text)"
     )
     verb.add_argument(
-        "--num-samples", type=int, help="test samples (default: 256, or 64 windows of text)"
+        "--num-samples", type=int, help="test samples (default: 256 images, else 64)"
     )
     verb.add_argument("--passes", type=int, default=64, help="masks of a sample (default: 64)")
     verb.add_argument("--seed", type=int, default=0, help="decides samples and masks")

@@ -87,7 +87,7 @@ def _of_runs(
             raise UserError(f"{path} is a model of transformers: give --text FILE too")
         run = measure_likelihood(
             path,
-            num_samples=256 if arguments.num_samples is None else arguments.num_samples,
+            num_samples=arguments.num_samples,
             passes=arguments.passes,
             seed=arguments.seed,
             **overrides,

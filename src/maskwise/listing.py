@@ -24,6 +24,7 @@ def everything(runs: Path) -> str:
         "data",
         "  images: FILE.npz|.npy|.npy.xz, a folder of images or arrays, hf:NAME",
         "  text: FILE.txt|.md|.jsonl|.parquet (.gz, .xz), a folder of these, hf:NAME",
+        "  dna: FILE.fa|.fasta|.fna|.ffn (.gz, .bgz, .xz), a folder of these",
     ]
     lines += ["laws", *(f"  {form}" for form, _ in FORMS.values())]
     lines += ["patterns", *(f"  {form}" for form, _ in PATTERNS.values())]

@@ -82,7 +82,7 @@ class Run:
 
         Args:
             data: images, as NumPy [N, H, W] or [N, H, W, C], torch [N, C, H, W] or a source; or a
-                list of texts.
+                list of texts, or of sequences of DNA (letters).
             pool: see `MaskedModel.encode`.
             layer: see `MaskedModel.encode`.
             encoder: the function that the run was given, if it was given one.

@@ -48,7 +48,7 @@ def test_groups_and_their_mean():
     for part, row in ((slice(120, 195), rows[2]), (slice(0, 120), rows[4])):
         assert row["spearman"] == pytest.approx(spearmanr(x[part], y[part])[0])
         sizes = np.abs(y[part])
-        large = sizes > np.quantile(sizes, 0.75)
+        large = sizes >= np.quantile(sizes, 0.75)
         assert row["auroc"] == pytest.approx(area(np.abs(x[part]), large))
     for what in ("spearman", "auroc"):
         assert rows[0][what] == pytest.approx((rows[2][what] + rows[4][what]) / 2)
@@ -102,6 +102,14 @@ def test_constant_predictors_and_effects():
     for row in rows:
         values = {key: row[key] for key in row if key[0] in "sa"}
         assert values == {key: 0 if key.startswith("spearman") else 0.5 for key in values}
+
+
+def test_effects_of_two_sizes_are_told_apart():
+    effects = np.tile([-2.0, 0.0], 20)
+    [row] = variant_effects({"x": -effects}, effects, places=np.arange(40), num=10)
+    assert row["auroc"] == 1
+    [row] = variant_effects({"x": -effects}, np.ones(40), places=np.arange(40), num=10)
+    assert row["auroc"] == 0.5
 
 
 def test_large_samples_are_resampled_in_parts(monkeypatch):

@@ -135,7 +135,8 @@ def _resampled(
     num_places = int(place.max()) + 1
     share = np.full(num_places, 1 / num_places)
     sizes = np.abs(effects)
-    large = sizes > np.quantile(sizes, LARGE)
+    # Where many effects are equal, all of those at the border, but never all there are.
+    large = (sizes >= np.quantile(sizes, LARGE)) & (sizes > sizes.min())
     found = [_statistics(values, effects, large, np.ones((1, len(effects))))]
     rows = max(_CELLS // len(effects), 1)
     for start in range(0, num, rows):
