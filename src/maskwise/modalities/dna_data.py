@@ -171,7 +171,7 @@ def _splits(genome: Genome, name: str, data: DNAData) -> DNASplits:
     train, test = (
         windows(genome, part, width=width, stride=stride, regions=regions, name=what)
         for part, what in zip(
-            split(genome, data.holdout, ",".join(data.heldout) or None, regions),
+            split(genome, data.holdout, data.heldout, regions),
             (f"{name}, to train on", f"{name}, held out"),
             strict=True,
         )

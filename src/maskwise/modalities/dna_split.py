@@ -1,6 +1,7 @@
 """Which parts of a genome are learned from, and which are held out."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,10 @@ def merged(regions: Regions) -> Parts:
 
 
 def split(
-    genome: Genome, holdout: float, heldout: str | None = None, regions: Regions | None = None
+    genome: Genome,
+    holdout: float,
+    heldout: Sequence[str] = (),
+    regions: Regions | None = None,
 ) -> tuple[Parts, Parts]:
     """Split a genome in what is learned from and what is held out, at most one part per record.
 
@@ -61,7 +65,7 @@ def split(
     Args:
         genome: the sequences.
         holdout: share of the bases (of regions, if given) to hold out, at most.
-        heldout: names of records or chromosomes to hold out instead, parted by commas.
+        heldout: names of records or chromosomes to hold out instead.
         regions: what is read of the genome; default: everything.
 
     Raises:
@@ -72,7 +76,7 @@ def split(
     np.add.at(size, used.records, used.stops - used.starts)
     group, names = _groups(genome)
     parts = whole(genome)
-    if heldout is not None:
+    if heldout:
         held = _named(genome, heldout, group, names)
     else:
         sizes = np.bincount(group, weights=size).astype(np.int64)
@@ -81,7 +85,7 @@ def split(
         if size[held].sum() < most / 2:
             return _cut(parts, used, int(size.argmax()), round(most), group)
     if not size[held].sum() or not size[~held].sum():
-        what = f"holding out {heldout}" if heldout else f"a share of {holdout:g}"
+        what = f"holding out {', '.join(heldout)}" if heldout else f"a share of {holdout:g}"
         raise UserError(
             f"{genome.name}: {what} leaves nothing to learn from, or nothing to evaluate on"
         )
@@ -98,9 +102,11 @@ def _groups(genome: Genome) -> tuple[np.ndarray, dict[str, int]]:
     return np.array(group, dtype=np.int64), numbers
 
 
-def _named(genome: Genome, heldout: str, group: np.ndarray, names: dict[str, int]) -> np.ndarray:
+def _named(
+    genome: Genome, heldout: Sequence[str], group: np.ndarray, names: dict[str, int]
+) -> np.ndarray:
     held = np.zeros(len(group), dtype=bool)
-    for name in filter(None, (part.strip() for part in heldout.split(","))):
+    for name in map(str.strip, heldout):
         if name in names:
             held |= group == names[name]
         else:
