@@ -94,3 +94,31 @@ def make_dna_model() -> Callable[..., LanguageModel]:
         return model
 
     return make
+
+
+LINES = ["the cat sat on the mat", "a dog saw the cats", "the mats lay by a dog and ran"]
+
+
+class Rows:
+    """Rows of running text, with a unit for every two tokens."""
+
+    in_memory = True
+
+    def __init__(self, text: Text, num: int) -> None:
+        self.ids = text.windows(" ".join(LINES * num)).ids[:num]
+        self.ids[-1, 7:] = text.pad
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def get(self, indices: np.ndarray) -> torch.Tensor:
+        return self.ids[indices]
+
+    def units(self, indices: np.ndarray) -> torch.Tensor:
+        return (torch.arange(self.ids.shape[1]) // 2).expand(len(indices), -1)
+
+
+@pytest.fixture
+def rows(words: Text) -> Callable[[int], Rows]:
+    """Make so many rows of text."""
+    return lambda num: Rows(words, num)

@@ -2,9 +2,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 from maskwise.errors import UserError
 from maskwise.evaluation.finetuning import FineTune
@@ -13,37 +11,17 @@ from maskwise.evaluation.text import (
     check_files,
     evaluate_text,
 )
-from maskwise.modalities.text import Text
+from maskwise.modalities import Source
 from maskwise.modalities.text_data import TextSplits
 from maskwise.models.language import LanguageModel
 from maskwise.settings import from_dict, override, to_dict
 
 Make = Callable[..., LanguageModel]
-LINES = ["the cat sat on the mat", "a dog saw the cats", "the mats lay by a dog and ran"]
-
-
-class Rows:
-    """Rows of running text, with a unit for every two tokens."""
-
-    in_memory = True
-
-    def __init__(self, text: Text, num: int) -> None:
-        self.ids = text.windows(" ".join(LINES * num)).ids[:num]
-        self.ids[-1, 7:] = text.pad
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def get(self, indices: np.ndarray) -> torch.Tensor:
-        return self.ids[indices]
-
-    def units(self, indices: np.ndarray) -> torch.Tensor:
-        return (torch.arange(self.ids.shape[1]) // 2).expand(len(indices), -1)
 
 
 @pytest.fixture
-def splits(words: Text) -> TextSplits:
-    return TextSplits(Rows(words, 20), Rows(words, 9), "made up")  # type: ignore[arg-type]
+def splits(rows: Callable[[int], Source]) -> TextSplits:
+    return TextSplits(rows(20), rows(9), "made up")  # type: ignore[arg-type]
 
 
 def write_tasks(folder: Path) -> dict[str, str]:

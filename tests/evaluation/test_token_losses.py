@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,33 +11,14 @@ from maskwise.modalities.text import Text
 from maskwise.models.language import LanguageModel
 
 Make = Callable[..., LanguageModel]
-LINES = ["the cat sat on the mat", "a dog saw the cats", "the mats lay by a dog and ran"]
-
-
-class Rows:
-    """Rows of running text, with a unit for every two tokens."""
-
-    in_memory = True
-
-    def __init__(self, text: Text, num: int) -> None:
-        self.ids = text.windows(" ".join(LINES * num)).ids[:num]
-        self.ids[-1, 7:] = text.pad
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def get(self, indices: np.ndarray) -> torch.Tensor:
-        return self.ids[indices]
-
-    def units(self, indices: np.ndarray) -> torch.Tensor:
-        return (torch.arange(self.ids.shape[1]) // 2).expand(len(indices), -1)
+MakeRows = Callable[[int], Any]
 
 
 @pytest.mark.parametrize("pattern", ["scattered", "words"])
 def test_loss_equals_a_loop_over_hidden_tokens(
-    make_language_model: Make, words: Text, pattern: str
+    make_language_model: Make, words: Text, rows: MakeRows, pattern: str
 ) -> None:
-    model, train, test = make_language_model(), Rows(words, 20), Rows(words, 9)
+    model, train, test = make_language_model(), rows(20), rows(9)
     index = np.array([0, 3, 8])
     unigram = -shares(words, train, np.arange(20)).log()
     ratios = (0.3, 0.15, 0.75, 0.15)
@@ -71,29 +53,30 @@ def test_loss_equals_a_loop_over_hidden_tokens(
 
 
 def test_a_model_that_knows_nothing_costs_the_logarithm_of_the_alphabet(
-    make_language_model: Make, words: Text
+    make_language_model: Make, words: Text, rows: MakeRows
 ) -> None:
     model = make_language_model()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    found = losses_by_ratio(model, Rows(words, 9), np.arange(9), (0.5,), "scattered", 0, {})
+    found = losses_by_ratio(model, rows(9), np.arange(9), (0.5,), "scattered", 0, {})
     num = int(words.alphabet.sum())
     for point in found["curve"]:
         assert point["error"] == point["low"] == point["high"] == pytest.approx(np.log(num))
 
 
-def test_a_single_ratio_has_no_mean(make_language_model: Make, words: Text) -> None:
-    model, rows = make_language_model(), Rows(words, 9)
-    found = losses_by_ratio(model, rows, np.arange(3), (0.15,), "scattered", 0, {})
+def test_a_single_ratio_has_no_mean(make_language_model: Make, rows: MakeRows) -> None:
+    found = losses_by_ratio(
+        make_language_model(), rows(9), np.arange(3), (0.15,), "scattered", 0, {}
+    )
     assert len(found["curve"]) == 1
     assert "mean" not in found
 
 
-def test_shares_count_tokens_of_texts_only(words: Text) -> None:
-    rows = Rows(words, 20)
-    found = shares(words, rows, np.arange(20))
-    counts = np.bincount(rows.ids[words.eligible(rows.ids)], minlength=words.num_tokens)
+def test_shares_count_tokens_of_texts_only(words: Text, rows: MakeRows) -> None:
+    source = rows(20)
+    found = shares(words, source, np.arange(20))
+    counts = np.bincount(source.ids[words.eligible(source.ids)], minlength=words.num_tokens)
     total = counts.sum() + int(words.alphabet.sum())
     [the] = words.encode(["the"])[0].ids
     assert float(found[the]) == pytest.approx((counts[the] + 1) / total)

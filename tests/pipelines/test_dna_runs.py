@@ -1,11 +1,8 @@
 import json
-import os
-import signal
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 import maskwise as mw
 from maskwise.errors import UserError
@@ -46,14 +43,6 @@ def pretrain(source, out, **changes):
     return mw.pretrain(source, out=out, **{**TINY, **changes})
 
 
-def tensors(run):
-    return load_file(run.path / "checkpoint" / "state.safetensors")
-
-
-def losses(run):
-    return [row["loss"] for row in run.metrics]
-
-
 def test_a_run_on_a_genome(genome, tmp_path):
     run = pretrain(genome, tmp_path / "run", **{"data.heldout": ("two",)})
     files = {p.relative_to(run.path).as_posix() for p in run.path.rglob("*") if p.is_file()}
@@ -76,16 +65,6 @@ def test_a_run_on_a_genome(genome, tmp_path):
     assert "windows seen" in page
 
 
-class Interrupting(Batches):
-    stop_at = 3
-
-    def read(self, *arguments):
-        for batch in super().read(*arguments):
-            if batch.step == self.stop_at:
-                os.kill(os.getpid(), signal.SIGINT)
-            yield batch
-
-
 EACH = [
     {},
     {"data.tokens": "kmers:3", "train.scope": "sample"},
@@ -98,24 +77,11 @@ EACH = [
 @pytest.mark.parametrize(
     "changes", EACH, ids=lambda changes: ",".join(map(str, changes.values())) or "plain"
 )
-def test_resuming_is_exact(genome, tmp_path, monkeypatch, changes):
-    straight = pretrain(genome, tmp_path / "straight", **changes)
-    with monkeypatch.context() as patch:
-        patch.setattr("maskwise.api.Batches", Interrupting)
-        with pytest.raises(KeyboardInterrupt):
-            pretrain(genome, tmp_path / "broken", **changes)
-    assert len(losses(mw.Run(tmp_path / "broken"))) == 4
-    # What is gone from the cache is made again, and is the same.
-    monkeypatch.setenv("MASKWISE_CACHE", str(tmp_path / "another"))
-    resumed = pretrain(genome, tmp_path / "broken", resume=True, **changes)
-    first, second = tensors(straight), tensors(resumed)
-    assert first.keys() == second.keys()
-    assert all((first[name] == second[name]).all() for name in first)
-    assert losses(straight) == losses(resumed)
-    assert straight.result["reconstruction"] == resumed.result["reconstruction"]
+def test_resuming_is_exact(genome, resumed, changes):
+    run = resumed(pretrain, genome, **changes)
     # And the model folder is complete.
     codes = torch.from_numpy(encode("ACGTACGTACGTACGTACGTACGT"))[None]
-    assert mw.load(resumed.path / "model").encode(codes).shape[0] == 1
+    assert mw.load(run.path / "model").encode(codes).shape[0] == 1
 
 
 def test_sequences_that_changed_are_not_resumed(genome, tmp_path):
@@ -144,7 +110,7 @@ def test_regions_are_all_that_is_seen(genome, tmp_path):
     assert data["num_train"] + data["num_test"] == pytest.approx(30, abs=2)
 
 
-def test_masks_do_not_depend_on_workers_or_micro_batches(genome, tmp_path):
+def test_masks_do_not_depend_on_workers_or_micro_batches(genome, tmp_path, losses):
     runs = [
         pretrain(genome, tmp_path / name, **changes)
         for name, changes in {

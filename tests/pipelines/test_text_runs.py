@@ -3,11 +3,9 @@ import logging
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
 
 import maskwise as mw
 from maskwise.errors import UserError
-from maskwise.train.batches import Batches
 from maskwise.train.metrics import Metrics
 
 pytest.importorskip("tokenizers")
@@ -34,14 +32,6 @@ def pretrain(source, out, **changes):
     return mw.pretrain(source, out=out, **{**TINY, **changes})
 
 
-def tensors(run):
-    return load_file(run.path / "checkpoint" / "state.safetensors")
-
-
-def losses(run):
-    return [row["loss"] for row in run.metrics]
-
-
 def test_a_run_on_a_text_file(corpus, tmp_path):
     run = pretrain(corpus, tmp_path / "run", **{"data.document": "line"})
     files = {p.relative_to(run.path).as_posix() for p in run.path.rglob("*") if p.is_file()}
@@ -62,19 +52,6 @@ def test_a_run_on_a_text_file(corpus, tmp_path):
     np.testing.assert_allclose(z[1:], alone, atol=1e-5)
 
 
-class Interrupting(Batches):
-    stop_at = 3
-
-    def read(self, *arguments):
-        for batch in super().read(*arguments):
-            if batch.step == self.stop_at:
-                import os
-                import signal
-
-                os.kill(os.getpid(), signal.SIGINT)
-            yield batch
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -86,21 +63,8 @@ class Interrupting(Batches):
     ],
     ids=lambda changes: ",".join(map(str, changes.values())) or "plain",
 )
-def test_resuming_is_exact(corpus, tmp_path, monkeypatch, changes):
-    straight = pretrain(corpus, tmp_path / "straight", **changes)
-    with monkeypatch.context() as patch:
-        patch.setattr("maskwise.api.Batches", Interrupting)
-        with pytest.raises(KeyboardInterrupt):
-            pretrain(corpus, tmp_path / "broken", **changes)
-    assert len(losses(mw.Run(tmp_path / "broken"))) == 4
-    # Tokens that are gone from the cache are made again, and are the same.
-    monkeypatch.setenv("MASKWISE_CACHE", str(tmp_path / "another"))
-    resumed = pretrain(corpus, tmp_path / "broken", resume=True, **changes)
-    first, second = tensors(straight), tensors(resumed)
-    assert first.keys() == second.keys()
-    assert all((first[name] == second[name]).all() for name in first)
-    assert losses(straight) == losses(resumed)
-    assert straight.result["reconstruction"] == resumed.result["reconstruction"]
+def test_resuming_is_exact(corpus, resumed, changes):
+    resumed(pretrain, corpus, **changes)
 
 
 def test_a_text_that_changed_is_not_resumed(corpus, tmp_path):
@@ -118,7 +82,7 @@ def test_texts_in_memory(tmp_path):
         mw.evaluate(run)
 
 
-def test_masks_do_not_depend_on_workers_or_micro_batches(corpus, tmp_path):
+def test_masks_do_not_depend_on_workers_or_micro_batches(corpus, tmp_path, losses):
     runs = [
         pretrain(corpus, tmp_path / name, **changes)
         for name, changes in {
@@ -162,7 +126,7 @@ def test_what_is_left_out_is_told(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("pretrained", [False, True])
-def test_a_model_of_transformers(language_model, tmp_path, pretrained):
+def test_a_model_of_transformers(language_model, tmp_path, losses, pretrained):
     texts = ["the cat sat on a dog and ran by the mat"] * 40
     model = {"hf": str(language_model), "pretrained": pretrained}
     run = pretrain(texts, tmp_path / "run", model=model, **{"data.length": 16})
