@@ -42,7 +42,7 @@ from maskwise.train.optim import make_optimizer
 WIDTH, LINE, RECORD = 512, 60, 10**8
 BATCH, LARGE = 64, 256
 BATCHES = 32  # in a round
-OURS, PLAIN, LEAN = "maskwise", "pyfaidx, slices", "pyfaidx, its fetch"
+OURS, PLAIN = "maskwise", ("pyfaidx, slices", "pyfaidx, raw slices", "pyfaidx, its fetch")
 READS = 20_000  # windows that a fresh process reads
 
 
@@ -74,13 +74,14 @@ def source_of(path: Path) -> Windows:
 class Pyfaidx(Dataset[Tensor]):
     """The plain data set: pyfaidx gives each window as a str, a table turns that into codes.
 
-    Either sliced as pyfaidx's manual shows, or by the function below that, which is the fastest.
+    Sliced as pyfaidx's manual shows, as str without its class of sequences, or by the function
+    below that, which is the fastest.
     """
 
-    def __init__(self, path: Path, ours: Windows, sliced: bool) -> None:
+    def __init__(self, path: Path, ours: Windows, how: str) -> None:
         import pyfaidx
 
-        self.file, self.sliced = pyfaidx.Fasta(path, as_raw=True), sliced
+        self.file, self.how = pyfaidx.Fasta(path, as_raw=how != PLAIN[0]), how
         records, starts, _ = ours.place(range(len(ours)))
         self.names, self.records, self.starts = ours.genome.names, records, starts
 
@@ -89,10 +90,10 @@ class Pyfaidx(Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         name, start = self.names[self.records[index]], int(self.starts[index])
-        if self.sliced:
-            letters = self.file[name][start : start + WIDTH]
-        else:
+        if self.how == PLAIN[2]:
             letters = self.file.faidx.fetch(name, start + 1, start + WIDTH)
+        else:
+            letters = str(self.file[name][start : start + WIDTH])
         return torch.from_numpy(CODES[np.frombuffer(letters.encode(), dtype=np.uint8)])
 
     def get(self, indices: Tensor) -> Tensor:
@@ -102,10 +103,10 @@ class Pyfaidx(Dataset[Tensor]):
 def speed(path: Path, rounds: int, size: int) -> float:
     """Print windows/s of both sides in batches of a size, and their ratio; return ours."""
     source = source_of(path)
-    plain, lean = (Pyfaidx(path, source, sliced) for sliced in (True, False))
+    plain = {how: Pyfaidx(path, source, how) for how in PLAIN}
     order = shuffled(len(source), seed=0, epoch=0)[: (rounds + 3) * BATCHES * size]
     batches = order.reshape(-1, BATCHES, size)
-    for theirs in (plain, lean):
+    for theirs in plain.values():
         assert torch.equal(source.get(batches[0, 0]), theirs.get(batches[0, 0]))
     loader = Batches(source, batch_size=size, seed=0)
 
@@ -128,10 +129,10 @@ def speed(path: Path, rounds: int, size: int) -> float:
         return step
 
     print(f"random batches of {size}, by index:")
-    steps = {OURS: each(source.get), PLAIN: each(plain.get), LEAN: each(lean.get)}
+    steps = {OURS: each(source.get)} | {how: each(data.get) for how, data in plain.items()}
     compare(steps, rounds, BATCHES * size)
     print(f"batches of {size}, as a training loop reads them:")
-    steps = {OURS: ours_loaded, PLAIN: loaded(plain), LEAN: loaded(lean)}
+    steps = {OURS: ours_loaded} | {how: loaded(data) for how, data in plain.items()}
     return compare(steps, rounds, BATCHES * size)
 
 

@@ -19,13 +19,13 @@ def test_the_genome_has_as_many_letters_as_asked_for(tmp_path, monkeypatch, size
 def test_every_figure_is_printed(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["dna_loader", "--size", "1e6", "--rounds", "2"])
     monkeypatch.setattr(dna_loader, "BATCHES", 2)
-    monkeypatch.setattr(dna_loader, "model_rate", lambda: 10.0)
+    monkeypatch.setattr(dna_loader, "model_rate", lambda source: 10.0)
     monkeypatch.setattr(dna_loader, "fresh", lambda path: [1.0, 2.0] if path else [1.0])
     dna_loader.main()
     printed = capsys.readouterr().out
     assert printed.count("MiB at most") == 4
     assert printed.count("windows/s, maskwise is 1.0x as fast") == 4
-    assert printed.count("pyfaidx") == 8
+    assert printed.count("pyfaidx, ") == 12
     assert "second start" in printed
     assert "(asked: 20)" in printed
 
