@@ -1,11 +1,15 @@
 """Make the pictures of the documentation again.
 
-    python docs/make_images.py [DIGITS PYDOC]
+    python docs/make_images.py [DIGITS PYDOC DNA]
 
-DIGITS and PYDOC are finished runs of `maskwise pretrain digits` and `maskwise pretrain pydoc`;
-without them, they are trained in a temporary folder. Needs Pillow and, for the reports, chromium.
+DIGITS and PYDOC are finished runs of `maskwise pretrain digits` and `maskwise pretrain pydoc`, DNA
+is that of the tutorial; without them, they are trained in a temporary folder. Needs Pillow and,
+for the reports, chromium.
 """
 
+import contextlib
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -56,6 +60,21 @@ def report(run: Path, folder: Path, path: Path, style: str = HIDE) -> None:
     save(whole.crop((0, 0, whole.width, min(box[3] + 24, whole.height))), path)
 
 
+def tutorial(page: Path, folder: Path) -> Path:
+    """Run the first snippet and the first command of a tutorial; return its run."""
+    text = page.read_text("utf-8")
+    python, command = (
+        re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[0]
+        for language in ("python", "bash")
+    )
+    with contextlib.chdir(folder):
+        exec(python, {})
+        words = shlex.split(command.replace("\\\n", " "))
+        if cli.main(words[1:]):
+            sys.exit(1)
+    return folder / words[words.index("--out") + 1]
+
+
 def save(image: Image.Image, path: Path) -> None:
     """Write a PNG of few colours, which is small."""
     image.quantize(128).save(path, optimize=True)
@@ -65,14 +84,17 @@ def main() -> None:
     """Make every picture."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        names = ("digits", "pydoc")
-        runs = [Path(word) for word in sys.argv[1:]] or [folder / name for name in names]
-        for name, run in zip(names, runs, strict=True):
-            if not run.exists() and cli.main(["pretrain", name, "--out", str(run)]):
-                sys.exit(1)
+        runs = [Path(word) for word in sys.argv[1:]]
+        if not runs:
+            for name in ("digits", "pydoc"):
+                runs.append(folder / name)
+                if cli.main(["pretrain", name, "--out", str(runs[-1])]):
+                    sys.exit(1)
+            runs.append(tutorial(Path(__file__).parent / "tutorial-dna.md", folder))
         patterns(folder)
         report(runs[0], folder, IMAGES / "report.png")
         report(runs[1], folder, IMAGES / "report-text.png", HIDE_TEXT)
+        report(runs[2], folder, IMAGES / "report-dna.png", HIDE_TEXT)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ def test_a_run_on_a_genome(genome, tmp_path):
     page = run.report.read_text("utf-8")
     assert "base composition" in page
     assert "windows seen" in page
+    assert 'class="tokens bases"' in page
 
 
 EACH = [

@@ -28,18 +28,20 @@ def section(run: Run) -> Section:
     rows = run.samples.get("rows")
     if not rows:
         return unmade(empty, "samples.json", run.evaluate_command)
-    drawn = [_figure(rows, place) for place in range(len(rows[0]["masks"]))]
+    # Bases stand below each other.
+    kind = "tokens bases" if run.modality == "dna" else "tokens"
+    drawn = [_figure(rows, place, kind) for place in range(len(rows[0]["masks"]))]
     return Section(empty.slug, empty.title, KEY, figures=tuple(drawn))
 
 
-def _figure(rows: Sequence[Mapping[str, Any]], place: int) -> Figure:
+def _figure(rows: Sequence[Mapping[str, Any]], place: int, kind: str) -> Figure:
     """Return the rows hidden at one ratio."""
     masks = [row["masks"][place] for row in rows]
     tokens = [token for mask in masks for token in mask["hidden"]]
     right = sum(token["right"] for token in tokens)
     total = sum(len(pieces) for row in rows for pieces in row["documents"])
     body = Markup("").join(
-        Markup('<div class="tokens">{}</div>').format(_row(row["documents"], mask["hidden"]))
+        Markup('<div class="{}">{}</div>').format(kind, _row(row["documents"], mask["hidden"]))
         for row, mask in zip(rows, masks, strict=True)
     )
     share = f" ({percent(right / len(tokens))})" if tokens else ""
