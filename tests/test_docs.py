@@ -6,11 +6,13 @@ has to bring. Otherwise commands run as written, but smaller: `_small` bounds st
 """
 
 import doctest
+import gzip
 import re
 import runpy
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import maskwise
@@ -34,8 +36,18 @@ def name_of(path):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Work in an empty folder, with every training bounded."""
+    """Work in a folder with what a reader has to bring, and with every training bounded."""
     monkeypatch.chdir(tmp_path)
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 9000))
+    records = "".join(f">chr{n}\n{letters[3000 * n : 3000 * (n + 1)]}\n" for n in range(3))
+    (tmp_path / "genome.fa.gz").write_bytes(gzip.compress(records.encode()))
+    regions = [
+        f"chr{n}\t{start}\t{start + 300}\n" for n in range(3) for start in range(0, 2700, 90)
+    ]
+    (tmp_path / "peaks.bed").write_text("".join(regions))
+    alt = "ACGT".replace(letters[99], "")[0]
+    variants = f"#CHROM\tPOS\tID\tREF\tALT\nchr0\t100\trs1\t{letters[99]}\t{alt}\n"
+    (tmp_path / "variants.vcf").write_text(variants)
     resolve = api.config_of
     monkeypatch.setattr(api, "config_of", lambda *arguments: _small(resolve(*arguments)))
     return tmp_path
