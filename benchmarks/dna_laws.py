@@ -4,6 +4,7 @@
     python -m benchmarks.dna_laws train DATA --out DIR       # resumable
     python -m benchmarks.dna_laws evaluate DATA --out DIR
     python -m benchmarks.dna_laws table DATA --out DIR
+    python -m benchmarks.dna_laws finetune DATA --out DIR --laws fixed:0.3 --seeds 0
 
 All laws share model, learning rate, batch and schedule of the learning rate. The best fixed ratio
 is chosen by the very score that is compared, which favours it. Whole chromosomes are held out:
@@ -24,6 +25,9 @@ import numpy as np
 from benchmarks.dna_data import HELDOUT, WIDTH
 from benchmarks.law_tables import differences_table, scores_table
 from maskwise.evaluation.dna import DNAEvaluate, evaluate_dna
+from maskwise.evaluation.dna_finetuning import finetune_sequences
+from maskwise.evaluation.dna_tasks import read_dna_task
+from maskwise.evaluation.finetuning import FineTune
 from maskwise.files import write_json
 from maskwise.modalities import dna_data
 from maskwise.modalities.dna_data import DNAData, DNASplits
@@ -153,31 +157,56 @@ def tables(arguments: argparse.Namespace) -> None:
     print(scores_table(values))
     print("\nDifference from the best fixed ratio, paired by seed, 95 % t-intervals:\n")
     print(differences_table(values))
-    path = folder_of(arguments.out, LAWS[0], arguments.seeds[0]) / "evaluation.json"
-    found = json.loads(path.read_text())
-    print("\nBaselines:\n")
-    for point in found["reconstruction"]["baselines"]["base composition"]:
+    paths = [folder_of(arguments.out, LAWS[0], seed) for seed in arguments.seeds]
+    evaluations = [json.loads((path / "evaluation.json").read_text()) for path in paths]
+    print("\nBaselines (of the untrained encoder the mean over seeds):\n")
+    for point in evaluations[0]["reconstruction"]["baselines"]["base composition"]:
         print(f"- base composition, loss at {point['ratio']}: {point['error']:.4f}")
-    for probe in found["probes"]:
-        if not probe["features"].startswith("encoder"):
-            told = f"MCC {probe['mcc']['value']:.3f}, AUROC {probe['auroc']['value']:.3f}"
-            print(f"- {probe['task']}, {probe['features']}: {told}")
+    for probes in zip(*(each["probes"] for each in evaluations), strict=True):
+        if not probes[0]["features"].startswith("encoder"):
+            mcc, auroc = (
+                np.mean([probe[what]["value"] for probe in probes]) for what in ("mcc", "auroc")
+            )
+            told = f"MCC {mcc:.3f}, AUROC {auroc:.3f}"
+            print(f"- {probes[0]['task']}, {probes[0]['features']}: {told}")
+
+
+def finetune_all(arguments: argparse.Namespace) -> None:
+    """Fine-tune runs on all tasks, and the same models untrained, and print what comes out."""
+    print("| task | model | accuracy | MCC | AUROC |\n|---|---|---|---|---|")
+    for seed in arguments.seeds:
+        for law in arguments.laws:
+            model = load_model(folder_of(arguments.out, law, seed) / "model")
+            untrained = build(model.modality, model.config, seed=seed)
+            models = {f"`{law}`, seed {seed}": model, f"untrained, seed {seed}": untrained}
+            for text in TASKS:
+                task = read_dna_task(text.format(arguments.data), 8000, 5000, 0)
+                for row in finetune_sequences(models, task, FineTune()):
+                    cells = (
+                        "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**row[what])
+                        for what in ("accuracy", "mcc", "auroc")
+                    )
+                    print(f"| {' | '.join((task.name, row['model'], *cells))} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["train", "evaluate", "table"])
+    parser.add_argument("what", choices=["train", "evaluate", "table", "finetune"])
     parser.add_argument("data", type=Path, help="what benchmarks.dna_data made")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--depth", type=int, default=6)
     parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--laws", nargs="+", choices=LAWS, default=LAWS, help="to train")
+    parser.add_argument(
+        "--laws", nargs="+", choices=LAWS, default=LAWS, help="to train, or to fine-tune"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    {"train": train_all, "evaluate": evaluate_all, "table": tables}[arguments.what](arguments)
+    verbs = {"train": train_all, "evaluate": evaluate_all}
+    verbs |= {"table": tables, "finetune": finetune_all}
+    verbs[arguments.what](arguments)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def measure_all(runs: list[Path], out: Path) -> dict[str, list[list[dict[str, An
     seen = set()
     for run in runs:
         law, seed = law_of(run)
-        model: Any = load(run)
+        model: Any = load(run / "model")
         name = str(run).strip("/").replace("/", "-")
         found[law].append(measure(model, genome, out, name))
         # Runs that differ in their law only begin with the same weights.

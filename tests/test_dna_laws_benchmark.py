@@ -89,5 +89,9 @@ def test_laws_are_compared(data, tmp_path, monkeypatch, capsys):
     for key in ("loss, mean over ratios", "ctcf_pu1, MCC", "splice, AUROC", "coding, MCC"):
         assert printed.count(key) == 2
     for baseline in ("GC content", "4-mer", "one-hot", "untrained encoder"):
-        assert printed.count(baseline) == 3
+        assert printed.count(f", {baseline}") == 3
     assert "base composition, loss at 0.15" in printed
+    common += ["--seeds", "0", "--laws", "fixed:0.5"]
+    rows = run("finetune").splitlines()[2:]
+    tasks = [row.split(" | ")[0].strip("| ") for row in rows]
+    assert tasks == [name for name in ("ctcf_pu1", "splice", "coding") for _ in range(2)]
