@@ -243,6 +243,7 @@ def test_few_references_that_disagree_are_counted(
     genome_of: GenomeOf, caplog: pytest.LogCaptureFixture
 ) -> None:
     genome = genome_of({"r": "ACGT" * 10})
+    caplog.clear()  # of what opening it has logged
     variants = [Variant("r", 1 + 4 * place, "A", "C") for place in range(9)]
     deletions = [Variant("r", 1, "TT", "T")] * 5
     with caplog.at_level(logging.WARNING, "maskwise"):

@@ -78,7 +78,11 @@ def score_variants(
 
     Source: Benegas, Batra and Song (2023), PNAS 120, e2311219120 (GPN).
 
-    >>> score_variants(model, genome, [Variant("chr1", 3, "G", "T")]).status  # doctest: +SKIP
+    >>> from maskwise.modalities.fasta import genome_of
+    >>> from maskwise.models import DNAModel, build
+    >>> genome = genome_of(["ACGTACGT"], names=["chr1"])
+    >>> model = build(DNA(window=8), DNAModel(width=8, depth=1), seed=0)
+    >>> score_variants(model, genome, [Variant("chr1", 3, "G", "T")]).status
     ['scored']
     """
     status = judge(model.modality, genome, variants)

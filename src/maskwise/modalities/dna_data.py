@@ -13,10 +13,10 @@ from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.modalities.bases import INVALID, NOTHING, encode, reverse_complement
-from maskwise.modalities.bed import read_bed
+from maskwise.modalities.bed import Regions, read_bed
 from maskwise.modalities.dna import DNA, parse_tokens
 from maskwise.modalities.dna_pieces import Pieces, train_pieces
-from maskwise.modalities.dna_split import split
+from maskwise.modalities.dna_split import Parts, split, whole
 from maskwise.modalities.dna_windows import Windows, windows
 from maskwise.modalities.fasta import Genome, genome_of, open_genome
 from maskwise.rng import Keys, Stream
@@ -153,14 +153,13 @@ def as_codes(sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
 def sequences(data: DNAData) -> list[np.ndarray]:
     """Return all records of a source as codes, or its regions where there are some."""
     genome = open_genome(Path(data.source).expanduser())
-    records, starts, stops = np.arange(len(genome.names)), np.zeros_like(genome.lengths), None
-    stops = genome.lengths
+    wanted: Regions | Parts = whole(genome)
     if data.regions is not None:
-        regions = read_bed(data.regions, genome)
-        records, starts, stops = regions.records, regions.starts, regions.stops
+        wanted = read_bed(data.regions, genome)
+    places = zip(wanted.records, wanted.starts, wanted.stops - wanted.starts, strict=True)
     return [
-        genome.read(records[place : place + 1], starts[place : place + 1], int(size))[0]
-        for place, size in enumerate(stops - starts)
+        genome.read(np.array([record]), np.array([start]), int(size))[0]
+        for record, start, size in places
     ]
 
 
