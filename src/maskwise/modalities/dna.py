@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.modalities.bases import NUM_BASES, REPEAT, decode
+from maskwise.modalities.bases import NUM_BASES, REPEAT, UNKNOWN, decode
 from maskwise.modalities.dna_pieces import Pieces, load_pieces
 from maskwise.modalities.dna_tokens import Bases, Kmers, Overlapping
 
@@ -165,8 +165,10 @@ class DNA:
         if isinstance(self.kind, Pieces):
             return [self.kind.tokenizer.id_to_token(i) or "N" for i in ids]
         k = self.kind.k if isinstance(self.kind, Kmers) else 1
-        powers = NUM_BASES ** torch.arange(k - 1, -1, -1)
-        return [decode(i // powers % NUM_BASES) if self.alphabet[i] else "N" * k for i in ids]
+        tokens = torch.tensor(ids, dtype=torch.int64)
+        bases = tokens[:, None] // NUM_BASES ** torch.arange(k - 1, -1, -1) % NUM_BASES
+        bases[~self.alphabet[tokens]] = UNKNOWN
+        return [decode(each) for each in bases]
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Return plain values that `load` reads; pieces write tokenizer.json."""

@@ -9,13 +9,13 @@ import numpy as np
 
 from maskwise.errors import UserError
 from maskwise.modalities.bases import INVALID, UNKNOWN, encode
+from maskwise.modalities.fasta_files import SUFFIXES as FASTA
 from maskwise.modalities.text_files import kind_of, read_lines
 from maskwise.modalities.text_labels import columns, json_rows, table_rows
 
 _SEQUENCES = ("sequence", "seq", "dna")
 _LABELS = ("label", "class", "target")
 TABLES = (".csv", ".tsv", ".jsonl")
-FASTA = (".fa", ".fasta", ".fna", ".ffn")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def class_of(path: Path) -> str:
     'ctcf'
     """
     known = "|".join(kind[1:] for kind in (*TABLES, *FASTA))
-    stem = re.sub(rf"(?:\.(?:{known}))?(?:\.(?:gz|xz))?$", "", path.name, flags=re.IGNORECASE)
+    stem = re.sub(rf"(?:\.(?:{known}))?(?:\.(?:gz|bgz|xz))?$", "", path.name, flags=re.IGNORECASE)
     return re.sub(r"[._-]*(?:train(?:ing)?|test)$", "", stem) or path.absolute().parent.name
 
 
