@@ -1,6 +1,7 @@
 import os
 import signal
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 
@@ -30,6 +31,25 @@ def losses_of(run):
 def losses():
     """The logged losses of a run."""
     return losses_of
+
+
+@pytest.fixture
+def alike(tmp_path):
+    """Check that neither workers nor micro-batches change what a run sees."""
+
+    def call(pretrain, source):
+        runs = [
+            pretrain(source, tmp_path / name, **changes)
+            for name, changes in {
+                "plain": {},
+                "workers": {"efficiency.workers": 2},
+                "parts": {"train.accumulate": 4},
+            }.items()
+        ]
+        assert losses_of(runs[0]) == losses_of(runs[1])
+        np.testing.assert_allclose(losses_of(runs[0]), losses_of(runs[2]), rtol=1e-5)
+
+    return call
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from maskwise.evaluation.dna_tasks import parse_dna_task, read_dna_task
 from maskwise.evaluation.features import subset
 from maskwise.evaluation.finetuning import FineTune
 from maskwise.evaluation.text import ALWAYS, Ratio
-from maskwise.evaluation.token_losses import losses_by_ratio, shares
+from maskwise.evaluation.token_losses import BATCH, losses_by_ratio, shares
 from maskwise.modalities.dna import DNA
 from maskwise.modalities.dna_data import DNASplits
 from maskwise.models.language import LanguageModel
@@ -132,12 +132,13 @@ def floors(dna: DNA, splits: DNASplits, index: np.ndarray) -> dict[str, Tensor]:
             dtype=torch.float64,
         )
     }
-    if dna.num_tokens > DNA(window=1).num_tokens:
+    if any(len(token) > 1 for token in letters):
         found["unigram"] = -shares(dna, splits.train, index).log()
     return found
 
 
 def with_tokens(dna: DNA, source: Any, index: np.ndarray) -> np.ndarray:
     """Return those of the windows that have a token to hide: of k-mers, some have none."""
-    some = [bool(dna.eligible(source.get(index[i : i + 1])).any()) for i in range(len(index))]
-    return index[np.array(some, dtype=bool)]
+    batches = (index[start : start + BATCH] for start in range(0, len(index), BATCH))
+    some = [dna.eligible(source.get(batch)).any(dim=1) for batch in batches]
+    return index[torch.cat(some).numpy()]

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.modalities.bases import NUM_BASES, REPEAT, UNKNOWN, decode
-from maskwise.modalities.dna_pieces import Pieces, load_pieces
+from maskwise.modalities.dna_pieces import Pieces
 from maskwise.modalities.dna_tokens import Bases, Kmers, Overlapping
+from maskwise.modalities.text import FILE, read_tokenizer, write_tokenizer
 
 Tokens = Bases | Kmers | Overlapping | Pieces
 
@@ -89,7 +90,6 @@ class DNA:
 
     # What a language model asks of any modality. Sequences have no frame of special tokens.
     start: ClassVar[tuple[int, ...]] = ()
-    stop: ClassVar[tuple[int, ...]] = ()
 
     @property
     def length(self) -> int:
@@ -131,11 +131,6 @@ class DNA:
         """The same for what a network embeds, int64 [num_inputs]."""
         return self._kind.input_complement
 
-    @property
-    def is_overlapping(self) -> bool:
-        """Whether neighbouring inputs share bases."""
-        return isinstance(self.kind, Overlapping)
-
     def ids(self, batch: Tensor) -> Tensor:
         """Return token ids, int64 [B, L]; those that are ids already stay."""
         return batch if batch.dtype == torch.int64 else self._kind.ids(batch)
@@ -174,7 +169,7 @@ class DNA:
         """Return plain values that `load` reads; pieces write tokenizer.json."""
         values = {key: getattr(self, key) for key in ("window", "tokens", "repeat_weight")}
         if isinstance(self.kind, Pieces):
-            self.kind.save(folder)
+            write_tokenizer(folder / FILE, self.kind.tokenizer)
             values["density"] = self.kind.density
         return values
 
@@ -185,6 +180,7 @@ class DNA:
         Raises:
             UserError: a file is missing or damaged.
         """
-        kind = load_pieces(folder, values["density"]) if "density" in values else None
-        rest = {key: value for key, value in values.items() if key != "density"}
-        return cls(**rest, kind=kind)
+        rest = dict(values)
+        if (density := rest.pop("density", None)) is not None:
+            rest["kind"] = Pieces(read_tokenizer(folder / FILE), density)
+        return cls(**rest)

@@ -86,15 +86,10 @@ class DNASplits:
     name: str
 
     @property
-    def genome(self) -> Genome:
-        """What they are windows of."""
-        return self.train.genome
-
-    @property
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same when a run is resumed."""
         return {
-            "sequences": self.genome.fingerprint,
+            "sequences": self.train.genome.fingerprint,
             "windows": len(self.train),
             "heldout": len(self.test),
         }
@@ -165,10 +160,9 @@ def sequences(data: DNAData) -> list[np.ndarray]:
 
 def _splits(genome: Genome, name: str, data: DNAData) -> DNASplits:
     width = data.window or int(min(WINDOW, genome.lengths.max()))
-    stride = data.stride or max(width // 2, 1)
     regions = None if data.regions is None else read_bed(data.regions, genome)
     train, test = (
-        windows(genome, part, width=width, stride=stride, regions=regions, name=what)
+        windows(genome, part, width=width, stride=data.stride, regions=regions, name=what)
         for part, what in zip(
             split(genome, data.holdout, data.heldout, regions),
             (f"{name}, to train on", f"{name}, held out"),

@@ -3,18 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.files import atomic
 from maskwise.modalities.bases import NUM_BASES, decode
-from maskwise.modalities.text import read_tokenizer, require_tokenizers
+from maskwise.modalities.text import require_tokenizers
 
-FILE = "tokenizer.json"
 MARGIN = 1.05  # of the most pieces seen in a window
 
 
@@ -90,16 +87,6 @@ class Pieces:
     def _encoded(self, codes: Tensor) -> Sequence[Any]:
         letters = [decode(row).upper() for row in codes.cpu()]
         return self.tokenizer.encode_batch(letters)
-
-    def save(self, folder: Path) -> None:
-        """Write tokenizer.json."""
-        with atomic(folder / FILE) as temporary:
-            temporary.write_text(self.tokenizer.to_str(), "utf-8")
-
-
-def load_pieces(folder: Path, density: float) -> Pieces:
-    """Read what `Pieces.save` wrote."""
-    return Pieces(read_tokenizer(folder / FILE), density)
 
 
 def train_pieces(windows: Tensor, vocab_size: int) -> Pieces:

@@ -22,7 +22,7 @@ class Bases:
         """Tokens that may be predicted; they come first."""
         return NUM_BASES
 
-    @property
+    @cached_property
     def alphabet(self) -> Tensor:
         """Which tokens may be predicted, bool [V]."""
         return torch.arange(self.num_kinds + 3) < self.num_kinds

@@ -83,18 +83,21 @@ class Windows:
 
     def place(self, indices: Sequence[int] | np.ndarray | Tensor) -> tuple[np.ndarray, ...]:
         """Return record, start and end of reading of windows, int64 [b] each."""
-        rows = np.asarray(indices, dtype=np.int64)
-        run = self.begins.searchsorted(rows, side="right") - 1
-        return self.tiles.place(rows - self.begins[run] + self.runs[run])
+        return self.tiles.place(self._tiles(indices))
 
     def get(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor:
         """Return the codes of windows, uint8 [b, W], at `indices`."""
-        records, starts, stops = self.place(indices)
-        return torch.from_numpy(self.genome.read(records, starts, self.tiles.width, stops))
+        return torch.from_numpy(self.tiles.read(self.genome, self._tiles(indices)))
 
     def units(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor | None:
         """Return None: every position is its own."""
         return None
+
+    def _tiles(self, indices: Sequence[int] | np.ndarray | Tensor) -> np.ndarray:
+        """Return which of the tiles windows are, int64 [b]."""
+        rows = np.asarray(indices, dtype=np.int64)
+        run = self.begins.searchsorted(rows, side="right") - 1
+        return rows - self.begins[run] + self.runs[run]
 
 
 def tile(

@@ -214,8 +214,7 @@ class Text:
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write tokenizer.json; return what else there is to know, as plain values."""
-        with atomic(folder / FILE) as temporary:
-            temporary.write_text(self.tokenizer.to_str(), "utf-8")
+        write_tokenizer(folder / FILE, self.tokenizer)
         keys = ("length", "mask", "pad", "start", "stop", "special", "longest")
         return {key: getattr(self, key) for key in keys}
 
@@ -250,6 +249,12 @@ def read_tokenizer(path: Path) -> Any:
     except Exception as error:  # tokenizers raises nothing more specific
         reason = str(error).split("\n")[0]
         raise UserError(f"{path} is no tokenizer.json: {reason}") from None
+
+
+def write_tokenizer(path: Path, tokenizer: Any) -> None:
+    """Write a tokenizer.json, which is complete or absent."""
+    with atomic(path) as temporary:
+        temporary.write_text(tokenizer.to_str(), "utf-8")
 
 
 def require_tokenizers(what: str) -> Any:
