@@ -35,6 +35,9 @@ class Stream(IntEnum):
     CORRUPT = 10
     REPLACEMENT = 11
     STRAND = 12
+    ZEROS = 13
+    PERMUTE = 14
+    SHARED = 15
 
 
 def philox(counter: Tensor, key: tuple[int, int]) -> Tensor:

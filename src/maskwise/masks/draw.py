@@ -16,6 +16,7 @@ from maskwise.masks.block import Block, InverseBlock
 from maskwise.masks.mask import Mask
 from maskwise.masks.request import Request
 from maskwise.masks.scattered import Scattered
+from maskwise.masks.shared import Shared
 from maskwise.masks.spans import Spans
 from maskwise.masks.units import Columns, Units
 from maskwise.masks.words import Words
@@ -35,6 +36,7 @@ class Pattern(Protocol):
 # Form and constructor; the constructor takes the integer after the colon, if there is one.
 PATTERNS: dict[str, tuple[str, Callable[..., Pattern]]] = {
     "scattered": ("scattered", Scattered),
+    "shared": ("shared", Shared),
     "units": ("units[:SIZE]", Units),
     "block": ("block", Block),
     "inverse-block": ("inverse-block", InverseBlock),
@@ -87,8 +89,8 @@ def draw(
     """Draw the masks of a batch.
 
     The ratio depends on (seed, step) with scope "step" and on (seed, epoch, sample) with scope
-    "sample"; the positions depend on (seed, epoch, sample). Nothing depends on the batch, except
-    what stratified and antithetic sampling ask for.
+    "sample"; the positions depend on (seed, epoch, sample), with pattern "shared" on (seed, step).
+    Nothing depends on the batch, except what stratified and antithetic sampling ask for.
 
     Args:
         law: a ratio law, or its string.
@@ -96,10 +98,10 @@ def draw(
         sample_ids: int64 [B], which samples.
         seed: any integer.
         epoch: which pass over the data.
-        step: which training step (scope "step").
+        step: which training step (scope "step", pattern "shared").
         progress: share of training done, in [0, 1], for scheduled laws.
-        pattern: "scattered", "units[:SIZE]", "block", "inverse-block", "columns[:AXIS]", "words",
-            "ngrams" or "spans[:LENGTH]".
+        pattern: "scattered", "shared", "units[:SIZE]", "block", "inverse-block",
+            "columns[:AXIS]", "words", "ngrams" or "spans[:LENGTH]".
         scope: one ratio per "step" or per "sample".
         sampling: with scope "sample", how uniforms spread over a batch: "independent";
             "stratified" (one in each of B equal intervals); "antithetic" (pairs u, 1 - u).
@@ -129,9 +131,11 @@ def draw(
     u = _uniforms(scope, sampling, seed, epoch, step, sample_ids, peers)
     counts = torch.from_numpy(laws.num_hidden(law, u, num_eligible, progress)).to(device)
     keys = Keys(seed, epoch, sample_ids.to(device))
+    of_step = Keys(seed, 0, torch.tensor([step], device=device))
     if units is not None:
         units = _units(units, open_)
-    hidden = parse_pattern(pattern).hide(Request(counts, tuple(grid), keys, open_, units))
+    ask = Request(counts, tuple(grid), keys, of_step, open_, units)
+    hidden = parse_pattern(pattern).hide(ask)
     return Mask(hidden, None if eligible is None else open_)
 
 

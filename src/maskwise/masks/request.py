@@ -16,6 +16,8 @@ class Request(NamedTuple):
     """positions along each axis"""
     keys: Keys
     """whose randomness"""
+    step: Keys
+    """the randomness that a step's samples share, of one sample"""
     eligible: Tensor
     """bool [B, L], what may be hidden"""
     units: Tensor | None

@@ -5,6 +5,8 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
+from maskwise.rng import Keys
+
 
 class Source(Protocol):
     """Samples by index."""
@@ -40,8 +42,8 @@ class Modality(Protocol):
     def tokenize(self, batch: Tensor) -> Tensor:
         """Return tokens, float32 [B, L, token_dim]."""
 
-    def eligible(self, batch: Tensor) -> Tensor | None:
-        """Return which positions may be hidden, bool [B, L]; None = all."""
+    def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor | None:
+        """Return what may be hidden, bool [B, L], None = all: in a step with `keys`, or ever."""
 
     def weights(self, batch: Tensor) -> Tensor | None:
         """Return what each position counts in the loss, float32 [B, L]; None = all the same."""

@@ -13,6 +13,7 @@ from maskwise.modalities.bases import NUM_BASES, REPEAT, UNKNOWN, decode
 from maskwise.modalities.dna_pieces import Pieces
 from maskwise.modalities.dna_tokens import Bases, Kmers, Overlapping
 from maskwise.modalities.text import FILE, read_tokenizer, write_tokenizer
+from maskwise.rng import Keys
 
 Tokens = Bases | Kmers | Overlapping | Pieces
 
@@ -139,7 +140,7 @@ class DNA:
         """Return what a network embeds for token ids, some of them hidden, int64 [B, L]."""
         return self._kind.inputs(ids)
 
-    def eligible(self, batch: Tensor) -> Tensor:
+    def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
         """Return which tokens may be hidden: those of known bases, bool [B, L]."""
         ids = self.ids(batch)
         return self.alphabet.to(ids.device)[ids]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.modalities.image_source import Source
+from maskwise.rng import Keys
 from maskwise.settings import from_dict, settings, to_dict
 
 Target = Literal["normalised", "raw"]
@@ -118,7 +119,7 @@ class Images:
             prediction = prediction * std + mean
         return self.untokenize(torch.where(hidden[..., None], prediction, tokens))
 
-    def eligible(self, images: Tensor) -> None:
+    def eligible(self, images: Tensor, keys: Keys | None = None) -> None:
         """Every position may be hidden."""
 
     def weights(self, images: Tensor) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.files import atomic
+from maskwise.rng import Keys
 
 FILE = "tokenizer.json"
 
@@ -139,7 +140,7 @@ class Text:
     def weights(self, batch: Tensor) -> None:
         """Return what each token counts in the loss: all the same."""
 
-    def eligible(self, ids: Tensor) -> Tensor:
+    def eligible(self, ids: Tensor, keys: Keys | None = None) -> Tensor:
         """Return which tokens may be hidden: neither special ones nor padding, bool like `ids`."""
         # Padding without a token of its own is -1.
         return self.alphabet.to(ids.device)[ids.clamp(min=0)] & (ids >= 0)

@@ -1,4 +1,4 @@
-"""Models: layers, masked models of images, texts and DNA, and their folders."""
+"""Models: layers, masked models of every modality, and their folders."""
 
 from maskwise.models.dna import DNAModel
 from maskwise.models.language import LanguageModel, TextModel
@@ -11,6 +11,7 @@ from maskwise.models.storage import (
     save_model,
     untrained,
 )
+from maskwise.models.tabular import Tabular, TabularModel
 
 __all__ = [
     "AnyModel",
@@ -20,6 +21,8 @@ __all__ = [
     "MaskedModel",
     "Model",
     "Pool",
+    "Tabular",
+    "TabularModel",
     "TextModel",
     "build",
     "load_model",

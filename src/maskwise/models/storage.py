@@ -13,6 +13,7 @@ from torch import nn
 
 from maskwise.errors import UserError
 from maskwise.files import atomic, read_json, write_json
+from maskwise.modalities.cells import Cells
 from maskwise.modalities.dna import DNA
 from maskwise.modalities.images import Images
 from maskwise.modalities.text import Text
@@ -22,9 +23,10 @@ from maskwise.models.hf_network import HFNetwork
 from maskwise.models.language import LanguageModel, TextModel
 from maskwise.models.layers import Attention, Transformer
 from maskwise.models.masked import MaskedModel, Model
+from maskwise.models.tabular import Tabular, TabularModel
 from maskwise.settings import from_dict, to_dict
 
-AnyModel = MaskedModel | LanguageModel
+AnyModel = MaskedModel | LanguageModel | TabularModel
 EncoderFactory = Callable[[], nn.Module]
 
 
@@ -42,6 +44,7 @@ KINDS = {
     "images": Kind(Images, Model, MaskedModel),
     "text": Kind(Text, TextModel, LanguageModel),
     "dna": Kind(DNA, DNAModel, LanguageModel),
+    "cells": Kind(Cells, Tabular, TabularModel),
 }
 
 
@@ -154,6 +157,8 @@ def _of_transformers(name: str, pretrained: bool) -> HFNetwork:
 
 def _own_parts(model: AnyModel) -> dict[str, Any]:
     """Return what else it takes to build the model again."""
+    if isinstance(model, TabularModel):
+        return {}
     if isinstance(model, LanguageModel):
         theirs = isinstance(model.network, HFNetwork)
         return {"network": model.network.config} if theirs else {}

@@ -160,7 +160,7 @@ def prepare(batch: Batch, model: AnyModel, config: Config, device: torch.device)
         scope=config.train.scope,
         sampling=config.train.sampling,
         peers=batch.peers,
-        eligible=model.modality.eligible(samples),
+        eligible=model.modality.eligible(samples, keys),
         units=None if batch.units is None else batch.units.to(device),
     )
     fraction = config.model.predict_fraction
