@@ -1,0 +1,216 @@
+"""One column of a table: what is learned of it, and how its values become numbers and back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import ndtri
+
+from maskwise.errors import UserError
+from maskwise.laws.strings import is_number
+from maskwise.modalities.table_frames import as_objects, from_values, is_missing
+
+Value = str | float | int | bool
+_KNOTS = 256
+
+
+@dataclass(frozen=True)
+class Column:
+    """How the values of a column become numbers.
+
+    Args:
+        name: of the column.
+        kind: "constant" columns are no feature; `decode` restores them.
+        mean: of the training rows, in the unit of the data.
+        std: the same; 1 where `knots` are used instead.
+        knots: increasing values of the training rows, ...
+        scores: ... and the quantiles of a normal distribution that they become.
+        categories: those of the training rows; the only value of a constant, or nothing.
+        whole: whether values are integers.
+    """
+
+    name: str
+    kind: Literal["number", "category", "constant"]
+    mean: float = 0.0
+    std: float = 1.0
+    knots: tuple[float, ...] = ()
+    scores: tuple[float, ...] = ()
+    categories: tuple[Value, ...] = ()
+    whole: bool = False
+
+    def encode(self, values: np.ndarray) -> tuple[np.ndarray, int]:
+        """Return numbers or codes, float32 [N], and how many values are unseen categories.
+
+        NaN where a value is missing or unseen.
+
+        Raises:
+            UserError: a number is expected and a value is none, or infinite.
+        """
+        if self.kind == "category":
+            codes = codes_of(values, self.categories)
+            return np.where(codes < 0, np.nan, codes).astype(np.float32), int((codes == -2).sum())
+        numbers = as_numbers(self.name, values)
+        if self.knots:
+            return np.interp(numbers, self.knots, self.scores).astype(np.float32), 0
+        return ((numbers - self.mean) / self.std).astype(np.float32), 0
+
+    def decode(self, samples: np.ndarray) -> np.ndarray:
+        """Return the values that numbers or codes [N] stand for; NaN or None where NaN."""
+        samples = np.asarray(samples, dtype=np.float64)
+        if self.kind == "constant":
+            return from_values((self.categories or (None,)) * len(samples))
+        known = ~np.isnan(samples)
+        if self.kind == "category":
+            codes = np.rint(np.where(known, samples, 0)).astype(int)
+            codes = np.where(known, codes.clip(0, len(self.categories) - 1), -1)
+            values = (*self.categories, None)
+            return from_values(values[code] for code in codes)
+        if self.knots:
+            numbers = np.interp(samples, self.scores, self.knots)
+        else:
+            numbers = samples * self.std + self.mean
+        if self.whole:
+            numbers = np.rint(numbers)
+            return numbers.astype(np.int64) if known.all() else numbers
+        return numbers
+
+
+def learn(
+    name: str,
+    values: np.ndarray,
+    rows: np.ndarray | slice = slice(None),
+    *,
+    categorical: bool = False,
+    quantile: bool = False,
+    max_categories: int = 100,
+) -> Column:
+    """Return how a column of a table becomes numbers.
+
+    Texts, bools and categoricals are categories, and so are numbers of two values, both whole.
+
+    Args:
+        name: of the column.
+        values: [N] as `columns_of` returns them.
+        rows: those to learn from.
+        categorical: whether numbers are categories, however many they are.
+        quantile: make numbers normal scores; else standardise them.
+        max_categories: more of them are an error.
+
+    Raises:
+        UserError: a time, an infinite number, or text with too many different values.
+
+    >>> learn("age", np.array([20.0, 30.0, 40.0, np.nan])).mean
+    30.0
+    >>> learn("sex", np.array(["m", None, "f"], dtype=object)).categories
+    ('f', 'm')
+    """
+    if values.dtype.kind in "Mm":
+        raise UserError(
+            f"column '{name}' holds times: leave it out (--data.drop {name}); rows in the order "
+            "of time are a time series (--data.lags)"
+        )
+    numbers = None
+    if values.dtype.kind not in "bO":
+        numbers = as_numbers(name, values)[rows]
+        numbers = numbers[~np.isnan(numbers)]
+    categories = distinct(values[rows] if numbers is None else numbers)
+    if len(categories) < 2:
+        return Column(name, "constant", categories=categories)
+    few = len(categories) == 2 and all(isinstance(value, int) for value in categories)
+    if numbers is None or categorical or few:
+        if len(categories) > max_categories:
+            raise _too_many(name, values, len(categories), max_categories)
+        return Column(name, "category", categories=categories)
+    whole = values.dtype.kind in "iu"
+    if quantile:
+        knots, scores = _normal_scores(numbers)
+        return Column(name, "number", knots=knots, scores=scores, whole=whole)
+    scale = float(np.abs(numbers).max())  # squares of what is huge or tiny are not finite or zero
+    mean, std = (float(each(numbers / scale)) * scale for each in (np.mean, np.std))
+    if not 0 < std < np.inf:
+        return Column(name, "constant", categories=(mean,))
+    return Column(name, "number", mean, std, whole=whole)
+
+
+def as_numbers(name: str, values: np.ndarray) -> np.ndarray:
+    """Return a column as float64 [N].
+
+    Raises:
+        UserError: a value that is no number, or infinite.
+    """
+    try:
+        numbers = values.astype(np.float64)
+    except ValueError:
+        row, value = next(
+            (i, v) for i, v in enumerate(values) if v is not None and not is_number(v)
+        )
+        raise UserError(f"column '{name}': '{value}' in row {row} (from 0) is no number") from None
+    if np.isinf(numbers).any():
+        row = int(np.isinf(numbers).argmax())
+        raise UserError(
+            f"column '{name}': {numbers[row]} in row {row} (from 0): leave the value empty if it"
+            " is not known"
+        )
+    return numbers
+
+
+def distinct(values: np.ndarray) -> tuple[Value, ...]:
+    """Return the different values of a column, sorted, without missing ones.
+
+    >>> distinct(np.array([2.0, np.nan, 1.5, 2.0]))
+    (1.5, 2)
+    """
+    found = set(values[~is_missing(values)].tolist())
+    plain = [int(v) if isinstance(v, float) and v.is_integer() else v for v in found]
+    return tuple(sorted(plain, key=lambda v: (isinstance(v, str), v)))
+
+
+def codes_of(values: np.ndarray, categories: Sequence[Value]) -> np.ndarray:
+    """Return the number of each value among `categories`, int64 [N]; -1 = missing, -2 = unseen.
+
+    Numbers also match texts that spell them.
+
+    >>> codes_of(np.array(["a", None, "c"], dtype=object), ("a", "b")).tolist()
+    [0, -1, -2]
+    """
+    numbers: dict[Any, int] = {str(value): code for code, value in enumerate(categories)}
+    numbers |= {value: code for code, value in enumerate(categories)}
+    different, place = list(values), np.arange(len(values))
+    if values.dtype.kind != "O":
+        found, place = np.unique(values, return_inverse=True)
+        different = as_objects(found).tolist()
+
+    def code(value: Any) -> int:
+        if value is None:
+            return -1
+        return numbers.get(value, numbers.get(_spelt(value), -2))
+
+    codes = np.array([code(value) for value in different], dtype=np.int64)
+    return codes[place.reshape(-1)]
+
+
+def _spelt(value: Any) -> str:
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _normal_scores(numbers: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return quantiles of numbers and of the normal distribution; those of ties are averaged."""
+    num = min(_KNOTS, len(numbers))
+    quantiles = np.quantile(numbers, np.linspace(0, 1, num))
+    knots, place = np.unique(quantiles, return_inverse=True)
+    levels = np.bincount(place, (np.arange(num) + 0.5) / num) / np.bincount(place)
+    return tuple(knots.tolist()), tuple(ndtri(levels).tolist())
+
+
+def _too_many(name: str, values: np.ndarray, num: int, most: int) -> UserError:
+    texts = [(i, value) for i, value in enumerate(values) if isinstance(value, str)]
+    strange = [(i, value) for i, value in texts if not is_number(value)]
+    ways = f"leave it out (--data.drop {name}) or raise --data.max_categories"
+    if len(strange) < len(texts) / 2:
+        row, value = strange[0] if strange else texts[0]
+        return UserError(f"column '{name}': '{value}' in row {row} (from 0) is no number: {ways}")
+    first = f", '{texts[0][1]:.40}' in row {texts[0][0]} (from 0) for instance" if texts else ""
+    return UserError(
+        f"column '{name}' has {num} different values{first}; categories are at most {most}: {ways}"
+    )
