@@ -1,0 +1,76 @@
+"""Samples of cells, read from sparse matrices and put in the order of a vocabulary of genes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskwise.modalities.csr import CSR
+from maskwise.modalities.genes import Matching
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """Reads cells of several data sets, one after the other.
+
+    Args:
+        matrices: of the data sets.
+        places: for each, which gene of the vocabulary its genes are, int64; -1 = none.
+        num_genes: of the vocabulary.
+        target_sum: the library size that counts are normalised to before log1p; None: they are
+            taken as they are.
+        batches: the batch of each cell, int64 [N]; None: not asked for.
+    """
+
+    matrices: tuple[CSR, ...]
+    places: tuple[np.ndarray, ...]
+    num_genes: int
+    target_sum: float | None
+    batches: np.ndarray | None = None
+
+    def __call__(self, index: np.ndarray) -> Tensor:
+        """Return cells by number, float32 [b, G] (or [b, G + 1]); NaN where a gene is lacking."""
+        width = self.num_genes + (self.batches is not None)
+        samples = np.zeros((len(index), width), dtype=np.float32)
+        starts = np.cumsum([0, *map(len, self.matrices)])
+        which = starts.searchsorted(index, "right") - 1
+        for number in np.unique(which):
+            here = np.flatnonzero(which == number)
+            self._fill(samples, here, number, index[here] - starts[number])
+        if self.batches is not None:
+            samples[:, -1] = self.batches[index]
+        return torch.from_numpy(samples)
+
+    def _fill(self, samples: np.ndarray, here: np.ndarray, number: int, rows: np.ndarray) -> None:
+        sizes, columns, values = self.matrices[number].read(rows)
+        row = np.repeat(np.arange(len(rows)), sizes)
+        place = self.places[number][columns]
+        known = np.flatnonzero(place >= 0)
+        used, owner = values[known].astype(np.float32), row[known]
+        if self.target_sum is not None:
+            library = np.bincount(row, values, len(rows))  # over all genes of the data set
+            scale = (self.target_sum / np.maximum(library, 1)).astype(np.float32)
+            used = np.log1p(used * scale[owner])
+        samples.ravel()[here[owner] * samples.shape[1] + place[known]] = used
+        lacking = np.ones(self.num_genes, dtype=bool)
+        lacking[self.places[number][self.places[number] >= 0]] = False
+        if lacking.any():
+            samples[np.ix_(here, np.flatnonzero(lacking))] = np.nan
+
+
+def reader(
+    matrices: Sequence[CSR],
+    matchings: Sequence[Matching],
+    target_sum: float | None,
+    batches: np.ndarray | None,
+) -> Reader:
+    """Return a reader of data sets whose genes were matched to a vocabulary."""
+    places = []
+    for matrix, matching in zip(matrices, matchings, strict=True):
+        place = np.full(matrix.num_columns, -1, dtype=np.int64)
+        found = np.flatnonzero(matching.columns >= 0)
+        place[matching.columns[found]] = found
+        places.append(place)
+    return Reader(tuple(matrices), tuple(places), len(matchings[0].columns), target_sum, batches)

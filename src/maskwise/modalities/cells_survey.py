@@ -1,0 +1,75 @@
+"""One pass over all cells: are these counts, how deep is each cell, how much does a gene vary."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from maskwise.errors import UserError
+from maskwise.modalities.anndata_files import Annotated
+
+_MOST = 30  # of a log1p of anything that is counted
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What a pass over a data set found.
+
+    Args:
+        library: sum of each cell's values, float64 [N].
+        sums: of each gene over the training cells, of its share in a cell's counts (of expm1 of
+            values that were normalised), float64 [G].
+        squares: the same of squares.
+    """
+
+    library: np.ndarray
+    sums: np.ndarray
+    squares: np.ndarray
+
+
+def survey(cells: Annotated, train: np.ndarray, counts: bool) -> Survey:
+    """Look through all cells.
+
+    Args:
+        cells: the data set.
+        train: which cells the sums are over, bool [N].
+        counts: whether values must be counts; else they must be normalised.
+
+    Raises:
+        UserError: a value is NaN, infinite, negative or no count: which, where, what to do.
+    """
+    num_genes = cells.matrix.num_columns
+    library = np.zeros(len(cells.matrix))
+    sums, squares = np.zeros((2, num_genes))
+    for rows in cells.matrix.blocks():
+        sizes, columns, stored = cells.matrix.read(rows)
+        values = stored.astype(np.float64)
+        row = np.repeat(np.arange(len(rows)), sizes)
+        good = (values >= 0) & (values < np.inf)
+        good &= values == np.rint(values) if counts else values < _MOST
+        if not good.all():
+            place = int(good.argmin())
+            where = f"row {rows[row[place]]}, gene {cells.genes.names[columns[place]]}"
+            raise UserError(_explain(cells, float(values[place]), where, counts))
+        total = np.bincount(row, values, len(rows))
+        library[rows] = total
+        used = train[rows][row]
+        some = values[used] / total[row[used]] if counts else np.expm1(values[used])
+        sums += np.bincount(columns[used], some, num_genes)
+        squares += np.bincount(columns[used], some * some, num_genes)
+    return Survey(library, sums, squares)
+
+
+def _explain(cells: Annotated, value: float, where: str, counts: bool) -> str:
+    found = f"{cells.genes.where}: {cells.layer} has {value:g} in {where}"
+    if not np.isfinite(value):
+        return f"{found}: leave that cell or gene out, or give it a value"
+    known = cells.with_counts()
+    ways = f"counts are in --data.layer {' or '.join(known)}" if known else "no layer has counts"
+    if value < 0:
+        return (
+            f"{found}: neither counts nor log-normalised, whose 0 means not detected, but scaled:"
+            f" {ways}"
+        )
+    if not counts:
+        return f"{found}: no log1p of anything: leave out --data.values normalised"
+    return f"{found}: no count; {ways}; log1p-normalised values need --data.values normalised"

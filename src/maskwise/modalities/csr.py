@@ -1,0 +1,134 @@
+"""Rows of a sparse matrix that stays where it is: in memory, or in a file."""
+
+import os
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskwise.errors import UserError
+
+_BLOCK = 1 << 21  # values read at once where all rows are
+
+Fill = Callable[[np.ndarray, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A long array, read in pieces.
+
+    Args:
+        dtype: of its values.
+        fill: `fill(out, start)` fills `out` with the values from number `start` on.
+    """
+
+    dtype: np.dtype
+    fill: Fill
+
+
+@dataclass(frozen=True, eq=False)
+class CSR:
+    """A matrix of cells by genes, by rows.
+
+    Args:
+        indptr: where each row begins in the other two, int64 [N + 1].
+        indices: the columns of the values.
+        values: the values that are not 0.
+        num_columns: how many columns there are.
+    """
+
+    indptr: np.ndarray
+    indices: Stored
+    values: Stored
+    num_columns: int
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the values of rows (int64 [b], in any order).
+
+        Returns:
+            how many each row has, int64 [b]; the columns of all, one row after the other; values.
+        """
+        starts = self.indptr[rows]
+        sizes = self.indptr[rows + 1] - starts
+        # What lies together is read together.
+        first = np.flatnonzero(np.append(True, starts[1:] != (starts + sizes)[:-1]))[: len(rows)]
+        ends = np.append(0, sizes.cumsum())
+        bounds = ends[np.append(first, len(rows))]
+        columns = np.empty(ends[-1], dtype=self.indices.dtype)
+        values = np.empty(ends[-1], dtype=self.values.dtype)
+        for start, low, high in zip(
+            starts[first].tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True
+        ):
+            self.indices.fill(columns[low:high], start)
+            self.values.fill(values[low:high], start)
+        return sizes, columns, values
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Give the numbers of all rows in order, as many at once as fit in little memory."""
+        start = 0
+        while start < len(self):
+            stop = int(self.indptr.searchsorted(self.indptr[start] + _BLOCK, "right")) - 1
+            stop = min(max(stop, start + 1), start + _BLOCK // 8, len(self))
+            yield np.arange(start, stop)
+            start = stop
+
+
+def in_memory(matrix: Any) -> CSR:
+    """Return a matrix in memory, sparse or dense, by rows.
+
+    >>> sizes, columns, values = in_memory(np.array([[0, 3, 0], [1, 0, 2]])).read(np.array([1, 0]))
+    >>> sizes.tolist(), columns.tolist(), values.tolist()
+    ([2, 1], [0, 2, 1], [1, 2, 3])
+    """
+    from scipy import sparse
+
+    rows = sparse.csr_matrix(matrix)
+
+    def stored(array: np.ndarray) -> Stored:
+        def fill(out: np.ndarray, start: int) -> None:
+            out[:] = array[start : start + len(out)]
+
+        return Stored(array.dtype, fill)
+
+    return CSR(
+        rows.indptr.astype(np.int64), stored(rows.indices), stored(rows.data), rows.shape[1]
+    )
+
+
+def in_file(path: Path, dtype: np.dtype, offsets: np.ndarray, size: int) -> Stored:
+    """Return an array that a file holds in chunks of `size` values, as they are in memory.
+
+    No memory map: what was read would count as this program's memory.
+
+    Args:
+        path: the file.
+        dtype: of its values.
+        offsets: where each chunk begins, int64 [chunks], in bytes.
+        size: values in a chunk.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    fill = partial(_fill, handle, path, offsets.tolist(), size)
+    weakref.finalize(fill, os.close, handle)
+    return Stored(dtype, fill)
+
+
+def _fill(
+    handle: int, path: Path, offsets: list[int], size: int, out: np.ndarray, start: int
+) -> None:
+    done = 0
+    while done < len(out):
+        chunk, within = divmod(start + done, size)
+        part = out[done : done + size - within]
+        if os.preadv(handle, [part.data], offsets[chunk] + within * out.itemsize) != part.nbytes:
+            raise UserError(f"{path} was cut short or changed while it was read")
+        done += len(part)
