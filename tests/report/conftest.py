@@ -4,6 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.report import tabular
+
 CONFIG = {
     "modality": "images",
     "data": {"source": "digits", "test_fraction": 0.2, "resize": None},
@@ -364,6 +366,20 @@ def make_text_run(make_run):
             (run / "result.json").write_text(json.dumps(text_result(seed)))
             (run / "likelihood.json").write_text(json.dumps(text_likelihood(seed)))
             (run / "samples.json").write_text(json.dumps(text_samples()))
+        return run
+
+    return make
+
+
+@pytest.fixture
+def make_tabular_run(make_run):
+    """Build a small run folder of a run on cells or a table."""
+
+    def make(modality, name="blood", seed=0, evaluated=True, **changes) -> Path:
+        run = make_run(name, seed, evaluated=False, **(tabular.CONFIG[modality] | changes))
+        if evaluated:
+            (run / "result.json").write_text(json.dumps(tabular.result(modality, seed)))
+            (run / "samples.json").write_text(json.dumps(tabular.samples(seed)))
         return run
 
     return make

@@ -52,11 +52,14 @@ def open_page(path, profile):
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium installed to open the report in")
-def test_pages_render_with_nothing_loaded_and_no_console_error(make_run, make_text_run, tmp_path):
+def test_pages_render_with_nothing_loaded_and_no_console_error(
+    make_run, make_text_run, make_tabular_run, tmp_path
+):
     runs = [make_run("a"), make_run("b", seed=1, law="scheduled:linear,0.9..0.5")]
     texts = [make_text_run("c"), make_text_run("d", seed=1)]
     pages = (("one", runs[:1]), ("moving", runs[1:]), ("both", runs))
-    for name, chosen in (*pages, ("text", texts[:1]), ("texts", texts)):
+    cells = [make_tabular_run("cells", "e")]
+    for name, chosen in (*pages, ("text", texts[:1]), ("texts", texts), ("cells", cells)):
         page = write(chosen, tmp_path / f"{name}.html").read_text()
         copy = tmp_path / f"{name}-measured.html"
         copy.write_text(page.replace("</body>", PROBE))

@@ -3,10 +3,20 @@
 from collections.abc import Sequence
 
 from maskwise.errors import UserError
-from maskwise.report import curves, figures, finetuning, likelihood, minimal_pairs, probes, tables
+from maskwise.report import (
+    clusters,
+    curves,
+    figures,
+    finetuning,
+    imputation,
+    likelihood,
+    minimal_pairs,
+    probes,
+    tables,
+)
 from maskwise.report.blocks import Cell, Figure, Section, Table, duration, number
 from maskwise.report.folder import Run
-from maskwise.report.single import num_steps
+from maskwise.report.single import COUNTED, num_steps
 
 
 def names(runs: Sequence[Run]) -> list[str]:
@@ -46,7 +56,9 @@ def sections(runs: Sequence[Run]) -> list[Section]:
         _loss(labels, runs),
         curves.comparison(labels, runs),
         *likelihood.comparison(labels, runs),
+        *imputation.comparison(labels, runs),
         *probes.comparison(labels, runs),
+        *clusters.comparison(labels, runs),
         *minimal_pairs.comparison(labels, runs),
         *finetuning.comparison(labels, runs),
         _differences(labels, runs),
@@ -55,8 +67,9 @@ def sections(runs: Sequence[Run]) -> list[Section]:
 
 def _runs_table(labels: Sequence[str], runs: Sequence[Run]) -> Table:
     counted = {"encoder tokens": "encoder_tokens"}
-    if runs[0].modality != "images":
-        counted["predicted tokens"] = "predicted"
+    if runs[0].modality in COUNTED:
+        _, read, predicted = COUNTED[runs[0].modality]
+        counted = {read: "encoder_tokens", predicted: "predicted"}
     rows = []
     for index, (label, run) in enumerate(zip(labels, runs, strict=True)):
         train = run.result.get("train", {})
@@ -82,7 +95,8 @@ def _loss(labels: Sequence[str], runs: Sequence[Run]) -> Section:
     if not logged or any("loss" not in run.metrics for _, run in logged):
         return Section("loss", "Loss", missing="metrics.jsonl holds no step yet.")
     counted = all("encoder_tokens" in run.metrics for _, run in logged)
-    key, xlabel = ("encoder_tokens", "encoder tokens") if counted else ("step", "step")
+    _, read, _ = COUNTED.get(runs[0].modality, ("", "encoder tokens", ""))
+    key, xlabel = ("encoder_tokens", read) if counted else ("step", "step")
     lines = [(label, run.metrics[key], run.metrics["loss"]) for label, run in logged]
     body = figures.loss_curves(f"Loss of {len(lines)} runs by {xlabel}", lines, xlabel)
     caption = (

@@ -23,6 +23,13 @@ class Words:
     """how values are written"""
     between: tuple[str, ...]
     """settings of the data without which values cannot be compared"""
+    differ: str
+    """what runs whose values cannot be compared may differ in"""
+
+    @property
+    def in_nats(self) -> bool:
+        """Whether values are losses in nats, as all are but those of images."""
+        return self.axis.startswith("nats")
 
 
 WORDS = {
@@ -35,6 +42,7 @@ WORDS = {
         detail="{} target, ",
         number="{:.4g}",
         between=(),
+        differ="data or target",
     ),
     "text": Words(
         title="Loss by ratio",
@@ -45,6 +53,7 @@ WORDS = {
         detail="",
         number="{:.3f}",
         between=("tokenizer", "vocab_size", "lowercase", "length"),
+        differ="data, tokens or pattern",
     ),
     "dna": Words(
         title="Loss by ratio",
@@ -55,6 +64,31 @@ WORDS = {
         detail="",
         number="{:.4f}",
         between=("tokens", "window", "stride", "regions"),
+        differ="data, tokens or pattern",
+    ),
+    "cells": Words(
+        title="Loss by ratio",
+        name="Loss",
+        axis="nats per hidden value",
+        what="Mean loss of hidden values (half the squared error, or minus the log-probability"
+        " of a count)",
+        samples="held-out cells",
+        detail="",
+        number="{:.4f}",
+        between=("genes", "loss"),
+        differ="data, genes, loss or pattern",
+    ),
+    "tables": Words(
+        title="Loss by ratio",
+        name="Loss",
+        axis="nats per hidden value",
+        what="Mean loss of hidden values (half the squared error of a number, the cross-entropy"
+        " of a category)",
+        samples="held-out rows",
+        detail="",
+        number="{:.4f}",
+        between=("numbers",),
+        differ="data, columns or pattern",
     ),
 }
 # What models are beside that know only how frequent something is.
@@ -62,6 +96,7 @@ KNOWN = {
     "unigram": "each token predicted by its share of the training data alone",
     "base composition": "each base predicted by its share of the training data alone, which costs"
     " the entropy of the composition: a model above it has learned nothing",
+    "marginal": "each feature predicted by what it is in the training data, whatever is visible",
 }
 
 
@@ -103,27 +138,27 @@ def section(run: Run) -> Section:
     return Section(
         "errors",
         words.title,
-        _mean_note(found),
+        _mean_note(words, found),
         figures=(Figure(body, caption),),
-        tables=(_table(words, found, target),),
+        tables=(_table(words, found),),
     )
 
 
-def _mean_note(found: Mapping[str, Any]) -> str:
+def _mean_note(words: Words, found: Mapping[str, Any]) -> str:
     mean = found.get("mean")
     if not mean:
         return ""
-    value = _cell(WORDS["text"], mean)
+    value = _cell(words, mean)
     return (
-        f"The mean over ratios from {mean['from']:g} to {mean['to']:g} is {value.text} nats per"
-        f" hidden token (95 % interval: {value.small}). Over all ratios from 0 to 1 it would"
+        f"The mean over ratios from {mean['from']:g} to {mean['to']:g} is {value.text}"
+        f" {words.axis} (95 % interval: {value.small}). Over all ratios from 0 to 1 it would"
         " be the any-order bound on -log p, per token."
     )
 
 
-def _table(words: Words, found: Mapping[str, Any], target: str) -> Table:
+def _table(words: Words, found: Mapping[str, Any]) -> Table:
     """Return the numbers behind the figure."""
-    baselines = {} if target != "tokens" else found.get("baselines", {})
+    baselines = found.get("baselines", {}) if words.in_nats else {}
     rows = tuple(
         (
             Cell(f"{point.get('realised', point['ratio']):.3f}"),
@@ -132,10 +167,9 @@ def _table(words: Words, found: Mapping[str, Any], target: str) -> Table:
         )
         for place, point in enumerate(found["curve"])
     )
-    if target == "tokens":
-        head, caption = words.axis, "Nats per hidden token"
-    else:
-        head, caption = "error", f"Error on the {target} target"
+    head, caption = "error", f"Error on the {found.get('target', 'normalised')} target"
+    if words.in_nats:
+        head, caption = words.axis, words.axis.capitalize()
     names = ("hidden ratio", head, *baselines)
     return Table(f"{caption}, with 95 % interval", names, rows, folded=True)
 
@@ -155,8 +189,8 @@ def comparison(labels: Sequence[str], runs: Sequence[Run]) -> Section:
     curves = [(label, values["curve"]) for label, values in found]
     tables: tuple[Table, ...] = ()
     baselines = None
-    if targets == "tokens":
-        tables = (_losses_table(found),)
+    if words.in_nats:
+        tables = (_losses_table(words, found),)
         baselines = found[0][1].get("baselines")
     body = figures.svg(
         f"{words.name} by hidden ratio of {len(found)} runs",
@@ -167,11 +201,16 @@ def comparison(labels: Sequence[str], runs: Sequence[Run]) -> Section:
         f"{words.what} of {words.samples}, at fixed masks; bands are 95 % "
         "intervals. Read where the curves cross."
     )
-    if len({_kind(run) for run in runs}) > 1:
-        differ = "data or target" if not words.between else "data, tokens or pattern"
-        caption += f" The runs differ in {differ}: these values cannot be compared."
-    figure = Figure(body, caption)
+    figure = Figure(body, caption + warning(runs))
     return Section("errors", words.title, "", missing, commands, figures=(figure,), tables=tables)
+
+
+def warning(runs: Sequence[Run]) -> str:
+    """Return a sentence if the values of runs cannot be compared."""
+    if len({_kind(run) for run in runs}) == 1:
+        return ""
+    differ = WORDS[runs[0].modality].differ
+    return f" The runs differ in {differ}: these values cannot be compared."
 
 
 def _kind(run: Run) -> tuple[str, ...]:
@@ -183,24 +222,27 @@ def _kind(run: Run) -> tuple[str, ...]:
     return (run.data_name, target_of(run), *values)
 
 
-def _losses_table(found: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
+def _losses_table(words: Words, found: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
     """One row for each run, one column for the mean and each ratio, the best of each in bold."""
     ratios = sorted({point["ratio"] for _, values in found for point in values["curve"]})
-    columns = [[values.get("mean") for _, values in found]]
-    columns += [[at(values["curve"], ratio) for _, values in found] for ratio in ratios]
-    least = [min((p["error"] for p in column if p), default=None) for column in columns]
+    columns = {
+        f"{ratio:g}": [at(values["curve"], ratio) for _, values in found] for ratio in ratios
+    }
+    if any("mean" in values for _, values in found):
+        columns = {"mean": [values.get("mean") for _, values in found], **columns}
+    least = {
+        name: min((p["error"] for p in column if p), default=None)
+        for name, column in columns.items()
+    }
     rows = tuple(
         (
             Cell(label),
-            *(
-                _cell(WORDS["text"], column[place], best)
-                for column, best in zip(columns, least, strict=True)
-            ),
+            *(_cell(words, column[place], least[name]) for name, column in columns.items()),
         )
         for place, (label, _) in enumerate(found)
     )
-    caption = "Nats per hidden token by ratio, with 95 % interval; least of each in bold"
-    return Table(caption, ("run", "mean", *(f"{ratio:g}" for ratio in ratios)), rows)
+    caption = f"{words.axis.capitalize()} by ratio, with 95 % interval; least of each in bold"
+    return Table(caption, ("run", *columns), rows)
 
 
 def _cell(words: Words, point: Mapping[str, float] | None, best: float | None = None) -> Cell:

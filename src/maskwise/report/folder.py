@@ -13,7 +13,7 @@ from maskwise import laws
 from maskwise.errors import UserError
 from maskwise.files import read_json, read_json_lines
 
-MODALITIES = ("images", "text", "dna")
+MODALITIES = ("images", "text", "dna", "cells", "tables")
 SAMPLE_ARRAYS = ("images", "ratios", "hidden", "filled_visible", "filled_true")
 
 
@@ -61,7 +61,7 @@ def read(path: Path) -> Run:
 
     Args:
         path: folder with config.json, env.json, metrics.jsonl and, once evaluated, result.json,
-            samples.npz (images) or samples.json (texts, DNA), and likelihood.json.
+            samples.npz (images) or samples.json, and likelihood.json.
 
     Raises:
         UserError: the folder is not a run folder, or one of its files is damaged.

@@ -33,8 +33,26 @@ PROSE = {
         "cannot. ",
         "dashed": "equal probabilities for all tokens",
     },
+    "cells": {
+        "kind": "likelihood",
+        "compare": "Counts have probabilities and normalised values have densities: compare models"
+        " of one loss and of the same genes only. ",
+        "dashed": "each gene as it is distributed in training cells, whatever is visible",
+    },
+    "tables": {
+        "kind": "likelihood",
+        "compare": "Numbers have densities in the units of the table and categories have"
+        " probabilities: compare models of the same columns only. ",
+        "dashed": "each column as it is distributed in training rows, whatever is visible",
+    },
 }
-TESTED = {"images": "test images", "text": "held-out texts", "dna": "held-out windows"}
+TESTED = {
+    "images": "test images",
+    "text": "held-out texts",
+    "dna": "held-out windows",
+    "cells": "held-out cells",
+    "tables": "held-out rows",
+}
 Values = Mapping[str, Any]
 
 

@@ -8,7 +8,7 @@ from maskwise.report.folder import Run, not_evaluated
 from maskwise.report.tables import Probe
 
 # Kinds of data that have no labels of their own, and what probes of them read.
-SAMPLES = {"text": "texts", "dna": "sequences"}
+SAMPLES = {"text": "texts", "dna": "sequences", "cells": "cells", "tables": "rows"}
 UNLABELLED = "No probes: the data has no labels, or only one class."
 
 
@@ -97,7 +97,7 @@ def _table(
     what = ", ".join(["Test accuracy", *others.values()])
     caption = f"{what} with its features and 95 % interval; best of each protocol in bold"
     if others:
-        caption += "; features are those of the best Matthews correlation"
+        caption += f"; features are those of the best {tables.MORE[tables.ranked_by(every[0])]}"
     if known:
         caption += f"; {known}"
     return Table(caption, tuple(head), tuple(rows), title=task)

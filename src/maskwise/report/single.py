@@ -6,13 +6,16 @@ import numpy as np
 
 from maskwise.laws import effective
 from maskwise.report import (
+    clusters,
     curves,
     figures,
     finetuning,
+    imputation,
     law_figures,
     likelihood,
     minimal_pairs,
     probes,
+    rows,
     samples,
     tables,
     texts,
@@ -20,10 +23,22 @@ from maskwise.report import (
 from maskwise.report.blocks import Fact, Figure, Section, duration, number, percent, unmade
 from maskwise.report.folder import Run
 
-SAMPLES = {"images": samples.section, "text": texts.section, "dna": texts.section}
+SAMPLES = {
+    "images": samples.section,
+    "text": texts.section,
+    "dna": texts.section,
+    "cells": rows.section,
+    "tables": rows.section,
+}
 ALWAYS = 0.15  # the ratio at which the loss of tokens is always measured
-ROWS = {"text": "rows seen", "dna": "windows seen"}
-DIGITS = {"text": 2, "dna": 3}
+DIGITS = {"text": 2, "dna": 3}  # of that loss
+# What is counted, where samples are not images.
+COUNTED = {
+    "text": ("rows seen", "encoder tokens", "predicted tokens"),
+    "dna": ("windows seen", "encoder tokens", "predicted tokens"),
+    "cells": ("cells seen", "values read", "predicted values"),
+    "tables": ("rows seen", "values read", "predicted values"),
+}
 
 
 def summary(run: Run) -> str:
@@ -33,14 +48,22 @@ def summary(run: Run) -> str:
     if loss is not None:
         error = _nats(run, loss["error"])
         text += f" Loss at ratio {ALWAYS}: {error} nats per hidden token{floor}."
+    text += imputation.summary(run)
     trained, baseline = tables.headline(run.result.get("probes", ()))
     if trained is None:
         return text
     task = f" on {trained['task']}" if "task" in trained else ""
-    text += f" Encoder probed{task} by {trained['protocol']}: {percent(trained['accuracy'])}"
+    text += f" Encoder probed{task} by {trained['protocol']}: {_score(trained)}"
     if baseline is None:
         return f"{text}."
-    return f"{text}; best baseline, {baseline['features']}: {percent(baseline['accuracy'])}."
+    return f"{text}; best baseline, {baseline['features']}: {_score(baseline)}."
+
+
+def _score(probe: tables.Probe) -> str:
+    """Write what decides which probe is best: macro-F1 where rows have it, else accuracy."""
+    if "macro_f1" in probe:
+        return f"macro-F1 {tables.value_of(probe, 'macro_f1'):.3f}"
+    return percent(probe["accuracy"])
 
 
 def num_steps(run: Run) -> int:
@@ -57,7 +80,9 @@ def sections(run: Run) -> list[Section]:
         SAMPLES[run.modality](run),
         curves.section(run),
         likelihood.section(run),
+        *imputation.sections(run),
         *probes.sections(run),
+        *clusters.sections(run),
         *minimal_pairs.sections(run),
         *finetuning.sections(run),
         *_more(run),
@@ -79,7 +104,8 @@ def sections(run: Run) -> list[Section]:
 
 
 def _numbers(run: Run) -> Section:
-    facts = [*_loss_fact(run), *_probe_fact(run), *minimal_pairs.facts(run)]
+    facts = [*_loss_fact(run), *imputation.facts(run), *_probe_fact(run)]
+    facts += minimal_pairs.facts(run)
     loss = run.metrics.get("loss", np.zeros(0))
     if len(loss):
         tail = loss[-max(1, len(loss) // 20) :]
@@ -98,12 +124,10 @@ def _numbers(run: Run) -> Section:
         ("samples seen", "num_samples", number),
         ("encoder tokens", "encoder_tokens", number),
     ]
-    if run.modality in ROWS:
-        kinds[2:] = [
-            (ROWS[run.modality], "num_samples", number),
-            ("encoder tokens", "encoder_tokens", number),
-            ("predicted tokens", "predicted", number),
-        ]
+    if run.modality in COUNTED:
+        keys = ("num_samples", "encoder_tokens", "predicted")
+        names = COUNTED[run.modality]
+        kinds[2:] = [(name, key, number) for name, key in zip(names, keys, strict=True)]
     facts += [Fact(label, show(train[key])) for label, key, show in kinds if key in train]
     section = Section("numbers", "Headline numbers", facts=tuple(facts))
     return section if run.result else unmade(section, "result.json", run.evaluate_command)
@@ -112,7 +136,7 @@ def _numbers(run: Run) -> Section:
 def _losses(run: Run) -> tuple[Any, str]:
     """Return the loss of tokens at the ratio that is always measured, and those of baselines."""
     found = run.result.get("reconstruction", {})
-    if run.modality not in ROWS or not found:
+    if run.modality not in DIGITS or not found:
         return None, ""
     told = ""
     for name, curve in found["baselines"].items():
@@ -139,11 +163,13 @@ def _probe_fact(run: Run) -> list[Fact]:
     if trained is None:
         return []
     gain = ""
-    if baseline:
+    if baseline and "macro_f1" in trained:
+        gain = f"{baseline['features']}: {tables.value_of(baseline, 'macro_f1'):.3f}"
+    elif baseline:
         points = 100 * (trained["accuracy"] - baseline["accuracy"])
         gain = f"{points:+.1f} points on {baseline['features']}"
     parts = ("probe", trained.get("task"), tables.short(trained["protocol"]))
-    return [Fact(", ".join(filter(None, parts)), percent(trained["accuracy"]), gain)]
+    return [Fact(", ".join(filter(None, parts)), _score(trained), gain)]
 
 
 MORE = {

@@ -8,7 +8,7 @@ from maskwise.settings import flatten
 
 Probe = Mapping[str, Any]
 # Measures that rows may have beside their accuracy.
-MORE = {"mcc": "Matthews correlation", "auroc": "AUROC"}
+MORE = {"macro_f1": "macro-F1", "mcc": "Matthews correlation", "auroc": "AUROC"}
 
 
 def is_trained(probe: Probe) -> bool:
@@ -37,14 +37,19 @@ def headline(probes: Sequence[Probe]) -> tuple[Probe | None, Probe | None]:
 def best(probes: Sequence[Probe], *, trained: bool) -> Probe | None:
     """Return the best probe of the trained encoder or of the baselines.
 
-    By Matthews correlation where rows have one, else by accuracy.
+    By what `ranked_by` says.
     """
     kind = [probe for probe in probes if is_trained(probe) is trained]
-    return max(kind, key=_rank, default=None)
+    return max(kind, key=lambda probe: value_of(probe, ranked_by(probe)) or 0.0, default=None)
 
 
-def _rank(probe: Probe) -> float:
-    return float(probe["mcc"]["value"] if "mcc" in probe else probe["accuracy"])
+def ranked_by(probe: Probe) -> str:
+    """Return the measure that decides which is best: macro-F1 or Matthews correlation, if any.
+
+    >>> ranked_by({"accuracy": 0.9}), ranked_by({"accuracy": 0.9, "mcc": {"value": 0.8}})
+    ('accuracy', 'mcc')
+    """
+    return next((key for key in ("macro_f1", "mcc") if key in probe), "accuracy")
 
 
 def more(probes: Sequence[Probe]) -> dict[str, str]:
