@@ -80,7 +80,8 @@ class Table:
         The log-density of a number in its own unit is that of its sample less this. That of a
         normal score stays the density of the score.
         """
-        return torch.tensor([column.std for column in self.features], dtype=torch.float64).log()
+        scale = torch.tensor([column.std for column in self.features], dtype=torch.float64)
+        return scale.log().float()
 
     def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
         """Return what may be hidden: what is known, bool [B, F]."""

@@ -1,5 +1,6 @@
 """One column of a table: what is learned of it, and how its values become numbers and back."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,6 +11,8 @@ from scipy.special import ndtri
 from maskwise.errors import UserError
 from maskwise.laws.strings import is_number
 from maskwise.modalities.table_frames import as_objects, from_values, is_missing
+
+log = logging.getLogger("maskwise")
 
 Value = str | float | int | bool
 _KNOTS = 256
@@ -105,11 +108,6 @@ def learn(
     >>> learn("sex", np.array(["m", None, "f"], dtype=object)).categories
     ('f', 'm')
     """
-    if values.dtype.kind in "Mm":
-        raise UserError(
-            f"column '{name}' holds times: leave it out (--data.drop {name}); rows in the order "
-            "of time are a time series (--data.lags)"
-        )
     numbers = None
     if values.dtype.kind not in "bO":
         numbers = as_numbers(name, values)[rows]
@@ -120,7 +118,10 @@ def learn(
     few = len(categories) == 2 and all(isinstance(value, int) for value in categories)
     if numbers is None or categorical or few:
         if len(categories) > max_categories:
-            raise _too_many(name, values, len(categories), max_categories)
+            raise UserError(_too_many(name, values, categories, max_categories))
+        if (strange := _strange(values, categories)) is not None:
+            told = (name, values[strange], strange, len(categories))
+            log.warning("column '%s': '%s' in row %d (from 0) is no number: %d categories", *told)
         return Column(name, "category", categories=categories)
     whole = values.dtype.kind in "iu"
     if quantile:
@@ -139,6 +140,11 @@ def as_numbers(name: str, values: np.ndarray) -> np.ndarray:
     Raises:
         UserError: a value that is no number, or infinite.
     """
+    if values.dtype.kind in "Mm":
+        raise UserError(
+            f"column '{name}' holds times: leave it out (--data.drop {name}); rows in the order "
+            "of time are a time series (--data.lags)"
+        )
     try:
         numbers = values.astype(np.float64)
     except ValueError:
@@ -203,14 +209,23 @@ def _normal_scores(numbers: np.ndarray) -> tuple[tuple[float, ...], tuple[float,
     return tuple(knots.tolist()), tuple(ndtri(levels).tolist())
 
 
-def _too_many(name: str, values: np.ndarray, num: int, most: int) -> UserError:
-    texts = [(i, value) for i, value in enumerate(values) if isinstance(value, str)]
-    strange = [(i, value) for i, value in texts if not is_number(value)]
-    ways = f"leave it out (--data.drop {name}) or raise --data.max_categories"
-    if len(strange) < len(texts) / 2:
-        row, value = strange[0] if strange else texts[0]
-        return UserError(f"column '{name}': '{value}' in row {row} (from 0) is no number: {ways}")
-    first = f", '{texts[0][1]:.40}' in row {texts[0][0]} (from 0) for instance" if texts else ""
-    return UserError(
-        f"column '{name}' has {num} different values{first}; categories are at most {most}: {ways}"
+def _strange(values: np.ndarray, categories: Sequence[Value]) -> int | None:
+    """Return the row of the first text that is no number, if most categories are numbers."""
+    strange = {value for value in categories if not is_number(str(value))}
+    if 0 < len(strange) < len(categories) / 2:
+        return next(i for i, value in enumerate(values) if value in strange)
+    return None
+
+
+def _too_many(name: str, values: np.ndarray, categories: Sequence[Value], most: int) -> str:
+    row = _strange(values, categories)
+    if row is not None:
+        return (
+            f"column '{name}': '{values[row]}' in row {row} (from 0) is no number: leave it empty"
+            f" if it is not known, or leave out the column (--data.drop {name})"
+        )
+    return (
+        f"column '{name}' has {len(categories)} different values such as {categories[0]!r:.40};"
+        f" categories are at most {most}: leave it out (--data.drop {name}) or raise"
+        " --data.max_categories"
     )

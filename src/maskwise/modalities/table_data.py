@@ -76,7 +76,7 @@ def load(data: TableData) -> TableSplits:
     return _splits(read_table(data.source), Path(data.source).name.split(".")[0], data)
 
 
-def from_frame(frame: Any, data: TableData = TableData()) -> TableSplits:  # noqa: B008
+def from_frame(frame: Any, data: TableData) -> TableSplits:
     """Split a table in memory.
 
     Args:
@@ -87,7 +87,8 @@ def from_frame(frame: Any, data: TableData = TableData()) -> TableSplits:  # noq
     Raises:
         UserError: as for `load`.
 
-    >>> splits = from_frame({"a": range(20), "b": range(20, 0, -1), "c": ["x", "y"] * 10})
+    >>> columns = {"a": range(20), "b": range(20, 0, -1), "c": ["x", "y"] * 10}
+    >>> splits = from_frame(columns, TableData())
     >>> len(splits.train), len(splits.test), splits.table.sizes
     (18, 2, (0, 0, 2))
     """
