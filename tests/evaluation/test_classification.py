@@ -28,6 +28,8 @@ def test_equals_scikit_learn(num_classes: int, weighted: bool) -> None:
     assert found.accuracy == pytest.approx(metrics.accuracy_score(y, predicted, **same))
     assert found.mcc == pytest.approx(metrics.matthews_corrcoef(y, predicted, **same))
     positive = scores[:, 1] if num_classes == 2 else scores
+    want = metrics.f1_score(y, predicted, average="macro", **same)
+    assert found.macro_f1 == pytest.approx(want)
     # The areas of classes are averaged without regard to their sizes.
     want = metrics.roc_auc_score(y, positive, multi_class="ovr", average="macro", **same)
     assert found.auroc == pytest.approx(want)
@@ -43,7 +45,7 @@ def test_area_counts_pairs() -> None:
 
 def test_what_tells_nothing_is_at_chance() -> None:
     found = Judge(np.full((6, 3), 1 / 3), np.array([0, 0, 1, 1, 2, 2]))()
-    assert found == (pytest.approx(1 / 3), 0.0, 0.5)
+    assert found == (pytest.approx(1 / 3), 0.0, 0.5, pytest.approx(1 / 6))
 
 
 def test_classes_without_samples_are_left_out() -> None:
@@ -61,6 +63,14 @@ def test_classes_without_samples_are_left_out() -> None:
     assert alone["mcc"]["value"] == 0.0
 
 
+def test_f1_is_of_classes_that_are_or_are_predicted() -> None:
+    from sklearn import metrics
+
+    y, predicted = np.array([0, 0, 1, 3]), np.array([0, 1, 1, 2])  # of five classes
+    want = metrics.f1_score(y, predicted, average="macro", zero_division=0)
+    assert Judge(np.eye(5)[predicted], y)().macro_f1 == pytest.approx(want)
+
+
 def test_without_groups_intervals_are_those_of_samples() -> None:
     scores, y = drawn(80, 3, seed=5)
     found = judged(scores, y, np.arange(80), seed=7)["accuracy"]
@@ -75,7 +85,7 @@ def test_groups_are_resampled_whole() -> None:
     copies, groups = np.repeat(scores, 9, axis=0), np.repeat(np.arange(50), 9)
     many = judged(copies, np.repeat(y, 9), groups, seed=0)
     alone = judged(copies, np.repeat(y, 9), np.arange(450), seed=0)
-    for key in ("accuracy", "mcc", "auroc"):
+    for key in ("accuracy", "mcc", "auroc", "macro_f1"):
         assert list(many[key].values()) == pytest.approx(list(once[key].values()))
         assert many[key]["low"] < many[key]["value"] < many[key]["high"]
         width, narrow = (each[key]["high"] - each[key]["low"] for each in (many, alone))

@@ -41,7 +41,9 @@ def test_learns_a_distance(make_dna_model: Make) -> None:
     assert row["auroc"]["mean"] > 0.98
     assert (row["task"], row["majority"], row["note"]) == ("gaps", 0.5, "given")
     assert (row["num_train"], row["num_test"]) == (48, 48)
-    assert [list(each) for each in row["seeds"]] == [["seed", "accuracy", "mcc", "auroc"]] * 2
+    assert [list(each) for each in row["seeds"]] == [
+        ["seed", "accuracy", "mcc", "auroc", "macro_f1"]
+    ] * 2
     assert json.loads(json.dumps(row, allow_nan=False)) == row
     # The model that was given, and the global generator, are as they were.
     assert torch.equal(torch.get_rng_state(), state)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.evaluation.dna_probes import STRENGTHS, best_strength, dna_probes
+from maskwise.evaluation.dna_probes import dna_probes
 from maskwise.evaluation.dna_tasks import Fold, SequenceTask
 from maskwise.modalities.bases import encode
 from maskwise.models.language import LanguageModel
@@ -88,19 +88,3 @@ def test_intervals_are_of_groups() -> None:
     )
     once, many = (dna_probes({}, each)[0] for each in (task, copies))
     assert many["high"] - many["low"] == pytest.approx(once["high"] - once["low"], rel=0.25)
-
-
-def test_the_penalty_is_chosen_by_what_it_predicts() -> None:
-    rng = np.random.default_rng(0)
-    y = np.arange(300) % 2
-    noise = rng.normal(size=(300, 150))
-    groups = np.arange(300)
-    # Nothing but noise needs the strongest penalty, classes that are far apart the weakest.
-    assert best_strength(noise, y, groups, seed=0) == STRENGTHS[0]
-    assert best_strength(y[:, None] + 0.01 * noise[:, :1], y, groups, seed=0) == STRENGTHS[-1]
-    # Copies are held out together: with them in both parts, noise would seem to tell.
-    twice = np.tile(noise, (4, 1)), np.tile(y, 4)
-    assert best_strength(*twice, np.tile(groups, 4), seed=0) == STRENGTHS[0]
-    assert best_strength(*twice, np.arange(1200), seed=0) > STRENGTHS[0]
-    # Where nothing can be held out.
-    assert best_strength(noise[:3], y[:3], groups[:3], seed=0) == STRENGTHS[-1]

@@ -6,7 +6,14 @@ import pytest
 import torch
 from scipy.stats import binom
 
-from maskwise.evaluation.probes import lars_step, logistic, logistic_scores, mae_batchnorm
+from maskwise.evaluation.probes import (
+    STRENGTHS,
+    best_strength,
+    lars_step,
+    logistic,
+    logistic_scores,
+    mae_batchnorm,
+)
 from maskwise.evaluation.protocols import PROTOCOLS
 
 
@@ -160,3 +167,19 @@ def test_a_stronger_penalty_is_less_sure() -> None:
     train_x, train_y = clusters(300, seed=0)
     weak, strong = (logistic_scores(train_x, train_y, train_x, c)[0] for c in (1.0, 1e-3))
     assert strong.max(axis=1).mean() < 0.8 < weak.max(axis=1).mean()
+
+
+def test_the_penalty_is_chosen_by_what_it_predicts() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 2
+    noise = rng.normal(size=(300, 150))
+    groups = np.arange(300)
+    # Nothing but noise needs the strongest penalty, classes that are far apart the weakest.
+    assert best_strength(noise, y, groups, seed=0) == STRENGTHS[0]
+    assert best_strength(y[:, None] + 0.01 * noise[:, :1], y, groups, seed=0) == STRENGTHS[-1]
+    # Copies are held out together: with them in both parts, noise would seem to tell.
+    twice = np.tile(noise, (4, 1)), np.tile(y, 4)
+    assert best_strength(*twice, np.tile(groups, 4), seed=0) == STRENGTHS[0]
+    assert best_strength(*twice, np.arange(1200), seed=0) > STRENGTHS[0]
+    # Where nothing can be held out.
+    assert best_strength(noise[:3], y[:3], groups[:3], seed=0) == STRENGTHS[-1]

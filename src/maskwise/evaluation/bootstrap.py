@@ -1,8 +1,9 @@
-"""Percentile bootstrap intervals for a mean over test samples."""
+"""Intervals for means: bootstrap over test samples, Student's t over repetitions."""
 
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import t as student
 
 _CELLS = 1 << 21  # resampled values held at once: 16 MiB of float64
 
@@ -55,3 +56,18 @@ def ends(means: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """Return the ends of the percentile interval of resampled means."""
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def over_draws(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """Return the mean of repetitions and its interval (Student's t, 95 %); none of a single one.
+
+    It covers what differs between repetitions, such as seeds, not the choice of test samples.
+
+    >>> over_draws([0.5])
+    (0.5, None, None)
+    """
+    mean, num = float(np.mean(values)), len(values)
+    if num < 2:
+        return mean, None, None
+    half = float(student.ppf(0.975, num - 1) * np.std(values, ddof=1) / num**0.5)
+    return mean, mean - half, mean + half

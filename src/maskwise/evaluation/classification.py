@@ -1,4 +1,4 @@
-"""How good class scores are: accuracy, Matthews correlation, area under the ROC curve."""
+"""How good class scores are: accuracy, Matthews correlation, area under the ROC curve, F1."""
 
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ class Measures(NamedTuple):
     accuracy: float
     mcc: float
     auroc: float
+    macro_f1: float
 
 
 class Judge:
@@ -21,7 +22,9 @@ class Judge:
     - accuracy: the share of right classes, the ones of highest score;
     - mcc: Matthews correlation, for several classes Gorodkin's R_K; 0 where it is 0 / 0;
     - auroc: of two classes, that of the second one's score; of several, the mean over classes
-      of each against the rest. Classes without samples are left out; NaN if none remains.
+      of each against the rest. Classes without samples are left out; NaN if none remains;
+    - macro_f1: the mean over classes of 2 x right / (samples + predictions) of that class. Classes
+      with neither are left out.
 
     Args:
         scores: of each class, [N, C].
@@ -30,8 +33,10 @@ class Judge:
     Source: Gorodkin, Comparing two K-category assignments by a K-category correlation
     coefficient (Computational Biology and Chemistry 28, 2004).
 
-    >>> Judge(np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]]), np.array([0, 0, 1, 1]))()
-    Measures(accuracy=0.75, mcc=0.5773502691896258, auroc=0.75)
+    >>> scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]])
+    >>> found = Judge(scores, np.array([0, 0, 1, 1]))()
+    >>> found.accuracy, found.auroc, round(found.mcc, 3), round(found.macro_f1, 3)
+    (0.75, 0.75, 0.577, 0.733)
     """
 
     def __init__(self, scores: np.ndarray, y: np.ndarray) -> None:
@@ -51,13 +56,15 @@ class Judge:
         right = np.trace(confusion)
         size = np.sqrt(float((total**2 - true @ true) * (total**2 - predicted @ predicted)))
         mcc = (right * total - true @ predicted) / size if size else 0.0
+        either = true + predicted
+        f1 = 2 * np.diag(confusion)[either > 0] / either[either > 0]
         areas = [
             _area(place, weights * yes, weights * ~yes)
             for place, yes in zip(self.places, self.is_class, strict=True)
         ]
         found = [area for area in areas if area == area]
         auroc = float(np.mean(found)) if found else float("nan")
-        return Measures(float(right / total), float(mcc), auroc)
+        return Measures(float(right / total), float(mcc), auroc, float(f1.mean()))
 
 
 def judged(
@@ -75,7 +82,7 @@ def judged(
         num: how many resamples.
 
     Returns:
-        "value", "low" and "high" of "accuracy", "mcc" and "auroc"; None where it has no value.
+        "value", "low" and "high" of each of `Measures`; None where it has no value.
     """
     judge = Judge(scores, y)
     _, groups = np.unique(groups, return_inverse=True)

@@ -10,13 +10,10 @@ from maskwise.evaluation.dna_baselines import baseline_features
 from maskwise.evaluation.dna_features import embed_sequences
 from maskwise.evaluation.dna_tasks import SequenceTask
 from maskwise.evaluation.knn import NAME, knn_votes
-from maskwise.evaluation.probes import logistic_scores
+from maskwise.evaluation.probes import best_strength, logistic_scores
 from maskwise.models.language import LanguageModel
 
 DnaProtocol = Literal["logistic", "knn"]
-# At C=1 one-hot bases, the strongest baseline of aligned sequences, fit noise: on the splice
-# sites of UCI 92 % are right, and 96 % at C=0.01.
-STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 TITLES = {"logistic": "logistic-lbfgs (C chosen on train, standardised on train)", "knn": NAME}
 
 
@@ -92,28 +89,3 @@ def _row(
         "num_test": len(asked),
         "note": "; ".join(filter(None, (max(notes), unseen if num_unseen else "", task.note))),
     }
-
-
-def best_strength(x: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int) -> float:
-    """Return which of `STRENGTHS` predicts a held-out fifth of the groups best (log loss).
-
-    The smallest of equals; where no fifth can be held out, the largest.
-
-    Args:
-        x: training features, [N, D].
-        y: training classes, [N].
-        groups: which samples belong together, [N].
-        seed: of the choice of groups.
-    """
-    _, groups = np.unique(groups, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(groups.max() + 1)
-    held = order[groups] < len(order) // 5
-    if not held.any() or len(np.unique(y[~held])) < 2:
-        return STRENGTHS[-1]
-    losses = []
-    for c in STRENGTHS:
-        scores = np.zeros((held.sum(), y.max() + 1))
-        found, _ = logistic_scores(x[~held], y[~held], x[held], c)
-        scores[:, : found.shape[1]] = found
-        losses.append(-np.log(scores[np.arange(len(scores)), y[held]].clip(1e-9)).mean())
-    return STRENGTHS[int(np.argmin(losses))]

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from pydantic import Field, PositiveInt
-from scipy.stats import t as student
 from torch import Tensor
 from torch.nn import functional as F
 
+from maskwise.evaluation.bootstrap import over_draws
 from maskwise.evaluation.classification import Judge, Measures
 from maskwise.evaluation.tasks import TextTask
 from maskwise.evaluation.text_features import cut_note, embed_texts
@@ -193,11 +193,14 @@ def tuned_row(
     for seed in config.seeds:
         measured = Judge(tune(model, samples, config, seed), samples.test_y)()._asdict()
         found.append({"seed": seed} | {key: measured[key] for key in measures})
-    usual = np.bincount(samples.y).argmax()
+    usual, names = np.bincount(samples.y).argmax(), ("mean", "low", "high")
     return {
         "task": samples.name,
         "model": name,
-        **{key: _over_seeds([each[key] for each in found]) for key in measures},
+        **{
+            key: dict(zip(names, over_draws([each[key] for each in found]), strict=True))
+            for key in measures
+        },
         "seeds": found,
         "majority": float((samples.test_y == usual).mean()),
         "num_train": len(samples.y),
@@ -207,16 +210,3 @@ def tuned_row(
         "lr": config.lr,
         "note": samples.note,
     }
-
-
-def _over_seeds(values: list[float]) -> dict[str, float | None]:
-    """Return the mean and its interval.
-
-    >>> _over_seeds([0.5])
-    {'mean': 0.5, 'low': None, 'high': None}
-    """
-    mean, num = float(np.mean(values)), len(values)
-    if num < 2:
-        return {"mean": mean, "low": None, "high": None}
-    half = float(student.ppf(0.975, num - 1) * np.std(values, ddof=1) / num**0.5)
-    return {"mean": mean, "low": mean - half, "high": mean + half}

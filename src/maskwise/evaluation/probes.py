@@ -11,6 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LOGISTIC = "logistic-lbfgs (C=1, standardised on train)"
+# Strengths to choose from, for features that are standardised each by itself: at C=1 one-hot
+# bases, the strongest baseline of aligned sequences, fit noise: on the splice sites of UCI 92 %
+# are right, and 96 % at C=0.01.
+STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 MAE = "mae-batchnorm-lars (90 epochs, lr 6.4, no augmentation)"
 
 
@@ -34,40 +38,82 @@ def logistic(
     >>> logistic(x, np.array([0, 0, 1, 1]), np.array([[-3.0], [3.0]]))
     (array([0, 1]), True)
     """
-    model, converged = _fitted(train_x, train_y, 1.0, max_iter)
+    model, converged = _fitted(train_x, train_y, 1.0, max_iter=max_iter)
     return model.predict(test_x), converged
 
 
 def logistic_scores(
-    train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray, c: float = 1.0
+    train_x: np.ndarray,
+    train_y: np.ndarray,
+    test_x: np.ndarray,
+    c: float = 1.0,
+    *,
+    standardise: bool = True,
 ) -> tuple[np.ndarray, bool]:
     """Return the probabilities of all classes, [M, K], where `logistic` returns the likeliest.
 
     K is one more than the highest training class; one without training samples has 0. `c` is how
-    much the samples count beside the penalty.
+    much the samples count beside the penalty, `standardise` whether features are.
 
     >>> x = np.array([[-2.0], [-1.0], [1.0], [2.0]])
     >>> logistic_scores(x, np.array([0, 0, 1, 1]), np.array([[0.0]]))[0].round(3)
     array([[0.5, 0.5]])
     """
-    model, converged = _fitted(train_x, train_y, c)
+    model, converged = _fitted(train_x, train_y, c, standardise)
     scores = np.zeros((len(test_x), int(train_y.max()) + 1))
     scores[:, model.classes_] = model.predict_proba(test_x)
     return scores, converged
 
 
+def best_strength(
+    x: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray,
+    seed: int,
+    strengths: Sequence[float] = STRENGTHS,
+    *,
+    standardise: bool = True,
+) -> float:
+    """Return which of `strengths` predicts a held-out fifth of the groups best (log loss).
+
+    The first of equals; where no fifth can be held out, the last.
+
+    Args:
+        x: training features, [N, D].
+        y: training classes, [N].
+        groups: which samples belong together, [N].
+        seed: of the choice of groups.
+        strengths: values of C, rising.
+        standardise: as for `logistic_scores`.
+    """
+    _, groups = np.unique(groups, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(groups.max() + 1)
+    held = order[groups] < len(order) // 5
+    if not held.any() or len(np.unique(y[~held])) < 2:
+        return strengths[-1]
+    losses = []
+    for c in strengths:
+        scores = np.zeros((held.sum(), y.max() + 1))
+        found, _ = logistic_scores(x[~held], y[~held], x[held], c, standardise=standardise)
+        scores[:, : found.shape[1]] = found
+        losses.append(-np.log(scores[np.arange(len(scores)), y[held]].clip(1e-9)).mean())
+    return strengths[int(np.argmin(losses))]
+
+
 def _fitted(
-    train_x: np.ndarray, train_y: np.ndarray, c: float, max_iter: int = 1000
+    x: np.ndarray, y: np.ndarray, c: float, standardise: bool = True, max_iter: int = 1000
 ) -> tuple[Any, bool]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=max_iter))
+    model = LogisticRegression(C=c, max_iter=max_iter)
+    if standardise:
+        model = make_pipeline(StandardScaler(), model)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        model.fit(train_x, train_y)
+        model.fit(x, y)
     return model, not any(issubclass(each.category, ConvergenceWarning) for each in caught)
 
 

@@ -1,0 +1,101 @@
+"""What fills in hidden values without a network: means, neighbours, components, regressions."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from maskwise.evaluation.tabular_features import filled
+from maskwise.likelihood.ppca import PPCA
+
+# Values with NaN where nothing is visible, [B, D], to values without, [B, D].
+Fill = Callable[[np.ndarray], np.ndarray]
+
+K = 15
+NUM_COMPONENTS = 50
+MOST_COLUMNS = 150  # IterativeImputer regresses every column on all others
+MOST_ROWS = 2000
+
+
+def by_mean(mean: np.ndarray) -> Fill:
+    """Fill in the mean of each column, [D]."""
+    return lambda visible: filled(visible, mean)
+
+
+def by_neighbours(train: np.ndarray, mean: np.ndarray, k: int = K) -> Fill:
+    """Fill in the mean of the `k` nearest training samples.
+
+    Distances are root mean squares over what both samples have, as in scikit-learn's
+    `KNNImputer`, which this equals where training samples are complete, without a loop over
+    columns. Of neighbours that lack a value the others count; the column's mean where none has it.
+
+    Args:
+        train: training samples [N, D], NaN where nothing was measured.
+        mean: of each column, [D].
+        k: neighbours, at most N are used.
+    """
+    has = (~np.isnan(train)).astype(np.float32)
+    values = filled(train - mean, np.float32(0))  # centred: fewer digits are lost
+
+    def fill(visible: np.ndarray) -> np.ndarray:
+        seen = (~np.isnan(visible)).astype(np.float32)
+        x = filled(visible - mean, np.float32(0))
+        square = np.square(x) @ has.T - 2 * x @ values.T + seen @ np.square(values).T
+        both = seen @ has.T
+        distance = np.where(both > 0, square / np.maximum(both, 1), np.inf)
+        nearest = np.argsort(distance, axis=1, kind="stable")[:, :k]
+        guess = np.stack([values[row].sum(0) / np.maximum(has[row].sum(0), 1) for row in nearest])
+        return np.where(np.isnan(visible), guess + mean, visible)
+
+    return fill
+
+
+def by_components(train: np.ndarray, mean: np.ndarray, seed: int) -> Fill:
+    """Fill in what probabilistic PCA expects given what is visible.
+
+    Args:
+        train: training samples [N, D]; means are put where nothing was measured.
+        mean: of each column, [D].
+        seed: of the randomised solver, used on large matrices.
+    """
+    from sklearn.decomposition import PCA
+
+    complete = filled(train, mean)
+    num = min(NUM_COMPONENTS, (min(complete.shape) + 1) // 2)
+    fitted = PCA(num, random_state=seed).fit(complete)
+    # Where all columns follow from others nothing is left over but rounding.
+    noise = max(float(fitted.noise_variance_), 1e-6 * float(fitted.explained_variance_[0]), 1e-9)
+    scale = np.sqrt(np.maximum(fitted.explained_variance_ - noise, 0))
+    model = PPCA(fitted.components_.T * scale, noise, fitted.mean_)
+
+    def fill(visible: np.ndarray) -> np.ndarray:
+        found = model.conditional_moments(filled(visible, mean), np.isnan(visible))[0]
+        return found.numpy().astype(np.float32)
+
+    return fill
+
+
+def by_regression(train: np.ndarray, seed: int) -> Fill:
+    """Fill in by scikit-learn's IterativeImputer, fitted on training samples and on these.
+
+    Args:
+        train: training samples [N, D], of which `MOST_ROWS` are taken.
+        seed: of the choice of samples.
+    """
+    from maskwise.evaluation.features import subset
+
+    chosen = train[subset(len(train), MOST_ROWS, seed)]
+
+    def fill(visible: np.ndarray) -> np.ndarray:
+        import warnings
+
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+        from sklearn.impute import IterativeImputer
+
+        model = IterativeImputer(random_state=seed, keep_empty_features=True)
+        with warnings.catch_warnings():
+            # Ten rounds, as users get; that they were too few is part of the method.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return model.fit_transform(np.concatenate([chosen, visible]))[len(chosen) :]
+
+    return fill
