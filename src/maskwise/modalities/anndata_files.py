@@ -12,6 +12,7 @@ import numpy as np
 
 from maskwise.errors import UserError
 from maskwise.files import stamp
+from maskwise.modalities.anndata_counts import counts_in_file, counts_in_memory
 from maskwise.modalities.anndata_matrix import open_matrix
 from maskwise.modalities.csr import CSR, in_memory
 from maskwise.modalities.genes import OTHER_NAMES, Genes
