@@ -144,18 +144,18 @@ def _splits(
     for wanted in (data.labels, data.group, *data.drop):
         if wanted is not None and wanted not in columns:
             raise no_column(wanted, list(columns))
-    classes = None
+    num, classes = num_rows(columns), None
     if data.labels is not None:
         labels = columns[data.labels]
     if labels is not None:
-        if len(labels) != num_rows(columns):
-            raise UserError(f"{len(labels)} labels for {num_rows(columns)} rows")
+        if len(labels) != num:
+            raise UserError(f"{len(labels)} labels for {num} rows")
         classes, labels = _classes(labels, data)
     groups = None if data.group is None else columns[data.group]
     apart = {data.labels, data.group, *data.drop}
     columns = {key: values for key, values in columns.items() if key not in apart}
-    if not columns or not num_rows(columns):
-        raise UserError(f"{name}: {num_rows(columns)} rows of {len(columns)} columns: no data")
+    if not columns or not num:
+        raise UserError(f"{name}: {num} rows of {len(columns)} columns: no data")
     if data.lags and groups is not None:
         raise UserError(f"group={data.group} with lags={data.lags}: a series is split in time")
     if data.lags:

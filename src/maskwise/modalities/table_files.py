@@ -45,7 +45,7 @@ def read_table(source: str | Path) -> Columns:
 
 
 def write_table(path: Path, frame: Any) -> None:
-    """Write a table: .csv and .tsv with an empty text where a value is missing, or .parquet.
+    """Write a table: .csv with an empty text where a value is missing, or .parquet.
 
     Raises:
         UserError: another kind of file, or it cannot be written.
@@ -63,15 +63,14 @@ def write_table(path: Path, frame: Any) -> None:
         with atomic(path) as temporary:
             parquet.write_table(table, temporary)
         return
-    if path.suffix.lower() not in (".csv", ".tsv"):
-        raise UserError(f"{path}: tables are written as .csv, .tsv or .parquet")
+    if path.suffix.lower() != ".csv":
+        raise UserError(f"{path}: tables are written as .csv or .parquet")
     texts = [
         ["" if gap else str(value) for value, gap in zip(values, is_missing(values), strict=True)]
         for values in columns.values()
     ]
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        separator = "," if path.suffix.lower() == ".csv" else "\t"
-        writer = csv.writer(file, delimiter=separator, lineterminator="\n")
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip(*texts, strict=True))
 
