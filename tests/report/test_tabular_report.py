@@ -72,7 +72,7 @@ def test_imputation_by_ratio_and_method(make_tabular_run):
     assert titles[:3] == [
         "All values, hidden at random",
         "Values above zero, hidden at random",
-        "Values above zero, hidden by intensity",
+        "Values above zero, large ones hidden more often",
     ]
     found = tables_of(part)
     assert found[0][0] == [

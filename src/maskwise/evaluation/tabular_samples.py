@@ -8,12 +8,12 @@ import torch
 
 from maskwise.evaluation.features import frozen, subset
 from maskwise.evaluation.reconstruction import fixed_mask
+from maskwise.evaluation.tabular_features import column_means, embed_rows, filled, numbers
 from maskwise.files import write_json
 from maskwise.modalities.cells import Cells
-from maskwise.modalities.tabular import TabularSplits
+from maskwise.modalities.tabular import Rows, TabularSplits
 from maskwise.models.tabular import TabularModel
 
-BATCH = 256
 NUM_ROWS, NUM_FEATURES = 8, 12
 
 
@@ -22,7 +22,6 @@ def write_tabular(
     model: TabularModel,
     splits: TabularSplits,
     *,
-    pattern: str,
     seed: int,
     ratio: float = 0.5,
     num: int = 1000,
@@ -38,21 +37,17 @@ def write_tabular(
         path: a .json file.
         model: its device is used, and its training mode is restored.
         splits: held-out samples are shown.
-        pattern: how hidden features lie.
         seed: of the choice of samples and of the masks.
         ratio: the hidden fraction, in (0, 1).
         num: samples of the picture at most.
     """
-    source, modality = splits.test, model.modality
+    source = splits.test
     index = subset(len(source), num, seed)
-    encoded, raw = [], []
-    with frozen(model) as device:
-        for start in range(0, len(index), BATCH):
-            batch = source.get(index[start : start + BATCH])
-            encoded.append(model.encode(batch.to(device)).float().cpu().numpy())
-            nothing = torch.zeros_like(modality.eligible(batch))
-            raw.append(_one_hot(modality.inputs(batch, nothing).numpy(), modality.sizes))
-    kinds = {"encoder": np.concatenate(encoded), "raw values": np.concatenate(raw)}
+    raw = numbers(model.modality, source, index)
+    kinds = {
+        "encoder": embed_rows(model, source, index),
+        "raw values": filled(raw, column_means(raw)),
+    }
     planes = {name: plane(values) for name, values in kinds.items()}
     labels = None if source.labels is None else source.labels[index].tolist()
     write_json(
@@ -62,7 +57,7 @@ def write_tabular(
             "explained": {name: shares.tolist() for name, (_, shares) in planes.items()},
             "labels": labels,
             "classes": None if splits.classes is None else list(splits.classes),
-            "rows": _rows(model, splits, index, pattern, seed, ratio),
+            "rows": _rows(model, source, index, seed, ratio),
         },
     )
 
@@ -71,8 +66,8 @@ def plane(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the first two principal components of samples, and their shares of the variance.
 
     >>> places, shares = plane(np.array([[0.0, 0.0], [3.0, 4.0]]))
-    >>> places.round(6).tolist(), shares.round(6).tolist()
-    ([[-2.5, 0.0], [2.5, 0.0]], [1.0, 0.0])
+    >>> abs(places).round(6).tolist(), shares.round(6).tolist()
+    ([[2.5, 0.0], [2.5, 0.0]], [1.0, 0.0])
     """
     centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
     # Samples are fewer than genes: their products are a smaller matrix than a covariance.
@@ -87,25 +82,15 @@ def plane(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return places * signs, shares
 
 
-def _one_hot(values: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
-    """Replace the codes of categories by a column for each."""
-    parts = [values[:, np.array(sizes) == 0]]
-    for column, size in enumerate(sizes):
-        if size:
-            parts.append((values[:, [column]] == np.arange(size)).astype(np.float32))
-    return np.concatenate(parts, axis=1)
-
-
 def _rows(
     model: TabularModel,
-    splits: TabularSplits,
+    source: Rows,
     index: np.ndarray,
-    pattern: str,
     seed: int,
     ratio: float,
 ) -> dict[str, Any]:
     """Return a few samples, what of them is hidden, and what the model says of it."""
-    source, modality = splits.test, model.modality
+    modality = model.modality
     chosen = index[subset(len(index), NUM_ROWS, seed)]
     if source.labels is not None:
         chosen = chosen[np.argsort(source.labels[chosen], kind="stable")]
@@ -119,7 +104,7 @@ def _rows(
     with frozen(model) as device:
         cpu = torch.device("cpu")
         hidden = fixed_mask(
-            modality.grid, ratio, chosen, pattern, seed, cpu, modality.eligible(batch)
+            modality.grid, ratio, chosen, "scattered", seed, cpu, modality.eligible(batch)
         ).hidden
         predicted = model.predict(batch.to(device), hidden.to(device)).cpu()
     if modality.loss != "mse":

@@ -61,7 +61,8 @@ def _mixing(found: Sequence[tuple[str, Row]]) -> Table:
         (
             _name(label, row),
             _cell(row["lisi"], best),
-            *(Cell(f"{row[key]:.3f}") for key in ("worst", "best", "asw")),
+            *(Cell(f"{row[key]:.3f}") for key in ("worst", "best")),
+            Cell("none" if row["asw"] is None else f"{row['asw']:.3f}"),
         )
         for label, row in found
     )

@@ -13,7 +13,7 @@ TEXT = (
     " training mean, which has 0. Exact is 1."
 )
 ENTRIES = {"all": "All values", "nonzero": "Values above zero"}
-MECHANISMS = {"random": "hidden at random", "intensity": "hidden by intensity"}
+MECHANISMS = {"random": "hidden at random", "intensity": "large ones hidden more often"}
 HEADLINE = 0.5  # the hidden fraction of the number at the top
 LEAST = -0.5  # what is worse than this is off the figure
 OURS = "model"
@@ -62,9 +62,12 @@ def sections(run: Run) -> list[Section]:
     drawn, tables = [], []
     for title, rows in _by_kind(found).items():
         by_method = _by(rows, "method")
-        label = f"{title}: R² by hidden ratio of {run.name}"
-        drawn.append(Figure(_body(label, by_method, reach), _caption(rows), title))
-        tables += [_table(title, "method", by_method), _details(title, rows)]
+        # Categories have no variance.
+        if any(row["r2"] is not None for row in rows):
+            label = f"{title}: R² by hidden ratio of {run.name}"
+            drawn.append(Figure(_body(label, by_method, reach), _caption(rows), title))
+            tables.append(_table(title, "method", by_method))
+        tables.append(_details(title, rows))
     return [Section("imputation", TITLE, TEXT, figures=tuple(drawn), tables=tuple(tables))]
 
 
@@ -74,7 +77,7 @@ def comparison(labels: Sequence[str], runs: Sequence[Run]) -> list[Section]:
         {**row, "run": label}
         for label, run in zip(labels, runs, strict=True)
         for row in run.result.get("imputation", ())
-        if row["method"] == OURS
+        if row["method"] == OURS and row["r2"] is not None
     ]
     if not every:
         return []
