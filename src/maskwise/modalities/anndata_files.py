@@ -1,6 +1,7 @@
 """AnnData, in memory or in files: its matrix, the names of its genes and columns of `obs`."""
 
 import difflib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,20 +102,23 @@ def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
     Raises:
         UserError: it cannot be read, is no AnnData, or lacks the layer or the column.
     """
-    from anndata.io import read_elem
-
     key, shown = _place(layer)
     with _opened(path) as root:
         element = _get(root, key, path)
-        var = read_elem(_get(root, "raw/var" if layer == "raw" else "var", path))
-        obs = _get(root, "obs", path)
+        var, obs = root["raw/var" if layer == "raw" else "var"], root["obs"]
+        if not hasattr(var, "keys") or not hasattr(obs, "keys"):
+            raise UserError(
+                f"{path}: obs and var are of anndata before 0.7: read it with anndata and write it"
+                " again"
+            )
         columns = tuple(map(str, obs.attrs.get("column-order", ())))
         state = _stamp(path)
+        genes = _genes(_read(var), gene_ids, str(path))
         matrix = open_matrix(element, path, state)
     return Annotated(
         _stem(path),
         matrix,
-        _genes(var, gene_ids, str(path)),
+        genes,
         shown,
         partial(_column, path),
         columns,
@@ -207,25 +211,33 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _get(root: Mapping[str, Any], key: str, path: Path) -> Any:
-    if key in root:
-        return root[key]
     if "obs" not in root or "var" not in root:
         raise UserError(
             f"{path}: no AnnData: it has {', '.join(sorted(root)[:8])}, not obs and var: make one,"
             " as anndata.AnnData(X).write_h5ad(FILE)"
         )
-    known = [f"layers/{name}" for name in root.get("layers", ())]
-    known += [name for name in ("X", "raw/X") if name in root]
-    raise UserError(_no_layer(str(path), key, tuple(known)))
+    if key not in root:
+        known = [f"layers/{name}" for name in root.get("layers", ())]
+        known += [name for name in ("X", "raw/X") if name in root]
+        raise UserError(_no_layer(str(path), key, tuple(known)))
+    return root[key]
+
+
+def _read(element: Any) -> Any:
+    """Read a table or a column into memory."""
+    from anndata import OldFormatWarning
+    from anndata.io import read_elem
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OldFormatWarning)
+        return read_elem(element)
 
 
 def _column(path: Path, name: str) -> Any:
-    from anndata.io import read_elem
-
     with _opened(path) as root:
         obs = root["obs"]
         # Files of anndata 0.7 keep categories apart, which reading all columns puts together.
-        return read_elem(obs)[name] if "__categories" in obs else read_elem(obs[name])
+        return _read(obs)[name] if "__categories" in obs else _read(obs[name])
 
 
 def _layers_with_counts(path: Path) -> list[str]:

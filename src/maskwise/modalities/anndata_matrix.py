@@ -57,7 +57,7 @@ def layout(element: Any, path: Path) -> tuple[str, tuple[int, int]]:
         kind, shape, values = "dense", element.shape, element
     else:
         raise UserError(
-            f"{path}: {element.name} is no matrix of cells by genes that anndata wrote since 0.7:"
+            f"{path}: {element.name} is no matrix of cells by genes as anndata writes since 0.7:"
             " read it with anndata and write it again"
         )
     if values.dtype.kind not in "biuf":
@@ -70,11 +70,12 @@ def rows(element: Any, kind: str, start: int, stop: int) -> Any:
     from scipy import sparse
 
     if kind == "dense":
-        return sparse.csr_matrix(element[start:stop])
+        return sparse.csr_matrix(element[start:stop].astype(np.float32))
     indptr = element["indptr"][start : stop + 1].astype(np.int64)
     low, high = int(indptr[0]), int(indptr[-1])
     width = int(element.attrs["shape"][1 if kind == "csr" else 0])
-    some = element["data"][low:high], element["indices"][low:high], indptr - low
+    values = element["data"][low:high].astype(np.float32)
+    some = values, element["indices"][low:high], indptr - low
     return sparse.csr_matrix(some, shape=(stop - start, width))
 
 
@@ -119,7 +120,7 @@ def _unpack(element: Any, kind: str, shape: tuple[int, int], work: Path) -> None
     with (work / _VALUES).open("wb") as values, (work / _INDICES).open("wb") as indices:
         for start, stop in _steps(element, kind, shape[0]):
             part = rows(element, kind, start, stop)
-            values.write(part.data.astype(np.float32).tobytes())
+            values.write(part.data.tobytes())
             indices.write(part.indices.astype(np.int32).tobytes())
             indptr.append(indptr[-1][-1] + part.indptr[1:].astype(np.int64))
     _finish(work, np.concatenate(indptr), shape)

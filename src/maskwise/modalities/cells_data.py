@@ -179,6 +179,10 @@ def _splits(sets: Sequence[Annotated], data: CellsData) -> CellsSplits:
     chosen = np.arange(len(genes.names))
     if data.genes is None and data.num_genes is not None:
         chosen = variable_genes(genes, found, data.num_genes)
+    if len(chosen) < 2:
+        raise UserError(
+            f"{len(chosen)} gene to use: a model learns each from others, so give more"
+        )
     genes = genes[chosen]
     # Genes that no cell to train on has: as if one of them had one count.
     profile = np.maximum(found.mean, 1 / np.maximum(found.num, 1))[chosen] / target

@@ -89,7 +89,9 @@ def in_memory(matrix: Any) -> CSR:
     """
     from scipy import sparse
 
-    rows = sparse.csr_matrix(matrix)
+    if matrix.dtype.kind not in "biuf":
+        raise UserError(f"the matrix of cells holds {matrix.dtype}, no numbers")
+    rows = sparse.csr_matrix(matrix, dtype=matrix.dtype.newbyteorder("="))
 
     def stored(array: np.ndarray) -> Stored:
         def fill(out: np.ndarray, start: int) -> None:
