@@ -90,17 +90,11 @@ def train(
         clock = time.perf_counter()
         for batch in batches.read(start, settings.steps, config.efficiency.workers):
             lr = learning_rate(batch.step, settings)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            part = prepare(batch, model, config, fabric.device)
-            loss = backward(fabric, wrapped, part, config)
-            norm = fabric.clip_gradients(
-                wrapped, optimizer, max_norm=settings.clip or math.inf, error_if_nonfinite=False
-            )
+            part, loss, norm = gradients(fabric, wrapped, optimizer, model, batch, config, lr)
             # A stop that one device is asked for stops all of them at the same step.
             asked = loss.new_tensor(float(stop.requested))
             value, share_asked = _mean(fabric, torch.stack([loss, asked])).tolist()
-            grad_norm, stopping = float(cast(Tensor, norm)), share_asked > 0
+            grad_norm, stopping = float(norm), share_asked > 0
             if not math.isfinite(value + grad_norm):
                 path = folder / "failure" / f"step-{batch.step + 1:06d}-rank-{fabric.global_rank}"
                 _report_divergence(path, batch, part, value, grad_norm)
@@ -141,6 +135,25 @@ class Prepared(NamedTuple):
     predicted: Mask
     """the part of the mask that is predicted"""
     keys: Keys
+
+
+def gradients(
+    fabric: Fabric,
+    wrapped: Any,
+    optimizer: torch.optim.Optimizer,
+    model: AnyModel,
+    batch: Batch,
+    config: Config,
+    lr: float,
+) -> tuple[Prepared, Tensor, Tensor]:
+    """Do all of a step but its update; return what it learns from, its loss, the gradient norm."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    part = prepare(batch, model, config, fabric.device)
+    loss = backward(fabric, wrapped, part, config)
+    most = config.train.clip or math.inf
+    norm = fabric.clip_gradients(wrapped, optimizer, max_norm=most, error_if_nonfinite=False)
+    return part, loss, cast(Tensor, norm)
 
 
 def prepare(batch: Batch, model: AnyModel, config: Config, device: torch.device) -> Prepared:
