@@ -203,3 +203,16 @@ def test_sources(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty: no cells here"):
         files_of(str(tmp_path / "empty"))
+
+
+def test_columns_of_files_of_anndata_0_7(tmp_path):
+    path = write(annotated(counts(4)), tmp_path / "cells.h5ad")
+    with h5py.File(path, "a") as file:
+        obs = file["obs"]
+        obs.attrs["encoding-version"] = "0.1.0"
+        obs.attrs["column-order"] = np.array(["kind"], dtype=object)
+        obs["__categories/kind"] = np.array(["x", "y"], dtype=object)
+        obs["kind"] = np.array([1, 0, -1, 1], dtype=np.int8)
+        obs["kind"].attrs["categories"] = obs["__categories/kind"].ref
+    found = open_file(path, None, None).obs("kind")
+    assert found.astype(object).where(found.notna(), None).tolist() == ["y", "x", None, "y"]
