@@ -1,9 +1,6 @@
 """Samples by features, from anything that can be read: what the theory gives advice on."""
 
-import csv
 import dataclasses
-import difflib
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,10 +9,13 @@ import numpy as np
 from scipy import sparse
 
 from maskwise.errors import UserError
-from maskwise.laws.strings import is_number
 from maskwise.modalities.image_arrays import readable
 from maskwise.modalities.image_data import ImageData, load
 from maskwise.modalities.images import describe
+from maskwise.modalities.table_columns import as_numbers
+from maskwise.modalities.table_files import read_table
+from maskwise.modalities.table_frames import no_column
+from maskwise.modalities.text_files import kind_of
 
 _SPARSE = {"format", "shape", "data"}
 
@@ -39,9 +39,9 @@ def read_features(data: ImageData, target: str | None = None) -> Features:
     """Read a table, or images, whose features are means of patches, because those are hidden.
 
     Args:
-        data: the settings; its source may also be a `.csv` file with numbers under a line of
-            names, a `.npy` or `.npz` file with one array of two axes, or a sparse matrix as
-            scipy.sparse saves it.
+        data: the settings; its source may also be a `.csv`, `.tsv`, `.parquet` or `.feather` file
+            with columns of numbers, a `.npy` or `.npz` file with one array of two axes, or a
+            sparse matrix as scipy.sparse saves it.
         target: name of a column, or its number from 0, to be predicted from the others.
 
     Raises:
@@ -79,15 +79,15 @@ def _of_images(data: ImageData) -> Features:
 
 def _read_table(path: Path) -> tuple[Any, list[str] | None] | None:
     """Return the table in a file with the names of its columns, or None if there is none."""
-    if path.suffix not in (".csv", ".npy", ".npz") or not path.is_file():
+    if not path.is_file():
         return None
-    if path.suffix == ".csv":
-        return _read_csv(path)
+    if kind_of(path) in (".csv", ".tsv", ".parquet", ".feather"):
+        return _read_named(path)
     values: Any = None
     with readable(path):
         if path.suffix == ".npy":
             values = np.load(path, mmap_mode="r", allow_pickle=False)
-        elif zipfile.is_zipfile(path):
+        elif path.suffix == ".npz" and zipfile.is_zipfile(path):
             with path.open("rb") as file:
                 archive = np.load(file, allow_pickle=False)
                 if set(archive.files) >= _SPARSE:
@@ -97,28 +97,15 @@ def _read_table(path: Path) -> tuple[Any, list[str] | None] | None:
     return (values, None) if values is not None and values.ndim == 2 else None
 
 
-def _read_csv(path: Path) -> tuple[np.ndarray, list[str]]:
-    with readable(path), path.open(newline="", encoding="utf-8-sig") as file:
-        names = next(csv.reader(file), [])
-    if not names or any(is_number(name) for name in names):
-        raise UserError(f"{path}: the first line must name the columns, separated by commas")
+def _read_named(path: Path) -> tuple[np.ndarray, list[str]]:
+    columns = read_table(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an empty table, which is reported later
-            values = np.loadtxt(
-                path, comments=None, delimiter=",", skiprows=1, quotechar='"', ndmin=2
-            )
-    except ValueError as error:
-        reason = str(error).split(";")[0].rstrip(".")
-        raise UserError(
-            f"{path}: {reason} (rows and columns from 0, below the names): a table must hold "
-            "numbers only"
-        ) from None
-    if not values.size:
+        values = np.stack([as_numbers(*column) for column in columns.items()], axis=1)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; a table must hold numbers only") from None
+    if not len(values):
         raise UserError(f"{path}: there are no rows below the names of columns")
-    if values.shape[1] != len(names):
-        raise UserError(f"{path}: {len(names)} names for {values.shape[1]} columns")
-    return values, names
+    return values, list(columns)
 
 
 def _column(target: str, names: list[str] | None, num: int, where: str) -> int:
@@ -129,5 +116,4 @@ def _column(target: str, names: list[str] | None, num: int, where: str) -> int:
         return int(target)
     if names is None:
         raise UserError(f"{where}: no column '{target}'; columns are numbered 0 to {num - 1}")
-    near = difflib.get_close_matches(target, names, n=1) or names[:6]
-    raise UserError(f"{where}: no column '{target}'; did you mean {' or '.join(near)}?")
+    raise UserError(f"{where}: {no_column(target, names)}")

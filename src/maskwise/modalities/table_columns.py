@@ -108,15 +108,13 @@ def learn(
     >>> learn("sex", np.array(["m", None, "f"], dtype=object)).categories
     ('f', 'm')
     """
-    numbers = None
-    if values.dtype.kind not in "bO":
-        numbers = as_numbers(name, values)[rows]
-        numbers = numbers[~np.isnan(numbers)]
-    categories = distinct(values[rows] if numbers is None else numbers)
-    if len(categories) < 2:
-        return Column(name, "constant", categories=categories)
-    few = len(categories) == 2 and all(isinstance(value, int) for value in categories)
-    if numbers is None or categorical or few:
+    numeric = values.dtype.kind not in "bO"
+    known = as_numbers(name, values)[rows] if numeric else values[rows]
+    known = known[~is_missing(known)]
+    if not numeric or categorical or _two_values(known):
+        categories = distinct(known)
+        if len(categories) < 2:
+            return Column(name, "constant", categories=categories)
         if len(categories) > max_categories:
             raise UserError(_too_many(name, values, categories, max_categories))
         if (strange := _strange(values, categories)) is not None:
@@ -125,13 +123,21 @@ def learn(
         return Column(name, "category", categories=categories)
     whole = values.dtype.kind in "iu"
     if quantile:
-        knots, scores = _normal_scores(numbers)
+        knots, scores = _normal_scores(known)
         return Column(name, "number", knots=knots, scores=scores, whole=whole)
-    scale = float(np.abs(numbers).max())  # squares of what is huge or tiny are not finite or zero
-    mean, std = (float(each(numbers / scale)) * scale for each in (np.mean, np.std))
+    scale = float(np.abs(known).max())  # squares of what is huge or tiny are not finite or zero
+    mean, std = (float(each(known / scale)) * scale for each in (np.mean, np.std))
     if not 0 < std < np.inf:
         return Column(name, "constant", categories=(mean,))
     return Column(name, "number", mean, std, whole=whole)
+
+
+def _two_values(numbers: np.ndarray) -> bool:
+    """Return whether numbers are the same, or one of two whole ones, or whether there are none."""
+    low, high = numbers.min(initial=np.inf), numbers.max(initial=-np.inf)
+    if low >= high:
+        return True
+    return not low % 1 and not high % 1 and bool(((numbers == low) | (numbers == high)).all())
 
 
 def as_numbers(name: str, values: np.ndarray) -> np.ndarray:

@@ -65,14 +65,13 @@ def write_table(path: Path, frame: Any) -> None:
         return
     if path.suffix.lower() != ".csv":
         raise UserError(f"{path}: tables are written as .csv or .parquet")
-    texts = [
-        ["" if gap else str(value) for value, gap in zip(values, is_missing(values), strict=True)]
-        for values in columns.values()
-    ]
+    # The csv module writes nothing for None, and numbers so that they are read back the same.
+    gaps: Any = None
+    cells = [np.where(is_missing(v), gaps, v).tolist() for v in columns.values()]
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(zip(*texts, strict=True))
+        writer.writerows(zip(*cells, strict=True))
 
 
 def _read_text(path: Path) -> Columns:
@@ -84,10 +83,7 @@ def _read_text(path: Path) -> Columns:
     if twice:
         raise UserError(f"{path}: two columns are called '{twice[0]}': rename one")
     texts = zip(*rows[1:], strict=True) if len(rows) > 1 else [()] * len(names)
-    return {
-        name: from_texts([text.strip() for text in column])
-        for name, column in zip(names, texts, strict=True)
-    }
+    return {name: from_texts(column) for name, column in zip(names, texts, strict=True)}
 
 
 def _read_arrow(path: Path) -> Any:

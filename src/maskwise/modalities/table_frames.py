@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import difflib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -78,15 +79,13 @@ def from_texts(texts: Sequence[str]) -> np.ndarray:
     >>> from_texts(["1", "2"]), from_texts(["1", "?"]), from_texts(["1", "a"])
     (array([1, 2]), array([ 1., nan]), array(['1', 'a'], dtype=object))
     """
-    try:
-        found = np.array([np.nan if text in MISSING else text for text in texts], dtype=object)
-        numbers = found.astype(np.float64)
-    except ValueError:
+    letters = "".join(texts)
+    numbers = None if "_" in letters else _floats(texts)  # 1_2 is a number in Python only
+    if numbers is None:
         return from_values(texts)
-    whole = np.isfinite(numbers).all() and (numbers % 1 == 0).all() and len(numbers)
-    if whole and not any("." in text or "e" in text.lower() for text in texts):
-        return numbers.astype(np.int64)
-    return numbers
+    real = any(sign in letters for sign in ".eE")
+    exact = len(numbers) and (np.abs(numbers) < 2**53).all()  # no NaN either
+    return numbers.astype(np.int64) if exact and not real else numbers
 
 
 def from_values(values: Iterable[Any]) -> np.ndarray:
@@ -129,6 +128,19 @@ def is_missing(values: np.ndarray) -> np.ndarray:
     return np.isnan(values) if values.dtype.kind in "fMm" else np.zeros(len(values), dtype=bool)
 
 
+def _floats(texts: Sequence[str]) -> np.ndarray | None:
+    """Return texts as numbers, NaN where they are missing; None if one is no number."""
+    try:
+        return np.fromiter(map(float, texts), np.float64, len(texts))  # the quick way
+    except ValueError:
+        pass
+    try:
+        known = (math.nan if text.strip() in MISSING else float(text) for text in texts)
+        return np.fromiter(known, np.float64, len(texts))
+    except ValueError:
+        return None
+
+
 def _plain(value: Any) -> Any:
     """Return a value as Python has it; None where it is missing."""
     if isinstance(value, np.generic):
@@ -160,23 +172,19 @@ def _of_pandas(series: Any) -> np.ndarray:
     if series.dtype.name == "category":
         return as_objects(series.astype(object))
     if series.dtype.kind in "fiu":  # also of pandas' own types
-        gaps = series.hasnans
-        return _of_array(
-            series.to_numpy(np.float64, na_value=np.nan) if gaps else np.asarray(series)
-        )
+        if series.hasnans:
+            return series.to_numpy(np.float64, na_value=np.nan)
+        return _of_array(np.asarray(series))
     if series.dtype.kind == "M":
         return series.to_numpy("datetime64[us]")
     return from_values(series.astype(object))
 
 
 def _of_polars(series: Any) -> np.ndarray:
-    if series.dtype.is_numeric():
-        return _of_array(
-            np.array(series.to_list()) if series.dtype.is_decimal() else series.to_numpy()
-        )
-    if series.dtype.is_temporal():
-        return series.to_numpy()
-    categories = str(series.dtype).startswith(("Categorical", "Enum"))
+    kind = series.dtype
+    if kind.is_temporal() or (kind.is_numeric() and not kind.is_decimal()):
+        return _of_array(series.to_numpy())
+    categories = str(kind).startswith(("Categorical", "Enum"))
     return (as_objects if categories else from_values)(series.to_list())
 
 
@@ -184,10 +192,7 @@ def _of_arrow(column: Any) -> np.ndarray:
     import pyarrow
 
     kinds = pyarrow.types
-    if (
-        kinds.is_temporal(column.type)
-        or kinds.is_integer(column.type)
-        or (kinds.is_floating(column.type))
-    ):
+    plain = (kinds.is_integer, kinds.is_floating, kinds.is_temporal)
+    if any(each(column.type) for each in plain):
         return _of_array(column.to_numpy())
     return (as_objects if kinds.is_dictionary(column.type) else from_values)(column.to_pylist())

@@ -82,12 +82,12 @@ def _any_value(columns: Columns) -> np.ndarray:
 
 def _equal_rows(columns: Columns) -> np.ndarray:
     """Return a number for each row that equal rows share, int64 [N]."""
-    codes = [
-        codes_of(values, distinct(values))
-        if values.dtype.kind == "O"
-        else np.unique(values, return_inverse=True)[1].reshape(-1)
+    numbers = [
+        codes_of(values, distinct(values)) if values.dtype.kind == "O" else values
         for values in columns.values()
     ]
     seen: dict[bytes, int] = {}
-    rows = np.stack(codes, axis=1).astype(np.int32)
+    rows = np.stack([values.astype(np.float64) for values in numbers], axis=1)
+    rows[np.isnan(rows)] = np.nan  # which has many forms, ...
+    rows += 0.0  # ... and zero has two
     return np.array([seen.setdefault(row.tobytes(), len(seen)) for row in rows], dtype=np.int64)
