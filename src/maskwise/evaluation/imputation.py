@@ -124,9 +124,9 @@ def hide(
 ) -> Tensor:
     """Return which values are hidden, bool [B, F], as many of each sample under any mechanism.
 
-    "intensity" draws without replacement with weights: of a gene its value, so that what is
-    expressed most is hidden most; of a number in a table exp(value), e times for every unit, so
-    that large ones are; categories have weight 1.
+    "intensity" draws without replacement with weights: of a gene its log-normalised value, so that
+    what is expressed most is hidden most; of a number in a table exp(value), e times for every
+    unit, so that large ones are; categories have weight 1.
 
     Args:
         modality: what the features are.
@@ -141,7 +141,7 @@ def hide(
     Processing Letters 97, 2006).
     """
     eligible = modality.eligible(samples)
-    values = samples[:, : len(modality.sizes)].nan_to_num(0.0)
+    values = comparable(modality, samples).nan_to_num(0.0)
     if entries == "nonzero":
         eligible = eligible & (values != 0)
     mask = fixed_mask(modality.grid, ratio, index, "scattered", seed, samples.device, eligible)
@@ -235,7 +235,7 @@ def _methods(
         fills["kNN"] = by_neighbours(train, mean)
         fills["PCA"] = by_components(train, mean, seed)
     if slow_baselines and train.shape[1] <= MOST_COLUMNS:
-        fills["IterativeImputer"] = by_regression(train, seed)
+        fills["IterativeImputer"] = by_regression(train, model.modality.sizes, seed)
     elif slow_baselines:
         notes.append(f"no IterativeImputer: {train.shape[1]} columns, above {MOST_COLUMNS}")
     else:

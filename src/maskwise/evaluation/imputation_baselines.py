@@ -1,9 +1,11 @@
 """What fills in hidden values without a network: means, neighbours, components, regressions."""
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
 
+from maskwise.evaluation.features import subset
 from maskwise.evaluation.tabular_features import filled
 from maskwise.likelihood.ppca import PPCA
 
@@ -33,18 +35,22 @@ def by_neighbours(train: np.ndarray, mean: np.ndarray, k: int = K) -> Fill:
         mean: of each column, [D].
         k: neighbours, at most N are used.
     """
-    has = (~np.isnan(train)).astype(np.float32)
-    values = filled(train - mean, np.float32(0))  # centred: fewer digits are lost
+    has = ~np.isnan(train)
+    values = filled(train - mean, 0)  # centred: fewer digits are lost
+    weights, squares = has.astype(np.float32), np.square(values)
+    complete, k = bool(has.all()), min(k, len(train))
 
     def fill(visible: np.ndarray) -> np.ndarray:
         seen = (~np.isnan(visible)).astype(np.float32)
-        x = filled(visible - mean, np.float32(0))
-        square = np.square(x) @ has.T - 2 * x @ values.T + seen @ np.square(values).T
-        both = seen @ has.T
+        x = filled(visible - mean, 0)
+        # Where samples are complete, products with ones are sums.
+        own = np.square(x).sum(axis=1, keepdims=True) if complete else np.square(x) @ weights.T
+        both = seen.sum(axis=1, keepdims=True) if complete else seen @ weights.T
+        square = own - 2 * x @ values.T + seen @ squares.T
         distance = np.where(both > 0, square / np.maximum(both, 1), np.inf)
-        nearest = np.argsort(distance, axis=1, kind="stable")[:, :k]
-        guess = np.stack([values[row].sum(0) / np.maximum(has[row].sum(0), 1) for row in nearest])
-        return np.where(np.isnan(visible), guess + mean, visible)
+        nearest = np.argpartition(distance, k - 1, axis=1)[:, :k]
+        guess = [values[of].sum(axis=0) / np.maximum(weights[of].sum(axis=0), 1) for of in nearest]
+        return np.where(np.isnan(visible), np.stack(guess) + mean, visible)
 
     return fill
 
@@ -74,20 +80,23 @@ def by_components(train: np.ndarray, mean: np.ndarray, seed: int) -> Fill:
     return fill
 
 
-def by_regression(train: np.ndarray, seed: int) -> Fill:
+def by_regression(train: np.ndarray, sizes: tuple[int, ...], seed: int) -> Fill:
     """Fill in by scikit-learn's IterativeImputer, fitted on training samples and on these.
+
+    The last column of each category is left to follow from the others: with it in, each is known
+    from the rest, which are hidden with it, and regressions say nothing.
 
     Args:
         train: training samples [N, D], of which `MOST_ROWS` are taken.
+        sizes: of each feature, how many columns its categories have, 0 = it is a number.
         seed: of the choice of samples.
     """
-    from maskwise.evaluation.features import subset
-
     chosen = train[subset(len(train), MOST_ROWS, seed)]
+    ends = np.cumsum([size or 1 for size in sizes])
+    last = [(end - size, end - 1) for end, size in zip(ends, sizes, strict=True) if size]
+    free = np.setdiff1d(np.arange(train.shape[1]), [end for _, end in last])
 
     def fill(visible: np.ndarray) -> np.ndarray:
-        import warnings
-
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.experimental import enable_iterative_imputer  # noqa: F401
         from sklearn.impute import IterativeImputer
@@ -96,6 +105,11 @@ def by_regression(train: np.ndarray, seed: int) -> Fill:
         with warnings.catch_warnings():
             # Ten rounds, as users get; that they were too few is part of the method.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return model.fit_transform(np.concatenate([chosen, visible]))[len(chosen) :]
+            both = model.fit_transform(np.concatenate([chosen, visible])[:, free])
+        found = np.empty(visible.shape)
+        found[:, free] = both[len(chosen) :]
+        for first, end in last:
+            found[:, end] = 1 - found[:, first:end].sum(axis=1)
+        return found
 
     return fill

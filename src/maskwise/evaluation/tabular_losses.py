@@ -1,5 +1,6 @@
 """The loss of hidden features by ratio, beside what knows only each feature's distribution."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -83,6 +84,7 @@ class Marginal:
 
     def __init__(self, modality: TabularModality, samples: Tensor) -> None:
         self.loss, self.sizes = modality.loss, modality.sizes
+        self.log_scale = modality.log_scale
         values = samples[:, : len(self.sizes)].numpy()
         self.mean = torch.from_numpy(column_means(values))
         self.tables = {
@@ -90,9 +92,10 @@ class Marginal:
             for feature, size in enumerate(self.sizes)
             if size
         }
+        variance = torch.from_numpy(column_means(np.square(values - self.mean.numpy())))
+        self.variance = variance.clamp(min=1e-6)
         if self.is_count:
             self.mean = self.mean.clamp(min=1e-6)
-            variance = torch.from_numpy(column_means(np.square(values - self.mean.numpy())))
             excess = (variance - self.mean).clamp(min=1e-6 * self.mean.square())
             self.log_dispersion = 2 * self.mean.log() - excess.log()
 
@@ -115,6 +118,14 @@ class Marginal:
             codes = values[:, feature].nan_to_num(0.0).long()
             costs[:, feature] = -table.to(values.device)[codes]
         return costs
+
+    def log_prob(self, samples: Tensor) -> Tensor:
+        """Return the log-probability of every value, where numbers are normal; [B, F]."""
+        costs = self(samples)
+        if self.is_count:
+            return -costs
+        normal = costs / self.variance + (2 * math.pi * self.variance).log() / 2
+        return -torch.where(torch.tensor(self.sizes) == 0, normal + self.log_scale, costs)
 
 
 def _shares(codes: np.ndarray, size: int) -> np.ndarray:
