@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("data", metavar="RECIPE-OR-DATA", help="see `maskwise list`")
     verb.add_argument(
-        "--modality", choices=["images", "text", "dna"], help="what the data are, if not plain"
+        "--modality", choices=["images", "text", "dna", "cells", "tables"], help="what the data are, if not plain"
     )
     verb.add_argument("--regions", help="a BED file: the parts of DNA to train on")
     verb.add_argument("--law", help="the law of the mask ratio, such as uniform:0.4,0.9")
@@ -100,17 +100,32 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_uses(verbs: Any) -> None:
-    verb = _verb(verbs, "embed", commands.embed, "write the features of images, texts or DNA")
+    verb = _verb(verbs, "embed", commands.embed, "write the features of samples")
     verb.add_argument("run", type=Path, metavar="RUN")
     verb.add_argument(
         "data",
         metavar="DATA",
-        help="images, texts (lines) or DNA (records), as for pretrain; or a BED file",
+        help="samples (lines of texts, records of DNA), as for pretrain; or a BED file",
     )
     verb.add_argument("--fasta", help="where the regions of a BED file are")
-    verb.add_argument("-o", "--out", type=Path, required=True, help="a .npy file")
+    verb.add_argument(
+        "-o", "--out", type=Path, required=True, help="a .npy file; of cells also an .h5ad"
+    )
     verb.add_argument("--pool", default="mean", choices=["mean", "class", "both"])
     verb.add_argument("--layer", type=int, default=-1, help="encoder block (default: the last)")
+
+    verb = _verb(verbs, "impute", commands.impute, "fill in missing values of cells or tables")
+    verb.add_argument("run", type=Path, metavar="RUN")
+    verb.add_argument("data", metavar="DATA", help="an .h5ad file, or a table")
+    verb.add_argument(
+        "-o", "--out", type=Path, required=True, help="an .h5ad, or a .csv or .parquet file"
+    )
+    verb.add_argument(
+        "--entries",
+        default="zeros",
+        choices=["zeros", "all"],
+        help="of cells: what is replaced (default: zeros, and the rest is kept)",
+    )
 
     verb = _verb(verbs, "variants", commands.variants, "score variants of DNA")
     verb.add_argument("run", type=Path, metavar="RUN")

@@ -139,10 +139,11 @@ def _language_model(place: str) -> Any:
 def _checked(model: Any, place: str | Path, wanted: str) -> Any:
     """Return a model that is what a command needs, and refuse others."""
     from maskwise.modalities.dna import DNA
+    from maskwise.modalities.images import Images
     from maskwise.modalities.text import Text
 
-    kind = {Text: "a language model", DNA: "a model of DNA"}
-    found = kind.get(type(model.modality), "a model of images")
+    kind = {Text: "a language model", DNA: "a model of DNA", Images: "a model of images"}
+    found = kind.get(type(model.modality), "a model of features")
     if found != wanted:
         raise UserError(f"{place} is {found}, not {wanted}")
     return model
@@ -165,8 +166,8 @@ def embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from maskwise.run import Run
     from maskwise.settings import override
 
-    if arguments.out.suffix != ".npy":
-        raise UserError(f"{arguments.out}: embeddings are written as .npy")
+    if arguments.out.suffix not in (".npy", ".h5ad"):
+        raise UserError(f"{arguments.out}: embeddings are written as .npy, of cells also as .h5ad")
     _only_data(overrides, "embedding cannot change")
     run = Run(arguments.run)
     source = {"data.source": arguments.data}
@@ -175,11 +176,43 @@ def embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     elif arguments.fasta is not None:
         raise UserError(f"--fasta is for models of DNA, but {arguments.run} is none")
     config = override(run.config, {**source, **overrides})
-    samples = PIPELINES[config.modality].read(config)
-    features = run.embed(samples, arguments.pool, arguments.layer)
+    if arguments.out.suffix == ".h5ad":
+        _embed_cells(run, config, arguments)
+        return
+    pipeline = PIPELINES[config.modality]
+    samples = pipeline.read(config)
+    features = pipeline.embed(run.model(), samples, config, arguments.pool, arguments.layer)
     with atomic(arguments.out) as temporary, temporary.open("wb") as file:
         np.save(file, features)
     print(f"{arguments.out}: {features.shape[0]} x {features.shape[1]}, float32")
+
+
+def _embed_cells(run: Any, config: Any, arguments: argparse.Namespace) -> None:
+    from maskwise.integrations import scverse
+
+    num, width = scverse.embed_file(
+        run, Path(arguments.data), arguments.out, layer=arguments.layer, data=config.data
+    )
+    print(f"{arguments.out}: obsm['{scverse.KEY}'], {num} x {width}, float32")
+
+
+def impute(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from maskwise.evaluation.filling import fill_file
+    from maskwise.integrations import scverse
+    from maskwise.run import Run
+    from maskwise.settings import override
+
+    _only_data(overrides, "imputing cannot change")
+    run, source, out = Run(arguments.run), Path(arguments.data), arguments.out
+    config = override(run.config, overrides)
+    if config.modality == "tables":
+        filled = fill_file(run.model(), source, out)
+        print(f"{out}: {sum(filled.values()):,} missing values filled in, {len(filled)} columns")
+        return
+    if config.modality != "cells":
+        raise UserError(f"{run.path} is a run on {config.modality}: impute cells or tables")
+    num, width = scverse.impute_file(run, source, out, entries=arguments.entries, data=config.data)
+    print(f"{out}: layers['{scverse.LAYER}'], {num} x {width}, float32")
 
 
 def _sequences(data: str, fasta: str | None) -> dict[str, Any]:

@@ -25,6 +25,8 @@ def everything(runs: Path) -> str:
         "  images: FILE.npz|.npy|.npy.xz, a folder of images or arrays, hf:NAME",
         "  text: FILE.txt|.md|.jsonl|.parquet (.gz, .xz), a folder of these, hf:NAME",
         "  dna: FILE.fa|.fasta|.fna|.ffn (.gz, .bgz, .xz), a folder of these",
+        "  cells: FILE.h5ad|.zarr, a folder of these, A.h5ad+B.h5ad",
+        "  tables: FILE.csv|.tsv (.gz, .xz), FILE.parquet|.feather",
     ]
     lines += ["laws", *(f"  {form}" for form, _ in FORMS.values())]
     lines += ["patterns", *(f"  {form}" for form, _ in PATTERNS.values())]

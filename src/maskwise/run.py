@@ -13,7 +13,9 @@ import torch
 import maskwise
 from maskwise.errors import UserError
 from maskwise.evaluation.features import Pool
+from maskwise.evaluation.filling import fill
 from maskwise.files import read_json, read_json_lines, write_json
+from maskwise.integrations import scverse
 from maskwise.models import AnyModel, EncoderFactory, load_model
 from maskwise.pipelines import PIPELINES
 from maskwise.settings import differences, to_dict
@@ -82,13 +84,30 @@ class Run:
 
         Args:
             data: images, as NumPy [N, H, W] or [N, H, W, C], torch [N, C, H, W] or a source; or a
-                list of texts, or of sequences of DNA (letters).
+                list of texts, or of sequences of DNA (letters); AnnData or an .h5ad; or a table.
             pool: see `MaskedModel.encode`.
             layer: see `MaskedModel.encode`.
             encoder: the function that the run was given, if it was given one.
         """
         model = self.model(encoder)
-        return PIPELINES[self.config.modality].embed(model, data, pool, layer)
+        config = self.config
+        return PIPELINES[config.modality].embed(model, data, config, pool, layer)
+
+    def impute(self, data: Any) -> Any:
+        """Return data with missing values filled in: a table, or AnnData with a further layer.
+
+        Args:
+            data: a pandas, polars or Arrow table, a mapping of columns or an array, of which a
+                copy is returned (see `maskwise.evaluation.filling.fill`); or AnnData, which is
+                changed (see `maskwise.integrations.scverse.impute`).
+
+        Raises:
+            UserError: a run on other data, or data that its model cannot read.
+        """
+        if self.config.modality == "tables":
+            return fill(self.model(), data)
+        scverse.impute(self, data)
+        return data
 
 
 def create(folder: Path, config: Config, fingerprint: dict[str, Any], *, resume: bool) -> None:

@@ -194,6 +194,8 @@ def _copied(source: Path, out: Path) -> Iterator[tuple[Any, Any]]:
             f"{source} is no .h5ad file: only of one can a copy be written; otherwise give"
             " -o FILE.npy, or use maskwise.integrations.scverse"
         )
+    if out.suffix != ".h5ad":
+        raise UserError(f"{out}: annotated cells are written as .h5ad")
     if out.exists() and out.samefile(source):
         raise UserError(f"{out} is what is read: choose another -o")
     adata = anndata.read_h5ad(source, backed="r")
