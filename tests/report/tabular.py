@@ -5,13 +5,13 @@ import numpy as np
 CONFIG = {
     "cells": {
         "modality": "cells",
-        "data": {"source": "blood.h5ad", "loss": "nb", "genes": 2000},
+        "data": {"source": "blood.h5ad", "loss": "nb", "num_genes": 2000},
         "model": {"kind": "mlp", "width": 64, "depth": 2, "code": 32},
         "law": "uniform:0.1,0.9",
     },
     "tables": {
         "modality": "tables",
-        "data": {"source": "cover.csv", "numbers": "standardise"},
+        "data": {"source": "cover.csv", "scale": "standard"},
         "model": {"kind": "transformer", "width": 64, "depth": 2},
         "law": "uniform:0.1,0.9",
     },

@@ -217,11 +217,19 @@ def test_comparison(make_tabular_run):
 
 
 def test_other_losses_cannot_be_compared(make_tabular_run):
-    other = {"source": "blood.h5ad", "loss": "mse", "genes": 2000}
+    other = {"source": "blood.h5ad", "loss": "mse", "num_genes": 2000}
     runs = [make_tabular_run("cells", "a"), make_tabular_run("cells", "b", data=other)]
     page = write(runs).read_text()
     for slug in ("errors", "imputation"):
         assert "differ in data, genes, loss or pattern" in section(page, slug)
+
+
+def test_cells_without_classes(make_tabular_run):
+    run = make_tabular_run("cells")
+    change(run, probes=[], clusters=[])
+    part = section(write([run]).read_text(), "more")
+    assert "Probes and clusters need the types of cells, a column of obs" in part
+    assert f"maskwise evaluate {run} --data.labels COLUMN" in part
 
 
 def test_an_unevaluated_run(make_tabular_run):

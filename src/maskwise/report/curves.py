@@ -75,7 +75,7 @@ WORDS = {
         samples="held-out cells",
         detail="",
         number="{:.4f}",
-        between=("genes", "loss"),
+        between=("layer", "values", "loss", "num_genes", "genes"),
         differ="data, genes, loss or pattern",
     ),
     "tables": Words(
@@ -87,7 +87,7 @@ WORDS = {
         samples="held-out rows",
         detail="",
         number="{:.4f}",
-        between=("numbers",),
+        between=("labels", "drop", "categorical", "scale", "lags"),
         differ="data, columns or pattern",
     ),
 }

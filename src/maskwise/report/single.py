@@ -174,25 +174,29 @@ def _probe_fact(run: Run) -> list[Fact]:
 
 MORE = {
     "text": (
-        "Probes, minimal pairs and fine-tuning need files:",
+        "Only the loss was measured. Probes, minimal pairs and fine-tuning need files:",
         " --evaluate.probes TRAIN:TEST --evaluate.token_probes TRAIN:TEST"
         " --evaluate.pairs FILE --evaluate.finetune.tasks TRAIN:TEST",
     ),
     "dna": (
-        "Probes and fine-tuning need files of labelled sequences:",
+        "Only the loss was measured. Probes and fine-tuning need files of labelled sequences:",
         " --evaluate.probes FILE --evaluate.finetune.tasks FILE",
+    ),
+    "cells": (
+        "Probes and clusters need the types of cells, a column of obs:",
+        " --data.labels COLUMN",
     ),
 }
 
 
 def _more(run: Run) -> list[Section]:
-    """Return how to measure more of texts or DNA, if nothing but the loss was."""
+    """Return how to measure more than can be without labels, if nothing was."""
     measured = ("probes", "minimal_pairs", "finetuning")
     done = any(run.result.get(key) for key in measured)
     if run.modality not in MORE or not run.result or done:
         return []
-    text, options = MORE[run.modality]
-    missing, command = f"Only the loss was measured. {text}", run.evaluate_command + options
+    missing, options = MORE[run.modality]
+    command = run.evaluate_command + options
     return [Section("more", "More measures", missing=missing, commands=(command,))]
 
 
