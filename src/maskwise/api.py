@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from maskwise import laws, report
 from maskwise.errors import UserError
@@ -20,11 +19,9 @@ from maskwise.train.batches import Batches
 from maskwise.train.config import Config
 from maskwise.train.loop import connect, train
 
-Arrays = np.ndarray | torch.Tensor | tuple[Any, Any] | list[str]
-
 
 def pretrain(
-    data: str | Path | Arrays,
+    data: Any,
     *,
     law: str | float | laws.Law | None = None,
     out: str | Path | None = None,
@@ -38,15 +35,17 @@ def pretrain(
 
     Args:
         data: a recipe ("digits", "pydoc", ...), a file or folder of images, texts or sequences of
-            DNA, "hf:NAME", an array [N, H, W] or [N, H, W, C], a pair (array, labels), or a list
-            of texts, or of sequences with ``modality="dna"``.
+            DNA, of cells (.h5ad, .zarr) or a table, "hf:NAME", images as an array [N, H, W] or
+            [N, H, W, C] or a pair (array, labels), a list of texts, or of sequences with
+            ``modality="dna"``, AnnData, a pandas or polars table or an array [N, F].
         law: the law of the mask ratio; default: the recipe's.
         out: the run folder; default: runs/NAME-LAW-SEED.
         seed: decides weights, order and masks.
         resume: continue an interrupted run; its folder must hold the same configuration.
         encoder: a function that makes an encoder of your own, for
             ``model={"mode": "replace", "class_token": False}``.
-        modality: "images", "text" or "dna", where the source does not tell (default: it does).
+        modality: "images", "text", "dna", "cells" or "tables", where the source does not tell
+            (default: it does).
         **overrides: any other settings, nested (``train={"steps": 500}``) or dotted
             (``**{"train.steps": 500}``).
 
@@ -107,7 +106,7 @@ def pretrain(
 
 def evaluate(
     run: Run | str | Path,
-    data: Arrays | None = None,
+    data: Any | None = None,
     encoder: EncoderFactory | None = None,
     **overrides: Any,
 ) -> Run:
@@ -129,7 +128,7 @@ def evaluate(
 
 def measure_likelihood(
     run: Run | str | Path,
-    data: Arrays | None = None,
+    data: Any | None = None,
     encoder: EncoderFactory | None = None,
     *,
     num_samples: int | None = None,

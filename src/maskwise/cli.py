@@ -55,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("data", metavar="RECIPE-OR-DATA", help="see `maskwise list`")
     verb.add_argument(
-        "--modality", choices=["images", "text", "dna", "cells", "tables"], help="what the data are, if not plain"
+        "--modality",
+        choices=["images", "text", "dna", "cells", "tables"],
+        help="what the data are, if not plain",
     )
     verb.add_argument("--regions", help="a BED file: the parts of DNA to train on")
     verb.add_argument("--law", help="the law of the mask ratio, such as uniform:0.4,0.9")

@@ -22,7 +22,7 @@ def hide(pattern: str, grid: tuple[int, ...], counts: list[int], seed: int = 0) 
     keys = Keys(seed, 0, torch.arange(len(counts)))
     everywhere = torch.ones(len(counts), math.prod(grid), dtype=torch.bool)
     hidden = parse_pattern(pattern).hide(
-        Request(torch.tensor(counts), grid, keys, everywhere, None)
+        Request(torch.tensor(counts), grid, keys, keys, everywhere, None)
     )
     return hidden.view(len(counts), *grid)
 
@@ -115,8 +115,8 @@ def test_inverse_block_is_the_complement_on_large_grids() -> None:
 def test_inverse_block_hides_around_the_box_among_eligible_positions() -> None:
     keys, counts = Keys(0, 0, torch.arange(40)), torch.full((40,), 20)
     eligible = torch.arange(64).remainder(3).ne(0).expand(40, 64)
-    hidden = InverseBlock().hide(Request(counts, (8, 8), keys, eligible, None))
-    visible = Block().hide(Request(eligible.sum(1) - counts, (8, 8), keys, eligible, None))
+    hidden = InverseBlock().hide(Request(counts, (8, 8), keys, keys, eligible, None))
+    visible = Block().hide(Request(eligible.sum(1) - counts, (8, 8), keys, keys, eligible, None))
     assert torch.equal(hidden, eligible & ~visible)
 
 

@@ -22,7 +22,7 @@ def order_of(pattern: Spans, batch: int, length: int, eligible: torch.Tensor | N
     everywhere, counts = eligible.expand(batch, -1), torch.ones(batch, dtype=torch.int64)
     most = int(eligible.sum())
     hidden = [
-        pattern.hide(Request(counts * n, (length,), keys, everywhere, None))
+        pattern.hide(Request(counts * n, (length,), keys, keys, everywhere, None))
         for n in range(most + 1)
     ]
     grown = [after & ~before for before, after in pairwise(hidden)]

@@ -49,7 +49,7 @@ def test_as_a_loop_over_words(rows: list[list[tuple[int, bool]]], ratio: float, 
     units, eligible = text(rows)
     counts = (ratio * eligible.sum(1)).ceil().long()
     keys = Keys(seed, 0, torch.arange(len(rows)))
-    hidden = Words().hide(Request(counts, (units.shape[1],), keys, eligible, units))
+    hidden = Words().hide(Request(counts, (units.shape[1],), keys, keys, eligible, units))
     scores = keys.bits(Stream.SCORE, units.shape[1])
     for index in range(len(rows)):
         numbers = units[index, eligible[index]].tolist()

@@ -56,13 +56,13 @@ def fit_noise(
                 error = torch.where(hidden[..., None], filled - tokens, 0.0)
                 squares[place] += error.square().sum(0).double().cpu()
                 counts[place] += hidden.sum(0)[:, None].cpu()
-    by_size, by_value = _factors(squares, counts, _least(model, images.dtype))
+    by_size, by_value = factors(squares, counts, _least(model, images.dtype))
     log_variance = np.interp(np.arange(1, length + 1), sizes, by_size.log().numpy())
     model.log_variance.copy_(torch.from_numpy(log_variance))
     model.log_spread.copy_(by_value.log())
 
 
-def _factors(squares: Tensor, counts: Tensor, least: float) -> tuple[Tensor, Tensor]:
+def factors(squares: Tensor, counts: Tensor, least: float) -> tuple[Tensor, Tensor]:
     """Return v [S] and s [L, P] with sums of squares [S, L, P] close to counts [S, L, 1] x v x s.
 
     The maximum of the normal likelihood, by fitting one given the other.

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.modalities.anndata_files import Annotated, files_of, of_anndata, open_file
+from maskwise.modalities.built_in import pbmc68k
 from maskwise.modalities.cells import Cells, Library
 from maskwise.modalities.cells_genes import all_genes, listed_genes, moments, variable_genes
 from maskwise.modalities.cells_reader import reader
@@ -33,8 +34,8 @@ class CellsData:
     """Which cells to use and how to read them."""
 
     source: str = "array"
-    """An .h5ad file, a .zarr folder, a folder of these, a pattern (`"data/*.h5ad"`), or several
-    as A.h5ad+B.h5ad."""
+    """`pbmc68k`, built in; an .h5ad file, a .zarr folder, a folder of these, a pattern
+    (`"data/*.h5ad"`), or several as A.h5ad+B.h5ad."""
     layer: str | None = None
     """Which matrix: none = X, `raw` = that of raw, or the name of a layer."""
     values: Literal["auto", "counts", "normalised"] = "auto"
@@ -123,7 +124,7 @@ def align(cells: Any, known: Cells, data: CellsData) -> tuple[Rows, tuple[Matchi
     none = [np.zeros(len(each.matrix), dtype=bool) for each in sets]
     for each, matching, train in zip(sets, matchings, none, strict=True):
         log.info("%s", matching)
-        if num_empty := int((survey(each, train, known.counts).library == 0).sum()):
+        if num_empty := int((survey(each, train, known.counts, "the model").library == 0).sum()):
             log.warning("%s: %d cells without any count are kept", each.name, num_empty)
     batches = _known_batches(sets, known, data) if known.batches else None
     target = known.target_sum if known.loss == "mse" and known.counts else None
@@ -142,6 +143,8 @@ def _known_batches(sets: Sequence[Annotated], known: Cells, data: CellsData) -> 
 
 
 def _open(source: str, data: CellsData) -> list[Annotated]:
+    if source == "pbmc68k":
+        return [replace(of_anndata(pbmc68k(), data.layer, data.gene_ids), name=source)]
     paths = files_of(source)
     sets = [open_file(path, data.layer, data.gene_ids) for path in paths]
     if len({each.name for each in sets}) < len(sets):

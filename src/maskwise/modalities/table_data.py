@@ -30,8 +30,8 @@ class TableData:
     """Which table to use and how to read it."""
 
     source: str = "array"
-    """A .csv or .tsv (also .gz, .xz) whose first line names the columns, a .parquet, .feather,
-    .npy or .npz."""
+    """`breast-cancer`, built in; a .csv or .tsv (also .gz, .xz) whose first line names the
+    columns, a .parquet, .feather, .npy or .npz."""
     labels: str | None = None
     """A column of classes, kept out of the features: what probes predict."""
     drop: tuple[str, ...] = ()
@@ -73,7 +73,11 @@ def load(data: TableData) -> TableSplits:
     Raises:
         UserError: it cannot be read, or a column cannot be used, saying which and why.
     """
-    return _splits(read_table(data.source), Path(data.source).name.split(".")[0], data)
+    columns, name = read_table(data.source), Path(data.source).name.split(".")[0]
+    try:
+        return _splits(columns, name, data)
+    except UserError as error:
+        raise UserError(f"{data.source}: {error}") from None
 
 
 def from_frame(frame: Any, data: TableData) -> TableSplits:
@@ -155,7 +159,7 @@ def _splits(
     apart = {data.labels, data.group, *data.drop}
     columns = {key: values for key, values in columns.items() if key not in apart}
     if not columns or not num:
-        raise UserError(f"{name}: {num} rows of {len(columns)} columns: no data")
+        raise UserError(f"{num} rows of {len(columns)} columns: no data")
     if data.lags and groups is not None:
         raise UserError(f"group={data.group} with lags={data.lags}: a series is split in time")
     if data.lags:
@@ -165,8 +169,7 @@ def _splits(
     table = table_of(columns, data, np.arange(train.max() + 1) if data.lags else train)
     if len(table.varying) + data.lags < 2:
         raise UserError(
-            f"{name}: {len(table.varying)} columns that vary; a model needs two, to learn one from"
-            " the other"
+            f"{len(table.varying)} columns that vary: a model needs two, to learn one from the other"
         )
     rows = table.encode_rows(columns)
     fingerprint = {

@@ -10,6 +10,7 @@ import numpy as np
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.laws.strings import is_number
+from maskwise.modalities.built_in import breast_cancer
 from maskwise.modalities.image_arrays import readable
 from maskwise.modalities.table_frames import Columns, columns_of, from_texts, is_missing
 from maskwise.modalities.text_files import kind_of
@@ -22,13 +23,15 @@ def read_table(source: str | Path) -> Columns:
     """Read all rows of a table, in order.
 
     Args:
-        source: a .csv or .tsv (also .gz, .xz) whose first line names the columns, a .parquet or
-            .feather, a .npy with one array of two axes, or a .npz, where arrays of one axis are
-            columns and those of two are columns x0, x1, ...
+        source: "breast-cancer", built in; a .csv or .tsv (also .gz, .xz) whose first line names
+            the columns, a .parquet or .feather, a .npy with one array of two axes, or a .npz,
+            where arrays of one axis are columns and those of two are columns x0, x1, ...
 
     Raises:
         UserError: it cannot be read, or is no table; says where.
     """
+    if source == "breast-cancer":
+        return breast_cancer()
     path = Path(source).expanduser()
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -79,6 +82,9 @@ def _read_text(path: Path) -> Columns:
     names = [name.strip() for name in rows[0]] if rows else []
     if not names or any(is_number(name) for name in names):
         raise UserError(f"{path}: the first line must name the columns")
+    if "" in names:
+        place = names.index("") + 1
+        raise UserError(f"{path}: column {place} has no name (pandas: to_csv(..., index=False))")
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise UserError(f"{path}: two columns are called '{twice[0]}': rename one")

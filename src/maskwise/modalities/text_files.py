@@ -5,6 +5,7 @@ import json
 import lzma
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
@@ -210,18 +211,35 @@ def _json_column(path: Path, column: str) -> Iterator[Any]:
         yield row[column]
 
 
-def _parquet_column(path: Path, column: str) -> Iterator[Any]:
+def names_in_parquet(path: Path) -> list[str]:
+    """Return the names of the columns in a .parquet.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    with _parquet(path) as file:
+        return list(file.schema_arrow.names)
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
+    """Open a .parquet; what goes wrong while it is read is told in one line."""
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
         raise UserError(f'{path} needs pyarrow: pip install "maskwise[data]"') from None
     try:
-        file = parquet.ParquetFile(path)
+        with parquet.ParquetFile(path) as file:
+            yield file
+    except (OSError, pyarrow.ArrowException) as error:
+        raise UserError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+
+
+def _parquet_column(path: Path, column: str) -> Iterator[Any]:
+    with _parquet(path) as file:
         if column not in file.schema_arrow.names:
             known = ", ".join(file.schema_arrow.names)
             raise UserError(f"{path}: no column '{column}'; found {known}: give --data.column")
         for batch in file.iter_batches(batch_size=1024, columns=[column]):
             yield from batch.column(0).to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"cannot read {path}: {str(error).splitlines()[0]}") from None

@@ -16,6 +16,7 @@ from maskwise.files import atomic, read_json, write_json
 from maskwise.modalities.cells import Cells
 from maskwise.modalities.dna import DNA
 from maskwise.modalities.images import Images
+from maskwise.modalities.table import Table
 from maskwise.modalities.text import Text
 from maskwise.models import hf_load
 from maskwise.models.dna import DNAModel
@@ -45,6 +46,7 @@ KINDS = {
     "text": Kind(Text, TextModel, LanguageModel),
     "dna": Kind(DNA, DNAModel, LanguageModel),
     "cells": Kind(Cells, Tabular, TabularModel),
+    "tables": Kind(Table, Tabular, TabularModel),
 }
 
 

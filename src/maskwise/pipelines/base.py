@@ -28,6 +28,6 @@ class Pipeline:
     likelihood: Callable[..., dict[str, Any]]
     """(model, splits, configuration, num_samples, passes, seed) -> likelihood.json"""
     embed: Callable[..., Any]
-    """(model, data given from Python, pool, layer) -> features [N, D]"""
+    """(model, data given from Python, configuration, pool, layer) -> features [N, D]"""
     read: Callable[[Config], Any]
     """configuration -> all samples of its source, as `embed` takes them"""

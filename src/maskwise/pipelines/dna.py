@@ -68,7 +68,9 @@ def _likelihood(
     return measure_windows(model, splits, config.law, num_samples=num_samples, **options)
 
 
-def _embed(model: LanguageModel, sequences: Sequence[Any], pool: Pool, layer: int) -> np.ndarray:
+def _embed(
+    model: LanguageModel, sequences: Sequence[Any], config: Any, pool: Pool, layer: int
+) -> np.ndarray:
     if pool != "mean":
         raise UserError(f"pool '{pool}' needs a class token, which models of DNA lack: use mean")
     return embed_sequences(model, dna_data.as_codes(sequences), layer)

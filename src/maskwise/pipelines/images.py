@@ -63,7 +63,11 @@ def _likelihood(
 
 
 def _embed(
-    model: MaskedModel, images: np.ndarray | torch.Tensor | Source, pool: Pool, layer: int
+    model: MaskedModel,
+    images: np.ndarray | torch.Tensor | Source,
+    config: Any,
+    pool: Pool,
+    layer: int,
 ) -> np.ndarray:
     source = images if isinstance(images, Source) else image_data.as_source(images)
     return extract(model, source, pool, layer)

@@ -81,7 +81,9 @@ def _likelihood(
     return measure_rows(model, splits, config.law, num_samples=num_samples, **options)
 
 
-def _embed(model: LanguageModel, texts: Sequence[str], pool: Pool, layer: int) -> np.ndarray:
+def _embed(
+    model: LanguageModel, texts: Sequence[str], config: Any, pool: Pool, layer: int
+) -> np.ndarray:
     if note := cut_note(model.modality, texts):
         log.warning("%s", note)
     return embed_texts(model, texts, pool, layer)

@@ -12,9 +12,10 @@ from maskwise.errors import UserError
 from maskwise.modalities.fasta_files import SUFFIXES as SEQUENCES
 from maskwise.modalities.image_folder import SUFFIXES as PICTURES
 from maskwise.modalities.text_files import SUFFIXES as TEXTS
-from maskwise.modalities.text_files import hub_columns, kind_of
+from maskwise.modalities.text_files import hub_columns, kind_of, names_in_parquet
 from maskwise.recipes.dna import any_dna
 from maskwise.recipes.images import any_images, cifar10, digits, mnist
+from maskwise.recipes.tabular import any_cells, any_tables, breast_cancer, pbmc68k
 from maskwise.recipes.text import any_texts, pydoc
 from maskwise.settings import override
 from maskwise.train.config import Config
@@ -28,6 +29,18 @@ RECIPES: dict[str, Callable[[], Config]] = {
     "cifar10-fixed": lambda: cifar10(law="fixed:0.75"),
     "pydoc": pydoc,
     "pydoc-fixed": lambda: pydoc(law="fixed:0.15"),
+    "pbmc68k": pbmc68k,
+    "pbmc68k-fixed": lambda: pbmc68k(law="fixed:0.5"),
+    "breast-cancer": breast_cancer,
+    "breast-cancer-fixed": lambda: breast_cancer(law="fixed:0.3"),
+}
+
+CELLS = (".h5ad", ".zarr")
+OF_FILES = {
+    "cells": CELLS,
+    "dna": SEQUENCES,
+    "text": TEXTS,
+    "tables": (".csv", ".tsv", ".feather"),
 }
 
 # For data of your own: a configuration by the kind of data.
@@ -35,6 +48,8 @@ ANY: dict[str, Callable[[str], Config]] = {
     "images": any_images,
     "text": any_texts,
     "dna": any_dna,
+    "cells": any_cells,
+    "tables": any_tables,
 }
 
 
@@ -51,7 +66,7 @@ def config_of(data: Any, changes: Mapping[str, Any], modality: str | None = None
     """
     if isinstance(data, str) and data in RECIPES:
         return override(RECIPES[data](), changes)
-    modality = modality or _modality(data)
+    modality = modality or ("text" if "data.column" in changes else _modality(data))
     if modality not in ANY:
         raise UserError(f"modality '{modality}' is none of {', '.join(ANY)}")
     return override(ANY[modality](data if isinstance(data, str) else "array"), changes)
@@ -60,23 +75,49 @@ def config_of(data: Any, changes: Mapping[str, Any], modality: str | None = None
 def _modality(data: Any) -> str:
     """Say what a source holds."""
     if not isinstance(data, str):
-        return "text" if isinstance(data, list) and data and isinstance(data[0], str) else "images"
+        return _modality_of_object(data)
     if data.startswith("hf:"):
         kinds = hub_columns(data)
         return "text" if "string" in kinds and "Image" not in kinds else "images"
     path = Path(data).expanduser()
     if not path.exists():
+        if any(kind in data for kind in CELLS):  # several files
+            return "cells"
         near = difflib.get_close_matches(data, list(RECIPES), n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"recipes are {', '.join(RECIPES)}"
         raise UserError(f"'{data}' is no recipe and no file or folder; {hint}")
-    if path.is_dir():
+    if path.is_dir() and path.suffix not in CELLS:
+        kinds = {kind_of(file) for file in path.iterdir()}
+        if kinds & set(CELLS):
+            return "cells"
         kinds = {kind_of(file) for file in path.rglob("*") if file.is_file()}
         if kinds & set(SEQUENCES) and not kinds & set(PICTURES):
             return "dna"
         return "text" if kinds & TEXTS and not kinds & set(PICTURES) else "images"
-    if kind_of(path) in SEQUENCES:
-        return "dna"
-    return "text" if kind_of(path) in TEXTS else "images"
+    kind = kind_of(path)
+    found = [name for name, kinds in OF_FILES.items() if kind in kinds]
+    if kind == ".parquet" and "text" not in names_in_parquet(path):
+        return "tables"
+    return found[0] if found else "images"
 
 
-__all__ = ["ANY", "RECIPES", "any_dna", "any_images", "any_texts", "config_of"]
+def _modality_of_object(data: Any) -> str:
+    if isinstance(data, list) and data and isinstance(data[0], str):
+        return "text"
+    if hasattr(data, "obs") and hasattr(data, "var"):
+        return "cells"
+    values = data[0] if isinstance(data, tuple) and len(data) == 2 else data
+    flat = getattr(values, "ndim", 0) == 2 or isinstance(values, dict)
+    return "tables" if flat else "images"
+
+
+__all__ = [
+    "ANY",
+    "RECIPES",
+    "any_cells",
+    "any_dna",
+    "any_images",
+    "any_tables",
+    "any_texts",
+    "config_of",
+]

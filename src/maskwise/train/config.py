@@ -8,13 +8,16 @@ from maskwise import laws, masks
 from maskwise.errors import UserError
 from maskwise.evaluation import Evaluate
 from maskwise.evaluation.dna import DNAEvaluate
+from maskwise.evaluation.tabular import TabularEvaluate
 from maskwise.evaluation.text import TextEvaluate
 from maskwise.laws import Reduction, Scope
 from maskwise.masks import Sampling
+from maskwise.modalities.cells_data import CellsData
 from maskwise.modalities.dna_data import DNAData
 from maskwise.modalities.image_data import ImageData
+from maskwise.modalities.table_data import TableData
 from maskwise.modalities.text_data import TextData
-from maskwise.models import DNAModel, Model
+from maskwise.models import DNAModel, Model, Tabular
 from maskwise.models.language import TextModel
 from maskwise.settings import from_dict, settings
 
@@ -162,7 +165,35 @@ class DNAConfig(Config):
     """the law of the mask ratio"""
 
 
-CONFIGS: dict[str, type[Config]] = {"images": ImageConfig, "text": TextConfig, "dna": DNAConfig}
+@settings
+class CellsConfig(Config):
+    """Everything that decides what a run on single cells does."""
+
+    modality: Literal["cells"] = "cells"
+    """kind of data"""
+    data: CellsData = Field(default_factory=CellsData)
+    model: Tabular = Field(default_factory=Tabular)
+    evaluate: TabularEvaluate = Field(default_factory=TabularEvaluate)
+
+
+@settings
+class TablesConfig(Config):
+    """Everything that decides what a run on a table does."""
+
+    modality: Literal["tables"] = "tables"
+    """kind of data"""
+    data: TableData = Field(default_factory=TableData)
+    model: Tabular = Field(default_factory=Tabular)
+    evaluate: TabularEvaluate = Field(default_factory=TabularEvaluate)
+
+
+CONFIGS: dict[str, type[Config]] = {
+    "images": ImageConfig,
+    "text": TextConfig,
+    "dna": DNAConfig,
+    "cells": CellsConfig,
+    "tables": TablesConfig,
+}
 
 
 def read_config(values: Any) -> Config:

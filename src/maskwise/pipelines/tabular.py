@@ -1,0 +1,73 @@
+"""What runs on single cells and on tables have in common."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskwise.errors import UserError
+from maskwise.evaluation.feature_noise import fit_feature_noise
+from maskwise.evaluation.tabular import evaluate_tabular
+from maskwise.evaluation.tabular_likelihoods import measure_rows
+from maskwise.evaluation.tabular_samples import write_tabular
+from maskwise.modalities.tabular import Rows, TabularSplits
+from maskwise.models import TabularModel
+
+PATTERNS = ("scattered", "shared")
+
+
+def check_pattern(config: Any) -> None:
+    """Refuse patterns that mean something in an order of positions only.
+
+    Raises:
+        UserError: such a pattern.
+    """
+    if config.pattern not in PATTERNS:
+        raise UserError(
+            f"pattern {config.pattern} is not for features, which have no order: take scattered,"
+            " or shared (the same features in all samples of a step)"
+        )
+
+
+def check_pool(pool: str) -> None:
+    """Refuse what only models with a class token have.
+
+    Raises:
+        UserError: a pool other than "mean".
+    """
+    if pool != "mean":
+        raise UserError(f"pool '{pool}' needs a class token, which models of features lack")
+
+
+def rows_of(samples: np.ndarray) -> Rows:
+    """Return samples in memory, float32 [N, F], as rows."""
+    values = torch.from_numpy(samples)
+    return Rows(lambda index: values[torch.from_numpy(index)], np.arange(len(samples)))
+
+
+def settle(model: TabularModel, splits: TabularSplits, config: Any) -> None:
+    """Fit the variances of a trained model."""
+    fit_feature_noise(model, splits.train, seed=config.seed)
+
+
+def evaluate(model: TabularModel, splits: TabularSplits, config: Any, untrained: Any) -> Any:
+    """Return the entries of result.json."""
+    return evaluate_tabular(model, splits, config.evaluate, untrained=untrained)
+
+
+def samples(folder: Path, model: TabularModel, splits: TabularSplits, config: Any) -> None:
+    """Write what the report shows."""
+    write_tabular(folder / "samples.json", model, splits, seed=config.evaluate.seed)
+
+
+def likelihood(
+    model: TabularModel,
+    splits: TabularSplits,
+    config: Any,
+    num_samples: int | None,
+    **options: int,
+) -> dict[str, Any]:
+    """Return likelihood.json."""
+    num_samples = 256 if num_samples is None else num_samples
+    return measure_rows(model, splits, config.law, num_samples=num_samples, **options)
