@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pandas
@@ -65,6 +66,13 @@ def test_decoding_is_the_inverse(table):
     frame = table.decode(torch.from_numpy(table.encode(FRAME)))
     assert isinstance(frame, pandas.DataFrame)
     same(columns_of(frame), FRAME)
+
+
+def test_pandas_is_not_needed(table, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    found = table.decode(table.encode(FRAME))
+    assert isinstance(found, dict)
+    same(found, FRAME)
 
 
 def test_what_is_missing_is_never_eligible_and_reads_as_zero(table):

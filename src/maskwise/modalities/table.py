@@ -137,7 +137,8 @@ class Table:
 
         Constant columns are restored. With lags, each row gives its own values only.
         """
-        rows = np.asarray(samples)[:, self.lags :: self.lags + 1]
+        every = torch.as_tensor(samples).detach().cpu().numpy()
+        rows = every[:, self.lags :: self.lags + 1]
         varying = dict(zip(self.varying, rows.T, strict=True))
         nothing = np.empty(len(rows))
         return {each.name: each.decode(varying.get(each, nothing)) for each in self.columns}

@@ -167,10 +167,8 @@ def _splits(
     else:
         train, test = at_random(columns, groups, data.holdout)
     table = table_of(columns, data, np.arange(train.max() + 1) if data.lags else train)
-    if len(table.varying) + data.lags < 2:
-        raise UserError(
-            f"{len(table.varying)} columns that vary: a model needs two, to learn one from the other"
-        )
+    if len(table.names) < 2:
+        raise UserError(f"{len(table.names)} columns that vary; a model learns one from others")
     rows = table.encode_rows(columns)
     fingerprint = {
         "rows": len(rows),

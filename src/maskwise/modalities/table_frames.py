@@ -106,15 +106,12 @@ def from_values(values: Iterable[Any]) -> np.ndarray:
         return np.array(found, dtype=np.float64)  # None becomes NaN
     if found and all(value is None or isinstance(value, datetime.date) for value in found):
         return np.array(found, dtype="datetime64[us]")
-    return as_objects(found)
+    return _objects(found)
 
 
 def as_objects(values: Iterable[Any]) -> np.ndarray:
     """Return plain values as categories, even if all are numbers."""
-    found = [_plain(value) for value in values]
-    array = np.empty(len(found), dtype=object)
-    array[:] = found
-    return array
+    return _objects([_plain(value) for value in values])
 
 
 def is_missing(values: np.ndarray) -> np.ndarray:
@@ -139,6 +136,12 @@ def _floats(texts: Sequence[str]) -> np.ndarray | None:
         return np.fromiter(known, np.float64, len(texts))
     except ValueError:
         return None
+
+
+def _objects(values: Sequence[Any]) -> np.ndarray:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
 def _plain(value: Any) -> Any:

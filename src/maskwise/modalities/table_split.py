@@ -43,7 +43,7 @@ def at_random(columns: Columns, groups: np.ndarray | None, holdout: float) -> Pa
     held = np.zeros(len(sizes), dtype=bool)
     left = max(round(holdout * len(index)), 1)
     for one in np.random.default_rng(0).permutation(len(sizes)):
-        if sizes[one] <= left and left:
+        if sizes[one] <= left:
             held[one] = True
             left -= sizes[one]
     if not held.any() or held.all():
@@ -66,10 +66,11 @@ def in_time(columns: Columns, lags: int, holdout: float) -> Parts:
     """
     known = _any_value(columns)
     first = len(known) - max(round(holdout * len(known)), 1)
-    if first - lags <= lags:
-        raise UserError(f"{len(known)} rows are too few for {lags} lags and a share held out")
     index = np.flatnonzero(known)
-    return index[(index >= lags) & (index < first - lags)], index[index >= first]
+    train, test = index[(index >= lags) & (index < first - lags)], index[index >= first]
+    if not len(train) or not len(test):
+        raise UserError(f"{len(known)} rows are too few for {lags} lags and a share held out")
+    return train, test
 
 
 def _any_value(columns: Columns) -> np.ndarray:
