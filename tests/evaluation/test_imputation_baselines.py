@@ -14,7 +14,7 @@ from tests.evaluation.tabular_samples import ppca
 @pytest.fixture
 def parts() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Training samples, samples with holes, and what was there."""
-    x = ppca().sample(300).float().numpy() + 3
+    x = ppca().sample(300).float().numpy() + 1
     rng = np.random.default_rng(0)
     return x[:250], np.where(rng.random((50, 12)) < 0.4, np.nan, x[250:]), x[250:]
 
@@ -59,3 +59,9 @@ def test_components_of_columns_that_follow_from_each_other() -> None:
     holes = np.where(np.arange(6) % 2 == 0, np.nan, train[:5])
     found = by_components(train[5:], column_means(train[5:]), 0)(holes)
     np.testing.assert_allclose(found, train[:5], atol=1e-2)
+
+
+def test_regressions_stay_in_the_range_of_training_samples(parts: Parts) -> None:
+    train, holes, _ = parts
+    found = by_regression(train / 100, (0,) * 12, 0)(holes)[np.isnan(holes)]  # far from training
+    assert train.min() / 100 - 1e-5 <= found.min() < found.max() <= train.max() / 100 + 1e-5

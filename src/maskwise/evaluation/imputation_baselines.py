@@ -84,7 +84,8 @@ def by_regression(train: np.ndarray, sizes: tuple[int, ...], seed: int) -> Fill:
     """Fill in by scikit-learn's IterativeImputer, fitted on training samples and on these.
 
     The last column of each category is left to follow from the others: with it in, each is known
-    from the rest, which are hidden with it, and regressions say nothing.
+    from the rest, which are hidden with it, and regressions say nothing. Values stay within the
+    range of the training samples: without that, rounds of regressions diverge on some samples.
 
     Args:
         train: training samples [N, D], of which `MOST_ROWS` are taken.
@@ -95,13 +96,20 @@ def by_regression(train: np.ndarray, sizes: tuple[int, ...], seed: int) -> Fill:
     ends = np.cumsum([size or 1 for size in sizes])
     last = [(end - size, end - 1) for end, size in zip(ends, sizes, strict=True) if size]
     free = np.setdiff1d(np.arange(train.shape[1]), [end for _, end in last])
+    known = np.nan_to_num(chosen[:, free], nan=0.0).astype(np.float64)  # 0 is a usual value
+    low, high = known.min(axis=0), known.max(axis=0)
 
     def fill(visible: np.ndarray) -> np.ndarray:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.experimental import enable_iterative_imputer  # noqa: F401
         from sklearn.impute import IterativeImputer
 
-        model = IterativeImputer(random_state=seed, keep_empty_features=True)
+        model = IterativeImputer(
+            min_value=low,
+            max_value=np.maximum(high, low + 1e-6),
+            random_state=seed,
+            keep_empty_features=True,
+        )
         with warnings.catch_warnings():
             # Ten rounds, as users get; that they were too few is part of the method.
             warnings.simplefilter("ignore", ConvergenceWarning)
