@@ -1,5 +1,6 @@
 import gzip
 import lzma
+import sys
 
 import numpy as np
 import pandas
@@ -67,6 +68,7 @@ def test_what_is_written_is_read(tmp_path, name):
         ("t.csv", b"1.5,2\n3,4\n", "the first line must name the columns"),
         ("t.csv", b"", "the first line must name the columns"),
         ("t.csv", b"a,b,a\n1,2,3\n", "two columns are called 'a'"),
+        ("t.csv", b",a,b\n0,1,2\n", "column 1 has no name"),
         ("t.csv", b"a,b\n\xff,2\n", "not UTF-8"),
         ("t.csv.gz", b"a,b\n1,2\n", "cannot read"),
         ("t.parquet", b"nothing", "cannot read"),
@@ -107,6 +109,14 @@ def test_tables_are_written_as_text_or_parquet(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         write_table(tmp_path / "file" / "t.csv", EXPECTED)
+
+
+def test_binary_tables_need_pyarrow(tmp_path, monkeypatch):
+    pandas.DataFrame(EXPECTED).to_parquet(tmp_path / "t.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for use in (read_table, lambda path: write_table(path, EXPECTED)):
+        with pytest.raises(UserError, match=r'pip install "maskwise\[data\]"'):
+            use(tmp_path / "t.parquet")
 
 
 def test_only_names(tmp_path):
