@@ -195,7 +195,7 @@ def test_other_cells_without_the_genes_or_the_counts():
     known = Cells(("GENE1", "A", "B"))
     with pytest.raises(UserError, match="1 of 3 genes of the model are in array"):
         align(annotated(counts()), known, CellsData())
-    with pytest.raises(UserError, match="no count; no layer has counts"):
+    with pytest.raises(UserError, match="no count; no layer has counts; the model wants them"):
         align(annotated(counts() / 2), Cells(tuple(GENES)), CellsData())
     rows, _ = align(annotated(counts() / 64), Cells(tuple(GENES), counts=False), CellsData())
     np.testing.assert_array_equal(rows.get(range(60)), counts() / 64)

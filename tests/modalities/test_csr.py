@@ -65,9 +65,9 @@ def test_what_lies_together_is_read_at_once():
     reads = []
     whole = in_memory(random())
 
-    def noted(out, start):
-        reads.append(start)
-        whole.values.fill(out, start)
+    def noted(out, bounds, starts):
+        reads.extend(starts)
+        whole.values.fill(out, bounds, starts)
 
     matrix = CSR(whole.indptr, whole.indices, Stored(whole.values.dtype, noted), 30)
     matrix.read(np.arange(40))
@@ -80,7 +80,7 @@ def test_a_file_that_was_cut_short(tmp_path):
     (tmp_path / "file").write_bytes(np.arange(4, dtype=np.int32).tobytes())
     stored = in_file(tmp_path / "file", np.dtype(np.int32), np.array([0]), 10)
     with pytest.raises(UserError, match="was cut short or changed"):
-        stored.fill(np.zeros(8, dtype=np.int32), 0)
+        stored.fill(np.zeros(8, dtype=np.int32), [0, 8], [0])
 
 
 def test_no_numbers():

@@ -121,15 +121,18 @@ def align(cells: Any, known: Cells, data: CellsData) -> tuple[Rows, tuple[Matchi
     matchings = tuple(
         enough(match(known.genes, each.genes), known.genes, each.genes) for each in sets
     )
-    none = [np.zeros(len(each.matrix), dtype=bool) for each in sets]
-    for each, matching, train in zip(sets, matchings, none, strict=True):
+    libraries = []
+    for each, matching in zip(sets, matchings, strict=True):
         log.info("%s", matching)
-        if num_empty := int((survey(each, train, known.counts, "the model").library == 0).sum()):
+        none = np.zeros(len(each.matrix), dtype=bool)
+        libraries.append(survey(each, none, known.counts, "the model").library)
+        if num_empty := int((libraries[-1] == 0).sum()):
             log.warning("%s: %d cells without any count are kept", each.name, num_empty)
+    library = np.concatenate(libraries)
     batches = _known_batches(sets, known, data) if known.batches else None
     target = known.target_sum if known.loss == "mse" and known.counts else None
-    read = reader([each.matrix for each in sets], matchings, target, batches)
-    return Rows(read, np.arange(sum(map(len, none))), batches=batches), matchings
+    read = reader([each.matrix for each in sets], matchings, library, target, batches)
+    return Rows(read, np.arange(len(library)), batches=batches), matchings
 
 
 def _known_batches(sets: Sequence[Annotated], known: Cells, data: CellsData) -> np.ndarray:
@@ -198,7 +201,7 @@ def _splits(sets: Sequence[Annotated], data: CellsData) -> CellsSplits:
     )
     read = reader(
         [each.matrix for each in sets],
-        genes.matchings,
+        *(genes.matchings, library),
         target if counts and data.loss == "mse" else None,
         None if batch is None else batch.codes,
     )

@@ -17,17 +17,17 @@ class Reader:
 
     Args:
         matrices: of the data sets.
-        places: for each, which gene of the vocabulary its genes are, int64; -1 = none.
+        places: for each, which gene of the vocabulary its genes are, int32; -1 = none.
         num_genes: of the vocabulary.
-        target_sum: the library size that counts are normalised to before log1p; None: they are
-            taken as they are.
+        scale: what the counts of each cell are multiplied by before log1p, float32 [N]; None: they
+            are taken as they are.
         batches: the batch of each cell, int64 [N]; None: not asked for.
     """
 
     matrices: tuple[CSR, ...]
     places: tuple[np.ndarray, ...]
     num_genes: int
-    target_sum: float | None
+    scale: np.ndarray | None
     batches: np.ndarray | None = None
 
     def __call__(self, index: np.ndarray) -> Tensor:
@@ -38,22 +38,28 @@ class Reader:
         which = starts.searchsorted(index, "right") - 1
         for number in np.unique(which):
             here = np.flatnonzero(which == number)
-            self._fill(samples, here, number, index[here] - starts[number])
+            self._fill(samples, here, number, index[here] - starts[number], index[here])
         if self.batches is not None:
             samples[:, -1] = self.batches[index]
         return torch.from_numpy(samples)
 
-    def _fill(self, samples: np.ndarray, here: np.ndarray, number: int, rows: np.ndarray) -> None:
+    def _fill(
+        self,
+        samples: np.ndarray,
+        here: np.ndarray,
+        number: int,
+        rows: np.ndarray,
+        index: np.ndarray,
+    ) -> None:
         sizes, columns, values = self.matrices[number].read(rows)
-        row = np.repeat(np.arange(len(rows)), sizes)
-        place = self.places[number][columns]
+        place = self.places[number].take(columns, mode="clip")  # without a check: faster
         known = np.flatnonzero(place >= 0)
-        used, owner = values[known].astype(np.float32), row[known]
-        if self.target_sum is not None:
-            library = np.bincount(row, values, len(rows))  # over all genes of the data set
-            scale = (self.target_sum / np.maximum(library, 1)).astype(np.float32)
-            used = np.log1p(used * scale[owner])
-        samples.ravel()[here[owner] * samples.shape[1] + place[known]] = used
+        ends = known.searchsorted(sizes.cumsum())
+        num_known = np.diff(ends, prepend=0)
+        used = values[known].astype(np.float32)
+        if self.scale is not None:
+            used = np.log1p(used * np.repeat(self.scale[index], num_known))
+        samples.ravel()[np.repeat(here * samples.shape[1], num_known) + place[known]] = used
         lacking = np.ones(self.num_genes, dtype=bool)
         lacking[self.places[number][self.places[number] >= 0]] = False
         if lacking.any():
@@ -63,14 +69,27 @@ class Reader:
 def reader(
     matrices: Sequence[CSR],
     matchings: Sequence[Matching],
+    library: np.ndarray,
     target_sum: float | None,
     batches: np.ndarray | None,
 ) -> Reader:
-    """Return a reader of data sets whose genes were matched to a vocabulary."""
+    """Return a reader of data sets whose genes were matched to a vocabulary.
+
+    Args:
+        matrices: of the data sets.
+        matchings: which gene of each a gene of the vocabulary is.
+        library: the sum of each cell's counts, over all genes of its data set, [N].
+        target_sum: what cells are normalised to before log1p; None: they are taken as they are.
+        batches: as in `Reader`.
+    """
     places = []
     for matrix, matching in zip(matrices, matchings, strict=True):
-        place = np.full(matrix.num_columns, -1, dtype=np.int64)
+        place = np.full(matrix.num_columns, -1, dtype=np.int32)
         found = np.flatnonzero(matching.columns >= 0)
         place[matching.columns[found]] = found
         places.append(place)
-    return Reader(tuple(matrices), tuple(places), len(matchings[0].columns), target_sum, batches)
+    scale = None
+    if target_sum is not None:
+        scale = (target_sum / np.maximum(library, 1)).astype(np.float32)
+    num_genes = len(matchings[0].columns)
+    return Reader(tuple(matrices), tuple(places), num_genes, scale, batches)

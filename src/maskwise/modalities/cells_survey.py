@@ -26,13 +26,16 @@ class Survey:
     squares: np.ndarray
 
 
-def survey(cells: Annotated, train: np.ndarray, counts: bool) -> Survey:
+def survey(
+    cells: Annotated, train: np.ndarray, counts: bool, asked_by: str | None = None
+) -> Survey:
     """Look through all cells.
 
     Args:
         cells: the data set.
         train: which cells the sums are over, bool [N].
         counts: whether values must be counts; else they must be normalised.
+        asked_by: who wants that, if it is not for the settings to say.
 
     Raises:
         UserError: a value is NaN, infinite, negative or no count: which, where, what to do.
@@ -49,7 +52,7 @@ def survey(cells: Annotated, train: np.ndarray, counts: bool) -> Survey:
         if not good.all():
             place = int(good.argmin())
             where = f"row {rows[row[place]]}, gene {cells.genes.names[columns[place]]}"
-            raise UserError(_explain(cells, float(values[place]), where, counts))
+            raise UserError(_explain(cells, float(values[place]), where, counts, asked_by))
         total = np.bincount(row, values, len(rows))
         library[rows] = total
         used = train[rows][row]
@@ -59,7 +62,9 @@ def survey(cells: Annotated, train: np.ndarray, counts: bool) -> Survey:
     return Survey(library, sums, squares)
 
 
-def _explain(cells: Annotated, value: float, where: str, counts: bool) -> str:
+def _explain(
+    cells: Annotated, value: float, where: str, counts: bool, asked_by: str | None
+) -> str:
     found = f"{cells.genes.where}: {cells.layer} has {value:g} in {where}"
     if not np.isfinite(value):
         return f"{found}: leave that cell or gene out, or give it a value"
@@ -71,5 +76,11 @@ def _explain(cells: Annotated, value: float, where: str, counts: bool) -> str:
             f" {ways}"
         )
     if not counts:
-        return f"{found}: no log1p of anything: leave out --data.values normalised"
-    return f"{found}: no count; {ways}; log1p-normalised values need --data.values normalised"
+        way = f"{asked_by} wants that" if asked_by else "leave out --data.values normalised"
+        return f"{found}: no log1p of anything; {way}"
+    way = (
+        f"{asked_by} wants them"
+        if asked_by
+        else "log1p-normalised values need --data.values normalised"
+    )
+    return f"{found}: no count; {ways}; {way}"

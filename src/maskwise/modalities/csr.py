@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from maskwise.errors import UserError
 
 _BLOCK = 1 << 21  # values read at once where all rows are
 
-Fill = Callable[[np.ndarray, int], None]
+Fill = Callable[[np.ndarray, list[int], list[int]], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,8 @@ class Stored:
 
     Args:
         dtype: of its values.
-        fill: `fill(out, start)` fills `out` with the values from number `start` on.
+        fill: `fill(out, bounds, starts)` fills `out` with pieces, the k-th of them from bounds[k]
+            to bounds[k + 1] with the values from number starts[k] on.
     """
 
     dtype: np.dtype
@@ -60,14 +62,12 @@ class CSR:
         # What lies together is read together.
         first = np.flatnonzero(np.append(True, starts[1:] != (starts + sizes)[:-1]))[: len(rows)]
         ends = np.append(0, sizes.cumsum())
-        bounds = ends[np.append(first, len(rows))]
+        bounds = ends[np.append(first, len(rows))].tolist()
+        pieces = starts[first].tolist()
         columns = np.empty(ends[-1], dtype=self.indices.dtype)
         values = np.empty(ends[-1], dtype=self.values.dtype)
-        for start, low, high in zip(
-            starts[first].tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True
-        ):
-            self.indices.fill(columns[low:high], start)
-            self.values.fill(values[low:high], start)
+        self.indices.fill(columns, bounds, pieces)
+        self.values.fill(values, bounds, pieces)
         return sizes, columns, values
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -94,8 +94,9 @@ def in_memory(matrix: Any) -> CSR:
     rows = sparse.csr_matrix(matrix, dtype=matrix.dtype.newbyteorder("="))
 
     def stored(array: np.ndarray) -> Stored:
-        def fill(out: np.ndarray, start: int) -> None:
-            out[:] = array[start : start + len(out)]
+        def fill(out: np.ndarray, bounds: list[int], starts: list[int]) -> None:
+            for (low, high), start in zip(pairwise(bounds), starts, strict=True):
+                out[low:high] = array[start : start + high - low]
 
         return Stored(array.dtype, fill)
 
@@ -125,12 +126,20 @@ def in_file(path: Path, dtype: np.dtype, offsets: np.ndarray, size: int) -> Stor
 
 
 def _fill(
-    handle: int, path: Path, offsets: list[int], size: int, out: np.ndarray, start: int
+    handle: int,
+    path: Path,
+    offsets: list[int],
+    size: int,
+    out: np.ndarray,
+    bounds: list[int],
+    starts: list[int],
 ) -> None:
-    done = 0
-    while done < len(out):
-        chunk, within = divmod(start + done, size)
-        part = out[done : done + size - within]
-        if os.preadv(handle, [part.data], offsets[chunk] + within * out.itemsize) != part.nbytes:
-            raise UserError(f"{path} was cut short or changed while it was read")
-        done += len(part)
+    view, width = memoryview(out).cast("B"), out.itemsize
+    for (low, high), start in zip(pairwise(bounds), starts, strict=True):
+        while low < high:
+            chunk, within = divmod(start, size)
+            num = min(high - low, size - within)
+            part = view[low * width : (low + num) * width]
+            if os.preadv(handle, (part,), offsets[chunk] + within * width) != num * width:
+                raise UserError(f"{path} was cut short or changed while it was read")
+            low, start = low + num, start + num

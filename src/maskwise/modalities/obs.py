@@ -8,6 +8,8 @@ import numpy as np
 from maskwise.errors import UserError
 from maskwise.modalities.anndata_files import Annotated
 
+_FEW = 20  # different values are no measurements
+
 
 @dataclass(frozen=True, eq=False)
 class Column:
@@ -58,7 +60,7 @@ def read_column(sets: Sequence[Annotated], name: str, what: str) -> Column:
     num, known = len(values.categories), int((values.codes >= 0).sum())
     if not num:
         raise UserError(f"{sets[0].name}: column '{name}' of obs is empty (--data.{what})")
-    if num > max(known / 2, 2):
+    if num > max(known / 2, _FEW):
         raise UserError(
             f"{sets[0].name}: column '{name}' of obs has {num:,} values in {known:,} cells: give"
             f" one of names that cells share (--data.{what})"
