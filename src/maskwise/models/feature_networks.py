@@ -97,8 +97,11 @@ class MLP(nn.Module):
 
     def forward(self, shown: Reading) -> Output:
         """Return what the network says of every feature."""
-        x = self.features(shown)
-        x = self.decoder(x + _of_batch(shown.batch, self.batch, x))
+        return self.decode(self.features(shown), shown.batch)
+
+    def decode(self, code: Tensor, batch: Tensor | None = None) -> Output:
+        """Return what a code says of every feature; `batch` as in what is read."""
+        x = self.decoder(code + _of_batch(batch, self.batch, code))
         numbers = self.numbers(x).view(len(x), -1, self.num_parameters)
         logits = x[:, :0] if self.logits is None else self.logits(x)
         return Output(numbers, logits)

@@ -193,9 +193,21 @@ class TabularModel(nn.Module):
             found = self._log_mean(output, batch, hidden).exp()
             if self.modality.loss == "zinb":
                 found = found * torch.sigmoid(-output.numbers[..., 1])
-        if len(self.columns):
-            found[:, self.columns] = self._log_probs(output).argmax(dim=-1).to(found.dtype)
-        return found
+        return self._with_categories(found, output)
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Return the samples that codes stand for, float32 [B, F], as `predict` does.
+
+        Args:
+            code: what `encode` returns, [B, D].
+
+        Raises:
+            UserError: a transformer, which has no code, or counts, which have a library size.
+        """
+        if self.config.kind != "mlp" or self.modality.loss != "mse":
+            raise UserError("only an mlp of numbers and categories decodes a code")
+        output = self.network.decode(code)  # type: ignore[operator]
+        return self._with_categories(output.numbers[..., 0].float(), output)
 
     def reconstruct(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the samples with hidden and missing features filled in by `predict`."""
@@ -290,6 +302,12 @@ class TabularModel(nn.Module):
             of = -self._log_probs(output).gather(2, codes)[..., 0]
             costs = costs.index_copy(1, self.columns, of)
         return torch.where(wanted, costs, 0.0)
+
+    def _with_categories(self, found: Tensor, output: Output) -> Tensor:
+        """Set the most probable categories in what is expected, [B, F]."""
+        if len(self.columns):
+            found[:, self.columns] = self._log_probs(output).argmax(dim=-1).to(found.dtype)
+        return found
 
     def _log_probs(self, output: Output) -> Tensor:
         """Return log-probabilities of categories, [B, C, K]."""

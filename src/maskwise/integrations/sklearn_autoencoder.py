@@ -1,0 +1,240 @@
+"""A masked autoencoder of tables as a scikit-learn transformer."""
+
+import math
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.random import RandomState
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from maskwise import laws
+from maskwise.integrations import sklearn_network as network
+from maskwise.integrations.sklearn_tables import (
+    Given,
+    encode,
+    read,
+    table_in,
+    table_of,
+    with_values,
+)
+from maskwise.models import Tabular
+from maskwise.settings import from_dict
+from maskwise.train.config import Train
+
+# Of the default number of steps: passes over the rows, and bounds.
+EPOCHS, FEWEST, MOST = 50, 200, 5000
+
+
+def _has_decoder(estimator: "MaskedAutoencoder") -> bool:
+    return estimator.kind == "mlp"
+
+
+class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Learn the rows of a table by hiding parts of them; encode, impute and score rows.
+
+    Numbers are standardised; texts, bools and pandas or polars categoricals are categories, and so
+    are numbers of two values, both whole. Missing values (NaN, None) are allowed everywhere: the
+    network sees them as hidden and is never asked for them. Columns that are constant (or missing
+    throughout) in `fit` are no features: they have no part in codes and likelihoods, are imputed
+    by their constant, and stay missing if there is none. Unseen categories count as missing, and
+    the log of "maskwise" says how many.
+
+    Args:
+        law: of the share of a row that is hidden in a step.
+        kind: "mlp", or "transformer" with a token for each feature.
+        width: of the network.
+        depth: blocks.
+        code: width of the code (mlp); that of a transformer is `width`.
+        corruption: "indicator", "zero" or "permute": what stands for a hidden value in training.
+        scale: "standard" or "quantile" (normal scores) for numbers.
+        categorical: "infer", or names or numbers of further columns that are categories.
+        steps: of the optimiser; default: 50 passes over the rows, but within 200 and 5000.
+        batch_size: rows in a step, or all if there are fewer.
+        lr: peak learning rate of `fit`, the learning rate of `partial_fit`.
+        weight_decay: of matrices.
+        passes: masked inputs for each row in `score_samples`.
+        accelerator: where `fit` computes: "cpu", "gpu", "mps" or "auto". All else is on the CPU.
+        random_state: int, RandomState or None: weights, order of the rows, masks.
+
+    Attributes:
+        state_: the table's columns, the network's shape and its weights, as plain values and
+            arrays.
+        n_steps_: steps of the optimiser so far.
+        n_features_in_: columns.
+        feature_names_in_: their names, if they are all texts.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> model = MaskedAutoencoder(code=2, steps=20, random_state=0)
+        >>> model.fit_transform(load_iris().data).shape
+        (150, 2)
+    """
+
+    def __init__(
+        self,
+        law: str = "uniform:0.1,0.9",
+        *,
+        kind: Literal["mlp", "transformer"] = "mlp",
+        width: int = 256,
+        depth: int = 2,
+        code: int = 64,
+        corruption: Literal["indicator", "zero", "permute"] = "indicator",
+        scale: Literal["standard", "quantile"] = "standard",
+        categorical: Any = "infer",
+        steps: int | None = None,
+        batch_size: int = 256,
+        lr: float = 1e-3,
+        weight_decay: float = 0.05,
+        passes: int = 16,
+        accelerator: Literal["cpu", "gpu", "mps", "auto"] = "cpu",
+        random_state: int | RandomState | None = None,
+    ) -> None:
+        self.law = law
+        self.kind = kind
+        self.width = width
+        self.depth = depth
+        self.code = code
+        self.corruption = corruption
+        self.scale = scale
+        self.categorical = categorical
+        self.steps = steps
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.passes = passes
+        self.accelerator = accelerator
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from rows.
+
+        Args:
+            X: array [N, F], or a pandas or polars frame, with or without missing values.
+            y: not used.
+
+        Raises:
+            ValueError: no rows, infinite numbers, text in an array, or a setting out of range.
+        """
+        given = self._read(X, reset=True)
+        self._begin(given)
+        steps = self.steps
+        if steps is None:
+            steps = min(max(EPOCHS * len(given) // self.batch_size, FEWEST), MOST)
+        return self._learn(given, steps, constant=False)
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from more rows: one pass over them.
+
+        The first call also learns the columns' scales and categories, so it should see a few
+        hundred rows at least. The optimiser starts anew in each call.
+
+        Args:
+            X: rows.
+            y: not used.
+        """
+        first = not hasattr(self, "state_")
+        given = self._read(X, reset=first)
+        if first:
+            self._begin(given)
+        return self._learn(given, math.ceil(len(given) / self.batch_size), constant=True)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the codes of rows, float64 [N, code]; nothing is hidden but what is missing."""
+        check_is_fitted(self)
+        return network.codes(self.state_, self._samples(X))
+
+    @available_if(_has_decoder)
+    def inverse_transform(self, X: Any) -> Any:
+        """Return the rows that codes stand for, in the units and the container of `fit`.
+
+        Args:
+            X: codes [N, code].
+        """
+        check_is_fitted(self)
+        samples = network.decoded(self.state_, np.asarray(X))
+        columns = network.table_of(self.state_).arrays(samples)
+        return table_in(self.container_, columns)
+
+    def impute(self, X: Any) -> Any:
+        """Return rows whose missing values are filled with what is expected given the others.
+
+        The container, the types and whatever is not missing stay the same.
+        """
+        check_is_fitted(self)
+        given = self._read(X, reset=False)
+        samples = encode(network.table_of(self.state_), given)
+        return with_values(given, network.complete(self.state_, samples))
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return lower bounds of the log-likelihoods of rows, nats, float64 [N].
+
+        The mean over all orders of the features of the sum of log p(x_j | those before), which is
+        at most the log-likelihood of the mixture of the orders (Jensen's inequality), estimated
+        without bias from `passes` masks for each row. Densities of numbers are in their own units
+        (of normal scores, with scale="quantile"), categories have probabilities. Of a row with
+        missing values it is that of the others.
+        """
+        check_is_fitted(self)
+        return network.scores(self.state_, self._samples(X), self.passes)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of `score_samples`, which model selection maximises."""
+        return float(self.score_samples(X).mean())
+
+    @property
+    def _n_features_out(self) -> int:
+        return network.width_of(self.state_)
+
+    def _read(self, X: Any, *, reset: bool) -> Given:
+        return read(self, X, reset=reset, objects=not isinstance(self.categorical, str))
+
+    def _samples(self, X: Any) -> np.ndarray:
+        return encode(network.table_of(self.state_), self._read(X, reset=False))
+
+    def _begin(self, given: Given) -> None:
+        """Learn the columns and draw weights."""
+        laws.parse(self.law)
+        names = _check_feature_names_in(self)
+        table = table_of(given, names.tolist(), self.categorical, self.scale)
+        shape = from_dict(
+            Tabular,
+            {
+                "kind": self.kind,
+                "width": self.width,
+                "depth": self.depth,
+                "code": self.code,
+                "corruption": self.corruption,
+            },
+        )
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.n_steps_ = 0
+        self.container_ = given.library
+        self.state_ = network.begin(table, shape, self.seed_)
+
+    def _learn(self, given: Given, steps: int, *, constant: bool) -> Self:
+        train = from_dict(
+            Train,
+            {
+                "steps": steps,
+                "batch_size": min(self.batch_size, len(given)),
+                "lr": self.lr,
+                "weight_decay": self.weight_decay,
+            },
+        )
+        samples = encode(network.table_of(self.state_), given)
+        # Each call has an order and masks of its own.
+        run = network.Training(
+            self.law, train, self.seed_ + self.n_steps_, self.accelerator, constant
+        )
+        self.state_ = network.learn(self.state_, samples, run)
+        self.n_steps_ += steps
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags

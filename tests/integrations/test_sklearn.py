@@ -1,0 +1,10 @@
+"""The estimators keep scikit-learn's promises."""
+
+from maskwise.integrations.sklearn import MaskedAutoencoder, MaskedImputer
+
+SMALL = MaskedAutoencoder(steps=5, width=16, depth=1, code=4)
+
+
+@parametrize_with_checks([SMALL, MaskedImputer(SMALL)])
+def test_all_checks_of_scikit_learn_pass(estimator, check):
+    check(estimator)
