@@ -5,7 +5,13 @@ import pytest
 
 from maskwise.evaluation.classification import Judge
 from maskwise.evaluation.probes import logistic_scores
-from maskwise.evaluation.tabular_probes import TITLES, Labelled, _rotated, tabular_probes
+from maskwise.evaluation.tabular_probes import (
+    STRENGTHS,
+    TITLES,
+    Labelled,
+    _rotated,
+    tabular_probes,
+)
 
 
 def types(num: int, num_classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +95,7 @@ def test_macro_f1_is_that_of_scikit_learn() -> None:
     )
     found = {
         c: f1_score(want, _scores(x, y, test, c).argmax(axis=1), average="macro")
-        for c in (0.01, 0.1, 1.0, 10.0)
+        for c in STRENGTHS
     }
     assert any(row["macro_f1"]["value"] == pytest.approx(each) for each in found.values())
 

@@ -49,17 +49,19 @@ def logistic_scores(
     c: float = 1.0,
     *,
     standardise: bool = True,
+    tol: float = 1e-4,
 ) -> tuple[np.ndarray, bool]:
     """Return the probabilities of all classes, [M, K], where `logistic` returns the likeliest.
 
     K is one more than the highest training class; one without training samples has 0. `c` is how
-    much the samples count beside the penalty, `standardise` whether features are.
+    much the samples count beside the penalty, `standardise` whether features are, `tol` how steep
+    the loss may still be.
 
     >>> x = np.array([[-2.0], [-1.0], [1.0], [2.0]])
     >>> logistic_scores(x, np.array([0, 0, 1, 1]), np.array([[0.0]]))[0].round(3)
     array([[0.5, 0.5]])
     """
-    model, converged = _fitted(train_x, train_y, c, standardise)
+    model, converged = _fitted(train_x, train_y, c, standardise, tol=tol)
     scores = np.zeros((len(test_x), int(train_y.max()) + 1))
     scores[:, model.classes_] = model.predict_proba(test_x)
     return scores, converged
@@ -71,8 +73,7 @@ def best_strength(
     groups: np.ndarray,
     seed: int,
     strengths: Sequence[float] = STRENGTHS,
-    *,
-    standardise: bool = True,
+    **options: Any,
 ) -> float:
     """Return which of `strengths` predicts a held-out fifth of the groups best (log loss).
 
@@ -84,7 +85,7 @@ def best_strength(
         groups: which samples belong together, [N].
         seed: of the choice of groups.
         strengths: values of C, rising.
-        standardise: as for `logistic_scores`.
+        **options: of `logistic_scores`.
     """
     _, groups = np.unique(groups, return_inverse=True)
     order = np.random.default_rng(seed).permutation(groups.max() + 1)
@@ -94,21 +95,26 @@ def best_strength(
     losses = []
     for c in strengths:
         scores = np.zeros((held.sum(), y.max() + 1))
-        found, _ = logistic_scores(x[~held], y[~held], x[held], c, standardise=standardise)
+        found, _ = logistic_scores(x[~held], y[~held], x[held], c, **options)
         scores[:, : found.shape[1]] = found
         losses.append(-np.log(scores[np.arange(len(scores)), y[held]].clip(1e-9)).mean())
     return strengths[int(np.argmin(losses))]
 
 
 def _fitted(
-    x: np.ndarray, y: np.ndarray, c: float, standardise: bool = True, max_iter: int = 1000
+    x: np.ndarray,
+    y: np.ndarray,
+    c: float,
+    standardise: bool = True,
+    max_iter: int = 1000,
+    tol: float = 1e-4,
 ) -> tuple[Any, bool]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    model = LogisticRegression(C=c, max_iter=max_iter)
+    model = LogisticRegression(C=c, max_iter=max_iter, tol=tol)
     if standardise:
         model = make_pipeline(StandardScaler(), model)
     with warnings.catch_warnings(record=True) as caught:
