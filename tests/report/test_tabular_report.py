@@ -96,6 +96,7 @@ def test_imputation_by_ratio_and_method(make_tabular_run):
         ),
     ]
     assert found[0][-1][1:] == ["none"] * 3
+    assert "best of each in bold; compared as logarithms" in part
     # Folded: what else was measured; no categories, no column.
     assert found[1][0] == ["model", "0.1", "0.31", "0.5", "0.6", "1.5 s"]
     # What is far below zero would flatten the rest.
@@ -122,7 +123,8 @@ def test_probes_are_ranked_by_macro_f1(make_tabular_run):
     assert re.findall("<h3>(.*?)</h3>", part) == [
         *("types, all labels", "types, 10 labels a class"),
     ]
-    assert "Test accuracy, macro-F1, Matthews correlation, AUROC with 95 % interval" in part
+    # Of cells, other measures are in result.json only.
+    assert "Test accuracy, macro-F1 with 95 % interval" in part
     assert tables_of(part)[0][0][:3] == [
         *("encoder", "90.0 % 85.0 to 95.0", "0.850 0.840 to 0.860"),
     ]

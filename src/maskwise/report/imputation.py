@@ -144,14 +144,18 @@ def _table(title: str, what: str, named: Mapping[str, Sequence[Row]]) -> Table:
         for column in columns
     ]
     body = []
+    about = ""  # what is said of the model is about all methods
     for place, (name, rows) in enumerate(named.items()):
-        notes = "\n".join(dict.fromkeys(row["note"] for row in rows if row.get("note")))
+        notes = "; ".join(dict.fromkeys(row["note"] for row in rows if row.get("note")))
+        if rows[0]["method"] == OURS:
+            about, notes = notes, ""
         cells = [
             _cell(column[place], "r2", top) for column, top in zip(columns, best, strict=True)
         ]
         body.append((Cell(name, notes), *cells))
     head = (what, *(f"{ratio:g}" for ratio in ratios))
     caption = "R² by hidden ratio, with 95 % interval; best of each in bold"
+    caption += f"; {about}" if about else ""
     return Table(caption, head, tuple(body), title=title)
 
 

@@ -14,10 +14,10 @@ UNLABELLED = "No probes: the data has no labels, or only one class."
 
 def sections(run: Run) -> list[Section]:
     """Return the section of one run's page; texts have one if probes were asked for."""
-    empty, found = Section("probes", "Probes"), run.result.get("probes")
+    empty, found = Section("probes", "Probes"), tables.probes_of(run)
     if run.modality in SAMPLES and not found:
         return []
-    if found is None:
+    if "probes" not in run.result:
         return [unmade(empty, "probes in result.json", run.evaluate_command)]
     if not found:
         return [Section("probes", "Probes", missing=UNLABELLED)]
@@ -33,7 +33,7 @@ def sections(run: Run) -> list[Section]:
 
 def comparison(labels: Sequence[str], runs: Sequence[Run]) -> list[Section]:
     """Return the section of a comparison; texts have one if any run has probes."""
-    every = [probe for run in runs for probe in run.result.get("probes", ())]
+    every = [probe for run in runs for probe in tables.probes_of(run)]
     missing, commands = not_evaluated(runs, "probes")
     if not every:
         if runs[0].modality in SAMPLES:
@@ -52,7 +52,7 @@ def comparison(labels: Sequence[str], runs: Sequence[Run]) -> list[Section]:
 
 def _tables(labels: Sequence[str], runs: Sequence[Run], task: str) -> list[Table]:
     """Return a table for all protocols; one for each where rows have more than accuracies."""
-    of_runs = [tables.by_task(run.result.get("probes", ())).get(task, []) for run in runs]
+    of_runs = [tables.by_task(tables.probes_of(run)).get(task, []) for run in runs]
     every = [probe for probes in of_runs for probe in probes]
     protocols = tables.protocols(every)
     if not tables.more(every):

@@ -49,7 +49,7 @@ def summary(run: Run) -> str:
         error = _nats(run, loss["error"])
         text += f" Loss at ratio {ALWAYS}: {error} nats per hidden token{floor}."
     text += imputation.summary(run)
-    trained, baseline = tables.headline(run.result.get("probes", ()))
+    trained, baseline = tables.headline(tables.probes_of(run))
     if trained is None:
         return text
     task = f" on {trained['task']}" if "task" in trained else ""
@@ -159,7 +159,7 @@ def _loss_fact(run: Run) -> list[Fact]:
 
 
 def _probe_fact(run: Run) -> list[Fact]:
-    trained, baseline = tables.headline(run.result.get("probes", ()))
+    trained, baseline = tables.headline(tables.probes_of(run))
     if trained is None:
         return []
     gain = ""

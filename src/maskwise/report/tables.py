@@ -4,11 +4,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from maskwise.report.blocks import Cell, Table, number, percent
+from maskwise.report.folder import Run
 from maskwise.settings import flatten
 
 Probe = Mapping[str, Any]
 # Measures that rows may have beside their accuracy.
 MORE = {"macro_f1": "macro-F1", "mcc": "Matthews correlation", "auroc": "AUROC"}
+# Which of them are shown, by the kind of data: those that its literature reports.
+SHOWN = {"cells": ("macro_f1",), "tables": ("macro_f1",)}
+
+
+def probes_of(run: Run) -> list[Probe]:
+    """Return the probes of a run, each with the measures that are shown of its kind of data."""
+    hidden = set(MORE) - set(SHOWN.get(run.modality, ("mcc", "auroc")))
+    found = run.result.get("probes", ())
+    return [{key: row[key] for key in row if key not in hidden} for row in found]
 
 
 def is_trained(probe: Probe) -> bool:
