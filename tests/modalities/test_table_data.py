@@ -92,6 +92,13 @@ def test_equal_rows_are_never_on_both_sides(rows, holdout):
     assert sorted(np.concatenate(parts)) == [i for i, (n, t) in enumerate(rows) if n or t]
 
 
+def test_every_zero_is_equal_and_every_nan():
+    other = np.array([0x7FF8000000000001, 0x7FF8000000000000]).view(np.float64)
+    columns = {"a": np.array([0.0, -0.0, 1, 1]), "b": np.array([5.0, 5.0, *other])}
+    train, test = at_random(columns, None, 0.5)
+    assert sorted([train.tolist(), test.tolist()]) == [[0, 1], [2, 3]]
+
+
 def test_a_share_is_held_out():
     columns = {"a": np.random.default_rng(0).normal(size=1000)}
     for holdout in (0.001, 0.1, 0.5, 0.9):

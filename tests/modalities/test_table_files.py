@@ -30,7 +30,7 @@ def test_text_files_compressed_or_not(tmp_path):
         with opener(tmp_path / name, "wt", encoding="utf-8-sig") as file:
             file.write(TEXT)
         same(read_table(tmp_path / name))
-    (tmp_path / "t.tsv").write_text("a\tb\n1\tx\n2\ty\n")
+    (tmp_path / "t.tsv").write_text("a\t b\n1\tx\n2\t y\n")
     same(
         read_table(tmp_path / "t.tsv"), {"a": np.array([1, 2]), "b": np.array(["x", "y"], object)}
     )

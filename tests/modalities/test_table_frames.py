@@ -107,6 +107,8 @@ def test_what_is_no_table_is_refused(frame, says):
         (["1", "1e3"], np.array([1.0, 1000.0])),
         (["1", ""], np.array([1.0, np.nan])),
         (["inf", "1"], np.array([np.inf, 1.0])),
+        (["1_2", "3_4"], np.array(["1_2", "3_4"], dtype=object)),
+        ([str(2**53), "1"], np.array([2.0**53, 1.0])),
         (["True", "False"], np.array([True, False])),
         (["1", "a", "?"], np.array(["1", "a", None], dtype=object)),
         (["", "NA"], np.array([np.nan, np.nan])),
