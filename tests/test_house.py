@@ -22,7 +22,7 @@ ORDER = [
     ["integrations"],
     ["pipelines"],
     ["recipes", "run"],
-    ["api", "listing"],
+    ["api", "listing", "summary"],
     ["commands"],
     ["cli"],
 ]

@@ -1,7 +1,6 @@
 """What the verbs of the command line do; `maskwise.cli` describes them."""
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,32 +34,9 @@ def evaluate(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
 
 def _summarise(run: Any) -> None:
-    """Print the law that the loss saw, the probes, and where the report is."""
-    result = run.result
-    law = result["law"]
-    print(
-        f"law {law['name']} (one ratio per {law['scope']}): mean {law['mean']:.3f},"
-        f" effective mean {law['effective_mean']:.3f} under {law['reduction']}"
-    )
-    for accuracy, low, high, what in _accuracies(result):
-        between = "" if low is None else f"[{low:.1%}, {high:.1%}]"
-        print(f"{accuracy:7.1%}  {between:<14}  {what}")
-    print(f"report: {run.report}")
+    from maskwise.summary import as_text
 
-
-def _accuracies(result: dict[str, Any]) -> Iterator[tuple[float, float | None, float | None, str]]:
-    """Give each accuracy of a result with its interval, and what it is of."""
-    for probe in result["probes"]:
-        task = f"{probe['task']}: " if "task" in probe else ""
-        what = f"{task}{probe['features']:<28} {probe['protocol']}"
-        yield probe["accuracy"], probe["low"], probe["high"], what
-    for pairs in result.get("minimal_pairs", ()):
-        what = f"{pairs['name']}: {pairs['num_pairs']:,} minimal pairs"
-        yield pairs["accuracy"], pairs["low"], pairs["high"], what
-    for tuned in result.get("finetuning", ()):
-        found, mcc = tuned["accuracy"], tuned["mcc"]["mean"]
-        what = f"{tuned['task']}: {tuned['model']}, fine-tuned (Matthews correlation {mcc:.3f})"
-        yield found["mean"], found["low"], found["high"], what
+    print(as_text(run))
 
 
 def likelihood(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

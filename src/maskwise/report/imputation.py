@@ -45,12 +45,16 @@ def headline(run: Run) -> tuple[Row | None, Row | None]:
 
     Of the first kind of values and mechanism listed, where R² is known.
     """
-    found = run.result.get("imputation", ())
-    same = next(iter(_by_kind(found).values()), [])
-    there = [row for row in same if row["ratio"] == HEADLINE and row["r2"] is not None]
+    there = at_headline(run.result)
     ours = next((row for row in there if row["method"] == OURS), None)
     others = [row for row in there if row["method"] != OURS]
     return ours, max(others, key=lambda row: float(row["r2"]), default=None)
+
+
+def at_headline(result: Mapping[str, Any]) -> list[Row]:
+    """Return the rows, a method each, that the headline is about."""
+    same = next(iter(_by_kind(result.get("imputation", ())).values()), [])
+    return [row for row in same if row["ratio"] == HEADLINE and row["r2"] is not None]
 
 
 def sections(run: Run) -> list[Section]:
