@@ -29,7 +29,7 @@ EPOCHS, FEWEST, MOST = 50, 200, 5000
 
 
 def _has_decoder(estimator: "MaskedAutoencoder") -> bool:
-    return estimator.kind == "mlp"
+    return estimator.kind == "mlp" and not estimator.linear
 
 
 class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -48,6 +48,8 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         width: of the network.
         depth: blocks.
         code: width of the code (mlp); that of a transformer is `width`.
+        linear: how often a linear path around the code (mlp) fills in what is hidden; with it,
+            there is no `inverse_transform`, and imputation of linear data is better.
         corruption: "indicator", "zero" or "permute": what stands for a hidden value in training.
         scale: "standard" or "quantile" (normal scores) for numbers.
         categorical: "infer", or names or numbers of further columns that are categories.
@@ -81,6 +83,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         width: int = 256,
         depth: int = 2,
         code: int = 64,
+        linear: int = 0,
         corruption: Literal["indicator", "zero", "permute"] = "indicator",
         scale: Literal["standard", "quantile"] = "standard",
         categorical: Any = "infer",
@@ -97,6 +100,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.width = width
         self.depth = depth
         self.code = code
+        self.linear = linear
         self.corruption = corruption
         self.scale = scale
         self.categorical = categorical
@@ -206,6 +210,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 "width": self.width,
                 "depth": self.depth,
                 "code": self.code,
+                "linear": self.linear,
                 "corruption": self.corruption,
             },
         )

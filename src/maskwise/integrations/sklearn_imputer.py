@@ -16,7 +16,7 @@ from maskwise.integrations.sklearn_tables import Given, encode, read, with_value
 
 def _default() -> MaskedAutoencoder:
     """Return what suits imputation."""
-    return MaskedAutoencoder("uniform:0.1,0.5", code=128, lr=3e-3)
+    return MaskedAutoencoder("uniform:0.1,0.5", code=128, linear=8, lr=3e-3)
 
 
 class MaskedImputer(TransformerMixin, BaseEstimator):
@@ -88,7 +88,7 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         """
         given = self._read(X, reset=True)
         gaps = given.gaps
-        self.empty_features_ = gaps.all(axis=0)
+        self.empty_features_ = np.asarray(gaps.all(axis=0))
         self.indicator_features_ = np.flatnonzero(gaps.any(axis=0) & bool(self.add_indicator))
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         chosen = _default() if self.estimator is None else self.estimator
@@ -118,7 +118,7 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         return np.array([*names[self._kept], *told], dtype=object)
 
     @property
-    def _kept(self) -> Any:
+    def _kept(self) -> np.ndarray:
         return np.logical_or(~self.empty_features_, self.keep_empty_features)
 
     def _read(self, X: Any, *, reset: bool) -> Given:

@@ -37,6 +37,14 @@ class MLP(nn.Module):
     It reads numbers, one-hot categories and, if asked, which features are blank. The batch of a
     sample is told to the decoder only, so the code need not say it.
 
+    A linear path may lead around the code. One map A from all features to all predicts numbers,
+    fills blank ones with what it predicts, and again:
+
+        x <- x where visible, A x + b where blank.
+
+    Of normal data the expectation of what is blank is a fixed point of such a map: the regression
+    of each feature on all others. The blocks then learn what is left.
+
     Args:
         sizes: categories of each feature, 0 = a number.
         num_parameters: P, for each number.
@@ -45,6 +53,7 @@ class MLP(nn.Module):
         depth: blocks on the way to the code, and on the way back.
         code: width of the code.
         indicator: read which features are blank.
+        linear: how often the linear map is applied; 0 = there is none.
 
     Example:
         >>> network = MLP((0, 0, 3), 1, 0, width=8, depth=1, code=4, indicator=True)
@@ -64,9 +73,10 @@ class MLP(nn.Module):
         depth: int,
         code: int,
         indicator: bool,
+        linear: int = 0,
     ) -> None:
         super().__init__()
-        self.indicator, self.num_parameters = indicator, num_parameters
+        self.indicator, self.num_parameters, self.times = indicator, num_parameters, linear
         num = len(sizes)
         num_inputs = num + sum(sizes) + (num if indicator else 0)
         self.encoder = nn.ModuleList(
@@ -79,6 +89,10 @@ class MLP(nn.Module):
         )
         self.numbers = nn.Linear(width, num * num_parameters)
         self.logits = nn.Linear(width, sum(sizes)) if any(sizes) else None
+        self.linear = nn.Linear(num + sum(sizes), num + sum(sizes)) if linear else None
+        if self.linear is not None:
+            nn.init.zeros_(self.linear.weight)
+            nn.init.zeros_(self.linear.bias)
 
     @property
     def num_layers(self) -> int:
@@ -97,7 +111,14 @@ class MLP(nn.Module):
 
     def forward(self, shown: Reading) -> Output:
         """Return what the network says of every feature."""
-        return self.decode(self.features(shown), shown.batch)
+        output = self.decode(self.features(shown), shown.batch)
+        if self.linear is None:
+            return output
+        values, num = shown.values, shown.values.shape[1]
+        for _ in range(self.times):
+            found = self.linear(torch.cat([values, shown.categories], dim=1))
+            values = torch.where(shown.blank, found[:, :num], shown.values)
+        return Output(output.numbers + found[:, :num, None], output.logits + found[:, num:])
 
     def decode(self, code: Tensor, batch: Tensor | None = None) -> Output:
         """Return what a code says of every feature; `batch` as in what is read."""

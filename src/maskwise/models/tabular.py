@@ -4,7 +4,7 @@ import math
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
@@ -38,11 +38,20 @@ class Tabular:
     corruption: Literal["indicator", "zero", "permute"] = "indicator"
     """what stands for a hidden value in training: a sign that it is hidden, zero without a sign,
     or the value of another sample of the batch, which keeps the feature's distribution"""
+    linear: NonNegativeInt = 0
+    """how often a linear path around the code fills in blank numbers; 0 = there is none (mlp of
+    numbers that are no counts)"""
     predict_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """share of the hidden values that training predicts"""
 
     def network(self, modality: TabularModality, attention: Attention) -> MLP | FeatureTransformer:
-        """Return the network that these settings describe."""
+        """Return the network that these settings describe.
+
+        Raises:
+            UserError: a linear path where there can be none.
+        """
+        if self.linear and (self.kind != "mlp" or modality.loss != "mse"):
+            raise UserError(f"linear {self.linear}: only an mlp of no counts has a linear path")
         num_parameters = 2 if modality.loss == "zinb" else 1
         indicator = self.corruption == "indicator"
         if self.kind == "mlp":
@@ -54,6 +63,7 @@ class Tabular:
                 depth=self.depth,
                 code=self.code,
                 indicator=indicator,
+                linear=self.linear,
             )
         return FeatureTransformer(
             modality.sizes,
@@ -202,10 +212,11 @@ class TabularModel(nn.Module):
             code: what `encode` returns, [B, D].
 
         Raises:
-            UserError: a transformer, which has no code, or counts, which have a library size.
+            UserError: a transformer has no code, of a linear path it says too little, and counts
+                have a library size too.
         """
-        if self.config.kind != "mlp" or self.modality.loss != "mse":
-            raise UserError("only an mlp of numbers and categories decodes a code")
+        if self.config.kind != "mlp" or self.config.linear or self.modality.loss != "mse":
+            raise UserError("only an mlp of no counts, without a linear path, decodes a code")
         output = self.network.decode(code)  # type: ignore[operator]
         return self._with_categories(output.numbers[..., 0].float(), output)
 
