@@ -16,10 +16,16 @@ from maskwise.errors import UserError
 from maskwise.modalities.anndata_files import Annotated, files_of, of_anndata, open_file
 from maskwise.modalities.built_in import pbmc68k
 from maskwise.modalities.cells import Cells, Library
-from maskwise.modalities.cells_genes import all_genes, listed_genes, moments, variable_genes
+from maskwise.modalities.cells_genes import (
+    Vocabulary,
+    all_genes,
+    listed_genes,
+    moments,
+    variable_genes,
+)
 from maskwise.modalities.cells_reader import reader
 from maskwise.modalities.cells_split import held_out
-from maskwise.modalities.cells_survey import survey
+from maskwise.modalities.cells_survey import Survey, survey
 from maskwise.modalities.genes import Matching, enough, match
 from maskwise.modalities.obs import read_column
 from maskwise.modalities.tabular import Loss, Rows, TabularSplits
@@ -162,11 +168,7 @@ def _splits(sets: Sequence[Annotated], data: CellsData) -> CellsSplits:
     counts = data.values != "normalised"
     if data.loss != "mse" and not counts:
         raise UserError(f"loss {data.loss} is of counts: leave out --data.values normalised")
-    known = [each.genes for each in sets]
-    genes = all_genes(known) if data.genes is None else listed_genes(data.genes, known)
-    if len(sets) > 1 or data.genes is not None:
-        for matching in genes.matchings:
-            log.info("%s", matching)
+    genes = _vocabulary(sets, data)
     batch, group, labels = (
         None if name is None else read_column(sets, name, what)
         for name, what in ((data.batch, "batch"), (data.group, "group"), (data.labels, "labels"))
@@ -178,30 +180,16 @@ def _splits(sets: Sequence[Annotated], data: CellsData) -> CellsSplits:
     library = np.concatenate([each.library for each in surveys])
     train, test = _filled(library, held)
     target = float(np.median(library[train])) if counts else 1e4
-    num_train = [
-        int((part & (each.library > 0)).sum()) for each, part in zip(surveys, parts, strict=True)
-    ]
-    found = moments(genes, surveys, num_train, target if counts else 1.0)
-    chosen = np.arange(len(genes.names))
-    if data.genes is None and data.num_genes is not None:
-        chosen = variable_genes(genes, found, data.num_genes)
-    if len(chosen) < 2:
-        raise UserError(
-            f"{len(chosen)} gene to use: a model learns each from others, so give more"
-        )
-    genes = genes[chosen]
-    # Genes that no cell to train on has: as if one of them had one count.
-    profile = np.maximum(found.mean, 1 / np.maximum(found.num, 1))[chosen] / target
+    genes, shares = _choose(genes, surveys, parts, data, target if counts else 1.0)
     batch = None if batch is None else batch.numbered(batch.names_of(train))
     cells = Cells(
         genes.names,
         *(data.loss, data.library, data.zeros),
-        *(() if data.loss == "mse" else tuple(profile.tolist()), target, counts),
+        *(() if data.loss == "mse" else shares, target, counts),
         () if batch is None else batch.names,
     )
     read = reader(
-        [each.matrix for each in sets],
-        *(genes.matchings, library),
+        *([each.matrix for each in sets], genes.matchings, library),
         target if counts and data.loss == "mse" else None,
         None if batch is None else batch.codes,
     )
@@ -218,6 +206,38 @@ def _splits(sets: Sequence[Annotated], data: CellsData) -> CellsSplits:
         {"train": len(train), "heldout": len(test), "cells": digest},
         cells,
     )
+
+
+def _vocabulary(sets: Sequence[Annotated], data: CellsData) -> Vocabulary:
+    """Return the genes to choose from."""
+    known = [each.genes for each in sets]
+    genes = all_genes(known) if data.genes is None else listed_genes(data.genes, known)
+    if len(sets) > 1 or data.genes is not None:
+        for matching in genes.matchings:
+            log.info("%s", matching)
+    return genes
+
+
+def _choose(
+    genes: Vocabulary,
+    surveys: Sequence[Survey],
+    parts: Sequence[np.ndarray],
+    data: CellsData,
+    scale: float,
+) -> tuple[Vocabulary, tuple[float, ...]]:
+    """Return the genes to use, and the mean share of each in a cell's counts."""
+    num_train = [
+        int((part & (each.library > 0)).sum()) for each, part in zip(surveys, parts, strict=True)
+    ]
+    found = moments(genes, surveys, num_train, scale)
+    chosen = np.arange(len(genes.names))
+    if data.genes is None and data.num_genes is not None:
+        chosen = variable_genes(genes, found, data.num_genes)
+    if len(chosen) < 2:
+        raise UserError(f"{len(chosen)} gene to use: a model learns one from others: give more")
+    # Genes that no cell to train on has: as if one of them had one count.
+    shares = np.maximum(found.mean, 1 / np.maximum(found.num, 1))[chosen] / scale
+    return genes[chosen], tuple(shares.tolist())
 
 
 def _filled(library: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

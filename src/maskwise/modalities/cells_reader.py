@@ -18,6 +18,7 @@ class Reader:
     Args:
         matrices: of the data sets.
         places: for each, which gene of the vocabulary its genes are, int32; -1 = none.
+        lacking: for each, the genes of the vocabulary that it does not have.
         num_genes: of the vocabulary.
         scale: what the counts of each cell are multiplied by before log1p, float32 [N]; None: they
             are taken as they are.
@@ -26,6 +27,7 @@ class Reader:
 
     matrices: tuple[CSR, ...]
     places: tuple[np.ndarray, ...]
+    lacking: tuple[np.ndarray, ...]
     num_genes: int
     scale: np.ndarray | None
     batches: np.ndarray | None = None
@@ -60,10 +62,8 @@ class Reader:
         if self.scale is not None:
             used = np.log1p(used * np.repeat(self.scale[index], num_known))
         samples.ravel()[np.repeat(here * samples.shape[1], num_known) + place[known]] = used
-        lacking = np.ones(self.num_genes, dtype=bool)
-        lacking[self.places[number][self.places[number] >= 0]] = False
-        if lacking.any():
-            samples[np.ix_(here, np.flatnonzero(lacking))] = np.nan
+        if len(self.lacking[number]):
+            samples[np.ix_(here, self.lacking[number])] = np.nan
 
 
 def reader(
@@ -91,5 +91,6 @@ def reader(
     scale = None
     if target_sum is not None:
         scale = (target_sum / np.maximum(library, 1)).astype(np.float32)
+    lacking = tuple(np.flatnonzero(matching.columns < 0) for matching in matchings)
     num_genes = len(matchings[0].columns)
-    return Reader(tuple(matrices), tuple(places), num_genes, scale, batches)
+    return Reader(tuple(matrices), tuple(places), lacking, num_genes, scale, batches)

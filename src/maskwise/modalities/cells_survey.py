@@ -40,25 +40,33 @@ def survey(
     Raises:
         UserError: a value is NaN, infinite, negative or no count: which, where, what to do.
     """
+    from scipy import sparse
+
     num_genes = cells.matrix.num_columns
     library = np.zeros(len(cells.matrix))
     sums, squares = np.zeros((2, num_genes))
     for rows in cells.matrix.blocks():
-        sizes, columns, stored = cells.matrix.read(rows)
-        values = stored.astype(np.float64)
-        row = np.repeat(np.arange(len(rows)), sizes)
+        sizes, columns, values = cells.matrix.read(rows)
         good = (values >= 0) & (values < np.inf)
         good &= values == np.rint(values) if counts else values < _MOST
         if not good.all():
             place = int(good.argmin())
-            where = f"row {rows[row[place]]}, gene {cells.genes.names[columns[place]]}"
+            row = rows[np.repeat(np.arange(len(rows)), sizes)[place]]
+            where = f"row {row}, gene {cells.genes.names[columns[place]]}"
             raise UserError(_explain(cells, float(values[place]), where, counts, asked_by))
-        total = np.bincount(row, values, len(rows))
-        library[rows] = total
-        used = train[rows][row]
-        some = values[used] / total[row[used]] if counts else np.expm1(values[used])
-        sums += np.bincount(columns[used], some, num_genes)
-        squares += np.bincount(columns[used], some * some, num_genes)
+        ends = np.append(0, sizes.cumsum())
+        block = sparse.csr_matrix(
+            (values.astype(np.float64), columns, ends), shape=(len(rows), num_genes)
+        )
+        total = library[rows] = block @ np.ones(num_genes)
+        weight = train[rows].astype(np.float64)
+        if counts:
+            weight /= np.maximum(total, 1)
+        else:
+            np.expm1(block.data, out=block.data)
+        sums += weight @ block
+        block.data *= block.data
+        squares += weight**2 @ block
     return Survey(library, sums, squares)
 
 

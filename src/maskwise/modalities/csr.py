@@ -13,7 +13,7 @@ import numpy as np
 
 from maskwise.errors import UserError
 
-_BLOCK = 1 << 21  # values read at once where all rows are
+_BLOCK = 1 << 19  # values read at once where all rows are
 
 Fill = Callable[[np.ndarray, list[int], list[int]], None]
 
@@ -134,7 +134,7 @@ def _fill(
     bounds: list[int],
     starts: list[int],
 ) -> None:
-    view, width = memoryview(out).cast("B"), out.itemsize
+    view, width = out.data.cast("B"), out.itemsize
     for (low, high), start in zip(pairwise(bounds), starts, strict=True):
         while low < high:
             chunk, within = divmod(start, size)
