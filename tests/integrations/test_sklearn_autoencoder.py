@@ -244,3 +244,11 @@ def test_a_linear_path_is_better_on_linear_data():
 def test_only_some_networks_have_a_linear_path():
     with pytest.raises(ValueError, match="linear 2: only an mlp"):
         MaskedAutoencoder(kind="transformer", width=16, linear=2).fit(linear_table(40, 3))
+
+
+def test_rows_of_numbers_and_categories_have_scores():
+    frame = mixed_table(60, holes=True)
+    model = MaskedAutoencoder(steps=60, **{**SMALL, "lr": 1e-2}).fit(frame)
+    odd = frame.assign(city=np.where(frame["city"] == "Bern", "Rome", "Bern"))  # owners' is other
+    assert np.isfinite(model.score_samples(frame)).all()
+    assert model.score(odd) < model.score(frame) - 1

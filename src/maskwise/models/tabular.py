@@ -311,7 +311,7 @@ class TabularModel(nn.Module):
         if len(self.columns):
             codes = values[:, self.columns].long()[..., None]
             of = -self._log_probs(output).gather(2, codes)[..., 0]
-            costs = costs.index_copy(1, self.columns, of)
+            costs = costs.index_copy(1, self.columns, of.to(costs.dtype))
         return torch.where(wanted, costs, 0.0)
 
     def _with_categories(self, found: Tensor, output: Output) -> Tensor:
