@@ -206,7 +206,7 @@ def test_subset_is_uniform_over_the_hidden_positions() -> None:
     ("says", "change"),
     [
         ("unknown law 'unifrom:0,1'", {"law": "unifrom:0,1"}),
-        ("unknown pattern 'blok'; patterns are scattered, units", {"pattern": "blok"}),
+        ("unknown pattern 'blok'; patterns are scattered, shared, units", {"pattern": "blok"}),
         ("pattern 'scattered:2' cannot be read; the form is", {"pattern": "scattered:2"}),
         ("pattern 'units:x' cannot be read; the form is units[:SIZE]", {"pattern": "units:x"}),
         ("at least 1, not 0", {"pattern": "units:0"}),

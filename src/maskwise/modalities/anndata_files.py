@@ -4,7 +4,7 @@ import difflib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,6 @@ class Annotated:
         column: returns a column of `obs`, a pandas Series or what it is made of.
         columns: the names of those.
         with_counts: returns the layers of the data that seem to hold counts.
-        stamp: what tells this state of a file from another; None in memory.
     """
 
     name: str
@@ -43,7 +42,6 @@ class Annotated:
     column: Callable[[str], Any]
     columns: tuple[str, ...]
     with_counts: Callable[[], list[str]]
-    stamp: Any = None
 
     def obs(self, name: str) -> Any:
         """Return a column of `obs`.
@@ -112,9 +110,8 @@ def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
                 " again"
             )
         columns = tuple(map(str, obs.attrs.get("column-order", ())))
-        state = _stamp(path)
         genes = _genes(_read(var), gene_ids, str(path))
-        matrix = open_matrix(element, path, state)
+        matrix = open_matrix(element, path, _stamp(path))
     return Annotated(
         _stem(path),
         matrix,
@@ -123,7 +120,6 @@ def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
         partial(_column, path),
         columns,
         partial(_layers_with_counts, path),
-        [state, key],
     )
 
 
@@ -138,10 +134,7 @@ def of_anndata(adata: Any, layer: str | None, gene_ids: str | None) -> Annotated
     columns = tuple(map(str, adata.obs.columns))
     if adata.isbacked and not adata.is_view:
         file = open_file(Path(adata.filename), layer, gene_ids)
-        return Annotated(
-            *(file.name, file.matrix, file.genes, file.layer, adata.obs.__getitem__, columns),
-            *(file.with_counts, file.stamp),
-        )
+        return replace(file, column=adata.obs.__getitem__, columns=columns)
     if adata.isbacked:
         adata = adata.to_memory()
     matrices = _matrices(adata)
@@ -155,9 +148,7 @@ def of_anndata(adata: Any, layer: str | None, gene_ids: str | None) -> Annotated
 
     genes = _genes(var, gene_ids, "array")
     matrix = in_memory(matrices[key])
-    return Annotated(
-        "array", matrix, genes, shown, adata.obs.__getitem__, columns, with_counts, None
-    )
+    return Annotated("array", matrix, genes, shown, adata.obs.__getitem__, columns, with_counts)
 
 
 def _matrices(adata: Any) -> dict[str, Any]:

@@ -166,13 +166,17 @@ class FeatureTransformer(nn.Module):
         num = len(sizes)
         owner = [feature for feature, size in enumerate(sizes) for _ in range(size)]
         self.owner = nn.Buffer(torch.tensor(owner, dtype=torch.int64), persistent=False)
-        self.names = nn.Parameter(torch.randn(num, width) * 0.02)
-        self.values = nn.Parameter(torch.randn(num, width) * width**-0.5)
+        self.names = nn.Parameter(nn.init.normal_(torch.empty(num, width), std=0.02))
+        self.values = nn.Parameter(nn.init.normal_(torch.empty(num, width), std=width**-0.5))
         self.categories = nn.Parameter(torch.randn(len(owner), width) * width**-0.5)
-        self.mask_token = nn.Parameter(torch.randn(width) * 0.02) if indicator else None
+        self.mask_token = (
+            nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02)) if indicator else None
+        )
         self.encoder = Transformer(width, depth, heads, mlp_ratio, attention)
         self.batch = nn.Embedding(num_batches, width) if num_batches else None
-        self.numbers = nn.Parameter(torch.randn(num_parameters, num, width) * width**-0.5)
+        self.numbers = nn.Parameter(
+            nn.init.normal_(torch.empty(num_parameters, num, width), std=width**-0.5)
+        )
         self.number_bias = nn.Parameter(torch.zeros(num, num_parameters))
         self.logits = nn.Parameter(torch.randn(len(owner), width) * width**-0.5)
         self.logit_bias = nn.Parameter(torch.zeros(len(owner)))

@@ -96,9 +96,16 @@ def _modality(data: Any) -> str:
         return "text" if kinds & TEXTS and not kinds & set(PICTURES) else "images"
     kind = kind_of(path)
     found = [name for name, kinds in OF_FILES.items() if kind in kinds]
-    if kind == ".parquet" and "text" not in names_in_parquet(path):
+    if kind == ".parquet" and not _holds_texts(path):
         return "tables"
     return found[0] if found else "images"
+
+
+def _holds_texts(path: Path) -> bool:
+    try:
+        return "text" in names_in_parquet(path)
+    except UserError:  # whoever reads it says what is wrong
+        return True
 
 
 def _modality_of_object(data: Any) -> str:
