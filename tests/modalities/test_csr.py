@@ -80,7 +80,7 @@ def test_a_file_that_was_cut_short(tmp_path):
     (tmp_path / "file").write_bytes(np.arange(4, dtype=np.int32).tobytes())
     stored = in_file(tmp_path / "file", np.dtype(np.int32), np.array([0]), 10)
     with pytest.raises(UserError, match="was cut short or changed"):
-        stored.fill(np.zeros(8, dtype=np.int32), [0, 8], [0])
+        stored.fill(np.zeros(8, dtype=np.int32), np.array([0, 8]), np.array([0]))
 
 
 def test_no_numbers():

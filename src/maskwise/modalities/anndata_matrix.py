@@ -169,5 +169,5 @@ def _unpacked(folder: Path) -> CSR:
     return CSR(indptr, indices, values, num_columns)
 
 
-def _nothing(out: np.ndarray, bounds: list[int], starts: list[int]) -> None:
+def _nothing(out: np.ndarray, bounds: np.ndarray, starts: np.ndarray) -> None:
     """Fill nothing: the matrix has no values."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ class Reader:
     Args:
         matrices: of the data sets.
         places: for each, which gene of the vocabulary its genes are, int32; -1 = none.
+        known: for each, which of its genes are in the vocabulary, bool.
         lacking: for each, the genes of the vocabulary that it does not have.
         num_genes: of the vocabulary.
         scale: what the counts of each cell are multiplied by before log1p, float32 [N]; None: they
@@ -27,6 +29,7 @@ class Reader:
 
     matrices: tuple[CSR, ...]
     places: tuple[np.ndarray, ...]
+    known: tuple[np.ndarray, ...]
     lacking: tuple[np.ndarray, ...]
     num_genes: int
     scale: np.ndarray | None
@@ -37,10 +40,9 @@ class Reader:
         width = self.num_genes + (self.batches is not None)
         samples = np.zeros((len(index), width), dtype=np.float32)
         starts = np.cumsum([0, *map(len, self.matrices)])
-        which = starts.searchsorted(index, "right") - 1
-        for number in np.unique(which):
-            here = np.flatnonzero(which == number)
-            self._fill(samples, here, number, index[here] - starts[number], index[here])
+        for number, (start, stop) in enumerate(pairwise(starts.tolist())):
+            here = np.flatnonzero((index >= start) & (index < stop))
+            self._fill(samples, here, number, index[here] - start, index[here])
         if self.batches is not None:
             samples[:, -1] = self.batches[index]
         return torch.from_numpy(samples)
@@ -54,14 +56,15 @@ class Reader:
         index: np.ndarray,
     ) -> None:
         sizes, columns, values = self.matrices[number].read(rows)
-        place = self.places[number].take(columns, mode="clip")  # without a check: faster
-        known = np.flatnonzero(place >= 0)
+        # Without a check, which is faster; most genes are none of the vocabulary.
+        known = np.flatnonzero(self.known[number].take(columns, mode="clip"))
+        place = self.places[number][columns[known]]
         ends = known.searchsorted(sizes.cumsum())
         num_known = np.diff(ends, prepend=0)
         used = values[known].astype(np.float32)
         if self.scale is not None:
             used = np.log1p(used * np.repeat(self.scale[index], num_known))
-        samples.ravel()[np.repeat(here * samples.shape[1], num_known) + place[known]] = used
+        samples.ravel()[np.repeat(here * samples.shape[1], num_known) + place] = used
         if len(self.lacking[number]):
             samples[np.ix_(here, self.lacking[number])] = np.nan
 
@@ -93,4 +96,5 @@ def reader(
         scale = (target_sum / np.maximum(library, 1)).astype(np.float32)
     lacking = tuple(np.flatnonzero(matching.columns < 0) for matching in matchings)
     num_genes = len(matchings[0].columns)
-    return Reader(tuple(matrices), tuple(places), lacking, num_genes, scale, batches)
+    known = tuple(place >= 0 for place in places)
+    return Reader(tuple(matrices), tuple(places), known, lacking, num_genes, scale, batches)

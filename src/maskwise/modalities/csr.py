@@ -15,7 +15,7 @@ from maskwise.errors import UserError
 
 _BLOCK = 1 << 19  # values read at once where all rows are
 
-Fill = Callable[[np.ndarray, list[int], list[int]], None]
+Fill = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +62,7 @@ class CSR:
         # What lies together is read together.
         first = np.flatnonzero(np.append(True, starts[1:] != (starts + sizes)[:-1]))[: len(rows)]
         ends = np.append(0, sizes.cumsum())
-        bounds = ends[np.append(first, len(rows))].tolist()
-        pieces = starts[first].tolist()
+        bounds, pieces = ends[np.append(first, len(rows))], starts[first]
         columns = np.empty(ends[-1], dtype=self.indices.dtype)
         values = np.empty(ends[-1], dtype=self.values.dtype)
         self.indices.fill(columns, bounds, pieces)
@@ -94,8 +93,8 @@ def in_memory(matrix: Any) -> CSR:
     rows = sparse.csr_matrix(matrix, dtype=matrix.dtype.newbyteorder("="))
 
     def stored(array: np.ndarray) -> Stored:
-        def fill(out: np.ndarray, bounds: list[int], starts: list[int]) -> None:
-            for (low, high), start in zip(pairwise(bounds), starts, strict=True):
+        def fill(out: np.ndarray, bounds: np.ndarray, starts: np.ndarray) -> None:
+            for (low, high), start in zip(pairwise(bounds.tolist()), starts.tolist(), strict=True):
                 out[low:high] = array[start : start + high - low]
 
         return Stored(array.dtype, fill)
@@ -120,7 +119,7 @@ def in_file(path: Path, dtype: np.dtype, offsets: np.ndarray, size: int) -> Stor
         handle = os.open(path, os.O_RDONLY)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    fill = partial(_fill, handle, path, offsets.tolist(), size)
+    fill = partial(_fill, handle, path, offsets, size)
     weakref.finalize(fill, os.close, handle)
     return Stored(dtype, fill)
 
@@ -128,18 +127,27 @@ def in_file(path: Path, dtype: np.dtype, offsets: np.ndarray, size: int) -> Stor
 def _fill(
     handle: int,
     path: Path,
-    offsets: list[int],
+    offsets: np.ndarray,
     size: int,
     out: np.ndarray,
-    bounds: list[int],
-    starts: list[int],
+    bounds: np.ndarray,
+    starts: np.ndarray,
 ) -> None:
-    view, width = out.data.cast("B"), out.itemsize
-    for (low, high), start in zip(pairwise(bounds), starts, strict=True):
-        while low < high:
-            chunk, within = divmod(start, size)
-            num = min(high - low, size - within)
-            part = view[low * width : (low + num) * width]
-            if os.preadv(handle, (part,), offsets[chunk] + within * width) != num * width:
-                raise UserError(f"{path} was cut short or changed while it was read")
-            low, start = low + num, start + num
+    width, stops = out.itemsize, starts + np.diff(bounds)
+    chunk = starts // size
+    num = np.maximum((stops - 1) // size - chunk + 1, 1)
+    # Pieces that lie in several chunks become several pieces.
+    piece = np.repeat(np.arange(len(num)), num)
+    chunk = chunk[piece] + np.arange(len(piece)) - np.repeat(num.cumsum() - num, num)
+    begin = np.maximum(starts[piece], chunk * size)
+    end = np.minimum(stops[piece], (chunk + 1) * size)
+    low = (bounds[piece] + begin - starts[piece]) * width
+    view = out.data.cast("B")
+    for first, last, offset in zip(
+        low.tolist(),
+        (low + (end - begin) * width).tolist(),
+        (offsets[chunk] + (begin - chunk * size) * width).tolist(),
+        strict=True,
+    ):
+        if os.preadv(handle, (view[first:last],), offset) != last - first:
+            raise UserError(f"{path} was cut short or changed while it was read")
