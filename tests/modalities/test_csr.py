@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -33,8 +33,11 @@ def test_any_rows_in_any_order(rows):
 
 
 @given(st.lists(st.integers(0, 39), max_size=12), st.integers(1, 50))
+@example([39], 2)  # nothing, behind the end of the last chunk
 def test_chunks_that_lie_anywhere_in_a_file(tmp_path_factory, rows, size):
-    values = sparse.csr_matrix(random())
+    values = random()
+    values[39] = 0
+    values = sparse.csr_matrix(values)
     path = tmp_path_factory.mktemp("chunks") / "file"
     stored = {}
     with path.open("wb") as file:

@@ -104,7 +104,7 @@ def _in_place(data: Any, path: Path) -> Stored | None:
         return None
     if data.chunks is None:
         offset = data.id.get_offset()
-        return None if offset is None else in_file(path, data.dtype, np.array([offset]), data.size)
+        return None if offset is None else _contiguous(path, data.dtype, offset, data.size)
     [size] = data.chunks
     offsets = np.full(-(-data.size // size), -1, dtype=np.int64)
 
@@ -113,6 +113,11 @@ def _in_place(data: Any, path: Path) -> Stored | None:
 
     data.id.chunk_iter(note)
     return None if (offsets < 0).any() else in_file(path, data.dtype, offsets, size)
+
+
+def _contiguous(path: Path, dtype: np.dtype, offset: int, num: int) -> Stored:
+    """Return an array of a file, in chunks that are not too long for one read."""
+    return in_file(path, dtype, offset + np.arange(0, num, _PART) * dtype.itemsize, _PART)
 
 
 def _unpack(element: Any, kind: str, shape: tuple[int, int], work: Path) -> None:
@@ -163,7 +168,7 @@ def _unpacked(folder: Path) -> CSR:
     if not indptr[-1]:
         return CSR(indptr, Stored(types[0], _nothing), Stored(types[1], _nothing), num_columns)
     indices, values = (
-        in_file(folder / name, dtype, np.array([0]), int(indptr[-1]))
+        _contiguous(folder / name, dtype, 0, int(indptr[-1]))
         for name, dtype in zip((_INDICES, _VALUES), types, strict=True)
     )
     return CSR(indptr, indices, values, num_columns)

@@ -135,8 +135,8 @@ def _fill(
 ) -> None:
     width, stops = out.itemsize, starts + np.diff(bounds)
     chunk = starts // size
-    num = np.maximum((stops - 1) // size - chunk + 1, 1)
-    # Pieces that lie in several chunks become several pieces.
+    # Pieces that lie in several chunks become several pieces, empty ones none.
+    num = np.where(stops > starts, (stops - 1) // size - chunk + 1, 0)
     piece = np.repeat(np.arange(len(num)), num)
     chunk = chunk[piece] + np.arange(len(piece)) - np.repeat(num.cumsum() - num, num)
     begin = np.maximum(starts[piece], chunk * size)
