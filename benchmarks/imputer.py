@@ -21,10 +21,10 @@ import warnings
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
-from threadpoolctl import threadpool_limits
 
 from maskwise.integrations.sklearn import MaskedImputer
 
@@ -108,16 +108,16 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     arguments = parser.parse_args()
     print(f"{arguments.rows:,} x {arguments.columns}, {HIDDEN:.0%} hidden, one thread")
-    with threadpool_limits(1):
-        for seed in range(arguments.seeds):
-            imputers = {
-                "MaskedImputer": MaskedImputer(random_state=seed),
-                "IterativeImputer": IterativeImputer(random_state=seed),
-                "neighbours": KNNImputer(),
-                "mean": SimpleImputer(),
-            }
-            for kind in arguments.kinds:
-                compare(kind, arguments.rows, arguments.columns, seed, imputers)
+    torch.set_num_threads(1)
+    for seed in range(arguments.seeds):
+        imputers = {
+            "MaskedImputer": MaskedImputer(random_state=seed),
+            "IterativeImputer": IterativeImputer(random_state=seed),
+            "neighbours": KNNImputer(),
+            "mean": SimpleImputer(),
+        }
+        for kind in arguments.kinds:
+            compare(kind, arguments.rows, arguments.columns, seed, imputers)
 
 
 if __name__ == "__main__":

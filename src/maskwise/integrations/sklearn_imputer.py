@@ -14,9 +14,13 @@ from maskwise.integrations.sklearn_autoencoder import MaskedAutoencoder
 from maskwise.integrations.sklearn_tables import Given, encode, read, with_values
 
 
-def _default() -> MaskedAutoencoder:
-    """Return what suits imputation."""
-    return MaskedAutoencoder("uniform:0.1,0.5", code=128, linear=8, lr=3e-3)
+def _default(rows: int) -> MaskedAutoencoder:
+    """Return what suits imputation: with few rows little more than the linear path."""
+    width = min(max(rows // 40, 8), 200)
+    steps = min(max(rows // 20, 600), 5000)
+    return MaskedAutoencoder(
+        "uniform:0.1,0.5", width=width, depth=1, code=width, linear=8, steps=steps, lr=5e-3
+    )
 
 
 class MaskedImputer(TransformerMixin, BaseEstimator):
@@ -28,7 +32,8 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
     bools or categories, which are imputed too, stay frames.
 
     Args:
-        estimator: a `MaskedAutoencoder`; default: one that suits imputation.
+        estimator: a `MaskedAutoencoder`; default: one with a linear path, and wider and
+            trained for longer the more rows there are.
         missing_values: what stands for a missing value; NaN also means None and pandas.NA. Any
             other value is for tables of numbers only.
         sample_posterior: draw each missing value from what is likely given the others, and those
@@ -51,7 +56,8 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
     Example:
         >>> nan = np.nan
         >>> table = [[1.0, 2.0], [2.0, 4.0], [nan, 6.0], [4.0, 8.0], [5.0, 10.0]] * 20
-        >>> MaskedImputer(random_state=0).fit_transform(table)[2].round().tolist()
+        >>> network = MaskedAutoencoder(width=8, depth=1, linear=4, lr=0.05, steps=80)
+        >>> MaskedImputer(network, random_state=0).fit_transform(table)[2].round().tolist()
         [3.0, 6.0]
     """
 
@@ -91,7 +97,7 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         self.empty_features_ = np.asarray(gaps.all(axis=0))
         self.indicator_features_ = np.flatnonzero(gaps.any(axis=0) & bool(self.add_indicator))
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        chosen = _default() if self.estimator is None else self.estimator
+        chosen = _default(len(given)) if self.estimator is None else self.estimator
         self.estimator_ = clone(chosen).set_params(random_state=seed).fit(given.data)
         return self
 
