@@ -252,3 +252,14 @@ def test_rows_of_numbers_and_categories_have_scores():
     odd = frame.assign(city=np.where(frame["city"] == "Bern", "Rome", "Bern"))  # owners' is other
     assert np.isfinite(model.score_samples(frame)).all()
     assert model.score(odd) < model.score(frame) - 1
+
+
+@pytest.mark.parametrize("corruption", ["zero", "permute"])
+@pytest.mark.parametrize("kind", ["mlp", "transformer"])
+def test_every_network_and_corruption(kind, corruption):
+    frame = mixed_table(40, holes=True)
+    options = {**SMALL, "steps": 3, "kind": kind, "corruption": corruption}
+    model = MaskedAutoencoder(**options).fit(frame)
+    assert model.transform(frame).shape == (40, 3 if kind == "mlp" else 16)
+    assert np.isfinite(model.score(frame))
+    assert not model.impute(frame).isna().any().any()

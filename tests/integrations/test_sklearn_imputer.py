@@ -159,3 +159,13 @@ def test_works_in_pipelines_and_searches():
     pipeline = make_pipeline(columns, Ridge())
     grid = {"columntransformer__impute__estimator__width": [4, 8]}
     assert np.isfinite(GridSearchCV(pipeline, grid, cv=2).fit(X, y).best_score_)
+
+
+def test_arrays_of_objects_whose_categories_are_named():
+    X = np.array([["Bern", 1.5], ["Rome", 7.5], [None, 1.0], ["Rome", np.nan]] * 9, dtype=object)
+    imputer = MaskedImputer(clone(SMALL).set_params(categorical=[0]), random_state=0)
+    found = imputer.fit_transform(X)
+    assert set(found[:, 0]) == {"Bern", "Rome"}
+    assert np.isfinite(found[:, 1].astype(float)).all()
+    with pytest.raises(ValueError, match="could not convert string"):
+        MaskedImputer(SMALL).fit(X)

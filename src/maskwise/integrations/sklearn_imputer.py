@@ -128,7 +128,8 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         return np.logical_or(~self.empty_features_, self.keep_empty_features)
 
     def _read(self, X: Any, *, reset: bool) -> Given:
-        return read(self, X, reset=reset, missing=self.missing_values)
+        objects = self.estimator is not None and not isinstance(self.estimator.categorical, str)
+        return read(self, X, reset=reset, objects=objects, missing=self.missing_values)
 
     def _bounded(self, place: int, values: np.ndarray) -> np.ndarray:
         """Return values of a column within bounds; 0 where nothing is known of it."""
