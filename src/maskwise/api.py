@@ -22,6 +22,7 @@ from maskwise.train.loop import connect, train
 
 def pretrain(
     data: Any,
+    /,
     *,
     law: str | float | laws.Law | None = None,
     out: str | Path | None = None,

@@ -9,7 +9,13 @@ from maskwise.evaluation.clusters import clusters
 from maskwise.evaluation.features import pca, subset
 from maskwise.evaluation.imputation import imputation
 from maskwise.evaluation.mixing import mixing
-from maskwise.evaluation.tabular_features import column_means, embed_rows, filled, numbers
+from maskwise.evaluation.tabular_features import (
+    column_means,
+    embed_rows,
+    expected_rows,
+    filled,
+    numbers,
+)
 from maskwise.evaluation.tabular_losses import Marginal, losses_of_rows
 from maskwise.evaluation.tabular_probes import Labelled, TabularProtocol, tabular_probes
 from maskwise.modalities.tabular import TabularSplits
@@ -135,6 +141,9 @@ def _features(
         name: Labelled(*(embed_rows(each, rows, which, config.layer) for rows, which in parts))
         for name, each in models.items()
     }
+    expected = Labelled(*(expected_rows(model, *part, seed=config.seed) for part in parts))
+    components = Labelled(*pca(*expected, config.seed, NUM_COMPONENTS))
+    found[f"encoder, expected values, PCA ({components.train.shape[1]})"] = components
     if config.baselines:
         mean = column_means(values)
         test = filled(numbers(model.modality, *parts[1]), mean)

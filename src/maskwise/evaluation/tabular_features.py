@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from maskwise.evaluation.features import frozen
+from maskwise.masks import draw
 from maskwise.modalities.tabular import Rows, TabularModality, measured
 from maskwise.models.tabular import TabularModel
 
@@ -35,6 +36,38 @@ def embed_rows(
             for part in batches(index)
         ]
     return np.concatenate(parts)
+
+
+def expected_rows(
+    model: TabularModel, rows: Rows, index: np.ndarray, *, pairs: int = 4, seed: int = 0
+) -> np.ndarray:
+    """Return what the model expects of every feature from others, float32 [N, D].
+
+    The features of a sample are split at random into halves, each is predicted from the other,
+    and the predictions of several such splits averaged. No feature is predicted from itself:
+    what remains of a sample is what its features agree on. Categories are one-hot, and counts
+    in logarithms.
+
+    Args:
+        model: its device is used, and its training mode is restored.
+        rows: the samples.
+        index: which of them, [N].
+        pairs: how many splits.
+        seed: of the splits.
+    """
+    modality, found = model.modality, []
+    with frozen(model) as device:
+        for part in batches(index):
+            samples, ids = rows.get(part).to(device), torch.from_numpy(part)
+            total = np.zeros((len(part), sum(size or 1 for size in modality.sizes)), np.float32)
+            for pair in range(pairs):
+                keys = {"sample_ids": ids, "seed": seed, "epoch": pair}
+                half = draw("fixed:0.5", modality.grid, **keys, device=device).hidden
+                each = (model.predict(samples, hidden) for hidden in (half, ~half))
+                total += one_hot(torch.where(half, *each).cpu().numpy(), modality.sizes)
+            found.append(total / pairs)
+    values = np.concatenate(found)
+    return values if modality.loss == "mse" else np.log1p(values)
 
 
 def batches(index: np.ndarray, size: int = BATCH) -> list[np.ndarray]:

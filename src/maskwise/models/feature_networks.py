@@ -32,7 +32,7 @@ class Output(NamedTuple):
 
 
 class MLP(nn.Module):
-    """Linear-LayerNorm-GELU blocks down to a code, and up again.
+    """Blocks of a linear layer, LayerNorm and GELU down to a code, and up again.
 
     It reads numbers, one-hot categories and, if asked, which features are blank. The batch of a
     sample is told to the decoder only, so the code need not say it.
@@ -53,6 +53,7 @@ class MLP(nn.Module):
         depth: blocks on the way to the code, and on the way back.
         code: width of the code.
         indicator: read which features are blank.
+        norm: whether blocks have a LayerNorm.
         linear: how often the linear map is applied; 0 = there is none.
 
     Example:
@@ -73,6 +74,7 @@ class MLP(nn.Module):
         depth: int,
         code: int,
         indicator: bool,
+        norm: bool = True,
         linear: int = 0,
     ) -> None:
         super().__init__()
@@ -80,12 +82,12 @@ class MLP(nn.Module):
         num = len(sizes)
         num_inputs = num + sum(sizes) + (num if indicator else 0)
         self.encoder = nn.ModuleList(
-            _block(num_inputs if index == 0 else width, width) for index in range(depth)
+            _block(num_inputs if index == 0 else width, width, norm) for index in range(depth)
         )
         self.code = nn.Linear(width, code)
         self.batch = nn.Embedding(num_batches, code) if num_batches else None
         self.decoder = nn.Sequential(
-            *(_block(code if index == 0 else width, width) for index in range(depth))
+            *(_block(code if index == 0 else width, width, norm) for index in range(depth))
         )
         self.numbers = nn.Linear(width, num * num_parameters)
         self.logits = nn.Linear(width, sum(sizes)) if any(sizes) else None
@@ -168,7 +170,9 @@ class FeatureTransformer(nn.Module):
         self.owner = nn.Buffer(torch.tensor(owner, dtype=torch.int64), persistent=False)
         self.names = nn.Parameter(nn.init.normal_(torch.empty(num, width), std=0.02))
         self.values = nn.Parameter(nn.init.normal_(torch.empty(num, width), std=width**-0.5))
-        self.categories = nn.Parameter(torch.randn(len(owner), width) * width**-0.5)
+        self.categories = nn.Parameter(
+            nn.init.normal_(torch.empty(len(owner), width), std=width**-0.5)
+        )
         self.mask_token = (
             nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02)) if indicator else None
         )
@@ -178,7 +182,9 @@ class FeatureTransformer(nn.Module):
             nn.init.normal_(torch.empty(num_parameters, num, width), std=width**-0.5)
         )
         self.number_bias = nn.Parameter(torch.zeros(num, num_parameters))
-        self.logits = nn.Parameter(torch.randn(len(owner), width) * width**-0.5)
+        self.logits = nn.Parameter(
+            nn.init.normal_(torch.empty(len(owner), width), std=width**-0.5)
+        )
         self.logit_bias = nn.Parameter(torch.zeros(len(owner)))
 
     @property
@@ -211,8 +217,9 @@ class FeatureTransformer(nn.Module):
         return Output(numbers, logits)
 
 
-def _block(num_inputs: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(num_inputs, width), nn.LayerNorm(width), nn.GELU())
+def _block(num_inputs: int, width: int, norm: bool) -> nn.Sequential:
+    linear = nn.Linear(num_inputs, width)
+    return nn.Sequential(linear, *([nn.LayerNorm(width)] if norm else []), nn.GELU())
 
 
 def _of_batch(batch: Tensor | None, embed: nn.Embedding | None, x: Tensor) -> Tensor:

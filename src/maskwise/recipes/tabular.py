@@ -5,7 +5,7 @@ from maskwise.modalities.table_data import TableData
 from maskwise.models import Tabular
 from maskwise.train.config import CellsConfig, TablesConfig, Train
 
-CELLS = Train(steps=2000, batch_size=128, lr=1e-3, weight_decay=0.01)
+CELLS = Train(steps=2000, batch_size=128, lr=3e-3, weight_decay=0.01)
 TABLES = Train(steps=3000, batch_size=256, lr=2e-3, weight_decay=0.01)
 
 
@@ -15,7 +15,6 @@ def pbmc68k(law: str = "uniform:0.1,0.9") -> CellsConfig:
         data=CellsData(
             source="pbmc68k", layer="raw", values="normalised", labels="bulk_labels", holdout=0.2
         ),
-        model=Tabular(code=32),
         law=law,
         train=CELLS,
     )

@@ -172,7 +172,7 @@ class CellsConfig(Config):
     modality: Literal["cells"] = "cells"
     """kind of data"""
     data: CellsData = Field(default_factory=CellsData)
-    model: Tabular = Field(default_factory=Tabular)
+    model: Tabular = Field(default_factory=lambda: Tabular(corruption="zero", norm=False))
     evaluate: TabularEvaluate = Field(default_factory=TabularEvaluate)
 
 
