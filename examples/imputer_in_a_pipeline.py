@@ -18,7 +18,7 @@ def main() -> None:
     hidden = np.random.default_rng(0).random(X.shape) < 0.3
     holes = np.where(hidden, np.nan, X)
 
-    network = MaskedAutoencoder(width=8, depth=1, linear=8, lr=1e-2, steps=200)
+    network = MaskedAutoencoder(width=8, depth=1, linear=8, lr=2e-2, steps=100)
     ours = MaskedImputer(network, random_state=0)
     for imputer in (SimpleImputer(), KNNImputer(), ours):
         filled = imputer.fit_transform(holes)

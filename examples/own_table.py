@@ -16,7 +16,7 @@ def main() -> None:
     holes = table.mask(np.random.default_rng(0).random(table.shape) < 0.1)
 
     # The linear path suits tables this small.
-    model = MaskedAutoencoder(linear=4, code=8, steps=300, random_state=0).fit(holes)
+    model = MaskedAutoencoder(width=64, linear=4, code=8, steps=200, random_state=0).fit(holes)
     filled = model.impute(holes)  # a data frame of the same types
     hidden = holes.isna()
     right = (filled == table)["cultivar"][hidden["cultivar"]].mean()
