@@ -2,8 +2,8 @@
 
     python -m benchmarks.tabular_data FOLDER --out DIR
 
-FOLDER holds cells/pbmc4k_top2000.h5 and cells/bladder_2100_full.h5 (scDCC's data: matrices X, types
-Y), tables/covertype15k/train.csv.xz (15,120 rows of UCI's Covertype) and
+FOLDER holds cells/pbmc4k_top2000.h5 and cells/bladder_2100_full.h5 (scDCC's data: matrices X,
+types Y), tables/covertype15k/train.csv.xz (15,120 rows of UCI's Covertype) and
 tables/mfeat/mfeat-{fac,fou,kar,pix}.csv.xz (UCI's Multiple Features: 200 rows of each digit in
 order, no names). DIR gets pbmc4k.h5ad, bladder.h5ad, covertype.csv and mfeat.csv.
 """

@@ -26,6 +26,8 @@ from benchmarks.law_tables import differences_table, scores_table
 from maskwise.evaluation.tabular import TabularEvaluate, evaluate_tabular
 from maskwise.files import write_json
 from maskwise.laws import Scope
+from maskwise.modalities.cells_data import CellsData
+from maskwise.modalities.table_data import TableData
 from maskwise.models import Tabular, build, load_model, save_model
 from maskwise.pipelines import PIPELINES
 from maskwise.train.batches import Batches
@@ -48,6 +50,7 @@ LAWS: dict[str, tuple[str, Scope]] = {
 CELLS = {"pbmc4k": "type", "bladder": "type", "pbmc68k": "bulk_labels"}
 TABLES = {"covertype": "Cover_Type", "mfeat": "digit"}
 SETS = (*CELLS, *TABLES)
+NUM_GENES = 1000
 RATIOS = (0.1, 0.3, 0.5, 0.7, 0.9)
 FEW = (5, 20)
 EXPECTED = "encoder, expected values"
@@ -58,17 +61,17 @@ def configuration(arguments: argparse.Namespace, name: str, law: str, seed: int)
     text, scope = LAWS[law]
     settings: dict[str, Any] = {"law": text, "seed": seed}
     options: dict[str, Any] = {"weight_decay": 0.01, "scope": scope, "log_every": 50}
-    data = {"holdout": 0.2}
+    data: dict[str, Any] = {"holdout": 0.2}
     if name in CELLS:
         steps, source = arguments.steps, str(arguments.data / f"{name}.h5ad")
-        cells: dict[str, Any] = {**data, "source": source, "labels": CELLS[name]}
+        data |= {"source": source, "labels": CELLS[name], "num_genes": NUM_GENES}
         if name == "pbmc68k":
-            cells |= {"source": name, "layer": "raw", "values": "normalised"}
-        settings["data"] = CellsConfig().data.__class__(**cells)
+            data |= {"source": name, "layer": "raw", "values": "normalised"}
+        settings["data"] = CellsData(**data)
         settings["train"] = Train(steps=steps, batch_size=128, lr=3e-3, **options)
         return CellsConfig(**settings)
     source = str(arguments.data / f"{name}.csv")
-    settings["data"] = TablesConfig().data.__class__(**data, source=source, labels=TABLES[name])
+    settings["data"] = TableData(**data, source=source, labels=TABLES[name])
     settings["train"] = Train(steps=arguments.steps, batch_size=256, lr=2e-3, **options)
     return TablesConfig(**settings, model=Tabular())
 
@@ -172,9 +175,11 @@ def baselines(evaluations: list[dict[str, Any]]) -> str:
         if not probes[0]["features"].startswith("encoder"):
             value = np.mean([probe["macro_f1"]["value"] for probe in probes])
             lines.append(f"- {probes[0]['task']}, {probes[0]['features']}: macro-F1 {value:.3f}")
-    for row in evaluations[0]["clusters"]:
-        if not row["features"].startswith("encoder"):
-            lines.append(f"- {row['features']}: ARI {row['ari']['value']:.3f}")
+    lines += [
+        f"- {row['features']}: ARI {row['ari']['value']:.3f}"
+        for row in evaluations[0]["clusters"]
+        if not row["features"].startswith("encoder")
+    ]
     known: dict[str, list[str]] = {}
     for row in evaluations[0]["imputation"]:
         if row["method"] != "model" and (row["entries"], row["mechanism"]) == ("all", "random"):
@@ -188,7 +193,7 @@ def main() -> None:
     parser.add_argument("what", choices=["train", "evaluate", "table"])
     parser.add_argument("data", type=Path, help="what benchmarks.tabular_data made")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
