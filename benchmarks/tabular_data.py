@@ -49,7 +49,7 @@ def mfeat(folder: Path, out: Path) -> None:
     names = [
         f"{view}{i}" for view, rows in zip(VIEWS, views, strict=True) for i in range(len(rows[0]))
     ]
-    kept = {}
+    kept: dict[tuple[str, ...], str] = {}
     for number, parts in enumerate(zip(*views, strict=True)):
         values = [value.strip() for part in parts for value in part]
         kept.setdefault(tuple(values), f"digit{number // 200}")

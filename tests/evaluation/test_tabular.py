@@ -61,6 +61,6 @@ def test_tables_without_labels_or_baselines() -> None:
     assert found["data"]["classes"] is None
     labelled = splits_of(samples, np.arange(90) % 3)
     rows = evaluate_tabular(model, labelled, config, untrained=model)["probes"]
-    assert {row["features"] for row in rows} == {"encoder"}
+    assert {row["features"] for row in rows} == {"encoder", "encoder, expected values, PCA (6)"}
     with pytest.raises(UserError, match="layer 7"):
         evaluate_tabular(model, labelled, dataclasses.replace(config, layer=7))

@@ -49,9 +49,9 @@ def test_what_is_not_eligible_stays_visible() -> None:
 
 def test_every_position_is_hidden_as_often_as_any_other() -> None:
     ids, num = torch.arange(1), 4000
-    hidden = sum(
-        draw("fixed:0.25", (8,), sample_ids=ids, seed=1, step=step, pattern="shared").hidden[0].int()
-        for step in range(num)
-    )
+    hidden = torch.zeros(8)
+    for step in range(num):
+        mask = draw("fixed:0.25", (8,), sample_ids=ids, seed=1, step=step, pattern="shared")
+        hidden += mask.hidden[0]
     # Five standard deviations of a binomial.
     assert (hidden / num - 0.25).abs().max() < 5 * (0.25 * 0.75 / num) ** 0.5

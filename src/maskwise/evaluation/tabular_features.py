@@ -61,10 +61,11 @@ def expected_rows(
             samples, ids = rows.get(part).to(device), torch.from_numpy(part)
             total = np.zeros((len(part), sum(size or 1 for size in modality.sizes)), np.float32)
             for pair in range(pairs):
-                keys = {"sample_ids": ids, "seed": seed, "epoch": pair}
-                half = draw("fixed:0.5", modality.grid, **keys, device=device).hidden
-                each = (model.predict(samples, hidden) for hidden in (half, ~half))
-                total += one_hot(torch.where(half, *each).cpu().numpy(), modality.sizes)
+                mask = draw("fixed:0.5", modality.grid, sample_ids=ids, seed=seed, epoch=pair)
+                half = mask.hidden.to(device)
+                first, second = model.predict(samples, half), model.predict(samples, ~half)
+                said = torch.where(half, first, second).cpu().numpy()
+                total += one_hot(said, modality.sizes)
             found.append(total / pairs)
     values = np.concatenate(found)
     return values if modality.loss == "mse" else np.log1p(values)

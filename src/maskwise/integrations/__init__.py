@@ -1,4 +1,4 @@
-"""Other libraries: models come from them and go to them, and their training takes our masks."""
+"""Other libraries: transformers (`hf`), scikit-learn (`sklearn`) and scverse (`scverse`)."""
 
 from maskwise.integrations import hf
 
