@@ -27,14 +27,15 @@ def test_everything_is_measured(loss: str) -> None:
         "shape": [30],
         "classes": ["a", "b"],
     }
-    names = ["encoder", "untrained encoder", "PCA (30)", "raw values"]
+    expected = "encoder, expected values, PCA (30)"
+    names = ["encoder", "untrained encoder", expected, "PCA (30)", "raw values"]
     assert [row["features"] for row in found["probes"]] == [
         name for name in names * 2 for _ in "ab"
     ]
     types = [row for row in found["probes"] if row["features"] == "raw values"]
     assert types[0]["macro_f1"]["value"] > 0.9
-    assert [row["features"] for row in found["clusters"]] == names[:3]
-    assert [row["features"] for row in found["mixing"]] == names[:3]
+    assert [row["features"] for row in found["clusters"]] == names[:4]
+    assert [row["features"] for row in found["mixing"]] == names[:4]
     assert {row["method"] for row in found["imputation"]} == {
         "model",
         "feature mean",
