@@ -33,6 +33,7 @@ class Annotated:
         column: returns a column of `obs`, a pandas Series or what it is made of.
         columns: the names of those.
         with_counts: returns the layers of the data that seem to hold counts.
+        stamp: what tells this state of its file from another; None: it is in memory.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Annotated:
     column: Callable[[str], Any]
     columns: tuple[str, ...]
     with_counts: Callable[[], list[str]]
+    stamp: Any = None
 
     def obs(self, name: str) -> Any:
         """Return a column of `obs`.
@@ -102,7 +104,7 @@ def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
     """
     key, shown = _place(layer)
     with _opened(path) as root:
-        element = _get(root, key, path)
+        element, stamped = _get(root, key, path), _stamp(path)
         var, obs = root["raw/var" if layer == "raw" else "var"], root["obs"]
         if not hasattr(var, "keys") or not hasattr(obs, "keys"):
             raise UserError(
@@ -111,7 +113,7 @@ def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
             )
         columns = tuple(map(str, obs.attrs.get("column-order", ())))
         genes = _genes(_read(var), gene_ids, str(path))
-        matrix = open_matrix(element, path, _stamp(path))
+        matrix = open_matrix(element, path, stamped)
     return Annotated(
         _stem(path),
         matrix,
@@ -120,6 +122,7 @@ def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
         partial(_column, path),
         columns,
         partial(_layers_with_counts, path),
+        stamped,
     )
 
 

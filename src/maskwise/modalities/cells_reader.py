@@ -56,15 +56,16 @@ class Reader:
         index: np.ndarray,
     ) -> None:
         sizes, columns, values = self.matrices[number].read(rows)
-        # Without a check, which is faster; most genes are none of the vocabulary.
-        known = np.flatnonzero(self.known[number].take(columns, mode="clip"))
-        place = self.places[number][columns[known]]
-        ends = known.searchsorted(sizes.cumsum())
-        num_known = np.diff(ends, prepend=0)
-        used = values[known].astype(np.float32)
+        known = self.known[number].take(columns, mode="clip")  # without a check: faster
+        if not known.all():
+            known = np.flatnonzero(known)
+            sizes = np.diff(known.searchsorted(sizes.cumsum()), prepend=0)
+            columns, values = columns.take(known), values.take(known)
+        values = values.astype(np.float32, copy=False)
         if self.scale is not None:
-            used = np.log1p(used * np.repeat(self.scale[index], num_known))
-        samples.ravel()[np.repeat(here * samples.shape[1], num_known) + place] = used
+            values = np.log1p(values * np.repeat(self.scale[index], sizes))
+        place = self.places[number].take(columns, mode="clip")
+        samples.ravel()[np.repeat(here * samples.shape[1], sizes) + place] = values
         if len(self.lacking[number]):
             samples[np.ix_(here, self.lacking[number])] = np.nan
 

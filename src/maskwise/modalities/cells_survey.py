@@ -1,10 +1,12 @@
 """One pass over all cells: are these counts, how deep is each cell, how much does a gene vary."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from maskwise.errors import UserError
+from maskwise.files import atomic, cached
 from maskwise.modalities.anndata_files import Annotated
 
 _MOST = 30  # of a log1p of anything that is counted
@@ -29,7 +31,7 @@ class Survey:
 def survey(
     cells: Annotated, train: np.ndarray, counts: bool, asked_by: str | None = None
 ) -> Survey:
-    """Look through all cells.
+    """Look through all cells; of a file only the first time, what was found is cached.
 
     Args:
         cells: the data set.
@@ -40,6 +42,24 @@ def survey(
     Raises:
         UserError: a value is NaN, infinite, negative or no count: which, where, what to do.
     """
+    if cells.stamp is None:
+        return _look(cells, train, counts, asked_by)
+    digest = hashlib.sha256(train.tobytes()).hexdigest()
+    path = cached("surveys", [1, cells.stamp, cells.layer, counts, digest]).with_suffix(".npy")
+    if not path.is_file():
+        found = _look(cells, train, counts, asked_by)
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            np.save(file, np.concatenate([found.library, found.sums, found.squares]))
+        return found
+    num_cells, num_genes = len(cells.matrix), cells.matrix.num_columns
+    try:
+        parts = np.split(np.load(path, allow_pickle=False), [num_cells, num_cells + num_genes])
+    except (OSError, ValueError):
+        raise UserError(f"{path} is damaged: delete it") from None
+    return Survey(*parts)
+
+
+def _look(cells: Annotated, train: np.ndarray, counts: bool, asked_by: str | None) -> Survey:
     from scipy import sparse
 
     num_genes = cells.matrix.num_columns
