@@ -25,7 +25,8 @@ def fit_feature_noise(
 
     The squared error of a hidden number has a mean that depends on how many features are blank,
     v_M, and on which feature it is, s_j: both factors are fitted by their maximum of the
-    likelihood in turn, as `fit_noise` does for images.
+    likelihood in turn, as `fit_noise` does for images. Numbers of blank features that no row has
+    take the nearest one's factor, and features that no row has the mean one.
 
     Args:
         model: its device is used, and its training mode is restored.
@@ -57,7 +58,13 @@ def fit_feature_noise(
                     * torch.where(wanted, model.losses(samples, hidden), 0.0).sum(0).double().cpu()
                 )
                 counts[place, :, 0] += wanted.sum(0).cpu()
-    by_size, by_value = factors(squares, counts, LEAST)
-    log_variance = np.interp(np.arange(1, length + 1), sizes, by_size.log().numpy())
+    # Where all rows lack something, no few are blank.
+    met, known = counts.sum(dim=(1, 2)) > 0, counts.sum(dim=(0, 2)) > 0
+    if not met.any():
+        return
+    by_size, by_value = factors(squares[met], counts[met], LEAST)
+    by_value[~known] = by_value[known].mean()
+    places = np.array(sizes)[met.numpy()]
+    log_variance = np.interp(np.arange(1, length + 1), places, by_size.log().numpy())
     model.log_variance.copy_(torch.from_numpy(log_variance))
     model.log_spread.copy_(by_value[:, 0].log())
