@@ -33,7 +33,7 @@ def test_every_figure_is_printed(monkeypatch, capsys):
     cells_loader.main()
     printed = capsys.readouterr().out
     assert printed.count("MiB at most") == 3
-    assert printed.count("asked: 10") == 2
+    assert printed.count("asked: 10") == 3
     assert "second time" in printed
 
 
