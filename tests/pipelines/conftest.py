@@ -28,6 +28,12 @@ def losses_of(run):
 
 
 @pytest.fixture
+def no_report(monkeypatch):
+    """Reports have tests of their own and take most of the time of a tiny run."""
+    monkeypatch.setattr("maskwise.report.write", lambda runs, out=None: None)
+
+
+@pytest.fixture
 def losses():
     """The logged losses of a run."""
     return losses_of

@@ -41,8 +41,8 @@ class TabularEvaluate:
     """Probes of labelled samples."""
     few: tuple[PositiveInt, ...] = (5, 10, 20)
     """Labels a class of further probes."""
-    draws: PositiveInt = 5
-    """How often so few labelled samples are drawn."""
+    draws: Annotated[int, Field(ge=2)] = 5
+    """How often so few labelled samples are drawn; of one draw there is no interval."""
     num_train: Annotated[int, Field(ge=2)] = 10_000
     """Training samples that probes and baselines see at most, chosen at random."""
     num_test: Annotated[int, Field(ge=2)] = 2_000
