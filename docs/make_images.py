@@ -1,10 +1,10 @@
 """Make the pictures of the documentation again.
 
-    python docs/make_images.py [DIGITS PYDOC DNA]
+    python docs/make_images.py [DIGITS PYDOC PBMC68K BREAST-CANCER DNA]
 
-DIGITS and PYDOC are finished runs of `maskwise pretrain digits` and `maskwise pretrain pydoc`, DNA
-is that of the tutorial; without them, they are trained in a temporary folder. Needs Pillow and,
-for the reports, chromium.
+These are finished runs of `maskwise pretrain digits` and so on, DNA is that of the tutorial;
+without them, they are trained in a temporary folder. Needs Pillow, scanpy and, for the reports,
+chromium.
 """
 
 import contextlib
@@ -20,12 +20,18 @@ from PIL import Image, ImageChops
 
 from maskwise import cli
 
-IMAGES = Path(__file__).parent / "images"
+DOCS = Path(__file__).resolve().parent
+IMAGES = DOCS / "images"
+RECIPES = ("digits", "pydoc", "pbmc68k", "breast-cancer")
 PATTERNS = ("scattered", "units:2", "block", "inverse-block", "columns")
 # The pictures show what was hidden and predicted, and the error or loss at each ratio.
 HIDE = "nav, section:not(#samples, #errors) {display: none}"
 # Of texts two ratios are enough.
 HIDE_TEXT = HIDE + " #samples figure:nth-of-type(n+3) {display: none}"
+# Of features, imputation says more than the loss.
+HIDE_TABLES = HIDE.replace("#errors", "#imputation") + (
+    " #imputation > :not(h2, p, .grid), #imputation figure:nth-of-type(n+3) {display: none}"
+)
 
 
 def patterns(folder: Path) -> None:
@@ -62,39 +68,56 @@ def report(run: Path, folder: Path, path: Path, style: str = HIDE) -> None:
 
 def tutorial(page: Path, folder: Path) -> Path:
     """Run the first snippet and the first command of a tutorial; return its run."""
-    text = page.read_text("utf-8")
-    python, command = (
-        re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[0]
-        for language in ("python", "bash")
-    )
-    with contextlib.chdir(folder):
-        exec(python, {})
-        words = shlex.split(command.replace("\\\n", " "))
-        if cli.main(words[1:]):
-            sys.exit(1)
+    exec(blocks(page, "python")[0], {})
+    words = shlex.split(blocks(page, "bash")[0].replace("\\\n", " "))
+    if cli.main(words[1:]):
+        sys.exit(1)
     return folder / words[words.index("--out") + 1]
 
 
+def drawing(page: Path, name: str) -> None:
+    """Run the snippets of a tutorial up to the one that draws a picture."""
+    namespace: dict = {}
+    for snippet in blocks(page, "python"):
+        exec(snippet, namespace)
+        if Path(name).exists():
+            break
+    with Image.open(name) as image:
+        save(image.convert("RGB"), IMAGES / name)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the blocks of a page in a language."""
+    fence = rf"^```{language}\n(.*?)^```"
+    return re.findall(fence, page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
 def save(image: Image.Image, path: Path) -> None:
-    """Write a PNG of few colours, which is small."""
-    image.quantize(128).save(path, optimize=True)
+    """Write a PNG with a palette, which is small."""
+    image.quantize(256).save(path, optimize=True)
 
 
 def main() -> None:
     """Make every picture."""
-    with tempfile.TemporaryDirectory() as temporary:
+    runs = [Path(word).resolve() for word in sys.argv[1:]]
+    with tempfile.TemporaryDirectory() as temporary, contextlib.chdir(temporary):
         folder = Path(temporary)
-        runs = [Path(word) for word in sys.argv[1:]]
         if not runs:
-            for name in ("digits", "pydoc"):
+            for name in RECIPES:
                 runs.append(folder / name)
                 if cli.main(["pretrain", name, "--out", str(runs[-1])]):
                     sys.exit(1)
-            runs.append(tutorial(Path(__file__).parent / "tutorial-dna.md", folder))
+            runs.append(tutorial(DOCS / "tutorial-dna.md", folder))
         patterns(folder)
         report(runs[0], folder, IMAGES / "report.png")
         report(runs[1], folder, IMAGES / "report-text.png", HIDE_TEXT)
-        report(runs[2], folder, IMAGES / "report-dna.png", HIDE_TEXT)
+        report(runs[2], folder, IMAGES / "report-cells.png", HIDE_TABLES)
+        report(runs[3], folder, IMAGES / "report-tables.png", HIDE_TABLES)
+        report(runs[4], folder, IMAGES / "report-dna.png", HIDE_TEXT)
+        (folder / "runs").mkdir(exist_ok=True)
+        (folder / "runs/pbmc").symlink_to(runs[2])  # where the tutorial has it
+        drawing(DOCS / "tutorial-cells.md", "cells.png")
+        drawing(DOCS / "tutorial-tables.md", "table.png")
 
 
 if __name__ == "__main__":

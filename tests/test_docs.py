@@ -62,6 +62,8 @@ def _small(config):
         "evaluate.num_test": 30,
     }
     bounds: dict = {"evaluate.protocols": ["knn"]}
+    if hasattr(config.evaluate, "few"):
+        bounds |= {"evaluate.few": [5], "evaluate.draws": 2, "evaluate.impute": [0.5]}
     most["evaluate.num_rows"] = most["evaluate.num_windows"] = 8
     for key, value in most.items():
         group, field = key.split(".")
