@@ -114,8 +114,8 @@ def _modality_of_object(data: Any) -> str:
     if hasattr(data, "obs") and hasattr(data, "var"):
         return "cells"
     values = data[0] if isinstance(data, tuple) and len(data) == 2 else data
-    flat = getattr(values, "ndim", 0) == 2 or isinstance(values, dict)
-    return "tables" if flat else "images"
+    table = isinstance(values, dict) or hasattr(values, "columns")
+    return "tables" if table or getattr(values, "ndim", 0) == 2 else "images"
 
 
 __all__ = [
