@@ -12,8 +12,11 @@ import runpy
 import shlex
 from pathlib import Path
 
+import anndata
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 
 import maskwise
 from maskwise import api, cli, integrations, laws, likelihood, masks, theory
@@ -48,9 +51,25 @@ def folder(tmp_path, monkeypatch):
     alt = "ACGT".replace(letters[99], "")[0]
     variants = f"#CHROM\tPOS\tID\tREF\tALT\nchr0\t100\trs1\t{letters[99]}\t{alt}\n"
     (tmp_path / "variants.vcf").write_text(variants)
+    _features(tmp_path)
     resolve = api.config_of
     monkeypatch.setattr(api, "config_of", lambda *arguments: _small(resolve(*arguments)))
     return tmp_path
+
+
+def _features(path):
+    """Write cells with counts, and a table with holes; both with groups."""
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(rng.gamma(1.0, 2.0, (2, 30))[rng.integers(2, size=60)])
+    obs = pd.DataFrame({"cell_type": ["B", "T", "NK"] * 20, "donor": ["x", "y"] * 30})
+    obs.index, var = [f"c{n}" for n in range(60)], [f"G{n}" for n in range(30)]
+    cells = anndata.AnnData(sparse.csr_matrix(counts.astype(np.float32)), obs)
+    cells.var_names = var
+    cells.write_h5ad(path / "cells.h5ad")
+    table = pd.DataFrame(rng.normal(size=(60, 4)), columns=list("abcd"))
+    table = table.mask(rng.random((60, 4)) < 0.2)
+    table["smoker"], table["outcome"] = ["yes", "no", None] * 20, ["well", "ill"] * 30
+    table.to_csv(path / "patients.csv", index=False)
 
 
 def _small(config):
