@@ -206,9 +206,10 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _get(root: Mapping[str, Any], key: str, path: Path) -> Any:
     if "obs" not in root or "var" not in root:
+        found = ", ".join(sorted(root)[:8]) or "nothing"
         raise UserError(
-            f"{path}: no AnnData: it has {', '.join(sorted(root)[:8])}, not obs and var: make one,"
-            " as anndata.AnnData(X).write_h5ad(FILE)"
+            f"{path}: no AnnData: it has {found}, not obs and var: make one, as"
+            " anndata.AnnData(X).write_h5ad(FILE)"
         )
     if key not in root:
         known = [f"layers/{name}" for name in root.get("layers", ())]
