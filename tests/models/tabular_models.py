@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -9,9 +10,11 @@ from maskwise.modalities.cells import Cells
 from maskwise.modalities.table import Table
 from maskwise.modalities.table_columns import Column
 from maskwise.models import Tabular, TabularModel, build
+from maskwise.rng import Keys
 
 SHAPE = {"width": 8, "depth": 1, "code": 3, "heads": 2}
 NUM = 12
+KEYS = Keys(0, 0, torch.arange(NUM))
 KINDS = ("mlp", "transformer")
 CORRUPTIONS = ("indicator", "zero", "permute")
 GENES = tuple("abcdef")
@@ -109,3 +112,8 @@ def hide(samples: Tensor, length: int, seed: int = 0) -> Tensor:
     """Return hidden positions, also of what was not measured."""
     rng = torch.Generator().manual_seed(seed)
     return torch.rand(len(samples), length, generator=rng) < 0.5
+
+
+def each_case(*names: str) -> pytest.MarkDecorator:
+    """Run a test on some of the samples, by default on all."""
+    return pytest.mark.parametrize("case", names or list(CASES))

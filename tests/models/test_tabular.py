@@ -8,25 +8,22 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch import nn
 
 from maskwise import likelihood
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.models import Tabular, build, load_model, save_model
-from maskwise.models.feature_networks import Output
-from maskwise.rng import Keys
 from tests.models.tabular_models import (
     CASES,
     CORRUPTIONS,
+    KEYS,
     KINDS,
     NUM,
     cells,
     counts,
+    each_case,
     hide,
     make,
-    rows,
-    table,
 )
 
 LINEAR = {"linear": 3}
@@ -36,7 +33,6 @@ EVERY = [
 ]
 EVERY += [(case, LINEAR) for case in ("numbers", "mixed with holes", "expression")]
 EVERY += [("nb", {"norm": False, "depth": 2}), ("mixed", {"norm": False})]
-KEYS = Keys(0, 0, torch.arange(NUM))
 
 
 def name_of(value):
@@ -44,10 +40,6 @@ def name_of(value):
 
 
 every = pytest.mark.parametrize(("case", "changes"), EVERY, ids=name_of)
-
-
-def each_case(*names):
-    return pytest.mark.parametrize("case", names or list(CASES))
 
 
 def given(case, changes):
@@ -194,169 +186,6 @@ def test_gradients_are_finite(case, changes):
     assert not idle or not any(sizes) or 0 not in sizes
 
 
-class Recorder(nn.Module):
-    """A network that keeps what it is shown and knows nothing."""
-
-    num_layers = 1
-
-    def __init__(self, num_parameters):
-        super().__init__()
-        self.nothing = nn.Parameter(torch.zeros(1))
-        self.num_parameters = num_parameters
-
-    def forward(self, shown):
-        self.shown = shown
-        zeros = torch.zeros(*shown.values.shape, self.num_parameters)
-        return Output(zeros, torch.zeros_like(shown.categories))
-
-    def features(self, shown, layer):
-        self.shown = shown
-        return shown.values
-
-
-def shown_of(case, hidden=None, keys=KEYS, corruption="permute"):
-    """Return what a network is shown, as values and codes; NaN where blank."""
-    modality, samples = CASES[case]
-    model = make(modality, Recorder(2), corruption=corruption)
-    hidden = torch.ones(NUM, model.length, dtype=torch.bool) if hidden is None else hidden
-    model(samples, hidden, keys)
-    shown = model.network.shown
-    values, start = shown.values.clone(), 0
-    for feature, size in enumerate(modality.sizes):
-        if size:
-            one_hot = shown.categories[:, start : start + size]
-            assert torch.equal(one_hot.sum(1) == 0, shown.blank[:, feature])
-            values[:, feature] = one_hot.argmax(1)
-            start += size
-    assert (shown.values[shown.blank] == 0).all()
-    return values.masked_fill(shown.blank, torch.nan)
-
-
-def normalised(case):
-    """What a network would be shown of whole samples."""
-    nothing = torch.zeros(NUM, len(CASES[case][0].sizes), dtype=torch.bool)
-    return shown_of(case, nothing)
-
-
-@each_case()
-def test_hidden_values_are_permuted_within_their_feature(case):
-    found, whole = shown_of(case), normalised(case)
-    known = ~whole.isnan()
-    for column, own in zip(found.T, whole.T, strict=True):
-        there = ~column.isnan()
-        # Each value of the batch goes to one sample, those that are not measured to some.
-        assert torch.equal(column[there].sort().values, own[~own.isnan()].sort().values)
-    moved = known & ~found.isnan() & (found != whole)
-    assert moved.any(dim=0).all()
-    assert torch.equal(shown_of(case).nan_to_num(-1), found.nan_to_num(-1))
-    other = shown_of(case, keys=Keys(0, 1, KEYS.sample_ids))
-    assert not torch.equal(other.nan_to_num(-1), found.nan_to_num(-1))
-    # Features are permuted for themselves.
-    if case == "numbers":
-        places = (found[:, None] == whole[None]).float().argmax(1)
-        assert len({tuple(column.tolist()) for column in places.T}) == 5
-
-
-@each_case("numbers", "mixed with holes", "expression")
-def test_visible_values_stay_where_they_are(case):
-    modality, samples = CASES[case]
-    hidden = hide(samples, len(modality.sizes))
-    found, whole = shown_of(case, hidden), normalised(case)
-    assert torch.equal(found[~hidden].nan_to_num(-9), whole[~hidden].nan_to_num(-9))
-    # What a sample shows in place of a hidden value is what all hidden ones would be permuted to.
-    assert torch.equal(found[hidden].nan_to_num(-9), shown_of(case)[hidden].nan_to_num(-9))
-
-
-def test_only_training_permutes():
-    modality, samples = CASES["numbers"]
-    hidden = hide(samples, 5)
-    model = make(modality, Recorder(1), corruption="permute")
-    for call in (
-        lambda: model.predict(samples, hidden),
-        lambda: model.losses(samples, hidden),
-        lambda: model.conditional_log_prob(samples, hidden),
-        lambda: model.conditional_sample(samples, hidden, KEYS),
-    ):
-        call()
-        shown = model.network.shown
-        assert torch.equal(shown.blank, hidden)
-        assert torch.equal(shown.values, samples.masked_fill(hidden, 0))
-    for corruption in ("indicator", "zero"):
-        other = shown_of("numbers", hidden, corruption=corruption)
-        assert torch.equal(other.isnan(), hidden)
-    mask = Mask(hidden)
-    model.sample_losses(samples, mask, mask, KEYS)
-    assert not model.network.shown.blank.any()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@each_case("nb", "zinb with holes", "numbers", "mixed")
-@torch.no_grad()
-def test_draws_are_as_predicted(case, kind):
-    modality, samples = CASES[case]
-    model = make(modality, kind=kind)
-    num = 6000
-    one = samples[3:4].expand(num, -1)
-    hidden = hide(samples, model.length, seed=4)[3:4].expand(num, -1)
-    assert 1 < int(hidden[0].sum()) < model.length
-    drawn = model.conditional_sample(one, hidden, Keys(1, 0, torch.arange(num)))
-    expected = model.predict(one[:1], hidden[:1])[0]
-    for feature in hidden[0].nonzero().flatten().tolist():
-        values = drawn[:, feature].double()
-        if size := modality.sizes[feature]:
-            found = torch.bincount(values.long(), minlength=size) / num
-            each = one[:size].clone()
-            each[:, feature] = torch.arange(size)
-            probs = model.conditional_log_prob(each, hidden[:size])[:, feature].exp()
-            assert int(expected[feature]) == int(probs.argmax())
-            np.testing.assert_allclose(found, probs, atol=4 / (2 * num**0.5))
-            continue
-        error = float(values.std()) / num**0.5
-        assert float(values.mean()) == pytest.approx(float(expected[feature]), abs=4.5 * error)
-        if modality.loss == "mse":
-            blank = int(hidden[0].sum())
-            variance = math.exp(model.log_variance[blank - 1] + model.log_spread[feature])
-            assert float(values.var()) == pytest.approx(variance, rel=0.1)
-        else:
-            assert (values == values.round()).all()
-            assert (values >= 0).all()
-
-
-def asked(model, sample, hidden, feature, values):
-    """Return log-probabilities of one feature's values, given the rest of a sample."""
-    many = sample.repeat(len(values), 1)
-    many[:, feature] = values
-    return model.conditional_log_prob(many, hidden.expand(len(values), -1))[:, feature].double()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@each_case()
-@torch.no_grad()
-def test_probabilities_sum_to_one(case, kind):
-    """Densities integrate to one in the units of the data."""
-    modality, samples = CASES[case]
-    model = make(modality, kind=kind)
-    if model.log_dispersion is not None:
-        model.log_dispersion += 1.0  # shorter tails
-    for row, feature in ((1, 0), (4, 1), (7, model.length - 1)):
-        hidden = hide(samples, model.length, seed=row)[row]
-        hidden[feature] = True
-        sample = samples[row].clone()
-        size = modality.sizes[feature]
-        if size:
-            total = asked(model, sample, hidden, feature, torch.arange(size)).exp().sum()
-        elif modality.loss == "mse":
-            scale = math.exp(modality.log_scale[feature])
-            # A fine grid in the units of the data, far beyond what is predicted.
-            raw = torch.linspace(-30 * scale, 30 * scale, 3001, dtype=torch.float64)
-            values = (raw / scale).float()
-            total = asked(model, sample, hidden, feature, values).exp().sum() * (raw[1] - raw[0])
-        else:
-            log_prob = asked(model, sample, hidden, feature, torch.arange(5000))
-            total = log_prob.exp().sum()
-        assert float(total) == pytest.approx(1, abs=2e-3)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
 def test_features_of_samples_ignore_their_batch(kind):
@@ -401,43 +230,6 @@ def test_a_seed_decides_the_weights(case, kind):
     assert not any(torch.equal(first[name], other[name]) for name in matrices)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@each_case("mixed with holes", "expression", "zinb with holes", "nb of batches")
-@torch.no_grad()
-def test_the_likelihood_package_works_with_it(case, kind):
-    modality, samples = CASES[case]
-    model = make(modality, kind=kind)
-    samples = samples[: NUM - 1]  # of the last one nothing may be known
-    scores = likelihood.score_samples(model, samples, passes=6)
-    assert scores.shape == (NUM - 1,)
-    assert scores.isfinite().all()
-    likelihood.check_leak(model, samples)
-    torch.testing.assert_close(
-        likelihood.score_samples(model, samples[3:7], passes=6), scores[3:7]
-    )
-    estimate = likelihood.log_likelihood(model, samples, passes=6)
-    assert estimate.per_sample.isfinite().all()
-    new = likelihood.sample(model, 3, blocks=2)
-    assert new.shape == (3, samples.shape[1])
-    assert new.isfinite().all()
-    observed = ~samples[:, : model.length].isnan() & ~hide(samples, model.length)
-    found = likelihood.impute(model, samples, observed, num_samples=4, blocks=2)
-    assert found.samples.shape[-1] == samples.shape[1]
-    assert found.samples.isfinite().all()
-
-
-def test_of_one_feature_only_the_score_is_exact():
-    """With one feature measured, the likelihood is its one conditional."""
-    modality, samples = table((0, 3)), rows((0, 3))
-    samples[:, 1] = torch.nan
-    model = make(modality)
-    hidden = torch.ones(NUM, 2, dtype=torch.bool)
-    with torch.no_grad():
-        exact = model.conditional_log_prob(samples, hidden)[:, 0].double()
-        scores = likelihood.score_samples(model, samples, passes=2)
-    torch.testing.assert_close(scores, exact)
-
-
 def test_what_a_model_cannot_do():
     mixed, samples = CASES["mixed"]
     fresh = build(mixed, Tabular(width=8, depth=1, code=3), seed=0)
@@ -471,13 +263,6 @@ def test_decoding_a_code_is_predicting():
     model = make(modality)
     nothing = torch.zeros(NUM, 5, dtype=torch.bool)
     assert torch.equal(model.decode(model.encode(samples)), model.predict(samples, nothing))
-
-
-def test_a_model_of_categories_needs_no_noise():
-    modality, samples = CASES["categories"]
-    fresh = build(modality, Tabular(width=8, depth=1, code=3), seed=0)
-    hidden = hide(samples, 3)
-    assert torch.equal(fresh.conditional_log_prob(samples, hidden), -fresh.losses(samples, hidden))
 
 
 def test_half_precision_of_the_network_is_enough():
