@@ -46,6 +46,11 @@ class Tabular:
     predict_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """share of the hidden values that training predicts"""
 
+    @property
+    def num_layers(self) -> int:
+        """Layers that can be read: the blocks, and the code of an mlp."""
+        return self.depth + (self.kind == "mlp")
+
     def network(self, modality: TabularModality, attention: Attention) -> MLP | FeatureTransformer:
         """Return the network that these settings describe.
 

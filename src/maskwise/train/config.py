@@ -175,6 +175,10 @@ class CellsConfig(Config):
     model: Tabular = Field(default_factory=lambda: Tabular(corruption="zero", norm=False))
     evaluate: TabularEvaluate = Field(default_factory=TabularEvaluate)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_layer(self.evaluate.layer, self.model.num_layers)
+
 
 @settings
 class TablesConfig(Config):
@@ -185,6 +189,10 @@ class TablesConfig(Config):
     data: TableData = Field(default_factory=TableData)
     model: Tabular = Field(default_factory=Tabular)
     evaluate: TabularEvaluate = Field(default_factory=TabularEvaluate)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_layer(self.evaluate.layer, self.model.num_layers)
 
 
 CONFIGS: dict[str, type[Config]] = {
