@@ -265,16 +265,17 @@ def test_decoding_a_code_is_predicting():
     assert torch.equal(model.decode(model.encode(samples)), model.predict(samples, nothing))
 
 
-def test_half_precision_of_the_network_is_enough():
+@every
+def test_half_precision_of_the_network_is_enough(case, changes):
     """Losses are computed in single precision whatever the network's is."""
-    modality, samples = CASES["zinb with holes"]
-    model = make(modality)
-    mask = Mask(hide(samples, 6) & ~samples.isnan())
+    model, samples, hidden, known = given(case, changes)
+    mask = Mask(hidden & known)
     with torch.autocast("cpu", torch.bfloat16):
         found = model.sample_losses(samples, mask, mask, KEYS)
+    found.sum().backward()
     assert found.dtype == torch.float32
     expected = model.sample_losses(samples, mask, mask, KEYS)
-    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
+    torch.testing.assert_close(found, expected, rtol=0.1, atol=0.1)
 
 
 def test_empty_samples_are_of_no_batch():
