@@ -2,6 +2,8 @@ import math
 
 import pytest
 
+from maskwise.modalities.cells import Cells
+from maskwise.models import Tabular, build
 from maskwise.train.config import Train
 from maskwise.train.optim import learning_rate, make_optimizer
 
@@ -42,3 +44,17 @@ def test_only_matrices_decay(tiny, new_model):
     }
     assert {"class_token", "mask_token", "positions", "decoder_positions"} <= groups[1]
     assert optimizer.defaults["betas"] == (0.9, 0.95)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "transformer"])
+def test_biases_of_many_parameters_do_not_decay(kind):
+    """The transformer of features has one for each parameter of each number."""
+    shape = Tabular(kind=kind, width=8, depth=1, code=4)
+    model = build(Cells(("a", "b"), "zinb", profile=(0.5, 0.5)), shape, seed=0)
+    optimizer = make_optimizer(model, Train())
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    decay, rest = ({names[id(p)] for p in group["params"]} for group in optimizer.param_groups)
+    biases = {name for name in names.values() if name.endswith("bias")}
+    assert biases
+    assert not biases & decay
+    assert "log_dispersion" in rest

@@ -12,7 +12,7 @@ def make_optimizer(model: nn.Module, config: Train) -> torch.optim.AdamW:
     """Return AdamW, fused; only weights decay (biases, norms, tokens and positions do not)."""
 
     def decays(name: str, parameter: nn.Parameter) -> bool:
-        return parameter.ndim > 1 and not name.endswith(("token", "positions"))
+        return parameter.ndim > 1 and not name.endswith(("token", "positions", "bias"))
 
     weights = [p for name, p in model.named_parameters() if decays(name, p)]
     rest = [p for name, p in model.named_parameters() if not decays(name, p)]
