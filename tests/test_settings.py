@@ -58,6 +58,7 @@ def test_settings_are_frozen_keyword_only_and_validated() -> None:
         ("inner.pair", "0.2,1.0", (0.2, 1.0)),
         ("inner.pair", "none", None),
         ("inner.many", "y", ("y",)),
+        ("inner.many", "none", ()),
         ("inner.many", "y,z", ("y", "z")),
         ("name", "a,b", "a,b"),
         ("name", "7", "7"),

@@ -32,7 +32,12 @@ def test_every_accuracy_is_printed_with_its_interval():
 def test_macro_f1_and_imputation_of_cells():
     law = {"name": "fixed:0.3", "scope": "step", "reduction": "sample_mean"}
     f1 = {"value": 0.5, "low": 0.4, "high": None}
-    probe = {"task": "blood", "features": "encoder", "protocol": "knn (k=15)", "macro_f1": f1}
+    probes = [
+        {"task": task, "features": features, "protocol": protocol, "macro_f1": f1}
+        for task in ("all", "5 a class", "9 a class")
+        for features in ("encoder", "PCA (50)")
+        for protocol in ("logistic (C)", "knn (k=15)")
+    ]
     imputed = [
         {"method": method, "entries": entries, "mechanism": "random", "ratio": ratio}
         | {"r2": r2, "r2_low": 0.1, "r2_high": 0.9}
@@ -40,12 +45,15 @@ def test_macro_f1_and_imputation_of_cells():
         for method, r2 in (("model", 0.25), ("kNN", -0.5), ("PCA", None))
         for ratio in (0.1, 0.5)
     ]
-    result = {"law": {**law, "mean": 0.3, "effective_mean": 0.3}, "probes": [probe]}
+    result = {"law": {**law, "mean": 0.3, "effective_mean": 0.3}, "probes": probes}
     result["imputation"] = imputed
     config = SimpleNamespace(modality="cells")
     out = as_text(SimpleNamespace(result=result, config=config, report="r.html"))
     assert [" ".join(line.split()) for line in out.splitlines()[1:]] == [
-        "0.500 macro-F1, blood: encoder knn (k=15)",
+        "0.500 macro-F1, all: encoder",
+        "0.500 macro-F1, all: PCA (50)",
+        "0.500 macro-F1, 5 a class: encoder",
+        "0.500 macro-F1, 5 a class: PCA (50)",
         "0.250 [0.100, 0.900] R² of hidden values at ratio 0.5: model",
         "-0.500 [0.100, 0.900] R² of hidden values at ratio 0.5: kNN",
         "report: r.html",

@@ -9,7 +9,7 @@ import difflib
 import functools
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_origin
 
 import pydantic
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -17,11 +17,17 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from maskwise.errors import UserError
 
 T = TypeVar("T")
+_NONE_IS_EMPTY = pydantic.BeforeValidator(lambda value: () if value is None else value)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def settings(cls: type[T]) -> type[T]:
     """Make a frozen, keyword-only dataclass whose values are validated; docstrings become help."""
+    # On the command line, none is how to give an empty list.
+    cls.__annotations__ = {
+        name: Annotated[kind, _NONE_IS_EMPTY] if get_origin(kind) is tuple else kind
+        for name, kind in cls.__annotations__.items()
+    }
     config = pydantic.ConfigDict(
         extra="forbid", use_attribute_docstrings=True, coerce_numbers_to_str=True
     )

@@ -108,6 +108,13 @@ def test_columns_of_arrays_are_found_by_number():
     np.testing.assert_array_equal(part.encode(array[:, 1:]), table.encode(array)[:, 1:])
 
 
+def test_constant_columns_may_lack():
+    table = table_of(columns_of(FRAME | {"same": np.array([7, 7, 7, 7])}), TableData())
+    assert "same" not in table.names
+    np.testing.assert_array_equal(table.encode(FRAME), table.encode(FRAME | {"same": [7] * 4}))
+    assert "same" not in table.fill(FRAME, table.encode(FRAME))
+
+
 def test_unseen_categories_count_as_missing(table, caplog):
     new = FRAME | {
         "sex": np.array(["x", "m", "f", "y"], dtype=object),

@@ -61,7 +61,7 @@ def tabular_probes(
     known, asked = np.flatnonzero(train_y >= 0), np.flatnonzero(test_y >= 0)
     y, want = train_y[known], test_y[asked]
     unlabelled = len(train_y) + len(test_y) - len(y) - len(want)
-    if unlabelled:
+    if unlabelled and len(y):
         log.info("%d samples without a label take no part in probes", unlabelled)
     if len(np.unique(y)) < 2 or not len(want):
         return []

@@ -158,8 +158,9 @@ class Table:
         """
         found = columns_of(frame)
         places = self._places(found, isinstance(frame, np.ndarray))
-        for name, values in self.arrays(samples).items():
-            given = found[places[name]]
+        filled = self.arrays(samples)
+        for name in places:
+            values, given = filled[name], found[places[name]]
             gaps = is_missing(given)
             if gaps.any():
                 found[places[name]] = np.where(gaps, values.astype(given.dtype), given)
@@ -179,16 +180,16 @@ class Table:
         return cls(tuple(columns), values["lags"])
 
     def _places(self, found: Columns, by_number: bool) -> dict[str, str]:
-        """Return what each column of this table is called in another."""
+        """Return what each column of this table is called in another; constant ones may lack."""
         names = [column.name for column in self.columns]
         if by_number and len(found) == len(names):
             return dict(zip(names, found, strict=True))
-        for name in names:
-            if name not in found:
+        for column in self.varying:
+            if column.name not in found:
                 if by_number:
                     raise UserError(f"{len(found)} columns, but the table has {len(names)}")
-                raise UserError(f"the table lacks column '{name}', which the model knows")
-        return {name: name for name in names}
+                raise UserError(f"the table lacks column '{column.name}', which the model knows")
+        return {name: name for name in names if name in found}
 
 
 def lagged(rows: np.ndarray, lags: int) -> np.ndarray:
