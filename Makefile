@@ -14,11 +14,11 @@ demo: $(VENV)/ready
 
 test: export OMP_NUM_THREADS = 1
 test: lint types
-	$(RUN)/pytest -m "not slow"
+	$(RUN)/pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: export OMP_NUM_THREADS = 1
 test-all: lint types
-	$(RUN)/pytest
+	$(RUN)/pytest -n 2 --dist loadfile
 
 lint: $(VENV)/ready
 	$(RUN)/ruff format --check .
