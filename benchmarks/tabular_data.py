@@ -4,8 +4,8 @@
 
 FOLDER holds cells/pbmc4k_top2000.h5 and cells/bladder_2100_full.h5 (scDCC's data: matrices X,
 types Y), tables/covertype15k/train.csv.xz (15,120 rows of UCI's Covertype) and
-tables/mfeat/mfeat-{fac,fou,kar,pix}.csv.xz (UCI's Multiple Features: 200 rows of each digit in
-order, no names). DIR gets pbmc4k.h5ad, bladder.h5ad, covertype.csv and mfeat.csv.
+tables/mfeat/mfeat-{fac,fou,kar,pix}.csv.xz (UCI's Multiple Features: no names, the digit in the
+last column). DIR gets pbmc4k.h5ad, bladder.h5ad, covertype.csv and mfeat.csv.
 """
 
 import argparse
@@ -46,13 +46,15 @@ def mfeat(folder: Path, out: Path) -> None:
     for view in VIEWS:
         with lzma.open(folder / f"mfeat-{view}.csv.xz", "rt") as file:
             views.append(list(csv.reader(file)))
-    names = [
-        f"{view}{i}" for view, rows in zip(VIEWS, views, strict=True) for i in range(len(rows[0]))
-    ]
+    widths = {view: len(rows[0]) - 1 for view, rows in zip(VIEWS, views, strict=True)}
+    names = [f"{view}{i}" for view, width in widths.items() for i in range(width)]
     kept: dict[tuple[str, ...], str] = {}
-    for number, parts in enumerate(zip(*views, strict=True)):
-        values = [value.strip() for part in parts for value in part]
-        kept.setdefault(tuple(values), f"digit{number // 200}")
+    for parts in zip(*views, strict=True):
+        digits = {part[-1].strip() for part in parts}
+        if len(digits) != 1:
+            raise ValueError(f"the views of a row are of different digits: {digits}")
+        values = [value.strip() for part in parts for value in part[:-1]]
+        kept.setdefault(tuple(values), f"digit{digits.pop()}")
     write(out, [[*names, "digit"], *([*values, digit] for values, digit in kept.items())])
 
 
