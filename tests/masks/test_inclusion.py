@@ -81,7 +81,9 @@ def test_uneven_units_stay_near() -> None:
 
 
 # A box, or a span, on a grid with holes reaches some positions more easily than others.
-@pytest.mark.parametrize("pattern", sorted(set(PATTERNS) - {"block", "inverse-block", "spans", "shared"}))
+@pytest.mark.parametrize(
+    "pattern", sorted(set(PATTERNS) - {"block", "inverse-block", "spans", "shared"})
+)
 def test_every_eligible_position_is_hidden_equally_often_where_that_is_promised(
     pattern: str,
 ) -> None:

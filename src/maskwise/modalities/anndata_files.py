@@ -243,9 +243,7 @@ def _layers_with_counts(path: Path) -> list[str]:
 
 def _genes(var: Any, gene_ids: str | None, where: str) -> Genes:
     if not hasattr(var, "columns"):
-        raise UserError(
-            f"{where}: var is no table: the file is not whole, write it again"
-        )
+        raise UserError(f"{where}: var is no table: the file is not whole, write it again")
     columns = tuple(map(str, var.columns))
     if gene_ids is not None and gene_ids not in columns:
         raise UserError(f"{where}: var has no column '{gene_ids}'{nearest(gene_ids, columns)}")

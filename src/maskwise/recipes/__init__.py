@@ -37,7 +37,7 @@ RECIPES: dict[str, Callable[[], Config]] = {
 
 CELLS = (".h5ad", ".zarr")
 OF_FILES = {
-    "cells": CELLS,
+    "cells": (*CELLS, ".h5"),  # which says how to make the former
     "dna": SEQUENCES,
     "text": TEXTS,
     "tables": (".csv", ".tsv", ".feather"),
