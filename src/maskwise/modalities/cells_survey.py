@@ -101,8 +101,8 @@ def _explain(
     if value < 0:
         return (
             f"{found}: neither counts nor log-normalised, whose 0 means not detected, but scaled:"
-            f" {ways}; log-normalised values, of raw or a layer, need --data.layer and --data.values"
-            " normalised"
+            f" {ways}; log-normalised values, of raw or a layer, need --data.layer and"
+            " --data.values normalised"
         )
     if not counts:
         way = f"{asked_by} wants that" if asked_by else "leave out --data.values normalised"
