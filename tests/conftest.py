@@ -4,8 +4,12 @@ from hypothesis import settings
 
 from maskwise.cli import main
 
-# One thread: the suite shares its cores, and small tensors gain nothing from more.
-torch.set_num_threads(1)
+
+def pytest_runtest_setup():
+    # One thread: the suite shares its cores, small tensors gain nothing from more, and the order
+    # of sums depends on their number. Libraries set it when they are loaded.
+    torch.set_num_threads(1)
+
 
 # The same examples on every run and machine, and no clock.
 settings.register_profile(

@@ -79,7 +79,8 @@ def _restore_optimizer(state: State, tensors: dict[str, Tensor]) -> None:
             value = tensors[f"{key}.{name}"]
             if key != "step" and value.shape != parameter.shape:
                 raise RuntimeError(f"optimizer state of {name} has shape {tuple(value.shape)}")
-            values[key] = value.to(parameter.device)
+            # In memory of its own: what was read may lie anywhere in that of the file.
+            values[key] = value.to(parameter.device, copy=True)
         state.optimizer.state[parameter] = values
 
 
