@@ -12,7 +12,7 @@ from maskwise.errors import UserError
 from maskwise.evaluation.feature_noise import fit_feature_noise
 from maskwise.likelihood import fill, log_likelihood
 from maskwise.modalities.table import Table
-from maskwise.modalities.tabular import Rows
+from maskwise.modalities.tabular import rows_of
 from maskwise.models import Tabular, TabularModel, build
 from maskwise.rng import Keys
 from maskwise.settings import from_dict, to_dict
@@ -87,8 +87,7 @@ def learn(state: State, samples: np.ndarray, run: Training) -> State:
     )
     fabric = connect(Efficiency(accelerator=run.accelerator))
     wrapped, optimizer = setup(fabric, model, make_optimizer(model, train))
-    values = torch.from_numpy(samples)
-    rows = Rows(lambda index: values[index], np.arange(len(values)))
+    rows = rows_of(samples)
     for batch in Batches(rows, batch_size=train.batch_size, seed=run.seed).read(0, train.steps):
         lr = train.lr if run.constant else learning_rate(batch.step, train)
         _, loss, _ = gradients(fabric, wrapped, optimizer, model, batch, config, lr)

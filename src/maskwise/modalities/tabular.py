@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from maskwise.rng import Keys
@@ -90,6 +91,16 @@ class Rows:
     def units(self, indices: Any) -> Tensor | None:
         """Return None: every feature is its own unit."""
         return None
+
+
+def rows_of(samples: np.ndarray) -> Rows:
+    """Return samples in memory, float32 [N, F], as rows.
+
+    >>> rows_of(np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32)).get([1]).tolist()
+    [[3.0, 4.0]]
+    """
+    values = torch.from_numpy(samples)
+    return Rows(lambda index: values[index], np.arange(len(samples)))
 
 
 @dataclass(frozen=True, eq=False)

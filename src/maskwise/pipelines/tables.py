@@ -10,6 +10,7 @@ from maskwise.evaluation.tabular_features import embed_rows
 from maskwise.modalities import table_data
 from maskwise.modalities.table_data import TableSplits
 from maskwise.modalities.table_files import read_table
+from maskwise.modalities.tabular import rows_of
 from maskwise.models import TabularModel
 from maskwise.pipelines import tabular
 from maskwise.pipelines.base import Pipeline
@@ -29,7 +30,7 @@ def _embed(model: TabularModel, frame: Any, config: Any, pool: Pool, layer: int)
     """Return features of the rows of a table, in their order."""
     tabular.check_pool(pool)
     table: Any = model.modality
-    return embed_rows(model, tabular.rows_of(table.encode(frame)), layer=layer)
+    return embed_rows(model, rows_of(table.encode(frame)), layer=layer)
 
 
 PIPELINE = Pipeline(

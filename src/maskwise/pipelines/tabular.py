@@ -3,15 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from maskwise.errors import UserError
 from maskwise.evaluation.feature_noise import fit_feature_noise
 from maskwise.evaluation.tabular import evaluate_tabular
 from maskwise.evaluation.tabular_likelihoods import measure_rows
 from maskwise.evaluation.tabular_samples import write_tabular
-from maskwise.modalities.tabular import Rows, TabularSplits
+from maskwise.modalities.tabular import TabularSplits
 from maskwise.models import TabularModel
 
 PATTERNS = ("scattered", "shared")
@@ -38,12 +35,6 @@ def check_pool(pool: str) -> None:
     """
     if pool != "mean":
         raise UserError(f"pool '{pool}' needs a class token, which models of features lack")
-
-
-def rows_of(samples: np.ndarray) -> Rows:
-    """Return samples in memory, float32 [N, F], as rows."""
-    values = torch.from_numpy(samples)
-    return Rows(lambda index: values[torch.from_numpy(index)], np.arange(len(samples)))
 
 
 def settle(model: TabularModel, splits: TabularSplits, config: Any) -> None:
