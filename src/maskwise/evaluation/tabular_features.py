@@ -7,7 +7,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from maskwise.evaluation.features import frozen
+from maskwise.evaluation.features import Pool, frozen
 from maskwise.masks import draw
 from maskwise.modalities.tabular import Rows, TabularModality, measured
 from maskwise.models.tabular import TabularModel
@@ -16,7 +16,11 @@ BATCH = 256  # samples at once
 
 
 def embed_rows(
-    model: TabularModel, rows: Rows, index: np.ndarray | None = None, layer: int = -1
+    model: TabularModel,
+    rows: Rows,
+    index: np.ndarray | None = None,
+    layer: int = -1,
+    pool: Pool = "mean",
 ) -> np.ndarray:
     """Return the model's features of samples, float32 [N, D]; only what is missing is hidden.
 
@@ -25,14 +29,15 @@ def embed_rows(
         rows: the samples.
         index: which of them, [N]; default: all.
         layer: which layer, -1 = the last.
+        pool: see `TabularModel.encode`.
 
     Raises:
-        UserError: a layer that the model lacks.
+        UserError: a layer or a pool that the model lacks.
     """
     index = np.arange(len(rows)) if index is None else index
     with frozen(model) as device:
         parts = [
-            model.encode(rows.get(part).to(device), layer=layer).float().cpu().numpy()
+            model.encode(rows.get(part).to(device), pool, layer).float().cpu().numpy()
             for part in batches(index)
         ]
     return np.concatenate(parts)

@@ -26,10 +26,9 @@ def _load(data: Any, config: Any) -> CellsSplits:
 
 def _embed(model: TabularModel, cells: Any, config: Any, pool: Pool, layer: int) -> np.ndarray:
     """Return features of the cells of an AnnData or a file, in their order."""
-    tabular.check_pool(pool)
     known: Any = model.modality
     rows, _ = cells_data.align(cells, known, config.data)
-    return embed_rows(model, rows, layer=layer)
+    return embed_rows(model, rows, layer=layer, pool=pool)
 
 
 PIPELINE = Pipeline(

@@ -28,9 +28,8 @@ def _load(data: Any, config: Any) -> TableSplits:
 
 def _embed(model: TabularModel, frame: Any, config: Any, pool: Pool, layer: int) -> np.ndarray:
     """Return features of the rows of a table, in their order."""
-    tabular.check_pool(pool)
     table: Any = model.modality
-    return embed_rows(model, rows_of(table.encode(frame)), layer=layer)
+    return embed_rows(model, rows_of(table.encode(frame)), layer=layer, pool=pool)
 
 
 PIPELINE = Pipeline(

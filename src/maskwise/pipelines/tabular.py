@@ -27,16 +27,6 @@ def check_pattern(config: Any) -> None:
         )
 
 
-def check_pool(pool: str) -> None:
-    """Refuse what only models with a class token have.
-
-    Raises:
-        UserError: a pool other than "mean".
-    """
-    if pool != "mean":
-        raise UserError(f"pool '{pool}' needs a class token, which models of features lack")
-
-
 def settle(model: TabularModel, splits: TabularSplits, config: Any) -> None:
     """Fit the variances of a trained model."""
     fit_feature_noise(model, splits.train, seed=config.seed)
