@@ -150,8 +150,8 @@ def test_a_linear_path_starts_at_nothing_and_predicts_categories_too():
 def test_tokens_are_a_feature_and_its_value():
     network, shown = transformer(), reading()
     network.encoder = nn.Identity()
-    network.encoder.forward = lambda x, layer: x
-    x = network.tokens(shown).detach()
+    network.encoder.outputs = lambda x, layers: [x for _ in layers]
+    x = network.tokens(shown, [-1])[0].detach()
     first = {1: 0, 3: 3}  # where the categories of a feature begin
     for row in range(5):
         for feature, size in enumerate(SIZES):

@@ -103,17 +103,31 @@ class MLP(nn.Module):
 
     def features(self, shown: Reading, layer: int = -1) -> Tensor:
         """Return the output of a layer on the way to the code, or the code, [B, D]."""
+        return self._outputs(shown, [layer])[0]
+
+    def _outputs(self, shown: Reading, layers: Sequence[int]) -> list[Tensor]:
         parts = [shown.values, shown.categories]
         if self.indicator:
             parts.append(shown.blank.to(shown.values.dtype))
-        x = torch.cat(parts, dim=1)
-        for block in self.encoder[: range(self.num_layers)[layer] + 1]:
-            x = block(x)
-        return self.code(x) if layer in (-1, len(self.encoder)) else x
+        found = [torch.cat(parts, dim=1)]
+        for block in self.encoder:
+            found.append(block(found[-1]))
+        found.append(self.code(found[-1]))
+        return [found[1:][layer] for layer in layers]
 
     def forward(self, shown: Reading) -> Output:
         """Return what the network says of every feature."""
-        output = self.decode(self.features(shown), shown.batch)
+        return self.output_and_features(shown, ())[0]
+
+    def output_and_features(
+        self, shown: Reading, layers: Sequence[int]
+    ) -> tuple[Output, list[Tensor]]:
+        """Return what the network says of every feature, and the output of some layers."""
+        *found, code = self._outputs(shown, [*layers, -1])
+        return self._with_linear(self.decode(code, shown.batch), shown), found
+
+    def _with_linear(self, output: Output, shown: Reading) -> Output:
+        """Add what the linear path says."""
         if self.linear is None:
             return output
         values, num = shown.values, shown.values.shape[1]
@@ -192,8 +206,8 @@ class FeatureTransformer(nn.Module):
         """Blocks."""
         return len(self.encoder.blocks)
 
-    def tokens(self, shown: Reading, layer: int = -1) -> Tensor:
-        """Return the features' tokens after a block, [B, F, D]."""
+    def tokens(self, shown: Reading, layers: Sequence[int]) -> list[Tensor]:
+        """Return the features' tokens after some blocks, [B, F, D] each."""
         x = shown.values[..., None] * self.values
         if len(self.owner):
             # The categories of a feature add up, and one of them is shown at most.
@@ -201,25 +215,35 @@ class FeatureTransformer(nn.Module):
             x = x.index_add(1, self.owner, each.to(x.dtype))
         if self.mask_token is not None:
             x = torch.where(shown.blank[..., None], self.mask_token, x)
-        return self.encoder(x + self.names, layer=layer)
+        return self.encoder.outputs(x + self.names, layers)
 
     def features(self, shown: Reading, layer: int = -1) -> Tensor:
-        """Return the mean of the tokens of measured features after a block, [B, D]."""
-        weights = (~shown.blank).to(shown.values.dtype)[..., None]
-        return (self.tokens(shown, layer) * weights).sum(1) / weights.sum(1).clamp(min=1)
+        """Return the mean of the tokens of shown features after a block, [B, D]."""
+        return _shown_mean(self.tokens(shown, [layer])[0], shown)
 
     def forward(self, shown: Reading) -> Output:
         """Return what the network says of every feature."""
-        x = self.tokens(shown)
+        return self.output_and_features(shown, ())[0]
+
+    def output_and_features(
+        self, shown: Reading, layers: Sequence[int]
+    ) -> tuple[Output, list[Tensor]]:
+        """Return what the network says of every feature, and `features` of some layers."""
+        *found, x = self.tokens(shown, [*layers, -1])
         x = x + _of_batch(shown.batch, self.batch, x)[:, None]
         numbers = torch.einsum("bfd,pfd->bfp", x, self.numbers) + self.number_bias
         logits = (x[:, self.owner] * self.logits).sum(dim=-1) + self.logit_bias
-        return Output(numbers, logits)
+        return Output(numbers, logits), [_shown_mean(each, shown) for each in found]
 
 
 def _block(num_inputs: int, width: int, norm: bool) -> nn.Sequential:
     linear = nn.Linear(num_inputs, width)
     return nn.Sequential(linear, *([nn.LayerNorm(width)] if norm else []), nn.GELU())
+
+
+def _shown_mean(tokens: Tensor, shown: Reading) -> Tensor:
+    weights = (~shown.blank).to(shown.values.dtype)[..., None]
+    return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
 def _of_batch(batch: Tensor | None, embed: nn.Embedding | None, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """A masked language model of transformers as the network of a `LanguageModel`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import torch
@@ -75,13 +75,17 @@ class HFNetwork(nn.Module):
         last = range(self.num_layers)[layer] == self.num_layers - 1
         inputs = _inputs(ids, documents)
         found = self.model.base_model(**inputs, output_hidden_states=not last, return_dict=True)
-        if last:
-            x = found.last_hidden_state
-        else:
-            x = found.hidden_states[range(self.num_layers)[layer] + 1]
-            # ModernBERT normalises behind its last layer only.
-            x = getattr(self.model.base_model, "final_norm", nn.Identity())(x)
+        x = self._after(found, layer)
         return x if wanted is None else x.gather(1, wanted[..., None].expand(-1, -1, x.shape[-1]))
+
+    def _after(self, found: Any, layer: int) -> Tensor:
+        """Return the tokens after a layer, out of what the model without its head returned."""
+        index = range(self.num_layers)[layer]
+        if index == self.num_layers - 1:
+            return found.last_hidden_state
+        # ModernBERT normalises behind its last layer only.
+        norm = getattr(self.model.base_model, "final_norm", nn.Identity())
+        return norm(found.hidden_states[index + 1])
 
     def logits(self, ids: Tensor, documents: Tensor | None, where: Mask) -> Tensor:
         """Return logits [n, V] at the hidden positions of `where`, row by row.
@@ -89,18 +93,26 @@ class HFNetwork(nn.Module):
         Raises:
             UserError: more than one document in a row.
         """
+        return self._logits_and_features(ids, documents, where, ())[0]
+
+    def _logits_and_features(
+        self, ids: Tensor, documents: Tensor | None, where: Mask, layers: Sequence[int]
+    ) -> tuple[Tensor, list[Tensor]]:
+        features: list[Tensor] = []
 
         def keep_hidden(module: nn.Module, inputs: Any, output: Any) -> Any:
+            features.extend(self._after(output, layer) for layer in layers)
             output.last_hidden_state = output.last_hidden_state[where.hidden][None]
             return output
 
         # For this call only, so that copies of the model and other calls know nothing of it.
         hook = self.model.base_model.register_forward_hook(keep_hidden)
+        inputs = _inputs(ids, documents)
         try:
-            logits = self.model(**_inputs(ids, documents), return_dict=True).logits
+            found = self.model(**inputs, output_hidden_states=bool(layers), return_dict=True)
         finally:
             hook.remove()
-        return logits[0]
+        return found.logits[0], features
 
     def losses(
         self, ids: Tensor, documents: Tensor | None, where: Mask, targets: Tensor
@@ -113,8 +125,19 @@ class HFNetwork(nn.Module):
             where: which positions.
             targets: int64 [n], their tokens.
         """
-        logits = self.logits(ids, documents, where)
-        return F.cross_entropy(logits.float(), targets, reduction="none")
+        return self.losses_and_features(ids, documents, where, targets, ())[0]
+
+    def losses_and_features(
+        self,
+        ids: Tensor,
+        documents: Tensor | None,
+        where: Mask,
+        targets: Tensor,
+        layers: Sequence[int],
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return `losses`, and the features of every token after some layers, [B, N, D] each."""
+        logits, features = self._logits_and_features(ids, documents, where, layers)
+        return F.cross_entropy(logits.float(), targets, reduction="none"), features
 
 
 def _inputs(ids: Tensor, documents: Tensor | None) -> dict[str, Tensor]:

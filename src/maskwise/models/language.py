@@ -1,6 +1,6 @@
 """The masked language model: predict hidden tokens from visible ones; encode whole sequences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.modalities.text import Text
-from maskwise.models.layers import Attention
+from maskwise.models.layers import Attention, VisiblePool
 from maskwise.models.sequence import SequenceNetwork
 from maskwise.objectives.corruption import Shares, check_shares, corrupt
 from maskwise.rng import Keys, Stream
@@ -123,6 +123,21 @@ class LanguageModel(nn.Module):
             predicted: the part of them that is predicted.
             keys: whose corruption.
         """
+        return self.losses_and_features(batch, mask, predicted, keys)[0]
+
+    def losses_and_features(
+        self,
+        batch: Tensor,
+        mask: Mask,
+        predicted: Mask,
+        keys: Keys,
+        pool: VisiblePool = "mean",
+        layers: Sequence[int] = (),
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return `sample_losses`, and what `visible_features` returns of some layers.
+
+        The latter as the model is trained: where hidden tokens are replaced or stay, as they are.
+        """
         ids = self.modality.ids(batch)
         seen = corrupt(
             ids,
@@ -132,7 +147,14 @@ class LanguageModel(nn.Module):
             alphabet=self.modality.alphabet.to(ids.device),
             shares=self.config.corruption,
         )
-        losses = self.network.losses(*self._read(seen), predicted, ids[predicted.hidden])
+        asked = *self._read(seen), predicted, ids[predicted.hidden]
+        tokens: list[Tensor] = []
+        if layers:
+            losses, tokens = self.network.losses_and_features(*asked, layers)
+        else:  # which need not compute the last layer of every token
+            losses = self.network.losses(*asked)
+        counted = self.eligible(batch) & ~mask.hidden
+        features = [self._pooled(each, counted, pool) for each in tokens]
         rows = predicted.hidden.nonzero()[:, 0]
         weights = self.modality.weights(batch)
         if weights is None:
@@ -141,7 +163,22 @@ class LanguageModel(nn.Module):
             losses = losses * weights[predicted.hidden]
             # Where nothing counts, the sample has weight 0 in the loss of the batch.
             total = torch.where(predicted.hidden, weights, 0).sum(dim=1).clamp(min=1e-6)
-        return losses.new_zeros(len(ids)).index_add(0, rows, losses) / total
+        return losses.new_zeros(len(ids)).index_add(0, rows, losses) / total, features
+
+    def visible_features(
+        self, batch: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
+    ) -> Tensor:
+        """Return features of masked samples, [B, D].
+
+        Args:
+            batch: samples.
+            mask: hidden positions [B, L], which become the mask token.
+            pool: "mean" of the visible tokens, or the "class" token in front of them.
+            layer: which layer, -1 = the last.
+        """
+        ids = self.modality.ids(batch).masked_fill(mask.hidden, self.modality.mask)
+        tokens = self.network.features(*self._read(ids), self._layer(layer))
+        return self._pooled(tokens, self.eligible(batch) & ~mask.hidden, pool)
 
     def num_encoded(self, mask: Mask) -> int:
         """Return how many positions of a batch the network sees: all of them."""
@@ -149,9 +186,12 @@ class LanguageModel(nn.Module):
 
     def features(self, batch: Tensor, layer: int = -1) -> Tensor:
         """Return the features of every token after a layer, [B, L, width]; nothing is hidden."""
+        return self.network.features(*self._read(self.modality.ids(batch)), self._layer(layer))
+
+    def _layer(self, layer: int) -> int:
         if not -self.num_layers <= layer < self.num_layers:
             raise UserError(f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)")
-        return self.network.features(*self._read(self.modality.ids(batch)), layer)
+        return layer
 
     def encode(
         self, batch: Tensor, pool: Literal["mean", "class", "both"] = "mean", layer: int = -1
@@ -164,11 +204,14 @@ class LanguageModel(nn.Module):
                 side by side.
             layer: which layer, -1 = the last.
         """
+        return self._pooled(self.features(batch, layer), self.eligible(batch), pool)
+
+    def _pooled(self, features: Tensor, counted: Tensor, pool: str) -> Tensor:
+        """Return the mean of the tokens that count [B, L], the first token, or both."""
         if pool != "mean" and not self.has_class_token:
             raise UserError(f"pool '{pool}' needs a token in front of texts: use mean")
-        features = self.features(batch, layer)
-        counted = self.eligible(batch).to(features.dtype)[..., None]
-        mean = (features * counted).sum(1) / counted.sum(1).clamp(min=1)
+        weights = counted.to(features.dtype)[..., None]
+        mean = (features * weights).sum(1) / weights.sum(1).clamp(min=1)
         parts = {"mean": [mean], "class": [features[:, 0]], "both": [features[:, 0], mean]}
         return torch.cat(parts[pool], dim=1)
 

@@ -1,6 +1,7 @@
 """The parts of a transformer: attention, block, positions."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 
 Attention = Literal["auto", "sdpa", "plain"]
+VisiblePool = Literal["mean", "class"]
+"""Features of a masked sample: the mean of its visible positions, or the class token."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, attention: Attention) -> Tensor:
@@ -108,10 +111,23 @@ class Transformer(nn.Module):
         layer: int = -1,
     ) -> Tensor:
         """Return normalised tokens after block `layer`, [B, N, D] or the last `num_last`."""
-        last = range(len(self.blocks))[layer]
-        for index, block in enumerate(self.blocks[: last + 1]):
-            x = block(x, valid, num_last if index == last else None)
-        return self.norm(x)
+        return self.outputs(x, [layer], valid, num_last)[0]
+
+    def outputs(
+        self,
+        x: Tensor,
+        layers: Sequence[int],
+        valid: Tensor | None = None,
+        num_last: int | None = None,
+    ) -> list[Tensor]:
+        """Return normalised tokens after each of some blocks; `num_last` is of the highest."""
+        wanted = [range(len(self.blocks))[layer] for layer in layers]
+        found = {}
+        for index, block in enumerate(self.blocks[: max(wanted) + 1]):
+            x = block(x, valid, num_last if index == max(wanted) else None)
+            if index in wanted:
+                found[index] = self.norm(x)
+        return [found[index] for index in wanted]
 
 
 def sincos_positions(grid: tuple[int, ...], width: int) -> Tensor:

@@ -1,6 +1,7 @@
 """The masked model: hide positions by dropping or replacing them, predict what was there."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.modalities import Modality
-from maskwise.models.layers import Attention, Transformer, sincos_positions
+from maskwise.models.layers import Attention, Transformer, VisiblePool, sincos_positions
 from maskwise.objectives.reconstruction import sample_losses
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
@@ -146,13 +147,43 @@ class MaskedModel(nn.Module):
             mask: hidden positions; what their tokens hold is not used.
             predicted: a part of the hidden positions; default: all of them.
         """
-        predicted = predicted or mask
+        return self._predictions(tokens, mask, predicted or mask, ())[0]
+
+    def _predictions(
+        self, tokens: Tensor, mask: Mask, predicted: Mask, layers: Sequence[int]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return predictions, and what the encoder's `layers` said."""
+        *found, encoded = self._encoded(tokens, mask, [*layers, -1])
         if self.config.mode == "drop":
-            return self.head(self._decode(tokens, mask, predicted))
+            return self.head(self._decode(encoded, mask, predicted)), found
+        patches = encoded[:, 1:] if self.has_class_token else encoded
+        return self.head(gather(patches, predicted.hidden_idx)), found
+
+    def _encoded(self, tokens: Tensor, mask: Mask, layers: Sequence[int]) -> list[Tensor]:
+        """Return what the encoder's layers say of masked samples: the class token comes first.
+
+        In drop mode of visible positions, else of all.
+        """
+        if self.config.mode == "drop":
+            seen = mask.visible_idx
+            visible = self.embed(gather(tokens, seen)) + _at(self.positions, seen)
+            return self._outputs(visible, layers, self._valid(mask.visible_valid))
         tokens = torch.where(mask.hidden[..., None], self.mask_token, self.embed(tokens))
-        encoded = self.encoder(self._with_class_token(tokens + self.positions))
-        encoded = encoded[:, 1:] if self.has_class_token else encoded
-        return self.head(gather(encoded, predicted.hidden_idx))
+        return self._outputs(tokens + self.positions, layers)
+
+    def _outputs(
+        self, tokens: Tensor, layers: Sequence[int], valid: Tensor | None = None
+    ) -> list[Tensor]:
+        """Return what the encoder's layers make of embedded tokens."""
+        for layer in layers:
+            if not -self.num_layers <= layer < self.num_layers:
+                raise UserError(
+                    f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)"
+                )
+        tokens = self._with_class_token(tokens)
+        if isinstance(self.encoder, Transformer):
+            return self.encoder.outputs(tokens, layers, valid)
+        return [self.encoder(tokens)] * len(layers)
 
     def sample_losses(self, batch: Tensor, mask: Mask, predicted: Mask, keys: Keys) -> Tensor:
         """Return each sample's mean squared error over its predicted positions, float32 [B].
@@ -163,9 +194,53 @@ class MaskedModel(nn.Module):
             predicted: the part of them that is predicted.
             keys: not used: hidden positions all look the same.
         """
+        return self.losses_and_features(batch, mask, predicted, keys)[0]
+
+    def losses_and_features(
+        self,
+        batch: Tensor,
+        mask: Mask,
+        predicted: Mask,
+        keys: Keys,
+        pool: VisiblePool = "mean",
+        layers: Sequence[int] = (),
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return `sample_losses`, and what `visible_features` returns of some layers."""
         tokens = self.modality.tokenize(batch)
         target = self.modality.target_of(gather(tokens, predicted.hidden_idx))
-        return sample_losses(self(tokens, mask, predicted), target, predicted.hidden_valid)
+        prediction, found = self._predictions(tokens, mask, predicted, layers)
+        losses = sample_losses(prediction, target, predicted.hidden_valid)
+        return losses, [self._pooled(each, mask, pool) for each in found]
+
+    def visible_features(
+        self, batch: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
+    ) -> Tensor:
+        """Return features of masked samples, [B, width].
+
+        Args:
+            batch: what the modality tokenizes.
+            mask: hidden positions.
+            pool: "mean" of the visible positions, or the "class" token.
+            layer: which encoder block, -1 = the last; the final LayerNorm is applied to any.
+        """
+        [encoded] = self._encoded(self.modality.tokenize(batch), mask, [layer])
+        return self._pooled(encoded, mask, pool)
+
+    def _pooled(self, encoded: Tensor, mask: Mask, pool: VisiblePool) -> Tensor:
+        """Return the class token, or the mean of the visible positions."""
+        if pool == "class":
+            self._need_class_token(pool)
+            return encoded[:, 0]
+        patches = encoded[:, 1:] if self.has_class_token else encoded
+        seen = mask.visible_valid if self.config.mode == "drop" else ~mask.hidden
+        if seen is None:
+            return patches.mean(1)
+        weights = seen.to(patches.dtype)[..., None]
+        return (patches * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+    def _need_class_token(self, pool: str) -> None:
+        if not self.has_class_token:
+            raise UserError(f"pool '{pool}' needs a class token, which this model lacks: use mean")
 
     def num_encoded(self, mask: Mask) -> int:
         """Return how many positions of a batch the encoder sees."""
@@ -173,12 +248,11 @@ class MaskedModel(nn.Module):
             return int((~mask.hidden).sum())
         return mask.hidden.numel()
 
-    def _decode(self, tokens: Tensor, mask: Mask, predicted: Mask) -> Tensor:
-        """Encode visible tokens; decode them with mask tokens; return what those became."""
+    def _decode(self, encoded: Tensor, mask: Mask, predicted: Mask) -> Tensor:
+        """Decode encoded visible tokens with mask tokens; return what those became."""
         seen, asked = mask.visible_idx, predicted.hidden_idx
-        visible = self.embed(gather(tokens, seen)) + _at(self.positions, seen)
         valid = self._valid(mask.visible_valid)
-        encoded = self.to_decoder(self.encoder(self._with_class_token(visible), valid))
+        encoded = self.to_decoder(encoded)
         num_class = int(self.has_class_token)
         placed = encoded[:, num_class:] + _at(self.decoder_positions, seen)
         queries = self.mask_token + _at(self.decoder_positions, asked)
@@ -210,16 +284,10 @@ class MaskedModel(nn.Module):
         Returns:
             [B, width]; [B, 2 width] for "both"; [B, L, width] for "none".
         """
-        if pool in ("class", "both") and not self.has_class_token:
-            raise UserError(f"pool '{pool}' needs a class token, which this model lacks: use mean")
-        if not -self.num_layers <= layer < self.num_layers:
-            raise UserError(f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)")
+        if pool in ("class", "both"):
+            self._need_class_token(pool)
         tokens = self.embed(self.modality.tokenize(batch)) + self.positions
-        tokens = self._with_class_token(tokens)
-        if isinstance(self.encoder, Transformer):
-            encoded = self.encoder(tokens, layer=layer)
-        else:
-            encoded = self.encoder(tokens)
+        [encoded] = self._outputs(tokens, [layer])
         patches = encoded[:, 1:] if self.has_class_token else encoded
         if pool == "none":
             return patches

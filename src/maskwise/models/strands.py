@@ -1,5 +1,7 @@
 """Networks that read both strands of DNA with the same weights."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -69,16 +71,29 @@ class BothStrands(nn.Module):
             layer: which block, -1 = the last.
             wanted: int64 [B, K], positions.
         """
+        return self.outputs(ids, documents, [layer], wanted)[0]
+
+    def outputs(
+        self,
+        ids: Tensor,
+        documents: Tensor | None,
+        layers: Sequence[int],
+        wanted: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Return what `features` does of some layers; `wanted` is for one only."""
         both = torch.cat([ids, self.input_complement[ids].flip(1)])
         if documents is not None:
             documents = torch.cat([documents, documents.flip(1)])
         at = None if wanted is None else torch.cat([wanted, ids.shape[1] - 1 - wanted])
-        own, other = self.network.features(both, documents, layer, at).chunk(2)
-        return torch.cat([own, other.flip(1) if wanted is None else other], dim=2)
+        found = []
+        for features in self.network.outputs(both, documents, layers, at):
+            own, other = features.chunk(2)
+            found.append(torch.cat([own, other.flip(1) if wanted is None else other], dim=2))
+        return found
 
     def logits(self, ids: Tensor, documents: Tensor | None, where: Mask) -> Tensor:
         """Return logits [n, V] at the hidden positions of `where`, row by row."""
-        return F.linear(*self._head(ids, documents, where))
+        return F.linear(*self._head(at_hidden(self, ids, documents, where)))
 
     def losses(
         self, ids: Tensor, documents: Tensor | None, where: Mask, targets: Tensor
@@ -91,13 +106,22 @@ class BothStrands(nn.Module):
             where: which positions.
             targets: int64 [n], their tokens.
         """
-        return token_losses(*self._head(ids, documents, where), targets)
+        return token_losses(*self._head(at_hidden(self, ids, documents, where)), targets)
 
-    def _head(
-        self, ids: Tensor, documents: Tensor | None, where: Mask
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def losses_and_features(
+        self,
+        ids: Tensor,
+        documents: Tensor | None,
+        where: Mask,
+        targets: Tensor,
+        layers: Sequence[int],
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return `losses`, and the features of every token after some layers, [B, N, 2 D] each."""
+        *found, last = self.outputs(ids, documents, [*layers, -1])
+        return token_losses(*self._head(last[where.hidden]), targets), found
+
+    def _head(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return what goes into the output, [n, 2 D], and its weights, [V, 2 D] and [V]."""
-        x = at_hidden(self, ids, documents, where)
         x = self.network.activate(x.unflatten(1, (2, -1))).flatten(1)
         weight, bias = self.network.output
         other = self.complement

@@ -1,6 +1,7 @@
 """The masked model of samples by features: single cells and tables."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -11,7 +12,7 @@ from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.modalities.tabular import TabularModality, measured
 from maskwise.models.feature_networks import MLP, FeatureTransformer, Output, Reading
-from maskwise.models.layers import Attention
+from maskwise.models.layers import Attention, VisiblePool
 from maskwise.objectives.feature_losses import category_log_probs, count_losses
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
@@ -162,9 +163,29 @@ class TabularModel(nn.Module):
             predicted: the part of them that is predicted.
             keys: whose values are permuted.
         """
-        output = self(batch, mask.hidden, keys)
+        return self.losses_and_features(batch, mask, predicted, keys)[0]
+
+    def losses_and_features(
+        self,
+        batch: Tensor,
+        mask: Mask,
+        predicted: Mask,
+        keys: Keys,
+        pool: VisiblePool = "mean",
+        layers: Sequence[int] = (),
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return `sample_losses`, and the features of some layers of what the model is shown."""
+        _check_pool(pool)
+        shown = self._read(batch, mask.hidden, keys)
+        output, features = self.network.output_and_features(shown, layers)  # type: ignore[operator]
         losses = self._costs(output, batch, mask.hidden, predicted.hidden)
-        return losses.sum(dim=1) / predicted.num_hidden.clamp(min=1)
+        return losses.sum(dim=1) / predicted.num_hidden.clamp(min=1), features
+
+    def visible_features(
+        self, batch: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
+    ) -> Tensor:
+        """Return features of masked samples, [B, D]; arguments as for `encode`."""
+        return self._features(batch, mask.hidden, pool, layer)
 
     def losses(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the loss of every hidden feature, float32 [B, F]; 0 where visible."""
@@ -188,12 +209,13 @@ class TabularModel(nn.Module):
             pool: "mean", the only one: of the tokens of a transformer; the MLP has one vector.
             layer: which layer, -1 = the last: of the MLP the code.
         """
-        if pool != "mean":
-            raise UserError(f"pool '{pool}' needs a class token, which models of features lack")
+        return self._features(batch, torch.zeros_like(self.eligible(batch)), pool, layer)
+
+    def _features(self, batch: Tensor, hidden: Tensor, pool: str, layer: int) -> Tensor:
+        _check_pool(pool)
         if not -self.num_layers <= layer < self.num_layers:
             raise UserError(f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)")
-        nothing = torch.zeros_like(self.eligible(batch))
-        return self.network.features(self._read(batch, nothing), layer)  # type: ignore[operator]
+        return self.network.features(self._read(batch, hidden), layer)  # type: ignore[operator]
 
     def predict(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return what every feature is expected to be given the visible ones, float32 [B, F].
@@ -350,6 +372,11 @@ class TabularModel(nn.Module):
             )
         num_blank = (hidden | ~measured(batch, self.length)).sum(dim=1)
         return self.log_variance[(num_blank - 1).clamp(min=0)][:, None] + self.log_spread
+
+
+def _check_pool(pool: str) -> None:
+    if pool != "mean":
+        raise UserError(f"pool '{pool}' needs a class token, which models of features lack")
 
 
 def _draw_counts(log_mean: Tensor, output: Output, u: Tensor, model: TabularModel) -> Tensor:

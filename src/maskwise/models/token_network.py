@@ -1,7 +1,7 @@
 """What networks over tokens have in common: an embedding, blocks, and a head."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -78,12 +78,25 @@ class TokenNetwork(nn.Module):
             layer: which block, -1 = the last.
             wanted: int64 [B, K], positions.
         """
+        return self.outputs(ids, documents, [layer], wanted)[0]
+
+    def outputs(
+        self,
+        ids: Tensor,
+        documents: Tensor | None,
+        layers: Sequence[int],
+        wanted: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Return what `features` does of some layers; `wanted` is of the highest."""
         context = self.context(ids, documents)
         x = self.embed_norm(self.embed(ids))
-        last = range(len(self.blocks))[layer]
-        for index, block in enumerate(self.blocks[: last + 1]):
-            x = block(x, *context, wanted=wanted if index == last else None)
-        return self.norm(x)
+        indices = [range(len(self.blocks))[layer] for layer in layers]
+        found = {}
+        for index, block in enumerate(self.blocks[: max(indices) + 1]):
+            x = block(x, *context, wanted=wanted if index == max(indices) else None)
+            if index in indices:
+                found[index] = self.norm(x)
+        return [found[index] for index in indices]
 
     def activate(self, x: Tensor) -> Tensor:
         """Return the head's last layer before the output, [..., D], of features [..., D]."""
@@ -107,6 +120,18 @@ class TokenNetwork(nn.Module):
         """
         x = self.activate(at_hidden(self, ids, documents, where))
         return token_losses(x, *self.output, targets)
+
+    def losses_and_features(
+        self,
+        ids: Tensor,
+        documents: Tensor | None,
+        where: Mask,
+        targets: Tensor,
+        layers: Sequence[int],
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return `losses`, and the features of every token after some layers, [B, N, D] each."""
+        *found, last = self.outputs(ids, documents, [*layers, -1])
+        return token_losses(self.activate(last[where.hidden]), *self.output, targets), found
 
 
 def at_hidden(network: nn.Module, ids: Tensor, documents: Tensor | None, where: Mask) -> Tensor:
