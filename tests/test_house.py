@@ -15,7 +15,7 @@ ORDER = [
     ["rng", "settings", "files"],
     ["laws"],
     ["masks", "theory"],
-    ["modalities", "objectives", "show"],
+    ["modalities", "objectives", "diagnostics", "show"],
     ["models", "likelihood"],
     ["evaluation", "report"],
     ["train"],
