@@ -105,11 +105,11 @@ def test_laws_are_mathematics_only():
     }
 
 
-def test_theory_needs_numpy_and_scipy_only():
+def test_theory_and_diagnostics_need_numpy_and_scipy_only():
     """Torch and matplotlib serve a function each, which imports them."""
     first = re.compile(r"^(?:import|from) (\w+)", re.MULTILINE)
     for path in FILES:
-        if path.parent.name == "theory":
+        if path.parent.name in ("theory", "diagnostics"):
             assert not {"torch", "matplotlib"} & set(first.findall(path.read_text("utf-8")))
 
 
