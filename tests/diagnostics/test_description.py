@@ -47,6 +47,7 @@ BAD = [
     (np.ones(5), "shape"),
     (np.where(np.eye(50, 3) > 0, np.nan, 1.0), "3 of 150 values"),
     (np.where(np.eye(50, 3) > 0, -np.inf, 1.0), "3 of 150 values"),
+    (np.where(np.eye(50, 3) > 0, 1e200, 1.0), "3 of 150 values"),
     (np.full((50, 3), "a"), "of numbers"),
 ]
 

@@ -11,6 +11,8 @@ Array = NDArray[np.float64]
 
 # Samples for each feature from which on an effective rank reads at most 4 % low.
 ENOUGH = 4
+# Below it, squares and their sums are finite.
+HUGE = 1e100
 
 
 def read(z: Any, axes: str = "[samples, width]") -> Array:
@@ -32,9 +34,9 @@ def read(z: Any, axes: str = "[samples, width]") -> Array:
         raise UserError(f"no features in an array of shape {x.shape}: it must be {axes}")
     if len(x) == 1:
         raise UserError("one sample says nothing about how features spread: give more")
-    bad = x.size - np.count_nonzero(np.isfinite(x))
+    bad = x.size - np.count_nonzero(np.abs(x) < HUGE)
     if bad:
-        raise UserError(f"{bad} of {x.size} values of the features are NaN or infinite")
+        raise UserError(f"{bad} of {x.size} values of the features are NaN, infinite or huge")
     return x
 
 
