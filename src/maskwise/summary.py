@@ -35,8 +35,9 @@ def _accuracies(result: dict[str, Any]) -> Iterator[Line]:
         what = f"{pairs['name']}: {pairs['num_pairs']:,} minimal pairs"
         yield pairs["accuracy"], pairs["low"], pairs["high"], what
     for tuned in result.get("finetuning", ()):
-        found, mcc = tuned["accuracy"], tuned["mcc"]["mean"]
-        what = f"{tuned['task']}: {tuned['model']}, fine-tuned (Matthews correlation {mcc:.3f})"
+        found, what = tuned["accuracy"], f"{tuned['task']}: {tuned['model']}, fine-tuned"
+        if "mcc" in tuned:
+            what += f" (Matthews correlation {tuned['mcc']['mean']:.3f})"
         yield found["mean"], found["low"], found["high"], what
 
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from maskwise.evaluation import features
 from maskwise.evaluation.features import Pool, subset
+from maskwise.evaluation.image_finetuning import ImageFineTune, image_finetune_table
 from maskwise.evaluation.protocols import Protocol, probe_rows
 from maskwise.evaluation.reconstruction import reconstruction
 from maskwise.modalities.image_source import Splits
@@ -34,7 +35,10 @@ class Evaluate:
     num_test: Annotated[int, Field(ge=1)] = 10_000
     """Test samples at most, chosen at random."""
     baselines: bool = True
-    """Also probe raw pixels, their principal components and the untrained encoder."""
+    """Also probe raw pixels, their principal components and the untrained encoder, and fine-tune
+    the latter."""
+    finetune: ImageFineTune = ImageFineTune()
+    """Fine-tuning of the encoder, on the samples that probes use."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the choice of samples, the masks, the probes and the bootstrap."""
 
@@ -47,7 +51,7 @@ def evaluate(
     pattern: str,
     untrained: MaskedModel | None = None,
 ) -> dict[str, Any]:
-    """Return the "data", "reconstruction" and "probes" entries of result.json.
+    """Return the entries of result.json: data, reconstruction, probes and fine-tuning.
 
     Nothing depends on the training seed or law, so results of different runs are comparable.
 
@@ -72,8 +76,18 @@ def evaluate(
             "classes": None if test.classes is None else list(test.classes),
         },
         "probes": probe_table(model, splits, config, untrained),
+        "finetuning": image_finetune_table(
+            _encoders(model, config, untrained), chosen(splits, config), config.finetune
+        ),
         "reconstruction": reconstruction(model, test, index, config.ratios, pattern, config.seed),
     }
+
+
+def chosen(splits: Splits, config: Evaluate) -> Splits:
+    """Return the samples that probes and fine-tuning use; nothing is copied or decoded."""
+    parts = ((splits.train, config.num_train), (splits.test, config.num_test))
+    train, test = (source.take(subset(len(source), num, config.seed)) for source, num in parts)
+    return Splits(train, test, splits.name)
 
 
 def probe_table(
@@ -87,17 +101,12 @@ def probe_table(
     Raises:
         UserError: a layer or a pool that the model does not have.
     """
-    train_index = subset(len(splits.train), config.num_train, config.seed)
-    test_index = subset(len(splits.test), config.num_test, config.seed)
-    if splits.train.labels is None or splits.test.labels is None:
-        return []
-    train_y, test_y = splits.train.labels[train_index], splits.test.labels[test_index]
-    if len(np.unique(train_y)) < 2:
+    splits = chosen(splits, config)
+    train_y, test_y = splits.train.labels, splits.test.labels
+    if train_y is None or test_y is None or len(np.unique(train_y)) < 2:
         return []
     table = []
-    for name, train_x, test_x in _feature_sets(
-        model, untrained, splits, config, train_index, test_index
-    ):
+    for name, train_x, test_x in _feature_sets(model, untrained, splits, config):
         train, test = (train_x, train_y), (test_x, test_y)
         table += probe_rows(name, train, test, config.protocols, config.seed)
     return table
@@ -108,29 +117,32 @@ def _feature_sets(
     untrained: MaskedModel | None,
     splits: Splits,
     config: Evaluate,
-    train_index: np.ndarray,
-    test_index: np.ndarray,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Give (name, train [N, D], test [M, D]) one kind at a time, so one is in memory."""
-    parts = ((splits.train, train_index), (splits.test, test_index))
+    parts = (splits.train, splits.test)
     # Where no pool remains, `encode` says what is missing.
     pools = [pool for pool in config.pools if pool == "mean" or model.has_class_token]
     block = "" if config.layer == -1 else f" block {config.layer}"
-    encoders = {"encoder": model}
-    if config.baselines and untrained is not None:
-        encoders["untrained encoder"] = untrained
-    for title, encoder in encoders.items():
+    for title, encoder in _encoders(model, config, untrained).items():
         for pool in pools or config.pools:
             train, test = (
-                features.extract(encoder, source, pool, config.layer, index)
-                for source, index in parts
+                features.extract(encoder, source, pool, config.layer) for source in parts
             )
             yield f"{title}{block}, {pool}", train, test
     if not config.baselines:
         return
-    train, test = (features.raw(source, index) for source, index in parts)
+    train, test = map(features.raw, parts)
     size = features.raw_size(splits.train.shape)
     small = "" if size == splits.train.shape[1:] else f", averaged to {size[0]} x {size[1]}"
     yield f"raw pixels{small}", train, test
     train, test = features.pca(train, test, config.seed)
     yield f"PCA ({train.shape[1]})", train, test
+
+
+def _encoders(
+    model: MaskedModel, config: Evaluate, untrained: MaskedModel | None
+) -> dict[str, MaskedModel]:
+    """Return what is probed and fine-tuned, by name."""
+    if not config.baselines or untrained is None:
+        return {"encoder": model}
+    return {"encoder": model, "untrained encoder": untrained}

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskwise.modalities.image_source import Source
+from maskwise.modalities.image_source import Source, read_ahead
 from maskwise.models.masked import MaskedModel
 
 Pool = Literal["mean", "class", "both"]
@@ -59,8 +59,8 @@ def extract(
     """
     parts = []
     with frozen(model) as device:
-        for index in _batches(source, indices, batch_size):
-            encoded = model.encode(source.get(index).to(device), pool=pool, layer=layer)
+        for images in read_ahead(source, _batches(source, indices, batch_size)):
+            encoded = model.encode(images.to(device), pool=pool, layer=layer)
             parts.append(encoded.float().cpu().numpy())
     return np.concatenate(parts)
 
@@ -83,10 +83,8 @@ def raw(
         Features, float32 [N, D].
     """
     size = raw_size(source.shape, max_values)
-    parts = []
-    for index in _batches(source, indices, batch_size):
-        images = F.adaptive_avg_pool2d(source.get(index).float(), size)
-        parts.append(images.flatten(1).numpy())
+    read = read_ahead(source, _batches(source, indices, batch_size))
+    parts = [F.adaptive_avg_pool2d(images.float(), size).flatten(1).numpy() for images in read]
     return np.concatenate(parts)
 
 

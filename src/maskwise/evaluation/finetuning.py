@@ -11,8 +11,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from maskwise.evaluation.bootstrap import over_draws
-from maskwise.evaluation.classification import Judge, Measures
+from maskwise.evaluation.classification import Judge, Measures, over_seeds
 from maskwise.evaluation.tasks import TextTask
 from maskwise.evaluation.text_features import cut_note, embed_texts
 from maskwise.models.language import LanguageModel
@@ -176,11 +175,7 @@ def tuned_row(
     config: FineTune,
     measures: Sequence[str] = Measures._fields,
 ) -> dict[str, Any]:
-    """Return the measures of a fine-tuned model, with every seed.
-
-    Intervals are of the mean over seeds (Student's t, 95 %): they cover what fine-tuning draws,
-    not the choice of test samples; None with a single seed. "majority" is the accuracy of always
-    giving the most frequent class.
+    """Return the measures of a fine-tuned model, with every seed, see `over_seeds`.
 
     Args:
         name: of the model.
@@ -193,18 +188,10 @@ def tuned_row(
     for seed in config.seeds:
         measured = Judge(tune(model, samples, config, seed), samples.test_y)()._asdict()
         found.append({"seed": seed} | {key: measured[key] for key in measures})
-    usual, names = np.bincount(samples.y).argmax(), ("mean", "low", "high")
     return {
         "task": samples.name,
         "model": name,
-        **{
-            key: dict(zip(names, over_draws([each[key] for each in found]), strict=True))
-            for key in measures
-        },
-        "seeds": found,
-        "majority": float((samples.test_y == usual).mean()),
-        "num_train": len(samples.y),
-        "num_test": len(samples.test_y),
+        **over_seeds(found, samples.y, samples.test_y),
         "epochs": config.epochs,
         "batch_size": config.batch_size,
         "lr": config.lr,

@@ -64,8 +64,6 @@ def probe_row(
 ) -> dict[str, Any]:
     """Return a row of the table from the predicted classes of test samples."""
     accuracy, low, high = interval(predicted == test_y, seed)
-    num_unseen = int((~np.isin(test_y, train_y)).sum())
-    unseen = f"{num_unseen} test samples of classes without training samples"
     return {
         "features": name,
         "protocol": protocol,
@@ -74,5 +72,15 @@ def probe_row(
         "high": high,
         "num_train": len(train_y),
         "num_test": len(test_y),
-        "note": unseen if num_unseen else "",
+        "note": unseen(train_y, test_y),
     }
+
+
+def unseen(train_y: np.ndarray, test_y: np.ndarray) -> str:
+    """Return the note on test samples of classes that are not trained on, if there are any.
+
+    >>> unseen(np.array([0, 1]), np.array([1, 2]))
+    '1 test samples of classes without training samples'
+    """
+    num = int((~np.isin(test_y, train_y)).sum())
+    return f"{num} test samples of classes without training samples" if num else ""

@@ -1,14 +1,26 @@
 """Crop and flip a batch on its device, keyed by (seed, epoch, sample)."""
 
 import math
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import AfterValidator
 from torch import Tensor
 
 from maskwise.rng import Keys, Stream
 
 _LOG_ASPECT = math.log(4 / 3)
+
+
+def _ordered(value: tuple[float, float] | None) -> tuple[float, float] | None:
+    if value is not None and not 0 < value[0] <= value[1] <= 1:
+        raise ValueError("must be two shares of the area, 0 < low <= high <= 1")
+    return value
+
+
+CropScale = Annotated[tuple[float, float] | None, AfterValidator(_ordered)]
+"""Smallest and largest share of the area that a random crop keeps; None crops nothing."""
 
 
 def crop_and_flip(

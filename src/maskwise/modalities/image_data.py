@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt
 
 from maskwise.errors import UserError
 from maskwise.modalities import image_arrays
-from maskwise.modalities.augment import crop_and_flip
+from maskwise.modalities.augment import CropScale, crop_and_flip
 from maskwise.modalities.image_decode import Pictures, keep_in_memory
 from maskwise.modalities.image_folder import SUFFIXES, read_image_folder
 from maskwise.modalities.image_hub import read_hub
@@ -34,12 +34,6 @@ def _square(value: Any) -> Any:
     return (value, value) if isinstance(value, int) else value
 
 
-def _ordered(value: tuple[float, float] | None) -> tuple[float, float] | None:
-    if value is not None and not 0 < value[0] <= value[1] <= 1:
-        raise ValueError("must be two shares of the area, 0 < low <= high <= 1")
-    return value
-
-
 @settings
 class ImageData:
     """Which images to use and how to read them."""
@@ -56,7 +50,7 @@ class ImageData:
     """Share of the images held out as test split where the source has none."""
     limit: PositiveInt | None = None
     """Use only this many training images, the first of a fixed shuffle."""
-    crop_scale: Annotated[tuple[float, float] | None, AfterValidator(_ordered)] = None
+    crop_scale: CropScale = None
     """Training crops a random part with this share of the area, from low to high, and resizes
     it back."""
     flip: bool = False

@@ -13,9 +13,7 @@ def decays(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim > 1 and not name.endswith(("token", "positions", "bias"))
 
 
-def encoder_groups(
-    model: MaskedModel, decay: float, weight_decay: float
-) -> list[dict[str, Any]]:
+def encoder_groups(model: MaskedModel, decay: float, weight_decay: float) -> list[dict[str, Any]]:
     """Return the encoder's parameters as groups of an optimizer, by layer.
 
     Of an encoder of D blocks, the embedding, the class token and the positions are layer 0, block

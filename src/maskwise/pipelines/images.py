@@ -8,8 +8,9 @@ import torch
 
 from maskwise import masks
 from maskwise.errors import UserError
-from maskwise.evaluation import evaluate
+from maskwise.evaluation import chosen, evaluate
 from maskwise.evaluation.features import Pool, extract
+from maskwise.evaluation.image_finetuning import check_finetuning
 from maskwise.evaluation.likelihoods import measure
 from maskwise.evaluation.noise import fit_noise
 from maskwise.evaluation.samples import write
@@ -35,7 +36,9 @@ def _describe(splits: Splits, config: Any) -> tuple[Images, Any]:
     """Complete the configuration from the data: the patch, and the statistics of the channels."""
     modality = describe(splits.train, config.data.patch, config.data.target)
     config = override(config, {"data.patch": modality.patch})
-    # Refuses a pattern that does not suit the grid, before anything is written.
+    # Refuses what cannot work, before anything is written.
+    if config.evaluate.finetune.seeds:
+        check_finetuning(chosen(splits, config.evaluate), config.evaluate.finetune)
     masks.draw(
         config.law, modality.grid, sample_ids=torch.arange(1), seed=0, pattern=config.pattern
     )

@@ -76,8 +76,9 @@ def _text(run: Run, rows: Sequence[Values]) -> str:
 
 
 def _settings(row: Values) -> str:
+    protocol = f"{row['protocol']}; " if "protocol" in row else ""
     return (
-        f"{number(row['num_train'])} train, {number(row['num_test'])} test;"
+        f"{protocol}{number(row['num_train'])} train, {number(row['num_test'])} test;"
         f" epochs: {row['epochs']}, batches of {row['batch_size']}, learning rate {row['lr']:g}"
     )
 

@@ -5,15 +5,12 @@ import math
 import torch
 from torch import nn
 
+from maskwise.models.layer_decay import decays
 from maskwise.train.config import Train
 
 
 def make_optimizer(model: nn.Module, config: Train) -> torch.optim.AdamW:
     """Return AdamW, fused; only weights decay (biases, norms, tokens and positions do not)."""
-
-    def decays(name: str, parameter: nn.Parameter) -> bool:
-        return parameter.ndim > 1 and not name.endswith(("token", "positions", "bias"))
-
     weights = [p for name, p in model.named_parameters() if decays(name, p)]
     rest = [p for name, p in model.named_parameters() if not decays(name, p)]
     groups = [
