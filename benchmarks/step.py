@@ -59,7 +59,7 @@ def maskwise_step(law: str, precision: str, device: str) -> Callable[[int], floa
         ids = torch.arange(BATCH)
         batch = Batch(number, 0, ids, ids, samples, None)
         part = prepare(batch, raw, config, fabric.device)
-        loss = backward(fabric, model, part, config)
+        loss, _ = backward(fabric, model, part, config)
         fabric.clip_gradients(model, optimizer, max_norm=1.0, error_if_nonfinite=False)
         assert math.isfinite(float(loss))
         optimizer.step()

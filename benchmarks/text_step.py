@@ -102,7 +102,7 @@ class Ours:
 
     def __call__(self, number: int) -> None:
         part = self.prepare(number)
-        loss = backward(self.fabric, self.model, part, self.config)
+        loss, _ = backward(self.fabric, self.model, part, self.config)
         self.fabric.clip_gradients(
             self.model, self.optimizer, max_norm=1.0, error_if_nonfinite=False
         )

@@ -9,6 +9,7 @@ import numpy as np
 
 from maskwise import laws, report
 from maskwise.errors import UserError
+from maskwise.evaluation.representation import diagnose
 from maskwise.files import write_json
 from maskwise.models import AnyModel, EncoderFactory, build, load_model, save_model, untrained
 from maskwise.pipelines import PIPELINES
@@ -83,6 +84,7 @@ def pretrain(
         attention=config.efficiency.attention,
         encoder=encoder,
     )
+    _check_features(model, config)
     fabric = connect(config.efficiency)
     batches = Batches(
         splits.train,
@@ -96,7 +98,7 @@ def pretrain(
         create(folder, config, pipeline.fingerprint(splits), resume=resume)
     # The other devices start when all that was given has been checked.
     fabric.launch()
-    kept, summary = train(fabric, model, batches, config, folder, resume=resume)
+    kept, summary = train(fabric, model, batches, config, folder, held=splits.test, resume=resume)
     if fabric.is_global_zero:
         pipeline.settle(kept, splits, config)
         save_model(folder / "model", kept)
@@ -117,9 +119,9 @@ def evaluate(
         run: a run or its folder.
         data: the arrays that the run was given, if it was given arrays.
         encoder: the function that the run was given, if it was given one.
-        **overrides: settings of the "evaluate" and "data" groups, nested or dotted.
+        **overrides: settings of the "evaluate", "diagnose" and "data" groups, nested or dotted.
     """
-    run, config = _changed(run, overrides, "evaluate.", "data.")
+    run, config = _changed(run, overrides, "evaluate.", "diagnose.", "data.")
     model = run.model(encoder)
     summary = run.result["train"]
     splits = PIPELINES[config.modality].load(data, config)
@@ -191,6 +193,29 @@ def default_folder(name: str, config: Config) -> Path:
     return Path("runs") / f"{name.replace('/', '-')}-{law}-s{config.seed}"
 
 
+def _check_features(model: AnyModel, config: Config) -> None:
+    """Refuse layers and pools that the model lacks, before anything is written.
+
+    Raises:
+        UserError: such a setting, with what there is.
+    """
+    settings = config.regularise
+    layers = {"diagnose.layer": config.diagnose.layer, "regularise.layer": settings.layer}
+    layers["regularise.earlier_layer"] = settings.earlier_layer
+    for key, layer in layers.items():
+        if not -model.num_layers <= layer < model.num_layers:
+            last = model.num_layers - 1
+            raise UserError(f"{key} {layer} is outside 0..{last} (or -1 = last)")
+    for group in ("diagnose", "regularise"):
+        if getattr(config, group).pool == "class" and not model.has_class_token:
+            raise UserError(f"{group}.pool class needs a class token, which this model lacks")
+    if settings.terms and config.train.batch_size // config.train.accumulate < 2:
+        raise UserError(
+            f"{', '.join(settings.terms)} compare samples, and a micro-batch has one: raise"
+            " --train.batch_size or lower --train.accumulate"
+        )
+
+
 def _changed(
     run: Run | str | Path, overrides: Mapping[str, Any], *groups: str
 ) -> tuple[Run, Config]:
@@ -229,7 +254,16 @@ def _finish(
         },
     }
     pipeline = PIPELINES[config.modality]
-    result |= pipeline.evaluate(model, splits, config, untrained(model, config.seed, encoder))
+    before = untrained(model, config.seed, encoder)
+    result |= pipeline.evaluate(model, splits, config, before)
+    result["features"] = diagnose(
+        model,
+        splits.test,
+        config.diagnose,
+        law=config.law,
+        pattern=config.pattern,
+        untrained=before,
+    )
     pipeline.samples(run.path, model, splits, config)
     write_json(run.path / "result.json", result)
     report.write([run.path])

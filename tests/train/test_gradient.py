@@ -16,7 +16,7 @@ def gradient(digits, new_model, config):
     wrapped, _ = setup(fabric, model, make_optimizer(model, config.train))
     batch = next(Batches(digits, batch_size=16, seed=0).read(3, 4, 0))
     part = prepare(batch, model, config, fabric.device)
-    loss = backward(fabric, wrapped, part, config)
+    loss, _ = backward(fabric, wrapped, part, config)
     gradients = {name: p.grad for name, p in model.named_parameters()}
     return loss, gradients, (part.samples, part.mask, model)
 

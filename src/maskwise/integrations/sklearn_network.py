@@ -90,7 +90,7 @@ def learn(state: State, samples: np.ndarray, run: Training) -> State:
     rows = rows_of(samples)
     for batch in Batches(rows, batch_size=train.batch_size, seed=run.seed).read(0, train.steps):
         lr = train.lr if run.constant else learning_rate(batch.step, train)
-        _, loss, _ = gradients(fabric, wrapped, optimizer, model, batch, config, lr)
+        _, loss, _, _ = gradients(fabric, wrapped, optimizer, model, batch, config, lr)
         if not loss.isfinite():
             raise UserError(f"step {batch.step + 1}: the loss is {float(loss):g}; lower lr={lr:g}")
         optimizer.step()

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.modalities.text import Text
-from maskwise.models.layers import Attention, VisiblePool
+from maskwise.models.layers import Attention
 from maskwise.models.sequence import SequenceNetwork
 from maskwise.objectives.corruption import Shares, check_shares, corrupt
+from maskwise.objectives.regularise import VisiblePool
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 
 Attention = Literal["auto", "sdpa", "plain"]
-VisiblePool = Literal["mean", "class"]
-"""Features of a masked sample: the mean of its visible positions, or the class token."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, attention: Attention) -> Tensor:

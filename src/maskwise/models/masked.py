@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.modalities import Modality
-from maskwise.models.layers import Attention, Transformer, VisiblePool, sincos_positions
+from maskwise.models.layers import Attention, Transformer, sincos_positions
 from maskwise.objectives.reconstruction import sample_losses
+from maskwise.objectives.regularise import VisiblePool
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 

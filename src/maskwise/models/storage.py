@@ -91,6 +91,13 @@ def untrained(model: Any, seed: int = 0, encoder: EncoderFactory | None = None) 
     return made.to(next(model.parameters()).device).eval()
 
 
+def encoder_of(model: Any) -> nn.Module:
+    """Return the part of a model that encodes; all of it, where features are the last layer's."""
+    if hasattr(model, "encoder"):
+        return model.encoder
+    return getattr(model.network, "encoder", model.network)
+
+
 def save_model(folder: Path, model: AnyModel) -> None:
     """Write `folder`/config.json, `folder`/weights.safetensors and files of the modality."""
     [name] = [name for name, kind in KINDS.items() if kind is _kind(model.modality)]

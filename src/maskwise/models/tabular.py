@@ -12,8 +12,9 @@ from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.modalities.tabular import TabularModality, measured
 from maskwise.models.feature_networks import MLP, FeatureTransformer, Output, Reading
-from maskwise.models.layers import Attention, VisiblePool
+from maskwise.models.layers import Attention
 from maskwise.objectives.feature_losses import category_log_probs, count_losses
+from maskwise.objectives.regularise import VisiblePool
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 

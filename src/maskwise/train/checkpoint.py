@@ -23,10 +23,23 @@ class State:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     average: nn.Module | None = None
+    probe: "State | None" = None
+    """of a probe that learns beside the model"""
 
 
 def save(folder: Path, state: State, step: int) -> None:
     """Write the checkpoint of `folder` after `step` finished steps, replacing the last one."""
+    # The data position is the step: batches are a pure function of it.
+    metadata = {"format": "maskwise-checkpoint-1", "step": json.dumps(step)}
+    with atomic(folder / NAME) as temporary:
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in _tensors(state).items()},
+            temporary,
+            metadata,
+        )
+
+
+def _tensors(state: State) -> dict[str, Tensor]:
     tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
     if state.average is not None:
         tensors |= {f"average.{k}": v for k, v in state.average.state_dict().items()}
@@ -34,12 +47,9 @@ def save(folder: Path, state: State, step: int) -> None:
     for parameter, values in state.optimizer.state.items():
         for key, value in values.items():
             tensors[f"optimizer.{key}.{names[parameter]}"] = value
-    # The data position is the step: batches are a pure function of it.
-    metadata = {"format": "maskwise-checkpoint-1", "step": json.dumps(step)}
-    with atomic(folder / NAME) as temporary:
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata
-        )
+    if state.probe is not None:
+        tensors |= {f"probe.{k}": v for k, v in _tensors(state.probe).items()}
+    return tensors
 
 
 def restore(folder: Path, state: State) -> int:
@@ -58,15 +68,21 @@ def restore(folder: Path, state: State) -> int:
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise UserError(f"checkpoint {path} is damaged ({_first(error)}): {way_out}") from None
     try:
-        state.model.load_state_dict(_part(tensors, "model."))
-        if state.average is not None:
-            state.average.load_state_dict(_part(tensors, "average."))
-        _restore_optimizer(state, _part(tensors, "optimizer."))
+        _fill(state, tensors)
     except (RuntimeError, KeyError) as error:
         raise UserError(
             f"checkpoint {path} does not fit this model ({_first(error)}): {way_out}"
         ) from None
     return step
+
+
+def _fill(state: State, tensors: dict[str, Tensor]) -> None:
+    state.model.load_state_dict(_part(tensors, "model."))
+    if state.average is not None:
+        state.average.load_state_dict(_part(tensors, "average."))
+    _restore_optimizer(state, _part(tensors, "optimizer."))
+    if state.probe is not None:
+        _fill(state.probe, _part(tensors, "probe."))
 
 
 def _restore_optimizer(state: State, tensors: dict[str, Tensor]) -> None:

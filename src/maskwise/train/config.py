@@ -8,6 +8,7 @@ from maskwise import laws, masks
 from maskwise.errors import UserError
 from maskwise.evaluation import Evaluate
 from maskwise.evaluation.dna import DNAEvaluate
+from maskwise.evaluation.representation import Diagnose
 from maskwise.evaluation.tabular import TabularEvaluate
 from maskwise.evaluation.text import TextEvaluate
 from maskwise.laws import Reduction, Scope
@@ -19,6 +20,7 @@ from maskwise.modalities.table_data import TableData
 from maskwise.modalities.text_data import TextData
 from maskwise.models import DNAModel, Model, Tabular
 from maskwise.models.language import TextModel
+from maskwise.objectives.regularise import Regularise
 from maskwise.settings import from_dict, settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -101,7 +103,9 @@ class Config:
     """the law of the mask ratio"""
     pattern: Annotated[str, AfterValidator(_pattern)] = "scattered"
     """which positions are hidden, given how many"""
+    regularise: Regularise = Field(default_factory=Regularise)
     train: Train = Field(default_factory=Train)
+    diagnose: Diagnose = Field(default_factory=Diagnose)
     efficiency: Efficiency = Field(default_factory=Efficiency)
     seed: NonNegativeInt = 0
     """decides the initial weights, the order of the data and the masks"""

@@ -16,13 +16,16 @@ from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.masks import Mask
-from maskwise.models import AnyModel
+from maskwise.modalities import Source
+from maskwise.models import AnyModel, encoder_of
 from maskwise.objectives.reconstruction import importance, sample_weights
+from maskwise.objectives.regularise import penalty
 from maskwise.rng import Keys
 from maskwise.train import checkpoint
 from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import Config, Efficiency
 from maskwise.train.metrics import Metrics, Progress
+from maskwise.train.monitor import Monitor
 from maskwise.train.optim import learning_rate, make_optimizer
 from maskwise.train.stop import StopRequest
 
@@ -44,7 +47,7 @@ def setup(
 ) -> tuple[Any, torch.optim.Optimizer]:
     """Return model and optimizer as the devices run them."""
     wrapped, made = cast(tuple[Any, Any], fabric.setup(model, optimizer))
-    wrapped.mark_forward_method("sample_losses")
+    wrapped.mark_forward_method("losses_and_features")
     return wrapped, made
 
 
@@ -55,6 +58,7 @@ def train(
     config: Config,
     folder: Path,
     *,
+    held: Source | None = None,
     resume: bool = False,
 ) -> tuple[AnyModel, dict[str, Any]]:
     """Train `model` and return the model to keep, with a summary for result.json.
@@ -65,6 +69,8 @@ def train(
         batches: what each step sees.
         config: the resolved configuration.
         folder: the run folder, which exists.
+        held: samples that are not trained on, on which `config.diagnose.every` measures; None =
+            nothing is measured on the way.
         resume: continue from the folder's checkpoint, if it has one.
 
     Raises:
@@ -76,7 +82,14 @@ def train(
     average = None
     if settings.ema is not None:
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
+    # One device measures; the others wait for it at the next step.
+    monitor = None
+    if held is not None and config.diagnose.every is not None and fabric.is_global_zero:
+        monitor = Monitor(model, batches.source, held, config.diagnose)
     state = checkpoint.State(model, optimizer, average)
+    if monitor is not None and monitor.probe is not None:
+        probe = checkpoint.State(monitor.probe, monitor.probe.optimizer)
+        state = checkpoint.State(model, optimizer, average, probe)
     start = 0
     if resume and (folder / checkpoint.NAME).exists():
         start = checkpoint.restore(folder, state)
@@ -90,7 +103,11 @@ def train(
         clock = time.perf_counter()
         for batch in batches.read(start, settings.steps, config.efficiency.workers):
             lr = learning_rate(batch.step, settings)
-            part, loss, norm = gradients(fabric, wrapped, optimizer, model, batch, config, lr)
+            if monitor is not None:
+                monitor.step(batch)
+            part, loss, terms, norm = gradients(
+                fabric, wrapped, optimizer, model, batch, config, lr
+            )
             # A stop that one device is asked for stops all of them at the same step.
             asked = loss.new_tensor(float(stop.requested))
             value, share_asked = _mean(fabric, torch.stack([loss, asked])).tolist()
@@ -112,12 +129,16 @@ def train(
                 tokens=model.num_encoded(part.mask) * fabric.world_size,
                 predicted=int(part.predicted.num_hidden.sum()) * fabric.world_size,
                 seconds=now - clock,
+                **{name: float(value) for name, value in terms.items()},
             )
             clock = now
             last = step == settings.steps or stopping
             saving = last or step % settings.checkpoint_every == 0
-            if saving or step % settings.log_every == 0:
-                progress.update(metrics.write(step, batch.epoch, lr))
+            measured = {}
+            if monitor is not None and (last or step % monitor.every == 0):
+                measured = monitor.measure()
+            if saving or measured or step % settings.log_every == 0:
+                progress.update(metrics.write(step, batch.epoch, lr, measured))
             if saving and fabric.is_global_zero:
                 checkpoint.save(folder, state, step)
             if stopping:
@@ -145,15 +166,20 @@ def gradients(
     batch: Batch,
     config: Config,
     lr: float,
-) -> tuple[Prepared, Tensor, Tensor]:
-    """Do all of a step but its update; return what it learns from, its loss, the gradient norm."""
+) -> tuple[Prepared, Tensor, dict[str, Tensor], Tensor]:
+    """Do all of a step but its update.
+
+    Returns:
+        What it learns from, what `backward` returns, and the norm of the gradient.
+    """
     for group in optimizer.param_groups:
         group["lr"] = lr
     part = prepare(batch, model, config, fabric.device)
-    loss = backward(fabric, wrapped, part, config)
+    progress = batch.step / config.train.steps
+    loss, terms = backward(fabric, wrapped, part, config, progress)
     most = config.train.clip or math.inf
     norm = fabric.clip_gradients(wrapped, optimizer, max_norm=most, error_if_nonfinite=False)
-    return part, loss, cast(Tensor, norm)
+    return part, loss, terms, cast(Tensor, norm)
 
 
 def prepare(batch: Batch, model: AnyModel, config: Config, device: torch.device) -> Prepared:
@@ -181,8 +207,16 @@ def prepare(batch: Batch, model: AnyModel, config: Config, device: torch.device)
     return Prepared(samples, mask, predicted, keys)
 
 
-def backward(fabric: Fabric, model: Any, part: Prepared, config: Config) -> Tensor:
-    """Accumulate the gradients of a step over its micro-batches; return its loss."""
+def backward(
+    fabric: Fabric, model: Any, part: Prepared, config: Config, progress: float = 0.0
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Accumulate the gradients of a step over its micro-batches.
+
+    Terms against collapsed features compare the samples of a micro-batch on all devices.
+
+    Returns:
+        The reconstruction loss, and these terms for themselves, means over the micro-batches.
+    """
     weights = sample_weights(part.mask, config.train.reduction)
     if (of_positions := model.modality.weights(part.samples)) is not None:
         weights = weights * importance(of_positions, part.predicted)
@@ -190,15 +224,24 @@ def backward(fabric: Fabric, model: Any, part: Prepared, config: Config) -> Tens
     total = _mean(fabric, weights.sum()).clamp(min=1e-6)
     size = len(part.mask) // config.train.accumulate
     loss = torch.zeros((), device=part.samples.device)
+    terms: dict[str, Tensor] = {}
+    settings, share_of_step = config.regularise, 1 / config.train.accumulate
     for first in range(0, len(part.mask), size):
         rows = slice(first, first + size)
         with fabric.no_backward_sync(model, enabled=first + size < len(part.mask)):
             with fabric.autocast():
-                losses = model.sample_losses(*(each[rows] for each in part))
+                losses, features = model.losses_and_features(
+                    *(each[rows] for each in part), settings.pool, settings.layers
+                )
             share = (weights[rows] * losses).sum() / total
+            loss += share.detach()
+            if features:
+                added, values = penalty(settings, features, encoder_of(model), progress)
+                share = share + share_of_step * added
+                for name, value in values.items():
+                    terms[name] = terms.get(name, 0.0) + share_of_step * value
             fabric.backward(share)
-        loss += share.detach()
-    return loss
+    return loss, terms
 
 
 def _mean(fabric: Fabric, value: Tensor) -> Tensor:

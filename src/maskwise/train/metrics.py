@@ -11,6 +11,7 @@ from maskwise.errors import UserError
 from maskwise.files import atomic, read_json_lines
 
 NAME = "metrics.jsonl"
+COUNTED = ("samples", "tokens", "predicted", "seconds")  # summed over steps, not averaged
 
 
 class Metrics:
@@ -39,11 +40,20 @@ class Metrics:
             self._board = _tensorboard(folder)
 
     def add(self, **values: float) -> None:
-        """Take one step's loss, ratio, grad_norm, samples, tokens, predicted and seconds."""
+        """Take one step's samples, tokens, predicted and seconds, and what is to be averaged."""
         self._interval.append(values)
 
-    def write(self, step: int, epoch: int, lr: float) -> dict[str, Any]:
-        """Write and return the line of the interval that ends with `step`."""
+    def write(
+        self, step: int, epoch: int, lr: float, measured: dict[str, float]
+    ) -> dict[str, Any]:
+        """Write and return the line of the interval that ends with `step`.
+
+        Args:
+            step: finished steps.
+            epoch: passes over the data.
+            lr: the learning rate.
+            measured: what else is known at this step.
+        """
         interval, self._interval = self._interval, []
         total = {key: sum(values[key] for values in interval) for key in interval[0]}
         self.seconds += total["seconds"]
@@ -51,7 +61,8 @@ class Metrics:
         self.predicted += int(total["predicted"])
         self.samples += int(total["samples"])
         row = {"step": step, "epoch": epoch, "lr": lr}
-        row |= {key: total[key] / len(interval) for key in ("loss", "ratio", "grad_norm")}
+        row |= {key: total[key] / len(interval) for key in total if key not in COUNTED}
+        row |= measured
         row |= {
             "samples_per_s": total["samples"] / total["seconds"],
             "encoder_tokens_per_s": total["tokens"] / total["seconds"],
