@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.report import tabular
+from tests.report import diagnosed, tabular
 
 CONFIG = {
     "modality": "images",
@@ -96,6 +96,7 @@ def result(seed):
             "curve": curve,
             "baselines": {"visible mean": [point | {"error": 0.98} for point in curve]},
         },
+        "features": diagnosed.features(seed),
         "probes": [
             {
                 "features": kind,
@@ -234,6 +235,7 @@ def text_result(seed):
             "baselines": {"unigram": curves[1]},
             "mean": {"from": 0.05, "to": 0.95} | spread("error", 4.5 + 0.1 * seed),
         },
+        "features": diagnosed.features(seed),
         "probes": text_probes(seed),
         "minimal_pairs": [
             {

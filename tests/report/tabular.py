@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tests.report import diagnosed
+
 CONFIG = {
     "cells": {
         "modality": "cells",
@@ -81,6 +83,7 @@ def result(modality, seed):
         "data": {"name": "blood", "num_train": 900, "num_test": 300, "shape": [2000]},
         "reconstruction": {"pattern": "scattered", "num_samples": 300, "curve": curves[0]}
         | {"baselines": {"marginal": curves[1]}},
+        "features": diagnosed.features(seed),
         "imputation": [row for kind in kinds for row in imputed(seed, *kind)],
         "probes": probed(seed),
         "clusters": [

@@ -14,6 +14,7 @@ SECTIONS = (
     "errors",
     "likelihood",
     "probes",
+    "features",
     "law",
     "configuration",
     "environment",
@@ -45,7 +46,9 @@ def test_one_run_has_every_section_and_loads_nothing(make_run):
     page = path.read_text()
     assert tuple(re.findall(r'<section id="(\w+)"', page)) == SECTIONS
     assert_self_contained(page)
-    assert page.count("<svg role=") == 4 + 1 + 1 + 1  # training, error by ratio, likelihood, law
+    assert (
+        page.count("<svg role=") == 4 + 1 + 1 + 3 + 1
+    )  # training, error, likelihood, features, law
     assert page.count("<img ") == 4 * 4  # ratios x strips
     assert all(re.findall(r'<svg role="img" aria-label="([^"]*)"', page))
     assert all(re.findall(r'<img [^>]*alt="([^"]*)"', page))

@@ -7,7 +7,7 @@ import pytest
 from maskwise.report import clusters, folder, imputation, probes, rows, tables, write
 
 COMMON = ("numbers", "training", "samples", "errors", "likelihood", "imputation", "probes")
-COMMON += ("clusters", "law", "configuration", "environment")
+COMMON += ("features", "clusters", "law", "configuration", "environment")
 
 
 def section(page, slug):
@@ -36,8 +36,8 @@ def change(run, **changes):
 def test_one_run_has_every_section(make_tabular_run, modality, kinds):
     page = write([make_tabular_run(modality)]).read_text()
     assert tuple(re.findall(r'<section id="(\w+)"', page)) == COMMON
-    # Training, maps and hidden values, loss, imputation, law.
-    assert page.count("<svg role=") == 4 + 3 + 1 + kinds + 1
+    # Training, maps and hidden values, loss, imputation, features, law.
+    assert page.count("<svg role=") == 4 + 3 + 1 + kinds + 3 + 1
     assert "<script" not in page
     assert "40 % and 21 % of the variance" in page
     for word in ("image", "pixel", "patch", "token"):

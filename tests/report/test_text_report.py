@@ -8,8 +8,8 @@ from maskwise.errors import UserError
 from maskwise.report import write
 
 SECTIONS = (
-    *("numbers", "training", "samples", "errors", "likelihood", "probes", "pairs", "finetuning"),
-    *("law", "configuration", "environment"),
+    *("numbers", "training", "samples", "errors", "likelihood", "probes", "features"),
+    *("pairs", "finetuning", "law", "configuration", "environment"),
 )
 
 
@@ -38,8 +38,8 @@ def test_one_run_has_every_section(make_text_run):
     run = make_text_run()
     page = write([run]).read_text()
     assert tuple(re.findall(r'<section id="(\w+)"', page)) == SECTIONS
-    # Training, loss by ratio, likelihood, minimal pairs, law.
-    assert page.count("<svg role=") == 4 + 1 + 1 + 1 + 1
+    # Training, loss by ratio, likelihood, features, minimal pairs, law.
+    assert page.count("<svg role=") == 4 + 1 + 1 + 3 + 1 + 1
     assert 'class="missing"' not in page
     assert "<script" not in page
     for word in ("image", "pixel", "patch"):

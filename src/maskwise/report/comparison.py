@@ -12,6 +12,7 @@ from maskwise.report import (
     likelihood,
     minimal_pairs,
     probes,
+    representation,
     tables,
 )
 from maskwise.report.blocks import Cell, Figure, Section, Table, duration, number
@@ -58,6 +59,7 @@ def sections(runs: Sequence[Run]) -> list[Section]:
         *likelihood.comparison(labels, runs),
         *imputation.comparison(labels, runs),
         *probes.comparison(labels, runs),
+        *representation.comparison(labels, runs),
         *clusters.comparison(labels, runs),
         *minimal_pairs.comparison(labels, runs),
         *finetuning.comparison(labels, runs),

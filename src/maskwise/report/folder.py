@@ -101,7 +101,8 @@ def not_evaluated(runs: Sequence[Run], key: str) -> tuple[str, tuple[str, ...]]:
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
     """Read metrics.jsonl as float columns; a value absent from a line is NaN."""
     rows = read_json_lines(path)
-    names = [key for key, value in rows[0].items() if _is_number(value)] if rows else []
+    # Some values are measured less often than others.
+    names = dict.fromkeys(key for row in rows for key, value in row.items() if _is_number(value))
     return {
         name: np.array(
             [row[name] if _is_number(row.get(name)) else np.nan for row in rows], dtype=float
