@@ -43,9 +43,12 @@ class ImageData:
     of MNIST files, or `hf:NAME`."""
     size: Annotated[tuple[PositiveInt, PositiveInt] | None, BeforeValidator(_square)] = None
     """Height and width in pixels (one number for a square): image files are resized to cover it
-    and cropped at the centre."""
+    and cropped at the centre, before anything else is cropped."""
     channels: Literal[1, 3] | None = None
     """Convert image files to grey (1) or RGB (3)."""
+    classes: tuple[str, ...] = ()
+    """Use only these class folders of a folder of images: names, or `imagenet100`, or a text file
+    with a name in each line."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the images held out as test split where the source has none."""
     limit: PositiveInt | None = None
@@ -153,6 +156,7 @@ def _open_source(data: ImageData) -> tuple[Source, Source | None, Pictures | Non
     if data.source == "digits":
         return _digits(), None, None
     if data.source.startswith("hf:"):
+        _refuse_classes(data)
         return read_hub(data.source.removeprefix("hf:"), data.size, data.channels)
     path = Path(data.source).expanduser()
     if not path.exists():
@@ -168,7 +172,7 @@ def _open_source(data: ImageData) -> tuple[Source, Source | None, Pictures | Non
                 f"{path}: found {', '.join(arrays[:6])}; a folder of arrays needs x_train*.npy "
                 "and optionally y_train*, x_test*, y_test*; or give one .npz file"
             )
-        return read_image_folder(path, data.size, data.channels)
+        return read_image_folder(path, data.size, data.channels, data.classes)
     if path.suffix == ".npz":
         return *image_arrays.read_npz(path), None
     if path.suffix == ".npy" or path.name.endswith(".npy.xz"):
@@ -187,6 +191,7 @@ def _digits() -> Source:
 
 
 def _refuse_conversion(data: ImageData, shape: tuple[int, int, int]) -> None:
+    _refuse_classes(data)
     channels, height, width = shape
     if data.size not in (None, (height, width)):
         raise UserError(
@@ -197,6 +202,14 @@ def _refuse_conversion(data: ImageData, shape: tuple[int, int, int]) -> None:
         raise UserError(
             f"channels={data.channels}: {data.source} is an array with {channels} channels; "
             "channels is for image files, so convert the array or leave channels out"
+        )
+
+
+def _refuse_classes(data: ImageData) -> None:
+    if data.classes:
+        raise UserError(
+            f"classes={','.join(data.classes)}: {data.source} is no folder of images, which alone"
+            " has class folders to choose from: leave classes out"
         )
 
 

@@ -1,5 +1,6 @@
 """A folder of images: which files, which split, which class."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maskwise.errors import UserError
+from maskwise.modalities.image_classes import class_names, require_folders
 from maskwise.modalities.image_decode import Pictures, picture_source
 from maskwise.modalities.image_source import Source, encode_labels
 
@@ -18,28 +20,34 @@ _TEST = ("test", "val")
 
 
 def read_image_folder(
-    root: Path, size: tuple[int, int] | None, channels: int | None
+    root: Path,
+    size: tuple[int, int] | None,
+    channels: int | None,
+    only: Sequence[str] = (),
 ) -> tuple[Source, Source | None, Pictures]:
     """Return the train source, the test source if there is one, and the pictures behind them.
 
     ``train/`` with ``test/`` or ``val/`` are splits if they are the only folders at the top.
-    Sub-folders of a split are classes; without any, there are no labels.
+    Sub-folders of a split are classes; without any, there are no labels. `only` leaves out the
+    folders of all others, see `class_names`.
 
     Raises:
         UserError: Pillow is missing, no images, an empty class, images beside class folders,
-            an unreadable first image, or a split with classes beside one without.
+            an unreadable first image, a split with classes beside one without, or a class that
+            has no folder in a split.
     """
     _require_pillow()
+    wanted = class_names(only)
     folders = {path.name: path for path in _subfolders(root)}
     if "train" not in folders or set(folders) - {"train", *_TEST}:
-        paths, names = _list_split(root)
+        paths, names = _list_split(root, wanted)
         num_train = len(paths)
     else:
-        paths, names = _list_split(folders["train"])
+        paths, names = _list_split(folders["train"], wanted)
         num_train = len(paths)
         test = next((folders[name] for name in _TEST if name in folders), None)
         if test is not None:
-            more_paths, more_names = _list_split(test)
+            more_paths, more_names = _list_split(test, wanted)
             if bool(names) != bool(more_names):
                 raise UserError(
                     f"{root}: only one of train/ and {test.name}/ has class folders; give both "
@@ -54,10 +62,14 @@ def read_image_folder(
     return train, both.take(rows[num_train:]) if num_train < len(paths) else None, pictures
 
 
-def _list_split(folder: Path) -> tuple[list[Path], list[str]]:
-    """Return image files, and the class name of each (or no names)."""
+def _list_split(folder: Path, wanted: frozenset[str]) -> tuple[list[Path], list[str]]:
+    """Return image files, and the class name of each (or no names); of all classes if none."""
     direct = sorted(path for path in folder.iterdir() if _is_image(path))
-    classes = {path: _images_below(path) for path in _subfolders(folder)}
+    subfolders = _subfolders(folder)
+    if wanted:
+        require_folders(wanted, subfolders, folder)
+        subfolders = [path for path in subfolders if path.name in wanted]
+    classes = {path: _images_below(path) for path in subfolders}
     if direct:
         if any(classes.values()):
             beside = next(path.name for path, images in classes.items() if images)

@@ -28,6 +28,8 @@ def _load(data: Any, config: Any) -> Splits:
         if config.data.source == "array":
             raise UserError("this run was given arrays: give them again, as data=")
         return image_data.load(config.data)
+    if config.data.classes:
+        raise UserError("data.classes chooses among folders of images: leave it out for arrays")
     x, y = data if isinstance(data, tuple) else (data, None)
     return image_data.from_arrays(x, y, holdout=config.data.holdout)
 
