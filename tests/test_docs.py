@@ -83,6 +83,8 @@ def _small(config):
     bounds: dict = {"evaluate.protocols": ["knn"]}
     if hasattr(config.evaluate, "few"):
         bounds |= {"evaluate.few": [5], "evaluate.draws": 2, "evaluate.impute": [0.5]}
+    if config.modality == "images":
+        bounds |= {"evaluate.finetune.epochs": 2, "evaluate.finetune.warmup": 1}
     most["evaluate.num_rows"] = most["evaluate.num_windows"] = 8
     for key, value in most.items():
         group, field = key.split(".")

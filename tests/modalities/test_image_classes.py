@@ -14,6 +14,7 @@ from maskwise.errors import UserError
 from maskwise.modalities.image_classes import class_names
 from maskwise.modalities.image_data import ImageData, load
 from maskwise.pipelines import PIPELINES
+from maskwise.settings import override
 from maskwise.train.config import ImageConfig
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +82,11 @@ def test_bad_lists_and_other_sources(folder, tmp_path):
     config = ImageConfig(data=ImageData(source="array", classes=("cat",)))
     with pytest.raises(UserError, match="leave it out for arrays"):
         PIPELINES["images"].load(np.zeros((4, 4, 4)), config)
+
+
+def test_names_of_the_command_line():
+    for text, names in (("0,2", ("0", "2")), ("imagenet100", ("imagenet100",)), ("none", ())):
+        assert override(ImageConfig(), {"data.classes": text}).data.classes == names
 
 
 def test_imagenet100_is_the_list_that_others_use():
