@@ -63,6 +63,7 @@ def test_depends_on_the_seed_alone(make_model: Make, splits: Splits) -> None:
     [
         *({"mixup": 0.8}, {"cutmix": 1.0}, {"erase": 0.5}, {"drop_path": 0.5}, {"smoothing": 0.1}),
         *({"flip": True}, {"crop_scale": (0.5, 0.9)}, {"layer_decay": 0.5}),
+        {"precision": "bf16"},
     ],
     ids=lambda change: next(iter(change)),
 )

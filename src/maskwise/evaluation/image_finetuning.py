@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -66,6 +66,8 @@ class ImageFineTune:
     """Crop a random part with this share of the area, from low to high (MAE: 0.08,1)."""
     flip: bool = False
     """Mirror images left to right at random (MAE: true)."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Number format of the matrix products."""
 
     def __post_init__(self) -> None:
         if self.seeds and self.warmup >= self.epochs:
@@ -95,10 +97,8 @@ class Classifier(nn.Module):
         return [module for module in self.model.encoder.modules() if isinstance(module, Block)]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return a score for each class, [B, C]; in bf16 on a GPU."""
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
-            features = self.norm(self.model.encode(images, "mean"))
-            return F.linear(features, self.weight, self.bias)
+        """Return a score for each class, [B, C]."""
+        return F.linear(self.norm(self.model.encode(images, "mean")), self.weight, self.bias)
 
     def groups(self, config: ImageFineTune) -> list[dict[str, Any]]:
         """Return the parameters as groups of an optimizer; "scale" is that of their rate."""
@@ -144,6 +144,7 @@ def finetune_images(
     tuned = Classifier(model, num_classes, rng)
     device = tuned.bias.device
     optimizer = torch.optim.AdamW(tuned.groups(config), betas=BETAS, fused=True)
+    precision = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
     num_steps = len(train) // config.batch_size
     for epoch in range(config.epochs):
         # As in MAE, the last images of an epoch are left out if they make no batch.
@@ -156,15 +157,16 @@ def finetune_images(
             images, targets = mix(images, targets, rng, config.mixup, config.cutmix)
             for group in optimizer.param_groups:
                 group["lr"] = group["scale"] * learning_rate(epoch + step / num_steps, config)
-            with dropped_paths(tuned.blocks, config.drop_path, rng):
-                loss = F.cross_entropy(tuned(images), targets)
+            with precision, dropped_paths(tuned.blocks, config.drop_path, rng):
+                scores = tuned(images)
+            loss = F.cross_entropy(scores.float(), targets)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
     parts = torch.arange(len(test)).split(TEST_BATCH)
-    with torch.no_grad():
-        scores = [tuned(images.to(device)).float().cpu() for images in read_ahead(test, parts)]
-    return torch.cat(scores).softmax(dim=1).numpy()
+    with torch.no_grad(), precision:
+        found = [tuned(images.to(device)).float().cpu() for images in read_ahead(test, parts)]
+    return torch.cat(found).softmax(dim=1).numpy()
 
 
 def learning_rate(epoch: float, config: ImageFineTune) -> float:
