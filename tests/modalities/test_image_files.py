@@ -12,6 +12,7 @@ from PIL import Image
 from maskwise.errors import UserError
 from maskwise.modalities import image_decode
 from maskwise.modalities.image_data import ImageData, load
+from maskwise.modalities.image_source import read_ahead
 
 
 def fails(match, source, **settings):
@@ -338,3 +339,20 @@ def test_hub_cannot_be_reached(monkeypatch):
     module.load_dataset = load_dataset
     monkeypatch.setitem(sys.modules, "datasets", module)
     fails(r"hf:x: cannot be loaded \(no route\)", "hf:x")
+
+
+def test_files_are_read_ahead_in_order(tmp_path, monkeypatch):
+    for n in range(40):
+        save(tmp_path / f"{n:02d}.png", seed=n)
+    monkeypatch.setattr(image_decode, "MEMORY_BYTES", 1)
+    source = load(ImageData(source=str(tmp_path))).train
+    assert not source.in_memory
+    parts = torch.randperm(32, generator=torch.Generator().manual_seed(0)).split(20)
+    found = list(read_ahead(source, parts))
+    assert [len(images) for images in found] == [20, 12]
+    for images, part in zip(found, parts, strict=True):
+        assert torch.equal(images, source.get(part))
+    assert list(read_ahead(source, [])) == []
+    (tmp_path / "07.png").write_bytes(b"text")
+    with pytest.raises(UserError, match=r"07\.png: unreadable image"):
+        list(read_ahead(source, [np.arange(32)]))

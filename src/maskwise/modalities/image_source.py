@@ -92,7 +92,8 @@ def read_ahead(
             waiting.append([pool.submit(source.get, piece) for piece in pieces])
             if len(waiting) > 1:
                 yield torch.cat([piece.result() for piece in waiting.pop(0)])
-        yield torch.cat([piece.result() for piece in waiting.pop()])
+        for last in waiting:
+            yield torch.cat([piece.result() for piece in last])
 
 
 def encode_labels(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
