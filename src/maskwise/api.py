@@ -19,6 +19,7 @@ from maskwise.settings import flatten, override
 from maskwise.train.batches import Batches
 from maskwise.train.config import Config
 from maskwise.train.loop import connect, train
+from maskwise.train.monitor import Monitor
 
 
 def pretrain(
@@ -85,6 +86,9 @@ def pretrain(
         encoder=encoder,
     )
     _check_features(model, config)
+    monitor = None
+    if config.diagnose.every is not None:
+        monitor = Monitor(model, splits.train, splits.test, config.diagnose)
     fabric = connect(config.efficiency)
     batches = Batches(
         splits.train,
@@ -98,7 +102,7 @@ def pretrain(
         create(folder, config, pipeline.fingerprint(splits), resume=resume)
     # The other devices start when all that was given has been checked.
     fabric.launch()
-    kept, summary = train(fabric, model, batches, config, folder, held=splits.test, resume=resume)
+    kept, summary = train(fabric, model, batches, config, folder, monitor=monitor, resume=resume)
     if fabric.is_global_zero:
         pipeline.settle(kept, splits, config)
         save_model(folder / "model", kept)
@@ -123,6 +127,7 @@ def evaluate(
     """
     run, config = _changed(run, overrides, "evaluate.", "diagnose.", "data.")
     model = run.model(encoder)
+    _check_features(model, config)
     summary = run.result["train"]
     splits = PIPELINES[config.modality].load(data, config)
     _finish(run, model, config, splits, summary, encoder)
@@ -208,11 +213,20 @@ def _check_features(model: AnyModel, config: Config) -> None:
             raise UserError(f"{key} {layer} is outside 0..{last} (or -1 = last)")
     for group in ("diagnose", "regularise"):
         if getattr(config, group).pool == "class" and not model.has_class_token:
-            raise UserError(f"{group}.pool class needs a class token, which this model lacks")
-    if settings.terms and config.train.batch_size // config.train.accumulate < 2:
+            raise UserError(
+                f"{group}.pool class needs a class token, which this model lacks: use mean"
+            )
+    size = config.train.batch_size // config.train.accumulate
+    way_out = "raise --train.batch_size or lower --train.accumulate"
+    if settings.terms and size < 2:
         raise UserError(
-            f"{', '.join(settings.terms)} compare samples, and a micro-batch has one: raise"
-            " --train.batch_size or lower --train.accumulate"
+            f"{', '.join(settings.terms)}: a micro-batch of 1 has no two samples to compare:"
+            f" {way_out}"
+        )
+    if "local_dimension" in settings.terms and settings.neighbours >= size:
+        raise UserError(
+            f"regularise.neighbours {settings.neighbours} are not in a micro-batch of {size}:"
+            f" lower them, {way_out}"
         )
 
 

@@ -16,7 +16,6 @@ from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.masks import Mask
-from maskwise.modalities import Source
 from maskwise.models import AnyModel, encoder_of
 from maskwise.objectives.reconstruction import importance, sample_weights
 from maskwise.objectives.regularise import penalty
@@ -58,7 +57,7 @@ def train(
     config: Config,
     folder: Path,
     *,
-    held: Source | None = None,
+    monitor: Monitor | None = None,
     resume: bool = False,
 ) -> tuple[AnyModel, dict[str, Any]]:
     """Train `model` and return the model to keep, with a summary for result.json.
@@ -69,8 +68,7 @@ def train(
         batches: what each step sees.
         config: the resolved configuration.
         folder: the run folder, which exists.
-        held: samples that are not trained on, on which `config.diagnose.every` measures; None =
-            nothing is measured on the way.
+        monitor: of `model`; None = nothing is measured on the way.
         resume: continue from the folder's checkpoint, if it has one.
 
     Raises:
@@ -82,14 +80,12 @@ def train(
     average = None
     if settings.ema is not None:
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
-    # One device measures; the others wait for it at the next step.
-    monitor = None
-    if held is not None and config.diagnose.every is not None and fabric.is_global_zero:
-        monitor = Monitor(model, batches.source, held, config.diagnose)
-    state = checkpoint.State(model, optimizer, average)
+    if not fabric.is_global_zero:
+        monitor = None  # one device measures; the others wait for it at the next step
+    probe = None
     if monitor is not None and monitor.probe is not None:
         probe = checkpoint.State(monitor.probe, monitor.probe.optimizer)
-        state = checkpoint.State(model, optimizer, average, probe)
+    state = checkpoint.State(model, optimizer, average, probe)
     start = 0
     if resume and (folder / checkpoint.NAME).exists():
         start = checkpoint.restore(folder, state)
@@ -135,7 +131,7 @@ def train(
             last = step == settings.steps or stopping
             saving = last or step % settings.checkpoint_every == 0
             measured = {}
-            if monitor is not None and (last or step % monitor.every == 0):
+            if monitor is not None and (step == settings.steps or step % monitor.every == 0):
                 measured = monitor.measure()
             if saving or measured or step % settings.log_every == 0:
                 progress.update(metrics.write(step, batch.epoch, lr, measured))

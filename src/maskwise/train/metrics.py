@@ -44,7 +44,7 @@ class Metrics:
         self._interval.append(values)
 
     def write(
-        self, step: int, epoch: int, lr: float, measured: dict[str, float]
+        self, step: int, epoch: int, lr: float, measured: dict[str, float] | None = None
     ) -> dict[str, Any]:
         """Write and return the line of the interval that ends with `step`.
 
@@ -52,7 +52,7 @@ class Metrics:
             step: finished steps.
             epoch: passes over the data.
             lr: the learning rate.
-            measured: what else is known at this step.
+            measured: what else is known at this step, if anything.
         """
         interval, self._interval = self._interval, []
         total = {key: sum(values[key] for values in interval) for key in interval[0]}
@@ -62,7 +62,7 @@ class Metrics:
         self.samples += int(total["samples"])
         row = {"step": step, "epoch": epoch, "lr": lr}
         row |= {key: total[key] / len(interval) for key in total if key not in COUNTED}
-        row |= measured
+        row |= measured or {}
         row |= {
             "samples_per_s": total["samples"] / total["seconds"],
             "encoder_tokens_per_s": total["tokens"] / total["seconds"],

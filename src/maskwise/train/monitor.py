@@ -80,13 +80,15 @@ class Monitor:
         if len(self.index) < width:
             raise UserError(
                 f"diagnose.every: {len(self.index)} held-out samples of {width} features have no"
-                " rank to speak of: hold out more, or leave diagnose.every out"
+                " rank to speak of: hold out more, raise diagnose.num_samples, or leave"
+                " diagnose.every out"
             )
         self.labels: Any = getattr(train, "labels", None)
         self.held_labels: Any = getattr(held, "labels", None)
         self.probe = None
-        if self.labels is not None and self.held_labels is not None:
-            self.probe = OnlineProbe(width, int(self.labels.max()) + 1)
+        num_classes = _num_classes(self.labels)
+        if num_classes and _num_classes(self.held_labels, self.index):
+            self.probe = OnlineProbe(width, num_classes)
 
     def step(self, batch: Batch) -> None:
         """Let the probe learn from a batch, if it is its turn."""
@@ -119,3 +121,8 @@ class Monitor:
         with frozen(self.model) as device:
             found: Any = self.model.encode(samples.to(device), self.config.pool, self.config.layer)
         return found.float().cpu().numpy()
+
+
+def _num_classes(labels: np.ndarray | None, index: np.ndarray | slice = slice(None)) -> int:
+    """Return one more than the largest label, 0 where none is known."""
+    return 0 if labels is None else int(labels[index].max(initial=-1)) + 1
