@@ -353,6 +353,6 @@ def test_files_are_read_ahead_in_order(tmp_path, monkeypatch):
     for images, part in zip(found, parts, strict=True):
         assert torch.equal(images, source.get(part))
     assert list(read_ahead(source, [])) == []
-    (tmp_path / "07.png").write_bytes(b"text")
-    with pytest.raises(UserError, match=r"07\.png: unreadable image"):
+    (tmp_path / f"{source.rows[7]:02d}.png").write_bytes(b"text")
+    with pytest.raises(UserError, match="unreadable image"):
         list(read_ahead(source, [np.arange(32)]))
