@@ -13,6 +13,7 @@ from maskwise.settings import override
 from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import Efficiency, ImageConfig, Train
 from maskwise.train.loop import connect, train
+from maskwise.train.monitor import Monitor
 
 TINY = ImageConfig(
     data=ImageData(source="digits", patch=(2, 2), target="normalised"),
@@ -41,6 +42,11 @@ def digits() -> Source:
     return load(ImageData(source="digits")).train
 
 
+@pytest.fixture(scope="session")
+def held() -> Source:
+    return load(ImageData(source="digits")).test
+
+
 @pytest.fixture
 def tiny() -> Callable[..., ImageConfig]:
     """Give a tiny configuration with dotted changes."""
@@ -58,7 +64,10 @@ def new_model(digits) -> Callable[[ImageConfig], MaskedModel]:
 
 @pytest.fixture
 def run(digits, new_model) -> Callable[..., tuple[MaskedModel, dict[str, Any]]]:
-    """Train in a folder; `stop_at` presses Ctrl-C in that step, counted from 0."""
+    """Train in a folder; `stop_at` presses Ctrl-C in that step, counted from 0.
+
+    What is held out is measured on, if it is given.
+    """
 
     def call(
         folder: Path,
@@ -66,15 +75,16 @@ def run(digits, new_model) -> Callable[..., tuple[MaskedModel, dict[str, Any]]]:
         resume: bool = False,
         stop_at: int | None = None,
         source: Source | None = None,
+        held: Source | None = None,
     ) -> tuple[MaskedModel, dict[str, Any]]:
         folder.mkdir(exist_ok=True)
-        batches: Any = Batches(
-            source or digits, batch_size=config.train.batch_size, seed=config.seed
-        )
+        source, model = source or digits, new_model(config)
+        batches: Any = Batches(source, batch_size=config.train.batch_size, seed=config.seed)
         if stop_at is not None:
             batches = Interrupting(batches, stop_at)
         fabric = connect(config.efficiency)
         fabric.launch()
-        return train(fabric, new_model(config), batches, config, folder, resume=resume)
+        monitor = None if held is None else Monitor(model, source, held, config.diagnose)
+        return train(fabric, model, batches, config, folder, monitor=monitor, resume=resume)
 
     return call
