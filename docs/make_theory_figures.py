@@ -12,6 +12,10 @@ from matplotlib.figure import Figure
 from scipy import optimize
 
 from maskwise import theory
+from maskwise.modalities.features import read_features
+from maskwise.modalities.image_data import ImageData
+from maskwise.theory.figures import graph_figure
+from maskwise.theory.graph_curves import as_text
 from maskwise.theory.spectra import Model
 
 IMAGES = Path(__file__).parent / "images"
@@ -147,8 +151,28 @@ def with_ridge() -> None:
     save(figure, "theory-ridge.png")
 
 
+def mask_graphs() -> None:
+    """What mask graphs say, in two exact worlds and estimated from handwritten digits."""
+    prototypes = ["00001111", "11110000"]
+    digits = read_features(ImageData(source="digits"))
+    curves = {
+        "exact, global": theory.mask_graphs(theory.bit_world(prototypes, 0.15)),
+        "exact, local pairs": theory.mask_graphs(
+            theory.bit_world(prototypes, 0.05, unit=2, unit_flip=0.25)
+        ),
+        "digits, estimated": theory.estimate_mask_graphs(
+            digits.values, digits.labels, num_masks=16
+        ),
+    }
+    laws = ["fixed:0.5", "uniform:0.2,0.8"]
+    for name, curve in curves.items():
+        print(f"mask graphs, {name}\n{as_text(curve, laws)}")
+    save(graph_figure(curves, laws), "mask-graph.png")
+
+
 if __name__ == "__main__":
     curves()
     best_ratios()
     wins()
     with_ridge()
+    mask_graphs()

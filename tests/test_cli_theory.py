@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from maskwise.theory import advise, best_ratio, power_law, risk
+from maskwise.theory import advise, best_ratio, estimate_mask_graphs, power_law, risk
 
 
 @pytest.fixture
@@ -40,6 +40,68 @@ def test_the_risk_of_laws(theory_cli, tmp_path):
     )
     assert lines[7] == "picture: made/risk.png"
     assert is_picture(tmp_path / "made/risk.png")
+
+
+def test_the_graph_of_images(theory_cli, tmp_path):
+    status, out, err = theory_cli(
+        "theory graph digits --data.patch 4,2 --data.limit 120 --num-samples 60 --num-masks 1 "
+        "--ratios 0.25,0.5,0.75 --law 0.5 uniform:0.3,0.7 -o made/graph.png"
+    )
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "digits: 120 samples of 8 features: means of the 2x4 patches of 4x2 pixels"
+    names = "hidden ratio gap disagreement class error alignment unrelated gap"
+    assert " ".join(lines[2].split()) == names
+    assert [line[:6] for line in lines[3:6]] == ["2 of 8", "4 of 8", "6 of 8"]
+    assert lines[6].split()[2:] == lines[4].split()[4:]
+    assert lines[7].startswith("uniform:0.3,0.7  0.500")
+    assert lines[-1] == "picture: made/graph.png"
+    assert is_picture(tmp_path / "made/graph.png")
+
+
+def test_the_graph_of_tables(theory_cli, tmp_path):
+    x = np.random.default_rng(0).standard_normal((60, 4)).cumsum(1)
+    kinds = np.where(x[:, 0] > 0, "high", "low")
+    rows = [",".join(map(str, row)) for row in x]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,c,d", *rows]))
+    with_kind = [f"{row},{kind}" for row, kind in zip(rows, kinds, strict=True)]
+    (tmp_path / "k.csv").write_text("\n".join(["a,b,c,d,kind", *with_kind]))
+    options = {"num_masks": 2, "neighbours": 5.0, "seed": 1}
+    expected = estimate_mask_graphs(x, kinds, **options)
+    words = "--num-masks 2 --neighbours 5 --seed 1"
+    _, plain, _ = theory_cli(f"theory graph t.csv {words}")
+    assert "gap: 1 - σ₂²" in plain
+    assert "class" not in plain
+    assert plain.splitlines()[3].split()[3:5] == ["0.250", f"{expected.gap[0]:.3f}"]
+    _, classes, _ = theory_cli(f"theory graph k.csv --labels kind {words}")
+    assert classes.splitlines()[3].split()[4:6] == [
+        f"{expected.gap[0]:.3f}",
+        f"{expected.disagreement[0]:.3f}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("k.csv", "column 'kind': 'high' in row 0"),
+        ("k.csv --labels kin", "no column 'kin'; did you mean kind"),
+        ("n.csv --labels a", "labels have 4 different values in 4 samples: give classes"),
+        ("m.csv --labels kind", "the label of row 1 is missing"),
+        ("k.csv --labels kind", "neighbours=10 must be at least 1 and below the 4 samples"),
+        ("digits --labels y", "images have no column 'y'; leave it out"),
+        ("digits --ratios a", "'a' must be numbers, as in 0.25,0.75"),
+        ("digits --ratios 1.5", "ratio 1.5 is outside (0, 1)"),
+        ("digits --no", "mask graphs have no setting 'no': give data.* keys"),
+    ],
+)
+def test_graphs_that_cannot_be_made(theory_cli, tmp_path, words, says):
+    (tmp_path / "k.csv").write_text("a,b,kind\n1,2,high\n3,5,low\n7,1,low\n8,0,low\n")
+    (tmp_path / "n.csv").write_text("a,b,c\n1,2,3\n3,5,8\n7,1,2\n8,0,5\n")
+    (tmp_path / "m.csv").write_text("a,b,kind\n1,2,high\n3,5,\n7,1,high\n")
+    status, _, err = theory_cli(f"theory graph {words}")
+    assert status == 2
+    assert says in err
+    assert err.count("\n") == 1
 
 
 def test_options_of_the_risk(theory_cli):

@@ -24,6 +24,7 @@ ORDER = [
     ["recipes", "run"],
     ["api", "listing", "summary"],
     ["commands"],
+    ["theory_commands"],
     ["cli"],
 ]
 DRAWS = {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from maskwise import __version__, commands
+from maskwise import __version__, commands, theory_commands
 from maskwise.errors import UserError
 
 
@@ -181,10 +181,10 @@ def _add_likelihood(verbs: Any) -> None:
 
 def _add_theory(verbs: Any) -> None:
     theory = verbs.add_parser("theory", help="what a law costs, before anything is trained")
-    theory = theory.add_subparsers(required=True, metavar="risk|advise")
+    theory = theory.add_subparsers(required=True, metavar="risk|advise|graph")
 
     verb = _verb(
-        theory, "risk", commands.theory_risk, "the risk of laws, for a given spectrum of the data"
+        theory, "risk", theory_commands.risk, "the risk of laws, for a given spectrum of the data"
     )
     verb.add_argument(
         "--spectrum", required=True, help="such as isotropic, spiked:8,0.5, power_law:1 or ar1:0.7"
@@ -198,7 +198,7 @@ def _add_theory(verbs: Any) -> None:
     _add_risk_options(verb)
 
     verb = _verb(
-        theory, "advise", commands.theory_advise, "the best ratio for the spectrum of your data"
+        theory, "advise", theory_commands.advise, "the best ratio for the spectrum of your data"
     )
     verb.add_argument("data", metavar="DATA", help="images, or a table: .csv, .npy or .npz")
     verb.add_argument(
@@ -206,6 +206,30 @@ def _add_theory(verbs: Any) -> None:
     )
     verb.add_argument("--num-samples", type=_integers, metavar="N[,N...]")
     _add_risk_options(verb)
+    verb.epilog = "Settings: --data.KEY VALUE."
+
+    _add_graph(theory)
+
+
+def _add_graph(theory: Any) -> None:
+    verb = _verb(
+        theory, "graph", theory_commands.graph, "what masks of each ratio make alike in your data"
+    )
+    verb.add_argument("data", metavar="DATA", help="images, or a table: .csv, .npy or .npz")
+    verb.add_argument(
+        "--labels", metavar="COLUMN", help="classes in a table (images bring their own)"
+    )
+    verb.add_argument("--law", nargs="+", default=[], help="laws to compare, such as fixed:0.75")
+    verb.add_argument(
+        "--ratios", type=_numbers, metavar="R[,R...]", help="to look at (default: up to 15)"
+    )
+    verb.add_argument(
+        "--neighbours", type=float, default=10.0, help="samples that a node joins (default: 10)"
+    )
+    verb.add_argument("--num-samples", type=int, default=500, help="samples used (default: 500)")
+    verb.add_argument("--num-masks", type=int, default=4, help="of each ratio (default: 4)")
+    verb.add_argument("--seed", type=int, default=0, help="decides samples and masks")
+    verb.add_argument("-o", "--out", type=Path, help="a .png file")
     verb.epilog = "Settings: --data.KEY VALUE."
 
 
@@ -225,6 +249,13 @@ def _integers(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(
             f"'{text}' must be whole numbers, as in 200,800"
         ) from None
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' must be numbers, as in 0.25,0.75") from None
 
 
 def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:

@@ -44,7 +44,7 @@ def likelihood(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None
 
     found = _of_text(arguments, overrides) if arguments.text else _of_runs(arguments, overrides)
     if arguments.out is not None:
-        _save(picture(found), arguments.out)
+        save(picture(found), arguments.out)
 
 
 def _of_runs(
@@ -80,7 +80,7 @@ def _of_text(
     from maskwise.models import untrained
     from maskwise.report.likelihood import as_text
 
-    _no_settings(overrides)
+    no_settings(overrides)
     text, name = read_text(arguments.text)
     found = []
     for place in arguments.runs:
@@ -129,7 +129,7 @@ def export(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from maskwise.api import load
     from maskwise.integrations import hf
 
-    _no_settings(overrides)
+    no_settings(overrides)
     model: Any = load(arguments.run)
     print(f"model of transformers: {hf.export(model, arguments.folder)}")
 
@@ -144,7 +144,7 @@ def embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
     if arguments.out.suffix not in (".npy", ".h5ad"):
         raise UserError(f"{arguments.out}: embeddings are written as .npy, of cells also as .h5ad")
-    _only_data(overrides, "embedding cannot change")
+    only_data(overrides, "embedding cannot change")
     run = Run(arguments.run)
     source = {"data.source": arguments.data}
     if run.config.modality == "dna":
@@ -178,7 +178,7 @@ def impute(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from maskwise.run import Run
     from maskwise.settings import override
 
-    _only_data(overrides, "imputing cannot change")
+    only_data(overrides, "imputing cannot change")
     run, source, out = Run(arguments.run), Path(arguments.data), arguments.out
     config = override(run.config, overrides)
     if config.modality == "tables":
@@ -207,7 +207,7 @@ def variants(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from maskwise.evaluation.variant_tables import check_columns, effects_of_file, score_file
     from maskwise.modalities.fasta import open_genome
 
-    _no_settings(overrides)
+    no_settings(overrides)
     if arguments.group is not None and arguments.effect is None:
         raise UserError("--group is for measured effects: give --effect COLUMN too")
     check_columns(arguments.variants, arguments.effect, arguments.group)
@@ -251,7 +251,7 @@ def _print_effects(rows: list[dict[str, Any]]) -> None:
 def fill(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from maskwise.evaluation.completion import complete
 
-    _no_settings(overrides)
+    no_settings(overrides)
     found = complete(_language_model(arguments.run), arguments.text, arguments.num)
     print(found.text)
     for place, gap in enumerate(found.alternatives, start=1):
@@ -263,21 +263,21 @@ def fill(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 def report(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from maskwise import report
 
-    _no_settings(overrides)
+    no_settings(overrides)
     print(f"report: {report.write(arguments.runs, arguments.out)}")
 
 
 def list_all(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from maskwise.listing import everything, settings_table
 
-    _no_settings(overrides)
+    no_settings(overrides)
     print(settings_table() if arguments.what else everything(Path("runs")))
 
 
 def show_mask(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from maskwise import show
 
-    _no_settings(overrides)
+    no_settings(overrides)
     hidden = show.draw_masks(
         arguments.law,
         arguments.pattern,
@@ -292,79 +292,22 @@ def show_mask(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
         print(f"picture: {arguments.out}")
 
 
-def theory_risk(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from maskwise.theory import risk
-    from maskwise.theory.advice import advise, aligned
-    from maskwise.theory.figures import risk_figure
-    from maskwise.theory.strings import parse_model
-
-    _no_settings(overrides)
-    model = parse_model(arguments.spectrum, arguments.dim, arguments.noise)
-    sizes = arguments.num_samples
-    common = {"target_hidden": arguments.target_hidden, **_risk_options(arguments)}
-    options = {**common, "masks": arguments.masks}
-    rows = [["law", "samples", "risk", "bias", "variance", "irreducible"]]
-    totals = {}
-    for law in arguments.law:
-        found = [risk(model, law, size, **options) for size in sizes]
-        totals[law] = [float(one.total) for one in found]
-        for size, one in zip(sizes, found, strict=True):
-            parts = (one.total, one.bias, one.variance, one.irreducible)
-            rows.append([law, f"{size:,}", *(f"{part:.4f}" for part in parts)])
-    print(aligned(rows))
-    advice = advise(model, num_samples=sizes, **common)
-    print(f"\n{advice.sentence}")
-    if arguments.out is not None:
-        curves = {
-            row.num_samples: row.curve for row in advice.rows if row.masks == arguments.masks
-        }
-        _save(risk_figure(curves, totals, model.variance + model.noise), arguments.out)
-
-
-def theory_advise(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from maskwise.modalities.features import read_features
-    from maskwise.modalities.image_data import ImageData
-    from maskwise.settings import override
-    from maskwise.theory.advice import advise
-    from maskwise.theory.figures import advice_figure
-
-    _only_data(overrides, "advice has no setting")
-    changes = {key.removeprefix("data."): value for key, value in overrides.items()}
-    features = read_features(override(ImageData(source=arguments.data), changes), arguments.target)
-    num, dim = features.values.shape
-    print(f"{arguments.data}: {num:,} samples of {dim:,} features: {features.what}\n")
-    advice = advise(
-        features.values,
-        features.target,
-        num_samples=arguments.num_samples,
-        **_risk_options(arguments),
-    )
-    print(advice)
-    if arguments.out is not None:
-        _save(advice_figure(advice), arguments.out)
-
-
-def _risk_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "test_ratio": arguments.test_ratio,
-        "rescale": arguments.rescale,
-        "ridge": arguments.ridge,
-    }
-
-
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Write a picture, and say where."""
     from maskwise.files import write_png
 
     write_png(path, figure)
     print(f"picture: {path}")
 
 
-def _only_data(overrides: dict[str, Any], refusal: str) -> None:
+def only_data(overrides: dict[str, Any], refusal: str) -> None:
+    """Refuse settings of anything but the data."""
     for key in overrides:
         if not key.startswith("data."):
             raise UserError(f"{refusal} '{key}': give data.* keys")
 
 
-def _no_settings(overrides: dict[str, Any]) -> None:
+def no_settings(overrides: dict[str, Any]) -> None:
+    """Refuse all settings."""
     if overrides:
         raise UserError(f"unknown option '--{next(iter(overrides))}'; see --help")

@@ -71,6 +71,14 @@ def test_tables_with_names(tmp_path, numbers):
         np.testing.assert_array_equal(found.target, numbers[:, 1])
 
 
+def test_classes_may_be_texts(tmp_path):
+    path = write_csv(tmp_path / "t.csv", ["a,kind,b", "1,low,2", "3,,4", "5,high,6", "7,low,8"])
+    found = read_features(source(path), "kind", classes=True)
+    assert found.values.tolist() == [[1, 2], [3, 4], [5, 6], [7, 8]]
+    np.testing.assert_array_equal(found.target, [1, np.nan, 0, 1])
+    assert read_features(source("digits", limit=50)).labels.shape == (50,)
+
+
 def test_targets_by_number(tmp_path, numbers):
     np.save(tmp_path / "a.npy", numbers)
     sparse.save_npz(tmp_path / "a.npz", sparse.coo_array(numbers))

@@ -12,7 +12,7 @@ from maskwise.errors import UserError
 from maskwise.modalities.image_arrays import readable
 from maskwise.modalities.image_data import ImageData, load
 from maskwise.modalities.images import describe
-from maskwise.modalities.table_columns import as_numbers
+from maskwise.modalities.table_columns import as_numbers, codes_of, distinct
 from maskwise.modalities.table_files import read_table
 from maskwise.modalities.table_frames import no_column
 from maskwise.modalities.text_files import kind_of
@@ -28,14 +28,18 @@ class Features:
         values: [n, d] numbers, an array or a scipy.sparse matrix.
         target: [n] the column that was asked for, which `values` lacks.
         what: what a feature is.
+        labels: [n] classes of images, if they have any.
     """
 
     values: Any
     target: np.ndarray | None
     what: str
+    labels: np.ndarray | None = None
 
 
-def read_features(data: ImageData, target: str | None = None) -> Features:
+def read_features(
+    data: ImageData, target: str | None = None, *, classes: bool = False
+) -> Features:
     """Read a table, or images, whose features are means of patches, because those are hidden.
 
     Args:
@@ -43,6 +47,7 @@ def read_features(data: ImageData, target: str | None = None) -> Features:
             with columns of numbers, a `.npy` or `.npz` file with one array of two axes, or a
             sparse matrix as scipy.sparse saves it.
         target: name of a column, or its number from 0, to be predicted from the others.
+        classes: the target holds classes, also texts, and becomes their numbers; NaN if missing.
 
     Raises:
         UserError: what cannot be read, or has no such column.
@@ -50,10 +55,10 @@ def read_features(data: ImageData, target: str | None = None) -> Features:
     >>> read_features(ImageData(source="digits")).values.shape
     (1438, 16)
     """
-    found = _read_table(Path(data.source).expanduser())
+    found = _read_table(Path(data.source).expanduser(), target if classes else None)
     if found is None:
         if target is not None:
-            raise UserError(f"{data.source}: images have no column '{target}'; leave --target out")
+            raise UserError(f"{data.source}: images have no column '{target}'; leave it out")
         return _of_images(data)
     if data != ImageData(source=data.source):
         raise UserError(f"{data.source} is a table, and other --data settings are for images")
@@ -74,15 +79,15 @@ def _of_images(data: ImageData) -> Features:
     values = [images.tokenize(source.get(part)).mean(-1).numpy() for part in parts]
     (rows, columns), (height, width) = images.grid, images.patch
     what = f"means of the {rows}x{columns} patches of {height}x{width} pixels"
-    return Features(np.concatenate(values), None, what)
+    return Features(np.concatenate(values), None, what, source.labels)
 
 
-def _read_table(path: Path) -> tuple[Any, list[str] | None] | None:
+def _read_table(path: Path, classes: str | None) -> tuple[Any, list[str] | None] | None:
     """Return the table in a file with the names of its columns, or None if there is none."""
     if not path.is_file():
         return None
     if kind_of(path) in (".csv", ".tsv", ".parquet", ".feather"):
-        return _read_named(path)
+        return _read_named(path, classes)
     values: Any = None
     with readable(path):
         if path.suffix == ".npy":
@@ -97,8 +102,12 @@ def _read_table(path: Path) -> tuple[Any, list[str] | None] | None:
     return (values, None) if values is not None and values.ndim == 2 else None
 
 
-def _read_named(path: Path) -> tuple[np.ndarray, list[str]]:
+def _read_named(path: Path, classes: str | None) -> tuple[np.ndarray, list[str]]:
     columns = read_table(path)
+    if classes is not None:
+        name = list(columns)[_column(classes, list(columns), len(columns), str(path))]
+        codes = codes_of(columns[name], distinct(columns[name]))
+        columns[name] = np.where(codes < 0, np.nan, codes)
     try:
         values = np.stack([as_numbers(*column) for column in columns.items()], axis=1)
     except UserError as error:

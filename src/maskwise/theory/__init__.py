@@ -1,36 +1,49 @@
 """The theory of the mask ratio: what a law costs, in closed form, before anything is trained.
 
 Linear regression from masked inputs, in high dimension: any covariance, any law, one mask per
-sample or fresh ones. Only numpy and scipy are used (torch for `simulate` on a GPU).
+sample or fresh ones. And mask graphs, exact or estimated: what a ratio makes alike. Only numpy and
+scipy are used (torch for `simulate` on a GPU).
 """
 
 from maskwise.theory.advice import Advice, advise
 from maskwise.theory.covariance import Covariance, ar1, block, latent_factor
+from maskwise.theory.estimated_graph import estimate_mask_graph, estimate_mask_graphs
 from maskwise.theory.estimation import FeatureSpectrum, estimate
+from maskwise.theory.exact_graph import mask_graph, mask_graphs
+from maskwise.theory.graph_curves import GraphCurve, MaskGraph
 from maskwise.theory.optimise import Best, best_interval, best_law, best_ratio
 from maskwise.theory.risks import Risk, risk
 from maskwise.theory.simulation import Simulation, simulate
 from maskwise.theory.spectra import Spectrum, isotropic, power_law, spiked
 from maskwise.theory.wins import WinMap, win_map
+from maskwise.theory.worlds import World, bit_world
 
 __all__ = [
     "Advice",
     "Best",
     "Covariance",
     "FeatureSpectrum",
+    "GraphCurve",
+    "MaskGraph",
     "Risk",
     "Simulation",
     "Spectrum",
     "WinMap",
+    "World",
     "advise",
     "ar1",
     "best_interval",
     "best_law",
     "best_ratio",
+    "bit_world",
     "block",
     "estimate",
+    "estimate_mask_graph",
+    "estimate_mask_graphs",
     "isotropic",
     "latent_factor",
+    "mask_graph",
+    "mask_graphs",
     "power_law",
     "risk",
     "simulate",

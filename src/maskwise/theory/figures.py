@@ -1,4 +1,4 @@
-"""Figures of risk against ratio; matplotlib is needed here only."""
+"""Figures against the ratio; matplotlib is needed here only."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maskwise.theory.advice import RATIOS, Advice
+from maskwise.theory.graph_curves import GraphCurve
 from maskwise.theory.spectra import Array
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
 STYLES = ("--", ":", "-.", (0, (1, 4)))
+MARKERS = "Ds^vPX"
 
 
 def risk_figure(
@@ -62,6 +64,53 @@ def advice_figure(advice: Advice) -> "Figure":
         _finish(axes, advice.baseline, [row.curve for row in advice.rows])
     figure.axes[0].set_ylabel("risk")
     return figure
+
+
+def graph_figure(curves: Mapping[str, GraphCurve], laws: Sequence[str] = ()) -> "Figure":
+    """Draw what mask graphs say against the ratio, a color for each curve.
+
+    Args:
+        curves: by name; dotted is the gap of unrelated parts, where it is not 1.
+        laws: drawn as markers at their mean ratio.
+    """
+    from matplotlib.figure import Figure
+
+    panels = {
+        "gap": "spectral gap",
+        "disagreement": "label disagreement of views\nthat share a hidden part",
+        "class_error": "class error from what is visible",
+        "alignment": "correlation of σ₂'s function\nwith the class",
+    }
+    known = {name for curve in curves.values() for name in panels if _known(curve, name)}
+    shown = [name for name in panels if name in known]
+    figure = Figure(figsize=(max(4.8, 3.4 * len(shown)), 3.8), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        for index, (label, curve) in enumerate(curves.items()):
+            color = _color(index)
+            values = getattr(curve, name)
+            axes.plot(curve.ratios, values, ".-", color=color, label=label)
+            if name == "gap" and curve.unrelated_gap.min() < 1:
+                axes.plot(curve.ratios, curve.unrelated_gap, ":", color=color, label="unrelated")
+            for number, law in enumerate(laws):
+                means = curve.under(law)
+                axes.plot(
+                    means["ratio"],
+                    means[name],
+                    MARKERS[number % len(MARKERS)],
+                    color=color,
+                    markerfacecolor="none",
+                    label=None if index else law,
+                )
+        axes.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="ratio hidden", title=panels[name])
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False, fontsize=8)
+    return figure
+
+
+def _known(curve: GraphCurve, name: str) -> bool:
+    return not np.isnan(getattr(curve, name)).all()
 
 
 def _finish(axes: "Axes", baseline: float, totals: Sequence[Array]) -> None:
