@@ -19,7 +19,17 @@ import pytest
 from scipy import sparse
 
 import maskwise
-from maskwise import api, cli, integrations, laws, likelihood, masks, theory
+from maskwise import (
+    api,
+    cli,
+    diagnostics,
+    integrations,
+    laws,
+    likelihood,
+    masks,
+    objectives,
+    theory,
+)
 from maskwise.settings import override
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +89,8 @@ def _small(config):
         "model.depth": 2,
         "evaluate.num_train": 150,
         "evaluate.num_test": 30,
+        "diagnose.num_samples": 256,
+        "diagnose.num_views": 2,
     }
     bounds: dict = {"evaluate.protocols": ["knn"]}
     if hasattr(config.evaluate, "few"):
@@ -206,7 +218,7 @@ def test_every_page_is_reachable_from_the_index():
 
 @pytest.mark.parametrize(
     "module",
-    [maskwise, integrations, laws, likelihood, masks, theory],
+    [maskwise, diagnostics, integrations, laws, likelihood, masks, objectives, theory],
     ids=lambda module: module.__name__,
 )
 def test_reference_names_everything_public(module):

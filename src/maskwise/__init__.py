@@ -17,11 +17,23 @@ _WHERE = {
     "Run": "maskwise.run",
     "UserError": "maskwise.errors",
 }
-_MODULES = ("integrations", "laws", "likelihood", "masks", "rng", "recipes", "report", "theory")
+_MODULES = (
+    "diagnostics",
+    "integrations",
+    "laws",
+    "likelihood",
+    "masks",
+    "objectives",
+    "recipes",
+    "report",
+    "rng",
+    "theory",
+)
 
 __all__ = [
     "Run",
     "UserError",
+    "diagnostics",
     "evaluate",
     "integrations",
     "laws",
@@ -29,6 +41,7 @@ __all__ = [
     "load",
     "masks",
     "measure_likelihood",
+    "objectives",
     "pretrain",
     "recipes",
     "theory",

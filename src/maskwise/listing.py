@@ -19,7 +19,7 @@ def everything(runs: Path) -> str:
     lines = ["recipes"]
     for name, recipe in RECIPES.items():
         config = recipe()
-        lines.append(f"  {name:<20} {config.law:<18} {config.data.source}")
+        lines.append(f"  {name:<23} {config.law:<18} {config.data.source}")
     lines += [
         "data",
         "  images: FILE.npz|.npy|.npy.xz, a folder of images or arrays, hf:NAME",

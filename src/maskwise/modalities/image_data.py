@@ -217,7 +217,10 @@ def _not_found(source: str, path: Path) -> str:
     beside = [str(path.parent / p.name) for p in path.parent.glob("*")]  # none if no parent
     match = difflib.get_close_matches(str(path), ["digits", *beside], n=1, cutoff=0.6)
     hint = f"did you mean '{match[0]}'?" if match else "built-in data: digits"
-    return f"no file or folder '{source}'; {hint} (Hugging Face data sets are written hf:NAME)"
+    return (
+        f"no file or folder '{source}'; {hint} (a recipe's images are named by --data.source;"
+        " Hugging Face data sets are written hf:NAME)"
+    )
 
 
 def _name(source: str) -> str:

@@ -1,1 +1,28 @@
-"""What training minimises."""
+"""What training minimises: reconstruction losses, and terms against collapsed features."""
+
+from maskwise.objectives.regularise import Regularise, penalty
+from maskwise.objectives.regularisers import (
+    coding_rate,
+    covariance,
+    koleo,
+    local_dimension,
+    magma,
+    orthogonality,
+    uniformity,
+    variance,
+)
+from maskwise.objectives.weight import Weight
+
+__all__ = [
+    "Regularise",
+    "Weight",
+    "coding_rate",
+    "covariance",
+    "koleo",
+    "local_dimension",
+    "magma",
+    "orthogonality",
+    "penalty",
+    "uniformity",
+    "variance",
+]

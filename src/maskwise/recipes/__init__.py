@@ -17,6 +17,7 @@ from maskwise.recipes.dna import any_dna
 from maskwise.recipes.images import any_images, cifar10, digits, mnist
 from maskwise.recipes.tabular import any_cells, any_tables, breast_cancer, pbmc68k
 from maskwise.recipes.text import any_texts, pydoc
+from maskwise.recipes.umae import cifar10_umae, imagenet1k_umae, imagenet100_umae
 from maskwise.settings import override
 from maskwise.train.config import Config
 
@@ -27,6 +28,12 @@ RECIPES: dict[str, Callable[[], Config]] = {
     "mnist-fixed": lambda: mnist(law="fixed:0.75"),
     "cifar10": cifar10,
     "cifar10-fixed": lambda: cifar10(law="fixed:0.75"),
+    "cifar10-umae": cifar10_umae,
+    "cifar10-umae-paper": lambda: cifar10_umae("public"),
+    "imagenet100-umae": imagenet100_umae,
+    "imagenet100-umae-paper": lambda: imagenet100_umae("public"),
+    "imagenet1k-umae": imagenet1k_umae,
+    "imagenet1k-umae-paper": lambda: imagenet1k_umae("public"),
     "pydoc": pydoc,
     "pydoc-fixed": lambda: pydoc(law="fixed:0.15"),
     "pbmc68k": pbmc68k,
