@@ -15,6 +15,7 @@ from maskwise.models import build
 from maskwise.pipelines import PIPELINES
 from maskwise.recipes import config_of
 from maskwise.train import checkpoint
+from maskwise.train.batches import Batches
 from maskwise.train.monitor import Monitor, OnlineProbe
 
 TIMED = ("seconds", "samples_per_s", "encoder_tokens_per_s")
@@ -160,14 +161,26 @@ def clusters(num=300, seed=0):
 
 
 def test_the_probe_learns_what_can_be_told_apart():
-    probe = OnlineProbe(2, 3)
+    # The other probe sees one feature on another scale.
+    probe, other = OnlineProbe(2, 3), OnlineProbe(2, 3)
     (z, labels), (others, truth) = clusters(), clusters(seed=1)
-    for start in [*range(0, 300, 30)] * 20:
-        probe.learn(z[start : start + 30], labels[start : start + 30])
+    for part in [slice(start, start + 30) for start in range(0, 300, 30)] * 20:
+        probe.learn(z[part], labels[part])
+        other.learn(z[part] * torch.tensor([1.0, 8.0]), labels[part])
     with torch.no_grad():
         predicted = probe.eval()(others).argmax(dim=1)
     assert (predicted == truth).float().mean() > 0.97
-    assert not z.requires_grad
+    torch.testing.assert_close(probe.weight, other.weight, atol=0.01, rtol=0.01)
+
+
+def test_the_probe_learns_from_batches(monitor, digits):
+    watching = monitor(num_samples=300)
+    before = watching.measure()["probe_accuracy"]
+    for batch in Batches(digits, batch_size=64, seed=0).read(0, 160, 0):
+        watching.step(batch)
+    # Features of an untrained model, one step in four.
+    assert before < 0.2
+    assert watching.measure()["probe_accuracy"] > 0.3
 
 
 def test_the_probe_leaves_unknown_labels_out():
