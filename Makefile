@@ -29,6 +29,7 @@ types: $(VENV)/ready
 
 bench: $(VENV)/ready
 	$(RUN)/python -m benchmarks.step
+	$(RUN)/python -m benchmarks.regularised_step
 	$(RUN)/python -m benchmarks.text_step
 	$(RUN)/python -m benchmarks.dna_loader
 	$(RUN)/python -m benchmarks.dna_variants

@@ -1,12 +1,13 @@
-"""MAE, U-MAE and M-MAE under a fixed and a random ratio: probes, fine-tuning, effective rank.
+"""Terms against collapsed features, under a fixed and a random ratio: probes, ranks, errors.
 
-    python -m benchmarks.collapse train cifar10.npz --out runs/collapse
-    python -m benchmarks.collapse evaluate cifar10.npz --out runs/collapse
-    python -m benchmarks.collapse table --out runs/collapse
+    python -m benchmarks.collapse train cifar10 cifar10.npz --out runs/collapse
+    python -m benchmarks.collapse evaluate cifar10 --out runs/collapse
+    python -m benchmarks.collapse table cifar10 --out runs/collapse
 
-A method is a term against collapsed features with its weight, as in uniformity=0.01, or none. Each
-run is one `maskwise pretrain` in a process of its own with one thread; finished runs are kept, so
-all can be interrupted and continued. All runs have the same steps, model and learning rate.
+also for cells (an .h5ad with a column "type") and text (with labelled texts as --probes). A method
+is a term with its weight, as in uniformity=0.01, or none. Each run is one `maskwise pretrain` in a
+process of its own with one thread; finished runs are kept, so all can be interrupted and resumed.
+All runs of a set have the same steps, model and learning rate.
 """
 
 import argparse
@@ -22,41 +23,69 @@ from typing import Any
 import numpy as np
 
 from benchmarks.compare_laws import interval
-from maskwise.files import read_json_lines
+from maskwise.files import read_json_lines, write_json
 
-LAWS = ("fixed:0.75", "uniform:0.6,0.9")
 METHODS = ("none", "uniformity=0.01", "coding_rate=0.01")
-NAMES = {"none": "MAE", "uniformity": "U-MAE", "coding_rate": "M-MAE"}
-
-SETTINGS = [
-    "--data.patch=4",
-    "--data.flip",
-    "--data.crop_scale=0.2,1.0",
-    "--model.width=96",
-    "--model.depth=4",
-    "--model.heads=3",
-    "--model.decoder_width=64",
-    "--model.decoder_depth=1",
-    "--train.batch_size=128",
-    "--train.lr=1e-3",
-    "--train.log_every=50",
-    "--regularise.pool=class",
-    "--diagnose.pool=class",
-    "--diagnose.every=100",
-    "--diagnose.num_samples=1024",
-    "--diagnose.probe_every=10",
-    "--efficiency.precision=bf16",
-]
-# What training ends with is measured again, at length.
-BRIEF = [
-    "--evaluate.protocols=knn",
-    "--evaluate.num_train=100",
-    "--evaluate.num_test=100",
-    "--evaluate.baselines=false",
-]
+LAWS = {
+    "cifar10": ("fixed:0.75", "uniform:0.6,0.9"),
+    "cells": ("fixed:0.5", "uniform:0.1,0.9"),
+    "text": ("fixed:0.4", "uniform:0.1,0.5"),
+}
+STEPS = {"cifar10": 800, "cells": 1000, "text": 1500}
+COMMON = ["--train.log_every=50", "--efficiency.precision=bf16"]
+SETTINGS = {
+    "cifar10": [
+        "--data.patch=4",
+        "--data.flip",
+        "--data.crop_scale=0.2,1.0",
+        "--model.width=96",
+        "--model.depth=4",
+        "--model.heads=3",
+        "--model.decoder_width=64",
+        "--model.decoder_depth=1",
+        "--train.batch_size=128",
+        "--train.lr=1e-3",
+        "--regularise.pool=class",
+        "--diagnose.pool=class",
+        "--diagnose.every=100",
+        "--diagnose.num_samples=1024",
+        "--diagnose.probe_every=10",
+        # What training ends with is measured again, at length.
+        "--evaluate.protocols=knn",
+        "--evaluate.num_train=100",
+        "--evaluate.num_test=100",
+        "--evaluate.baselines=false",
+    ],
+    "cells": ["--data.labels=type", "--data.num_genes=1000", "--diagnose.every=250"],
+    "text": [
+        "--data.vocab_size=4096",
+        "--data.lowercase=true",
+        "--data.length=64",
+        "--model.width=96",
+        "--model.depth=3",
+        "--model.heads=3",
+        "--train.batch_size=32",
+        "--train.lr=2e-3",
+        "--train.betas=0.9,0.98",
+        "--train.weight_decay=0.01",
+        "--evaluate.layers=-1",
+        "--evaluate.protocols=logistic",
+        "--diagnose.num_samples=512",
+        "--diagnose.every=500",
+    ],
+}
+TRAINED = "encoder"
+# What is evaluated after training, of images.
 FULL = ["--evaluate.protocols=logistic,mae,knn", "--diagnose.num_samples=4096"]
 TUNED = ["--evaluate.finetune.epochs=10", "--evaluate.finetune.warmup=1"]
-TUNED += ["--evaluate.finetune.flip", "--evaluate.finetune.seeds=0"]
+TUNED += ["--evaluate.finetune.flip=true", "--evaluate.finetune.seeds=0"]
+TUNED += ["--evaluate.finetune.precision=bf16", "--evaluate.protocols=knn"]
+
+
+def name_of(method: str) -> str:
+    """Return what a method is called: by the published weights as the papers do."""
+    names = {"none": "MAE", METHODS[1]: "U-MAE", METHODS[2]: "M-MAE"}
+    return names.get(method, method)
 
 
 def folder_of(out: Path, method: str, law: str, seed: int) -> Path:
@@ -73,44 +102,58 @@ def command(words: list[str], title: str) -> None:
     print(f"{title} done", flush=True)
 
 
-def train(source: str, folder: Path, method: str, law: str, seed: int, steps: int) -> None:
+def train(arguments: argparse.Namespace, method: str, law: str, seed: int) -> None:
     """Train a run, unless it is there already."""
+    folder = folder_of(arguments.out, method, law, seed)
     if (folder / "result.json").exists():
         return
-    words = ["pretrain", source, f"--law={law}", f"--seed={seed}", f"--out={folder}"]
-    words += [f"--train.steps={steps}", *SETTINGS, *BRIEF]
+    words = ["pretrain", arguments.source, f"--law={law}", f"--seed={seed}", f"--out={folder}"]
+    words += [f"--train.steps={arguments.steps or STEPS[arguments.set]}", *COMMON]
+    words += SETTINGS[arguments.set]
+    if arguments.probes:
+        words += [f"--evaluate.probes={arguments.probes}"]
     words += [] if method == "none" else ["--regularise.{}={}".format(*method.split("="))]
     words += ["--resume"] if (folder / "config.json").exists() else []
     command(words, f"train {folder.name}")
 
 
-def evaluate(folder: Path, baselines: bool, num_tuned: int) -> None:
-    """Evaluate a run at length, unless that has been done."""
-    marker = folder / "evaluated"
-    if marker.exists():
+def evaluate(arguments: argparse.Namespace, method: str, law: str, seed: int) -> None:
+    """Evaluate a run on images at length and fine-tune it, unless that has been done."""
+    folder = folder_of(arguments.out, method, law, seed)
+    tuned = folder / "tuned.json"
+    if tuned.exists():
         return
-    words = ["evaluate", str(folder), *FULL, "--evaluate.num_train=10000"]
-    words += ["--evaluate.num_test=10000", f"--evaluate.baselines={str(baselines).lower()}"]
-    if num_tuned:
-        words += [*TUNED, f"--data.limit={num_tuned}", f"--evaluate.num_train={num_tuned}"]
-    command(words, f"evaluate {folder.name}")
-    marker.touch()
+    first = (seed, method) == (0, "none") and law == arguments.laws[0]
+    words = ["evaluate", str(folder), f"--evaluate.baselines={str(first).lower()}"]
+    if arguments.tuned:
+        # Before the rest, which then stands in the run's result and report.
+        command([*words, *TUNED, f"--evaluate.num_train={arguments.tuned}"], f"tune {folder.name}")
+        rows = json.loads((folder / "result.json").read_text())["finetuning"]
+    words += ["--evaluate.num_train=10000", "--evaluate.num_test=10000"]
+    command([*words, *FULL], f"evaluate {folder.name}")
+    write_json(tuned, rows if arguments.tuned else [])
 
 
-def scores(result: dict[str, Any]) -> dict[str, float]:
-    """Return the figures that are compared, from a run's result.json."""
+def scores(folder: Path) -> dict[str, float]:
+    """Return the figures of a run that are compared."""
+    result = json.loads((folder / "result.json").read_text())
     found = {}
     for probe in result["probes"]:
-        if probe["features"].startswith("encoder"):
-            name, pool = probe["protocol"].split()[0], probe["features"].split(", ")[1]
-            found[f"{name.split('-')[0]}, {pool}, %"] = 100 * probe["accuracy"]
-    for row in result.get("finetuning", ()):
-        if row["model"].startswith("encoder"):
-            found["fine-tuned, %"] = 100 * row["accuracy"]["mean"]
-    features = result["features"]["encoder"]
-    found["effective rank"] = features["effective_rank"]
-    found["energy"] = features["energy"]
-    found["LiDAR"] = features["lidar"]
+        if not probe["features"].startswith(TRAINED):
+            continue
+        parts = [probe["protocol"].split()[0].split("-")[0]]
+        parts += [probe["task"]] if "task" in probe else probe["features"].split(", ")[1:]
+        measure = probe["macro_f1"]["value"] if "macro_f1" in probe else probe["accuracy"]
+        found[", ".join(parts)] = 100 * measure
+    if (folder / "tuned.json").exists():
+        for row in json.loads((folder / "tuned.json").read_text()):
+            if row["model"].startswith(TRAINED):
+                found["fine-tuned"] = 100 * row["accuracy"]["mean"]
+    for row in result.get("imputation", ()):
+        if row["method"] == "model" and row["ratio"] == 0.5 and row["mechanism"] == "random":
+            found[f"R² at .5, {row['entries']}"] = row["r2"]
+    for key in ("effective_rank", "energy", "lidar"):
+        found[key.replace("_", " ")] = result["features"]["encoder"][key]
     curve = result["reconstruction"]["curve"]
     found["error, mean over ratios"] = float(np.mean([point["error"] for point in curve]))
     return found
@@ -121,8 +164,8 @@ def table(out: Path, methods: list[str], laws: list[str], seeds: list[int]) -> s
     values, ranks = {}, {}
     for method, law in itertools.product(methods, laws):
         folders = [folder_of(out, method, law, seed) for seed in seeds]
-        rows = [scores(json.loads((each / "result.json").read_text())) for each in folders]
-        title = f"{NAMES[method.split('=')[0]]}, `{law}`"
+        rows = [scores(each) for each in folders]
+        title = name_of(method), f"`{law}`"
         values[title] = {key: np.array([row[key] for row in rows]) for key in rows[0]}
         lines = [read_json_lines(each / "metrics.jsonl") for each in folders]
         ranks[title] = {
@@ -131,66 +174,69 @@ def table(out: Path, methods: list[str], laws: list[str], seeds: list[int]) -> s
             if "effective_rank" in row
         }
     keys = list(next(iter(values.values())))
-    text = [f"| run | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"]
-    for title, found in values.items():
-        cells = ["{:.4g} ± {:.2g}".format(*interval(found[key])) for key in keys]
-        text.append(f"| {title} | {' | '.join(cells)} |")
-    text += ["", "Differences from MAE under the same law, paired by seed:", ""]
-    text += [f"| run | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"]
-    for title, found in values.items():
-        base = values[f"MAE, {title.split(', ', 1)[1]}"]
-        if found is not base:
-            text.append(f"| {title} | {' | '.join(_apart(found, base, key) for key in keys)} |")
-    text += ["", "Differences from the first law with the same term:", ""]
-    text += [f"| run | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"]
-    for title, found in values.items():
-        base = values[f"{title.split(', ', 1)[0]}, `{laws[0]}`"]
-        if found is not base:
-            text.append(f"| {title} | {' | '.join(_apart(found, base, key) for key in keys)} |")
+    text = _rows(
+        keys, {title: [_mean(found[key]) for key in keys] for title, found in values.items()}
+    )
+    for what, base in (
+        ("MAE under the same law", lambda method, law: ("MAE", law)),
+        (f"`{laws[0]}` with the same term", lambda method, law: (method, f"`{laws[0]}`")),
+    ):
+        apart = {
+            title: [_mean(found[key] - values[base(*title)][key], "+") for key in keys]
+            for title, found in values.items()
+            if base(*title) != title
+        }
+        text += ["", f"Differences from {what}, paired by seed:", "", *_rows(keys, apart)]
     steps = list(next(iter(ranks.values())))
-    text += ["", "Effective rank over training:", ""]
-    text += [f"| run | {' | '.join(map(str, steps))} |", "|---" * (len(steps) + 1) + "|"]
-    for title, found in ranks.items():
-        cells = [f"{found[step].mean():.1f}" for step in steps]
-        text.append(f"| {title} | {' | '.join(cells)} |")
+    cells = {
+        title: [f"{found[step].mean():.1f}" for step in steps] for title, found in ranks.items()
+    }
+    text += [
+        "",
+        "Effective rank over training, by step:",
+        "",
+        *_rows(list(map(str, steps)), cells),
+    ]
     return "\n".join(text)
+
+
+def _rows(keys: list[str], cells: dict[tuple[str, str], list[str]]) -> list[str]:
+    head = f"| run | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"
+    return [*head, *(f"| {', '.join(key)} | {' | '.join(row)} |" for key, row in cells.items())]
+
+
+def _mean(values: np.ndarray, sign: str = "") -> str:
+    """Write the mean over seeds with the half-width of its 95 % t-interval."""
+    mean, half = interval(values)
+    return f"{mean:{sign}.4g} ± {half:.2g}"
 
 
 def _at(rows: list[dict[str, Any]], step: int) -> float:
     return next(row["effective_rank"] for row in rows if row["step"] == step)
 
 
-def _apart(found: dict[str, np.ndarray], base: dict[str, np.ndarray], key: str) -> str:
-    mean, half = interval(found[key] - base[key])
-    return f"{mean:+.3g} [{mean - half:+.2g}, {mean + half:+.2g}]"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("train", "evaluate", "table"))
+    parser.add_argument("set", choices=list(SETTINGS))
     parser.add_argument("source", nargs="?", help="the data, as for `maskwise pretrain`")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--methods", nargs="+", default=METHODS)
-    parser.add_argument("--laws", nargs="+", default=LAWS)
+    parser.add_argument("--laws", nargs="+")
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--tuned", type=int, default=5000, help="images to fine-tune on; 0: not")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--probes", help="of texts: NAME=TRAIN:TEST")
+    parser.add_argument("--tuned", type=int, default=5000, help="images to fine-tune on; 0: none")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     arguments = parser.parse_args()
+    arguments.laws = arguments.laws or LAWS[arguments.set]
     if arguments.what == "table":
         print(table(arguments.out, arguments.methods, arguments.laws, arguments.seeds))
         return
+    work = train if arguments.what == "train" else evaluate
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        tasks = []
         jobs = itertools.product(arguments.seeds, arguments.methods, arguments.laws)
-        for seed, method, law in jobs:
-            folder = folder_of(arguments.out, method, law, seed)
-            if arguments.what == "train":
-                steps, source = arguments.steps, arguments.source
-                tasks.append(pool.submit(train, source, folder, method, law, seed, steps))
-            else:
-                first = (seed, method, law) == (0, "none", arguments.laws[0])
-                tasks.append(pool.submit(evaluate, folder, first, arguments.tuned))
+        tasks = [pool.submit(work, arguments, method, law, seed) for seed, method, law in jobs]
         for task in tasks:
             task.result()
 

@@ -26,6 +26,7 @@ from maskwise import laws, masks
 from maskwise.modalities.image_data import ImageData
 from maskwise.modalities.images import Images
 from maskwise.models import Model, build
+from maskwise.objectives import Regularise
 from maskwise.train.batches import Batch
 from maskwise.train.config import Efficiency, ImageConfig, Train
 from maskwise.train.loop import backward, prepare, setup
@@ -35,11 +36,14 @@ BATCH, LENGTH = 64, 64
 Step = Callable[[int], float | None]
 
 
-def maskwise_step(law: str, precision: str, device: str) -> Callable[[int], float]:
+def maskwise_step(
+    law: str, precision: str, device: str, regularise: Regularise | None = None
+) -> Callable[[int], float]:
     config = ImageConfig(
         data=ImageData(patch=(4, 4)),
         model=Model(),
         law=law,
+        regularise=regularise or Regularise(),
         train=Train(steps=1000, batch_size=BATCH),
         efficiency=Efficiency(precision="bf16" if precision == "bf16" else "fp32"),
     )
