@@ -126,7 +126,7 @@ def test_repeats_count_as_much_as_they_weigh(genome, tmp_path, weight):
     wrapped, _ = setup(fabric, model, make_optimizer(model, config.train))
     batch = next(Batches(splits.train, batch_size=8, seed=0).read(0, 1, 0))
     part = prepare(batch, model, config, fabric.device)
-    loss = float(backward(fabric, wrapped, part, config))
+    loss = float(backward(fabric, wrapped, part, config)[0])
     total, weights = 0.0, 0.0
     for codes, hidden in zip(part.samples, part.mask.hidden, strict=True):
         with torch.no_grad():
