@@ -76,7 +76,8 @@ SETTINGS = {
 }
 TRAINED = "encoder"
 # What is evaluated after training, of images.
-FULL = ["--evaluate.protocols=logistic,mae,knn", "--diagnose.num_samples=4096"]
+PROTOCOLS = ("logistic", "mae", "knn")
+FULL = [f"--evaluate.protocols={','.join(PROTOCOLS)}", "--diagnose.num_samples=4096"]
 TUNED = ["--evaluate.finetune.epochs=10", "--evaluate.finetune.warmup=1"]
 TUNED += ["--evaluate.finetune.flip=true", "--evaluate.finetune.seeds=0"]
 TUNED += ["--evaluate.finetune.precision=bf16", "--evaluate.protocols=knn"]
@@ -120,18 +121,17 @@ def train(arguments: argparse.Namespace, method: str, law: str, seed: int) -> No
 def evaluate(arguments: argparse.Namespace, method: str, law: str, seed: int) -> None:
     """Evaluate a run on images at length and fine-tune it, unless that has been done."""
     folder = folder_of(arguments.out, method, law, seed)
-    tuned = folder / "tuned.json"
-    if tuned.exists():
-        return
+    tuned, result = folder / "tuned.json", folder / "result.json"
     first = (seed, method) == (0, "none") and law == arguments.laws[0]
     words = ["evaluate", str(folder), f"--evaluate.baselines={str(first).lower()}"]
-    if arguments.tuned:
+    words += ["--evaluate.num_test=10000"]
+    if arguments.tuned and not tuned.exists():
         # Before the rest, which then stands in the run's result and report.
         command([*words, *TUNED, f"--evaluate.num_train={arguments.tuned}"], f"tune {folder.name}")
-        rows = json.loads((folder / "result.json").read_text())["finetuning"]
-    words += ["--evaluate.num_train=10000", "--evaluate.num_test=10000"]
-    command([*words, *FULL], f"evaluate {folder.name}")
-    write_json(tuned, rows if arguments.tuned else [])
+        write_json(tuned, json.loads(result.read_text())["finetuning"])
+    done = {probe["protocol"] for probe in json.loads(result.read_text())["probes"]}
+    if len(done) < len(PROTOCOLS):
+        command([*words, *FULL, "--evaluate.num_train=10000"], f"evaluate {folder.name}")
 
 
 def scores(folder: Path) -> dict[str, float]:
@@ -152,7 +152,7 @@ def scores(folder: Path) -> dict[str, float]:
     for row in result.get("imputation", ()):
         if row["method"] == "model" and row["ratio"] == 0.5 and row["mechanism"] == "random":
             found[f"R² at .5, {row['entries']}"] = row["r2"]
-    for key in ("effective_rank", "energy", "lidar"):
+    for key in ("effective_rank", "energy", "lidar"):  # of the features that terms are of
         found[key.replace("_", " ")] = result["features"]["encoder"][key]
     curve = result["reconstruction"]["curve"]
     found["error, mean over ratios"] = float(np.mean([point["error"] for point in curve]))
@@ -200,6 +200,33 @@ def table(out: Path, methods: list[str], laws: list[str], seeds: list[int]) -> s
     return "\n".join(text)
 
 
+def figure(out: Path, methods: list[str], laws: list[str], seeds: list[int], path: Path) -> None:
+    """Draw the effective rank over training, a panel for each law."""
+    from matplotlib import pyplot as plt
+
+    drawn, axes = plt.subplots(1, len(laws), figsize=(4.5 * len(laws), 3), sharey=True)
+    for axis, law in zip(np.atleast_1d(axes), laws, strict=True):
+        for method in methods:
+            lines = [
+                [
+                    row
+                    for row in read_json_lines(folder / "metrics.jsonl")
+                    if "effective_rank" in row
+                ]
+                for folder in (folder_of(out, method, law, seed) for seed in seeds)
+            ]
+            steps = [row["step"] for row in lines[0]]
+            ranks = np.array([[row["effective_rank"] for row in rows] for rows in lines])
+            [line] = axis.plot(steps, ranks.mean(axis=0), label=name_of(method))
+            for each in ranks:
+                axis.plot(steps, each, color=line.get_color(), alpha=0.3, linewidth=0.7)
+        axis.set(title=law, xlabel="step", ylim=(0, None))
+    np.atleast_1d(axes)[0].set_ylabel("effective rank of class tokens")
+    np.atleast_1d(axes)[0].legend(frameon=False)
+    drawn.tight_layout()
+    drawn.savefig(path, dpi=120)
+
+
 def _rows(keys: list[str], cells: dict[tuple[str, str], list[str]]) -> list[str]:
     head = f"| run | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"
     return [*head, *(f"| {', '.join(key)} | {' | '.join(row)} |" for key, row in cells.items())]
@@ -227,11 +254,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--probes", help="of texts: NAME=TRAIN:TEST")
     parser.add_argument("--tuned", type=int, default=5000, help="images to fine-tune on; 0: none")
+    parser.add_argument("--figure", type=Path, help="also draw the rank over training")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     arguments = parser.parse_args()
     arguments.laws = arguments.laws or LAWS[arguments.set]
     if arguments.what == "table":
-        print(table(arguments.out, arguments.methods, arguments.laws, arguments.seeds))
+        asked = (arguments.out, arguments.methods, arguments.laws, arguments.seeds)
+        print(table(*asked))
+        if arguments.figure:
+            figure(*asked, arguments.figure)
         return
     work = train if arguments.what == "train" else evaluate
     with ThreadPoolExecutor(arguments.jobs) as pool:
