@@ -1,5 +1,6 @@
 """Which terms against collapsed features are added to the loss, and of which features."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -7,6 +8,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
+from maskwise.errors import UserError
 from maskwise.objectives import regularisers
 from maskwise.objectives.regularisers import Scale
 from maskwise.objectives.weight import Weight
@@ -106,13 +108,15 @@ def penalty(
         samples, so it compares across batch sizes.
 
     Raises:
-        UserError: fewer than two samples over all devices, or features that are exactly zero.
+        UserError: what the terms refuse: fewer than two samples over all devices, or features that
+            are exactly zero.
     """
     total, values = features[0].new_zeros((), dtype=torch.float32), {}
     for name, weight in config.terms.items():
         value = TERMS[name](config, features, encoder)
         total = total + weight.at(progress) * value
         values[name] = value.detach()
-    with torch.no_grad():
+    # What the terms do not ask for stops nothing.
+    with torch.no_grad(), contextlib.suppress(UserError):
         values["cosine2"] = regularisers.uniformity(features[0])
     return total, values
