@@ -78,9 +78,12 @@ TRAINED = "encoder"
 # What is evaluated after training, of images.
 PROTOCOLS = ("logistic", "mae", "knn")
 FULL = [f"--evaluate.protocols={','.join(PROTOCOLS)}", "--diagnose.num_samples=4096"]
+FULL += ["--evaluate.ratios=0.1,0.3,0.5,0.7,0.9", "--diagnose.ratios=0.5"]
 TUNED = ["--evaluate.finetune.epochs=10", "--evaluate.finetune.warmup=1"]
 TUNED += ["--evaluate.finetune.flip=true", "--evaluate.finetune.seeds=0"]
 TUNED += ["--evaluate.finetune.precision=bf16", "--evaluate.protocols=knn"]
+TUNED += ["--evaluate.pools=mean", "--evaluate.ratios=0.5", "--diagnose.num_samples=200"]
+RATIOS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def name_of(method: str) -> str:
@@ -155,7 +158,8 @@ def scores(folder: Path) -> dict[str, float]:
     for key in ("effective_rank", "energy", "lidar"):  # of the features that terms are of
         found[key.replace("_", " ")] = result["features"]["encoder"][key]
     curve = result["reconstruction"]["curve"]
-    found["error, mean over ratios"] = float(np.mean([point["error"] for point in curve]))
+    errors = [point["error"] for point in curve if point["ratio"] in RATIOS]
+    found["error, mean over ratios"] = float(np.mean(errors or [p["error"] for p in curve]))
     return found
 
 

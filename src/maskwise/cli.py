@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         verbs, "evaluate", commands.evaluate, "evaluate runs anew, and rewrite their reports"
     )
     verb.add_argument("runs", nargs="+", type=Path, metavar="RUN")
-    verb.epilog = "Settings: --evaluate.KEY VALUE and --data.KEY VALUE."
+    verb.epilog = "Settings: --evaluate.KEY, --diagnose.KEY and --data.KEY, each with a VALUE."
 
     _add_likelihood(verbs)
 
