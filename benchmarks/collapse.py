@@ -239,7 +239,7 @@ def _rows(keys: list[str], cells: dict[tuple[str, str], list[str]]) -> list[str]
 def _mean(values: np.ndarray, sign: str = "") -> str:
     """Write the mean over seeds with the half-width of its 95 % t-interval."""
     mean, half = interval(values)
-    return f"{mean:{sign}.4g} ± {half:.2g}"
+    return f"{mean:{sign}.4g}" + (f" ± {half:.2g}" if len(values) > 1 else "")
 
 
 def _at(rows: list[dict[str, Any]], step: int) -> float:
