@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from maskwise.models.layers import Attention, Transformer
+from maskwise.models.layers import Attention, Transformer, mean_over
 
 
 class Reading(NamedTuple):
@@ -219,7 +219,7 @@ class FeatureTransformer(nn.Module):
 
     def features(self, shown: Reading, layer: int = -1) -> Tensor:
         """Return the mean of the tokens of shown features after a block, [B, D]."""
-        return _shown_mean(self.tokens(shown, [layer])[0], shown)
+        return mean_over(self.tokens(shown, [layer])[0], ~shown.blank)
 
     def forward(self, shown: Reading) -> Output:
         """Return what the network says of every feature."""
@@ -233,17 +233,12 @@ class FeatureTransformer(nn.Module):
         x = x + _of_batch(shown.batch, self.batch, x)[:, None]
         numbers = torch.einsum("bfd,pfd->bfp", x, self.numbers) + self.number_bias
         logits = (x[:, self.owner] * self.logits).sum(dim=-1) + self.logit_bias
-        return Output(numbers, logits), [_shown_mean(each, shown) for each in found]
+        return Output(numbers, logits), [mean_over(each, ~shown.blank) for each in found]
 
 
 def _block(num_inputs: int, width: int, norm: bool) -> nn.Sequential:
     linear = nn.Linear(num_inputs, width)
     return nn.Sequential(linear, *([nn.LayerNorm(width)] if norm else []), nn.GELU())
-
-
-def _shown_mean(tokens: Tensor, shown: Reading) -> Tensor:
-    weights = (~shown.blank).to(shown.values.dtype)[..., None]
-    return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
 def _of_batch(batch: Tensor | None, embed: nn.Embedding | None, x: Tensor) -> Tensor:

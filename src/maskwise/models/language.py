@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.modalities.text import Text
-from maskwise.models.layers import Attention
+from maskwise.models.layers import Attention, mean_over
 from maskwise.models.sequence import SequenceNetwork
 from maskwise.objectives.corruption import Shares, check_shares, corrupt
 from maskwise.objectives.regularise import VisiblePool
@@ -211,8 +211,7 @@ class LanguageModel(nn.Module):
         """Return the mean of the tokens that count [B, L], the first token, or both."""
         if pool != "mean" and not self.has_class_token:
             raise UserError(f"pool '{pool}' needs a token in front of texts: use mean")
-        weights = counted.to(features.dtype)[..., None]
-        mean = (features * weights).sum(1) / weights.sum(1).clamp(min=1)
+        mean = mean_over(features, counted)
         parts = {"mean": [mean], "class": [features[:, 0]], "both": [features[:, 0], mean]}
         return torch.cat(parts[pool], dim=1)
 

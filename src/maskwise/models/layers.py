@@ -128,6 +128,17 @@ class Transformer(nn.Module):
         return [found[index] for index in wanted]
 
 
+def mean_over(tokens: Tensor, counted: Tensor) -> Tensor:
+    """Return the mean of the tokens that count, [B, D]; 0 where none does.
+
+    Args:
+        tokens: [B, N, D].
+        counted: bool [B, N].
+    """
+    weights = counted.to(tokens.dtype)[..., None]
+    return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
 def sincos_positions(grid: tuple[int, ...], width: int) -> Tensor:
     """Return fixed sine-cosine positions of a grid in row-major order, float32 [L, width].
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.modalities import Modality
-from maskwise.models.layers import Attention, Transformer, sincos_positions
+from maskwise.models.layers import Attention, Transformer, mean_over, sincos_positions
 from maskwise.objectives.reconstruction import sample_losses
 from maskwise.objectives.regularise import VisiblePool
 from maskwise.rng import Keys, Stream
@@ -236,8 +236,7 @@ class MaskedModel(nn.Module):
         seen = mask.visible_valid if self.config.mode == "drop" else ~mask.hidden
         if seen is None:
             return patches.mean(1)
-        weights = seen.to(patches.dtype)[..., None]
-        return (patches * weights).sum(1) / weights.sum(1).clamp(min=1)
+        return mean_over(patches, seen)
 
     def _need_class_token(self, pool: str) -> None:
         if not self.has_class_token:
