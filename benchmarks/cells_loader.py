@@ -32,8 +32,8 @@ from torch import Tensor
 
 from benchmarks.dna_loader import peak
 from benchmarks.step import measure
-from maskwise.modalities.cells_data import CellsData, load
-from maskwise.modalities.tabular import Rows
+from maskwise.cells.data import CellsData, load
+from maskwise.columns.tabular import Rows
 from maskwise.train.batches import Batches
 
 GENES, DETECTED = 20_000, 1_000

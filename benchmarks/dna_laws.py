@@ -24,14 +24,15 @@ import numpy as np
 
 from benchmarks.dna_data import HELDOUT, WIDTH
 from benchmarks.law_tables import differences_table, scores_table
-from maskwise.evaluation.dna import DNAEvaluate, evaluate_dna
-from maskwise.evaluation.dna_finetuning import finetune_sequences
-from maskwise.evaluation.dna_tasks import read_dna_task
-from maskwise.evaluation.finetuning import FineTune
+from maskwise.dna import data as dna_data
+from maskwise.dna.data import DNAData, DNASplits
+from maskwise.dna.evaluation import DNAEvaluate, evaluate_dna
+from maskwise.dna.finetuning import finetune_sequences
+from maskwise.dna.model import DNAModel
+from maskwise.dna.tasks import read_dna_task
 from maskwise.files import write_json
-from maskwise.modalities import dna_data
-from maskwise.modalities.dna_data import DNAData, DNASplits
-from maskwise.models import DNAModel, build, load_model, save_model
+from maskwise.storage import build, load_model, save_model
+from maskwise.tokens.finetuning import FineTune
 from maskwise.train.batches import Batches
 from maskwise.train.config import DNAConfig, Efficiency, Train
 from maskwise.train.loop import connect, train

@@ -26,14 +26,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.step import measure
-from maskwise.modalities.bases import CODES
-from maskwise.modalities.dna import DNA
-from maskwise.modalities.dna_split import split
-from maskwise.modalities.dna_windows import Windows, windows
-from maskwise.modalities.fasta import open_genome
-from maskwise.models import build
+from maskwise.dna.bases import CODES
+from maskwise.dna.dna import DNA
+from maskwise.dna.fasta import open_genome
+from maskwise.dna.split import split
+from maskwise.dna.windows import Windows, windows
 from maskwise.recipes import any_dna
 from maskwise.rng import shuffled
+from maskwise.storage import build
 from maskwise.train.batches import Batches
 from maskwise.train.config import Efficiency
 from maskwise.train.loop import backward, connect, prepare, setup

@@ -24,11 +24,11 @@ import numpy as np
 
 from benchmarks.compare_laws import interval
 from maskwise.api import load
-from maskwise.evaluation.variant_effects import MEAN
-from maskwise.evaluation.variant_tables import effects_of_file, score_file
+from maskwise.dna.fasta import Genome, open_genome
+from maskwise.dna.variant_effects import MEAN
+from maskwise.dna.variant_tables import effects_of_file, score_file
 from maskwise.files import write_json
-from maskwise.modalities.fasta import Genome, open_genome
-from maskwise.models import untrained
+from maskwise.storage import untrained
 
 RELEASE = "GRCh38"
 FEWEST_BARCODES = 10

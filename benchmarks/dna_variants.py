@@ -15,13 +15,15 @@ import numpy as np
 import torch
 
 from benchmarks.step import measure
-from maskwise.evaluation.variants import score_variants
+from maskwise.dna.bases import encode, reverse_complement
+from maskwise.dna.dna import DNA
+from maskwise.dna.fasta import Genome, genome_of
+from maskwise.dna.model import DNAModel
+from maskwise.dna.variant_scores import score_variants
+from maskwise.dna.variants import Variant
 from maskwise.masks import Mask
-from maskwise.modalities.bases import encode, reverse_complement
-from maskwise.modalities.dna import DNA
-from maskwise.modalities.fasta import Genome, genome_of
-from maskwise.modalities.variants import Variant
-from maskwise.models import DNAModel, LanguageModel, build
+from maskwise.storage import build
+from maskwise.tokens.model import LanguageModel
 
 WINDOW = 129  # odd, so that a base has as many on either side
 

@@ -22,9 +22,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from benchmarks.likelihood_ppca import panels, shown
 from maskwise import masks
+from maskwise.images.data import ImageData, load
+from maskwise.images.source import Source, first_shuffled
 from maskwise.likelihood import BernoulliLatent, loss
-from maskwise.modalities.image_data import ImageData, load
-from maskwise.modalities.image_source import Source, first_shuffled
 from maskwise.report.figures import run_style
 from maskwise.rng import shuffled
 

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from benchmarks.networks_data import SYMBOLS
 from maskwise import masks
+from maskwise.layers.transformer import Transformer
 from maskwise.likelihood import loss
-from maskwise.models.layers import Transformer
 from maskwise.rng import shuffled
 from maskwise.train.config import Train
 from maskwise.train.optim import learning_rate, make_optimizer

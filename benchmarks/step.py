@@ -23,10 +23,11 @@ from lightning_fabric import Fabric
 
 from benchmarks.textbook import Layer, SdpaLayer, TextbookMAE
 from maskwise import laws, masks
-from maskwise.modalities.image_data import ImageData
-from maskwise.modalities.images import Images
-from maskwise.models import Model, build
+from maskwise.images.data import ImageData
+from maskwise.images.images import Images
 from maskwise.objectives import Regularise
+from maskwise.patches.model import Model
+from maskwise.storage import build
 from maskwise.train.batches import Batch
 from maskwise.train.config import Efficiency, ImageConfig, Train
 from maskwise.train.loop import backward, prepare, setup

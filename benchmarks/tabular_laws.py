@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.law_tables import differences_table, scores_table
-from maskwise.evaluation.tabular import TabularEvaluate, evaluate_tabular
+from maskwise.cells.data import CellsData
+from maskwise.columns.evaluation import TabularEvaluate, evaluate_tabular
+from maskwise.columns.model import Tabular
 from maskwise.files import write_json
 from maskwise.laws import Scope
-from maskwise.modalities.cells_data import CellsData
-from maskwise.modalities.table_data import TableData
-from maskwise.models import Tabular, build, load_model, save_model
-from maskwise.pipelines import PIPELINES
+from maskwise.modalities import PIPELINES
+from maskwise.storage import build, load_model, save_model
+from maskwise.tables.data import TableData
 from maskwise.train.batches import Batches
 from maskwise.train.config import CellsConfig, Config, TablesConfig, Train
 from maskwise.train.loop import connect, train

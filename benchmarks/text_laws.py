@@ -23,12 +23,13 @@ import numpy as np
 
 from benchmarks.law_tables import differences_table, scores_table
 from maskwise import laws
-from maskwise.evaluation.text import TextEvaluate, evaluate_text
 from maskwise.files import write_json
-from maskwise.modalities import text_data
-from maskwise.modalities.text_data import TextData
-from maskwise.modalities.text_source import TextSplits
-from maskwise.models import TextModel, build, load_model, save_model
+from maskwise.storage import build, load_model, save_model
+from maskwise.text import data as text_data
+from maskwise.text.data import TextData
+from maskwise.text.evaluation import TextEvaluate, evaluate_text
+from maskwise.text.source import TextSplits
+from maskwise.tokens.model import TextModel
 from maskwise.train.batches import Batches
 from maskwise.train.config import Efficiency, TextConfig, Train
 from maskwise.train.loop import connect, train

@@ -23,11 +23,12 @@ from torch import Tensor
 
 from benchmarks.step import measure
 from maskwise.laws import Scope
-from maskwise.modalities.text import Text
-from maskwise.modalities.text_data import TextData, from_texts
-from maskwise.models import TextModel, build
-from maskwise.models.hf_network import HFNetwork
 from maskwise.settings import override
+from maskwise.storage import build
+from maskwise.text.data import TextData, from_texts
+from maskwise.text.hf_network import HFNetwork
+from maskwise.text.text import Text
+from maskwise.tokens.model import TextModel
 from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import Efficiency, TextConfig, Train
 from maskwise.train.loop import Prepared, backward, connect, prepare, setup

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from scipy import optimize
 
 from maskwise import theory
-from maskwise.modalities.features import read_features
-from maskwise.modalities.image_data import ImageData
+from maskwise.features import read_features
+from maskwise.images.data import ImageData
 from maskwise.theory.figures import graph_figure
 from maskwise.theory.graph_curves import as_text
 from maskwise.theory.spectra import Model

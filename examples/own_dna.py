@@ -8,9 +8,9 @@ import tempfile
 import numpy as np
 
 import maskwise as mw
-from maskwise.evaluation.variants import score_variants
-from maskwise.modalities.fasta import genome_of
-from maskwise.modalities.variants import Variant
+from maskwise.dna.fasta import genome_of
+from maskwise.dna.variant_scores import score_variants
+from maskwise.dna.variants import Variant
 
 MOTIF = "CCACCAGGGGGCGCTA"
 

@@ -9,7 +9,7 @@ from pydoc_data.topics import topics
 import numpy as np
 
 import maskwise as mw
-from maskwise.evaluation.completion import complete
+from maskwise.text.completion import complete
 
 TEXTS = [topics[name] for name in sorted(topics)]  # Python's own manual
 

@@ -4,6 +4,12 @@ from hypothesis import settings
 
 from maskwise.cli import main
 
+pytest_plugins = (
+    "tests.fixtures.models_and_sources",
+    "tests.fixtures.masked_models",
+    "tests.fixtures.runs",
+)
+
 
 def pytest_runtest_setup():
     # One thread: the suite shares its cores, small tensors gain nothing from more, and the order

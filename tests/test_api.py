@@ -13,8 +13,9 @@ import torch
 import maskwise as mw
 from maskwise import laws
 from maskwise.errors import UserError
-from maskwise.models import MaskedModel, build
+from maskwise.patches.model import MaskedModel
 from maskwise.settings import to_dict
+from maskwise.storage import build
 
 SMALL = {
     "model": {

@@ -3,12 +3,13 @@ import gzip
 import numpy as np
 import pytest
 
-from maskwise.evaluation.dna_features import embed_sequences
+from maskwise.dna.bases import encode
+from maskwise.dna.dna import DNA
+from maskwise.dna.features import embed_sequences
+from maskwise.dna.model import DNAModel
 from maskwise.files import write_json
-from maskwise.modalities.bases import encode
-from maskwise.modalities.dna import DNA
-from maskwise.models import DNAModel, build, save_model
 from maskwise.settings import override, to_dict
+from maskwise.storage import build, save_model
 from maskwise.train.config import CONFIGS
 
 RECORDS = {

@@ -81,7 +81,7 @@ def no_model(folder):
 
 
 def no_noise(folder):
-    from maskwise.models import load_model, save_model
+    from maskwise.storage import load_model, save_model
 
     model = load_model(folder / "model")
     model.log_variance.fill_(np.inf)

@@ -9,13 +9,13 @@ import numpy as np
 
 from maskwise import laws, report
 from maskwise.errors import UserError
-from maskwise.evaluation.representation import diagnose
 from maskwise.files import write_json
-from maskwise.models import AnyModel, EncoderFactory, build, load_model, save_model, untrained
-from maskwise.pipelines import PIPELINES
+from maskwise.measure.representation import diagnose
+from maskwise.modalities import PIPELINES
 from maskwise.recipes import config_of
 from maskwise.run import Run, create
 from maskwise.settings import flatten, override
+from maskwise.storage import AnyModel, EncoderFactory, build, load_model, save_model, untrained
 from maskwise.train.batches import Batches
 from maskwise.train.config import Config
 from maskwise.train.loop import connect, train

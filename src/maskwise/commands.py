@@ -76,9 +76,9 @@ def _of_runs(
 def _of_text(
     arguments: argparse.Namespace, overrides: dict[str, Any]
 ) -> list[tuple[str, dict[str, Any]]]:
-    from maskwise.evaluation.text_likelihoods import measure_text, read_text
-    from maskwise.models import untrained
     from maskwise.report.likelihood import as_text
+    from maskwise.storage import untrained
+    from maskwise.tokens.likelihoods import measure_text, read_text
 
     no_settings(overrides)
     text, name = read_text(arguments.text)
@@ -114,9 +114,9 @@ def _language_model(place: str) -> Any:
 
 def _checked(model: Any, place: str | Path, wanted: str) -> Any:
     """Return a model that is what a command needs, and refuse others."""
-    from maskwise.modalities.dna import DNA
-    from maskwise.modalities.images import Images
-    from maskwise.modalities.text import Text
+    from maskwise.dna.dna import DNA
+    from maskwise.images.images import Images
+    from maskwise.text.text import Text
 
     kind = {Text: "a language model", DNA: "a model of DNA", Images: "a model of images"}
     found = kind.get(type(model.modality), "a model of features")
@@ -138,7 +138,7 @@ def embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     import numpy as np
 
     from maskwise.files import atomic
-    from maskwise.pipelines import PIPELINES
+    from maskwise.modalities import PIPELINES
     from maskwise.run import Run
     from maskwise.settings import override
 
@@ -173,10 +173,10 @@ def _embed_cells(run: Any, config: Any, arguments: argparse.Namespace) -> None:
 
 
 def impute(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from maskwise.evaluation.filling import fill_file
     from maskwise.integrations import scverse
     from maskwise.run import Run
     from maskwise.settings import override
+    from maskwise.tables.filling import fill_file
 
     only_data(overrides, "imputing cannot change")
     run, source, out = Run(arguments.run), Path(arguments.data), arguments.out
@@ -193,7 +193,7 @@ def impute(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
 def _sequences(data: str, fasta: str | None) -> dict[str, Any]:
     """Return the settings that say which sequences to read: regions, or whole records."""
-    from maskwise.modalities.text_files import kind_of
+    from maskwise.text.files import kind_of
 
     if fasta is not None:
         return {"data.source": fasta, "data.regions": data}
@@ -204,8 +204,8 @@ def _sequences(data: str, fasta: str | None) -> dict[str, Any]:
 
 def variants(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from maskwise.api import load
-    from maskwise.evaluation.variant_tables import check_columns, effects_of_file, score_file
-    from maskwise.modalities.fasta import open_genome
+    from maskwise.dna.fasta import open_genome
+    from maskwise.dna.variant_tables import check_columns, effects_of_file, score_file
 
     no_settings(overrides)
     if arguments.group is not None and arguments.effect is None:
@@ -249,7 +249,7 @@ def _print_effects(rows: list[dict[str, Any]]) -> None:
 
 
 def fill(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from maskwise.evaluation.completion import complete
+    from maskwise.text.completion import complete
 
     no_settings(overrides)
     found = complete(_language_model(arguments.run), arguments.text, arguments.num)

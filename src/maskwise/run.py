@@ -12,13 +12,13 @@ import torch
 
 import maskwise
 from maskwise.errors import UserError
-from maskwise.evaluation.features import Pool
-from maskwise.evaluation.filling import fill
 from maskwise.files import read_json, read_json_lines, write_json
 from maskwise.integrations import scverse
-from maskwise.models import AnyModel, EncoderFactory, load_model
-from maskwise.pipelines import PIPELINES
+from maskwise.measure.features import Pool
+from maskwise.modalities import PIPELINES
 from maskwise.settings import differences, to_dict
+from maskwise.storage import AnyModel, EncoderFactory, load_model
+from maskwise.tables.filling import fill
 from maskwise.train.config import Config, read_config
 from maskwise.train.metrics import NAME as METRICS
 
@@ -98,7 +98,7 @@ class Run:
 
         Args:
             data: a pandas, polars or Arrow table, a mapping of columns or an array, of which a
-                copy is returned (see `maskwise.evaluation.filling.fill`); or AnnData, which is
+                copy is returned (see `maskwise.tables.filling.fill`); or AnnData, which is
                 changed (see `maskwise.integrations.scverse.impute`).
 
         Raises:

@@ -48,7 +48,7 @@ def settings(cls: type[T]) -> type[T]:
 def to_dict(config: Any) -> dict[str, Any]:
     """Return nested settings as plain JSON-ready values.
 
-    >>> from maskwise.modalities.image_data import ImageData
+    >>> from maskwise.images.data import ImageData
     >>> to_dict(ImageData(source="digits"))["source"]
     'digits'
     """

@@ -80,8 +80,8 @@ def graph(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 def _features(
     source: str, overrides: dict[str, Any], target: str | None, classes: bool = False
 ) -> Any:
-    from maskwise.modalities.features import read_features
-    from maskwise.modalities.image_data import ImageData
+    from maskwise.features import read_features
+    from maskwise.images.data import ImageData
     from maskwise.settings import override
 
     changes = {key.removeprefix("data."): value for key, value in overrides.items()}

@@ -7,8 +7,8 @@ import torch
 from maskwise.errors import UserError
 from maskwise.integrations import hf
 from maskwise.likelihood import check_leak, fill, log_likelihood
-from maskwise.models import language
 from maskwise.rng import Keys
+from maskwise.tokens import model as language
 
 WORDS = ["the", "a", "cat", "dog", "mat", "sat", "lay", "on", "by", "and", "saw", "ran"]
 TEXTS = ["the cat sat", "a dog saw the cat on a mat", "the mouse ran by"]

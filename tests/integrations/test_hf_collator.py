@@ -10,7 +10,7 @@ from scipy import stats
 from torch.utils.data import DataLoader
 
 from maskwise import UserError, laws
-from maskwise.modalities.ngrams import Ngrams
+from maskwise.text.ngrams import Ngrams
 
 MASK, UNK = 4, 1
 

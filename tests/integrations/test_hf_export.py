@@ -8,9 +8,9 @@ import torch
 from maskwise.errors import UserError
 from maskwise.integrations import hf
 from maskwise.masks import Mask
-from maskwise.modalities.text_tokenizer import train_tokenizer
-from maskwise.models import save_model
-from maskwise.models.language import LanguageModel, TextModel
+from maskwise.storage import save_model
+from maskwise.text.tokenizer import train_tokenizer
+from maskwise.tokens.model import LanguageModel, TextModel
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
@@ -124,7 +124,7 @@ def test_a_tokenizer_without_frame(tmp_path):
     """Texts then stand as they are, in transformers too."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    from maskwise.modalities.text import Text
+    from maskwise.text.text import Text
 
     bare = Tokenizer(
         models.WordLevel({"[MASK]": 0, "[UNK]": 1, "a": 2, "b": 3}, unk_token="[UNK]")
@@ -155,8 +155,9 @@ def test_verb(exported, cli, tmp_path):
 
 
 def test_images_are_refused(cli, tmp_path):
-    from maskwise.modalities.images import Images
-    from maskwise.models import Model, build
+    from maskwise.images.images import Images
+    from maskwise.patches.model import Model
+    from maskwise.storage import build
 
     images = Images(patch=(2, 2), channels=1, height=4, width=4, mean=(0,), std=(1,))
     shape = Model(width=8, depth=1, heads=1, decoder_width=8, decoder_depth=1, decoder_heads=1)

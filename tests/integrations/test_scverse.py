@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 import torch
 
+from maskwise.cells.cells import Cells
+from maskwise.cells.data import CellsData
 from maskwise.errors import UserError
 from maskwise.integrations import scverse
-from maskwise.modalities.cells import Cells
-from maskwise.modalities.cells_data import CellsData
-from tests.evaluation.tabular_samples import make_model, table_of
+from tests.columns.small_samples import make_model, table_of
 
 anndata = pytest.importorskip("anndata")
 sparse = pytest.importorskip("scipy.sparse")

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from maskwise.modalities.image_data import ImageData, load
-from maskwise.modalities.image_source import Source
-from maskwise.modalities.images import describe
-from maskwise.models import MaskedModel, Model, build
+from maskwise.images.data import ImageData, load
+from maskwise.images.images import describe
+from maskwise.images.source import Source
+from maskwise.patches.model import MaskedModel, Model
 from maskwise.settings import override
+from maskwise.storage import build
 from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import Efficiency, ImageConfig, Train
 from maskwise.train.loop import connect, train

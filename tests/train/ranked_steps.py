@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 from torch import distributed as dist
 from torch import multiprocessing
 
-from maskwise.modalities.image_data import ImageData, load
-from maskwise.modalities.images import describe
-from maskwise.models import build
+from maskwise.images.data import ImageData, load
+from maskwise.images.images import describe
 from maskwise.settings import override
+from maskwise.storage import build
 from maskwise.train.batches import Batches
 from maskwise.train.loop import connect, train
 from maskwise.train.monitor import Monitor

@@ -4,7 +4,7 @@ import torch
 
 from maskwise import masks
 from maskwise.errors import UserError
-from maskwise.modalities.image_source import array_source
+from maskwise.images.source import array_source
 from maskwise.train.batches import Batches
 from maskwise.train.loop import prepare
 

@@ -8,12 +8,12 @@ from safetensors.torch import load_file
 
 from maskwise import diagnostics
 from maskwise.errors import UserError
-from maskwise.evaluation.features import subset
-from maskwise.evaluation.representation import Diagnose
 from maskwise.files import read_json_lines
-from maskwise.models import build
-from maskwise.pipelines import PIPELINES
+from maskwise.measure.features import subset
+from maskwise.measure.representation import Diagnose
+from maskwise.modalities import PIPELINES
 from maskwise.recipes import config_of
+from maskwise.storage import build
 from maskwise.train import checkpoint
 from maskwise.train.batches import Batches
 from maskwise.train.monitor import Monitor, OnlineProbe

@@ -2,8 +2,9 @@ import math
 
 import pytest
 
-from maskwise.modalities.cells import Cells
-from maskwise.models import Tabular, build
+from maskwise.cells.cells import Cells
+from maskwise.columns.model import Tabular
+from maskwise.storage import build
 from maskwise.train.config import Train
 from maskwise.train.optim import learning_rate, make_optimizer
 

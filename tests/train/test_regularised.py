@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from maskwise.files import read_json_lines
-from maskwise.models import build, encoder_of
+from maskwise.modalities import PIPELINES
 from maskwise.objectives import regularisers
 from maskwise.objectives.reconstruction import sample_weights
-from maskwise.pipelines import PIPELINES
 from maskwise.recipes import config_of
+from maskwise.storage import build, encoder_of
 from maskwise.train.batches import Batches
 from maskwise.train.loop import backward, connect, prepare, setup
 from maskwise.train.optim import learning_rate, make_optimizer

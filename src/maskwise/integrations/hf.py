@@ -7,10 +7,11 @@ import torch
 from maskwise.errors import UserError
 from maskwise.integrations.hf_collator import DataCollatorForRandomRatioMLM
 from maskwise.integrations.hf_export import export
-from maskwise.modalities.text_tokenizer import of_transformers
-from maskwise.models import hf_load, untrained
-from maskwise.models.hf_network import HFNetwork
-from maskwise.models.language import LanguageModel, TextModel
+from maskwise.storage import untrained
+from maskwise.text import hf_load
+from maskwise.text.hf_network import HFNetwork
+from maskwise.text.tokenizer import of_transformers
+from maskwise.tokens.model import LanguageModel, TextModel
 
 __all__ = ["DataCollatorForRandomRatioMLM", "export", "load", "untrained"]
 

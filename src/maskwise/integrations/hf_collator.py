@@ -14,10 +14,10 @@ from maskwise.errors import UserError
 from maskwise.integrations.hf_words import WordMarks
 from maskwise.integrations.sightings import Sightings
 from maskwise.laws import Law, Scheduled
-from maskwise.modalities.ngrams import Ngrams
-from maskwise.modalities.text_tokenizer import of_transformers
 from maskwise.objectives.corruption import corrupt
 from maskwise.rng import Keys
+from maskwise.text.ngrams import Ngrams
+from maskwise.text.tokenizer import of_transformers
 
 PATTERNS = ("scattered", "words", "ngrams", "spans")
 IGNORED = -100  # what losses of transformers leave out

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.files import write_json
-from maskwise.modalities.text import FILE, Text, require_tokenizers
-from maskwise.models import hf_load
-from maskwise.models.hf_network import HFNetwork
-from maskwise.models.language import LanguageModel
-from maskwise.models.sequence import ROTARY_BASE, SequenceNetwork
+from maskwise.text import hf_load
+from maskwise.text.hf_network import HFNetwork
+from maskwise.text.text import FILE, Text, require_tokenizers
+from maskwise.tokens.model import LanguageModel
+from maskwise.tokens.sequence import ROTARY_BASE, SequenceNetwork
 
 
 def export(model: LanguageModel, folder: str | Path) -> Path:

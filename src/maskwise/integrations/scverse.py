@@ -11,15 +11,15 @@ import numpy as np
 import torch
 
 from maskwise import __version__
+from maskwise.cells.cells import Cells
+from maskwise.cells.data import CellsData, align
+from maskwise.cells.genes import Matching
+from maskwise.columns.features import batches, embed_rows
+from maskwise.columns.model import TabularModel
+from maskwise.columns.tabular import Rows
 from maskwise.errors import UserError
-from maskwise.evaluation.features import frozen
-from maskwise.evaluation.tabular_features import batches, embed_rows
 from maskwise.files import atomic
-from maskwise.modalities.cells import Cells
-from maskwise.modalities.cells_data import CellsData, align
-from maskwise.modalities.genes import Matching
-from maskwise.modalities.tabular import Rows
-from maskwise.models.tabular import TabularModel
+from maskwise.measure.features import frozen
 
 log = logging.getLogger("maskwise")
 
@@ -50,7 +50,7 @@ def embed(
 
     Example:
         >>> import anndata
-        >>> from maskwise.models.tabular import Tabular
+        >>> from maskwise.columns.model import Tabular
         >>> model = TabularModel(Cells(("CD3E", "LYZ")), Tabular(width=8, depth=1, code=4))
         >>> adata = anndata.AnnData(np.array([[3.0, 0, 1], [0, 2, 0]], dtype=np.float32))
         >>> adata.var_names = ["LYZ", "CD3E", "GNLY"]

@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from maskwise import laws
+from maskwise.columns.model import Tabular
 from maskwise.integrations import sklearn_network as network
 from maskwise.integrations.sklearn_tables import (
     Given,
@@ -20,7 +21,6 @@ from maskwise.integrations.sklearn_tables import (
     table_of,
     with_values,
 )
-from maskwise.models import Tabular
 from maskwise.settings import from_dict
 from maskwise.train.config import Train
 

@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskwise.columns.model import Tabular, TabularModel
+from maskwise.columns.noise import fit_feature_noise
+from maskwise.columns.tabular import rows_of
 from maskwise.errors import UserError
-from maskwise.evaluation.feature_noise import fit_feature_noise
 from maskwise.likelihood import fill, log_likelihood
-from maskwise.modalities.table import Table
-from maskwise.modalities.tabular import rows_of
-from maskwise.models import Tabular, TabularModel, build
 from maskwise.rng import Keys
 from maskwise.settings import from_dict, to_dict
+from maskwise.storage import build
+from maskwise.tables.table import Table
 from maskwise.train.batches import Batches
 from maskwise.train.config import Config, Efficiency, Train
 from maskwise.train.loop import connect, gradients, setup

@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from maskwise.errors import UserError
-from maskwise.modalities.table import Table
-from maskwise.modalities.table_columns import learn
-from maskwise.modalities.table_frames import columns_of, is_missing
+from maskwise.tables.columns import learn
+from maskwise.tables.frames import columns_of, is_missing
+from maskwise.tables.table import Table
 
 FLOATS = [np.float64, np.float32]
 

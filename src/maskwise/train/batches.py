@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from maskwise.errors import UserError
-from maskwise.modalities import Source
+from maskwise.modality import Source
 from maskwise.rng import shuffled
 
 

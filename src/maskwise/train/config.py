@@ -5,23 +5,25 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from maskwise import laws, masks
+from maskwise.cells.data import CellsData
+from maskwise.columns.evaluation import TabularEvaluate
+from maskwise.columns.model import Tabular
+from maskwise.dna.data import DNAData
+from maskwise.dna.evaluation import DNAEvaluate
+from maskwise.dna.model import DNAModel
 from maskwise.errors import UserError
-from maskwise.evaluation import Evaluate
-from maskwise.evaluation.dna import DNAEvaluate
-from maskwise.evaluation.representation import Diagnose
-from maskwise.evaluation.tabular import TabularEvaluate
-from maskwise.evaluation.text import TextEvaluate
+from maskwise.images.data import ImageData
+from maskwise.images.evaluation import Evaluate
 from maskwise.laws import Reduction, Scope
 from maskwise.masks import Sampling
-from maskwise.modalities.cells_data import CellsData
-from maskwise.modalities.dna_data import DNAData
-from maskwise.modalities.image_data import ImageData
-from maskwise.modalities.table_data import TableData
-from maskwise.modalities.text_data import TextData
-from maskwise.models import DNAModel, Model, Tabular
-from maskwise.models.language import TextModel
+from maskwise.measure.representation import Diagnose
 from maskwise.objectives.regularise import Regularise
+from maskwise.patches.model import Model
 from maskwise.settings import from_dict, settings
+from maskwise.tables.data import TableData
+from maskwise.text.data import TextData
+from maskwise.text.evaluation import TextEvaluate
+from maskwise.tokens.model import TextModel
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

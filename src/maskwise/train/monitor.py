@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from maskwise.diagnostics import describe
 from maskwise.errors import UserError
-from maskwise.evaluation.features import frozen, subset
-from maskwise.evaluation.representation import Diagnose
-from maskwise.modalities import Source
-from maskwise.models import AnyModel
+from maskwise.measure.features import frozen, subset
+from maskwise.measure.representation import Diagnose
+from maskwise.modality import Source
+from maskwise.storage import AnyModel
 from maskwise.train.batches import Batch
 
 log = logging.getLogger("maskwise")

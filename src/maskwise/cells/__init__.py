@@ -1,0 +1,1 @@
+"""Single cells: files, genes, counts, runs."""

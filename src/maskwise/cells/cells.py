@@ -1,0 +1,147 @@
+"""Expression profiles of single cells: what may be hidden, what a network reads, how deep."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+from maskwise.columns.tabular import Loss, measured
+from maskwise.errors import UserError
+from maskwise.rng import Keys, Stream
+
+Library = Literal["visible", "all"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """How expression profiles become what a model reads and predicts.
+
+    With loss "mse" samples are log1p-normalised expression and are read as they are. With "nb"
+    and "zinb" they are counts x_j, whose expected value is library times profile: the library
+    size of a cell is estimated from the genes R that the model is shown,
+
+        library = (sum_R x_j + 1) / (sum_R profile_j + 1 / target_sum),
+
+    so that it says nothing about the hidden ones; one more count at the usual depth keeps it
+    positive. ``library="all"`` counts hidden genes too, as several published models do: a leak,
+    since what is hidden is then known to add up to the rest.
+
+    Args:
+        genes: the names of the G genes.
+        loss: "mse", "nb" or "zinb".
+        library: "visible" or "all", for counts.
+        zeros: how likely a gene that was not detected is to be eligible in a step of training.
+        profile: mean share of each gene in the counts of a cell, for counts.
+        target_sum: the library size that cells are normalised to.
+        counts: whether the data are counts, which are normalised; else they come normalised.
+        batches: names of the batches whose number samples have in their last column.
+
+    Raises:
+        UserError: no genes, or counts without a positive profile.
+
+    Example:
+        >>> cells = Cells(("CD3E", "CD19"), "nb", profile=(0.75, 0.25), target_sum=100.0)
+        >>> x = torch.tensor([[30.0, 20.0]])
+        >>> hidden = torch.tensor([[False, True]])
+        >>> cells.log_library(x, hidden).exp()  # 31 / 0.76 x profile
+        tensor([[30.5921, 10.1974]])
+    """
+
+    genes: tuple[str, ...]
+    loss: Loss = "mse"
+    library: Library = "visible"
+    zeros: float = 1.0
+    profile: tuple[float, ...] = ()
+    target_sum: float = 1e4
+    counts: bool = True
+    batches: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.genes:
+            raise UserError("cells without genes: give the names of the genes")
+        if self.loss == "mse":
+            return
+        if len(self.profile) != len(self.genes) or min(self.profile) <= 0:
+            raise UserError(
+                f"loss {self.loss} needs the mean share of each of the {len(self.genes)} genes,"
+                " above 0: leave out genes that no cell expresses"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The genes."""
+        return self.genes
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Zero for each gene: expression is a number."""
+        return (0,) * len(self.genes)
+
+    @property
+    def grid(self) -> tuple[int]:
+        """(G,)."""
+        return (len(self.genes),)
+
+    @property
+    def num_batches(self) -> int:
+        """How many batches are known; 0 = samples do not say theirs."""
+        return len(self.batches)
+
+    @property
+    def log_scale(self) -> Tensor:
+        """Zero: densities are of log-normalised expression, and counts have probabilities."""
+        return torch.zeros(len(self.genes))
+
+    def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
+        """Return what may be hidden, bool [B, G]; in training zeros are thinned out.
+
+        A zero is eligible with probability `zeros`, afresh in each epoch, so that zeros are hidden
+        at `zeros` times the ratio of what was detected.
+        """
+        known = measured(batch, len(self.genes))
+        if keys is None or self.zeros == 1:
+            return known
+        detected = batch[:, : len(self.genes)] > 0
+        if self.zeros == 0:
+            return known & detected
+        return known & (detected | (keys.uniform(Stream.ZEROS, len(self.genes)) < self.zeros))
+
+    def weights(self, batch: Tensor) -> Tensor | None:
+        """Return None: all genes count the same."""
+        return None
+
+    def inputs(self, batch: Tensor, hidden: Tensor) -> Tensor:
+        """Return log1p-normalised expression, float32 [B, G]; 0 where hidden or not measured."""
+        seen = measured(batch, len(self.genes)) & ~hidden
+        values = torch.where(seen, batch[:, : len(self.genes)], 0.0)
+        if self.loss == "mse":
+            return values
+        return (values * (self.target_sum / self._library(batch, hidden))).log1p()
+
+    def log_library(self, batch: Tensor, hidden: Tensor) -> Tensor:
+        """Return log(library x profile), the count of each gene in an average cell, [B, G]."""
+        profile = torch.tensor(self.profile, device=batch.device)
+        return self._library(batch, hidden).log() + profile.log()
+
+    def _library(self, batch: Tensor, hidden: Tensor) -> Tensor:
+        """Return the estimated library size of each cell, [B, 1]."""
+        known = measured(batch, len(self.genes))
+        seen = known if self.library == "all" else known & ~hidden
+        profile = torch.tensor(self.profile, device=batch.device)
+        total = torch.where(seen, batch[:, : len(self.genes)], 0.0).sum(dim=1, keepdim=True)
+        share = torch.where(seen, profile, 0.0).sum(dim=1, keepdim=True)
+        return (total + 1) / (share + 1 / self.target_sum)
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Return plain values that `load` reads."""
+        lists = {key: list(getattr(self, key)) for key in ("genes", "profile", "batches")}
+        plain = ("loss", "library", "zeros", "target_sum", "counts")
+        return lists | {key: getattr(self, key) for key in plain}
+
+    @classmethod
+    def load(cls, folder: Path, values: dict[str, Any]) -> Self:
+        """Read what `save` returned."""
+        lists = {key: tuple(values[key]) for key in ("genes", "profile", "batches")}
+        return cls(**values | lists)

@@ -1,0 +1,254 @@
+"""Where cells come from: settings, and `load`, which reads them and chooses genes."""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated as Limited
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from maskwise.cells.anndata_files import Annotated, files_of, of_anndata, open_file
+from maskwise.cells.built_in import pbmc68k
+from maskwise.cells.cells import Cells, Library
+from maskwise.cells.chosen_genes import (
+    Vocabulary,
+    all_genes,
+    listed_genes,
+    moments,
+    variable_genes,
+)
+from maskwise.cells.genes import Matching, enough, match
+from maskwise.cells.obs import read_column
+from maskwise.cells.reader import reader
+from maskwise.cells.split import held_out
+from maskwise.cells.survey import Survey, survey
+from maskwise.columns.tabular import Loss, Rows, TabularSplits
+from maskwise.errors import UserError
+from maskwise.rng import Keys
+from maskwise.settings import settings
+
+log = logging.getLogger("maskwise")
+
+
+@settings
+class CellsData:
+    """Which cells to use and how to read them."""
+
+    source: str = "array"
+    """`pbmc68k`, built in; an .h5ad file, a .zarr folder, a folder of these, a pattern
+    (`"data/*.h5ad"`), or several as A.h5ad+B.h5ad."""
+    layer: str | None = None
+    """Which matrix: none = X, `raw` = that of raw, or the name of a layer."""
+    values: Literal["auto", "counts", "normalised"] = "auto"
+    """What the matrix holds: `counts` (`auto`: an error where it does not) or log1p-`normalised`
+    expression, which is taken as it is."""
+    loss: Loss = "mse"
+    """`mse` of counts normalised to the median library size and log1p; `nb` or `zinb`, (zero-
+    inflated) negative binomial, of counts."""
+    library: Library = "visible"
+    """What tells `nb` and `zinb` a cell's library size: its `visible` genes, or `all`, which leaks
+    the sum of the hidden ones."""
+    zeros: Limited[float, Field(ge=0, le=1)] = 1.0
+    """How likely a gene that a cell lacks is to be eligible in a step of training: 1 = zeros are
+    hidden like the rest, 0.1 = at a tenth of the rate, 0 = never."""
+    num_genes: PositiveInt | None = 2000
+    """How many highly variable genes to use; none: all."""
+    genes: str | None = None
+    """A file with the genes to use, one in a line."""
+    gene_ids: str | None = None
+    """The column of var that names genes; none: its index."""
+    labels: str | None = None
+    """The column of obs with cell types, for probes."""
+    batch: str | None = None
+    """The column of obs with batches that the model is told, or `file`."""
+    group: str | None = None
+    """The column of obs (a donor, a sample) whose cells are held out together, or `file`."""
+    holdout: Limited[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the cells held out."""
+
+    def augment(self, samples: Tensor, keys: Keys) -> Tensor:
+        """Return cells as training sees them: as they are."""
+        return samples
+
+
+@dataclass(frozen=True, eq=False)
+class CellsSplits(TabularSplits):
+    """Cells ready for use.
+
+    Args:
+        cells: how they become what a model reads.
+    """
+
+    cells: Cells
+
+
+def load(data: CellsData) -> CellsSplits:
+    """Open the cells that `data` describes, look through them and choose genes.
+
+    Raises:
+        UserError: a source that does not exist or cannot be used, saying which and why.
+    """
+    return _splits(_open(data.source, data), data)
+
+
+def from_anndata(adata: Any, data: CellsData) -> CellsSplits:
+    """Use cells of an AnnData; arguments as for `load`."""
+    return _splits([of_anndata(adata, data.layer, data.gene_ids)], data)
+
+
+def describe(splits: CellsSplits, data: CellsData) -> Cells:
+    """Return how the cells become what a model reads."""
+    return splits.cells
+
+
+def align(cells: Any, known: Cells, data: CellsData) -> tuple[Rows, tuple[Matching, ...]]:
+    """Return other cells, all and in their order, as a model that knows some genes reads them.
+
+    Genes that they lack are NaN, batches that it does not know -1. Cells without a count are
+    kept, and counted.
+
+    Args:
+        cells: AnnData, or a source as in `CellsData`.
+        known: what the model learned from.
+        data: how to read them: layer, gene_ids, batch.
+
+    Raises:
+        UserError: as for `load`, or fewer than half of the model's genes are there.
+    """
+    if isinstance(cells, str | Path):
+        sets = _open(str(cells), data)
+    else:
+        sets = [of_anndata(cells, data.layer, data.gene_ids)]
+    matchings = tuple(
+        enough(match(known.genes, each.genes), known.genes, each.genes) for each in sets
+    )
+    libraries = []
+    for each, matching in zip(sets, matchings, strict=True):
+        log.info("%s", matching)
+        none = np.zeros(len(each.matrix), dtype=bool)
+        libraries.append(survey(each, none, known.counts, "the model").library)
+        if num_empty := int((libraries[-1] == 0).sum()):
+            log.warning("%s: %d cells without any count are kept", each.name, num_empty)
+    library = np.concatenate(libraries)
+    batches = _known_batches(sets, known, data) if known.batches else None
+    target = known.target_sum if known.loss == "mse" and known.counts else None
+    read = reader([each.matrix for each in sets], matchings, library, target, batches)
+    return Rows(read, np.arange(len(library)), batches=batches), matchings
+
+
+def _known_batches(sets: Sequence[Annotated], known: Cells, data: CellsData) -> np.ndarray:
+    if data.batch is None:
+        log.warning("the batches of the cells are not known: give --data.batch")
+        return np.full(sum(len(each.matrix) for each in sets), -1)
+    column = read_column(sets, data.batch, "batch").numbered(known.batches)
+    if unseen := int((column.codes < 0).sum()):
+        log.warning("%d cells are of batches that the model does not know", unseen)
+    return column.codes
+
+
+def _open(source: str, data: CellsData) -> list[Annotated]:
+    if source == "pbmc68k":
+        return [replace(of_anndata(pbmc68k(), data.layer, data.gene_ids), name=source)]
+    paths = files_of(source)
+    sets = [open_file(path, data.layer, data.gene_ids) for path in paths]
+    if len({each.name for each in sets}) < len(sets):
+        sets = [
+            replace(each, name=f"{path.absolute().parent.name}/{each.name}")
+            for path, each in zip(paths, sets, strict=True)
+        ]
+    return sets
+
+
+def _splits(sets: Sequence[Annotated], data: CellsData) -> CellsSplits:
+    counts = data.values != "normalised"
+    if data.loss != "mse" and not counts:
+        raise UserError(f"loss {data.loss} is of counts: leave out --data.values normalised")
+    genes = _vocabulary(sets, data)
+    batch, group, labels = (
+        None if name is None else read_column(sets, name, what)
+        for name, what in ((data.batch, "batch"), (data.group, "group"), (data.labels, "labels"))
+    )
+    sizes = [len(each.matrix) for each in sets]
+    held = held_out(sum(sizes), data.holdout, None if group is None else group.codes)
+    parts = np.split(~held, np.cumsum(sizes)[:-1])
+    surveys = [survey(each, part, counts) for each, part in zip(sets, parts, strict=True)]
+    library = np.concatenate([each.library for each in surveys])
+    train, test = _filled(library, held)
+    target = float(np.median(library[train])) if counts else 1e4
+    genes, shares = _choose(genes, surveys, parts, data, target if counts else 1.0)
+    batch = None if batch is None else batch.numbered(batch.names_of(train))
+    cells = Cells(
+        genes.names,
+        *(data.loss, data.library, data.zeros),
+        *(() if data.loss == "mse" else shares, target, counts),
+        () if batch is None else batch.names,
+    )
+    read = reader(
+        *([each.matrix for each in sets], genes.matchings, library),
+        target if counts and data.loss == "mse" else None,
+        None if batch is None else batch.codes,
+    )
+    rows = [
+        Rows(read, part, *(None if each is None else each.codes[part] for each in (labels, batch)))
+        for part in (train, test)
+    ]
+    name = "+".join(each.name for each in sets) if len(sets) < 4 else Path(data.source).name
+    what = "%s: %d cells to train on, %d held out, %d genes"
+    log.info(what, name, len(train), len(test), len(genes.names))
+    digest = hashlib.sha256(library.tobytes() + "\n".join(genes.names).encode()).hexdigest()
+    return CellsSplits(
+        *(rows[0], rows[1], name, None if labels is None else labels.names, cells.batches or None),
+        {"train": len(train), "heldout": len(test), "cells": digest},
+        cells,
+    )
+
+
+def _vocabulary(sets: Sequence[Annotated], data: CellsData) -> Vocabulary:
+    """Return the genes to choose from."""
+    known = [each.genes for each in sets]
+    genes = all_genes(known) if data.genes is None else listed_genes(data.genes, known)
+    if len(sets) > 1 or data.genes is not None:
+        for matching in genes.matchings:
+            log.info("%s", matching)
+    return genes
+
+
+def _choose(
+    genes: Vocabulary,
+    surveys: Sequence[Survey],
+    parts: Sequence[np.ndarray],
+    data: CellsData,
+    scale: float,
+) -> tuple[Vocabulary, tuple[float, ...]]:
+    """Return the genes to use, and the mean share of each in a cell's counts."""
+    num_train = [
+        int((part & (each.library > 0)).sum()) for each, part in zip(surveys, parts, strict=True)
+    ]
+    found = moments(genes, surveys, num_train, scale)
+    chosen = np.arange(len(genes.names))
+    if data.genes is None and data.num_genes is not None:
+        chosen = variable_genes(genes, found, data.num_genes)
+    if len(chosen) < 2:
+        raise UserError(f"{len(chosen)} gene to use: a model learns one from others: give more")
+    # Genes that no cell to train on has: as if one of them had one count.
+    shares = np.maximum(found.mean, 1 / np.maximum(found.num, 1))[chosen] / scale
+    return genes[chosen], tuple(shares.tolist())
+
+
+def _filled(library: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which cells to train on and which are held out; without empty ones, counted."""
+    some = library > 0
+    if not some.all():
+        num = int(some.sum())
+        log.warning("%d cells without any count left out, %d kept", len(some) - num, num)
+    train, test = np.flatnonzero(some & ~held), np.flatnonzero(some & held)
+    if not len(train) or not len(test):
+        raise UserError(
+            f"{len(train)} cells with counts to train on and {len(test)} held out are too few"
+        )
+    return train, test

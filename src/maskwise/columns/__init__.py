@@ -1,0 +1,1 @@
+"""What cells and tables share: samples by columns, numbers and categories."""

@@ -1,0 +1,264 @@
+"""How well hidden values of held-out samples are filled in, beside what needs no network."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskwise.cells.cells import Cells
+from maskwise.columns.features import batches, column_means, comparable, from_one_hot, one_hot
+from maskwise.columns.imputation_baselines import (
+    MOST_COLUMNS,
+    Fill,
+    by_components,
+    by_mean,
+    by_neighbours,
+    by_regression,
+)
+from maskwise.columns.model import TabularModel
+from maskwise.columns.tabular import Rows, TabularModality
+from maskwise.masks.select import hide_lowest
+from maskwise.measure.bootstrap import ends
+from maskwise.measure.features import frozen
+from maskwise.measure.reconstruction import fixed_mask
+from maskwise.rng import Keys, Stream
+
+Entries = Literal["all", "nonzero"]
+Mechanism = Literal["random", "intensity"]
+# Samples and what of them is hidden, [B, F], to a guess at all values that compare, [B, F].
+Method = Callable[[Tensor, Tensor], np.ndarray]
+IN_LOGS = "compared as log(1 + counts scaled to one library size)"
+
+
+class Asked(NamedTuple):
+    """What is to be filled in."""
+
+    truth: np.ndarray
+    """values that compare, [N, F]; NaN where nothing was measured"""
+    hidden: np.ndarray
+    """bool [N, F]"""
+    mean: np.ndarray
+    """of each feature in training samples, [F]"""
+    is_number: np.ndarray
+    """bool [F]; others are categories"""
+
+
+def imputation(
+    model: TabularModel,
+    rows: Rows,
+    index: np.ndarray,
+    train: np.ndarray,
+    ratios: Sequence[float],
+    *,
+    baselines: bool = True,
+    slow_baselines: bool = False,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Return the rows of the table of imputation.
+
+    Of cells all measured values are hidden at random, and of those that are not zero a part at
+    random and in proportion to size; of tables all at random and all so that large numbers are
+    likelier to be hidden. Masks depend only on the seed and on a sample's index: they are the same
+    for all methods and models.
+
+    Args:
+        model: its device is used, and its training mode is restored.
+        rows: held-out samples.
+        index: which of them, [N].
+        train: training samples as `numbers` returns them, [M, D].
+        ratios: hidden fractions, each in (0, 1).
+        baselines: also neighbours and principal components.
+        slow_baselines: also scikit-learn's IterativeImputer, of up to 150 columns.
+        seed: of the masks, the methods and the bootstrap.
+    """
+    modality = model.modality
+    mean = column_means(train)
+    methods, note = _methods(model, train, mean, baselines, slow_baselines, seed)
+    table = []
+    samples = rows.get(index)
+    truth = comparable(modality, samples).numpy()
+    mean_of_each = from_one_hot(mean[None], modality.sizes)[0]
+    is_number = np.array(modality.sizes) == 0
+    for entries, mechanism in kinds(modality):
+        for ratio in ratios:
+            hidden = hide(modality, samples, index, entries, mechanism, ratio, seed)
+            if not hidden.any():
+                continue
+            asked = Asked(truth, hidden.numpy(), mean_of_each, is_number)
+            for name, method in methods.items():
+                start = time.perf_counter()
+                guess = method(samples, hidden)
+                seconds = time.perf_counter() - start
+                table.append(
+                    {"method": name, "entries": entries, "mechanism": mechanism, "ratio": ratio}
+                    | scored(asked, guess, seed)
+                    | {"seconds": seconds, "note": note if name == "model" else ""}
+                )
+    return table
+
+
+def kinds(modality: TabularModality) -> list[tuple[Entries, Mechanism]]:
+    """Return which entries are hidden, and how."""
+    if isinstance(modality, Cells):
+        return [("all", "random"), ("nonzero", "random"), ("nonzero", "intensity")]
+    return [("all", "random"), ("all", "intensity")]
+
+
+def hide(
+    modality: TabularModality,
+    samples: Tensor,
+    index: np.ndarray,
+    entries: Entries,
+    mechanism: Mechanism,
+    ratio: float,
+    seed: int,
+) -> Tensor:
+    """Return which values are hidden, bool [B, F], as many of each sample under any mechanism.
+
+    "intensity" draws without replacement with weights: of a gene its log-normalised value, so that
+    what is expressed most is hidden most; of a number in a table exp(value), e times for every
+    unit, so that large ones are; categories have weight 1.
+
+    Args:
+        modality: what the features are.
+        samples: [B, F] or [B, F + 1].
+        index: their numbers, [B].
+        entries: "all" that were measured, or those that are not zero, "nonzero".
+        mechanism: "random" or "intensity".
+        ratio: hidden fraction of the entries.
+        seed: of the masks.
+
+    Source: Efraimidis and Spirakis, Weighted random sampling with a reservoir (Information
+    Processing Letters 97, 2006).
+    """
+    eligible = modality.eligible(samples)
+    values = comparable(modality, samples).nan_to_num(0.0)
+    if entries == "nonzero":
+        eligible = eligible & (values != 0)
+    mask = fixed_mask(modality.grid, ratio, index, "scattered", seed, samples.device, eligible)
+    if mechanism == "random":
+        return mask.hidden
+    if isinstance(modality, Cells):
+        weights = values.double().clamp(min=1e-9)
+    else:
+        weights = torch.where(torch.tensor(modality.sizes) == 0, values, 0.0).double().exp()
+    keys = Keys(seed, 0, torch.from_numpy(index))
+    waits = -keys.open_uniform(Stream.SCORE, values.shape[1]).log() / weights
+    return hide_lowest(waits, mask.num_hidden, eligible)
+
+
+def scored(asked: Asked, guess: np.ndarray, seed: int) -> dict[str, float | None]:
+    """Return how good guesses [N, F] are at hidden values.
+
+    - r2: 1 - sum (x - guess)² / sum (x - mean)² over all hidden numbers, with a 95 % percentile
+      bootstrap of samples;
+    - mae: the mean absolute error of hidden numbers;
+    - pearson_features: the correlation over samples, the mean over features that vary; 0 where
+      the guess does not. pearson_samples: the other way round;
+    - accuracy: the share of hidden categories guessed right.
+
+    None where there is nothing to measure.
+    """
+    hidden = asked.hidden & asked.is_number
+    of_categories = asked.hidden & ~asked.is_number
+    error = np.where(hidden, asked.truth - guess, 0).astype(np.float64)
+    spread = np.where(hidden, asked.truth - asked.mean, 0).astype(np.float64)
+    r2, low, high = _r2(np.square(error).sum(axis=1), np.square(spread).sum(axis=1), seed)
+    right = (guess == asked.truth)[of_categories]
+    return {
+        "r2": r2,
+        "r2_low": low,
+        "r2_high": high,
+        "mae": float(np.abs(error).sum() / hidden.sum()) if hidden.any() else None,
+        "pearson_features": correlation(asked.truth.T, guess.T, hidden.T),
+        "pearson_samples": correlation(asked.truth, guess, hidden),
+        "accuracy": float(right.mean()) if len(right) else None,
+    }
+
+
+def correlation(x: np.ndarray, y: np.ndarray, where: np.ndarray) -> float | None:
+    """Return the mean over rows of the correlation of x and y [N, M] where `where` is true.
+
+    Rows with fewer than 3 values, or in which x does not vary, are left out.
+
+    >>> x = np.array([[1.0, 2.0, 3.0, 0.0]])
+    >>> round(correlation(x, 7 - 2 * x, x > 0), 6)
+    -1.0
+    """
+    num = where.sum(axis=1, keepdims=True)
+    parts = []
+    for values in (x, y):
+        held = np.where(where, values, 0).astype(np.float64)
+        mean = held.sum(axis=1, keepdims=True) / np.maximum(num, 1)
+        parts.append(np.where(where, held - mean, 0))
+    a, b = (np.square(part).sum(axis=1) for part in parts)
+    # A guess that is the same everywhere but for rounding says nothing.
+    varies = b > 1e-10 * np.where(where, np.square(y), 0).sum(axis=1)
+    found = np.where(varies, (parts[0] * parts[1]).sum(axis=1), 0)
+    found = found / np.sqrt(np.where(varies & (a > 0), a * b, 1))
+    kept = (num[:, 0] >= 3) & (a > 1e-10)
+    return float(found[kept].mean()) if kept.any() else None
+
+
+def _r2(error: np.ndarray, spread: np.ndarray, seed: int) -> tuple[float | None, ...]:
+    """Return 1 - sum error / sum spread and its interval, from sums of each sample, [N]."""
+    if not spread.sum():
+        return None, None, None
+    rng = np.random.default_rng(seed)
+    times = rng.multinomial(len(error), np.full(len(error), 1 / len(error)), size=1000)
+    sums = times @ spread
+    found = 1 - (times @ error)[sums > 0] / sums[sums > 0]
+    return float(1 - error.sum() / spread.sum()), *ends(found)
+
+
+def _methods(
+    model: TabularModel,
+    train: np.ndarray,
+    mean: np.ndarray,
+    baselines: bool,
+    slow_baselines: bool,
+    seed: int,
+) -> tuple[dict[str, Method], str]:
+    """Return the methods by name, and a note on those that are not among them."""
+    notes = [IN_LOGS] if model.modality.loss != "mse" else []
+    fills: dict[str, Fill] = {"feature mean": by_mean(mean)}
+    if baselines:
+        fills["kNN"] = by_neighbours(train, mean)
+        fills["PCA"] = by_components(train, mean, seed)
+    if slow_baselines and train.shape[1] <= MOST_COLUMNS:
+        fills["IterativeImputer"] = by_regression(train, model.modality.sizes, seed)
+    elif slow_baselines:
+        notes.append(f"no IterativeImputer: {train.shape[1]} columns, above {MOST_COLUMNS}")
+    else:
+        notes.append("no IterativeImputer: slow_baselines is off")
+
+    def of(fill: Fill) -> Method:
+        def method(samples: Tensor, hidden: Tensor) -> np.ndarray:
+            visible = comparable(model.modality, samples, hidden).numpy()
+            return from_one_hot(fill(one_hot(visible, model.modality.sizes)), model.modality.sizes)
+
+        return method
+
+    methods: dict[str, Method] = {
+        "model": lambda samples, hidden: np.concatenate(list(_predicted(model, samples, hidden)))
+    }
+    return methods | {name: of(fill) for name, fill in fills.items()}, "; ".join(notes)
+
+
+def _predicted(model: TabularModel, samples: Tensor, hidden: Tensor) -> Iterator[np.ndarray]:
+    """Give what the model expects, in values that compare: counts are scaled as true ones."""
+    modality = model.modality
+    with frozen(model) as device:
+        for part in batches(np.arange(len(samples))):
+            x, blank = samples[part].to(device), hidden[part].to(device)
+            found = model.predict(x, blank)
+            if modality.loss != "mse":
+                assert isinstance(modality, Cells)
+                # As `comparable` does: the library of a sample is known when it is scored.
+                profile = torch.tensor(modality.profile, device=device).log()
+                log_library = modality.log_library(x, torch.zeros_like(blank)) - profile
+                found = (found * modality.target_sum / log_library.exp()).log1p()
+            yield found.cpu().numpy()

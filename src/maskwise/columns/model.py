@@ -1,0 +1,394 @@
+"""The masked model of samples by features: single cells and tables."""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from maskwise.columns.networks import MLP, FeatureTransformer, Output, Reading
+from maskwise.columns.tabular import TabularModality, measured
+from maskwise.errors import UserError
+from maskwise.layers.transformer import Attention
+from maskwise.masks import Mask
+from maskwise.objectives.feature_losses import category_log_probs, count_losses
+from maskwise.objectives.regularise import VisiblePool
+from maskwise.rng import Keys, Stream
+from maskwise.settings import settings
+
+MOST = 10.0  # log of how many times its average a count is expected to be
+
+
+@settings
+class Tabular:
+    """The shape of a masked model of features."""
+
+    kind: Literal["mlp", "transformer"] = "mlp"
+    """an MLP with a bottleneck, or a transformer with a token for each feature"""
+    width: PositiveInt = 256
+    """width of the blocks"""
+    depth: PositiveInt = 2
+    """blocks; of the MLP on the way to the code, and as many back"""
+    code: PositiveInt = 64
+    """width of the bottleneck (mlp)"""
+    heads: PositiveInt = 4
+    """attention heads (transformer)"""
+    mlp_ratio: Annotated[float, Field(gt=0)] = 2.0
+    """width of the MLPs over that of the tokens (transformer)"""
+    corruption: Literal["indicator", "zero", "permute"] = "indicator"
+    """what stands for a hidden value in training: a sign that it is hidden, zero without a sign,
+    or the value of another sample of the batch, which keeps the feature's distribution"""
+    norm: bool = True
+    """LayerNorm in the blocks of an mlp: tables are learned better with it, cells without"""
+    linear: NonNegativeInt = 0
+    """how often a linear path around the code fills in blank numbers; 0 = there is none (mlp of
+    numbers that are no counts)"""
+    predict_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """share of the hidden values that training predicts"""
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that can be read: the blocks, and the code of an mlp."""
+        return self.depth + (self.kind == "mlp")
+
+    def network(self, modality: TabularModality, attention: Attention) -> MLP | FeatureTransformer:
+        """Return the network that these settings describe.
+
+        Raises:
+            UserError: a linear path where there can be none.
+        """
+        if self.linear and (self.kind != "mlp" or modality.loss != "mse"):
+            raise UserError(f"linear {self.linear}: only an mlp of no counts has a linear path")
+        num_parameters = 2 if modality.loss == "zinb" else 1
+        indicator = self.corruption == "indicator"
+        if self.kind == "mlp":
+            return MLP(
+                modality.sizes,
+                num_parameters,
+                modality.num_batches,
+                width=self.width,
+                depth=self.depth,
+                code=self.code,
+                indicator=indicator,
+                norm=self.norm,
+                linear=self.linear,
+            )
+        return FeatureTransformer(
+            modality.sizes,
+            num_parameters,
+            modality.num_batches,
+            width=self.width,
+            depth=self.depth,
+            heads=self.heads,
+            mlp_ratio=self.mlp_ratio,
+            indicator=indicator,
+            attention=attention,
+        )
+
+
+class TabularModel(nn.Module):
+    """Predict hidden features from visible ones; encode whole samples.
+
+    What was not measured (NaN) is handled as hidden and never predicted. A hidden number costs
+    half its squared error, minus the log-density of a normal of variance 1 up to a constant; a
+    category its cross-entropy; a count minus its log-probability.
+
+    Args:
+        modality: what the features are.
+        config: the shape of the model.
+        attention: "auto", "sdpa" or "plain"; equal up to rounding.
+        network: what reads features and predicts them; default: what `config` describes.
+
+    Example:
+        >>> from maskwise.cells.cells import Cells
+        >>> model = TabularModel(Cells(("CD3E", "CD19", "LYZ")), Tabular(width=8, depth=1, code=4))
+        >>> model.encode(torch.rand(5, 3)).shape
+        torch.Size([5, 4])
+    """
+
+    has_class_token = False
+    values_per_position = 1
+
+    def __init__(
+        self,
+        modality: TabularModality,
+        config: Tabular,
+        attention: Attention = "auto",
+        network: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.modality, self.config = modality, config
+        self.network: nn.Module = network or config.network(modality, attention)
+        sizes, num = modality.sizes, len(modality.sizes)
+        columns = [feature for feature, size in enumerate(sizes) if size]
+        first = torch.tensor([sum(sizes[:feature]) for feature in columns], dtype=torch.int64)
+        places = torch.arange(max(sizes))[None] + first[:, None]
+        many = torch.tensor([sizes[feature] for feature in columns], dtype=torch.int64)
+        places[torch.arange(max(sizes)) >= many[:, None]] = -1
+        self.columns = nn.Buffer(torch.tensor(columns, dtype=torch.int64), persistent=False)
+        self.places = nn.Buffer(places, persistent=False)
+        self.is_number = nn.Buffer(torch.tensor(sizes) == 0, persistent=False)
+        self.log_dispersion = nn.Parameter(torch.zeros(num)) if modality.loss != "mse" else None
+        # Of a number when 1..F features are blank; `fit_feature_noise` sets it.
+        self.log_variance = nn.Buffer(torch.full((num,), torch.inf))
+        self.log_spread = nn.Buffer(torch.zeros(num))
+
+    @property
+    def length(self) -> int:
+        """Features of a sample, F."""
+        return len(self.modality.sizes)
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that `encode` can read."""
+        return int(self.network.num_layers)  # type: ignore[arg-type]
+
+    def forward(self, batch: Tensor, hidden: Tensor, keys: Keys | None = None) -> Output:
+        """Return what the network says of every feature.
+
+        Args:
+            batch: samples, [B, F] or [B, F + 1].
+            hidden: bool [B, F]; what they hold there is not used.
+            keys: in training, whose values are permuted.
+        """
+        return self.network(self._read(batch, hidden, keys))
+
+    def sample_losses(self, batch: Tensor, mask: Mask, predicted: Mask, keys: Keys) -> Tensor:
+        """Return each sample's mean loss over its predicted features, float32 [B].
+
+        Args:
+            batch: samples.
+            mask: hidden features.
+            predicted: the part of them that is predicted.
+            keys: whose values are permuted.
+        """
+        return self.losses_and_features(batch, mask, predicted, keys)[0]
+
+    def losses_and_features(
+        self,
+        batch: Tensor,
+        mask: Mask,
+        predicted: Mask,
+        keys: Keys,
+        pool: VisiblePool = "mean",
+        layers: Sequence[int] = (),
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return `sample_losses`, and the features of some layers of what the model is shown."""
+        _check_pool(pool)
+        shown = self._read(batch, mask.hidden, keys)
+        output, features = self.network.output_and_features(shown, layers)  # type: ignore[operator]
+        losses = self._costs(output, batch, mask.hidden, predicted.hidden)
+        return losses.sum(dim=1) / predicted.num_hidden.clamp(min=1), features
+
+    def visible_features(
+        self, batch: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
+    ) -> Tensor:
+        """Return features of masked samples, [B, D]; arguments as for `encode`."""
+        return self._features(batch, mask.hidden, pool, layer)
+
+    def losses(self, batch: Tensor, hidden: Tensor) -> Tensor:
+        """Return the loss of every hidden feature, float32 [B, F]; 0 where visible."""
+        return self._costs(self(batch, hidden), batch, hidden, hidden & self.eligible(batch))
+
+    def num_encoded(self, mask: Mask) -> int:
+        """Return how many features of a batch the network reads: all of them."""
+        return mask.hidden.numel()
+
+    def eligible(self, batch: Tensor) -> Tensor:
+        """Return which features may be hidden: those that were measured, bool [B, F]."""
+        return self.modality.eligible(batch)
+
+    def encode(
+        self, batch: Tensor, pool: Literal["mean", "class", "both"] = "mean", layer: int = -1
+    ) -> Tensor:
+        """Return features of whole samples, [B, D]; nothing is hidden but what was not measured.
+
+        Args:
+            batch: samples.
+            pool: "mean", the only one: of the tokens of a transformer; the MLP has one vector.
+            layer: which layer, -1 = the last: of the MLP the code.
+        """
+        return self._features(batch, torch.zeros_like(self.eligible(batch)), pool, layer)
+
+    def _features(self, batch: Tensor, hidden: Tensor, pool: str, layer: int) -> Tensor:
+        _check_pool(pool)
+        if not -self.num_layers <= layer < self.num_layers:
+            raise UserError(f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)")
+        return self.network.features(self._read(batch, hidden), layer)  # type: ignore[operator]
+
+    def predict(self, batch: Tensor, hidden: Tensor) -> Tensor:
+        """Return what every feature is expected to be given the visible ones, float32 [B, F].
+
+        Numbers and counts are means; of a category the code of the most probable one. What is said
+        of a visible feature has seen that feature.
+
+        Args:
+            batch: samples.
+            hidden: bool [B, F].
+        """
+        output = self(batch, hidden)
+        found = output.numbers[..., 0].float()
+        if self.modality.loss != "mse":
+            found = self._log_mean(output, batch, hidden).exp()
+            if self.modality.loss == "zinb":
+                found = found * torch.sigmoid(-output.numbers[..., 1])
+        return self._with_categories(found, output)
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Return the samples that codes stand for, float32 [B, F], as `predict` does.
+
+        Args:
+            code: what `encode` returns, [B, D].
+
+        Raises:
+            UserError: a transformer has no code, of a linear path it says too little, and counts
+                have a library size too.
+        """
+        if self.config.kind != "mlp" or self.config.linear or self.modality.loss != "mse":
+            raise UserError("only an mlp of no counts, without a linear path, decodes a code")
+        output = self.network.decode(code)  # type: ignore[operator]
+        return self._with_categories(output.numbers[..., 0].float(), output)
+
+    def reconstruct(self, batch: Tensor, hidden: Tensor) -> Tensor:
+        """Return the samples with hidden and missing features filled in by `predict`."""
+        blank = hidden | ~measured(batch, self.length)
+        return self.mix(batch, self.predict(batch, hidden), blank)
+
+    def conditional_log_prob(self, batch: Tensor, hidden: Tensor) -> Tensor:
+        """Return log p(x_j | x_R) of each hidden feature given the visible ones, nats [B, F].
+
+        Numbers are normal around what `predict` says, in the units of the data. Their variances
+        are products of one number for each number of blank features and one for each feature:
+
+            log p(x_j | x_R) = log N(x_j; m_j(x_R), v_M s_j) - log_scale_j.
+
+        Categories and counts have probabilities. Features that were not measured have 0.
+
+        Args:
+            batch: samples.
+            hidden: bool [B, F].
+
+        Raises:
+            UserError: there are numbers, and `fit_feature_noise` has not been called.
+        """
+        output, wanted = self(batch, hidden), hidden & self.eligible(batch)
+        costs = self._costs(output, batch, hidden, wanted)
+        if self.modality.loss != "mse" or not self.is_number.any():
+            return -costs
+        log_variance = self._log_variances(batch, hidden)
+        normal = math.log(2 * math.pi) / 2 + log_variance / 2 + costs * (-log_variance).exp()
+        normal = normal + self.modality.log_scale.to(costs.device)
+        return -torch.where(wanted, torch.where(self.is_number, normal, costs), 0.0)
+
+    def conditional_sample(self, batch: Tensor, hidden: Tensor, keys: Keys) -> Tensor:
+        """Return samples with each hidden feature drawn from its own conditional."""
+        u = keys.open_uniform(Stream.SAMPLE, self.length)
+        output = self(batch, hidden)
+        if self.modality.loss != "mse":
+            drawn = _draw_counts(self._log_mean(output, batch, hidden), output, u, self)
+        else:
+            noise = torch.special.ndtri(u).to(output.numbers.dtype)
+            deviation = (self._log_variances(batch, hidden) / 2).exp()
+            drawn = output.numbers[..., 0] + deviation * noise
+        if len(self.columns):
+            cumulative = self._log_probs(output).double().exp().cumsum(dim=-1)
+            level = u[:, self.columns, None] * cumulative[..., -1:]
+            drawn[:, self.columns] = (cumulative < level).sum(dim=-1).to(drawn.dtype)
+        return self.mix(batch, drawn, hidden)
+
+    def mix(self, batch: Tensor, other: Tensor, hidden: Tensor) -> Tensor:
+        """Return samples with the hidden features of another batch."""
+        values = torch.where(hidden, other[:, : self.length], batch[:, : self.length])
+        return torch.cat([values, batch[:, self.length :]], dim=1)
+
+    def empty(self, num: int) -> Tensor:
+        """Return `num` samples that hold nothing yet; of no batch, where there are batches."""
+        samples = self.log_spread.new_zeros(num, self.length + bool(self.modality.num_batches))
+        samples[:, self.length :] = -1
+        return samples
+
+    def _read(self, batch: Tensor, hidden: Tensor, keys: Keys | None = None) -> Reading:
+        """Return what the network is shown."""
+        known = measured(batch, self.length)
+        blank = hidden | ~known
+        values = self.modality.inputs(batch, blank)
+        if self.config.corruption == "permute" and keys is not None:
+            everything = self.modality.inputs(batch, ~known)
+            order = keys.bits(Stream.PERMUTE, self.length).argsort(dim=0)
+            there = known.gather(0, order)
+            values = torch.where(hidden & there, everything.gather(0, order), values)
+            blank = blank & ~(hidden & there)
+        shown = values.new_zeros(len(values), sum(self.modality.sizes))
+        if len(self.columns):
+            at = self.places[:, 0] + values[:, self.columns].long()
+            shown.scatter_(1, at, (~blank[:, self.columns]).to(shown.dtype))
+        of = batch[:, self.length].long() if self.modality.num_batches else None
+        return Reading(torch.where(self.is_number, values, 0.0), shown, blank, of)
+
+    def _costs(self, output: Output, batch: Tensor, hidden: Tensor, wanted: Tensor) -> Tensor:
+        """Return the loss of every feature that is wanted, float32 [B, F]; 0 elsewhere."""
+        # Zero for what is missing: NaN would reach gradients even where it is not wanted.
+        values = batch[:, : self.length].nan_to_num(0.0)
+        if self.modality.loss == "mse":
+            costs = 0.5 * (output.numbers[..., 0].float() - values).square()
+        else:
+            each = (values, self._log_mean(output, batch, hidden), self._dispersions(values))
+            chosen = [part.masked_select(wanted) for part in each]
+            if self.modality.loss == "zinb":
+                chosen.append(output.numbers[..., 1].float().masked_select(wanted))
+            costs = values.new_zeros(values.shape).masked_scatter(wanted, count_losses(*chosen))
+        if len(self.columns):
+            codes = values[:, self.columns].long()[..., None]
+            of = -self._log_probs(output).gather(2, codes)[..., 0]
+            costs = costs.index_copy(1, self.columns, of.to(costs.dtype))
+        return torch.where(wanted, costs, 0.0)
+
+    def _with_categories(self, found: Tensor, output: Output) -> Tensor:
+        """Set the most probable categories in what is expected, [B, F]."""
+        if len(self.columns):
+            found[:, self.columns] = self._log_probs(output).argmax(dim=-1).to(found.dtype)
+        return found
+
+    def _log_probs(self, output: Output) -> Tensor:
+        """Return log-probabilities of categories, [B, C, K]."""
+        return category_log_probs(output.logits.float(), self.places)
+
+    def _log_mean(self, output: Output, batch: Tensor, hidden: Tensor) -> Tensor:
+        """Return the log of expected counts, before zero inflation, [B, F]."""
+        times = output.numbers[..., 0].float().clamp(max=MOST)
+        return self.modality.log_library(batch, hidden) + times
+
+    def _dispersions(self, values: Tensor) -> Tensor:
+        assert self.log_dispersion is not None
+        return self.log_dispersion.expand_as(values)
+
+    def _log_variances(self, batch: Tensor, hidden: Tensor) -> Tensor:
+        """Return log-variances of hidden numbers, [B, F]."""
+        if not self.log_variance.isfinite().all():
+            raise UserError(
+                "this model has no likelihood yet: call maskwise.columns.noise."
+                "fit_feature_noise(model, rows) with training samples first"
+            )
+        num_blank = (hidden | ~measured(batch, self.length)).sum(dim=1)
+        return self.log_variance[(num_blank - 1).clamp(min=0)][:, None] + self.log_spread
+
+
+def _check_pool(pool: str) -> None:
+    if pool != "mean":
+        raise UserError(f"pool '{pool}' needs a class token, which models of features lack")
+
+
+def _draw_counts(log_mean: Tensor, output: Output, u: Tensor, model: TabularModel) -> Tensor:
+    """Return counts drawn by the inverse of their CDF, float32 [B, F]."""
+    from scipy.stats import nbinom
+
+    mean = log_mean.double().exp().cpu().numpy()
+    dispersion = model._dispersions(log_mean).double().exp().cpu().numpy()
+    level = u.cpu()
+    if model.modality.loss == "zinb":
+        zero = torch.sigmoid(output.numbers[..., 1]).double().cpu()
+        level = ((level - zero) / (1 - zero)).clamp(min=0)
+    drawn = nbinom.ppf(level.numpy(), dispersion, dispersion / (dispersion + mean))
+    return torch.from_numpy(drawn).to(log_mean).clamp(min=0)

@@ -1,0 +1,248 @@
+"""Networks over features: an MLP with a bottleneck, and a transformer with a token each."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from maskwise.layers.transformer import Attention, Transformer, mean_over
+
+
+class Reading(NamedTuple):
+    """What a network is shown of a batch."""
+
+    values: Tensor
+    """numbers, float32 [B, F]; 0 where there is none"""
+    categories: Tensor
+    """one of each feature's, side by side, float32 [B, S]; all 0 where it is not shown"""
+    blank: Tensor
+    """features that are hidden or were not measured, bool [B, F]"""
+    batch: Tensor | None
+    """which batch a sample is of, int64 [B], -1 = not known; None = samples do not say"""
+
+
+class Output(NamedTuple):
+    """What a network says of every feature."""
+
+    numbers: Tensor
+    """parameters of each feature's number, float32 [B, F, P]"""
+    logits: Tensor
+    """of all categories, float32 [B, S]"""
+
+
+class MLP(nn.Module):
+    """Blocks of a linear layer, LayerNorm and GELU down to a code, and up again.
+
+    It reads numbers, one-hot categories and, if asked, which features are blank. The batch of a
+    sample is told to the decoder only, so the code need not say it.
+
+    A linear path may lead around the code. One map A from all features to all predicts numbers,
+    fills blank ones with what it predicts, and again:
+
+        x <- x where visible, A x + b where blank.
+
+    Of normal data the expectation of what is blank is a fixed point of such a map: the regression
+    of each feature on all others. The blocks then learn what is left.
+
+    Args:
+        sizes: categories of each feature, 0 = a number.
+        num_parameters: P, for each number.
+        num_batches: of the data; 0 = none.
+        width: of the blocks.
+        depth: blocks on the way to the code, and on the way back.
+        code: width of the code.
+        indicator: read which features are blank.
+        norm: whether blocks have a LayerNorm.
+        linear: how often the linear map is applied; 0 = there is none.
+
+    Example:
+        >>> network = MLP((0, 0, 3), 1, 0, width=8, depth=1, code=4, indicator=True)
+        >>> shown = Reading(torch.zeros(2, 3), torch.zeros(2, 3), torch.ones(2, 3) > 0, None)
+        >>> numbers, logits = network(shown)
+        >>> numbers.shape, logits.shape, network.features(shown).shape
+        (torch.Size([2, 3, 1]), torch.Size([2, 3]), torch.Size([2, 4]))
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        num_parameters: int,
+        num_batches: int,
+        *,
+        width: int,
+        depth: int,
+        code: int,
+        indicator: bool,
+        norm: bool = True,
+        linear: int = 0,
+    ) -> None:
+        super().__init__()
+        self.indicator, self.num_parameters, self.times = indicator, num_parameters, linear
+        num = len(sizes)
+        num_inputs = num + sum(sizes) + (num if indicator else 0)
+        self.encoder = nn.ModuleList(
+            _block(num_inputs if index == 0 else width, width, norm) for index in range(depth)
+        )
+        self.code = nn.Linear(width, code)
+        self.batch = nn.Embedding(num_batches, code) if num_batches else None
+        self.decoder = nn.Sequential(
+            *(_block(code if index == 0 else width, width, norm) for index in range(depth))
+        )
+        self.numbers = nn.Linear(width, num * num_parameters)
+        self.logits = nn.Linear(width, sum(sizes)) if any(sizes) else None
+        self.linear = nn.Linear(num + sum(sizes), num + sum(sizes)) if linear else None
+        if self.linear is not None:
+            nn.init.zeros_(self.linear.weight)
+            nn.init.zeros_(self.linear.bias)
+
+    @property
+    def num_layers(self) -> int:
+        """Blocks on the way to the code, and the code."""
+        return len(self.encoder) + 1
+
+    def features(self, shown: Reading, layer: int = -1) -> Tensor:
+        """Return the output of a layer on the way to the code, or the code, [B, D]."""
+        return self._outputs(shown, [layer])[0]
+
+    def _outputs(self, shown: Reading, layers: Sequence[int]) -> list[Tensor]:
+        parts = [shown.values, shown.categories]
+        if self.indicator:
+            parts.append(shown.blank.to(shown.values.dtype))
+        found = [torch.cat(parts, dim=1)]
+        for block in self.encoder:
+            found.append(block(found[-1]))
+        found.append(self.code(found[-1]))
+        return [found[1:][layer] for layer in layers]
+
+    def forward(self, shown: Reading) -> Output:
+        """Return what the network says of every feature."""
+        return self.output_and_features(shown, ())[0]
+
+    def output_and_features(
+        self, shown: Reading, layers: Sequence[int]
+    ) -> tuple[Output, list[Tensor]]:
+        """Return what the network says of every feature, and the output of some layers."""
+        *found, code = self._outputs(shown, [*layers, -1])
+        return self._with_linear(self.decode(code, shown.batch), shown), found
+
+    def _with_linear(self, output: Output, shown: Reading) -> Output:
+        """Add what the linear path says."""
+        if self.linear is None:
+            return output
+        values, num = shown.values, shown.values.shape[1]
+        for _ in range(self.times):
+            found = self.linear(torch.cat([values, shown.categories], dim=1))
+            values = torch.where(shown.blank, found[:, :num], shown.values)
+        return Output(output.numbers + found[:, :num, None], output.logits + found[:, num:])
+
+    def decode(self, code: Tensor, batch: Tensor | None = None) -> Output:
+        """Return what a code says of every feature; `batch` as in what is read."""
+        x = self.decoder(code + _of_batch(batch, self.batch, code))
+        numbers = self.numbers(x).view(len(x), -1, self.num_parameters)
+        logits = x[:, :0] if self.logits is None else self.logits(x)
+        return Output(numbers, logits)
+
+
+class FeatureTransformer(nn.Module):
+    """A transformer whose tokens are the features of a sample.
+
+    A token is the embedding of its feature plus that of its value: the number times a vector of
+    the feature, a vector for each category, or the mask token where the feature is blank.
+
+    Args:
+        sizes: categories of each feature, 0 = a number.
+        num_parameters: P, for each number.
+        num_batches: of the data; 0 = none.
+        width: of the tokens.
+        depth: blocks.
+        heads: attention heads.
+        mlp_ratio: width of the MLPs over that of the tokens.
+        indicator: blank features become the mask token; else their value is 0.
+        attention: see `maskwise.layers.transformer.attend`.
+
+    Source: Gorishniy et al., Revisiting deep learning models for tabular data (arXiv 2106.11959),
+    for the embedding of values.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        num_parameters: int,
+        num_batches: int,
+        *,
+        width: int,
+        depth: int,
+        heads: int,
+        mlp_ratio: float,
+        indicator: bool,
+        attention: Attention,
+    ) -> None:
+        super().__init__()
+        num = len(sizes)
+        owner = [feature for feature, size in enumerate(sizes) for _ in range(size)]
+        self.owner = nn.Buffer(torch.tensor(owner, dtype=torch.int64), persistent=False)
+        self.names = nn.Parameter(nn.init.normal_(torch.empty(num, width), std=0.02))
+        self.values = nn.Parameter(nn.init.normal_(torch.empty(num, width), std=width**-0.5))
+        self.categories = nn.Parameter(
+            nn.init.normal_(torch.empty(len(owner), width), std=width**-0.5)
+        )
+        self.mask_token = (
+            nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02)) if indicator else None
+        )
+        self.encoder = Transformer(width, depth, heads, mlp_ratio, attention)
+        self.batch = nn.Embedding(num_batches, width) if num_batches else None
+        self.numbers = nn.Parameter(
+            nn.init.normal_(torch.empty(num_parameters, num, width), std=width**-0.5)
+        )
+        self.number_bias = nn.Parameter(torch.zeros(num, num_parameters))
+        self.logits = nn.Parameter(
+            nn.init.normal_(torch.empty(len(owner), width), std=width**-0.5)
+        )
+        self.logit_bias = nn.Parameter(torch.zeros(len(owner)))
+
+    @property
+    def num_layers(self) -> int:
+        """Blocks."""
+        return len(self.encoder.blocks)
+
+    def tokens(self, shown: Reading, layers: Sequence[int]) -> list[Tensor]:
+        """Return the features' tokens after some blocks, [B, F, D] each."""
+        x = shown.values[..., None] * self.values
+        if len(self.owner):
+            # The categories of a feature add up, and one of them is shown at most.
+            each = shown.categories[..., None] * self.categories
+            x = x.index_add(1, self.owner, each.to(x.dtype))
+        if self.mask_token is not None:
+            x = torch.where(shown.blank[..., None], self.mask_token, x)
+        return self.encoder.outputs(x + self.names, layers)
+
+    def features(self, shown: Reading, layer: int = -1) -> Tensor:
+        """Return the mean of the tokens of shown features after a block, [B, D]."""
+        return mean_over(self.tokens(shown, [layer])[0], ~shown.blank)
+
+    def forward(self, shown: Reading) -> Output:
+        """Return what the network says of every feature."""
+        return self.output_and_features(shown, ())[0]
+
+    def output_and_features(
+        self, shown: Reading, layers: Sequence[int]
+    ) -> tuple[Output, list[Tensor]]:
+        """Return what the network says of every feature, and `features` of some layers."""
+        *found, x = self.tokens(shown, [*layers, -1])
+        x = x + _of_batch(shown.batch, self.batch, x)[:, None]
+        numbers = torch.einsum("bfd,pfd->bfp", x, self.numbers) + self.number_bias
+        logits = (x[:, self.owner] * self.logits).sum(dim=-1) + self.logit_bias
+        return Output(numbers, logits), [mean_over(each, ~shown.blank) for each in found]
+
+
+def _block(num_inputs: int, width: int, norm: bool) -> nn.Sequential:
+    linear = nn.Linear(num_inputs, width)
+    return nn.Sequential(linear, *([nn.LayerNorm(width)] if norm else []), nn.GELU())
+
+
+def _of_batch(batch: Tensor | None, embed: nn.Embedding | None, x: Tensor) -> Tensor:
+    """Return what was learned of each sample's batch, [B, D]: 0 where it is not known."""
+    if embed is None or batch is None:
+        return x.new_zeros(len(x), x.shape[-1])
+    return embed(batch.clamp(min=0)) * (batch >= 0)[:, None]

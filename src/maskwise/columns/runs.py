@@ -1,0 +1,54 @@
+"""What runs on single cells and on tables have in common."""
+
+from pathlib import Path
+from typing import Any
+
+from maskwise.columns.evaluation import evaluate_tabular
+from maskwise.columns.likelihoods import measure_rows
+from maskwise.columns.model import TabularModel
+from maskwise.columns.noise import fit_feature_noise
+from maskwise.columns.samples import write_tabular
+from maskwise.columns.tabular import TabularSplits
+from maskwise.errors import UserError
+
+PATTERNS = ("scattered", "shared")
+
+
+def check_pattern(config: Any) -> None:
+    """Refuse patterns that mean something in an order of positions only.
+
+    Raises:
+        UserError: such a pattern.
+    """
+    if config.pattern not in PATTERNS:
+        raise UserError(
+            f"pattern {config.pattern} is not for features, which have no order: take scattered,"
+            " or shared (the same features in all samples of a step)"
+        )
+
+
+def settle(model: TabularModel, splits: TabularSplits, config: Any) -> None:
+    """Fit the variances of a trained model."""
+    fit_feature_noise(model, splits.train, seed=config.seed)
+
+
+def evaluate(model: TabularModel, splits: TabularSplits, config: Any, untrained: Any) -> Any:
+    """Return the entries of result.json."""
+    return evaluate_tabular(model, splits, config.evaluate, untrained=untrained)
+
+
+def samples(folder: Path, model: TabularModel, splits: TabularSplits, config: Any) -> None:
+    """Write what the report shows."""
+    write_tabular(folder / "samples.json", model, splits, seed=config.evaluate.seed)
+
+
+def likelihood(
+    model: TabularModel,
+    splits: TabularSplits,
+    config: Any,
+    num_samples: int | None,
+    **options: int,
+) -> dict[str, Any]:
+    """Return likelihood.json."""
+    num_samples = 256 if num_samples is None else num_samples
+    return measure_rows(model, splits, config.law, num_samples=num_samples, **options)

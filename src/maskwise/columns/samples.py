@@ -1,0 +1,121 @@
+"""What the report shows of held-out cells or rows: where features lie, and values filled in."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskwise.cells.cells import Cells
+from maskwise.columns.features import column_means, embed_rows, filled, numbers
+from maskwise.columns.model import TabularModel
+from maskwise.columns.tabular import Rows, TabularSplits
+from maskwise.files import write_json
+from maskwise.measure.features import frozen, subset
+from maskwise.measure.reconstruction import fixed_mask
+
+NUM_ROWS, NUM_FEATURES = 8, 12
+
+
+def write_tabular(
+    path: Path,
+    model: TabularModel,
+    splits: TabularSplits,
+    *,
+    seed: int,
+    ratio: float = 0.5,
+    num: int = 1000,
+) -> None:
+    """Write what the report shows of samples by features to `path`, which is complete or absent.
+
+    JSON: "points", the first two principal components of held-out samples by kind of features,
+    the shares of the variance that they have ("explained"), the samples' "labels" and "classes";
+    and "rows", a few samples with the values of some features (None = not measured), whether they
+    are "hidden" and what is "predicted", in the space of the model, counts as their log1p.
+
+    Args:
+        path: a .json file.
+        model: its device is used, and its training mode is restored.
+        splits: held-out samples are shown.
+        seed: of the choice of samples and of the masks.
+        ratio: the hidden fraction, in (0, 1).
+        num: samples of the picture at most.
+    """
+    source = splits.test
+    index = subset(len(source), num, seed)
+    raw = numbers(model.modality, source, index)
+    kinds = {
+        "encoder": embed_rows(model, source, index),
+        "raw values": filled(raw, column_means(raw)),
+    }
+    planes = {name: plane(values) for name, values in kinds.items()}
+    labels = None if source.labels is None else source.labels[index].tolist()
+    write_json(
+        path,
+        {
+            "points": {name: places.round(4).tolist() for name, (places, _) in planes.items()},
+            "explained": {name: shares.tolist() for name, (_, shares) in planes.items()},
+            "labels": labels,
+            "classes": None if splits.classes is None else list(splits.classes),
+            "rows": _rows(model, source, index, seed, ratio),
+        },
+    )
+
+
+def plane(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first two principal components of samples, and their shares of the variance.
+
+    >>> places, shares = plane(np.array([[0.0, 0.0], [3.0, 4.0]]))
+    >>> abs(places).round(6).tolist(), shares.round(6).tolist()
+    ([[2.5, 0.0], [2.5, 0.0]], [1.0, 0.0])
+    """
+    centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
+    # Samples are fewer than genes: their products are a smaller matrix than a covariance.
+    variances, vectors = np.linalg.eigh(centred @ centred.T)
+    variances, vectors = variances[::-1].clip(min=0), vectors[:, ::-1]
+    places = np.zeros((len(values), 2))
+    num = min(2, len(values))
+    places[:, :num] = vectors[:, :num] * np.sqrt(variances[:num])
+    signs = np.where(places[-1] < 0, -1, 1)  # which way an axis points is arbitrary
+    shares = np.zeros(2)
+    shares[:num] = variances[:num] / max(variances.sum(), 1e-300)
+    return places * signs, shares
+
+
+def _rows(
+    model: TabularModel,
+    source: Rows,
+    index: np.ndarray,
+    seed: int,
+    ratio: float,
+) -> dict[str, Any]:
+    """Return a few samples, what of them is hidden, and what the model says of it."""
+    modality = model.modality
+    chosen = index[subset(len(index), NUM_ROWS, seed)]
+    if source.labels is not None:
+        chosen = chosen[np.argsort(source.labels[chosen], kind="stable")]
+    batch = source.get(chosen)
+    values = batch[:, : model.length]
+    shown = np.arange(min(NUM_FEATURES, model.length))
+    if isinstance(modality, Cells):
+        # Of most genes little is seen in a few cells.
+        spread = values.nan_to_num(0.0).log1p().var(dim=0, correction=0).numpy()
+        shown = np.sort(np.argsort(-spread, kind="stable")[:NUM_FEATURES])
+    with frozen(model) as device:
+        cpu = torch.device("cpu")
+        hidden = fixed_mask(
+            modality.grid, ratio, chosen, "scattered", seed, cpu, modality.eligible(batch)
+        ).hidden
+        predicted = model.predict(batch.to(device), hidden.to(device)).cpu()
+    if modality.loss != "mse":
+        values, predicted = values.log1p(), predicted.log1p()
+    return {
+        "ratio": ratio,
+        "num_features": model.length,
+        "names": [modality.names[place] for place in shown],
+        "true": [
+            [None if v != v else round(v, 4) for v in row] for row in values[:, shown].tolist()
+        ],
+        "hidden": hidden[:, shown].tolist(),
+        "predicted": predicted[:, shown].double().numpy().round(4).tolist(),
+    }

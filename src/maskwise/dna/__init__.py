@@ -1,0 +1,1 @@
+"""DNA: genomes, windows, tokens, variants, runs."""

@@ -1,0 +1,144 @@
+"""What a model of DNA is worth: loss by ratio, probes and fine-tuning beside baselines."""
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from maskwise.dna.data import DNASplits
+from maskwise.dna.dna import DNA
+from maskwise.dna.finetuning import finetune_sequences
+from maskwise.dna.probes import dna_probes
+from maskwise.dna.tasks import parse_dna_task, read_dna_task
+from maskwise.measure.features import subset
+from maskwise.settings import settings
+from maskwise.text.evaluation import ALWAYS, Ratio
+from maskwise.tokens.finetuning import FineTune
+from maskwise.tokens.losses import BATCH, losses_by_ratio, shares
+from maskwise.tokens.model import LanguageModel
+
+
+@settings
+class DNAEvaluate:
+    """How a model of DNA is evaluated."""
+
+    ratios: tuple[Ratio, ...] = (0.05, 0.15, 0.3, 0.5, 0.7, 0.9)
+    """Hidden fractions at which the loss is measured; 0.15 is always among them."""
+    num_windows: PositiveInt = 1024
+    """Held-out windows at most, chosen at random."""
+    probes: tuple[str, ...] = ()
+    """Labelled sequences to probe the frozen model on, as FILE (cross-validated), TRAIN:TEST, or
+    with NAME= in front; FASTA files of a class each are joined by +."""
+    layers: tuple[int, ...] = (-1,)
+    """Layers that are probed, 0 = the first, -1 = the last; none = all."""
+    protocols: tuple[Literal["logistic", "knn"], ...] = ("logistic", "knn")
+    """Probes of labelled sequences."""
+    num_train: Annotated[int, Field(ge=2)] = 10_000
+    """Labelled sequences to train on at most, chosen at random."""
+    num_test: PositiveInt = 10_000
+    """Labelled sequences to test on at most, chosen at random."""
+    baselines: bool = True
+    """Also probe and fine-tune the untrained model, and probe sequences without a model."""
+    finetune: FineTune = FineTune()
+    """Fine-tuning of the whole model."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the choice of samples, the masks, the folds and the bootstrap."""
+
+    def __post_init__(self) -> None:
+        for text in (*self.probes, *self.finetune.tasks):
+            parse_dna_task(text)
+
+
+def evaluate_dna(
+    model: LanguageModel,
+    splits: DNASplits,
+    config: DNAEvaluate,
+    *,
+    pattern: str,
+    untrained: LanguageModel | None = None,
+) -> dict[str, Any]:
+    """Return the entries of result.json: data, reconstruction, probes and fine-tuning.
+
+    Nothing depends on the training seed or law, so results of different runs are comparable.
+
+    Args:
+        model: a pretrained model.
+        splits: losses are measured on windows of the test part; the train part gives baselines.
+        config: what is measured.
+        pattern: how hidden tokens lie when the loss is measured.
+        untrained: the same model before training, a baseline.
+
+    Raises:
+        UserError: a file that cannot be used, or a layer that the model does not have.
+    """
+    seed, dna = config.seed, model.modality
+    models = {"encoder": model}
+    if config.baselines and untrained is not None:
+        models["untrained encoder"] = untrained
+    index = with_tokens(dna, splits.test, subset(len(splits.test), config.num_windows, seed))
+    chosen = subset(len(splits.train), config.num_train, seed)
+    sizes = (config.num_train, config.num_test)
+    tasks = [read_dna_task(text, *sizes, seed) for text in config.probes]
+    tuned = [read_dna_task(text, *sizes, seed) for text in config.finetune.tasks]
+    return {
+        "data": {
+            "name": splits.name,
+            "num_train": len(splits.train),
+            "num_test": len(splits.test),
+            "shape": [dna.window],
+            "classes": None,
+        },
+        "reconstruction": losses_by_ratio(
+            model,
+            splits.test,
+            index,
+            (*config.ratios, ALWAYS),
+            pattern,
+            seed,
+            floors(dna, splits, chosen),
+        ),
+        "probes": [
+            row
+            for task in tasks
+            for row in dna_probes(
+                models,
+                task,
+                layers=config.layers,
+                protocols=config.protocols,
+                baselines=config.baselines,
+                seed=seed,
+            )
+        ],
+        "finetuning": [
+            row for task in tuned for row in finetune_sequences(models, task, config.finetune)
+        ],
+    }
+
+
+def floors(dna: DNA, splits: DNASplits, index: np.ndarray) -> dict[str, Tensor]:
+    """Return what each token costs if nothing but frequencies is known, [V] by name, in nats.
+
+    "base composition": every base for itself, -sum_i log p(b_i); for single bases its mean is
+    the entropy of the composition. "unigram": the share of the token, where tokens are longer.
+    """
+    of_bases = shares(DNA(window=splits.train.tiles.width), splits.train, index)
+    costs = dict(zip("ACGT", (-of_bases.log()).tolist(), strict=False))
+    letters = dna.letters(range(dna.num_tokens))
+    found = {
+        "base composition": torch.tensor(
+            [sum(costs.get(base, 0.0) for base in token) for token in letters],
+            dtype=torch.float64,
+        )
+    }
+    if any(len(token) > 1 for token in letters):
+        found["unigram"] = -shares(dna, splits.train, index).log()
+    return found
+
+
+def with_tokens(dna: DNA, source: Any, index: np.ndarray) -> np.ndarray:
+    """Return those of the windows that have a token to hide: of k-mers, some have none."""
+    batches = (index[start : start + BATCH] for start in range(0, len(index), BATCH))
+    some = [dna.eligible(source.get(batch)).any(dim=1) for batch in batches]
+    return index[torch.cat(some).numpy()]

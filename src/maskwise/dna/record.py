@@ -1,0 +1,90 @@
+"""Runs on DNA."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskwise.dna import data as dna_data
+from maskwise.dna.data import DNASplits
+from maskwise.dna.dna import DNA
+from maskwise.dna.evaluation import evaluate_dna
+from maskwise.dna.features import embed_sequences
+from maskwise.dna.likelihoods import measure_windows
+from maskwise.dna.tasks import check_dna_files
+from maskwise.errors import UserError
+from maskwise.measure.features import Pool
+from maskwise.pipeline import Pipeline
+from maskwise.settings import override
+from maskwise.tokens.model import LanguageModel
+from maskwise.tokens.samples import write_rows
+from maskwise.train.config import DNAConfig
+
+PATTERNS = ("scattered", "spans", "units")
+
+
+def _load(data: Sequence[str] | None, config: Any) -> DNASplits:
+    # Before a genome is read.
+    pattern = config.pattern.partition(":")[0]
+    if pattern not in PATTERNS:
+        known = "scattered, spans[:LENGTH] and units[:SIZE] (units:3 hides codons)"
+        raise UserError(f"pattern {config.pattern} is not for DNA, which has {known}")
+    if config.data.tokens.startswith("overlapping") and pattern != "spans":
+        raise UserError(
+            f"tokens {config.data.tokens} need --pattern spans: every k-mer that holds a hidden"
+            f" base is hidden, and {config.pattern} masks would leave few visible"
+        )
+    check_dna_files([*config.evaluate.probes, *config.evaluate.finetune.tasks])
+    if data is not None:
+        return dna_data.from_sequences(data, config.data)
+    if config.data.source == "array":
+        raise UserError("this run was given sequences: give them again, as data=")
+    return dna_data.load(config.data)
+
+
+def _describe(splits: DNASplits, config: Any) -> tuple[DNA, Any]:
+    """Complete the configuration from the data: window and stride."""
+    tiles = splits.train.tiles
+    config = override(config, {"data.window": tiles.width, "data.stride": tiles.stride})
+    return dna_data.describe(splits, config.data), config
+
+
+def _evaluate(model: LanguageModel, splits: DNASplits, config: Any, untrained: Any) -> Any:
+    return evaluate_dna(
+        model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
+    )
+
+
+def _samples(folder: Path, model: LanguageModel, splits: DNASplits, config: Any) -> None:
+    path, seed = folder / "samples.json", config.evaluate.seed
+    write_rows(path, model, splits.test, pattern=config.pattern, seed=seed)
+
+
+def _likelihood(
+    model: LanguageModel, splits: DNASplits, config: Any, num_samples: int | None, **options: int
+) -> dict[str, Any]:
+    num_samples = 64 if num_samples is None else num_samples
+    return measure_windows(model, splits, config.law, num_samples=num_samples, **options)
+
+
+def _embed(
+    model: LanguageModel, sequences: Sequence[Any], config: Any, pool: Pool, layer: int
+) -> np.ndarray:
+    if pool != "mean":
+        raise UserError(f"pool '{pool}' needs a class token, which models of DNA lack: use mean")
+    return embed_sequences(model, dna_data.as_codes(sequences), layer)
+
+
+PIPELINE = Pipeline(
+    config=DNAConfig,
+    load=_load,
+    describe=_describe,
+    fingerprint=lambda splits: splits.fingerprint,
+    settle=lambda model, splits, config: None,
+    evaluate=_evaluate,
+    samples=_samples,
+    likelihood=_likelihood,
+    embed=_embed,
+    read=lambda config: dna_data.sequences(config.data),
+)

@@ -1,0 +1,179 @@
+"""Sequences of bases as tokens: single bases, or k-mers side by side or overlapping."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from maskwise.dna.bases import NOTHING, NUM_BASES, REPEAT, UNKNOWN
+from maskwise.errors import UserError
+
+LONGEST = 8  # bases in a k-mer: 65,536 tokens
+
+
+@dataclass(frozen=True)
+class Bases:
+    """Each base is a token: 0..3, then the unknown, nothing and the mask token."""
+
+    @property
+    def num_kinds(self) -> int:
+        """Tokens that may be predicted; they come first."""
+        return NUM_BASES
+
+    @cached_property
+    def alphabet(self) -> Tensor:
+        """Which tokens may be predicted, bool [V]."""
+        return torch.arange(self.num_kinds + 3) < self.num_kinds
+
+    @property
+    def nothing(self) -> int:
+        """The token of what is beyond an end."""
+        return self.num_kinds + 1
+
+    @property
+    def mask(self) -> int:
+        """The token of what is hidden."""
+        return self.num_kinds + 2
+
+    @property
+    def num_inputs(self) -> int:
+        """Tokens that a network embeds."""
+        return self.num_kinds + 3
+
+    def positions(self, width: int) -> int:
+        """Return the number of tokens of `width` bases."""
+        return width
+
+    def ids(self, codes: Tensor) -> Tensor:
+        """Return the tokens of codes [B, W], int64 [B, L]."""
+        return (codes & (REPEAT - 1)).long()
+
+    def inputs(self, ids: Tensor) -> Tensor:
+        """Return what a network embeds at each position."""
+        return ids
+
+    def means(self, values: Tensor, codes: Tensor) -> Tensor:
+        """Return the mean of `values` [B, W] over the bases of each token, [B, L]."""
+        return values
+
+    @cached_property
+    def complement(self) -> Tensor:
+        """The token of the other strand, int64 [V]."""
+        return _with_specials(torch.arange(NUM_BASES - 1, -1, -1))
+
+    @property
+    def input_complement(self) -> Tensor:
+        """The same for what a network embeds, int64 [num_inputs]."""
+        return self.complement
+
+
+@dataclass(frozen=True)
+class Kmers(Bases):
+    """Every k bases are a token, without overlap; what is left over at the end is dropped.
+
+    A k-mer with an unknown base is unknown.
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        _check(self.k)
+
+    @property
+    def num_kinds(self) -> int:
+        """Tokens that may be predicted; they come first."""
+        return NUM_BASES**self.k
+
+    def positions(self, width: int) -> int:
+        """Return the number of tokens of `width` bases."""
+        return width // self.k
+
+    def ids(self, codes: Tensor) -> Tensor:
+        """Return the tokens of codes [B, W], int64 [B, L]."""
+        parts = super().ids(self._parts(codes))
+        known = (parts < UNKNOWN).all(-1)
+        nothing = (parts == NOTHING).any(-1)
+        ids = torch.where(known, _number(parts), self.num_kinds)
+        return torch.where(nothing, self.nothing, ids)
+
+    def means(self, values: Tensor, codes: Tensor) -> Tensor:
+        """Return the mean of `values` [B, W] over the bases of each token, [B, L]."""
+        return self._parts(values).mean(-1)
+
+    @cached_property
+    def complement(self) -> Tensor:
+        """The token of the other strand, int64 [V]."""
+        return _with_specials(_complements(self.k))
+
+    def _parts(self, values: Tensor) -> Tensor:
+        num = self.positions(values.shape[1])
+        return values[:, : num * self.k].unflatten(1, (num, self.k))
+
+
+@dataclass(frozen=True)
+class Overlapping(Bases):
+    """Bases are hidden and predicted; what a network embeds is the k-mer around each base.
+
+    A k-mer that holds a hidden base is the mask token, so that no visible k-mer tells of one: to
+    hide a base is to hide all k neighbours that would leak it. One that holds an unknown base, or
+    reaches beyond an end, is unknown.
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        _check(self.k)
+
+    @property
+    def num_inputs(self) -> int:
+        """Tokens that a network embeds."""
+        return NUM_BASES**self.k + 3
+
+    def inputs(self, ids: Tensor) -> Tensor:
+        """Return what a network embeds at each position."""
+        unknown = NUM_BASES**self.k
+        before = (self.k - 1) // 2
+        padded = F.pad(ids, (before, self.k - 1 - before), value=NOTHING)
+        parts = padded.unfold(1, self.k, 1)
+        kmers = torch.where((parts < UNKNOWN).all(-1), _number(parts), unknown)
+        kmers = torch.where((parts == self.mask).any(-1), unknown + 2, kmers)
+        return torch.where(ids == NOTHING, unknown + 1, kmers)
+
+    @cached_property
+    def input_complement(self) -> Tensor:
+        """The same for what a network embeds, int64 [num_inputs]."""
+        if self.k % 2 == 0:
+            raise UserError(
+                f"overlapping k-mers of {self.k} bases have no middle that both strands share:"
+                " an equivariant model needs an odd k"
+            )
+        return _with_specials(_complements(self.k))
+
+
+def _check(k: int) -> None:
+    if not 2 <= k <= LONGEST:
+        raise UserError(f"k-mers have 2 to {LONGEST} bases, not {k}")
+
+
+def _number(parts: Tensor) -> Tensor:
+    """Read k bases [..., k] as a number, the first base counting most."""
+    powers = NUM_BASES ** torch.arange(parts.shape[-1] - 1, -1, -1, device=parts.device)
+    return (parts * powers).sum(-1)
+
+
+def _complements(k: int) -> Tensor:
+    """Return the number of the other strand of each k-mer, int64 [4^k].
+
+    >>> _complements(2)[:4].tolist()  # AA AC AG AT -> TT GT CT AT
+    [15, 11, 7, 3]
+    """
+    powers = NUM_BASES ** torch.arange(k - 1, -1, -1)
+    digits = torch.arange(NUM_BASES**k)[:, None] // powers % NUM_BASES
+    return _number((NUM_BASES - 1 - digits).flip(-1))
+
+
+def _with_specials(complements: Tensor) -> Tensor:
+    num = len(complements)
+    return torch.cat([complements, torch.arange(num, num + 3)])

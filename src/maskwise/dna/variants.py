@@ -1,0 +1,155 @@
+"""Variants of DNA: the rows of a VCF or a table, read one at a time."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from maskwise.dna.fasta import Genome
+from maskwise.errors import UserError
+from maskwise.text.files import kind_of, read_lines
+
+KINDS = (".vcf", ".tsv", ".csv")
+NEEDED = ("chrom", "pos", "ref", "alt")
+# Genotypes follow, of thousands of people at times.
+VCF_COLUMNS = 8
+
+
+class Variant(NamedTuple):
+    """What a sequence holds in some place, and what else it may hold there."""
+
+    chrom: str
+    """name of the record"""
+    pos: int
+    """the first base of `ref` in its record, from 1"""
+    ref: str
+    alt: str
+
+
+class Row(NamedTuple):
+    """A variant in its file; several alternatives of one line are several rows."""
+
+    line: int
+    variant: Variant
+    id: str
+    carried: list[str]
+    """cells of the other columns"""
+
+
+@dataclass(frozen=True)
+class VariantFile:
+    """A file of variants whose columns are known."""
+
+    path: Path
+    columns: tuple[str, ...]
+    """names of the columns, as they are written"""
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Names of the columns that are carried along."""
+        return tuple(self.columns[place] for place in self._others)
+
+    @property
+    def _others(self) -> list[int]:
+        known = (*NEEDED, "id")
+        return [i for i, name in enumerate(self.columns) if _plain(name) not in known]
+
+    def rows(self, genome: Genome) -> Iterator[Row]:
+        """Give the variants in the order of the file.
+
+        Raises:
+            UserError: a line that is no variant of this genome, or no line at all.
+        """
+        names = [_plain(name) for name in self.columns]
+        chrom, pos, ref, alt = (names.index(name) for name in NEEDED)
+        id_place = names.index("id") if "id" in names else None
+        others, num = self._others, len(names)
+        lines = _cells(self.path)
+        next(lines)
+        line = 0
+        for line, cells in lines:
+            where = f"{self.path}: line {line}"
+            if len(cells) != num:
+                raise UserError(f"{where} has {len(cells)} columns, not {num}")
+            if not cells[pos].isdecimal():
+                raise UserError(f"{where}: pos '{cells[pos]}' is no whole number")
+            name = "." if id_place is None else cells[id_place]
+            carried = [cells[other] for other in others]
+            for each in cells[alt].split(","):
+                variant = Variant(cells[chrom], int(cells[pos]), cells[ref], each)
+                try:
+                    locate(variant, genome)
+                except UserError as error:
+                    raise UserError(f"{where}: {error}") from None
+                yield Row(line, variant, name, carried)
+        if not line:
+            raise UserError(f"{self.path} holds no variants, only names of columns")
+
+
+def open_variants(path: Path) -> VariantFile:
+    """Read the names of the columns of a VCF or a table (.tsv, .csv); .gz and .xz too.
+
+    There must be `chrom`, `pos` (from 1), `ref` and `alt` in any case, with or without a # in
+    front; `id` may be. The other columns are carried along, but of a VCF the genotypes are not.
+
+    Raises:
+        UserError: no such file, another kind of file, or other columns.
+    """
+    if kind_of(path) not in KINDS:
+        raise UserError(f"{path}: variants are read from {', '.join(KINDS)}, also with .gz")
+    line, cells = next(_cells(path), (0, []))
+    if not line:
+        raise UserError(f"{path} is empty: give variants with chrom, pos, ref and alt")
+    names = [_plain(name) for name in cells]
+    if any(names.count(name) != 1 for name in NEEDED) or names.count("id") > 1:
+        found = ", ".join(cells)
+        raise UserError(
+            f"{path}: line {line} names the columns {found:.80}: give chrom, pos, ref and alt,"
+            " each once"
+        )
+    return VariantFile(path, tuple(cells))
+
+
+def locate(variant: Variant, genome: Genome) -> int:
+    """Return which record of a genome a variant is in.
+
+    Raises:
+        UserError: there is no such record, or the variant is not inside it.
+    """
+    record = genome.record(variant.chrom)
+    length = int(genome.lengths[record])
+    if not 1 <= variant.pos <= length + 1 - len(variant.ref):
+        raise UserError(
+            f"{variant.chrom}:{variant.pos} {variant.ref:.20} is not inside its record, which has"
+            f" the bases 1 to {length:,}: give the assembly of the variants"
+        )
+    return record
+
+
+def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Give line numbers and cells; empty lines and comments (##) are left out."""
+    kind = kind_of(path)
+    if kind == ".csv":
+        found = _comma_separated(path)
+    else:
+        most = VCF_COLUMNS if kind == ".vcf" else None
+        lines = enumerate(read_lines(path), start=1)
+        found = ((number, line.rstrip("\r\n").split("\t")[:most]) for number, line in lines)
+    for number, cells in found:
+        if any(cells) and not cells[0].startswith("##"):
+            yield number, cells
+
+
+def _comma_separated(path: Path) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(read_lines(path))
+    try:
+        for cells in reader:
+            # What is written between tabs must hold neither tabs nor lines.
+            yield reader.line_num, [" ".join(cell.split()) for cell in cells]
+    except csv.Error as error:
+        raise UserError(f"{path}: line {reader.line_num} is no table: {error}") from None
+
+
+def _plain(name: str) -> str:
+    return name.strip().lstrip("#").lower()

@@ -1,0 +1,207 @@
+"""Windows of a genome by index: what training and evaluation read of it."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskwise.dna.bases import NUM_BASES
+from maskwise.dna.bed import Regions
+from maskwise.dna.fasta import Genome
+from maskwise.dna.split import Parts, merged
+from maskwise.errors import UserError
+from maskwise.files import atomic, cached
+
+log = logging.getLogger("maskwise")
+
+_BATCH = 1 << 13  # windows looked at together
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """Windows before any is left out: each of n intervals is tiled by one or more.
+
+    No list of windows is kept: window j of an interval begins at min(first + j * stride, last).
+
+    Args:
+        width: bases in a window.
+        stride: bases from one to the next.
+        records: int64 [n], of each interval.
+        first: int64 [n], where its first window begins.
+        last: int64 [n], where its last window begins.
+        stops: int64 [n], where reading ends: windows do not cross into another part.
+        begins: int64 [n + 1], how many windows come before each interval, and how many there are.
+    """
+
+    width: int
+    stride: int
+    records: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    stops: np.ndarray
+    begins: np.ndarray
+
+    def __len__(self) -> int:
+        return int(self.begins[-1])
+
+    def place(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return record, start and end of reading of windows, int64 [b] each."""
+        row = self.begins.searchsorted(tiles, side="right") - 1
+        start = self.first[row] + (tiles - self.begins[row]) * self.stride
+        start = np.minimum(start, self.last[row])
+        return self.records[row], start, self.stops[row]
+
+    def read(self, genome: Genome, tiles: np.ndarray) -> np.ndarray:
+        """Return the codes of windows, uint8 [b, width]."""
+        records, starts, stops = self.place(tiles)
+        return genome.read(records, starts, self.width, stops)
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows with a base to learn from, by index.
+
+    Args:
+        genome: what they are of.
+        tiles: where they are.
+        runs: int64 [k], the first of the tiles of each run of tiles that are kept.
+        begins: int64 [k + 1], how many windows come before each run, and how many there are.
+    """
+
+    genome: Genome
+    tiles: Tiles
+    runs: np.ndarray
+    begins: np.ndarray
+    in_memory: bool = True
+
+    def __len__(self) -> int:
+        return int(self.begins[-1])
+
+    def place(self, indices: Sequence[int] | np.ndarray | Tensor) -> tuple[np.ndarray, ...]:
+        """Return record, start and end of reading of windows, int64 [b] each."""
+        return self.tiles.place(self._tiles(indices))
+
+    def get(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor:
+        """Return the codes of windows, uint8 [b, W], at `indices`."""
+        return torch.from_numpy(self.tiles.read(self.genome, self._tiles(indices)))
+
+    def units(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor | None:
+        """Return None: every position is its own."""
+        return None
+
+    def _tiles(self, indices: Sequence[int] | np.ndarray | Tensor) -> np.ndarray:
+        """Return which of the tiles windows are, int64 [b]."""
+        rows = np.asarray(indices, dtype=np.int64)
+        run = self.begins.searchsorted(rows, side="right") - 1
+        return rows - self.begins[run] + self.runs[run]
+
+
+def tile(
+    parts: Parts, regions: Regions | None, width: int, stride: int
+) -> tuple[Tiles, dict[str, int]]:
+    """Lay windows over parts of a genome, or over regions in these; count what is special.
+
+    A region shorter than a window gets one centred on it, shifted into its part; the last window
+    of a longer one, or of a part, ends with it. A part shorter than a window is one window.
+    """
+    counts = {"short": 0}
+    if regions is None:
+        records, starts, stops = parts.records, parts.starts, parts.stops
+        low, high = starts, stops
+    else:
+        used = merged(regions)
+        counts |= {"merged": len(regions.starts) - len(used.starts)}
+        # A record has one part at most.
+        part = np.full(max(used.records.max(initial=0), parts.records.max(initial=0)) + 1, -1)
+        part[parts.records] = np.arange(len(parts.records))
+        used = used[part[used.records] >= 0]
+        low, high = parts.starts[part[used.records]], parts.stops[part[used.records]]
+        records, starts, stops = used.records, used.starts.clip(low), used.stops.clip(max=high)
+        some = starts < stops
+        records, starts, stops, low, high = (
+            column[some] for column in (records, starts, stops, low, high)
+        )
+    size = stops - starts
+    centred = np.maximum(np.minimum((starts + stops - width) // 2, high - width), low)
+    first = np.where(size < width, centred, starts)
+    last = np.maximum(stops - width, first)
+    counts["short"] = int((high - low < width).sum())
+    begins = np.append(0, (-((first - last) // stride) + 1).cumsum())
+    return Tiles(width, stride, records, first, last, high, begins), counts
+
+
+def windows(
+    genome: Genome,
+    parts: Parts,
+    *,
+    width: int,
+    stride: int | None = None,
+    regions: Regions | None = None,
+    name: str = "windows",
+) -> Windows:
+    """Return the windows of parts of a genome that have a base to learn from.
+
+    Which those are is found once, by reading all, and kept in the cache.
+
+    Args:
+        genome: the sequences.
+        parts: what may be read of it.
+        width: bases in a window.
+        stride: bases from one window to the next; default: half a window.
+        regions: what windows are wanted of; default: everything.
+        name: what to call them in the log.
+
+    Raises:
+        UserError: there is none.
+    """
+    stride = stride or max(width // 2, 1)
+    tiles, counts = tile(parts, regions, width, stride)
+    runs = _kept(genome, tiles)
+    begins = np.append(0, (runs[:, 1] - runs[:, 0]).cumsum())
+    kept = int(begins[-1])
+    log.info(
+        "%s: %d windows of %d bases, %d without a base (A C G T) left out, %d padded%s",
+        *(name, kept, width, len(tiles) - kept, counts["short"]),
+        f", {counts['merged']} overlapping regions merged" if "merged" in counts else "",
+    )
+    if not kept:
+        raise UserError(f"{genome.name}: {name}: no window has a base (A C G T) to learn from")
+    return Windows(genome, tiles, runs[:, 0].copy(), begins)
+
+
+def _kept(genome: Genome, tiles: Tiles) -> np.ndarray:
+    columns = (tiles.records, tiles.first, tiles.last, tiles.stops)
+    digest = [hashlib.sha256(column.tobytes()).hexdigest() for column in columns]
+    path = cached("windows", [genome.fingerprint, tiles.width, tiles.stride, digest])
+    path = path.with_suffix(".npy")
+    if path.is_file():
+        try:
+            return np.load(path, allow_pickle=False).reshape(-1, 2)
+        except (OSError, ValueError):
+            raise UserError(f"{path} is damaged: delete it") from None
+    runs = np.array(list(_runs(genome, tiles)), dtype=np.int64).reshape(-1, 2)
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.save(file, runs)
+    return runs
+
+
+def _runs(genome: Genome, tiles: Tiles) -> Iterator[tuple[int, int]]:
+    """Give the runs of windows that have a base."""
+    begin = None
+    for start in range(0, len(tiles), _BATCH):
+        stop = min(start + _BATCH, len(tiles))
+        codes = tiles.read(genome, np.arange(start, stop))
+        good = (codes & 7 < NUM_BASES).any(axis=1)
+        change = np.flatnonzero(np.diff(good, prepend=begin is not None))
+        for place in (change + start).tolist():
+            if begin is None:
+                begin = place
+            else:
+                yield begin, place
+                begin = None
+    if begin is not None:
+        yield begin, len(tiles)

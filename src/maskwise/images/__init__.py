@@ -1,0 +1,1 @@
+"""Images: files, augmentation, fine-tuning, runs."""

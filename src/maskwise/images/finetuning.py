@@ -1,0 +1,255 @@
+"""Fine-tuning of an image model by MAE's protocol: the encoder and a linear classifier."""
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from maskwise.errors import UserError
+from maskwise.images.augment import CropScale, crop_and_flip
+from maskwise.images.drop_path import dropped_paths
+from maskwise.images.erasing import erase
+from maskwise.images.images import Images
+from maskwise.images.layer_decay import encoder_groups
+from maskwise.images.mixing import mix, soft_targets
+from maskwise.images.source import Source, Splits, read_ahead
+from maskwise.layers.transformer import Block, Transformer
+from maskwise.measure.classification import over_seeds
+from maskwise.measure.protocols import unseen
+from maskwise.patches.model import MaskedModel
+from maskwise.rng import Keys, shuffled
+from maskwise.settings import settings
+
+NAME = "mae-finetune"
+LOWEST_RATE, WEIGHT_DECAY, BETAS = 1e-6, 0.05, (0.9, 0.999)
+TEST_BATCH = 512
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+@settings
+class ImageFineTune:
+    """How image models are fine-tuned."""
+
+    seeds: tuple[int, ...] = ()
+    """Runs, which differ in the first weights of the classifier, the order of the images and what
+    is done to them; none: nothing is fine-tuned."""
+    epochs: PositiveInt = 100
+    """Passes over the images (MAE: 100 for ViT-B, 50 for L and H)."""
+    warmup: NonNegativeInt = 5
+    """Epochs of them with a rising learning rate."""
+    batch_size: PositiveInt = 128
+    """Images in a step (MAE: 1024)."""
+    lr: PositiveFloat = 4e-3
+    """Highest learning rate of the classifier if a step had 256 images; it is multiplied by their
+    number over 256 (MAE: 5e-4 for ViT-B, 1e-3 for L and H; what small batches make of that is too
+    little for small models)."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """Learning rate of a block over that of the next one (MAE: 0.65 for ViT-B, 0.75 for L, H)."""
+    drop_path: Share = 0.1
+    """How often an image skips a branch of the last block; it rises from 0 at the first (MAE: 0.1
+    for ViT-B, 0.2 for L, 0.3 for H)."""
+    mixup: NonNegativeFloat = 0.8
+    """Mixup: parameter of the Beta that shares are drawn from; 0 = none."""
+    cutmix: NonNegativeFloat = 1.0
+    """CutMix: the same; where both are on, each batch takes one of them."""
+    smoothing: Share = 0.1
+    """Share of the target that all classes divide among them."""
+    erase: Annotated[float, Field(ge=0, le=1)] = 0.25
+    """How often a box of an image is replaced by noise."""
+    crop_scale: CropScale = None
+    """Crop a random part with this share of the area, from low to high (MAE: 0.08,1)."""
+    flip: bool = False
+    """Mirror images left to right at random (MAE: true)."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Number format of the matrix products."""
+
+    def __post_init__(self) -> None:
+        if self.seeds and self.warmup >= self.epochs:
+            raise UserError(
+                f"evaluate.finetune.warmup {self.warmup} leaves nothing of {self.epochs} epochs:"
+                " lower it"
+            )
+
+
+class Classifier(nn.Module):
+    """An encoder, its last LayerNorm moved behind the mean of its patches, and a linear layer."""
+
+    def __init__(self, model: MaskedModel, num_classes: int, rng: np.random.Generator) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).eval().requires_grad_()
+        if isinstance(self.model.encoder, Transformer):
+            self.model.encoder.norm = nn.Identity()  # type: ignore[assignment]
+        weight = 2e-5 * rng.standard_normal((num_classes, model.config.width), dtype=np.float32)
+        self.norm = nn.LayerNorm(model.config.width, eps=1e-6)
+        self.weight = nn.Parameter(torch.from_numpy(weight))
+        self.bias = nn.Parameter(torch.zeros(num_classes))
+        self.to(next(model.parameters()).device)
+
+    @property
+    def blocks(self) -> Sequence[Block]:
+        """The blocks that paths are dropped in; none of an encoder that is no transformer."""
+        return [module for module in self.model.encoder.modules() if isinstance(module, Block)]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return a score for each class, [B, C]."""
+        return F.linear(self.norm(self.model.encode(images, "mean")), self.weight, self.bias)
+
+    def groups(self, config: ImageFineTune) -> list[dict[str, Any]]:
+        """Return the parameters as groups of an optimizer; "scale" is that of their rate."""
+        whole = {"scale": 1.0}
+        return [
+            *encoder_groups(self.model, config.layer_decay, WEIGHT_DECAY),
+            whole | {"params": [self.weight], "weight_decay": WEIGHT_DECAY},
+            whole | {"params": [self.bias, *self.norm.parameters()], "weight_decay": 0.0},
+        ]
+
+
+def finetune_images(
+    model: MaskedModel, train: Source, test: Source, config: ImageFineTune, seed: int
+) -> np.ndarray:
+    """Train a copy of a model and a linear classifier of its mean features; score test images.
+
+    MAE's protocol: AdamW, a rate that grows from block to block, rises in the first epochs and
+    then falls along half a cosine to 1e-6; random crops and flips, erasing, Mixup and CutMix, soft
+    targets, drop path. Deviates from it: no RandAugment; crops are bilinear and of the stored
+    image, which was resized and cropped at its centre, not of the original.
+
+    Args:
+        model: it is not changed; its device is used.
+        train: labelled images to train on.
+        test: images to score.
+        config: how.
+        seed: of the classifier, the order of the images and what is done to them.
+
+    Returns:
+        The probability of each class, float32 [M, C].
+
+    Raises:
+        UserError: as for `check_finetuning`.
+
+    Source: He et al., Masked Autoencoders Are Scalable Vision Learners (arXiv 2111.06377),
+    appendix A.1.
+    """
+    train_y, _ = check_finetuning(Splits(train, test, "images"), config)
+    labels, num_classes = torch.from_numpy(train_y), int(train_y.max()) + 1
+    assert isinstance(model.modality, Images)
+    mean, std = model.modality.mean, model.modality.std
+    rng = np.random.default_rng(seed)
+    tuned = Classifier(model, num_classes, rng)
+    device = tuned.bias.device
+    optimizer = torch.optim.AdamW(tuned.groups(config), betas=BETAS, fused=True)
+    precision = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
+    num_steps = len(train) // config.batch_size
+    for epoch in range(config.epochs):
+        # As in MAE, the last images of an epoch are left out if they make no batch.
+        order = shuffled(len(train), seed=seed, epoch=epoch).split(config.batch_size)[:num_steps]
+        for step, (index, images) in enumerate(zip(order, read_ahead(train, order), strict=True)):
+            targets = soft_targets(labels[index].to(device), num_classes, config.smoothing)
+            keys = Keys(seed, epoch, index.to(device))
+            images = crop_and_flip(images.to(device), keys, config.crop_scale, config.flip)
+            images = erase(images.float(), rng, config.erase, mean, std)
+            images, targets = mix(images, targets, rng, config.mixup, config.cutmix)
+            for group in optimizer.param_groups:
+                group["lr"] = group["scale"] * learning_rate(epoch + step / num_steps, config)
+            with precision, dropped_paths(tuned.blocks, config.drop_path, rng):
+                scores = tuned(images)
+            loss = F.cross_entropy(scores.float(), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    parts = torch.arange(len(test)).split(TEST_BATCH)
+    with torch.no_grad(), precision:
+        found = [tuned(images.to(device)).float().cpu() for images in read_ahead(test, parts)]
+    return torch.cat(found).softmax(dim=1).numpy()
+
+
+def learning_rate(epoch: float, config: ImageFineTune) -> float:
+    """Return the rate of the classifier: a linear rise, then half a cosine to 1e-6.
+
+    >>> config = ImageFineTune(epochs=105, warmup=5, batch_size=512, lr=1e-3)
+    >>> [round(learning_rate(epoch, config), 6) for epoch in (0, 2.5, 5, 55, 105)]
+    [0.0, 0.001, 0.002, 0.001, 1e-06]
+    """
+    highest = config.lr * config.batch_size / 256
+    if epoch < config.warmup:
+        return highest * epoch / config.warmup
+    share = (epoch - config.warmup) / (config.epochs - config.warmup)
+    return LOWEST_RATE + (highest - LOWEST_RATE) * (1 + math.cos(math.pi * share)) / 2
+
+
+def image_finetune_table(
+    models: Mapping[str, MaskedModel], splits: Splits, config: ImageFineTune
+) -> list[dict[str, Any]]:
+    """Return the "finetuning" entry of result.json: the accuracy of each model, for all seeds.
+
+    Args:
+        models: what to fine-tune, by name.
+        splits: labelled images to train and to test on.
+        config: how; without seeds there is nothing to return.
+
+    Raises:
+        UserError: as for `check_finetuning`.
+    """
+    if not config.seeds:
+        return []
+    train_y, test_y = check_finetuning(splits, config)
+    common = {
+        "task": splits.name,
+        "protocol": protocol_name(config),
+        "epochs": config.epochs,
+        "batch_size": config.batch_size,
+        "lr": learning_rate(config.warmup, config),
+    }
+    rows = []
+    for name, model in models.items():
+        found = []
+        for seed in config.seeds:
+            scores = finetune_images(model, splits.train, splits.test, config, seed)
+            right = scores.argmax(axis=1) == test_y
+            found.append({"seed": seed, "accuracy": float(right.mean())})
+        note = unseen(train_y, test_y)
+        if config.drop_path and not isinstance(model.encoder, Transformer):
+            note = "; ".join(filter(None, (note, "no drop path in an encoder of your own")))
+        row = {"model": name, "note": note} | over_seeds(found, train_y, test_y)
+        rows.append(common | row)
+    return rows
+
+
+def check_finetuning(splits: Splits, config: ImageFineTune) -> tuple[np.ndarray, np.ndarray]:
+    """Return the classes to train and to test on; refuse images that cannot be fine-tuned on.
+
+    Raises:
+        UserError: no labels, a single class to train on, or fewer images than a batch.
+    """
+    train_y, test_y = splits.train.labels, splits.test.labels
+    if train_y is None or test_y is None:
+        raise UserError(f"{splits.name}: fine-tuning needs labels, and these images have none")
+    if len(np.unique(train_y)) < 2:
+        raise UserError(f"{splits.name}: fine-tuning needs two classes or more to train on")
+    if len(train_y) < config.batch_size:
+        raise UserError(
+            f"{splits.name}: {len(train_y)} labelled training images are fewer than a batch of"
+            f" {config.batch_size}: lower --evaluate.finetune.batch_size"
+        )
+    return train_y, test_y
+
+
+def protocol_name(config: ImageFineTune) -> str:
+    """Return what is printed beside the numbers.
+
+    >>> print(protocol_name(ImageFineTune(mixup=0, erase=0, flip=True)))
+    mae-finetune (layer decay 0.75, drop path 0.1, cutmix 1, smoothing 0.1, flip, no RandAugment)
+    """
+    names = ("layer_decay", "drop_path", "mixup", "cutmix", "smoothing", "erase")
+    given = {name.replace("_", " "): getattr(config, name) for name in names}
+    parts = [f"{name} {value:g}" for name, value in given.items() if value]
+    if config.crop_scale is not None:
+        parts.append("crop {:g} to {:g}".format(*config.crop_scale))
+    parts += ["flip"] * config.flip
+    return f"{NAME} ({', '.join(parts)}, no RandAugment)"

@@ -1,0 +1,92 @@
+"""Runs on images."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from maskwise import masks
+from maskwise.errors import UserError
+from maskwise.images import data as image_data
+from maskwise.images.evaluation import chosen, evaluate
+from maskwise.images.finetuning import check_finetuning
+from maskwise.images.images import Images, describe
+from maskwise.images.source import Source, Splits
+from maskwise.measure.features import Pool, extract
+from maskwise.measure.likelihoods import measure
+from maskwise.patches.model import MaskedModel
+from maskwise.patches.noise import fit_noise
+from maskwise.patches.samples import write
+from maskwise.pipeline import Pipeline
+from maskwise.settings import override
+from maskwise.train.config import ImageConfig
+
+
+def _load(data: Any, config: Any) -> Splits:
+    if data is None:
+        if config.data.source == "array":
+            raise UserError("this run was given arrays: give them again, as data=")
+        return image_data.load(config.data)
+    if config.data.classes:
+        raise UserError("data.classes chooses among folders of images: leave it out for arrays")
+    x, y = data if isinstance(data, tuple) else (data, None)
+    return image_data.from_arrays(x, y, holdout=config.data.holdout)
+
+
+def _describe(splits: Splits, config: Any) -> tuple[Images, Any]:
+    """Complete the configuration from the data: the patch, and the statistics of the channels."""
+    modality = describe(splits.train, config.data.patch, config.data.target)
+    config = override(config, {"data.patch": modality.patch})
+    # Refuses what cannot work, before anything is written.
+    if config.evaluate.finetune.seeds:
+        check_finetuning(chosen(splits, config.evaluate), config.evaluate.finetune)
+    masks.draw(
+        config.law, modality.grid, sample_ids=torch.arange(1), seed=0, pattern=config.pattern
+    )
+    return modality, config
+
+
+def _settle(model: MaskedModel, splits: Splits, config: Any) -> None:
+    fit_noise(model, splits.train, seed=config.seed)
+
+
+def _evaluate(model: MaskedModel, splits: Splits, config: Any, untrained: Any) -> dict[str, Any]:
+    return evaluate(model, splits, config.evaluate, pattern=config.pattern, untrained=untrained)
+
+
+def _samples(folder: Path, model: MaskedModel, splits: Splits, config: Any) -> None:
+    path, seed = folder / "samples.npz", config.evaluate.seed
+    write(path, model, splits.test, pattern=config.pattern, seed=seed)
+
+
+def _likelihood(
+    model: MaskedModel, splits: Splits, config: Any, num_samples: int | None, **options: int
+) -> dict[str, Any]:
+    num_samples = 256 if num_samples is None else num_samples
+    return measure(model, splits, config.law, num_samples=num_samples, **options)
+
+
+def _embed(
+    model: MaskedModel,
+    images: np.ndarray | torch.Tensor | Source,
+    config: Any,
+    pool: Pool,
+    layer: int,
+) -> np.ndarray:
+    source = images if isinstance(images, Source) else image_data.as_source(images)
+    return extract(model, source, pool, layer)
+
+
+PIPELINE = Pipeline(
+    config=ImageConfig,
+    load=_load,
+    describe=_describe,
+    fingerprint=lambda splits: {},
+    settle=_settle,
+    evaluate=_evaluate,
+    samples=_samples,
+    likelihood=_likelihood,
+    embed=_embed,
+    read=lambda config: image_data.load_all(config.data),
+)

@@ -1,0 +1,1 @@
+"""How good a model is, measured on arrays and on what every kind of data has."""

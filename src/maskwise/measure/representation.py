@@ -1,0 +1,217 @@
+"""Diagnostics of the features of held-out samples: their rank, and what masks change in them."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+
+from maskwise import diagnostics
+from maskwise.columns.features import batches
+from maskwise.errors import UserError
+from maskwise.images.evaluation import Ratio
+from maskwise.masks import draw
+from maskwise.measure.features import frozen, subset
+from maskwise.measure.reconstruction import fixed_mask
+from maskwise.modality import Source
+from maskwise.objectives.regularise import VisiblePool
+from maskwise.settings import settings
+from maskwise.storage import AnyModel
+
+
+@settings
+class Diagnose:
+    """How the features of held-out samples are diagnosed."""
+
+    pool: VisiblePool = "mean"
+    """features of a sample: the mean of its positions, or its class token"""
+    layer: int = -1
+    """layer whose features they are; -1 is the last"""
+    num_samples: PositiveInt = 2048
+    """held-out samples at most, chosen at random"""
+    num_views: Annotated[int, Field(ge=2)] = 4
+    """masked views of each sample, drawn from the law of the run"""
+    ratios: tuple[Ratio, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    """hidden fractions at which the drift of features is measured"""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """of the choice of samples and the masks"""
+    every: PositiveInt | None = None
+    """steps of training between measurements on the way; none: only at the end"""
+    probe_every: PositiveInt = 4
+    """with `every`, steps between those of a probe that learns beside the model, where there are
+    labels"""
+
+
+def diagnose(
+    model: AnyModel,
+    source: Source,
+    config: Diagnose,
+    *,
+    law: str,
+    pattern: str,
+    untrained: AnyModel | None = None,
+) -> dict[str, Any]:
+    """Return the "features" entry of result.json.
+
+    What cannot be said of so few samples, or of features that are all alike, is left out, and
+    "notes" say why. Samples with fewer than two positions to hide have no masked view: they are
+    left out too. Every view has a ratio of its own, drawn from the law as it is at the end of
+    training.
+
+    Args:
+        model: a pretrained model; its device is used, and its training mode is restored.
+        source: held-out samples.
+        config: what is measured.
+        law: the ratio law of the run, whose views LiDAR and alignment compare.
+        pattern: how hidden positions lie.
+        untrained: the same model before training, measured beside it.
+
+    Raises:
+        UserError: a layer or a pool that the model does not have.
+
+    >>> from maskwise.images.source import array_source
+    >>> from maskwise.images.images import Images
+    >>> from maskwise.patches.model import MaskedModel, Model
+    >>> images = Images(patch=(2, 2), channels=1, height=4, width=4, mean=(0.,), std=(1.,))
+    >>> model = MaskedModel(images, Model(width=8, depth=1, heads=2, decoder_width=8))
+    >>> pixels = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
+    >>> found = diagnose(model, array_source(pixels), Diagnose(), law="0.5", pattern="scattered")
+    >>> found["num_samples"], found["dim"], len(found["drift"])
+    (40, 8, 5)
+    """
+    index = _maskable(model, source, subset(len(source), config.num_samples, config.seed))
+    entry: dict[str, Any] = {
+        "pool": config.pool,
+        "layer": config.layer,
+        "num_samples": len(index),
+        "law": law,
+        "pattern": pattern,
+        "num_views": config.num_views,
+    }
+    if not len(index):
+        return entry | {"notes": ["no held-out sample has two positions that may be hidden"]}
+    notes: dict[str, str] = {}
+    for name, each in (("encoder", model), ("untrained encoder", untrained)):
+        if each is not None:
+            ratios = config.ratios if each is model else ()
+            whole, masked, realised = _features(each, source, index, config, law, pattern, ratios)
+            entry["dim"] = whole.shape[1]
+            views = masked[: config.num_views], realised[: config.num_views]
+            entry[name] = _figures(whole, *views, notes, "" if each is model else f"{name}: ")
+            if each is model:
+                at = masked[config.num_views :], realised[config.num_views :]
+                entry["drift"] = _drift(whole, *at, ratios, notes)
+    return entry | {"notes": list(notes.values())}
+
+
+def _maskable(model: AnyModel, source: Source, index: np.ndarray) -> np.ndarray:
+    """Return those of the samples that have two positions that may be hidden."""
+    parts = []
+    for part in batches(index):
+        eligible = model.modality.eligible(source.get(part))
+        if eligible is None:  # every position of every sample
+            return index
+        parts.append(part[(eligible.sum(dim=1) > 1).numpy()])
+    return np.concatenate(parts)
+
+
+def _features(
+    model: AnyModel,
+    source: Source,
+    index: np.ndarray,
+    config: Diagnose,
+    law: str,
+    pattern: str,
+    ratios: Sequence[float],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return features with nothing hidden [N, D], and masked ones [M, N, D] with their ratios.
+
+    The masks are the views, then one for each of `ratios`: M of them.
+    """
+    pool, layer, grid, seed = config.pool, config.layer, model.modality.grid, config.seed
+    features, realised = [], []
+    with frozen(model) as device:
+        for part in batches(index):
+            samples, units = source.get(part).to(device), source.units(part)
+            eligible = model.modality.eligible(samples)
+            views = [
+                draw(
+                    law,
+                    grid,
+                    sample_ids=torch.from_numpy(part),
+                    seed=seed,
+                    epoch=view,
+                    step=view,
+                    progress=1.0,
+                    pattern=pattern,
+                    scope="sample",
+                    eligible=eligible,
+                    units=units,
+                    device=device,
+                )
+                for view in range(config.num_views)
+            ]
+            fixed = [
+                fixed_mask(grid, ratio, part, pattern, seed, device, eligible, units)
+                for ratio in ratios
+            ]
+            found = [model.encode(samples, pool, layer)]
+            found += [model.visible_features(samples, mask, pool, layer) for mask in views + fixed]
+            features.append(torch.stack(found).float().cpu())
+            realised.append(torch.stack([mask.ratio for mask in views + fixed]).cpu())
+    whole, *masked = torch.cat(features, dim=1).numpy()
+    return whole, np.stack(masked), torch.cat(realised, dim=1).numpy()
+
+
+def _figures(
+    whole: np.ndarray, views: np.ndarray, realised: np.ndarray, notes: dict[str, str], of: str
+) -> dict[str, Any]:
+    """Return the figures of one model; the views are [Q, N, D] and their ratios [Q, N]."""
+    # Some laws and patterns hide all of a sample now and then, which has no features then.
+    views = views[:, (realised < 1).all(axis=0)].swapaxes(0, 1)
+    found = _measured(notes, of, diagnostics.describe, whole) or {"notes": []}
+    notes.update({note: notes.get(note, note) for note in found.pop("notes")})
+    for measure in (diagnostics.lidar, diagnostics.alignment):
+        found[measure.__name__] = _measured(notes, of, measure, views)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _drift(
+    whole: np.ndarray,
+    masked: np.ndarray,
+    realised: np.ndarray,
+    ratios: Sequence[float],
+    notes: dict[str, str],
+) -> list[dict[str, float]]:
+    """Return what masks of each ratio do to features; `masked` is [R, N, D], `realised` [R, N]."""
+    points = []
+    for ratio, features, each in zip(ratios, masked, realised, strict=True):
+        seen, at = each < 1, f"at ratio {ratio:g}: "
+        pair = features[seen], whole[seen]
+        point = {
+            "ratio": ratio,
+            "realised": float(each.mean()),
+            "cosine": _measured(notes, at, diagnostics.drift, *pair),
+            "cka": _measured(notes, at, diagnostics.cka, *pair),
+            "effective_rank": _measured(notes, at, diagnostics.effective_rank, pair[0]),
+        }
+        points.append({name: value for name, value in point.items() if value is not None})
+    return points
+
+
+def _measured(
+    notes: dict[str, str], of: str, measure: Callable[..., Any], *features: np.ndarray
+) -> Any:
+    """Return what is measured, or None; note why it cannot be, or what to beware of, once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = measure(*features)
+        except UserError as error:
+            notes.setdefault(str(error), f"{of}{error}")
+            found = None
+    for each in caught:
+        notes.setdefault(str(each.message), str(each.message))
+    return found

@@ -1,0 +1,394 @@
+"""The masked model: hide positions by dropping or replacing them, predict what was there."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from maskwise.errors import UserError
+from maskwise.layers.transformer import Attention, Transformer, mean_over, sincos_positions
+from maskwise.masks import Mask
+from maskwise.modality import Modality
+from maskwise.objectives.reconstruction import sample_losses
+from maskwise.objectives.regularise import VisiblePool
+from maskwise.rng import Keys, Stream
+from maskwise.settings import settings
+
+Pool = Literal["mean", "class", "both", "none"]
+
+
+@settings
+class Model:
+    """The shape of a masked transformer."""
+
+    width: int = 192
+    """encoder width"""
+    depth: int = 12
+    """encoder blocks"""
+    heads: int = 3
+    """encoder attention heads"""
+    mlp_ratio: float = 4.0
+    """hidden width of the MLPs over the width, encoder and decoder"""
+    mode: Literal["drop", "replace"] = "drop"
+    """drop: the encoder sees visible positions only; replace: hidden ones become a mask token"""
+    class_token: bool = True
+    """give the encoder one more token that belongs to no position"""
+    positions: Literal["sincos", "learned"] = "sincos"
+    """fixed sine-cosine or learned positions"""
+    decoder_width: int = 128
+    """decoder width (drop mode)"""
+    decoder_depth: int = 2
+    """decoder blocks (drop mode)"""
+    decoder_heads: int = 4
+    """decoder attention heads (drop mode)"""
+    predict_fraction: float = 1.0
+    """share of the hidden positions that training predicts; the others leave the decoder"""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "heads", "decoder_width", "decoder_depth", "decoder_heads"):
+            if getattr(self, name) < 1:
+                raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
+        if self.mlp_ratio * min(self.width, self.decoder_width) < 1:
+            raise UserError(f"model.mlp_ratio {self.mlp_ratio:g} leaves the MLPs no hidden unit")
+        if not 0 < self.predict_fraction <= 1:
+            raise UserError(f"model.predict_fraction {self.predict_fraction:g} is outside (0, 1]")
+
+
+class MaskedModel(nn.Module):
+    """Predict hidden tokens from visible ones; encode whole samples.
+
+    Args:
+        modality: how samples become tokens.
+        config: the shape of the model.
+        attention: "auto", "sdpa" or "plain"; equal up to rounding.
+        encoder: any module from [B, N, width] to [B, N, width], in "replace" mode without a class
+            token; default: the transformer that `config` describes.
+
+    Example:
+        >>> from maskwise.images.images import Images
+        >>> images = Images(patch=(2, 2), channels=1, height=4, width=4, mean=(0.,), std=(1.,))
+        >>> model = MaskedModel(images, Model(width=8, depth=1, heads=2, decoder_width=8))
+        >>> model.encode(torch.zeros(3, 1, 4, 4)).shape
+        torch.Size([3, 8])
+    """
+
+    def __init__(
+        self,
+        modality: Modality,
+        config: Model,
+        attention: Attention = "auto",
+        encoder: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        if encoder is not None and (config.mode == "drop" or config.class_token):
+            raise UserError(
+                "an encoder of your own needs model.mode='replace' and model.class_token=False"
+            )
+        self.modality, self.config = modality, config
+        width = config.width
+        self.embed = nn.Linear(modality.token_dim, width)
+        self.positions = _positions(modality.grid, width, config.positions)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if config.class_token else None
+        self.encoder = encoder or Transformer(
+            width, config.depth, config.heads, config.mlp_ratio, attention
+        )
+        if config.mode == "drop":
+            width = config.decoder_width
+            self.to_decoder = nn.Linear(config.width, width)
+            self.decoder_positions = _positions(modality.grid, width, config.positions)
+            self.decoder = Transformer(
+                width, config.decoder_depth, config.decoder_heads, config.mlp_ratio, attention
+            )
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.head = nn.Linear(width, modality.token_dim)
+        # Of a hidden value, standardised, when 1..L positions are hidden; `fit_noise` sets it.
+        self.log_variance = nn.Buffer(torch.full((self.length,), torch.inf))
+        self.log_spread = nn.Buffer(torch.zeros(self.length, modality.token_dim))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Xavier-uniform weights, zero biases, small normal tokens and positions (MAE)."""
+        ours = isinstance(self.encoder, Transformer)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear) and (ours or not name.startswith("encoder.")):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        for parameter in (self.class_token, self.mask_token):
+            if parameter is not None:
+                nn.init.normal_(parameter, std=0.02)
+
+    @property
+    def has_class_token(self) -> bool:
+        """Whether the encoder has a class token."""
+        return self.class_token is not None
+
+    @property
+    def length(self) -> int:
+        """Positions of a sample, L."""
+        return math.prod(self.modality.grid)
+
+    @property
+    def values_per_position(self) -> int:
+        """Values in a position, whose density `conditional_log_prob` is."""
+        return self.modality.token_dim
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that `encode` can read."""
+        return len(self.encoder.blocks) if isinstance(self.encoder, Transformer) else 1
+
+    def forward(self, tokens: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
+        """Return predictions in target space at `predicted.hidden_idx`, [B, H, token_dim].
+
+        Args:
+            tokens: what the modality made of a batch, [B, L, token_dim].
+            mask: hidden positions; what their tokens hold is not used.
+            predicted: a part of the hidden positions; default: all of them.
+        """
+        return self._predictions(tokens, mask, predicted or mask, ())[0]
+
+    def _predictions(
+        self, tokens: Tensor, mask: Mask, predicted: Mask, layers: Sequence[int]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return predictions, and what the encoder's `layers` said."""
+        *found, encoded = self._encoded(tokens, mask, [*layers, -1])
+        if self.config.mode == "drop":
+            return self.head(self._decode(encoded, mask, predicted)), found
+        patches = encoded[:, 1:] if self.has_class_token else encoded
+        return self.head(gather(patches, predicted.hidden_idx)), found
+
+    def _encoded(self, tokens: Tensor, mask: Mask, layers: Sequence[int]) -> list[Tensor]:
+        """Return what the encoder's layers say of masked samples: the class token comes first.
+
+        In drop mode of visible positions, else of all.
+        """
+        if self.config.mode == "drop":
+            seen = mask.visible_idx
+            visible = self.embed(gather(tokens, seen)) + _at(self.positions, seen)
+            return self._outputs(visible, layers, self._valid(mask.visible_valid))
+        tokens = torch.where(mask.hidden[..., None], self.mask_token, self.embed(tokens))
+        return self._outputs(tokens + self.positions, layers)
+
+    def _outputs(
+        self, tokens: Tensor, layers: Sequence[int], valid: Tensor | None = None
+    ) -> list[Tensor]:
+        """Return what the encoder's layers make of embedded tokens."""
+        for layer in layers:
+            if not -self.num_layers <= layer < self.num_layers:
+                raise UserError(
+                    f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)"
+                )
+        tokens = self._with_class_token(tokens)
+        if isinstance(self.encoder, Transformer):
+            return self.encoder.outputs(tokens, layers, valid)
+        return [self.encoder(tokens)] * len(layers)
+
+    def sample_losses(self, batch: Tensor, mask: Mask, predicted: Mask, keys: Keys) -> Tensor:
+        """Return each sample's mean squared error over its predicted positions, float32 [B].
+
+        Args:
+            batch: what the modality tokenizes.
+            mask: hidden positions.
+            predicted: the part of them that is predicted.
+            keys: not used: hidden positions all look the same.
+        """
+        return self.losses_and_features(batch, mask, predicted, keys)[0]
+
+    def losses_and_features(
+        self,
+        batch: Tensor,
+        mask: Mask,
+        predicted: Mask,
+        keys: Keys,
+        pool: VisiblePool = "mean",
+        layers: Sequence[int] = (),
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return `sample_losses`, and what `visible_features` returns of some layers."""
+        tokens = self.modality.tokenize(batch)
+        target = self.modality.target_of(gather(tokens, predicted.hidden_idx))
+        prediction, found = self._predictions(tokens, mask, predicted, layers)
+        losses = sample_losses(prediction, target, predicted.hidden_valid)
+        return losses, [self._pooled(each, mask, pool) for each in found]
+
+    def visible_features(
+        self, batch: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
+    ) -> Tensor:
+        """Return features of masked samples, [B, width].
+
+        Args:
+            batch: what the modality tokenizes.
+            mask: hidden positions.
+            pool: "mean" of the visible positions, or the "class" token.
+            layer: which encoder block, -1 = the last; the final LayerNorm is applied to any.
+        """
+        [encoded] = self._encoded(self.modality.tokenize(batch), mask, [layer])
+        return self._pooled(encoded, mask, pool)
+
+    def _pooled(self, encoded: Tensor, mask: Mask, pool: VisiblePool) -> Tensor:
+        """Return the class token, or the mean of the visible positions."""
+        if pool == "class":
+            self._need_class_token(pool)
+            return encoded[:, 0]
+        patches = encoded[:, 1:] if self.has_class_token else encoded
+        seen = mask.visible_valid if self.config.mode == "drop" else ~mask.hidden
+        if seen is None:
+            return patches.mean(1)
+        return mean_over(patches, seen)
+
+    def _need_class_token(self, pool: str) -> None:
+        if not self.has_class_token:
+            raise UserError(f"pool '{pool}' needs a class token, which this model lacks: use mean")
+
+    def num_encoded(self, mask: Mask) -> int:
+        """Return how many positions of a batch the encoder sees."""
+        if self.config.mode == "drop":
+            return int((~mask.hidden).sum())
+        return mask.hidden.numel()
+
+    def _decode(self, encoded: Tensor, mask: Mask, predicted: Mask) -> Tensor:
+        """Decode encoded visible tokens with mask tokens; return what those became."""
+        seen, asked = mask.visible_idx, predicted.hidden_idx
+        valid = self._valid(mask.visible_valid)
+        encoded = self.to_decoder(encoded)
+        num_class = int(self.has_class_token)
+        placed = encoded[:, num_class:] + _at(self.decoder_positions, seen)
+        queries = self.mask_token + _at(self.decoder_positions, asked)
+        if valid is not None or predicted.hidden_valid is not None:
+            parts = (_all_valid(encoded, valid), _all_valid(queries, predicted.hidden_valid))
+            valid = torch.cat(parts, dim=1)
+        x = torch.cat([encoded[:, :num_class], placed, queries], dim=1)
+        return self.decoder(x, valid, num_last=queries.shape[1])
+
+    def _with_class_token(self, tokens: Tensor) -> Tensor:
+        if self.class_token is None:
+            return tokens
+        return torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+
+    def _valid(self, valid: Tensor | None) -> Tensor | None:
+        if valid is None or not self.has_class_token:
+            return valid
+        return torch.cat([valid.new_ones(len(valid), 1), valid], dim=1)
+
+    def encode(self, batch: Tensor, pool: Pool = "mean", layer: int = -1) -> Tensor:
+        """Return features of whole samples; nothing is ever hidden.
+
+        Args:
+            batch: what the modality tokenizes.
+            pool: "mean" of the positions, "class" token, "both" side by side, or "none" for every
+                position.
+            layer: which encoder block, -1 = the last; the final LayerNorm is applied to any.
+
+        Returns:
+            [B, width]; [B, 2 width] for "both"; [B, L, width] for "none".
+        """
+        if pool in ("class", "both"):
+            self._need_class_token(pool)
+        tokens = self.embed(self.modality.tokenize(batch)) + self.positions
+        [encoded] = self._outputs(tokens, [layer])
+        patches = encoded[:, 1:] if self.has_class_token else encoded
+        if pool == "none":
+            return patches
+        parts = {"mean": [patches.mean(1)], "class": [encoded[:, 0]]}
+        return torch.cat(parts.get(pool) or [encoded[:, 0], patches.mean(1)], dim=1)
+
+    def predict(self, batch: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
+        """Return (prediction, target) at `mask.hidden_idx`, each [B, H, token_dim]."""
+        tokens = self.modality.tokenize(batch)
+        target = self.modality.target_of(gather(tokens, mask.hidden_idx))
+        return self(tokens, mask), target
+
+    def reconstruct(
+        self, batch: Tensor, hidden: Tensor, statistics: Literal["visible", "true"] = "visible"
+    ) -> Tensor:
+        """Return the samples with hidden positions replaced by predictions, in raw units.
+
+        Args:
+            batch: what the modality tokenizes.
+            hidden: bool [B, L].
+            statistics: for normalised targets, "visible" takes a patch's mean and variance from
+                visible patches nearby, "true" its own (which leaks; for display only).
+        """
+        mask = Mask(hidden)
+        prediction = self(self.modality.tokenize(batch), mask)
+        full = prediction.new_zeros(*hidden.shape, prediction.shape[-1])
+        full.scatter_(1, mask.hidden_idx[..., None].expand_as(prediction), prediction)
+        return self.modality.fill(batch, full, hidden, statistics)
+
+    def conditional_log_prob(self, batch: Tensor, hidden: Tensor) -> Tensor:
+        """Return the log-density of each hidden position given the visible ones, [B, L] in nats.
+
+        The P values of a hidden token x_t are normal around what `reconstruct` fills in. Their
+        variances are products of one number for each number of hidden positions, and one for each
+        value of each position:
+
+            log p(x_t | x_R) = sum_i log N(x_ti; m_ti(x_R), v_M s_ti) - log_scale
+
+        The last term turns the density of standardised values into that of raw ones, so that it
+        does not depend on how the model standardises.
+
+        Args:
+            batch: what the modality tokenizes.
+            hidden: bool [B, L].
+
+        Raises:
+            UserError: `fit_noise` has not been called.
+        """
+        mean, log_variance = self._hidden_normal(batch, hidden)
+        squares = (self.modality.tokenize(batch) - mean).square()
+        each = math.log(2 * math.pi) + log_variance + squares * (-log_variance).exp()
+        return -0.5 * each.sum(-1) - self.modality.log_scale
+
+    def conditional_sample(self, batch: Tensor, hidden: Tensor, keys: Keys) -> Tensor:
+        """Return the batch with each hidden position drawn from its own conditional density."""
+        mean, log_variance = self._hidden_normal(batch, hidden)
+        uniform = keys.open_uniform(Stream.SAMPLE, mean[0].numel())
+        noise = torch.special.ndtri(uniform).to(mean).view_as(mean)
+        drawn = mean + (log_variance / 2).exp() * noise
+        return self.mix(batch, self.modality.untokenize(drawn), hidden)
+
+    def mix(self, batch: Tensor, other: Tensor, hidden: Tensor) -> Tensor:
+        """Return the batch with the hidden positions of another one."""
+        return torch.where(self.modality.spread(hidden), other, batch)
+
+    def empty(self, num: int) -> Tensor:
+        """Return `num` samples that hold nothing yet."""
+        shape = (num, self.length, self.modality.token_dim)
+        return self.modality.untokenize(self.head.weight.new_zeros(shape))
+
+    def _hidden_normal(self, batch: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means and log-variances of standardised tokens, [B, L, token_dim] each."""
+        if not self.log_variance.isfinite().all():
+            raise UserError(
+                "this model has no likelihood yet: call maskwise.patches.noise.fit_noise"
+                "(model, source) with training images first"
+            )
+        mean = self.modality.tokenize(self.reconstruct(batch, hidden))
+        # A sample that hides nothing is asked for nothing: any variance will do.
+        by_size = self.log_variance[(hidden.sum(dim=1) - 1).clamp(min=0)]
+        return mean, by_size[:, None, None] + self.log_spread
+
+
+def _positions(grid: tuple[int, ...], width: int, kind: str) -> Tensor:
+    if kind == "sincos":
+        return nn.Buffer(sincos_positions(grid, width)[None], persistent=False)
+    length = sincos_positions(grid, 2 * len(grid)).shape[0]
+    return nn.Parameter(nn.init.normal_(torch.empty(1, length, width), std=0.02))
+
+
+def gather(tokens: Tensor, index: Tensor) -> Tensor:
+    """Pick positions [B, K] out of tokens [B, L, D]."""
+    return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[-1]))
+
+
+def _at(positions: Tensor, index: Tensor) -> Tensor:
+    """Pick position embeddings [1, L, D] at positions [B, K]: [B, K, D]."""
+    return F.embedding(index, positions[0])
+
+
+def _all_valid(tokens: Tensor, valid: Tensor | None) -> Tensor:
+    if valid is not None:
+        return valid
+    return torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)

@@ -1,0 +1,206 @@
+"""Where tables come from: settings, and `load`, which turns them into samples to train on."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from maskwise.columns.tabular import Rows, TabularSplits
+from maskwise.errors import UserError
+from maskwise.rng import Keys
+from maskwise.settings import settings
+from maskwise.tables.columns import codes_of, distinct, learn
+from maskwise.tables.files import read_table
+from maskwise.tables.frames import Columns, columns_of, no_column
+from maskwise.tables.split import at_random, in_time
+from maskwise.tables.table import Table, num_rows
+
+log = logging.getLogger("maskwise")
+
+
+@settings
+class TableData:
+    """Which table to use and how to read it."""
+
+    source: str = "array"
+    """`breast-cancer`, built in; a .csv or .tsv (also .gz, .xz) whose first line names the
+    columns, a .parquet, .feather, .npy or .npz."""
+    labels: str | None = None
+    """A column of classes, kept out of the features: what probes predict."""
+    drop: tuple[str, ...] = ()
+    """Columns to leave out, such as numbers of rows."""
+    categorical: tuple[str, ...] = ()
+    """Columns of numbers that stand for categories. Texts, bools and numbers of two values, both
+    whole, do anyway."""
+    scale: Literal["standard", "quantile"] = "standard"
+    """Numbers are standardised, or become normal scores: robust, but then likelihoods are those
+    of the scores."""
+    max_categories: PositiveInt = 100
+    """A column of more categories is an error."""
+    lags: NonNegativeInt = 0
+    """Rows are a time series in order: a sample also holds this many rows before its own."""
+    group: str | None = None
+    """A column, kept out of the features, whose groups of rows are held out as a whole."""
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the rows held out: at random, equal rows together; of a time series, the last."""
+
+    def augment(self, samples: Tensor, keys: Keys) -> Tensor:
+        """Return samples as they are."""
+        return samples
+
+
+@dataclass(frozen=True, eq=False)
+class TableSplits(TabularSplits):
+    """Rows ready for use.
+
+    Args:
+        table: what was learned of the training rows.
+    """
+
+    table: Table
+
+
+def load(data: TableData) -> TableSplits:
+    """Read the table that `data` describes and split it.
+
+    Raises:
+        UserError: it cannot be read, or a column cannot be used, saying which and why.
+    """
+    columns, name = read_table(data.source), Path(data.source).name.split(".")[0]
+    try:
+        return _splits(columns, name, data)
+    except UserError as error:
+        raise UserError(f"{data.source}: {error}") from None
+
+
+def from_frame(frame: Any, data: TableData) -> TableSplits:
+    """Split a table in memory.
+
+    Args:
+        frame: a pandas, polars or Arrow table, a mapping of columns, an array [N, F], or a pair of
+            one of these and labels [N].
+        data: the settings; its source is not read.
+
+    Raises:
+        UserError: as for `load`.
+
+    >>> columns = {"a": range(20), "b": range(20, 0, -1), "c": ["x", "y"] * 10}
+    >>> splits = from_frame(columns, TableData())
+    >>> len(splits.train), len(splits.test), splits.table.sizes
+    (18, 2, (0, 0, 2))
+    """
+    labels = None
+    if isinstance(frame, tuple) and len(frame) == 2:
+        frame, labels = frame
+        labels = columns_of({"labels": labels})["labels"]
+    return _splits(columns_of(frame), "table", data, labels)
+
+
+def describe(splits: TableSplits, data: TableData) -> Table:
+    """Return how rows become samples, as training rows say."""
+    return splits.table
+
+
+def table_of(columns: Columns, data: TableData, rows: np.ndarray | slice = slice(None)) -> Table:
+    """Return how rows become samples, learned from some of them.
+
+    Constant columns are left out of the features, and so are those without any value.
+
+    Raises:
+        UserError: a column cannot be used, or `categorical` names one that is not there.
+    """
+    for name in data.categorical:
+        if name not in columns:
+            raise no_column(name, list(columns))
+    table = Table(
+        tuple(
+            learn(
+                name,
+                values,
+                rows,
+                categorical=name in data.categorical,
+                quantile=data.scale == "quantile",
+                max_categories=data.max_categories,
+            )
+            for name, values in columns.items()
+        ),
+        data.lags,
+    )
+    constant = [column.name for column in table.columns if column.kind == "constant"]
+    if constant:
+        log.warning(
+            "%d of %d columns hold one value only, or none, and are left out: %s",
+            *(len(constant), len(table.columns), ", ".join(constant[:10])),
+        )
+    return table
+
+
+def _splits(
+    columns: Columns, name: str, data: TableData, labels: np.ndarray | None = None
+) -> TableSplits:
+    for wanted in (data.labels, data.group, *data.drop):
+        if wanted is not None and wanted not in columns:
+            raise no_column(wanted, list(columns))
+    num, classes = num_rows(columns), None
+    if data.labels is not None:
+        labels = columns[data.labels]
+    if labels is not None:
+        if len(labels) != num:
+            raise UserError(f"{len(labels)} labels for {num} rows")
+        classes, labels = _classes(labels, data)
+    groups = None if data.group is None else columns[data.group]
+    apart = {data.labels, data.group, *data.drop}
+    columns = {key: values for key, values in columns.items() if key not in apart}
+    if not columns or not num:
+        raise UserError(f"{num} rows of {len(columns)} columns: no data")
+    if data.lags and groups is not None:
+        raise UserError(f"group={data.group} with lags={data.lags}: a series is split in time")
+    if data.lags:
+        train, test = in_time(columns, data.lags, data.holdout)
+    else:
+        train, test = at_random(columns, groups, data.holdout)
+    table = table_of(columns, data, np.arange(train.max() + 1) if data.lags else train)
+    if len(table.names) < 2:
+        raise UserError(f"{len(table.names)} columns that vary; a model learns one from others")
+    rows = table.encode_rows(columns)
+    fingerprint = {
+        "rows": len(rows),
+        "columns": len(table.columns),
+        "sha256": hashlib.sha256(rows.tobytes()).hexdigest(),
+    }
+
+    def part(index: np.ndarray) -> Rows:
+        return Rows(_reader(rows, data.lags), index, None if labels is None else labels[index])
+
+    return TableSplits(part(train), part(test), name, classes, None, fingerprint, table)
+
+
+def _classes(labels: np.ndarray, data: TableData) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the names of classes and the number of each label, -1 where there is none."""
+    found = distinct(labels)
+    if len(found) > data.max_categories or any(isinstance(value, float) for value in found):
+        raise UserError(
+            f"labels '{data.labels or 'y'}' have {len(found)} different values; classes are at "
+            f"most {data.max_categories} texts or whole numbers (--data.max_categories)"
+        )
+    return tuple(map(str, found)), codes_of(labels, found)
+
+
+def _reader(rows: np.ndarray, lags: int) -> Callable[[np.ndarray], Tensor]:
+    """Return what reads samples by row, those before it included."""
+    if not lags:
+        return lambda index: torch.from_numpy(rows[index])
+    back = np.arange(-lags, 1)
+
+    def read(index: np.ndarray) -> Tensor:
+        samples = rows[index[:, None] + back].transpose(0, 2, 1)
+        return torch.from_numpy(np.ascontiguousarray(samples).reshape(len(index), -1))
+
+    return read

@@ -1,0 +1,210 @@
+"""Rows of a table as samples: numbers, codes of categories, and NaN where nothing is known."""
+
+import dataclasses
+import functools
+import logging
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskwise.columns.tabular import Loss, measured
+from maskwise.errors import UserError
+from maskwise.rng import Keys
+from maskwise.tables.columns import Column
+from maskwise.tables.frames import Columns, columns_of, is_missing
+
+log = logging.getLogger("maskwise")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """How rows of a table become samples, float32 [B, F], and back.
+
+    Args:
+        columns: of the table, in its order; constant ones are no features.
+        lags: how many rows before its own a sample holds, too: F is the number of columns times
+            lags + 1, and "OT@-3" is the value of OT three rows before.
+
+    Example:
+        >>> table = Table((Column("age", "number", 40.0, 10.0), Column("sex", "category",
+        ...     categories=("f", "m"))))
+        >>> samples = table.encode({"sex": ["m", "f"], "age": [50.0, None]})
+        >>> samples.tolist()
+        [[1.0, 1.0], [nan, 0.0]]
+        >>> table.arrays(samples)["age"].tolist()
+        [50.0, nan]
+    """
+
+    columns: tuple[Column, ...]
+    lags: int = 0
+
+    loss: ClassVar[Loss] = "mse"
+    num_batches: ClassVar[int] = 0
+
+    @functools.cached_property
+    def varying(self) -> tuple[Column, ...]:
+        """The columns that are features."""
+        return tuple(column for column in self.columns if column.kind != "constant")
+
+    @functools.cached_property
+    def features(self) -> tuple[Column, ...]:
+        """The column of each feature, F of them."""
+        return tuple(column for column in self.varying for _ in range(self.lags + 1))
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """What the features are called, F of them."""
+        return tuple(
+            f"{column.name}@-{back}" if back else column.name
+            for column in self.varying
+            for back in range(self.lags, -1, -1)
+        )
+
+    @functools.cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """How many categories each feature has; 0 = it is a number."""
+        return tuple(len(column.categories) for column in self.features)
+
+    @property
+    def grid(self) -> tuple[int]:
+        """(F,)."""
+        return (len(self.features),)
+
+    @functools.cached_property
+    def log_scale(self) -> Tensor:
+        """Log of the standard deviation of each number, [F]; 0 of categories and normal scores.
+
+        The log-density of a number in its own unit is that of its sample less this. That of a
+        normal score stays the density of the score.
+        """
+        scale = torch.tensor([column.std for column in self.features], dtype=torch.float64)
+        return scale.log().float()
+
+    def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
+        """Return what may be hidden: what is known, bool [B, F]."""
+        return measured(batch, len(self.features))
+
+    def weights(self, batch: Tensor) -> Tensor | None:
+        """Return None: all features count the same."""
+        return None
+
+    def inputs(self, batch: Tensor, hidden: Tensor) -> Tensor:
+        """Return the samples, 0 where hidden or not known, float32 [B, F]."""
+        return batch.masked_fill(hidden | batch.isnan(), 0)
+
+    def log_library(self, batch: Tensor, hidden: Tensor) -> Tensor:
+        """Tables hold no counts.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError
+
+    def encode(self, frame: Any) -> np.ndarray:
+        """Return the rows of a table as samples, float32 [N, F]: all of them, in their order.
+
+        Columns are found by name; others are left out. Those of an array with as many columns as
+        this table are taken in order. Unseen categories become NaN, and the log says how many.
+
+        Args:
+            frame: a pandas, polars or Arrow table, a mapping of columns, or an array.
+
+        Raises:
+            UserError: a column is not there, or a value is infinite or not of its kind.
+        """
+        return lagged(self.encode_rows(frame), self.lags)
+
+    def encode_rows(self, frame: Any) -> np.ndarray:
+        """Return samples without the rows before theirs, float32 [N, F / (lags + 1)]."""
+        found = columns_of(frame)
+        places = self._places(found, isinstance(frame, np.ndarray))
+        rows = np.empty((num_rows(found), len(self.varying)), dtype=np.float32)
+        unseen = {}
+        for i, column in enumerate(self.varying):
+            rows[:, i], num = column.encode(found[places[column.name]])
+            if num:
+                unseen[column.name] = num
+        if unseen:
+            told = ", ".join(f"{num} in {name}" for name, num in unseen.items())
+            log.warning("values that training never saw count as missing: %s", told)
+        return rows
+
+    def arrays(self, samples: np.ndarray | Tensor) -> Columns:
+        """Return the columns that samples [N, F] stand for: the inverse of `encode`.
+
+        Constant columns are restored. With lags, each row gives its own values only.
+        """
+        every = torch.as_tensor(samples).detach().cpu().numpy()
+        rows = every[:, self.lags :: self.lags + 1]
+        varying = dict(zip(self.varying, rows.T, strict=True))
+        nothing = np.empty(len(rows))
+        return {each.name: each.decode(varying.get(each, nothing)) for each in self.columns}
+
+    def decode(self, samples: np.ndarray | Tensor) -> Any:
+        """Return what `arrays` does as a pandas DataFrame, where pandas is installed."""
+        try:
+            import pandas
+        except ImportError:
+            return self.arrays(samples)
+        return pandas.DataFrame(self.arrays(samples))
+
+    def fill(self, frame: Any, samples: np.ndarray | Tensor) -> Columns:
+        """Return a table whose missing values are those that samples [N, F] of it stand for.
+
+        All else stays as it is, also columns that this table does not have.
+        """
+        found = columns_of(frame)
+        places = self._places(found, isinstance(frame, np.ndarray))
+        filled = self.arrays(samples)
+        for name in places:
+            values, given = filled[name], found[places[name]]
+            gaps = is_missing(given)
+            if gaps.any():
+                found[places[name]] = np.where(gaps, values.astype(given.dtype), given)
+        return found
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Return plain values that `load` reads."""
+        return {"columns": [dataclasses.asdict(each) for each in self.columns], "lags": self.lags}
+
+    @classmethod
+    def load(cls, folder: Path, values: dict[str, Any]) -> Self:
+        """Read what `save` returned, also through JSON."""
+        lists = ("knots", "scores", "categories")
+        columns = (
+            Column(**each | {key: tuple(each[key]) for key in lists}) for each in values["columns"]
+        )
+        return cls(tuple(columns), values["lags"])
+
+    def _places(self, found: Columns, by_number: bool) -> dict[str, str]:
+        """Return what each column of this table is called in another; constant ones may lack."""
+        names = [column.name for column in self.columns]
+        if by_number and len(found) == len(names):
+            return dict(zip(names, found, strict=True))
+        for column in self.varying:
+            if column.name not in found:
+                if by_number:
+                    raise UserError(f"{len(found)} columns, but the table has {len(names)}")
+                raise UserError(f"the table lacks column '{column.name}', which the model knows")
+        return {name: name for name in names if name in found}
+
+
+def lagged(rows: np.ndarray, lags: int) -> np.ndarray:
+    """Return rows [N, C] with those before each, [N, C (lags + 1)]; NaN before the first.
+
+    >>> lagged(np.array([[1.0], [2.0], [3.0]]), 1).tolist()
+    [[nan, 1.0], [1.0, 2.0], [2.0, 3.0]]
+    """
+    num, width = rows.shape
+    samples = np.full((num, width, lags + 1), np.nan, dtype=rows.dtype)
+    for back in range(min(lags + 1, num)):
+        samples[back:, :, lags - back] = rows[: num - back]
+    return samples.reshape(num, width * (lags + 1))
+
+
+def num_rows(columns: Columns) -> int:
+    """Return how many rows a table has."""
+    return len(next(iter(columns.values()), ()))

@@ -1,0 +1,1 @@
+"""Texts: files, tokenizers, tasks, runs."""

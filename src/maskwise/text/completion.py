@@ -1,0 +1,126 @@
+"""Filling the gaps of a text with a language model."""
+
+import re
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from maskwise.errors import UserError
+from maskwise.measure.features import frozen
+from maskwise.text.text import Text
+from maskwise.tokens.model import LanguageModel
+
+MASKS = ("[MASK]", "<mask>")
+
+
+class Alternative(NamedTuple):
+    """A token that a gap may hold."""
+
+    token: str
+    """as the tokenizer writes it: often with the space in front of it"""
+    probability: float
+
+
+class Completion(NamedTuple):
+    """A text with its gaps filled."""
+
+    text: str
+    """as the tokenizer writes it"""
+    alternatives: list[list[Alternative]]
+    """of each gap, the most probable first, while every gap is open"""
+
+
+def complete(model: LanguageModel, text: str, num: int = 5) -> Completion:
+    """Fill each [MASK] (or <mask>, or the tokenizer's own) of a text with one token.
+
+    Alternatives and their probabilities are those of each gap while all are open. The text is
+    filled greedily: the gap whose best token is the most probable is filled first, then the others
+    are predicted anew, so that gaps agree with each other. The token of unknown words fills none.
+
+    Args:
+        model: its device is used, and its training mode is restored.
+        text: any text with at least one gap.
+        num: alternatives of each gap.
+
+    Raises:
+        UserError: a text without a gap, or longer than the model can take.
+
+    >>> from maskwise.text.tokenizer import train_tokenizer
+    >>> from maskwise.tokens.model import TextModel
+    >>> words = train_tokenizer(["the cat sat on the mat"] * 9, vocab_size=300, length=8)
+    >>> model = LanguageModel(words, TextModel(width=16, depth=1, heads=2))
+    >>> [len(gap) for gap in complete(model, "the [MASK] sat", num=3).alternatives]
+    [3]
+    """
+    if num < 1:
+        raise UserError(f"num {num} is too small: give the number of alternatives, 1 or more")
+    modality = model.modality
+    ids, open_ = tokens_with_gaps(modality, text)
+    with frozen(model) as device:
+        ids, open_ = ids.to(device), open_.to(device)
+        first = found = _log_probs(model, ids, open_)
+        while True:
+            best, tokens = found.max(dim=1)
+            gap = int(best.argmax())
+            place = open_.nonzero()[gap]
+            ids[*place], open_[*place] = tokens[gap], False
+            if not open_.any():
+                break
+            found = _log_probs(model, ids, open_)
+    values, tokens = first.exp().topk(min(num, int(found[0].isfinite().sum())))
+    alternatives = [
+        [
+            Alternative(modality.tokenizer.decode([token]), value)
+            for value, token in zip(*each, strict=True)
+        ]
+        for each in zip(values.tolist(), tokens.tolist(), strict=True)
+    ]
+    return Completion(modality.decode(ids[0]), alternatives)
+
+
+def tokens_with_gaps(text: Text, written: str) -> tuple[Tensor, Tensor]:
+    """Return the ids of a text between special tokens, and which are gaps, [1, L] each.
+
+    Raises:
+        UserError: a text without a gap, or longer than the model can take.
+    """
+    names = {*MASKS, str(text.tokenizer.id_to_token(text.mask))}
+    pieces = re.split("|".join(map(re.escape, names)), written)
+    if len(pieces) < 2:
+        raise UserError(f"the text has no {MASKS[0]} to fill: {written[:60]}")
+    ids = list(text.start)
+    for place, piece in enumerate(pieces):
+        if place:
+            ids.append(text.mask)
+        # The space before a gap belongs to the token that fills it.
+        piece = piece if place == len(pieces) - 1 else piece.rstrip()
+        ids += _encoded(text, piece, attached=place > 0 and not piece[:1].isspace())
+    ids += text.stop
+    longest = text.longest or len(ids)
+    if len(ids) > longest:
+        raise UserError(f"the text has {len(ids)} tokens, more than {longest}: make it shorter")
+    row = torch.tensor([ids])
+    return row, row == text.mask
+
+
+def _encoded(text: Text, piece: str, attached: bool) -> list[int]:
+    """Return the ids of a piece; those of an attached one continue a word, as "." in "[MASK]."."""
+    if not piece.strip():
+        return []
+    [alone] = text.encode([piece])
+    if not attached:
+        return alone.ids.tolist()
+    # Tokenizers put a space in front of a text, or treat its beginning as that of a word: here a
+    # digit stands there, which tokens rarely share with what follows.
+    [behind] = text.encode([f"0{piece}"])
+    rest = behind.ids[behind.offsets > 0]
+    return (rest if 1 in behind.offsets else alone.ids).tolist()
+
+
+def _log_probs(model: LanguageModel, ids: Tensor, hidden: Tensor) -> Tensor:
+    """Return the log-probabilities of all tokens in each gap, [gaps, V]; -inf for special ones."""
+    found = torch.cat([found for found, _ in model.predictions(ids, hidden, ids)])
+    known = model.modality.tokenizer.get_added_tokens_decoder()
+    special = [token for token, each in known.items() if each.special]
+    return found.index_fill(1, torch.tensor(special, device=found.device), -torch.inf)

@@ -1,0 +1,266 @@
+"""Where texts come from: settings, and `load`, which turns them into rows of tokens."""
+
+import hashlib
+import logging
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from maskwise.errors import UserError
+from maskwise.files import cached, stamp
+from maskwise.rng import Keys
+from maskwise.settings import settings
+from maskwise.text.corpus import Corpus, open_corpus, write_corpus
+from maskwise.text.files import Document, Part, hub_split, hub_test_split, read_parts, text_files
+from maskwise.text.ngram_units import ngram_starts
+from maskwise.text.packing import cut, one_per_row, pack
+from maskwise.text.source import TextSource, TextSplits
+from maskwise.text.text import Text
+from maskwise.text.tokenizer import load_tokenizer, train_tokenizer
+
+log = logging.getLogger("maskwise")
+
+_TRAINING_CHARACTERS = 2 * 10**8  # a tokenizer learns little more from more text
+_FEW_DOCUMENTS = 20
+
+
+@settings
+class TextData:
+    """Which texts to use and how to read them."""
+
+    source: str = "pydoc"
+    """`pydoc` (Python's own manual, built in), a text file (.txt, .md, also .gz or .xz), .jsonl,
+    .parquet, a folder of these, or `hf:NAME`."""
+    heldout: str | None = None
+    """Texts to evaluate on; none: the test split of `hf:NAME`, else `holdout` of the texts."""
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Share of the texts held out: documents at random; of a few, or of large ones, the end."""
+    column: str = "text"
+    """Where the text is in .jsonl, .parquet and `hf:NAME`, whose rows are documents."""
+    document: Document = "file"
+    """What a document is in a text file: the whole file, a paragraph (up to a blank line) or a
+    line."""
+    tokenizer: str | None = None
+    """A tokenizer.json, or a folder or hub name of transformers; none: one is trained on the
+    texts."""
+    vocab_size: PositiveInt = 8192
+    """Tokens of a trained tokenizer."""
+    lowercase: bool = False
+    """A trained tokenizer makes everything lower-case."""
+    length: PositiveInt = 128
+    """Tokens in a row, special ones included."""
+    pack: bool = True
+    """Put several short documents in a row; none attends to another."""
+    ngrams: str | None = None
+    """For the pattern `ngrams`: a text file with one n-gram in a line; none: the 2- to 5-grams of
+    the texts with the highest pointwise mutual information."""
+
+    def augment(self, ids: Tensor, keys: Keys) -> Tensor:
+        """Return tokens as training sees them: as they are."""
+        return ids
+
+
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """Documents that can be read again, and what tells them from others."""
+
+    name: str
+    identity: Any
+    parts: Callable[[], Iterable[Part]]
+
+
+def load(data: TextData, *, units: str | None = None) -> TextSplits:
+    """Tokenize the texts that `data` describes, unless it was done before, and cut them in rows.
+
+    Args:
+        data: the settings.
+        units: "words" or "ngrams": what masks hide as one; None: single tokens.
+
+    Raises:
+        UserError: a source that does not exist or cannot be used, saying which and why.
+    """
+    heldout = data.heldout
+    if heldout is None and data.source.startswith("hf:"):
+        heldout = hub_test_split(data.source)
+    return _splits(_named(data.source, data), heldout, data, units)
+
+
+def from_texts(texts: Sequence[str], data: TextData, *, units: str | None = None) -> TextSplits:
+    """Tokenize texts in memory, one document each; arguments as for `load`."""
+    digest = hashlib.sha256()
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UserError(f"text {number} is {type(text).__name__}, not str: give a list of str")
+        digest.update(f"{len(text)} ".encode() + text.encode())
+    parts = [Part(text, True) for text in texts]
+    given = Texts("array", digest.hexdigest(), lambda: parts)
+    return _splits(given, data.heldout, data, units)
+
+
+def documents(source: str, column: str, document: Document) -> list[str]:
+    """Return the documents of a source, all in memory; empty ones are left out, and counted.
+
+    Raises:
+        UserError: there is none.
+    """
+    found: list[str] = []
+    for part in read_parts(source, column, document):
+        if part.first:
+            found.append(part.text)
+        else:
+            found[-1] += part.text
+    kept = [text.strip() for text in found if text.strip()]
+    if not kept:
+        raise UserError(f"{source}: no text")
+    if num_empty := len(found) - len(kept):
+        log.warning("%s: %d empty texts left out, %d kept", source, num_empty, len(kept))
+    return kept
+
+
+def name_of(source: str) -> str:
+    """Return what reports call a source.
+
+    >>> name_of("texts/corpus.txt.gz"), name_of("hf:user/set")
+    ('corpus', 'user/set')
+    """
+    if source.startswith("hf:"):
+        return source.removeprefix("hf:")
+    return Path(source).name.split(".")[0] or source
+
+
+def _splits(texts: Texts, heldout: str | None, data: TextData, units: str | None) -> TextSplits:
+    corpus = _tokenized(texts, data)
+    starts = _unit_starts(corpus, data, units)
+    if heldout:
+        other = _tokenized(_named(heldout, data), data, corpus.text)
+        train = _source(corpus, data, starts)
+        test = _source(other, data, _unit_starts(other, data, units))
+    else:
+        parts = _hold_out(corpus.documents, data.holdout)
+        train, test = (_source(replace(corpus, documents=p), data, starts) for p in parts)
+    counts = corpus.counts
+    log.info(
+        "%s: %d documents, %d tokens, %d documents of fewer than two tokens left out; %d rows of"
+        " %d tokens to train on (%.1f %% padding), %d held out",
+        *(texts.name, counts["documents"] - counts["dropped_documents"], counts["tokens"]),
+        *(counts["dropped_documents"], len(train), data.length, 100 * train.padding, len(test)),
+    )
+    return TextSplits(train, test, texts.name)
+
+
+def _tokenized(texts: Texts, data: TextData, text: Text | None = None) -> Corpus:
+    """Return the tokens of texts, from the cache or written to it.
+
+    Args:
+        texts: the documents.
+        data: the settings.
+        text: how texts become tokens; default: as the settings say.
+    """
+    key = {"format": 1, "texts": texts.identity, "tokenizer": _tokenizer_identity(data, text)}
+    folder = cached("tokens", key)
+    corpus = open_corpus(folder)
+    if corpus is None:
+        log.info("%s: tokenizing (kept in %s)", texts.name, folder)
+        text = text or _text(texts, data)
+        corpus = write_corpus(folder, text, texts.parts())
+    return replace(corpus, text=corpus.text.with_length(data.length))
+
+
+def _named(source: str, data: TextData) -> Texts:
+    identity: Any
+    if source == "pydoc":
+        identity = [source, platform.python_version()]
+    elif source.startswith("hf:"):
+        identity = [source, data.column, str(hub_split(source, data.column)._fingerprint)]
+    else:
+        identity = [data.column, data.document, _stamps(text_files(source))]
+    parts = partial(read_parts, source, data.column, data.document)
+    return Texts(name_of(source), identity, parts)
+
+
+def _tokenizer_identity(data: TextData, text: Text | None) -> Any:
+    if text is not None:
+        return hashlib.sha256(text.tokenizer.to_str().encode()).hexdigest()
+    if data.tokenizer is not None:
+        path = Path(data.tokenizer).expanduser()
+        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        return [data.tokenizer, _stamps(files)]
+    return [data.vocab_size, data.lowercase, version("tokenizers")]
+
+
+def _stamps(files: Iterable[Path]) -> list[Any]:
+    return [stamp(path) for path in files if path.exists()]
+
+
+def _text(texts: Texts, data: TextData) -> Text:
+    if data.tokenizer is not None:
+        return load_tokenizer(data.tokenizer, data.length)
+    return train_tokenizer(
+        _beginning(texts.parts(), _TRAINING_CHARACTERS),
+        vocab_size=data.vocab_size,
+        length=data.length,
+        lowercase=data.lowercase,
+    )
+
+
+def _beginning(parts: Iterable[Part], most: int) -> Iterator[str]:
+    for part in parts:
+        yield part.text
+        most -= len(part.text)
+        if most <= 0:
+            return
+
+
+def _hold_out(documents: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Split documents [n, 2] in two: whole ones at random, or where they are few the end.
+
+    Raises:
+        UserError: one part would be empty.
+    """
+    size = documents[:, 1] - documents[:, 0]
+    most = share * size.sum()
+    order = np.random.default_rng(0).permutation(len(documents))
+    order = order[size[order] <= most]
+    held = np.zeros(len(documents), dtype=bool)
+    held[order[size[order].cumsum() <= most]] = True
+    # A few documents, or large ones, may make no share that is nearly right.
+    if len(documents) >= _FEW_DOCUMENTS and size[held].sum() > most / 2:
+        parts = documents[~held], documents[held]
+    else:
+        left = np.searchsorted(size[::-1].cumsum(), most)
+        whole = len(documents) - left
+        border = documents[whole - 1, 1] - max(2, round(most - size[whole:].sum()))
+        parts = documents.clip(max=border), documents.clip(min=border)
+    train, test = (part[part[:, 1] - part[:, 0] >= 2] for part in parts)
+    if not len(train) or not len(test):
+        raise UserError(
+            f"{int(size.sum())} tokens in {len(documents)} documents are too few to hold out"
+            f" {share:g} of them: give more text, or --data.heldout"
+        )
+    return train, test
+
+
+def _unit_starts(corpus: Corpus, data: TextData, units: str | None) -> np.ndarray | None:
+    """Return where units begin in a corpus; None where nobody asks."""
+    if units == "ngrams":
+        return ngram_starts(corpus, data.ngrams)
+    return corpus.starts if units else None
+
+
+def _source(corpus: Corpus, data: TextData, starts: np.ndarray | None) -> TextSource:
+    text = corpus.text
+    first, size = cut(corpus.documents, text.room())
+    separate = bool(text.start) and text.pad >= 0
+    if data.pack and separate:
+        rows = pack(first, size, text.length, len(text.start), len(text.stop))
+    else:
+        rows = one_per_row(first, size, len(text.start))
+    return TextSource(corpus, rows, starts)

@@ -1,0 +1,109 @@
+"""Runs on texts."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskwise.errors import UserError
+from maskwise.measure.features import Pool
+from maskwise.pipeline import Pipeline
+from maskwise.settings import override
+from maskwise.text import data as text_data
+from maskwise.text.data import TextSplits
+from maskwise.text.evaluation import check_files, evaluate_text
+from maskwise.text.features import cut_note, embed_texts
+from maskwise.text.text import Text
+from maskwise.tokens.likelihoods import measure_rows
+from maskwise.tokens.model import LanguageModel
+from maskwise.tokens.samples import write_rows
+from maskwise.train.config import TextConfig
+
+log = logging.getLogger("maskwise")
+
+# What masks hide as one under the patterns of texts; None: a token is its own unit.
+UNITS = {"scattered": None, "words": "words", "spans": "words", "ngrams": "ngrams"}
+
+
+def _load(data: Sequence[str] | None, config: Any) -> TextSplits:
+    # Before a long text is tokenized.
+    if config.pattern.partition(":")[0] not in UNITS:
+        known = "scattered, words, ngrams and spans[:LENGTH]"
+        raise UserError(f"pattern {config.pattern} is for grids of images; texts have {known}")
+    check_files(config.evaluate)
+    units = UNITS[config.pattern.partition(":")[0]]
+    settings = _settings(config).data
+    if data is not None:
+        return text_data.from_texts(data, settings, units=units)
+    if settings.source == "array":
+        raise UserError("this run was given texts: give them again, as data=")
+    return text_data.load(settings, units=units)
+
+
+def _settings(config: Any) -> Any:
+    """Complete the configuration: a model of transformers has a tokenizer, and no packed rows."""
+    if config.model.hf is None:
+        return config
+    tokenizer = config.data.tokenizer or config.model.hf
+    return override(config, {"data.tokenizer": tokenizer, "data.pack": False})
+
+
+def _describe(splits: TextSplits, config: Any) -> tuple[Text, Any]:
+    return splits.train.corpus.text, _settings(config)
+
+
+def _fingerprint(splits: TextSplits) -> dict[str, Any]:
+    starts = splits.train.starts
+    units = None if starts is None else int(starts.sum())
+    counts = splits.train.corpus.counts, splits.test.corpus.counts
+    return {"tokens": counts[0], "heldout": counts[1], "units": units}
+
+
+def _evaluate(
+    model: LanguageModel, splits: TextSplits, config: Any, untrained: Any
+) -> dict[str, Any]:
+    return evaluate_text(
+        model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
+    )
+
+
+def _samples(folder: Path, model: LanguageModel, splits: TextSplits, config: Any) -> None:
+    path, seed = folder / "samples.json", config.evaluate.seed
+    write_rows(path, model, splits.test, pattern=config.pattern, seed=seed)
+
+
+def _likelihood(
+    model: LanguageModel, splits: TextSplits, config: Any, num_samples: int | None, **options: int
+) -> dict[str, Any]:
+    num_samples = 64 if num_samples is None else num_samples
+    return measure_rows(model, splits, config.law, num_samples=num_samples, **options)
+
+
+def _embed(
+    model: LanguageModel, texts: Sequence[str], config: Any, pool: Pool, layer: int
+) -> np.ndarray:
+    if note := cut_note(model.modality, texts):
+        log.warning("%s", note)
+    return embed_texts(model, texts, pool, layer)
+
+
+def _read(config: Any) -> list[str]:
+    """Return the documents of a source; in a text file each line is one."""
+    source, column = config.data.source, config.data.column
+    return text_data.documents(source, column, "line")
+
+
+PIPELINE = Pipeline(
+    config=TextConfig,
+    load=_load,
+    describe=_describe,
+    fingerprint=_fingerprint,
+    settle=lambda model, splits, config: None,
+    evaluate=_evaluate,
+    samples=_samples,
+    likelihood=_likelihood,
+    embed=_embed,
+    read=_read,
+)

@@ -1,0 +1,1 @@
+"""What text and DNA share: models of sequences of symbols."""

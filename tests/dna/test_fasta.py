@@ -1,0 +1,302 @@
+"""Reading any base of FASTA files."""
+
+import gzip
+import logging
+import lzma
+import os
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maskwise.dna.bases import NOTHING, encode
+from maskwise.dna.fasta import genome_of, open_genome
+from maskwise.errors import UserError
+
+pytest.importorskip("pyfaidx")
+GENERATOR = np.random.default_rng(0)
+SEQUENCES = {
+    name: "".join(GENERATOR.choice(list("ACGTacgtNnRy"), size=size))
+    for name, size in (("one", 1000), ("two", 7), ("three", 1), ("four", 130))
+}
+COMPRESS = {".fa": bytes, ".fna.gz": gzip.compress, ".FASTA.xz": lzma.compress}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MASKWISE_CACHE", str(tmp_path / "cache"))
+
+
+def fasta(sequences, line=60, newline="\n", last="\n"):
+    lines = []
+    for name, letters in sequences.items():
+        lines.append(f">{name} and what it is")
+        lines += [letters[start : start + line] for start in range(0, len(letters), line)]
+    return (newline.join(lines) + last).encode()
+
+
+def write(path, data):
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def expected(letters, start, width):
+    places = range(start, start + width)
+    inside = encode("".join(letters[place] for place in places if 0 <= place < len(letters)))
+    left = min(max(-start, 0), width)
+    padded = [NOTHING] * left + inside.tolist()
+    return padded + [NOTHING] * (width - len(padded))
+
+
+def check(genome, sequences, widths=(1, 5, 60, 250)):
+    generator = np.random.default_rng(1)
+    assert genome.names == tuple(sequences)
+    assert genome.lengths.tolist() == [len(letters) for letters in sequences.values()]
+    records = generator.integers(0, len(sequences), 40)
+    starts = generator.integers(-70, 1100, 40) % (genome.lengths[records] + 70) - 35
+    for width in widths:
+        codes = genome.read(records, starts, width)
+        assert codes.dtype == np.uint8
+        rows = zip(records.tolist(), starts.tolist(), strict=True)
+        wanted = [expected(sequences[genome.names[r]], start, width) for r, start in rows]
+        assert codes.tolist() == wanted
+
+
+@pytest.mark.parametrize("line", [1, 7, 60, 61, 5000])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("suffix", COMPRESS)
+@pytest.mark.parametrize("last", ["\n", ""])
+def test_windows_are_slices_of_the_text(tmp_path, line, newline, suffix, last):
+    data = fasta(SEQUENCES, line, newline, last)
+    path = write(tmp_path / f"genome{suffix}", COMPRESS[suffix](data))
+    for _ in range(2):  # fresh, and from the cache
+        check(open_genome(path), SEQUENCES)
+    assert {file.name for file in tmp_path.iterdir()} == {"cache", path.name}
+
+
+def test_block_gzip_is_many_members(tmp_path):
+    data = fasta(SEQUENCES)
+    members = b"".join(gzip.compress(data[start : start + 100]) for start in range(0, 2000, 100))
+    check(open_genome(write(tmp_path / "genome.fa.bgz", members)), SEQUENCES)
+
+
+@given(st.lists(st.text("ACGTNacgtnRy", min_size=1, max_size=40), min_size=1, max_size=5))
+def test_sequences_in_memory(sequences):
+    named = {f"sequence{number}": text for number, text in enumerate(sequences, start=1)}
+    genome = genome_of(sequences)
+    check(genome, named, (1, 9, 50))
+    letters = "".join(sequences)
+    assert genome.counts == {
+        "bases": sum(letter in "ACGTacgt" for letter in letters),
+        "unknown": sum(letter in "Nn" for letter in letters),
+        "ambiguous": sum(letter in "Ry" for letter in letters),
+        "repeats": sum(letter in "acgt" for letter in letters),
+        "empty_records": 0,
+    }
+
+
+def test_reading_ends_where_it_is_told_to():
+    genome = genome_of(["ACGTACGT", "AAAA"])
+    codes = genome.read(np.array([0, 1]), np.array([2, 0]), 4, np.array([4, 0]))
+    assert codes.tolist() == [[2, 3, NOTHING, NOTHING], [NOTHING] * 4]
+    assert genome.read(np.array([], dtype=int), np.array([], dtype=int), 4).shape == (0, 4)
+
+
+def test_a_fingerprint_tells_sequences_apart_not_files(tmp_path):
+    plain = open_genome(write(tmp_path / "a.fa", fasta(SEQUENCES)))
+    packed = open_genome(write(tmp_path / "b.fa.gz", gzip.compress(fasta(SEQUENCES, 7))))
+    assert plain.fingerprint == packed.fingerprint
+    changed = SEQUENCES | {"one": SEQUENCES["one"].swapcase()}
+    renamed = {name.upper(): letters for name, letters in SEQUENCES.items()}
+    others = {genome_of(list(s.values()), list(s)).fingerprint for s in (changed, renamed)}
+    assert len(others | {plain.fingerprint}) == 3
+    same = genome_of(list(SEQUENCES.values()), list(SEQUENCES))
+    assert same.fingerprint == plain.fingerprint
+
+
+def test_long_records_are_looked_at_in_chunks(tmp_path, monkeypatch):
+    whole = genome_of([SEQUENCES["one"]], ["one"])
+    monkeypatch.setattr("maskwise.dna.fasta_layout._CHUNK", 100)
+    monkeypatch.setattr("maskwise.dna.fasta_files._LINE", 37)
+    monkeypatch.setattr("maskwise.dna.fasta_files._PART", 64)
+    for line in (9, 60, 400, 5000):
+        for suffix in COMPRESS:
+            data = COMPRESS[suffix](fasta({"one": SEQUENCES["one"]}, line))
+            genome = open_genome(write(tmp_path / f"{line}{suffix}", data))
+            assert (genome.counts, genome.fingerprint) == (whole.counts, whole.fingerprint)
+            check(genome, {"one": SEQUENCES["one"]})
+    bad = SEQUENCES["one"][:777] + "E" + SEQUENCES["one"][778:]
+    with pytest.raises(UserError, match="record one, position 778: 'E'"):
+        genome_of([bad], ["one"])
+
+
+def test_a_folder_of_files(tmp_path):
+    folder = tmp_path / "genome"
+    folder.mkdir()
+    write(folder / "b.fa", ">b\nACGT\n")
+    write(folder / "a.fna.gz", gzip.compress(b">a\nTTTTT\n>empty\n"))
+    write(folder / "notes.txt", "no FASTA")
+    genome = open_genome(folder)
+    assert genome.names == ("a", "b")
+    assert genome.counts["empty_records"] == 1
+    codes = genome.read(np.array([1, 0, 1]), np.array([0, 3, 1]), 3)
+    assert codes.tolist() == [[0, 1, 2], [3, 3, NOTHING], [1, 2, 3]]
+    write(folder / "c.fa", ">b\nACGT\n")
+    with pytest.raises(UserError, match=r"c\.fa: record b is in .*b\.fa too"):
+        open_genome(folder)
+
+
+def test_records_are_found_by_name():
+    genome = genome_of(["A", "C", "G"], ["chr1", "chr2", "MT"])
+    assert [genome.record(name) for name in ("MT", "chr1")] == [2, 0]
+    for name, near in (("1", "chr1"), ("chrMT", "MT"), ("chr_2", "chr2")):
+        with pytest.raises(UserError, match=f"no record named {name}: did you mean {near}"):
+            genome.record(name)
+    with pytest.raises(UserError, match="no record named scaffold: its records are chr1, chr2"):
+        genome.record("scaffold")
+
+
+def test_an_index_beside_the_file_serves_if_it_fits(tmp_path, caplog, monkeypatch):
+    path = write(tmp_path / "genome.fa", ">a\nACGT\nAC\n")
+    index = write(tmp_path / "genome.fa.fai", "a\t6\t3\t4\t5\n")
+    os.utime(index, ns=(path.stat().st_mtime_ns,) * 2)
+    monkeypatch.setitem(sys.modules, "pyfaidx", None)  # not needed then
+    with caplog.at_level(logging.INFO, "maskwise"):
+        check(open_genome(path), {"a": "ACGTAC"})
+    assert "not used" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        "a\t6\t3\t4\t6\n",
+        "a\t5\t3\t4\t5\n",
+        "b\t6\t3\t4\t5\n",
+        "a\t6\t4\t4\t5\n",
+        "a\t7\t3\t4\t5\n",
+        "a\t6\t3\t0\t0\n",
+        "a\t6\n",
+        "\x00\x01\n",
+        "",
+        "a\t6\t3\t4\t5\nb\t6\t3\t4\t5\n",
+    ],
+)
+def test_an_index_of_another_file_is_not_used(tmp_path, caplog, index):
+    path = write(tmp_path / "genome.fa", ">a\nACGT\nAC\n")
+    beside = write(tmp_path / "genome.fa.fai", index)
+    check(open_genome(path), {"a": "ACGTAC"})
+    assert f"{beside} does not fit {path}: not used" in caplog.text
+    assert beside.read_text() == index
+
+
+def test_an_index_older_than_its_file_is_not_used(tmp_path, caplog):
+    index = write(tmp_path / "genome.fa.fai", "a\t6\t3\t4\t5\n")
+    path = write(tmp_path / "genome.fa", ">a\nACGT\nAC\n>b\nTT\n")
+    os.utime(index, (0, 0))
+    check(open_genome(path), {"a": "ACGTAC", "b": "TT"})
+    assert f"{index} is older than {path}: not used" in caplog.text
+
+
+def test_a_changed_file_is_read_anew(tmp_path):
+    path = write(tmp_path / "genome.fa", ">a\nACGT\n")
+    first = open_genome(path)
+    write(path, ">a\nACGA\n")
+    os.utime(path, ns=(path.stat().st_mtime_ns + 1,) * 2)
+    assert open_genome(path).fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ">a\nACGT\nAC\nACGT\n>b\nTT\n",  # lines of unequal length
+        ">a\nACG T\nACACGT\n\n\n\n>b\nT\nT\n",
+        "\n\n>a\nACGT\n\nACACGT\n>b\nTT",
+        "; a comment\n>a\nACGTACACGT\n>b\nTT\n\n\n",
+        ">a\nACGT\r\nACACG\nT\n>b\nTT\n",
+        ">a\nACGT\r\nACACG\r\nT\n>b\nTT\n",
+        ">a\xff\nACGTACACGT\n>b\nTT\n".replace("a\xff", "a \xff"),
+        ">\ta\n  ACGTAC\n  ACGT\n>b\nTT\n",
+    ],
+)
+def test_files_that_are_untidy(tmp_path, text):
+    path = write(tmp_path / "genome.fa", text.encode("latin-1"))
+    check(open_genome(path), {"a": "ACGTACACGT", "b": "TT"})
+
+
+LINE_60 = ">a\n" + "\n".join(["ACGTACGTAC" * 6] * 5)
+BAD = {
+    "protein": (LINE_60 + "\nACGMKVLE\n", "record a, position 307: 'L' is no letter of DNA"),
+    "rna": (LINE_60 + "\nACGU\n", "record a, position 304: 'U' is of RNA: convert U to T"),
+    "rna, lower": (">a\nacgu\n", "position 4: 'u' is of RNA"),
+    "gap": (">a\nAC-T\n", "record a, position 3: '-' is no letter"),
+    "untidy": (">a\nACG\nA\nAC-T\n", "record a, position 7: '-' is no letter"),
+    "within": (">a\nAC>T\n", "record a, position 3: '>' is no letter"),
+    "duplicates": (">a\nAC\n>b\nA\n>a x\nAC\n", "two records are named a: rename"),
+    "empty": ("", "no FASTA file: it has no line that begins with >"),
+    "blank": ("\n\n", "no FASTA file: it has no line that begins with >"),
+    "no letters": (">a\n>b\n", "no letters of DNA: all 2 records are empty"),
+    "fastq": ("@a\nACGT\n+\nFFFF\n", "no FASTA file: line 1 comes before any record's name"),
+    "text": ("ACGT\n>a\nACGT\n", "no FASTA file: line 1 comes before"),
+    "nameless": (">\nACGT\n", "line 1: a record without a name"),
+    "binary": (b"\x1f\x8b\xff\x00", "no FASTA file: line 1 comes before"),
+    "binary letters": (b">a\nAC\xff\n", r"record a, position 3: '\?' is no letter"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("suffix", [".fa", ".fa.gz"])
+def test_bad_files(tmp_path, kind, suffix):
+    data, message = BAD[kind]
+    data = data.encode() if isinstance(data, str) else data
+    path = write(tmp_path / f"genome{suffix}", gzip.compress(data) if ".gz" in suffix else data)
+    for _ in range(2):  # nothing wrong is kept
+        with pytest.raises(UserError, match=message) as caught:
+            open_genome(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".fna.gz", ".FASTA.xz"])
+def test_what_is_cut_off_or_not_there(tmp_path, suffix):
+    data = COMPRESS[suffix](fasta(SEQUENCES))
+    path = write(tmp_path / f"cut{suffix}", data[:-20])
+    with pytest.raises(UserError, match=r"cannot read .*cut"):
+        open_genome(path)
+    plain = write(tmp_path / f"plain{suffix}", fasta(SEQUENCES))
+    with pytest.raises(UserError, match=r"cannot read .*plain"):
+        open_genome(plain)
+    with pytest.raises(UserError, match="no such file or folder"):
+        open_genome(tmp_path / "nowhere.fa")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match=r"no FASTA files here \(looked for \.fa, \.fasta"):
+        open_genome(tmp_path / "folder")
+
+
+def test_pyfaidx_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyfaidx", None)
+    with pytest.raises(UserError, match=r'pip install "maskwise\[dna\]"'):
+        open_genome(write(tmp_path / "genome.fa", fasta(SEQUENCES)))
+
+
+def test_a_damaged_cache_is_told(tmp_path):
+    path = write(tmp_path / "genome.fa", fasta(SEQUENCES))
+    open_genome(path)
+    [index] = (tmp_path / "cache").rglob("letters.fai")
+    index.write_text("nonsense")
+    with pytest.raises(UserError, match="is damaged: delete that folder"):
+        open_genome(path)
+
+
+def test_bad_sequences_in_memory():
+    with pytest.raises(UserError, match="sequences: record sequence2, position 3: 'U' is of RNA"):
+        genome_of(["ACG", "ACU"])
+    with pytest.raises(UserError, match="same name"):
+        genome_of(["ACG", "ACG"], ["a", "a"])
+    for sequences in ([], [""]):
+        with pytest.raises(UserError, match="no letters of DNA"):
+            genome_of(sequences)
+    with pytest.raises(UserError, match="holds spaces or line breaks"):
+        genome_of(["AC GT"])
+    assert genome_of(["", "ac"]).counts["empty_records"] == 1

@@ -1,0 +1,157 @@
+import csv
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskwise.dna import variant_tables
+from maskwise.dna.dna import DNA
+from maskwise.dna.fasta import Genome, open_genome
+from maskwise.dna.model import DNAModel
+from maskwise.dna.variant_effects import baselines, variant_effects
+from maskwise.dna.variant_scores import score_variants
+from maskwise.dna.variant_tables import check_columns, effects_of_file, score_file
+from maskwise.dna.variants import Variant
+from maskwise.errors import UserError
+from maskwise.storage import build
+from maskwise.tokens.model import LanguageModel
+
+LETTERS = "".join(np.random.default_rng(0).choice(list("ACGT"), 90))
+
+
+@pytest.fixture
+def model() -> LanguageModel:
+    return build(DNA(window=16), DNAModel(width=8, depth=2, kernel=5), seed=0)
+
+
+@pytest.fixture
+def genome(tmp_path: Path) -> Genome:
+    path = tmp_path / "genome.fa"
+    path.write_text(f">r\n{LETTERS}\n")
+    return open_genome(path)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+    lines = ["element,chrom,pos,ref,alt,id,effect"]
+    for place, base in enumerate(LETTERS):
+        others = "ACGT".replace(base, "")
+        effects = [f"{value:.3f}" for value in rng.normal(size=3)]
+        alts = zip([*others[:2], "-"], effects, strict=True)
+        lines += [f"{place % 2},r,{place + 1},{base},{alt},v{place},{e}" for alt, e in alts]
+    lines[4] = lines[4].rpartition(",")[0] + ",unknown"
+    lines.append("0,r,1,t,a,wrong,1" if LETTERS[0] != "T" else "0,r,1,a,g,wrong,1")
+    path = tmp_path / "variants.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return list(csv.DictReader(text.decode().splitlines(), delimiter="\t"))
+
+
+def test_scores_are_those_of_the_variants(
+    model: LanguageModel, genome: Genome, table: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "made" / "scores.tsv"
+    found = score_file(model, genome, table, out)
+    rows = read(out)
+    names = "chrom pos id ref alt score score_forward score_reverse status element effect"
+    assert list(rows[0]) == names.split()
+    variants = [Variant(r["chrom"], int(r["pos"]), r["ref"], r["alt"]) for r in rows]
+    want = score_variants(model, genome, variants)
+    assert [row["status"] for row in rows] == want.status
+    assert rows[-1]["status"] == f"reference is {LETTERS[0]}"
+    for column, values in zip(("", "_forward", "_reverse"), want[:3], strict=True):
+        written = [row[f"score{column}"] for row in rows]
+        assert [each == "NA" for each in written] == np.isnan(values).tolist()
+        np.testing.assert_allclose(
+            [float(each.replace("NA", "nan")) for each in written], values, rtol=1e-5
+        )
+    assert found.counts == {
+        "scored": 180,
+        "insertion or deletion": 90,
+        "reference disagrees": 1,
+    }
+    np.testing.assert_array_equal(found.scores, want.score[np.isfinite(want.score)])
+    assert [row["id"] for row in rows[:6]] == ["v0"] * 3 + ["v1"] * 3
+    assert rows[3]["effect"] == "unknown"
+    assert sorted(path.name for path in out.parent.iterdir()) == ["scores.tsv"]
+
+
+def test_parts_make_the_same_file(
+    model: LanguageModel, genome: Genome, table: Path, tmp_path: Path, monkeypatch
+) -> None:
+    whole, parts = tmp_path / "whole.tsv", tmp_path / "parts.tsv.gz"
+    score_file(model, genome, table, whole)
+    monkeypatch.setattr(variant_tables, "_PART", 7)
+    score_file(model, genome, table, parts)
+    assert len(read(parts)) == 271
+    columns = "score", "score_forward", "score_reverse"
+    for row, other in zip(read(whole), read(parts), strict=True):
+        values = [
+            [float(each.pop(c).replace("NA", "nan")) for c in columns] for each in (row, other)
+        ]
+        np.testing.assert_allclose(*values, atol=1e-5)
+        assert row == other
+    want = effects_of_file(whole, genome, 16, "effect", "element")
+    for row, other in zip(
+        want, effects_of_file(parts, genome, 16, "effect", "element"), strict=True
+    ):
+        assert row["spearman"] == pytest.approx(other["spearman"], abs=1e-3)
+    data = parts.read_bytes()
+    assert data[4:8] == bytes(4)  # no time
+    score_file(model, genome, table, parts)
+    assert parts.read_bytes() == data
+
+
+def test_effects(
+    model: LanguageModel, genome: Genome, table: Path, tmp_path: Path, caplog
+) -> None:
+    out = tmp_path / "scores.tsv"
+    score_file(model, genome, table, out)
+    rows = effects_of_file(out, genome, 16, "effect", "element")
+    assert caplog.messages[-1] == "1 scored variants have no number as effect"
+    kept = [row for row in read(out) if row["score"] != "NA" and row["effect"] != "unknown"]
+    variants = [Variant(r["chrom"], int(r["pos"]), r["ref"], r["alt"]) for r in kept]
+    scores = np.array([float(row["score"]) for row in kept])
+    want = variant_effects(
+        {"score": scores, **baselines(genome, variants, 16)},
+        np.array([float(row["effect"]) for row in kept]),
+        np.array([each.pos for each in variants]),
+        [row["element"] for row in kept],
+    )
+    assert rows == want
+    assert [row["group"] for row in rows[::4]] == ["mean of groups", "0", "1"]
+    predictors = ["score", "transversions", "change of GC", "GC content"]
+    assert [row["predictor"] for row in rows[:4]] == predictors
+    assert [row["num"] for row in rows[::4]] == [179, 90, 89]
+    [alone, *_] = effects_of_file(out, genome, 16, "effect")
+    assert (alone["group"], alone["num"]) == ("all", 179)
+
+
+def test_bad_input(model: LanguageModel, genome: Genome, table: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"scores.txt: scores are written as .tsv or .tsv.gz"):
+        score_file(model, genome, table, tmp_path / "scores.txt")
+    with pytest.raises(UserError, match="no column strand; beside the variants it has element, e"):
+        check_columns(table, "effect", "strand")
+    check_columns(table, "effect", None)
+    out = tmp_path / "scores.tsv"
+    score_file(model, genome, table, out)
+    with pytest.raises(UserError, match=r"has a column s\w+ already: rename it"):
+        score_file(model, genome, out, tmp_path / "again.tsv")
+    with pytest.raises(UserError, match="fewer than 10 scored variants"):
+        effects_of_file(out, genome, 16, "status")
+    text = table.read_text()
+    for change, says in (
+        (text + "0,r,99,A,C,x,1\n", "line 273: r:99 A is not inside its record"),
+        (text.replace(",-,", ",A,").replace(",T,", ",G,"), r"references disagree with the genome"),
+    ):
+        table.write_text(change)
+        with pytest.raises(UserError, match=says):
+            score_file(model, genome, table, tmp_path / "none.tsv")
+    # Nothing is left of what cannot be finished.
+    assert not list(tmp_path.glob("*none*"))

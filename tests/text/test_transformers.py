@@ -1,0 +1,70 @@
+"""What is measured of our language models is measured of those of transformers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from maskwise.text.completion import complete
+from maskwise.text.features import embed_texts, word_features
+from maskwise.text.minimal_pairs import pseudo_log_likelihoods
+from maskwise.text.tasks import TextTask
+from maskwise.text.tokenizer import of_transformers
+from maskwise.tokens.finetuning import FineTune, finetune
+from maskwise.tokens.model import LanguageModel, TextModel
+
+
+@pytest.fixture
+def model(language_model: Path) -> LanguageModel:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    from maskwise.text.hf_network import HFNetwork
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(language_model)
+    found = transformers.AutoModelForMaskedLM.from_pretrained(language_model)
+    text = of_transformers(tokenizer, length=16, longest=20)
+    return LanguageModel(text, TextModel(), network=HFNetwork(found)).eval()
+
+
+def test_pseudo_log_likelihood(model: LanguageModel) -> None:
+    sentences = ["the cat sat", "a dog ran by the mat"]
+    found, _ = pseudo_log_likelihoods(model, sentences)
+    hf = model.network.model
+    for value, sentence in zip(found, sentences, strict=True):
+        ids = model.modality.tokenize([sentence]).ids
+        total = 0.0
+        for place in range(1, ids.shape[1] - 1):
+            seen = ids.clone()
+            seen[0, place] = model.modality.mask
+            with torch.no_grad():
+                logits = hf(input_ids=seen).logits[0, place, : model.modality.num_tokens]
+            logits = logits.masked_fill(~model.modality.alphabet, -torch.inf)
+            total += float(logits.log_softmax(dim=0)[ids[0, place]])
+        assert value == pytest.approx(total, rel=1e-5)
+
+
+def test_features(model: LanguageModel) -> None:
+    texts = ["the cat sat", "a dog ran by the mat", "a cat"]
+    found = embed_texts(model, texts)
+    ids = model.modality.tokenize(texts[:1]).ids
+    with torch.no_grad():
+        output = model.network.model(input_ids=ids, output_hidden_states=True)
+    want = output.hidden_states[-1][0, 1:-1]
+    np.testing.assert_allclose(found[0], want.mean(dim=0), rtol=1e-4, atol=1e-5)
+    [words] = word_features(model, [["the", "cat", "sat"]])
+    np.testing.assert_allclose(words, want, rtol=1e-4, atol=1e-5)
+
+
+def test_gaps_are_filled(model: LanguageModel) -> None:
+    found = complete(model, "the [MASK] sat on <mask>", num=3)
+    words = found.text.split()
+    assert [words[0], *words[2:4]] == ["the", "sat", "on"]
+    assert [len(gap) for gap in found.alternatives] == [3, 3]
+
+
+def test_fine_tuning(model: LanguageModel) -> None:
+    texts = ["the cat sat", "the dog sat", "a cat ran on", "a dog ran on"] * 8
+    y = np.arange(32) % 2
+    task = TextTask("animals", texts, y, texts[:4], y[:4], ("cat", "dog"))
+    config = FineTune(epochs=4, batch_size=8, lr=1e-2)
+    assert finetune(model, task, config, seed=0).tolist() == [0, 1, 0, 1]
