@@ -25,11 +25,12 @@ from benchmarks.textbook import Layer, SdpaLayer, TextbookMAE
 from maskwise import laws, masks
 from maskwise.images.data import ImageData
 from maskwise.images.images import Images
+from maskwise.images.recipes import ImageConfig
 from maskwise.objectives import Regularise
 from maskwise.patches.model import Model
 from maskwise.storage import build
 from maskwise.train.batches import Batch
-from maskwise.train.config import Efficiency, ImageConfig, Train
+from maskwise.train.config import Efficiency, Train
 from maskwise.train.loop import backward, prepare, setup
 from maskwise.train.optim import make_optimizer
 

@@ -24,15 +24,17 @@ import numpy as np
 
 from benchmarks.law_tables import differences_table, scores_table
 from maskwise.cells.data import CellsData
+from maskwise.cells.recipes import CellsConfig
 from maskwise.columns.evaluation import TabularEvaluate, evaluate_tabular
 from maskwise.columns.model import Tabular
 from maskwise.files import write_json
 from maskwise.laws import Scope
-from maskwise.modalities import PIPELINES
+from maskwise.modalities import find
 from maskwise.storage import build, load_model, save_model
 from maskwise.tables.data import TableData
+from maskwise.tables.recipes import TablesConfig
 from maskwise.train.batches import Batches
-from maskwise.train.config import CellsConfig, Config, TablesConfig, Train
+from maskwise.train.config import Config, Train
 from maskwise.train.loop import connect, train
 
 # Name, law and scope of the ratio.
@@ -87,7 +89,7 @@ def train_all(arguments: argparse.Namespace) -> None:
     """Train every law on every set, seed by seed, unless the run is there already."""
     for name in arguments.sets:
         config = configuration(arguments, name, next(iter(LAWS)), 0)
-        pipeline = PIPELINES[config.modality]
+        pipeline = find(config.modality)
         splits = pipeline.load(None, config)
         for seed in arguments.seeds:
             for law in LAWS:
@@ -116,7 +118,7 @@ def evaluate_all(arguments: argparse.Namespace) -> None:
     )
     for name in arguments.sets:
         config = configuration(arguments, name, next(iter(LAWS)), 0)
-        splits = PIPELINES[config.modality].load(None, config)
+        splits = find(config.modality).load(None, config)
         for seed in arguments.seeds:
             for law in LAWS:
                 folder = folder_of(arguments.out, name, law, seed)

@@ -27,10 +27,11 @@ from maskwise.settings import override
 from maskwise.storage import build
 from maskwise.text.data import TextData, from_texts
 from maskwise.text.hf_network import HFNetwork
+from maskwise.text.recipes import TextConfig
 from maskwise.text.text import Text
 from maskwise.tokens.model import TextModel
 from maskwise.train.batches import Batch, Batches
-from maskwise.train.config import Efficiency, TextConfig, Train
+from maskwise.train.config import Efficiency, Train
 from maskwise.train.loop import Prepared, backward, connect, prepare, setup
 from maskwise.train.optim import make_optimizer
 

@@ -136,16 +136,16 @@ def test_listing(cli, finished, tmp_path, monkeypatch):
 
 
 def test_every_setting_is_listed_with_what_it_does(cli):
+    from maskwise.modalities import kinds
     from maskwise.settings import flatten, to_dict
-    from maskwise.train.config import CONFIGS
 
     status, out, _ = cli("list", "settings")
     assert status == 0
-    titles = [f"{modality}:" for modality in CONFIGS] + ["all:"]
+    titles = [f"{kind.name}:" for kind in kinds()] + ["all:"]
     lines = out.splitlines()
     borders = [*map(lines.index, titles), len(lines)]
     parts = [lines[a + 1 : b] for a, b in itertools.pairwise(borders)]
-    for part, config in zip(parts, CONFIGS.values(), strict=False):
+    for part, config in zip(parts, (kind.settings for kind in kinds()), strict=False):
         keys = {line.split()[0].removeprefix("--") for line in [*part, *parts[-1]][::2]}
         assert keys == set(flatten(to_dict(config()))) - {"modality"}
     settings = list(itertools.chain(*parts))

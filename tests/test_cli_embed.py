@@ -8,9 +8,9 @@ from maskwise.dna.dna import DNA
 from maskwise.dna.features import embed_sequences
 from maskwise.dna.model import DNAModel
 from maskwise.files import write_json
+from maskwise.modalities import find
 from maskwise.settings import override, to_dict
 from maskwise.storage import build, save_model
-from maskwise.train.config import CONFIGS
 
 RECORDS = {
     name: "".join(np.random.default_rng(seed).choice(list("ACGTacgt"), num))
@@ -25,7 +25,7 @@ def run(tmp_path):
     folder = tmp_path / "run"
     shape = DNAModel(width=8, depth=2, kernel=5)
     save_model(folder / "model", build(DNA(window=16), shape, seed=0))
-    config = override(CONFIGS["dna"](model=shape), {"data.regions": "elsewhere.bed"})
+    config = override(find("dna").settings(model=shape), {"data.regions": "elsewhere.bed"})
     write_json(folder / "config.json", to_dict(config))
     return folder
 
@@ -91,7 +91,7 @@ def test_bad_words(cli, run, fasta, bed, tmp_path, words, says):
 
 
 def test_sequences_are_for_models_of_dna(cli, run, fasta, bed, tmp_path):
-    write_json(run / "config.json", to_dict(CONFIGS["text"]()))
+    write_json(run / "config.json", to_dict(find("text").settings()))
     status, out, err = cli("embed", run, bed, "--fasta", fasta, "-o", tmp_path / "out.npy")
     assert (status, out) == (2, "")
     assert err == f"maskwise: --fasta is for models of DNA, but {run} is none\n"

@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.modalities import PIPELINES
-from maskwise.recipes import ANY, config_of
-from maskwise.train.config import CONFIGS
+from maskwise.modalities import KINDS, config_of, kinds
 
 
 class Image:
@@ -142,7 +140,8 @@ def test_recipes_of_features(name, modality, law):
 
 
 def test_every_kind_is_whole():
-    assert PIPELINES.keys() == CONFIGS.keys() == ANY.keys()
-    for name, pipeline in PIPELINES.items():
-        assert pipeline.config is CONFIGS[name]
-        assert isinstance(ANY[name]("somewhere"), pipeline.config)
+    for name, kind in zip(KINDS, kinds(), strict=True):
+        assert kind.name == name == kind.settings().modality
+        assert isinstance(kind.own("somewhere"), kind.settings)
+        assert all(isinstance(recipe(), kind.settings) for recipe in kind.recipes.values())
+        assert isinstance(kind.settings().model, kind.model_settings)

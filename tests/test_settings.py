@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from pydantic import Field, PositiveInt
 
 from maskwise import UserError
-from maskwise.images.recipes import cifar10, digits
+from maskwise.images.recipes import ImageConfig, cifar10, digits
 from maskwise.settings import differences, flatten, from_dict, override, settings, to_dict
-from maskwise.train.config import ImageConfig, Train
+from maskwise.train.config import Train
 
 
 @settings

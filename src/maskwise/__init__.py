@@ -24,7 +24,6 @@ _MODULES = (
     "likelihood",
     "masks",
     "objectives",
-    "recipes",
     "report",
     "rng",
     "theory",
@@ -43,7 +42,6 @@ __all__ = [
     "measure_likelihood",
     "objectives",
     "pretrain",
-    "recipes",
     "theory",
 ]
 

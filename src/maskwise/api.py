@@ -11,11 +11,11 @@ from maskwise import laws, report
 from maskwise.errors import UserError
 from maskwise.files import write_json
 from maskwise.measure.representation import diagnose
-from maskwise.modalities import PIPELINES
-from maskwise.recipes import config_of
+from maskwise.modalities import config_of, find
+from maskwise.modality import AnyModel, EncoderFactory
 from maskwise.run import Run, create
 from maskwise.settings import flatten, override
-from maskwise.storage import AnyModel, EncoderFactory, build, load_model, save_model, untrained
+from maskwise.storage import build, load_model, save_model, untrained
 from maskwise.train.batches import Batches
 from maskwise.train.config import Config
 from maskwise.train.loop import connect, train
@@ -75,9 +75,9 @@ def pretrain(
             changes[key] = str(value) if key == "law" else value
     named = isinstance(data, (str, Path))
     config = config_of(str(data) if named else data, changes, modality)
-    pipeline = PIPELINES[config.modality]
-    splits = pipeline.load(None if named else data, config)
-    modality, config = pipeline.describe(splits, config)
+    kind = find(config.modality)
+    splits = kind.load(None if named else data, config)
+    modality, config = kind.describe(splits, config)
     model = build(
         modality,
         config.model,
@@ -99,12 +99,12 @@ def pretrain(
     )
     folder = Path(out) if out is not None else default_folder(splits.name, config)
     if fabric.is_global_zero:
-        create(folder, config, pipeline.fingerprint(splits), resume=resume)
+        create(folder, config, kind.fingerprint(splits), resume=resume)
     # The other devices start when all that was given has been checked.
     fabric.launch()
     kept, summary = train(fabric, model, batches, config, folder, monitor=monitor, resume=resume)
     if fabric.is_global_zero:
-        pipeline.settle(kept, splits, config)
+        kind.settle(kept, splits, config)
         save_model(folder / "model", kept)
         _finish(Run(folder), kept, config, splits, summary, encoder)
     fabric.barrier()
@@ -129,7 +129,7 @@ def evaluate(
     model = run.model(encoder)
     _check_features(model, config)
     summary = run.result["train"]
-    splits = PIPELINES[config.modality].load(data, config)
+    splits = run.kind.load(data, config)
     _finish(run, model, config, splits, summary, encoder)
     return run
 
@@ -162,10 +162,10 @@ def measure_likelihood(
         UserError: fewer than two samples or passes, or another setting.
     """
     run, config = _changed(run, overrides, "data.")
-    pipeline = PIPELINES[config.modality]
-    found = pipeline.likelihood(
+    kind = find(config.modality)
+    found = kind.can("likelihood")(
         run.model(encoder),
-        pipeline.load(data, config),
+        kind.load(data, config),
         config,
         num_samples=num_samples,
         passes=passes,
@@ -267,9 +267,9 @@ def _finish(
             "effective_mean": float(np.mean([ratios @ weights for ratios, weights in tilted])),
         },
     }
-    pipeline = PIPELINES[config.modality]
+    kind = find(config.modality)
     before = untrained(model, config.seed, encoder)
-    result |= pipeline.evaluate(model, splits, config, before)
+    result |= kind.evaluate(model, splits, config, before)
     result["features"] = diagnose(
         model,
         splits.test,
@@ -278,6 +278,7 @@ def _finish(
         pattern=config.pattern,
         untrained=before,
     )
-    pipeline.samples(run.path, model, splits, config)
+    if kind.samples is not None:
+        kind.samples(run.path, model, splits, config)
     write_json(run.path / "result.json", result)
     report.write([run.path])

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from maskwise import __version__, commands, theory_commands
 from maskwise.errors import UserError
+from maskwise.modalities import KINDS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,11 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         verbs, "pretrain", commands.pretrain, "pretrain a model, evaluate it, write a report"
     )
     verb.add_argument("data", metavar="RECIPE-OR-DATA", help="see `maskwise list`")
-    verb.add_argument(
-        "--modality",
-        choices=["images", "text", "dna", "cells", "tables"],
-        help="what the data are, if not plain",
-    )
+    verb.add_argument("--modality", choices=KINDS, help="what the data are, if not plain")
     verb.add_argument("--regions", help="a BED file: the parts of DNA to train on")
     verb.add_argument("--law", help="the law of the mask ratio, such as uniform:0.4,0.9")
     verb.add_argument("--out", type=Path, help="the run folder (default: runs/NAME-LAW-SEED)")

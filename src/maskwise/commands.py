@@ -138,7 +138,6 @@ def embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     import numpy as np
 
     from maskwise.files import atomic
-    from maskwise.modalities import PIPELINES
     from maskwise.run import Run
     from maskwise.settings import override
 
@@ -146,60 +145,35 @@ def embed(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
         raise UserError(f"{arguments.out}: embeddings are written as .npy, of cells also as .h5ad")
     only_data(overrides, "embedding cannot change")
     run = Run(arguments.run)
-    source = {"data.source": arguments.data}
-    if run.config.modality == "dna":
-        source = _sequences(arguments.data, arguments.fasta)
+    kind, source = run.kind, {"data.source": arguments.data}
+    if kind.source_settings is not None:
+        source = kind.source_settings(arguments.data, arguments.fasta)
     elif arguments.fasta is not None:
         raise UserError(f"--fasta is for models of DNA, but {arguments.run} is none")
     config = override(run.config, {**source, **overrides})
     if arguments.out.suffix == ".h5ad":
-        _embed_cells(run, config, arguments)
+        if kind.embed_file is None:
+            raise UserError("AnnData is for models of cells, and this is none")
+        source_path = Path(arguments.data)
+        print(kind.embed_file(run.model(), source_path, arguments.out, config, arguments.layer))
         return
-    pipeline = PIPELINES[config.modality]
-    samples = pipeline.read(config)
-    features = pipeline.embed(run.model(), samples, config, arguments.pool, arguments.layer)
+    samples = kind.read(config)
+    features = kind.embed(run.model(), samples, config, arguments.pool, arguments.layer)
     with atomic(arguments.out) as temporary, temporary.open("wb") as file:
         np.save(file, features)
     print(f"{arguments.out}: {features.shape[0]} x {features.shape[1]}, float32")
 
 
-def _embed_cells(run: Any, config: Any, arguments: argparse.Namespace) -> None:
-    from maskwise.integrations import scverse
-
-    num, width = scverse.embed_file(
-        run, Path(arguments.data), arguments.out, layer=arguments.layer, data=config.data
-    )
-    print(f"{arguments.out}: obsm['{scverse.KEY}'], {num} x {width}, float32")
-
-
 def impute(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from maskwise.integrations import scverse
     from maskwise.run import Run
     from maskwise.settings import override
-    from maskwise.tables.filling import fill_file
 
     only_data(overrides, "imputing cannot change")
     run, source, out = Run(arguments.run), Path(arguments.data), arguments.out
     config = override(run.config, overrides)
-    if config.modality == "tables":
-        filled = fill_file(run.model(), source, out)
-        print(f"{out}: {sum(filled.values()):,} missing values filled in, {len(filled)} columns")
-        return
-    if config.modality != "cells":
+    if run.kind.impute_file is None:
         raise UserError(f"{run.path} is a run on {config.modality}: impute cells or tables")
-    num, width = scverse.impute_file(run, source, out, entries=arguments.entries, data=config.data)
-    print(f"{out}: layers['{scverse.LAYER}'], {num} x {width}, float32")
-
-
-def _sequences(data: str, fasta: str | None) -> dict[str, Any]:
-    """Return the settings that say which sequences to read: regions, or whole records."""
-    from maskwise.text.files import kind_of
-
-    if fasta is not None:
-        return {"data.source": fasta, "data.regions": data}
-    if kind_of(Path(data)) == ".bed":
-        raise UserError(f"{data} holds regions only: give the sequences too, with --fasta")
-    return {"data.source": data, "data.regions": None}
+    print(run.kind.impute_file(run.model(), source, out, config, arguments.entries))
 
 
 def variants(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

@@ -6,9 +6,8 @@ from typing import Any
 
 from maskwise.laws import FORMS
 from maskwise.masks import PATTERNS
-from maskwise.recipes import RECIPES
+from maskwise.modalities import kinds, recipes
 from maskwise.settings import to_dict
-from maskwise.train.config import CONFIGS
 
 # Settings that differ between kinds of data.
 OWN = ("--data.", "--model.", "--evaluate.", "--law ")
@@ -17,16 +16,12 @@ OWN = ("--data.", "--model.", "--evaluate.", "--law ")
 def everything(runs: Path) -> str:
     """Return recipes with their laws, the forms of laws and patterns, and the runs in `runs`."""
     lines = ["recipes"]
-    for name, recipe in RECIPES.items():
+    for name, recipe in recipes().items():
         config = recipe()
         lines.append(f"  {name:<23} {config.law:<18} {config.data.source}")
     lines += [
         "data",
-        "  images: FILE.npz|.npy|.npy.xz, a folder of images or arrays, hf:NAME",
-        "  text: FILE.txt|.md|.jsonl|.parquet (.gz, .xz), a folder of these, hf:NAME",
-        "  dna: FILE.fa|.fasta|.fna|.ffn (.gz, .bgz, .xz), a folder of these",
-        "  cells: FILE.h5ad|.zarr, a folder of these, A.h5ad+B.h5ad",
-        "  tables: FILE.csv|.tsv (.gz, .xz), FILE.parquet|.feather",
+        *(f"  {kind.name}: {kind.sources}" for kind in kinds()),
     ]
     lines += ["laws", *(f"  {form}" for form, _ in FORMS.values())]
     lines += ["patterns", *(f"  {form}" for form, _ in PATTERNS.values())]
@@ -43,11 +38,10 @@ def _state(run: Path) -> str:
 def settings_table() -> str:
     """Return every setting: its key, its default and what it does, by kind of data."""
     lines = []
-    for modality, config in CONFIGS.items():
-        make: Any = config
-        rows = _rows(config, to_dict(make()), "")
+    for kind in kinds():
+        rows = _rows(kind.settings, to_dict(kind.settings()), "")
         own = [row for row in rows if row.startswith(OWN)]
-        lines += [f"{modality}:", *own]
+        lines += [f"{kind.name}:", *own]
     return "\n".join([*lines, "all:", *(row for row in rows if not row.startswith(OWN))])
 
 

@@ -1,21 +1,111 @@
-"""What a run does for each kind of data: load, describe, evaluate, measure.
+"""Which kinds of data there are, and which of them a source, a recipe or a run is of.
 
-A new modality is one file with these functions and one line in `PIPELINES`.
+A new kind is a package with a record, and one line in `KINDS`.
 """
 
-from maskwise.cells import record as cells
-from maskwise.dna import record as dna
-from maskwise.images import record as images
-from maskwise.pipeline import Pipeline
-from maskwise.tables import record as tables
-from maskwise.text import record as text
+import difflib
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-PIPELINES: dict[str, Pipeline] = {
-    "images": images.PIPELINE,
-    "text": text.PIPELINE,
-    "dna": dna.PIPELINE,
-    "cells": cells.PIPELINE,
-    "tables": tables.PIPELINE,
+from maskwise.errors import UserError
+from maskwise.settings import from_dict, override
+
+if TYPE_CHECKING:  # so that to know the names costs nothing
+    from maskwise.modality import Modality
+    from maskwise.train.config import Config
+
+Kind: TypeAlias = "Modality[Any, Any, Any]"
+
+# Where the record of each is, or the record itself.
+KINDS: "dict[str, str | Kind]" = {
+    "images": "maskwise.images.record",
+    "text": "maskwise.text.record",
+    "dna": "maskwise.dna.record",
+    "cells": "maskwise.cells.record",
+    "tables": "maskwise.tables.record",
 }
+LAST = "images"  # which has the sources that none takes
 
-__all__ = ["PIPELINES", "Pipeline"]
+
+def find(name: str) -> "Kind":
+    """Return the record of a kind of data.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name not in KINDS:
+        raise UserError(f"modality {name!r} is none of {', '.join(KINDS)}")
+    found = KINDS[name]
+    return importlib.import_module(found).RECORD if isinstance(found, str) else found
+
+
+def kinds() -> "Iterator[Kind]":
+    """Give the record of every kind."""
+    return map(find, KINDS)
+
+
+def recipes() -> "dict[str, Callable[[], Config]]":
+    """Return the recipes of all kinds by name."""
+    return {name: recipe for kind in kinds() for name, recipe in kind.recipes.items()}
+
+
+def config_of(data: object, changes: Mapping[str, Any], modality: str | None = None) -> "Config":
+    """Return the settings of a recipe or a data source with changes applied.
+
+    Args:
+        data: a recipe, a file, folder or hf:NAME, or data in memory.
+        changes: dotted settings.
+        modality: what a source holds, where that is not plain.
+
+    Raises:
+        UserError: neither a recipe nor a source, an unknown key or a bad value.
+    """
+    named = recipes()
+    if isinstance(data, str) and data in named:
+        return override(named[data](), changes)
+    if modality is None:
+        told = [kind for kind in kinds() if kind.telling & changes.keys()]
+        kind = told[0] if told else _kind(data, named)
+    else:
+        kind = find(modality)
+    return override(kind.own(data if isinstance(data, str) else "array"), changes)
+
+
+def _kind(data: object, named: Mapping[str, object]) -> "Kind":
+    """Say what a source holds."""
+    from maskwise.text.files import kind_of
+
+    asked = sorted(kinds(), key=lambda kind: -kind.precedence)
+    if not isinstance(data, str):
+        takes = [kind.of_memory(data) for kind in asked]
+    elif data.startswith("hf:"):
+        takes = [kind.of_hub(data) for kind in asked]
+    elif (path := Path(data).expanduser()).exists():
+        inside = {kind_of(each) for each in path.iterdir()} if path.is_dir() else set()
+        below = {kind_of(each) for each in path.rglob("*") if each.is_file()} if inside else set()
+        seen = {"none": set(), "flat": inside, "deep": below}
+        takes = [
+            bool(seen[kind.folders] & kind.endings)
+            or (kind_of(path) in kind.endings and kind.owns(path))
+            for kind in asked
+        ]
+    else:
+        takes = [kind.several and any(ending in data for ending in kind.endings) for kind in asked]
+        if not any(takes):
+            near = difflib.get_close_matches(data, list(named), n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"recipes are {', '.join(named)}"
+            raise UserError(f"'{data}' is no recipe and no file or folder; {hint}")
+    return next((kind for kind, it in zip(asked, takes, strict=True) if it), find(LAST))
+
+
+def read_config(values: object) -> "Config":
+    """Build the settings of a run from what its config.json holds.
+
+    Raises:
+        UserError: an unknown key or a bad value, in one line.
+    """
+    if not isinstance(values, dict):
+        raise UserError(f"input should be a dictionary, not {type(values).__name__}")
+    return from_dict(find(values.get("modality", "")).settings, values)

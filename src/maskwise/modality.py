@@ -1,11 +1,27 @@
-"""Kinds of data: how each is loaded, tokenized, and what is predicted of it."""
+"""What a kind of data is: the protocols that a run asks for, and the record that brings them.
 
+The rooms above this one know of a kind of data what stands here, and nothing else.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from torch import Tensor
+import numpy as np
+from torch import Tensor, nn
 
+from maskwise.errors import UserError
+from maskwise.layers.transformer import Attention
 from maskwise.rng import Keys
+
+AnyModel = Any
+EncoderFactory = Callable[[], nn.Module]
+Pool = Literal["mean", "class", "both"]
+Blanks = Literal["zeros", "all"]
+"""which values are imputed"""
+Entries = dict[str, Any]
+"""what is written to a JSON file"""
 
 
 class Source(Protocol):
@@ -24,8 +40,26 @@ class Source(Protocol):
         """Return which positions are hidden together, int64 [b, L]; None if each is its own."""
 
 
-class Modality(Protocol):
-    """What a masked model asks of its data."""
+class Splits(Protocol):
+    """Samples ready for use: `train` to learn from, `test` to evaluate on."""
+
+    @property
+    def train(self) -> Source: ...
+
+    @property
+    def test(self) -> Source: ...
+
+    @property
+    def name(self) -> str:
+        """What the data are called."""
+
+
+class Tokenizer(Protocol):
+    """How samples become tokens, and what of them may be hidden."""
+
+    @property
+    def modality(self) -> str:
+        """The name of the kind of data."""
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -68,3 +102,112 @@ class Modality(Protocol):
 
     def spread(self, hidden: Tensor) -> Tensor:
         """Return which values of a batch are of hidden positions, to be broadcast against it."""
+
+
+C = TypeVar("C")
+"""the settings of a run"""
+S = TypeVar("S")
+"""splits"""
+M = TypeVar("M")
+"""a masked model"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modality(Generic[C, S, M]):
+    """A kind of data: all that a run, the reports and the commands ask of it.
+
+    What a kind cannot do is None: whoever is asked for it says so at once.
+    """
+
+    name: str
+    settings: type[C]
+    """of its runs: `data`, `model` and `evaluate` are its own groups"""
+    recipes: Mapping[str, Callable[[], C]]
+    """complete settings, by name"""
+    own: Callable[[str], C]
+    """the settings for a source of one's own"""
+
+    # Which sources are of this kind.
+    sources: str
+    """one line on what it reads"""
+    endings: frozenset[str] = frozenset()
+    """of its files, without those of compression"""
+    folders: Literal["none", "flat", "deep"] = "deep"
+    """whether a folder of such files is a source: never, files directly in it, or all below it"""
+    several: bool = False
+    """whether a source may be several files, joined by + or a pattern"""
+    precedence: int = 0
+    """of kinds to which a source could belong, the highest has it"""
+    owns: Callable[[Path], bool] = lambda path: True
+    """whether a file of such an ending is really of this kind"""
+    telling: frozenset[str] = frozenset()
+    """settings that only data of this kind have"""
+    of_hub: Callable[[str], bool] = lambda source: False
+    """whether a data set of the hub, as hf:NAME, is"""
+    of_memory: Callable[[object], bool] = lambda data: False
+    """whether data given from Python are"""
+
+    # A run, from its data to its result.
+    load: Callable[[Any, C], S]
+    """(data given from Python or None, settings) -> splits"""
+    describe: Callable[[S, C], tuple[Any, C]]
+    """(splits, settings) -> tokenizer, settings completed from the data"""
+    fingerprint: Callable[[S], Entries] = lambda splits: {}
+    """what must be the same when a run is resumed"""
+    build: Callable[[Any, Any, Attention, nn.Module | None], M]
+    """(tokenizer, settings of the model, attention, encoder of one's own) -> model"""
+    settle: Callable[[M, S, C], None] = lambda model, splits, config: None
+    """what is fitted when training has ended"""
+    evaluate: Callable[[M, S, C, M | None], Entries]
+    """(model, splits, settings, untrained model) -> entries of result.json"""
+    samples: Callable[[Path, M, S, C], None] | None = None
+    """writes what the report shows into the run folder"""
+
+    # A model's folder.
+    restore: Callable[[Path, Any], Any]
+    """(folder, what `Tokenizer.save` returned) -> tokenizer"""
+    parts: Callable[[M], Entries] = lambda model: {}
+    """what else it takes to build a model again"""
+    encoder_of_parts: Callable[[Entries], EncoderFactory | None] = lambda parts: None
+    """what makes the encoder that `parts` tell of"""
+
+    # What a model is used for.
+    embed: Callable[[M, Any, C, Pool, int], np.ndarray]
+    """(model, data given from Python, settings, pool, layer) -> features [N, D]"""
+    read: Callable[[C], Any]
+    """all samples of a source, as `embed` takes them"""
+    source_settings: Callable[[str, str | None], Entries] | None = None
+    """(source, genome or the like) -> the settings that say which samples are meant"""
+    likelihood: Callable[..., Entries] | None = None
+    """(model, splits, settings, num_samples, passes, seed) -> likelihood.json"""
+    impute: Callable[[M, Any, C], Any] | None = None
+    """(model, data given from Python, settings) -> the data with missing values filled in"""
+    impute_file: Callable[[M, Path, Path, C, Blanks], str] | None = None
+    """(model, source, file to write, settings, entries) -> what was written, in a line"""
+    embed_file: Callable[[M, Path, Path, C, int], str] | None = None
+    """(model, source, annotated file to write, settings, layer) -> what was written"""
+
+    @property
+    def model_settings(self) -> type:
+        """The settings class of its models."""
+        [kind] = [each.type for each in fields(self.settings) if each.name == "model"]  # type: ignore[arg-type]
+        assert isinstance(kind, type)
+        return kind
+
+    def can(self, what: str) -> Any:
+        """Return a capability.
+
+        Raises:
+            UserError: the kind lacks it.
+        """
+        found = getattr(self, what)
+        if found is None:
+            raise UserError(f"models of {self.name} do not {what.replace('_', ' ')}")
+        return found
+
+
+def encoder_of(model: Any) -> nn.Module:
+    """Return the part of a model that encodes; all of it, where features are the last layer's."""
+    if hasattr(model, "encoder"):
+        return model.encoder
+    return getattr(model.network, "encoder", model.network)

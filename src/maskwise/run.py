@@ -13,13 +13,12 @@ import torch
 import maskwise
 from maskwise.errors import UserError
 from maskwise.files import read_json, read_json_lines, write_json
-from maskwise.integrations import scverse
 from maskwise.measure.features import Pool
-from maskwise.modalities import PIPELINES
+from maskwise.modalities import Kind, find, read_config
+from maskwise.modality import AnyModel, EncoderFactory
 from maskwise.settings import differences, to_dict
-from maskwise.storage import AnyModel, EncoderFactory, load_model
-from maskwise.tables.filling import fill
-from maskwise.train.config import Config, read_config
+from maskwise.storage import load_model
+from maskwise.train.config import Config
 from maskwise.train.metrics import NAME as METRICS
 
 
@@ -42,6 +41,11 @@ class Run:
             return read_config(read_json(path))
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
+
+    @property
+    def kind(self) -> Kind:
+        """The record of its kind of data."""
+        return find(self.config.modality)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -91,7 +95,7 @@ class Run:
         """
         model = self.model(encoder)
         config = self.config
-        return PIPELINES[config.modality].embed(model, data, config, pool, layer)
+        return self.kind.embed(model, data, config, pool, layer)
 
     def impute(self, data: Any) -> Any:
         """Return data with missing values filled in: a table, or AnnData with a further layer.
@@ -104,10 +108,7 @@ class Run:
         Raises:
             UserError: a run on other data, or data that its model cannot read.
         """
-        if self.config.modality == "tables":
-            return fill(self.model(), data)
-        scverse.impute(self, data)
-        return data
+        return self.kind.can("impute")(self.model(), data, self.config)
 
 
 def create(folder: Path, config: Config, fingerprint: dict[str, Any], *, resume: bool) -> None:

@@ -10,8 +10,7 @@ from scipy import sparse
 
 import maskwise as mw
 from maskwise.errors import UserError
-from maskwise.modalities import PIPELINES
-from maskwise.recipes import config_of
+from maskwise.modalities import config_of, find
 from maskwise.settings import flatten
 from maskwise.storage import build
 from maskwise.train.batches import Batches
@@ -188,7 +187,7 @@ def test_the_likelihood_of_a_run(adata, tmp_path, no_report, loss):
 def test_zeros_are_hidden_less_often_in_a_step(adata, zeros):
     changes = {"data.zeros": zeros, "data.loss": "nb", "law": "fixed:0.5"}
     config = config_of(adata, {**flatten(TINY), **changes})
-    pipeline = PIPELINES["cells"]
+    pipeline = find("cells")
     splits = pipeline.load(adata, config)
     modality, config = pipeline.describe(splits, config)
     model = build(modality, config.model, seed=0)

@@ -6,12 +6,12 @@ import pytest
 from maskwise.cells.cells import Cells
 from maskwise.columns.model import Tabular
 from maskwise.files import write_json
+from maskwise.modalities import find
 from maskwise.run import Run
 from maskwise.settings import override, to_dict
 from maskwise.storage import build, save_model
 from maskwise.tables.columns import Column
 from maskwise.tables.table import Table
-from maskwise.train.config import CONFIGS
 
 SHAPE = Tabular(width=8, depth=1, code=4)
 GENES = tuple(f"g{i}" for i in range(6))
@@ -19,7 +19,9 @@ GENES = tuple(f"g{i}" for i in range(6))
 
 def make_run(folder, modality, kind, **changes):
     save_model(folder / "model", build(modality, SHAPE, seed=0))
-    write_json(folder / "config.json", to_dict(override(CONFIGS[kind](model=SHAPE), changes)))
+    write_json(
+        folder / "config.json", to_dict(override(find(kind).settings(model=SHAPE), changes))
+    )
     return folder
 
 
@@ -131,7 +133,7 @@ def test_other_data(cli, table_run, h5ad, tmp_path):
     out = tmp_path / "out.h5ad"
     status, _, err = cli("embed", table_run, h5ad, "-o", out)
     assert (status, err) == (2, "maskwise: AnnData is for models of cells, and this is none\n")
-    write_json(table_run / "config.json", to_dict(CONFIGS["text"]()))
+    write_json(table_run / "config.json", to_dict(find("text").settings()))
     status, _, err = cli("impute", table_run, h5ad, "-o", out)
     assert (status, err) == (
         2,

@@ -120,7 +120,7 @@ def test_repeats_count_as_much_as_they_weigh(genome, tmp_path, weight):
     """The loss of a step is the weighted mean over all hidden bases of its batch."""
     config = pretrain(genome, tmp_path / "run", **{"data.repeat_weight": weight}).config
     model = mw.load(tmp_path / "run" / "model")
-    splits = mw.api.PIPELINES["dna"].load(None, config)
+    splits = mw.api.find("dna").load(None, config)
     fabric = connect(config.efficiency)
     fabric.launch()
     wrapped, _ = setup(fabric, model, make_optimizer(model, config.train))

@@ -13,9 +13,9 @@ from PIL import Image
 from maskwise.errors import UserError
 from maskwise.images.classes import class_names
 from maskwise.images.data import ImageData, load
-from maskwise.modalities import PIPELINES
+from maskwise.images.recipes import ImageConfig
+from maskwise.modalities import find
 from maskwise.settings import override
-from maskwise.train.config import ImageConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +81,7 @@ def test_bad_lists_and_other_sources(folder, tmp_path):
     fails("is no folder of images", tmp_path / "x.npy", ("cat",))
     config = ImageConfig(data=ImageData(source="array", classes=("cat",)))
     with pytest.raises(UserError, match="leave it out for arrays"):
-        PIPELINES["images"].load(np.zeros((4, 4, 4)), config)
+        find("images").load(np.zeros((4, 4, 4)), config)
 
 
 def test_names_of_the_command_line():

@@ -8,8 +8,7 @@ from PIL import Image
 import maskwise as mw
 from maskwise.images.classes import class_names
 from maskwise.images.data import load
-from maskwise.modalities import PIPELINES
-from maskwise.recipes import RECIPES
+from maskwise.modalities import find, recipes
 from maskwise.settings import differences, override, to_dict
 from maskwise.storage import build
 
@@ -18,7 +17,7 @@ DATA = ("cifar10", "imagenet100", "imagenet1k")
 
 @pytest.mark.parametrize("name", DATA)
 def test_the_kinds_differ_in_the_scale_only(name):
-    ours, paper = (to_dict(RECIPES[f"{name}-umae{kind}"]()) for kind in ("", "-paper"))
+    ours, paper = (to_dict(recipes()[f"{name}-umae{kind}"]()) for kind in ("", "-paper"))
     assert differences(ours, paper) == ["regularise.scale: exact -> public"]
     assert ours["law"] == "fixed:0.75"
     assert ours["regularise"]["uniformity"] == "0.01"
@@ -27,7 +26,7 @@ def test_the_kinds_differ_in_the_scale_only(name):
 
 @pytest.mark.parametrize(("name", "num"), [("imagenet100", 126_689), ("imagenet1k", 1_281_167)])
 def test_imagenet_has_the_settings_of_mae(name, num):
-    config = RECIPES[f"{name}-umae"]()
+    config = recipes()[f"{name}-umae"]()
     assert config.train.steps == 200 * (num // 1024)
     assert config.train.lr == pytest.approx(1.5e-4 * 1024 / 256)
     assert (config.train.betas, config.train.weight_decay) == ((0.9, 0.95), 0.05)
@@ -49,12 +48,12 @@ def pictures(root, names):
 def test_a_folder_of_imagenet_has_more_classes_than_asked_for(tmp_path):
     wanted = class_names(("imagenet100",))
     pictures(tmp_path, [*wanted, "n00000001", "n00000002"])
-    config = RECIPES["imagenet100-umae"]()
+    config = recipes()["imagenet100-umae"]()
     config = override(config, {"data.source": str(tmp_path), "data.size": [32, 32]})
     splits = load(config.data)
     assert (len(splits.train), len(splits.test)) == (200, 100)
     assert splits.train.classes == tuple(sorted(wanted))
-    modality, described = PIPELINES["images"].describe(splits, config)
+    modality, described = find("images").describe(splits, config)
     with torch.device("meta"):
         model = build(modality, described.model, seed=0)
     num = sum(parameter.numel() for parameter in model.encoder.parameters())

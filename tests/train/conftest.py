@@ -7,12 +7,13 @@ import pytest
 
 from maskwise.images.data import ImageData, load
 from maskwise.images.images import describe
+from maskwise.images.recipes import ImageConfig
 from maskwise.images.source import Source
 from maskwise.patches.model import MaskedModel, Model
 from maskwise.settings import override
 from maskwise.storage import build
 from maskwise.train.batches import Batch, Batches
-from maskwise.train.config import Efficiency, ImageConfig, Train
+from maskwise.train.config import Efficiency, Train
 from maskwise.train.loop import connect, train
 from maskwise.train.monitor import Monitor
 

@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 
 from maskwise.errors import UserError
 from maskwise.files import read_json_lines
+from maskwise.images.recipes import ImageConfig
 from maskwise.train import checkpoint
-from maskwise.train.config import ImageConfig
 
 GOLDEN = [
     2.11221, 1.84937, 1.61509, 1.48893, 1.26228,

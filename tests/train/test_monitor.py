@@ -11,8 +11,7 @@ from maskwise.errors import UserError
 from maskwise.files import read_json_lines
 from maskwise.measure.features import subset
 from maskwise.measure.representation import Diagnose
-from maskwise.modalities import PIPELINES
-from maskwise.recipes import config_of
+from maskwise.modalities import config_of, find
 from maskwise.storage import build
 from maskwise.train import checkpoint
 from maskwise.train.batches import Batches
@@ -128,8 +127,8 @@ def test_texts_have_no_labels():
     changes = {f"model.{name}": value for name, value in shape.items()}
     changes |= {"data.vocab_size": 300, "data.length": 24, "data.holdout": 0.2}
     config = config_of(texts, changes, None)
-    splits = PIPELINES["text"].load(texts, config)
-    modality, config = PIPELINES["text"].describe(splits, config)
+    splits = find("text").load(texts, config)
+    modality, config = find("text").describe(splits, config)
     model = build(modality, config.model, seed=0)
     monitor = Monitor(model, splits.train, splits.test, Diagnose(every=1))
     assert monitor.measure().keys() == {"effective_rank", "energy"}

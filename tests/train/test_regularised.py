@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from maskwise.files import read_json_lines
-from maskwise.modalities import PIPELINES
+from maskwise.modalities import config_of, find
+from maskwise.modality import encoder_of
 from maskwise.objectives import regularisers
 from maskwise.objectives.reconstruction import sample_weights
-from maskwise.recipes import config_of
-from maskwise.storage import build, encoder_of
+from maskwise.storage import build
 from maskwise.train.batches import Batches
 from maskwise.train.loop import backward, connect, prepare, setup
 from maskwise.train.optim import learning_rate, make_optimizer
@@ -37,7 +37,7 @@ def step_of(kind, changes):
         pytest.importorskip("tokenizers")
     data, shape = KINDS[kind]
     config = config_of(data, shape | TRAIN | changes, None)
-    pipeline = PIPELINES[config.modality]
+    pipeline = find(config.modality)
     splits = pipeline.load(None if kind == "digits" else data, config)
     modality, config = pipeline.describe(splits, config)
     model = build(modality, config.model, seed=0)

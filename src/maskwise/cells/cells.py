@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -48,6 +48,8 @@ class Cells:
         >>> cells.log_library(x, hidden).exp()  # 31 / 0.76 x profile
         tensor([[30.5921, 10.1974]])
     """
+
+    modality: ClassVar[str] = "cells"
 
     genes: tuple[str, ...]
     loss: Loss = "mse"

@@ -1,7 +1,31 @@
 """Recipes for single cells: R²MAE by default."""
 
+from typing import Literal
+
+from pydantic import Field
+
 from maskwise.cells.data import CellsData
-from maskwise.train.config import CellsConfig, Train
+from maskwise.columns.evaluation import TabularEvaluate
+from maskwise.columns.model import Tabular
+from maskwise.measure.features import check_layer
+from maskwise.settings import settings
+from maskwise.train.config import Config, Train
+
+
+@settings
+class CellsConfig(Config):
+    """Everything that decides what a run on single cells does."""
+
+    modality: Literal["cells"] = "cells"
+    """kind of data"""
+    data: CellsData = Field(default_factory=CellsData)
+    model: Tabular = Field(default_factory=lambda: Tabular(corruption="zero", norm=False))
+    evaluate: TabularEvaluate = Field(default_factory=TabularEvaluate)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_layer(self.evaluate.layer, self.model.num_layers)
+
 
 CELLS = Train(steps=2000, batch_size=128, lr=3e-3, weight_decay=0.01)
 
@@ -20,3 +44,6 @@ def pbmc68k(law: str = "uniform:0.1,0.9") -> CellsConfig:
 def any_cells(source: str) -> CellsConfig:
     """Cells of your own: 2,000 highly variable genes, an MLP with a code of 64, R²MAE."""
     return CellsConfig(data=CellsData(source=source), train=CELLS)
+
+
+RECIPES = {"pbmc68k": pbmc68k, "pbmc68k-fixed": lambda: pbmc68k(law="fixed:0.5")}

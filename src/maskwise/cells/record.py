@@ -1,22 +1,25 @@
 """Runs on single cells."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from maskwise.cells import annotated
 from maskwise.cells import data as cells_data
+from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsSplits
-from maskwise.columns import runs as tabular
+from maskwise.cells.recipes import RECIPES, CellsConfig, any_cells
+from maskwise.columns import runs
 from maskwise.columns.features import embed_rows
 from maskwise.columns.model import TabularModel
 from maskwise.errors import UserError
 from maskwise.measure.features import Pool
-from maskwise.pipeline import Pipeline
-from maskwise.train.config import CellsConfig
+from maskwise.modality import Modality
 
 
 def _load(data: Any, config: Any) -> CellsSplits:
-    tabular.check_pattern(config)
+    runs.check_pattern(config)
     if data is not None:
         return cells_data.from_anndata(data, config.data)
     if config.data.source == "array":
@@ -31,15 +34,46 @@ def _embed(model: TabularModel, cells: Any, config: Any, pool: Pool, layer: int)
     return embed_rows(model, rows, layer=layer, pool=pool)
 
 
-PIPELINE = Pipeline(
-    config=CellsConfig,
+def _embed_file(model: TabularModel, source: Path, out: Path, config: Any, layer: int) -> str:
+    num, width = annotated.embed_file(model, source, out, layer=layer, data=config.data)
+    return f"{out}: obsm['{annotated.KEY}'], {num} x {width}, float32"
+
+
+def _impute(model: TabularModel, adata: Any, config: Any) -> Any:
+    annotated.impute(model, adata, data=config.data)
+    return adata
+
+
+def _impute_file(
+    model: TabularModel, source: Path, out: Path, config: Any, entries: annotated.Entries
+) -> str:
+    shape = annotated.impute_file(model, source, out, entries=entries, data=config.data)
+    return f"{out}: layers['{annotated.LAYER}'], {shape[0]} x {shape[1]}, float32"
+
+
+RECORD = Modality(
+    name="cells",
+    settings=CellsConfig,
+    recipes=RECIPES,
+    own=any_cells,
+    sources="FILE.h5ad|.zarr, a folder of these, A.h5ad+B.h5ad",
+    endings=frozenset({".h5ad", ".zarr", ".h5"}),  # the last says how to make the others
+    folders="flat",
+    several=True,
+    of_memory=lambda data: hasattr(data, "obs") and hasattr(data, "var"),
+    precedence=3,
     load=_load,
     describe=lambda splits, config: (cells_data.describe(splits, config.data), config),
     fingerprint=lambda splits: splits.fingerprint,
-    settle=tabular.settle,
-    evaluate=tabular.evaluate,
-    samples=tabular.samples,
-    likelihood=tabular.likelihood,
+    build=runs.build,
+    settle=runs.settle,
+    evaluate=runs.evaluate,
+    samples=runs.samples,
+    restore=Cells.load,
     embed=_embed,
     read=lambda config: config.data.source,
+    likelihood=runs.likelihood,
+    impute=_impute,
+    impute_file=_impute_file,
+    embed_file=_embed_file,
 )

@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from maskwise.columns.evaluation import evaluate_tabular
 from maskwise.columns.likelihoods import measure_rows
-from maskwise.columns.model import TabularModel
+from maskwise.columns.model import Tabular, TabularModel
 from maskwise.columns.noise import fit_feature_noise
 from maskwise.columns.samples import write_tabular
-from maskwise.columns.tabular import TabularSplits
+from maskwise.columns.tabular import TabularModality, TabularSplits
 from maskwise.errors import UserError
+from maskwise.layers.transformer import Attention
 
 PATTERNS = ("scattered", "shared")
 
@@ -52,3 +55,10 @@ def likelihood(
     """Return likelihood.json."""
     num_samples = 256 if num_samples is None else num_samples
     return measure_rows(model, splits, config.law, num_samples=num_samples, **options)
+
+
+def build(
+    modality: TabularModality, config: Tabular, attention: Attention, network: nn.Module | None
+) -> TabularModel:
+    """Return a model with initial weights."""
+    return TabularModel(modality, config, attention, network)

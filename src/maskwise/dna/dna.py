@@ -69,6 +69,8 @@ class DNA:
         [[6, 64]]
     """
 
+    modality: ClassVar[str] = "dna"
+
     window: int
     tokens: str = "bases"
     repeat_weight: float = 1.0

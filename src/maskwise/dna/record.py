@@ -5,21 +5,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from maskwise.dna import data as dna_data
 from maskwise.dna.data import DNASplits
 from maskwise.dna.dna import DNA
 from maskwise.dna.evaluation import evaluate_dna
+from maskwise.dna.fasta_files import SUFFIXES
 from maskwise.dna.features import embed_sequences
 from maskwise.dna.likelihoods import measure_windows
+from maskwise.dna.model import DNAModel
+from maskwise.dna.recipes import DNAConfig, any_dna
 from maskwise.dna.tasks import check_dna_files
 from maskwise.errors import UserError
+from maskwise.layers.transformer import Attention
 from maskwise.measure.features import Pool
-from maskwise.pipeline import Pipeline
+from maskwise.modality import Modality
 from maskwise.settings import override
+from maskwise.text.files import kind_of
 from maskwise.tokens.model import LanguageModel
 from maskwise.tokens.samples import write_rows
-from maskwise.train.config import DNAConfig
 
 PATTERNS = ("scattered", "spans", "units")
 
@@ -76,15 +81,38 @@ def _embed(
     return embed_sequences(model, dna_data.as_codes(sequences), layer)
 
 
-PIPELINE = Pipeline(
-    config=DNAConfig,
+def _source_settings(source: str, fasta: str | None) -> dict[str, Any]:
+    """Return the settings that say which sequences to read: regions, or whole records."""
+    if fasta is not None:
+        return {"data.source": fasta, "data.regions": source}
+    if kind_of(Path(source)) == ".bed":
+        raise UserError(f"{source} holds regions only: give the sequences too, with --fasta")
+    return {"data.source": source, "data.regions": None}
+
+
+def _build(
+    dna: DNA, config: DNAModel, attention: Attention, network: nn.Module | None
+) -> LanguageModel:
+    return LanguageModel(dna, config, attention, network)
+
+
+RECORD = Modality(
+    name="dna",
+    settings=DNAConfig,
+    recipes={},
+    own=any_dna,
+    sources="FILE.fa|.fasta|.fna|.ffn (.gz, .bgz, .xz), a folder of these",
+    endings=frozenset(SUFFIXES),
+    precedence=1,
     load=_load,
     describe=_describe,
     fingerprint=lambda splits: splits.fingerprint,
-    settle=lambda model, splits, config: None,
+    build=_build,
     evaluate=_evaluate,
     samples=_samples,
-    likelihood=_likelihood,
+    restore=DNA.load,
     embed=_embed,
     read=lambda config: dna_data.sequences(config.data),
+    source_settings=_source_settings,
+    likelihood=_likelihood,
 )

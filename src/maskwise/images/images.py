@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ class Images:
     >>> images.grid, images.tokenize(torch.zeros(5, 1, 4, 8)).shape
     ((2, 2), torch.Size([5, 4, 8]))
     """
+
+    modality: ClassVar[str] = "images"
 
     patch: tuple[int, int]
     """patch height and width in pixels"""

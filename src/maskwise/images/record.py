@@ -5,22 +5,25 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.images import data as image_data
 from maskwise.images.evaluation import chosen, evaluate
 from maskwise.images.finetuning import check_finetuning
+from maskwise.images.folder import SUFFIXES
 from maskwise.images.images import Images, describe
+from maskwise.images.recipes import RECIPES, ImageConfig, any_images
 from maskwise.images.source import Source, Splits
+from maskwise.layers.transformer import Attention, Transformer
 from maskwise.measure.features import Pool, extract
 from maskwise.measure.likelihoods import measure
-from maskwise.patches.model import MaskedModel
+from maskwise.modality import Modality
+from maskwise.patches.model import MaskedModel, Model
 from maskwise.patches.noise import fit_noise
 from maskwise.patches.samples import write
-from maskwise.pipeline import Pipeline
 from maskwise.settings import override
-from maskwise.train.config import ImageConfig
 
 
 def _load(data: Any, config: Any) -> Splits:
@@ -78,15 +81,29 @@ def _embed(
     return extract(model, source, pool, layer)
 
 
-PIPELINE = Pipeline(
-    config=ImageConfig,
+def _build(
+    images: Images, config: Model, attention: Attention, encoder: nn.Module | None
+) -> MaskedModel:
+    return MaskedModel(images, config, attention, encoder)
+
+
+RECORD = Modality(
+    name="images",
+    settings=ImageConfig,
+    recipes=RECIPES,
+    own=any_images,
+    sources="FILE.npz|.npy|.npy.xz, a folder of images or arrays, hf:NAME",
+    endings=frozenset(SUFFIXES),
+    precedence=2,
     load=_load,
     describe=_describe,
-    fingerprint=lambda splits: {},
+    build=_build,
     settle=_settle,
     evaluate=_evaluate,
     samples=_samples,
-    likelihood=_likelihood,
+    restore=Images.load,
+    parts=lambda model: {"own_encoder": not isinstance(model.encoder, Transformer)},
     embed=_embed,
     read=lambda config: image_data.load_all(config.data),
+    likelihood=_likelihood,
 )

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from maskwise.errors import UserError
 from maskwise.images.source import Source, read_ahead
 from maskwise.patches.model import MaskedModel
 
@@ -147,3 +148,13 @@ def same_length(lengths: Sequence[int], batch_size: int) -> Iterator[np.ndarray]
 def _batches(source: Source, indices: np.ndarray | None, size: int) -> list[np.ndarray]:
     indices = np.arange(len(source)) if indices is None else indices
     return [indices[start : start + size] for start in range(0, len(indices), size)]
+
+
+def check_layer(layer: int, depth: int) -> None:
+    """Refuse a layer that a model of so many lacks.
+
+    Raises:
+        UserError: such a layer.
+    """
+    if not -depth <= layer < depth:
+        raise UserError(f"evaluate.layer {layer} is outside 0..{depth - 1} (or -1 = last)")

@@ -15,10 +15,9 @@ from maskwise.images.evaluation import Ratio
 from maskwise.masks import draw
 from maskwise.measure.features import frozen, subset
 from maskwise.measure.reconstruction import fixed_mask
-from maskwise.modality import Source
+from maskwise.modality import AnyModel, Source
 from maskwise.objectives.regularise import VisiblePool
 from maskwise.settings import settings
-from maskwise.storage import AnyModel
 
 
 @settings

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Transformer, mean_over, sincos_positions
 from maskwise.masks import Mask
-from maskwise.modality import Modality
+from maskwise.modality import Tokenizer
 from maskwise.objectives.reconstruction import sample_losses
 from maskwise.objectives.regularise import VisiblePool
 from maskwise.rng import Keys, Stream
@@ -77,7 +77,7 @@ class MaskedModel(nn.Module):
 
     def __init__(
         self,
-        modality: Modality,
+        modality: Tokenizer,
         config: Model,
         attention: Attention = "auto",
         encoder: nn.Module | None = None,

@@ -1,24 +1,27 @@
 """Runs on tables."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maskwise.columns import runs as tabular
+from maskwise.columns import runs
 from maskwise.columns.features import embed_rows
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import rows_of
 from maskwise.errors import UserError
 from maskwise.measure.features import Pool
-from maskwise.pipeline import Pipeline
+from maskwise.modality import Modality
 from maskwise.tables import data as table_data
 from maskwise.tables.data import TableSplits
 from maskwise.tables.files import read_table
-from maskwise.train.config import TablesConfig
+from maskwise.tables.filling import fill, fill_file
+from maskwise.tables.recipes import RECIPES, TablesConfig, any_tables
+from maskwise.tables.table import Table
 
 
 def _load(data: Any, config: Any) -> TableSplits:
-    tabular.check_pattern(config)
+    runs.check_pattern(config)
     if data is not None:
         return table_data.from_frame(data, config.data)
     if config.data.source == "array":
@@ -32,15 +35,37 @@ def _embed(model: TabularModel, frame: Any, config: Any, pool: Pool, layer: int)
     return embed_rows(model, rows_of(table.encode(frame)), layer=layer, pool=pool)
 
 
-PIPELINE = Pipeline(
-    config=TablesConfig,
+def _impute_file(model: TabularModel, source: Path, out: Path, config: Any, entries: str) -> str:
+    filled = fill_file(model, source, out)
+    return f"{out}: {sum(filled.values()):,} missing values filled in, {len(filled)} columns"
+
+
+def _in_memory(data: object) -> bool:
+    values = data[0] if isinstance(data, tuple) and len(data) == 2 else data
+    named = isinstance(values, dict) or hasattr(values, "columns")
+    return named or getattr(values, "ndim", 0) == 2
+
+
+RECORD = Modality(
+    name="tables",
+    settings=TablesConfig,
+    recipes=RECIPES,
+    own=any_tables,
+    sources="FILE.csv|.tsv (.gz, .xz), FILE.parquet|.feather",
+    endings=frozenset({".csv", ".tsv", ".feather", ".parquet"}),
+    folders="none",
+    of_memory=_in_memory,
     load=_load,
     describe=lambda splits, config: (table_data.describe(splits, config.data), config),
     fingerprint=lambda splits: splits.fingerprint,
-    settle=tabular.settle,
-    evaluate=tabular.evaluate,
-    samples=tabular.samples,
-    likelihood=tabular.likelihood,
+    build=runs.build,
+    settle=runs.settle,
+    evaluate=runs.evaluate,
+    samples=runs.samples,
+    restore=Table.load,
     embed=_embed,
     read=lambda config: read_table(config.data.source),
+    likelihood=runs.likelihood,
+    impute=lambda model, data, config: fill(model, data),
+    impute_file=_impute_file,
 )

@@ -38,6 +38,8 @@ class Table:
         [50.0, nan]
     """
 
+    modality: ClassVar[str] = "tables"
+
     columns: tuple[Column, ...]
     lags: int = 0
 

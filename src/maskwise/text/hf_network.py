@@ -168,3 +168,10 @@ def _add_aliases(module: nn.Module, values: dict[str, Any], prefix: str, *_: Any
     for name, first in _aliases(module):
         if prefix + first in values:
             values.setdefault(prefix + name, values[prefix + first])
+
+
+def named(name: str, pretrained: bool) -> HFNetwork:
+    """Return a network of transformers, with the weights it comes with or with random ones."""
+    if pretrained:
+        return HFNetwork(hf_load.load(name)[0])
+    return HFNetwork.from_config(hf_load.read_config(name))

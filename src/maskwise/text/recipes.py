@@ -1,8 +1,27 @@
 """Recipes for texts: R²MAE by default, BERT's fixed ratio in the variants named -fixed."""
 
+from typing import Literal
+
+from pydantic import Field
+
+from maskwise.settings import settings
 from maskwise.text.data import TextData
+from maskwise.text.evaluation import TextEvaluate
 from maskwise.tokens.model import TextModel
-from maskwise.train.config import TextConfig, Train
+from maskwise.train.config import Config, LawText, Train
+
+
+@settings
+class TextConfig(Config):
+    """Everything that decides what a run on texts does."""
+
+    modality: Literal["text"] = "text"
+    """kind of data"""
+    data: TextData = Field(default_factory=TextData)
+    model: TextModel = Field(default_factory=TextModel)
+    evaluate: TextEvaluate = Field(default_factory=TextEvaluate)
+    law: LawText = "uniform:0.1,0.5"
+    """the law of the mask ratio"""
 
 
 def pydoc(law: str = "uniform:0.1,0.5") -> TextConfig:
@@ -22,3 +41,6 @@ def any_texts(source: str) -> TextConfig:
         law="uniform:0.1,0.5",
         train=Train(steps=20_000, batch_size=64, lr=1e-3, weight_decay=0.01),
     )
+
+
+RECIPES = {"pydoc": pydoc, "pydoc-fixed": lambda: pydoc(law="fixed:0.15")}

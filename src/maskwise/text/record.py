@@ -2,24 +2,30 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from maskwise.errors import UserError
+from maskwise.layers.transformer import Attention
 from maskwise.measure.features import Pool
-from maskwise.pipeline import Pipeline
+from maskwise.modality import EncoderFactory, Modality
 from maskwise.settings import override
 from maskwise.text import data as text_data
+from maskwise.text import hf_network
 from maskwise.text.data import TextSplits
 from maskwise.text.evaluation import check_files, evaluate_text
 from maskwise.text.features import cut_note, embed_texts
+from maskwise.text.files import SUFFIXES, hub_columns, kind_of, names_in_parquet
+from maskwise.text.hf_network import HFNetwork
+from maskwise.text.recipes import RECIPES, TextConfig, any_texts
 from maskwise.text.text import Text
 from maskwise.tokens.likelihoods import measure_rows
-from maskwise.tokens.model import LanguageModel
+from maskwise.tokens.model import LanguageModel, TextModel
 from maskwise.tokens.samples import write_rows
-from maskwise.train.config import TextConfig
 
 log = logging.getLogger("maskwise")
 
@@ -95,15 +101,57 @@ def _read(config: Any) -> list[str]:
     return text_data.documents(source, column, "line")
 
 
-PIPELINE = Pipeline(
-    config=TextConfig,
+def _build(
+    text: Text, config: TextModel, attention: Attention, network: nn.Module | None
+) -> LanguageModel:
+    if network is None and config.hf is not None:
+        network = hf_network.named(config.hf, config.pretrained)
+    return LanguageModel(text, config, attention, network)
+
+
+def _parts(model: LanguageModel) -> dict[str, Any]:
+    theirs = isinstance(model.network, HFNetwork)
+    return {"network": model.network.config} if theirs else {}
+
+
+def _encoder_of(parts: dict[str, Any]) -> EncoderFactory | None:
+    """Return what makes a network of transformers, with random weights."""
+    return partial(HFNetwork.from_config, parts["network"]) if "network" in parts else None
+
+
+def _in_hub(source: str) -> bool:
+    kinds = hub_columns(source)
+    return "string" in kinds and "Image" not in kinds
+
+
+def _holds_texts(path: Path) -> bool:
+    try:
+        return "text" in names_in_parquet(path)
+    except UserError:  # whoever reads it says what is wrong
+        return True
+
+
+RECORD = Modality(
+    name="text",
+    settings=TextConfig,
+    recipes=RECIPES,
+    own=any_texts,
+    sources="FILE.txt|.md|.jsonl|.parquet (.gz, .xz), a folder of these, hf:NAME",
+    endings=frozenset(SUFFIXES),
+    owns=lambda path: kind_of(path) != ".parquet" or _holds_texts(path),
+    telling=frozenset({"data.column"}),
+    of_hub=_in_hub,
+    of_memory=lambda data: isinstance(data, list) and bool(data) and isinstance(data[0], str),
     load=_load,
     describe=_describe,
     fingerprint=_fingerprint,
-    settle=lambda model, splits, config: None,
+    build=_build,
     evaluate=_evaluate,
     samples=_samples,
-    likelihood=_likelihood,
+    restore=Text.load,
+    parts=_parts,
+    encoder_of_parts=_encoder_of,
     embed=_embed,
     read=_read,
+    likelihood=_likelihood,
 )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -61,6 +61,8 @@ class Text:
         >>> text.decode(ids[0])
         'the cat'
     """
+
+    modality: ClassVar[str] = "text"
 
     tokenizer: Any
     length: int

@@ -5,25 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from maskwise import laws, masks
-from maskwise.cells.data import CellsData
-from maskwise.columns.evaluation import TabularEvaluate
-from maskwise.columns.model import Tabular
-from maskwise.dna.data import DNAData
-from maskwise.dna.evaluation import DNAEvaluate
-from maskwise.dna.model import DNAModel
 from maskwise.errors import UserError
-from maskwise.images.data import ImageData
-from maskwise.images.evaluation import Evaluate
 from maskwise.laws import Reduction, Scope
 from maskwise.masks import Sampling
 from maskwise.measure.representation import Diagnose
 from maskwise.objectives.regularise import Regularise
-from maskwise.patches.model import Model
-from maskwise.settings import from_dict, settings
-from maskwise.tables.data import TableData
-from maskwise.text.data import TextData
-from maskwise.text.evaluation import TextEvaluate
-from maskwise.tokens.model import TextModel
+from maskwise.settings import settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -92,6 +79,9 @@ def _pattern(text: str) -> str:
     return text
 
 
+LawText = Annotated[str, AfterValidator(_law)]
+
+
 @settings
 class Config:
     """Everything that decides what a run does. Each modality has its own data, model, evaluate."""
@@ -101,7 +91,7 @@ class Config:
     data: Any
     model: Any
     evaluate: Any
-    law: Annotated[str, AfterValidator(_law)] = "uniform:0.1,0.9"
+    law: LawText = "uniform:0.1,0.9"
     """the law of the mask ratio"""
     pattern: Annotated[str, AfterValidator(_pattern)] = "scattered"
     """which positions are hidden, given how many"""
@@ -119,106 +109,3 @@ class Config:
                 f"train.batch_size {self.train.batch_size} is not a multiple of {ranks} devices x"
                 f" {self.train.accumulate} micro-batches"
             )
-
-
-def _check_layer(layer: int, depth: int) -> None:
-    if not -depth <= layer < depth:
-        raise UserError(f"evaluate.layer {layer} is outside 0..{depth - 1} (or -1 = last)")
-
-
-@settings
-class ImageConfig(Config):
-    """Everything that decides what a run on images does."""
-
-    modality: Literal["images"] = "images"
-    """kind of data"""
-    data: ImageData = Field(default_factory=ImageData)
-    model: Model = Field(default_factory=Model)
-    evaluate: Evaluate = Field(default_factory=Evaluate)
-    law: Annotated[str, AfterValidator(_law)] = "uniform:0.4,0.9"
-    """the law of the mask ratio"""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_layer(self.evaluate.layer, self.model.depth)
-        if not (self.model.class_token or "mean" in self.evaluate.pools):
-            raise UserError("evaluate.pools without 'mean' need --model.class_token true")
-
-
-@settings
-class TextConfig(Config):
-    """Everything that decides what a run on texts does."""
-
-    modality: Literal["text"] = "text"
-    """kind of data"""
-    data: TextData = Field(default_factory=TextData)
-    model: TextModel = Field(default_factory=TextModel)
-    evaluate: TextEvaluate = Field(default_factory=TextEvaluate)
-    law: Annotated[str, AfterValidator(_law)] = "uniform:0.1,0.5"
-    """the law of the mask ratio"""
-
-
-@settings
-class DNAConfig(Config):
-    """Everything that decides what a run on DNA does."""
-
-    modality: Literal["dna"] = "dna"
-    """kind of data"""
-    data: DNAData = Field(default_factory=DNAData)
-    model: DNAModel = Field(default_factory=DNAModel)
-    evaluate: DNAEvaluate = Field(default_factory=DNAEvaluate)
-    law: Annotated[str, AfterValidator(_law)] = "uniform:0.05,0.5"
-    """the law of the mask ratio"""
-
-
-@settings
-class CellsConfig(Config):
-    """Everything that decides what a run on single cells does."""
-
-    modality: Literal["cells"] = "cells"
-    """kind of data"""
-    data: CellsData = Field(default_factory=CellsData)
-    model: Tabular = Field(default_factory=lambda: Tabular(corruption="zero", norm=False))
-    evaluate: TabularEvaluate = Field(default_factory=TabularEvaluate)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_layer(self.evaluate.layer, self.model.num_layers)
-
-
-@settings
-class TablesConfig(Config):
-    """Everything that decides what a run on a table does."""
-
-    modality: Literal["tables"] = "tables"
-    """kind of data"""
-    data: TableData = Field(default_factory=TableData)
-    model: Tabular = Field(default_factory=Tabular)
-    evaluate: TabularEvaluate = Field(default_factory=TabularEvaluate)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_layer(self.evaluate.layer, self.model.num_layers)
-
-
-CONFIGS: dict[str, type[Config]] = {
-    "images": ImageConfig,
-    "text": TextConfig,
-    "dna": DNAConfig,
-    "cells": CellsConfig,
-    "tables": TablesConfig,
-}
-
-
-def read_config(values: Any) -> Config:
-    """Build the configuration of a run from what its config.json holds.
-
-    Raises:
-        UserError: an unknown key or a bad value, in one line.
-    """
-    if not isinstance(values, dict):
-        raise UserError(f"input should be a dictionary, not {type(values).__name__}")
-    modality = values.get("modality")
-    if modality not in CONFIGS:
-        raise UserError(f"modality {modality!r} is none of {', '.join(CONFIGS)}")
-    return from_dict(CONFIGS[modality], values)

@@ -16,10 +16,10 @@ from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.masks import Mask
+from maskwise.modality import AnyModel, encoder_of
 from maskwise.objectives.reconstruction import importance, sample_weights
 from maskwise.objectives.regularise import penalty
 from maskwise.rng import Keys
-from maskwise.storage import AnyModel, encoder_of
 from maskwise.train import checkpoint
 from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import Config, Efficiency

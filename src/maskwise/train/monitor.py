@@ -12,8 +12,7 @@ from maskwise.diagnostics import describe
 from maskwise.errors import UserError
 from maskwise.measure.features import frozen, subset
 from maskwise.measure.representation import Diagnose
-from maskwise.modality import Source
-from maskwise.storage import AnyModel
+from maskwise.modality import AnyModel, Source
 from maskwise.train.batches import Batch
 
 log = logging.getLogger("maskwise")

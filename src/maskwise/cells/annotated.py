@@ -1,0 +1,213 @@
+"""AnnData, where scverse users look: features in `obsm`, imputed expression in `layers`."""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from maskwise import __version__
+from maskwise.cells.cells import Cells
+from maskwise.cells.data import CellsData, align
+from maskwise.cells.genes import Matching
+from maskwise.columns.features import batches, embed_rows
+from maskwise.columns.model import TabularModel
+from maskwise.columns.tabular import Rows
+from maskwise.errors import UserError
+from maskwise.files import atomic
+from maskwise.measure.features import frozen
+
+log = logging.getLogger("maskwise")
+
+KEY = "X_maskwise"
+LAYER = "maskwise_imputed"
+NOTES = "maskwise"
+LARGE = 4.0  # GiB of a layer that is worth a warning
+
+Entries = Literal["zeros", "all"]
+
+
+def embed(
+    run: Any, adata: Any, key: str = KEY, *, layer: int = -1, data: CellsData | None = None
+) -> None:
+    """Write features of cells to ``adata.obsm[key]``, float32 [N, D]; nothing is hidden.
+
+    ``adata.uns["maskwise"][key]`` says how they were made.
+
+    Args:
+        run: a run on cells, or its model.
+        adata: AnnData, in memory or backed; read some cells at a time.
+        key: where features go.
+        layer: which layer of the model, -1 = the last.
+        data: how to read the cells; default: as the run read its own.
+
+    Raises:
+        UserError: no model of cells, or fewer than half of its genes are among the data's.
+
+    Example:
+        >>> import anndata
+        >>> from maskwise.columns.model import Tabular
+        >>> model = TabularModel(Cells(("CD3E", "LYZ")), Tabular(width=8, depth=1, code=4))
+        >>> adata = anndata.AnnData(np.array([[3.0, 0, 1], [0, 2, 0]], dtype=np.float32))
+        >>> adata.var_names = ["LYZ", "CD3E", "GNLY"]
+        >>> embed(model, adata)
+        >>> adata.obsm["X_maskwise"].shape
+        (2, 4)
+    """
+    model, rows, matching, _ = _aligned(run, adata, data)
+    adata.obsm[key] = embed_rows(model, rows, layer=layer)
+    _note(adata, key, matching, {"layer": layer})
+
+
+def impute(
+    run: Any,
+    adata: Any,
+    layer: str = LAYER,
+    *,
+    entries: Entries = "zeros",
+    folds: int = 5,
+    seed: int = 0,
+    data: CellsData | None = None,
+) -> None:
+    """Write what a model expects of each gene to ``adata.layers[layer]``, float32 [N, genes].
+
+    Genes are split into folds at random; those of a fold are hidden from the model together, so
+    that no value is predicted from itself. Values are those that the model works with:
+    log1p-normalised expression, or counts where its loss is of counts. A normalised value knows
+    of the hidden ones through the library size of its cell; counts do not.
+
+    Genes that the model does not know are NaN, and the log says how many.
+
+    Args:
+        run: a run on cells, or its model.
+        adata: AnnData, in memory or backed; read some cells at a time.
+        layer: where values go.
+        entries: "zeros" keeps what was measured above zero; "all" replaces it, too.
+        folds: how many; in each, 1/folds of the genes are hidden.
+        seed: of the folds.
+        data: how to read the cells; default: as the run read its own.
+
+    Raises:
+        UserError: fewer than two folds, or as for `embed`.
+    """
+    if folds < 2:
+        raise UserError(f"folds {folds} leave nothing visible: give at least 2")
+    model, rows, matching, data = _aligned(run, adata, data)
+    places = _columns(adata, matching, data)
+    known = places >= 0
+    size = adata.n_obs * adata.n_vars * 4 / 2**30
+    if size > LARGE:
+        log.warning("layer '%s' takes %.0f GiB: choose some genes of adata first", layer, size)
+    out = np.full((adata.n_obs, adata.n_vars), np.nan, dtype=np.float32)
+    for part, given, values in _predicted(model, rows, folds, seed):
+        if entries == "zeros":
+            values = np.where(given > 0, given, values)
+        out[np.ix_(part, places[known])] = values[:, known]
+    unknown = adata.n_vars - int(known.sum())
+    if unknown:
+        log.warning("%d of %d genes are unknown to the model: NaN", unknown, adata.n_vars)
+    adata.layers[layer] = out
+    _note(adata, layer, matching, {"entries": entries, "folds": folds, "seed": seed})
+
+
+def embed_file(
+    run: Any, source: Path, out: Path, *, layer: int = -1, data: CellsData | None = None
+) -> tuple[int, int]:
+    """Write a copy of an .h5ad with features in obsm; return their shape. As `embed`."""
+    with _copied(source, out) as (adata, write):
+        embed(run, adata, layer=layer, data=data)
+        write("obsm", KEY, adata.obsm[KEY])
+        write("uns", NOTES, adata.uns[NOTES])
+    return adata.obsm[KEY].shape
+
+
+def impute_file(
+    run: Any, source: Path, out: Path, *, entries: Entries = "zeros", data: CellsData | None = None
+) -> tuple[int, int]:
+    """Write a copy of an .h5ad with an imputed layer; return its shape. As `impute`."""
+    with _copied(source, out) as (adata, write):
+        impute(run, adata, entries=entries, data=data)
+        write("layers", LAYER, adata.layers[LAYER])
+        write("uns", NOTES, adata.uns[NOTES])
+    return adata.shape
+
+
+def _aligned(
+    run: Any, adata: Any, data: CellsData | None
+) -> tuple[TabularModel, Rows, Matching, CellsData]:
+    """Return the model, the cells as it reads them, what genes they have and how they are read."""
+    model = run if isinstance(run, TabularModel) else run.model()
+    known = getattr(model, "modality", None)
+    if not isinstance(known, Cells):
+        raise UserError("AnnData is for models of cells, and this is none")
+    data = data or (CellsData() if model is run else run.config.data)
+    rows, [matching] = align(adata, known, data)
+    return model, rows, matching, data
+
+
+def _columns(adata: Any, matching: Matching, data: CellsData) -> np.ndarray:
+    """Return which gene of `adata` each of the model is, int64 [F], -1 = none."""
+    columns = matching.columns
+    if data.layer != "raw":
+        return columns
+    # The genes of raw are others than those of layers.
+    of_raw = np.append(adata.var_names.get_indexer(adata.raw.var_names), -1)
+    return of_raw[columns]
+
+
+def _predicted(
+    model: TabularModel, rows: Rows, folds: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Give numbers of cells [b], their genes and what is expected of each while hidden, [b, F]."""
+    order = np.random.default_rng(seed).permutation(model.length)
+    fold_of = torch.from_numpy(order % folds)
+    with frozen(model) as device:
+        for part in batches(np.arange(len(rows))):
+            samples = rows.get(part)
+            values = torch.empty(len(part), model.length)
+            for fold in range(folds):
+                hidden = fold_of == fold
+                each = hidden.expand(len(part), -1).to(device)
+                values[:, hidden] = model.predict(samples.to(device), each).cpu()[:, hidden]
+            yield part, samples[:, : model.length].numpy(), values.numpy()
+
+
+def _note(adata: Any, key: str, matching: Matching, settings: dict[str, Any]) -> None:
+    """Say how something was made."""
+    made = {"version": __version__, "genes": str(matching), **settings}
+    adata.uns[NOTES] = {**adata.uns.get(NOTES, {}), key: made}
+
+
+@contextmanager
+def _copied(source: Path, out: Path) -> Iterator[tuple[Any, Any]]:
+    """Give AnnData backed by a file, and what writes elements to a copy of that file."""
+    import anndata
+    import h5py
+    from anndata.io import write_elem
+
+    if source.suffix != ".h5ad" or not source.is_file():
+        raise UserError(
+            f"{source} is no .h5ad file: only of one can a copy be written; otherwise give"
+            " -o FILE.npy, or use maskwise.integrations.scverse"
+        )
+    if out.suffix != ".h5ad":
+        raise UserError(f"{out}: annotated cells are written as .h5ad")
+    if out.exists() and out.samefile(source):
+        raise UserError(f"{out} is what is read: choose another -o")
+    adata = anndata.read_h5ad(source, backed="r")
+    found: list[tuple[str, str, Any]] = []
+    try:
+        yield adata, lambda *element: found.append(element)
+    finally:
+        adata.file.close()
+    with atomic(out) as temporary:
+        shutil.copyfile(source, temporary)
+        with h5py.File(temporary, "r+") as root:
+            for group, name, value in found:
+                if group not in root:
+                    write_elem(root, group, {})
+                write_elem(root[group], name, value)
