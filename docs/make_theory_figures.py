@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from scipy import optimize
 
 from maskwise import theory
-from maskwise.features import read_features
-from maskwise.images.data import ImageData
+from maskwise.modalities import read_features
 from maskwise.theory.figures import graph_figure
 from maskwise.theory.graph_curves import as_text
 from maskwise.theory.spectra import Model
@@ -154,7 +153,7 @@ def with_ridge() -> None:
 def mask_graphs() -> None:
     """What mask graphs say, in two exact worlds and estimated from handwritten digits."""
     prototypes = ["00001111", "11110000"]
-    digits = read_features(ImageData(source="digits"))
+    digits = read_features("digits")
     curves = {
         "exact, global": theory.mask_graphs(theory.bit_world(prototypes, 0.15)),
         "exact, local pairs": theory.mask_graphs(

@@ -13,7 +13,7 @@ from maskwise.errors import UserError
 from maskwise.settings import from_dict, override
 
 if TYPE_CHECKING:  # so that to know the names costs nothing
-    from maskwise.modality import Modality
+    from maskwise.modality import Features, Modality
     from maskwise.train.config import Config
 
 Kind: TypeAlias = "Modality[Any, Any, Any]"
@@ -109,3 +109,29 @@ def read_config(values: object) -> "Config":
     if not isinstance(values, dict):
         raise UserError(f"input should be a dictionary, not {type(values).__name__}")
     return from_dict(find(values.get("modality", "")).settings, values)
+
+
+def read_features(
+    source: str,
+    changes: Mapping[str, Any] | None = None,
+    target: str | None = None,
+    *,
+    classes: bool = False,
+) -> "Features":
+    """Read a table of numbers, or images, whose features are means of patches.
+
+    Args:
+        source: what a kind of data with features can read.
+        changes: settings of the data.
+        target: name of a column, or its number from 0, to be predicted from the others.
+        classes: the target holds classes, also texts, and becomes their numbers; NaN if missing.
+
+    Raises:
+        UserError: what cannot be read, or has no such column.
+
+    >>> read_features("digits").values.shape
+    (1438, 16)
+    """
+    asked = [kind.features for kind in sorted(kinds(), key=lambda kind: kind.precedence)]
+    found = (read(source, changes or {}, target, classes) for read in asked if read is not None)
+    return next(features for features in found if features is not None)

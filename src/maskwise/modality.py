@@ -104,6 +104,23 @@ class Tokenizer(Protocol):
         """Return which values of a batch are of hidden positions, to be broadcast against it."""
 
 
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Samples by features, as the theory takes them.
+
+    Args:
+        values: [n, d] numbers, an array or a scipy.sparse matrix.
+        target: [n] the column that was asked for, which `values` lacks.
+        what: what a feature is.
+        labels: [n] classes, if they are known.
+    """
+
+    values: Any
+    target: np.ndarray | None
+    what: str
+    labels: np.ndarray | None = None
+
+
 C = TypeVar("C")
 """the settings of a run"""
 S = TypeVar("S")
@@ -120,6 +137,8 @@ class Modality(Generic[C, S, M]):
     """
 
     name: str
+    title: str
+    """what a model is called"""
     settings: type[C]
     """of its runs: `data`, `model` and `evaluate` are its own groups"""
     recipes: Mapping[str, Callable[[], C]]
@@ -186,6 +205,14 @@ class Modality(Generic[C, S, M]):
     """(model, source, file to write, settings, entries) -> what was written, in a line"""
     embed_file: Callable[[M, Path, Path, C, int], str] | None = None
     """(model, source, annotated file to write, settings, layer) -> what was written"""
+
+    likelihood_of_file: Callable[..., Entries] | None = None
+    """(model, file, length, num_samples, passes, seed) -> values as in likelihood.json"""
+    foreign: Callable[[str], M] | None = None
+    """(place) -> a model of another library"""
+    features: Callable[[str, Mapping[str, Any], str | None, bool], Features | None] | None = None
+    """(source, settings of the data, target, whether that holds classes) -> samples by features,
+    or None where the source is of another kind"""
 
     @property
     def model_settings(self) -> type:

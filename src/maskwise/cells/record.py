@@ -53,6 +53,7 @@ def _impute_file(
 
 RECORD = Modality(
     name="cells",
+    title="a model of features",
     settings=CellsConfig,
     recipes=RECIPES,
     own=any_cells,

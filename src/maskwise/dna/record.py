@@ -98,6 +98,7 @@ def _build(
 
 RECORD = Modality(
     name="dna",
+    title="a model of DNA",
     settings=DNAConfig,
     recipes={},
     own=any_dna,

@@ -1,5 +1,6 @@
 """Runs on images."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import nn
 from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.images import data as image_data
+from maskwise.images.data import ImageData
 from maskwise.images.evaluation import chosen, evaluate
 from maskwise.images.finetuning import check_finetuning
 from maskwise.images.folder import SUFFIXES
@@ -19,7 +21,7 @@ from maskwise.images.source import Source, Splits
 from maskwise.layers.transformer import Attention, Transformer
 from maskwise.measure.features import Pool, extract
 from maskwise.measure.likelihoods import measure
-from maskwise.modality import Modality
+from maskwise.modality import Features, Modality
 from maskwise.patches.model import MaskedModel, Model
 from maskwise.patches.noise import fit_noise
 from maskwise.patches.samples import write
@@ -87,8 +89,25 @@ def _build(
     return MaskedModel(images, config, attention, encoder)
 
 
+def _features(
+    source: str, changes: Mapping[str, Any], target: str | None, classes: bool
+) -> Features:
+    """Return means of patches, because those are hidden."""
+    data = override(ImageData(source=source), changes)
+    if target is not None:
+        raise UserError(f"{source}: images have no column '{target}'; leave it out")
+    train = image_data.load(data).train
+    images = describe(train, data.patch, "raw")
+    parts = np.array_split(np.arange(len(train)), -(-len(train) // 256))
+    values = [images.tokenize(train.get(part)).mean(-1).numpy() for part in parts]
+    (rows, columns), (height, width) = images.grid, images.patch
+    what = f"means of the {rows}x{columns} patches of {height}x{width} pixels"
+    return Features(np.concatenate(values), None, what, train.labels)
+
+
 RECORD = Modality(
     name="images",
+    title="a model of images",
     settings=ImageConfig,
     recipes=RECIPES,
     own=any_images,
@@ -106,4 +125,5 @@ RECORD = Modality(
     embed=_embed,
     read=lambda config: image_data.load_all(config.data),
     likelihood=_likelihood,
+    features=_features,
 )

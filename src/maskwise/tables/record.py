@@ -14,6 +14,7 @@ from maskwise.measure.features import Pool
 from maskwise.modality import Modality
 from maskwise.tables import data as table_data
 from maskwise.tables.data import TableSplits
+from maskwise.tables.features import features_of_file
 from maskwise.tables.files import read_table
 from maskwise.tables.filling import fill, fill_file
 from maskwise.tables.recipes import RECIPES, TablesConfig, any_tables
@@ -48,6 +49,7 @@ def _in_memory(data: object) -> bool:
 
 RECORD = Modality(
     name="tables",
+    title="a model of features",
     settings=TablesConfig,
     recipes=RECIPES,
     own=any_tables,
@@ -68,4 +70,5 @@ RECORD = Modality(
     likelihood=runs.likelihood,
     impute=lambda model, data, config: fill(model, data),
     impute_file=_impute_file,
+    features=features_of_file,
 )

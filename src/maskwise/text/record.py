@@ -15,7 +15,7 @@ from maskwise.measure.features import Pool
 from maskwise.modality import EncoderFactory, Modality
 from maskwise.settings import override
 from maskwise.text import data as text_data
-from maskwise.text import hf_network
+from maskwise.text import hf_models, hf_network
 from maskwise.text.data import TextSplits
 from maskwise.text.evaluation import check_files, evaluate_text
 from maskwise.text.features import cut_note, embed_texts
@@ -23,7 +23,7 @@ from maskwise.text.files import SUFFIXES, hub_columns, kind_of, names_in_parquet
 from maskwise.text.hf_network import HFNetwork
 from maskwise.text.recipes import RECIPES, TextConfig, any_texts
 from maskwise.text.text import Text
-from maskwise.tokens.likelihoods import measure_rows
+from maskwise.tokens.likelihoods import measure_rows, measure_text, read_text
 from maskwise.tokens.model import LanguageModel, TextModel
 from maskwise.tokens.samples import write_rows
 
@@ -131,8 +131,21 @@ def _holds_texts(path: Path) -> bool:
         return True
 
 
+def _likelihood_of_file(
+    model: LanguageModel,
+    path: Path,
+    length: int | None,
+    num_samples: int | None,
+    **options: int,
+) -> dict[str, Any]:
+    text, name = read_text(path)
+    num_samples = 64 if num_samples is None else num_samples
+    return measure_text(model, text, name, length=length, num_samples=num_samples, **options)
+
+
 RECORD = Modality(
     name="text",
+    title="a language model",
     settings=TextConfig,
     recipes=RECIPES,
     own=any_texts,
@@ -154,4 +167,6 @@ RECORD = Modality(
     embed=_embed,
     read=_read,
     likelihood=_likelihood,
+    likelihood_of_file=_likelihood_of_file,
+    foreign=hf_models.load,
 )

@@ -1,7 +1,7 @@
-"""Samples by features, from anything that can be read: what the theory gives advice on."""
+"""Samples by features in files of tables and arrays: what the theory gives advice on."""
 
-import dataclasses
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,7 @@ from scipy import sparse
 
 from maskwise.errors import UserError
 from maskwise.images.arrays import readable
-from maskwise.images.data import ImageData, load
-from maskwise.images.images import describe
+from maskwise.modality import Features
 from maskwise.tables.columns import as_numbers, codes_of, distinct
 from maskwise.tables.files import read_table
 from maskwise.tables.frames import no_column
@@ -20,66 +19,34 @@ from maskwise.text.files import kind_of
 _SPARSE = {"format", "shape", "data"}
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Features:
-    """Samples by features.
+def features_of_file(
+    source: str, changes: Mapping[str, object], target: str | None = None, classes: bool = False
+) -> Features | None:
+    """Read a table; None where a source is none.
 
     Args:
-        values: [n, d] numbers, an array or a scipy.sparse matrix.
-        target: [n] the column that was asked for, which `values` lacks.
-        what: what a feature is.
-        labels: [n] classes of images, if they have any.
-    """
-
-    values: Any
-    target: np.ndarray | None
-    what: str
-    labels: np.ndarray | None = None
-
-
-def read_features(
-    data: ImageData, target: str | None = None, *, classes: bool = False
-) -> Features:
-    """Read a table, or images, whose features are means of patches, because those are hidden.
-
-    Args:
-        data: the settings; its source may also be a `.csv`, `.tsv`, `.parquet` or `.feather` file
-            with columns of numbers, a `.npy` or `.npz` file with one array of two axes, or a
-            sparse matrix as scipy.sparse saves it.
+        source: a `.csv`, `.tsv`, `.parquet` or `.feather` file with columns of numbers, a `.npy`
+            or `.npz` file with one array of two axes, or a sparse matrix as scipy.sparse saves it.
+        changes: settings, of which a table has none.
         target: name of a column, or its number from 0, to be predicted from the others.
         classes: the target holds classes, also texts, and becomes their numbers; NaN if missing.
 
     Raises:
         UserError: what cannot be read, or has no such column.
-
-    >>> read_features(ImageData(source="digits")).values.shape
-    (1438, 16)
     """
-    found = _read_table(Path(data.source).expanduser(), target if classes else None)
+    found = _read_table(Path(source).expanduser(), target if classes else None)
     if found is None:
-        if target is not None:
-            raise UserError(f"{data.source}: images have no column '{target}'; leave it out")
-        return _of_images(data)
-    if data != ImageData(source=data.source):
-        raise UserError(f"{data.source} is a table, and other --data settings are for images")
+        return None
+    if changes:
+        raise UserError(f"{source} is a table, and other --data settings are for images")
     values, names = found
     if target is None:
         return Features(values, None, "columns")
-    index = _column(target, names, values.shape[1], data.source)
+    index = _column(target, names, values.shape[1], source)
     rest = np.delete(np.arange(values.shape[1]), index)
     chosen = values[:, [index]]
     chosen = chosen.toarray() if sparse.issparse(chosen) else chosen
     return Features(values[:, rest], np.ravel(chosen), "columns")
-
-
-def _of_images(data: ImageData) -> Features:
-    source = load(data).train
-    images = describe(source, data.patch, "raw")
-    parts = np.array_split(np.arange(len(source)), -(-len(source) // 256))
-    values = [images.tokenize(source.get(part)).mean(-1).numpy() for part in parts]
-    (rows, columns), (height, width) = images.grid, images.patch
-    what = f"means of the {rows}x{columns} patches of {height}x{width} pixels"
-    return Features(np.concatenate(values), None, what, source.labels)
 
 
 def _read_table(path: Path, classes: str | None) -> tuple[Any, list[str] | None] | None:

@@ -3,12 +3,12 @@ import pytest
 from scipy import sparse
 
 from maskwise.errors import UserError
-from maskwise.features import read_features
 from maskwise.images.data import ImageData, load
+from maskwise.modalities import read_features
 
 
 def source(path, **settings):
-    return ImageData(source=str(path), **settings)
+    return str(path), settings
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def write_csv(path, lines):
 
 
 def test_features_of_images_are_means_of_patches():
-    found = read_features(source("digits", patch=(4, 2)))
-    images = load(source("digits")).train.get(range(1438)).numpy()[:, 0]
+    found = read_features(*source("digits", patch=(4, 2)))
+    images = load(ImageData(source="digits")).train.get(range(1438)).numpy()[:, 0]
     means = images.reshape(-1, 2, 4, 4, 2).mean(axis=(2, 4)).reshape(-1, 8)
     # Standardised by channel, which changes scale and offset of all of them only.
     scale = found.values.std() / means.std()
@@ -36,9 +36,9 @@ def test_features_of_images_are_means_of_patches():
 def test_images_of_several_channels_are_read_from_files(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3)).astype(np.uint8)
     np.savez(tmp_path / "x.npz", x=images)
-    assert read_features(source(tmp_path / "x.npz")).values.shape == (240, 16)
+    assert read_features(*source(tmp_path / "x.npz")).values.shape == (240, 16)
     np.save(tmp_path / "x.npy", images)
-    assert read_features(source(tmp_path / "x.npy", limit=100, patch=(8, 4))).values.shape == (
+    assert read_features(*source(tmp_path / "x.npy", limit=100, patch=(8, 4))).values.shape == (
         100,
         2,
     )
@@ -48,7 +48,7 @@ def test_arrays_of_two_axes_are_tables(tmp_path, numbers):
     np.save(tmp_path / "a.npy", numbers)
     np.savez(tmp_path / "a.npz", anything=numbers)
     for name in ("a.npy", "a.npz"):
-        found = read_features(source(tmp_path / name))
+        found = read_features(*source(tmp_path / name))
         np.testing.assert_array_equal(found.values, numbers)
         assert (found.target, found.what) == (None, "columns")
 
@@ -56,7 +56,7 @@ def test_arrays_of_two_axes_are_tables(tmp_path, numbers):
 @pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.csc_array, sparse.coo_array])
 def test_sparse_tables_stay_sparse(tmp_path, numbers, form):
     sparse.save_npz(tmp_path / "s.npz", form(numbers))
-    found = read_features(source(tmp_path / "s.npz"))
+    found = read_features(*source(tmp_path / "s.npz"))
     assert sparse.issparse(found.values)
     np.testing.assert_array_equal(found.values.toarray(), numbers)
 
@@ -64,26 +64,26 @@ def test_sparse_tables_stay_sparse(tmp_path, numbers, form):
 def test_tables_with_names(tmp_path, numbers):
     lines = ['a,"b, c",#d', *(",".join(map(str, row)) for row in numbers)]
     path = write_csv(tmp_path / "t.csv", lines)
-    np.testing.assert_array_equal(read_features(source(path)).values, numbers)
+    np.testing.assert_array_equal(read_features(*source(path)).values, numbers)
     for target in ("b, c", "1"):
-        found = read_features(source(path), target)
+        found = read_features(*source(path), target)
         np.testing.assert_array_equal(found.values, numbers[:, [0, 2]])
         np.testing.assert_array_equal(found.target, numbers[:, 1])
 
 
 def test_classes_may_be_texts(tmp_path):
     path = write_csv(tmp_path / "t.csv", ["a,kind,b", "1,low,2", "3,,4", "5,high,6", "7,low,8"])
-    found = read_features(source(path), "kind", classes=True)
+    found = read_features(*source(path), "kind", classes=True)
     assert found.values.tolist() == [[1, 2], [3, 4], [5, 6], [7, 8]]
     np.testing.assert_array_equal(found.target, [1, np.nan, 0, 1])
-    assert read_features(source("digits", limit=50)).labels.shape == (50,)
+    assert read_features(*source("digits", limit=50)).labels.shape == (50,)
 
 
 def test_targets_by_number(tmp_path, numbers):
     np.save(tmp_path / "a.npy", numbers)
     sparse.save_npz(tmp_path / "a.npz", sparse.coo_array(numbers))
     for name in ("a.npy", "a.npz"):
-        found = read_features(source(tmp_path / name), "2")
+        found = read_features(*source(tmp_path / name), "2")
         np.testing.assert_array_equal(found.target, numbers[:, 2])
         assert found.values.shape == (4, 2)
 
@@ -102,7 +102,7 @@ def test_targets_by_number(tmp_path, numbers):
 def test_broken_tables_are_named(tmp_path, lines, says):
     path = write_csv(tmp_path / "t.csv", lines)
     with pytest.raises(UserError, match=says) as caught:
-        read_features(source(path))
+        read_features(*source(path))
     assert "t.csv" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -125,4 +125,4 @@ def test_what_does_not_fit_is_refused(tmp_path, numbers):
         ((source(tmp_path / "none.csv"),), "no file or folder"),
     ]:
         with pytest.raises(UserError, match=says):
-            read_features(*arguments)
+            read_features(*arguments[0], *arguments[1:])

@@ -1,0 +1,42 @@
+"""What only language models do on the command line; see `maskwise.verbs`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from maskwise.arguments import Arg, Verb
+
+if TYPE_CHECKING:
+    from maskwise.tokens.model import LanguageModel
+
+
+def export(
+    run: Annotated["LanguageModel", Arg(metavar="RUN", model="any")],
+    folder: Annotated[Path, Arg("which is new, or empty", "FOLDER")],
+) -> None:
+    """Write a language model for transformers."""
+    from maskwise.text.hf_export import export
+
+    print(f"model of transformers: {export(run, folder)}")
+
+
+def fill(
+    run: Annotated[
+        "LanguageModel",
+        Arg("a run on texts, or a masked language model of transformers", "RUN", model="own"),
+    ],
+    text: Annotated[str, Arg("such as 'the [MASK] sat on the [MASK]'", "TEXT")],
+    *,
+    num: Annotated[int, Arg("alternatives of a gap")] = 5,
+) -> None:
+    """Fill the gaps of a text."""
+    from maskwise.text.completion import complete
+
+    found = complete(run, text, num)
+    print(found.text)
+    for place, gap in enumerate(found.alternatives, start=1):
+        # Quotes show whether a token begins a word, with the space in front of it.
+        tokens = ", ".join(f"{each.token!r} {each.probability:.1%}" for each in gap)
+        print(f"gap {place}: {tokens}")
+
+
+VERBS: dict[str, Verb] = {"export": export, "fill": fill}

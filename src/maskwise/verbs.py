@@ -1,0 +1,254 @@
+"""What the verbs of the command line do, for any kind of data.
+
+A function is a verb: its signature says what it takes (`maskwise.arguments`), its docstring what
+it does. What only one kind of data can do is in that kind's `verbs`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from maskwise.arguments import Arg, Out, Verb, only_data, save_picture
+from maskwise.errors import UserError
+from maskwise.modalities import KINDS, find, kinds
+
+if TYPE_CHECKING:
+    from maskwise.modality import Entries
+    from maskwise.run import Run
+
+Runs = Annotated[list[Path], Arg(metavar="RUN")]
+OneRun = Annotated[Path, Arg(metavar="RUN")]
+
+
+def pretrain(
+    data: Annotated[str, Arg("see `maskwise list`", "RECIPE-OR-DATA")],
+    *,
+    modality: Annotated[str | None, Arg("what the data are, if not plain", choices=KINDS)] = None,
+    regions: Annotated[str | None, Arg("a BED file: the parts of DNA to train on")] = None,
+    law: Annotated[str | None, Arg("the law of the mask ratio, such as uniform:0.4,0.9")] = None,
+    out: Annotated[Path | None, Arg("the run folder (default: runs/NAME-LAW-SEED)")] = None,
+    seed: Annotated[int | None, Arg("decides weights, order and masks (default: 0)")] = None,
+    resume: Annotated[bool, Arg("continue an interrupted run")] = False,
+    **settings: Any,
+) -> None:
+    """Pretrain a model, evaluate it, write a report.
+
+    Any other setting: --KEY VALUE, with the keys of `maskwise list settings`.
+    """
+    from lightning_fabric.utilities import rank_zero_only
+
+    from maskwise import api
+
+    if regions is not None:
+        settings = {"data.regions": regions, **settings}
+    run = api.pretrain(
+        data, law=law, out=out, seed=seed, resume=resume, modality=modality, **settings
+    )
+    rank_zero_only(_summarise)(run)
+
+
+def evaluate(runs: Runs, **settings: Any) -> None:
+    """Evaluate runs anew, and rewrite their reports.
+
+    Settings: --evaluate.KEY, --diagnose.KEY and --data.KEY, each with a VALUE.
+    """
+    from maskwise import api
+
+    for path in runs:
+        _summarise(api.evaluate(path, **settings))
+
+
+def _summarise(run: "Run") -> None:
+    from maskwise.summary import as_text
+
+    print(as_text(run))
+
+
+def likelihood(
+    runs: Annotated[list[str], Arg("a run, or a masked language model of transformers", "RUN")],
+    *,
+    text: Annotated[Path | None, Arg("a text file, for masked language models")] = None,
+    length: Annotated[int | None, Arg("tokens of a window of text (default: 128)")] = None,
+    untrained: Annotated[bool, Arg("also with random weights (with --text)")] = False,
+    num_samples: Annotated[int | None, Arg("test samples (default: 256 images, else 64)")] = None,
+    passes: Annotated[int, Arg("masks of a sample")] = 64,
+    seed: Annotated[int, Arg("decides samples and masks")] = 0,
+    out: Out = None,
+    **settings: Any,
+) -> None:
+    """Measure the likelihood of test samples, or text.
+
+    Settings: --data.KEY VALUE.
+    """
+    from maskwise.report.likelihood import as_text, picture
+
+    options = {"num_samples": num_samples, "passes": passes, "seed": seed}
+    if text is None and (length is not None or untrained):
+        raise UserError("--length and --untrained are for language models: give --text FILE too")
+    if text is not None and settings:
+        raise UserError(f"unknown option '--{next(iter(settings))}'; see --help")
+    found = []
+    for place in runs:
+        if text is None:
+            run = _measured(place, options, settings)
+            print(f"{run.path}\n{as_text(run.likelihood)}\nreport: {run.report}")
+            found.append((run.path.name, run.likelihood))
+            continue
+        for label, values in _of_file(place, text, length, untrained, options):
+            print(f"{label}\n{as_text(values)}", flush=True)
+            found.append((Path(label).name, values))
+    if out is not None:
+        save_picture(picture(found), out)
+
+
+def _measured(place: str, options: "Entries", settings: "Entries") -> "Run":
+    from maskwise.api import measure_likelihood
+    from maskwise.files import read_json
+
+    config = Path(place) / "config.json"
+    if config.is_file() and "model_type" in read_json(config):
+        raise UserError(f"{place} is a model of transformers: give --text FILE too")
+    return measure_likelihood(place, **options, **settings)
+
+
+def _of_file(
+    place: str, path: Path, length: int | None, untrained: bool, options: "Entries"
+) -> "Iterator[tuple[str, Entries]]":
+    """Give what the likelihood of a file is under a model, and under one with random weights."""
+    from maskwise import storage
+
+    [kind] = [kind for kind in kinds() if kind.likelihood_of_file is not None]
+    assert kind.likelihood_of_file is not None
+    model = load_of(kind.name, place)
+    models = {place: model}
+    if untrained:
+        models[f"{place}, untrained"] = storage.untrained(model, options["seed"])
+    for label, each in models.items():
+        yield label, kind.likelihood_of_file(each, path, length, **options)
+
+
+def load_of(modality: str, place: str, of_any: bool = False) -> Any:
+    """Load the model of a run of a kind of data, or one of another library.
+
+    Raises:
+        UserError: a model of another kind, or what loading raises.
+    """
+    from maskwise.api import load
+
+    kind = find(modality)
+    ours = any((Path(place) / name).exists() for name in ("weights.safetensors", "model"))
+    model = load(place) if ours or kind.foreign is None else kind.foreign(place)
+    found = find(model.modality.modality).title
+    if found != kind.title and not of_any:
+        raise UserError(f"{place} is {found}, not {kind.title}")
+    return model
+
+
+def embed(
+    run: OneRun,
+    data: Annotated[
+        str,
+        Arg("samples (lines of texts, records of DNA), as for pretrain; or a BED file", "DATA"),
+    ],
+    *,
+    fasta: Annotated[str | None, Arg("where the regions of a BED file are")] = None,
+    out: Annotated[Path, Arg("a .npy file; of cells also an .h5ad")],
+    pool: Literal["mean", "class", "both"] = "mean",
+    layer: Annotated[int, Arg("encoder block (default: the last)")] = -1,
+    **settings: Any,
+) -> None:
+    """Write the features of samples."""
+    import numpy as np
+
+    from maskwise.files import atomic
+    from maskwise.run import Run
+    from maskwise.settings import override
+
+    if out.suffix not in (".npy", ".h5ad"):
+        raise UserError(f"{out}: embeddings are written as .npy, of cells also as .h5ad")
+    only_data(settings, "embedding cannot change")
+    found = Run(run)
+    kind, source = found.kind, {"data.source": data}
+    if kind.source_settings is not None:
+        source = kind.source_settings(data, fasta)
+    elif fasta is not None:
+        raise UserError(f"--fasta is for models of DNA, but {run} is none")
+    config = override(found.config, {**source, **settings})
+    if out.suffix == ".h5ad":
+        if kind.embed_file is None:
+            raise UserError("AnnData is for models of cells, and this is none")
+        print(kind.embed_file(found.model(), Path(data), out, config, layer))
+        return
+    features = kind.embed(found.model(), kind.read(config), config, pool, layer)
+    with atomic(out) as temporary, temporary.open("wb") as file:
+        np.save(file, features)
+    print(f"{out}: {features.shape[0]} x {features.shape[1]}, float32")
+
+
+def impute(
+    run: OneRun,
+    data: Annotated[str, Arg("an .h5ad file, or a table", "DATA")],
+    *,
+    out: Annotated[Path, Arg("an .h5ad, or a .csv or .parquet file")],
+    entries: Annotated[
+        Literal["zeros", "all"],
+        Arg("of cells: what is replaced (default: zeros, and the rest is kept)"),
+    ] = "zeros",
+    **settings: Any,
+) -> None:
+    """Fill in missing values of cells or tables."""
+    from maskwise.run import Run
+    from maskwise.settings import override
+
+    only_data(settings, "imputing cannot change")
+    found = Run(run)
+    config = override(found.config, settings)
+    if found.kind.impute_file is None:
+        raise UserError(f"{run} is a run on {config.modality}: impute cells or tables")
+    print(found.kind.impute_file(found.model(), Path(data), out, config, entries))
+
+
+def report(runs: Runs, *, out: Annotated[Path | None, Arg("an .html file")] = None) -> None:
+    """Write a run's report, or compare several runs."""
+    from maskwise import report
+
+    print(f"report: {report.write(runs, out)}")
+
+
+def list_all(what: Literal["settings"] | None = None) -> None:
+    """List recipes, laws, patterns and runs, or all settings."""
+    from maskwise.listing import everything, settings_table
+
+    print(settings_table() if what else everything(Path("runs")))
+
+
+def show_mask(
+    law: Annotated[str, Arg(metavar="LAW")],
+    pattern: Annotated[str, Arg(metavar="PATTERN")] = "scattered",
+    *,
+    grid: Annotated[str, Arg("positions along each axis")] = "14x14",
+    num: Annotated[int, Arg("how many masks")] = 4,
+    seed: int = 0,
+    out: Out = None,
+) -> None:
+    """Draw masks in the terminal, and as a PNG."""
+    from maskwise import show
+
+    hidden = show.draw_masks(law, pattern, show.parse_grid(grid), num=num, seed=seed)
+    if out is not None:
+        show.as_png(hidden, out, f"{law}, {pattern}")
+    print(show.as_text(hidden))
+    if out is not None:
+        print(f"picture: {out}")
+
+
+VERBS: dict[str, Verb] = {
+    "pretrain": pretrain,
+    "evaluate": evaluate,
+    "likelihood": likelihood,
+    "embed": embed,
+    "impute": impute,
+    "report": report,
+    "list": list_all,
+    "show-mask": show_mask,
+}
