@@ -11,8 +11,8 @@ from maskwise.dna.bases import NOTHING, reverse_complement
 from maskwise.dna.features import embed_sequences
 from maskwise.dna.tasks import SequenceTask
 from maskwise.errors import UserError
+from maskwise.measure.finetuning import FineTune, Samples, tuned_row
 from maskwise.rng import Stream, uniforms
-from maskwise.tokens.finetuning import FineTune, Samples, tuned_row
 from maskwise.tokens.model import LanguageModel
 
 
@@ -34,7 +34,7 @@ def finetune_sequences(
     ]
 
 
-def sequence_samples(model: LanguageModel, task: SequenceTask) -> Samples:
+def sequence_samples(model: LanguageModel, task: SequenceTask) -> Samples[LanguageModel]:
     """Return sequences as a model takes them; of long ones the middle, as wide as its window.
 
     In training each sequence is read on a random strand in each epoch; in testing on both.
