@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from maskwise.errors import UserError
-from maskwise.images.classes import class_names
 from maskwise.images.data import ImageData, load
 from maskwise.images.recipes import ImageConfig
 from maskwise.modalities import find

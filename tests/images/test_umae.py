@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 
 import maskwise as mw
-from maskwise.images.classes import class_names
 from maskwise.images.data import load
 from maskwise.modalities import find, recipes
 from maskwise.settings import differences, override, to_dict

@@ -49,14 +49,23 @@ class _Plan:
     channels: int
 
 
-def picture_source(
-    pictures: Pictures, count: int, labels: np.ndarray | None, classes: tuple[str, ...] | None
-) -> Source:
-    """Return a source that decodes on demand; every picture must become what the first does."""
+def picture_sources(
+    pictures: Pictures,
+    num_train: int,
+    num_test: int,
+    labels: np.ndarray | None,
+    classes: tuple[str, ...] | None,
+) -> tuple[Source, Source | None, Pictures]:
+    """Return sources that decode on demand: the first rows, then the others, if there are any.
+
+    Every picture must become what the first does.
+    """
     plan = _plan(pictures, 0)
     shape = (plan.channels, plan.height, plan.width)
-    read = partial(_read, pictures, plan)
-    return Source(shape, read, np.arange(count), labels, classes, in_memory=False)
+    rows = np.arange(num_train + num_test)
+    both = Source(shape, partial(_read, pictures, plan), rows, labels, classes, in_memory=False)
+    train, test = (both.take(part) for part in np.split(rows, [num_train]))
+    return train, test if num_test else None, pictures
 
 
 def keep_in_memory(sources: list[Source], pictures: Pictures) -> list[Source]:

@@ -12,8 +12,8 @@ from maskwise.errors import UserError
 from maskwise.images import data as image_data
 from maskwise.images.evaluation import chosen, evaluate
 from maskwise.images.finetuning import check_finetuning
-from maskwise.images.folder import SUFFIXES
 from maskwise.images.images import Images, describe
+from maskwise.images.pictures import SUFFIXES
 from maskwise.images.recipes import RECIPES, ImageConfig, any_images
 from maskwise.images.source import Source, Splits
 from maskwise.layers.transformer import Attention, Transformer
