@@ -12,6 +12,7 @@ from PIL import Image
 
 from maskwise.errors import UserError
 from maskwise.images.data import ImageData, load
+from maskwise.images.pictures import class_names
 from maskwise.images.recipes import ImageConfig
 from maskwise.modalities import find
 from maskwise.settings import override

@@ -21,7 +21,7 @@ from maskwise.images.finetuning import (
     learning_rate,
 )
 from maskwise.images.images import Images, describe
-from maskwise.images.source import Source, Splits
+from maskwise.images.source import ImageSource, ImageSplits
 from maskwise.layers.transformer import Block, Transformer
 from maskwise.patches.model import MaskedModel, Model
 
@@ -57,7 +57,7 @@ def test_whole_digits_are_learnt_where_the_first_head_knows_nothing() -> None:
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_depends_on_the_seed_alone(make_model: Make, splits: Splits) -> None:
+def test_depends_on_the_seed_alone(make_model: Make, splits: ImageSplits) -> None:
     parts = splits.train, splits.test
     found = [finetune_images(make_model(), *parts, QUICK, seed) for seed in (0, 0, 1)]
     assert (found[0] == found[1]).all()
@@ -74,7 +74,7 @@ def test_depends_on_the_seed_alone(make_model: Make, splits: Splits) -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_every_part_of_the_protocol_does_something(
-    change: dict[str, object], make_model: Make, splits: Splits
+    change: dict[str, object], make_model: Make, splits: ImageSplits
 ) -> None:
     base = ImageFineTune(epochs=1, warmup=0, batch_size=20, lr=1e-2, **PLAIN)
     settings = (base, dataclasses.replace(base, **change))
@@ -83,7 +83,7 @@ def test_every_part_of_the_protocol_does_something(
     assert (plain != other).any()
 
 
-def test_features_are_a_norm_of_the_mean_of_patches(make_model: Make, source: Source) -> None:
+def test_features_are_a_norm_of_the_mean_of_patches(make_model: Make, source: ImageSource) -> None:
     model = make_model()
     images = source.get(range(5))
     tokens = []
@@ -108,7 +108,7 @@ def test_the_rate_rises_and_falls_to_its_end() -> None:
     assert learning_rate(0, dataclasses.replace(config, warmup=0)) == 1e-3
 
 
-def test_an_encoder_of_your_own(splits: Splits, make_model: Make) -> None:
+def test_an_encoder_of_your_own(splits: ImageSplits, make_model: Make) -> None:
     config = Model(mode="replace", class_token=False, width=16)
     model = MaskedModel(make_model().modality, config, encoder=torch.nn.Linear(16, 16))
     [row] = image_finetune_table({"encoder": model}, splits, QUICK)
@@ -116,7 +116,7 @@ def test_an_encoder_of_your_own(splits: Splits, make_model: Make) -> None:
     assert 0 <= row["accuracy"]["mean"] <= 1
 
 
-def test_table(make_model: Make, splits: Splits) -> None:
+def test_table(make_model: Make, splits: ImageSplits) -> None:
     train = splits.train.take(np.flatnonzero(splits.train.labels != 1))
     splits = dataclasses.replace(splits, train=train)
     config = Evaluate(finetune=QUICK, protocols=(), ratios=(0.5,), num_train=32, num_test=24)
@@ -138,10 +138,12 @@ def test_table(make_model: Make, splits: Splits) -> None:
     assert evaluate(make_model(), splits, nothing, pattern="scattered")["finetuning"] == []
 
 
-def test_refuses_images_that_cannot_be_used(make_model: Make, splits: Splits) -> None:
-    def fails(match: str, train: Source, test: Source = splits.test) -> None:
+def test_refuses_images_that_cannot_be_used(make_model: Make, splits: ImageSplits) -> None:
+    def fails(match: str, train: ImageSource, test: ImageSource = splits.test) -> None:
         with pytest.raises(UserError, match=match):
-            image_finetune_table({"encoder": make_model()}, Splits(train, test, "made up"), QUICK)
+            image_finetune_table(
+                {"encoder": make_model()}, ImageSplits(train, test, "made up"), QUICK
+            )
 
     bare = dataclasses.replace(splits.train, labels=None)
     fails("made up: fine-tuning needs labels", bare)

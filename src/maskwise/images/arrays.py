@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.images.source import Source, array_source, encode_labels
+from maskwise.images.source import ImageSource, array_source, encode_labels
 
 _NPZ_KEYS = ("x", "y", "x_test", "y_test")
 _OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
@@ -71,7 +71,7 @@ def array_sources(
     x_test: np.ndarray | None,
     y_test: np.ndarray | None,
     where: str,
-) -> tuple[Source, Source | None]:
+) -> tuple[ImageSource, ImageSource | None]:
     """Return the train source and, where there is `x_test`, the test source, of checked arrays.
 
     Raises:
@@ -100,7 +100,7 @@ def array_sources(
     )
 
 
-def read_arrays(path: Path) -> tuple[Source, Source | None] | None:
+def read_arrays(path: Path) -> tuple[ImageSource, ImageSource | None] | None:
     """Read an `.npz`, `.npy` or `.npy.xz` file, or a folder of arrays or of MNIST files.
 
     Returns:
@@ -128,7 +128,7 @@ def read_arrays(path: Path) -> tuple[Source, Source | None] | None:
     return None
 
 
-def _read_npz(path: Path) -> tuple[Source, Source | None]:
+def _read_npz(path: Path) -> tuple[ImageSource, ImageSource | None]:
     """Read `x` and optional `y`, `x_test`, `y_test` from an `.npz` file."""
     with readable(path), path.open("rb") as archive:  # np.load leaves broken files open
         if not zipfile.is_zipfile(path):
@@ -175,7 +175,9 @@ def _mnist_files(folder: Path) -> dict[str, list[Path]]:
     }
 
 
-def _read_parts(folder: Path, parts: dict[str, list[Path]]) -> tuple[Source, Source | None]:
+def _read_parts(
+    folder: Path, parts: dict[str, list[Path]]
+) -> tuple[ImageSource, ImageSource | None]:
     # Decompression leaves Python, so threads read the parts side by side.
     files = [path for paths in parts.values() for path in paths]
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -14,7 +14,14 @@ from maskwise.images.augment import CropScale, crop_and_flip
 from maskwise.images.decode import Pictures, keep_in_memory
 from maskwise.images.images import Target
 from maskwise.images.pictures import SUFFIXES, read_hub, read_image_folder
-from maskwise.images.source import Source, Splits, array_source, first_shuffled, hold_out, joined
+from maskwise.images.source import (
+    ImageSource,
+    ImageSplits,
+    array_source,
+    first_shuffled,
+    hold_out,
+    joined,
+)
 from maskwise.rng import Keys
 from maskwise.settings import settings
 
@@ -61,7 +68,7 @@ class ImageData:
         return crop_and_flip(images, keys, self.crop_scale, self.flip)
 
 
-def load(data: ImageData) -> Splits:
+def load(data: ImageData) -> ImageSplits:
     """Read the images that `data` describes.
 
     Args:
@@ -85,7 +92,7 @@ def load(data: ImageData) -> Splits:
         train = first_shuffled(train, data.limit)
     if pictures is not None:
         train, test = keep_in_memory([train, test], pictures)
-    return Splits(train, test, _name(data.source))
+    return ImageSplits(train, test, _name(data.source))
 
 
 def from_arrays(
@@ -93,7 +100,7 @@ def from_arrays(
     y: np.ndarray | torch.Tensor | None = None,
     name: str = "array",
     holdout: float = 0.2,
-) -> Splits:
+) -> ImageSplits:
     """Split images in memory into train and test sources.
 
     Args:
@@ -113,10 +120,10 @@ def from_arrays(
     if y is not None:
         labels = check_labels(_to_numpy(y), len(images), f"{name}: y")
     source, _ = array_sources(images, labels, None, None, name)
-    return Splits(*hold_out(source, holdout), name)
+    return ImageSplits(*hold_out(source, holdout), name)
 
 
-def as_source(x: np.ndarray | torch.Tensor, name: str = "array") -> Source:
+def as_source(x: np.ndarray | torch.Tensor, name: str = "array") -> ImageSource:
     """Return images in memory as one source, not split; arguments as for `from_arrays`.
 
     >>> len(as_source(np.zeros((10, 4, 6), np.uint8)))
@@ -126,7 +133,7 @@ def as_source(x: np.ndarray | torch.Tensor, name: str = "array") -> Source:
     return array_source(images, None, None)
 
 
-def load_all(data: ImageData) -> Source:
+def load_all(data: ImageData) -> ImageSource:
     """Read every image that `data` describes as one source: the training part, then any test part.
 
     Raises:
@@ -139,7 +146,7 @@ def load_all(data: ImageData) -> Source:
     return parts[0] if test is None else joined(*parts)
 
 
-def _open_source(data: ImageData) -> tuple[Source, Source | None, Pictures | None]:
+def _open_source(data: ImageData) -> tuple[ImageSource, ImageSource | None, Pictures | None]:
     """Choose the reader; pictures are returned where there is decoding to do."""
     if data.source.startswith("hf:"):
         _refuse_classes(data)
@@ -161,7 +168,7 @@ def _open_source(data: ImageData) -> tuple[Source, Source | None, Pictures | Non
     return train, test, None
 
 
-def _digits() -> Source:
+def _digits() -> ImageSource:
     """Return scikit-learn's 1,797 handwritten digits, 8 x 8, with grey levels 0..16 as 0..255."""
     from sklearn.datasets import load_digits
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from maskwise.errors import UserError
 from maskwise.images.augment import CropScale, crop_and_flip, erase, mix, soft_targets
 from maskwise.images.images import Images
-from maskwise.images.source import Source, Splits, read_ahead
+from maskwise.images.source import ImageSource, ImageSplits, read_ahead
 from maskwise.layers.transformer import Block, Transformer, decays
 from maskwise.measure.finetuning import fit, over_seeds, trainable
 from maskwise.measure.protocols import unseen
@@ -107,7 +107,7 @@ class Classifier(nn.Module):
 
 
 def finetune_images(
-    model: MaskedModel, train: Source, test: Source, config: ImageFineTune, seed: int
+    model: MaskedModel, train: ImageSource, test: ImageSource, config: ImageFineTune, seed: int
 ) -> np.ndarray:
     """Train a copy of a model and a linear classifier of its mean features; score test images.
 
@@ -132,7 +132,7 @@ def finetune_images(
     Source: He et al., Masked Autoencoders Are Scalable Vision Learners (arXiv 2111.06377),
     appendix A.1.
     """
-    train_y, _ = check_finetuning(Splits(train, test, "images"), config)
+    train_y, _ = check_finetuning(ImageSplits(train, test, "images"), config)
     labels, num_classes = torch.from_numpy(train_y), int(train_y.max()) + 1
     assert isinstance(model.modality, Images)
     mean, std = model.modality.mean, model.modality.std
@@ -182,7 +182,7 @@ def learning_rate(epoch: float, config: ImageFineTune) -> float:
 
 
 def image_finetune_table(
-    models: Mapping[str, MaskedModel], splits: Splits, config: ImageFineTune
+    models: Mapping[str, MaskedModel], splits: ImageSplits, config: ImageFineTune
 ) -> list[dict[str, Any]]:
     """Return the "finetuning" entry of result.json: the accuracy of each model, for all seeds.
 
@@ -199,7 +199,9 @@ def image_finetune_table(
     return [_row(name, model, splits, config) for name, model in models.items()]
 
 
-def _row(name: str, model: MaskedModel, splits: Splits, config: ImageFineTune) -> dict[str, Any]:
+def _row(
+    name: str, model: MaskedModel, splits: ImageSplits, config: ImageFineTune
+) -> dict[str, Any]:
     train_y, test_y = check_finetuning(splits, config)
 
     def accuracy(seed: int) -> dict[str, float]:
@@ -221,7 +223,7 @@ def _row(name: str, model: MaskedModel, splits: Splits, config: ImageFineTune) -
     }
 
 
-def check_finetuning(splits: Splits, config: ImageFineTune) -> tuple[np.ndarray, np.ndarray]:
+def check_finetuning(splits: ImageSplits, config: ImageFineTune) -> tuple[np.ndarray, np.ndarray]:
     """Return the classes to train and to test on; refuse images that cannot be fine-tuned on.
 
     Raises:

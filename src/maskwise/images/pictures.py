@@ -10,7 +10,7 @@ import numpy as np
 
 from maskwise.errors import UserError
 from maskwise.images.decode import Pictures, picture_sources
-from maskwise.images.source import Source, encode_labels
+from maskwise.images.source import ImageSource, encode_labels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,7 +25,7 @@ def read_image_folder(
     size: tuple[int, int] | None,
     channels: int | None,
     only: Sequence[str] = (),
-) -> tuple[Source, Source | None, Pictures]:
+) -> tuple[ImageSource, ImageSource | None, Pictures]:
     """Return the train source, the test source if there is one, and the pictures behind them.
 
     ``train/`` with ``test/`` or ``val/`` are splits if they are the only folders at the top.
@@ -160,7 +160,7 @@ def _names_in(text: str) -> frozenset[str]:
 
 def read_hub(
     name: str, size: tuple[int, int] | None, channels: int | None
-) -> tuple[Source, Source | None, Pictures]:
+) -> tuple[ImageSource, ImageSource | None, Pictures]:
     """Return the train source, the test source if there is one, and the pictures behind them.
 
     The image column and the `ClassLabel` column are found by their type.
