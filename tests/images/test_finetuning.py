@@ -41,13 +41,13 @@ def test_whole_digits_are_learnt_where_the_first_head_knows_nothing() -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
     config = ImageFineTune(epochs=12, warmup=1, batch_size=20, lr=0.1, **PLAIN)
-    scores = finetune_images(model, splits.train, splits.test, config, seed=0)
+    scores = finetune_images(model, splits, config, seed=0)
     assert scores.dtype == np.float32
     assert scores.sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert (scores.argmax(axis=1) == splits.test.labels).mean() > 0.6
     # With a rate of nothing the head stays where it starts.
     still = dataclasses.replace(config, epochs=2, lr=1e-12)
-    first = finetune_images(model, splits.train, splits.test, still, seed=0)
+    first = finetune_images(model, splits, still, seed=0)
     assert (first.argmax(axis=1) == splits.test.labels).mean() < 0.3
     # The model that was given, and the global generator, are as they were.
     assert torch.equal(torch.get_rng_state(), state)
@@ -58,8 +58,7 @@ def test_whole_digits_are_learnt_where_the_first_head_knows_nothing() -> None:
 
 
 def test_depends_on_the_seed_alone(make_model: Make, splits: ImageSplits) -> None:
-    parts = splits.train, splits.test
-    found = [finetune_images(make_model(), *parts, QUICK, seed) for seed in (0, 0, 1)]
+    found = [finetune_images(make_model(), splits, QUICK, seed) for seed in (0, 0, 1)]
     assert (found[0] == found[1]).all()
     assert (found[0] != found[2]).any()
 
@@ -78,8 +77,7 @@ def test_every_part_of_the_protocol_does_something(
 ) -> None:
     base = ImageFineTune(epochs=1, warmup=0, batch_size=20, lr=1e-2, **PLAIN)
     settings = (base, dataclasses.replace(base, **change))
-    parts = splits.train, splits.test
-    plain, other = (finetune_images(make_model(), *parts, each, seed=0) for each in settings)
+    plain, other = (finetune_images(make_model(), splits, each, seed=0) for each in settings)
     assert (plain != other).any()
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from maskwise.rng import Keys
 from maskwise.settings import settings
 
 
-def _square(value: Any) -> Any:
+def _square(value: object) -> object:
     """Read one number, or a list of one, as both sides of a square."""
     if isinstance(value, (list, tuple)) and len(value) == 1:
         [value] = value

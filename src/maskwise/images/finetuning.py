@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from maskwise.errors import UserError
 from maskwise.images.augment import CropScale, crop_and_flip, erase, mix, soft_targets
 from maskwise.images.images import Images
-from maskwise.images.source import ImageSource, ImageSplits, read_ahead
+from maskwise.images.source import ImageSplits, read_ahead
 from maskwise.layers.transformer import Block, Transformer, decays
 from maskwise.measure.finetuning import fit, over_seeds, trainable
 from maskwise.measure.protocols import unseen
@@ -26,6 +26,7 @@ NAME = "mae-finetune"
 LOWEST_RATE, WEIGHT_DECAY, BETAS = 1e-6, 0.05, (0.9, 0.999)
 TEST_BATCH = 512
 Share = Annotated[float, Field(ge=0, lt=1)]
+Hook = Callable[[nn.Module, object, Tensor], Tensor]
 
 
 @settings
@@ -107,7 +108,7 @@ class Classifier(nn.Module):
 
 
 def finetune_images(
-    model: MaskedModel, train: ImageSource, test: ImageSource, config: ImageFineTune, seed: int
+    model: MaskedModel, splits: ImageSplits, config: ImageFineTune, seed: int
 ) -> np.ndarray:
     """Train a copy of a model and a linear classifier of its mean features; score test images.
 
@@ -118,8 +119,7 @@ def finetune_images(
 
     Args:
         model: it is not changed; its device is used.
-        train: labelled images to train on.
-        test: images to score.
+        splits: labelled images to train on, and those to score.
         config: how.
         seed: of the classifier, the order of the images and what is done to them.
 
@@ -132,8 +132,9 @@ def finetune_images(
     Source: He et al., Masked Autoencoders Are Scalable Vision Learners (arXiv 2111.06377),
     appendix A.1.
     """
-    train_y, _ = check_finetuning(ImageSplits(train, test, "images"), config)
+    train_y, _ = check_finetuning(splits, config)
     labels, num_classes = torch.from_numpy(train_y), int(train_y.max()) + 1
+    train, test = splits.train, splits.test
     assert isinstance(model.modality, Images)
     mean, std = model.modality.mean, model.modality.std
     rng = np.random.default_rng(seed)
@@ -205,7 +206,7 @@ def _row(
     train_y, test_y = check_finetuning(splits, config)
 
     def accuracy(seed: int) -> dict[str, float]:
-        scores = finetune_images(model, splits.train, splits.test, config, seed)
+        scores = finetune_images(model, splits, config, seed)
         return {"accuracy": float((scores.argmax(axis=1) == test_y).mean())}
 
     note = unseen(train_y, test_y)
@@ -332,8 +333,8 @@ def dropped_paths(
             hook.remove()
 
 
-def _dropping(rate: float, rng: np.random.Generator) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-    def drop(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+def _dropping(rate: float, rng: np.random.Generator) -> Hook:
+    def drop(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
         kept = torch.from_numpy(rng.random(len(output)) >= rate).to(output)
         return output * (kept / (1 - rate)).view(-1, 1, 1)
 

@@ -1,6 +1,6 @@
 """Image files in folders and rows of Hugging Face data sets: which split, which class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -206,7 +206,7 @@ def read_hub(
     return picture_sources(pictures, num_train, sum(num_test), labels, classes)
 
 
-def _column(features: Any, kind: str) -> str | None:
+def _column(features: Mapping[str, object], kind: str) -> str | None:
     return next((key for key, value in features.items() if type(value).__name__ == kind), None)
 
 
