@@ -18,6 +18,7 @@ from maskwise.images.source import ImageSplits, read_ahead
 from maskwise.layers.transformer import Block, Transformer, decays
 from maskwise.measure.finetuning import fit, over_seeds, trainable
 from maskwise.measure.protocols import unseen
+from maskwise.modality import Entries
 from maskwise.patches.model import MaskedModel
 from maskwise.rng import Keys, shuffled
 from maskwise.settings import settings
@@ -184,7 +185,7 @@ def learning_rate(epoch: float, config: ImageFineTune) -> float:
 
 def image_finetune_table(
     models: Mapping[str, MaskedModel], splits: ImageSplits, config: ImageFineTune
-) -> list[dict[str, Any]]:
+) -> list[Entries]:
     """Return the "finetuning" entry of result.json: the accuracy of each model, for all seeds.
 
     Args:
@@ -200,9 +201,7 @@ def image_finetune_table(
     return [_row(name, model, splits, config) for name, model in models.items()]
 
 
-def _row(
-    name: str, model: MaskedModel, splits: ImageSplits, config: ImageFineTune
-) -> dict[str, Any]:
+def _row(name: str, model: MaskedModel, splits: ImageSplits, config: ImageFineTune) -> Entries:
     train_y, test_y = check_finetuning(splits, config)
 
     def accuracy(seed: int) -> dict[str, float]:

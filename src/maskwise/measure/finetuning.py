@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Protocol, Self, TypeVar
+from typing import Annotated, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from maskwise.measure.bootstrap import over_draws
 from maskwise.measure.classification import Judge, Measures
+from maskwise.modality import Entries
 from maskwise.rng import shuffled
 from maskwise.settings import settings
 
@@ -188,7 +189,7 @@ def tuned_row(
     samples: Samples[M],
     config: FineTune,
     measures: Sequence[str] = Measures._fields,
-) -> dict[str, Any]:
+) -> Entries:
     """Return the measures of a fine-tuned model, with every seed, see `over_seeds`.
 
     Args:
@@ -219,7 +220,7 @@ def over_seeds(
     seeds: Sequence[int],
     train_y: np.ndarray,
     test_y: np.ndarray,
-) -> dict[str, Any]:
+) -> Entries:
     """Return the measures of a model that is trained once for each seed, and every one of them.
 
     Intervals are of the mean over seeds (Student's t, 95 %): they cover what training draws, not

@@ -1,9 +1,9 @@
 """Fine-tuning on texts with labels."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from maskwise.measure.finetuning import FineTune, Samples, tuned_row
+from maskwise.modality import Entries
 from maskwise.text.features import cut_note, embed_texts
 from maskwise.text.tasks import TextTask
 from maskwise.tokens.model import LanguageModel
@@ -11,7 +11,7 @@ from maskwise.tokens.model import LanguageModel
 
 def finetune_texts(
     models: Mapping[str, LanguageModel], task: TextTask, config: FineTune
-) -> list[dict[str, Any]]:
+) -> list[Entries]:
     """Return accuracy and Matthews correlation of fine-tuned models, see `tuned_row`.
 
     Args:
