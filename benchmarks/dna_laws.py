@@ -32,8 +32,8 @@ from maskwise.dna.model import DNAModel
 from maskwise.dna.recipes import DNAConfig
 from maskwise.dna.tasks import read_dna_task
 from maskwise.files import write_json
+from maskwise.measure.finetuning import FineTune
 from maskwise.storage import build, load_model, save_model
-from maskwise.tokens.finetuning import FineTune
 from maskwise.train.batches import Batches
 from maskwise.train.config import Efficiency, Train
 from maskwise.train.loop import connect, train

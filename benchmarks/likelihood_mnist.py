@@ -23,7 +23,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from benchmarks.likelihood_ppca import panels, shown
 from maskwise import masks
 from maskwise.images.data import ImageData, load
-from maskwise.images.source import Source, first_shuffled
+from maskwise.images.source import ImageSource, first_shuffled
 from maskwise.likelihood import BernoulliLatent, loss
 from maskwise.report.figures import run_style
 from maskwise.rng import shuffled
@@ -65,7 +65,7 @@ class Encoder(NamedTuple):
         return -error - divergence
 
 
-def binary(source: Source) -> Tensor:
+def binary(source: ImageSource) -> Tensor:
     """Return images of 0..255 as zeros and ones, float64 [N, D]."""
     return (source.get(np.arange(len(source))) > 127).flatten(1).double()
 

@@ -10,7 +10,7 @@ from maskwise.dna.bases import NOTHING, encode, reverse_complement
 from maskwise.dna.finetuning import finetune_sequences, sequence_samples
 from maskwise.dna.tasks import Fold, SequenceTask
 from maskwise.errors import UserError
-from maskwise.tokens.finetuning import FineTune, tune
+from maskwise.measure.finetuning import FineTune, tune
 from maskwise.tokens.model import LanguageModel
 
 Make = Callable[..., LanguageModel]

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from maskwise.errors import UserError
-from maskwise.images.classes import class_names
 from maskwise.images.data import ImageData, load
+from maskwise.images.pictures import class_names
 from maskwise.images.recipes import ImageConfig
 from maskwise.modalities import find
 from maskwise.settings import override
@@ -90,7 +90,7 @@ def test_names_of_the_command_line():
 
 
 def test_imagenet100_is_the_list_that_others_use():
-    text = files("maskwise.modalities").joinpath("imagenet100.txt").read_text("utf-8")
+    text = files("maskwise.images").joinpath("imagenet100.txt").read_text("utf-8")
     source, _, ids = text.partition("\n")
     assert source.startswith("# ImageNet-100")
     # Of imagenet100.txt at HobbitLong/CMC bc687a26.

@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 from maskwise.errors import UserError
 from maskwise.images.evaluation import Evaluate, evaluate, probe_table
-from maskwise.images.source import Splits
+from maskwise.images.source import ImageSplits
 from maskwise.measure.protocols import PROTOCOLS
 from maskwise.patches.model import MaskedModel
 from maskwise.settings import from_dict, to_dict
@@ -18,15 +18,17 @@ Make = Callable[..., MaskedModel]
 FAST = Evaluate(protocols=("knn",), ratios=(0.5,))
 
 
-def relabelled(splits: Splits, train: np.ndarray | None, test: np.ndarray | None) -> Splits:
-    return Splits(
+def relabelled(
+    splits: ImageSplits, train: np.ndarray | None, test: np.ndarray | None
+) -> ImageSplits:
+    return ImageSplits(
         dataclasses.replace(splits.train, labels=train),
         dataclasses.replace(splits.test, labels=test),
         splits.name,
     )
 
 
-def test_result_is_plain_json_and_repeats(make_model: Make, splits: Splits) -> None:
+def test_result_is_plain_json_and_repeats(make_model: Make, splits: ImageSplits) -> None:
     model = make_model()
     state = torch.random.get_rng_state()
     result = evaluate(model, splits, Evaluate(), pattern="scattered", untrained=make_model())
@@ -44,7 +46,9 @@ def test_result_is_plain_json_and_repeats(make_model: Make, splits: Splits) -> N
     assert len(result["reconstruction"]["curve"]) == 9
 
 
-def test_every_kind_of_features_under_every_protocol(make_model: Make, splits: Splits) -> None:
+def test_every_kind_of_features_under_every_protocol(
+    make_model: Make, splits: ImageSplits
+) -> None:
     table = probe_table(make_model(), splits, Evaluate(), make_model())
     kinds = ["encoder, mean", "encoder, class", "untrained encoder, mean"]
     kinds += ["untrained encoder, class", "raw pixels", "PCA (48)"]
@@ -57,7 +61,7 @@ def test_every_kind_of_features_under_every_protocol(make_model: Make, splits: S
 
 
 def test_bright_class_is_found_and_the_other_two_are_at_chance(
-    make_model: Make, splits: Splits
+    make_model: Make, splits: ImageSplits
 ) -> None:
     # Class 2 is bright, 10 of 30; among the other 20 the probe guesses.
     low, high = 10 + binom.ppf([1e-3, 1 - 1e-3], 20, 1 / 2)
@@ -70,7 +74,7 @@ def test_bright_class_is_found_and_the_other_two_are_at_chance(
 
 
 def test_the_untrained_and_the_trained_encoder_are_not_mixed_up(
-    make_model: Make, splits: Splits
+    make_model: Make, splits: ImageSplits
 ) -> None:
     blind = make_model()
     with torch.no_grad():
@@ -81,7 +85,7 @@ def test_the_untrained_and_the_trained_encoder_are_not_mixed_up(
     assert found["untrained encoder, mean"] > 0.5
 
 
-def test_layer_is_used_and_named(make_model: Make, splits: Splits) -> None:
+def test_layer_is_used_and_named(make_model: Make, splits: ImageSplits) -> None:
     only = {"protocols": ("knn",), "pools": ("mean",)}
     table = probe_table(make_model(), splits, Evaluate(layer=0, **only))
     assert table[0]["features"] == "encoder block 0, mean"
@@ -89,7 +93,7 @@ def test_layer_is_used_and_named(make_model: Make, splits: Splits) -> None:
         probe_table(make_model(), splits, Evaluate(layer=2, **only))
 
 
-def test_pools_that_need_a_class_token(make_model: Make, splits: Splits) -> None:
+def test_pools_that_need_a_class_token(make_model: Make, splits: ImageSplits) -> None:
     model = make_model(class_token=False)
     table = probe_table(model, splits, FAST)
     assert [row["features"] for row in table] == ["encoder, mean", "raw pixels", "PCA (48)"]
@@ -97,7 +101,7 @@ def test_pools_that_need_a_class_token(make_model: Make, splits: Splits) -> None
         probe_table(model, splits, Evaluate(pools=("class",)))
 
 
-def test_caps_are_a_fixed_random_choice(make_model: Make, splits: Splits) -> None:
+def test_caps_are_a_fixed_random_choice(make_model: Make, splits: ImageSplits) -> None:
     few = dataclasses.replace(FAST, num_train=20, num_test=10)
     result = evaluate(make_model(), splits, few, pattern="scattered")
     assert (result["probes"][0]["num_train"], result["probes"][0]["num_test"]) == (20, 10)
@@ -105,7 +109,7 @@ def test_caps_are_a_fixed_random_choice(make_model: Make, splits: Splits) -> Non
     assert result["data"]["num_train"] == 60
 
 
-def test_no_probes_without_labels_or_with_one_class(make_model: Make, splits: Splits) -> None:
+def test_no_probes_without_labels_or_with_one_class(make_model: Make, splits: ImageSplits) -> None:
     assert (
         evaluate(make_model(), relabelled(splits, None, None), FAST, pattern="scattered")["probes"]
         == []
@@ -114,7 +118,9 @@ def test_no_probes_without_labels_or_with_one_class(make_model: Make, splits: Sp
     assert probe_table(make_model(), relabelled(splits, one, splits.test.labels), FAST) == []
 
 
-def test_class_in_the_test_part_only_is_wrong_and_said(make_model: Make, splits: Splits) -> None:
+def test_class_in_the_test_part_only_is_wrong_and_said(
+    make_model: Make, splits: ImageSplits
+) -> None:
     unseen = splits.train.labels % 2
     table = probe_table(make_model(), relabelled(splits, unseen, splits.test.labels), Evaluate())
     for row in table:
@@ -122,7 +128,7 @@ def test_class_in_the_test_part_only_is_wrong_and_said(make_model: Make, splits:
         assert row["accuracy"] <= 2 / 3
 
 
-def test_fewer_training_samples_than_classes(make_model: Make, splits: Splits) -> None:
+def test_fewer_training_samples_than_classes(make_model: Make, splits: ImageSplits) -> None:
     labels = np.arange(60, dtype=np.int64)
     table = probe_table(
         make_model(),

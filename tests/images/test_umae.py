@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 import maskwise as mw
-from maskwise.images.classes import class_names
 from maskwise.images.data import load
+from maskwise.images.pictures import class_names
 from maskwise.modalities import find, recipes
 from maskwise.settings import differences, override, to_dict
 from maskwise.storage import build

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskwise.images.source import Source, array_source
+from maskwise.images.source import ImageSource, array_source
 from maskwise.measure import features
 from maskwise.patches.model import MaskedModel
 
@@ -14,7 +14,7 @@ Make = Callable[..., MaskedModel]
 @pytest.mark.parametrize("pool", ["mean", "class", "both"])
 @pytest.mark.parametrize("layer", [-1, 0])
 def test_extract_is_encode_in_any_batch_size(
-    make_model: Make, source: Source, pool: features.Pool, layer: int
+    make_model: Make, source: ImageSource, pool: features.Pool, layer: int
 ) -> None:
     model = make_model()
     index = np.array([3, 0, 29, 7])
@@ -25,12 +25,14 @@ def test_extract_is_encode_in_any_batch_size(
     np.testing.assert_allclose(found, want, atol=1e-6)
 
 
-def test_extract_takes_every_sample_by_default(make_model: Make, source: Source) -> None:
+def test_extract_takes_every_sample_by_default(make_model: Make, source: ImageSource) -> None:
     assert features.extract(make_model(), source).shape == (30, 16)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_mode_and_gradients_come_back(make_model: Make, source: Source, training: bool) -> None:
+def test_mode_and_gradients_come_back(
+    make_model: Make, source: ImageSource, training: bool
+) -> None:
     model = make_model().train(training)
     seen = []
     encode = model.encode
@@ -49,7 +51,7 @@ def test_mode_and_gradients_come_back(make_model: Make, source: Source, training
     assert model.training is training
 
 
-def test_raw_is_the_values(source: Source) -> None:
+def test_raw_is_the_values(source: ImageSource) -> None:
     found = features.raw(source, np.array([4, 2]), batch_size=1)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, source.get([4, 2]).flatten(1).numpy())

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from maskwise.errors import UserError
-from maskwise.images.source import Splits
+from maskwise.images.source import ImageSplits
 from maskwise.likelihood.estimators import log_likelihood
 from maskwise.likelihood.scores import score_curve
 from maskwise.measure.features import frozen
@@ -18,13 +18,13 @@ Make = Callable[..., MaskedModel]
 
 
 @pytest.fixture
-def model(make_model: Make, splits: Splits) -> MaskedModel:
+def model(make_model: Make, splits: ImageSplits) -> MaskedModel:
     model = make_model()
     fit_noise(model, splits.train)
     return model
 
 
-def test_the_area_is_the_sum_over_every_mask(model: MaskedModel, splits: Splits) -> None:
+def test_the_area_is_the_sum_over_every_mask(model: MaskedModel, splits: ImageSplits) -> None:
     found = measure(model, splits, "uniform:0.4,0.9", passes=96)
     images = splits.test.get(np.arange(30))
     with frozen(model):
@@ -46,7 +46,7 @@ def test_the_area_is_the_sum_over_every_mask(model: MaskedModel, splits: Splits)
         assert abs(point["score"] - score) < point["high"] - point["low"]
 
 
-def test_what_the_law_never_hid(model: MaskedModel, splits: Splits) -> None:
+def test_what_the_law_never_hid(model: MaskedModel, splits: ImageSplits) -> None:
     # Of 1..6 hidden positions, 0.4 to 0.9 is 2.4 to 5.4: 2, ..., 5 when rounded.
     found = measure(model, splits, "uniform:0.4,0.9", passes=4)
     law, scores = found["law"], [point["score"] for point in found["curve"]]
@@ -60,7 +60,7 @@ def test_what_the_law_never_hid(model: MaskedModel, splits: Splits) -> None:
 
 
 def test_the_anchor_is_the_density_of_independent_normals(
-    model: MaskedModel, splits: Splits
+    model: MaskedModel, splits: ImageSplits
 ) -> None:
     train, test = (part.get(np.arange(len(part))) for part in (splits.train, splits.test))
     each = stats.norm.logpdf(test.numpy(), train.numpy().mean(0), train.numpy().std(0))
@@ -73,13 +73,13 @@ def test_the_anchor_is_the_density_of_independent_normals(
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_a_constant_pixel_has_a_finite_density(splits: Splits, dtype: torch.dtype) -> None:
+def test_a_constant_pixel_has_a_finite_density(splits: ImageSplits, dtype: torch.dtype) -> None:
     train = splits.train.get(np.arange(60)).to(dtype)
     train[:, 0, 0, 0] = 7
     assert np.isfinite(independent_normals(train, train[:5]))
 
 
-def test_a_seed_decides_the_samples_and_the_masks(model: MaskedModel, splits: Splits) -> None:
+def test_a_seed_decides_the_samples_and_the_masks(model: MaskedModel, splits: ImageSplits) -> None:
     first, again, other = (
         measure(model, splits, "cosine", num_samples=9, passes=4, seed=seed) for seed in (1, 1, 2)
     )
@@ -102,14 +102,14 @@ def test_a_seed_decides_the_samples_and_the_masks(model: MaskedModel, splits: Sp
     ],
 )
 def test_too_little_for_a_standard_error(
-    model: MaskedModel, splits: Splits, options: dict[str, int], message: str
+    model: MaskedModel, splits: ImageSplits, options: dict[str, int], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         measure(model, splits, "cosine", **options)
 
 
 def test_needs_noise_and_finite_weights(
-    make_model: Make, model: MaskedModel, splits: Splits
+    make_model: Make, model: MaskedModel, splits: ImageSplits
 ) -> None:
     with pytest.raises(UserError, match="no likelihood yet"):
         measure(make_model(), splits, "cosine")

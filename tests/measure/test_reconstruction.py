@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from maskwise import masks
-from maskwise.images.source import Source, array_source
+from maskwise.images.source import ImageSource, array_source
 from maskwise.masks import Mask
 from maskwise.measure.reconstruction import errors, reconstruction
 from maskwise.patches.model import MaskedModel
@@ -16,7 +16,9 @@ RATIOS = (0.2, 0.5, 0.9)
 
 
 @pytest.mark.parametrize("target", ["normalised", "raw"])
-def test_equals_a_loop_over_hidden_patches(make_model: Make, source: Source, target: str) -> None:
+def test_equals_a_loop_over_hidden_patches(
+    make_model: Make, source: ImageSource, target: str
+) -> None:
     model = make_model(target=target).eval()
     found, baseline, realised = errors(model, source, INDEX, RATIOS, "scattered", 5, batch_size=3)
     for row, ratio in enumerate(RATIOS):
@@ -37,7 +39,7 @@ def test_equals_a_loop_over_hidden_patches(make_model: Make, source: Source, tar
 
 
 def test_constant_residual_costs_the_same_at_every_ratio(
-    make_model: Make, source: Source, monkeypatch: pytest.MonkeyPatch
+    make_model: Make, source: ImageSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model()
 
@@ -51,7 +53,7 @@ def test_constant_residual_costs_the_same_at_every_ratio(
 
 
 def test_masks_do_not_depend_on_the_batch_or_the_other_samples(
-    make_model: Make, source: Source
+    make_model: Make, source: ImageSource
 ) -> None:
     model = make_model()
     whole = errors(model, source, np.arange(30), RATIOS, "scattered", 0)
@@ -89,7 +91,7 @@ def test_visible_mean_is_perfect_on_flat_images(make_model: Make) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["scattered", "block", "inverse-block", "columns"])
-def test_entry_of_the_result(make_model: Make, source: Source, pattern: str) -> None:
+def test_entry_of_the_result(make_model: Make, source: ImageSource, pattern: str) -> None:
     entry = reconstruction(make_model(), source, np.arange(30), RATIOS, pattern, 0)
     assert (entry["target"], entry["pattern"], entry["num_samples"]) == ("normalised", pattern, 30)
     for curve in (entry["curve"], entry["baselines"]["visible mean"]):
@@ -98,7 +100,7 @@ def test_entry_of_the_result(make_model: Make, source: Source, pattern: str) -> 
         assert all(0 < point["realised"] < 1 for point in curve)
 
 
-def test_training_mode_comes_back(make_model: Make, source: Source) -> None:
+def test_training_mode_comes_back(make_model: Make, source: ImageSource) -> None:
     model = make_model().train()
     errors(model, source, INDEX, RATIOS, "scattered", 0)
     assert model.training

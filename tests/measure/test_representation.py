@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from maskwise.cells.cells import Cells
 from maskwise.columns.tabular import Rows
 from maskwise.errors import UserError
-from maskwise.images.source import Splits
+from maskwise.images.source import ImageSplits
 from maskwise.masks import Mask
 from maskwise.measure import representation
 from maskwise.measure.features import extract
@@ -149,7 +149,7 @@ def check(found: dict, num: int, width: int, ratios: tuple[float, ...] = SMALL.r
 
 @pytest.mark.parametrize("pattern", ["scattered", "shared", "block", "units:2"])
 @pytest.mark.parametrize("changes", [{}, {"mode": "replace", "class_token": False}])
-def test_images(make_model: Callable, splits: Splits, pattern: str, changes: dict) -> None:
+def test_images(make_model: Callable, splits: ImageSplits, pattern: str, changes: dict) -> None:
     model = make_model(width=12, **changes)
     found = diagnose(model, splits.train, SMALL, law="uniform:0.4,0.9", pattern=pattern)
     check(found, 60, 12)
@@ -157,7 +157,7 @@ def test_images(make_model: Callable, splits: Splits, pattern: str, changes: dic
 
 
 def test_the_class_token_a_layer_and_an_untrained_model(
-    make_model: Callable, splits: Splits
+    make_model: Callable, splits: ImageSplits
 ) -> None:
     model, other = make_model(width=12), make_model(width=12, positions="learned")
     config = Diagnose(pool="class", layer=0, num_samples=50, num_views=3, ratios=())
@@ -226,7 +226,7 @@ def test_masks_that_hide_everything_are_left_out() -> None:
     assert found["notes"] == ["alpha-ReQ fits 10 eigenvalues or more: these features have 8"]
 
 
-def test_too_few_samples_leave_notes(make_model: Callable, splits: Splits) -> None:
+def test_too_few_samples_leave_notes(make_model: Callable, splits: ImageSplits) -> None:
     config = Diagnose(num_samples=10, num_views=2, ratios=(0.5,))
     found = diagnose(make_model(), splits.test, config, untrained=make_model(), **RUN)
     json.dumps(found, allow_nan=False)
@@ -261,7 +261,7 @@ def test_notes_say_whose_features_are_meant() -> None:
     assert found["untrained encoder"].keys() == {"lidar", "alignment"}
 
 
-def test_what_the_model_lacks(make_model: Callable, splits: Splits) -> None:
+def test_what_the_model_lacks(make_model: Callable, splits: ImageSplits) -> None:
     with pytest.raises(UserError, match=r"layer 9 is outside 0\.\.1"):
         diagnose(make_model(), splits.test, Diagnose(layer=9), **RUN)
     with pytest.raises(UserError, match="pool 'class' needs a class token"):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from maskwise.images.images import Images
-from maskwise.images.source import Source, array_source
+from maskwise.images.source import ImageSource, array_source
 from maskwise.patches.model import MaskedModel, Model
 from maskwise.patches.noise import fit_noise
 from maskwise.storage import build
@@ -13,7 +13,9 @@ from maskwise.storage import build
 Make = Callable[..., MaskedModel]
 
 
-def test_errors_of_two_factors_are_found(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_two_factors_are_found(
+    source: ImageSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Squared errors that are the product of one number for the size and one for the value."""
     images = Images(
         patch=(4, 2), channels=2, height=4, width=6, mean=(90, 110), std=(50, 60), target="raw"
@@ -34,7 +36,7 @@ def test_errors_of_two_factors_are_found(source: Source, monkeypatch: pytest.Mon
 
 
 @torch.no_grad()
-def test_no_other_variance_has_a_larger_likelihood(make_model: Make, source: Source) -> None:
+def test_no_other_variance_has_a_larger_likelihood(make_model: Make, source: ImageSource) -> None:
     model = make_model(target="raw")
     fit_noise(model, source)
     images, hidden = source.get(np.arange(30)), torch.ones(30, 6, dtype=torch.bool)
@@ -44,7 +46,7 @@ def test_no_other_variance_has_a_larger_likelihood(make_model: Make, source: Sou
         assert model.conditional_log_prob(images, hidden).sum() < best
 
 
-def test_between_the_sizes_it_is_interpolated(source: Source) -> None:
+def test_between_the_sizes_it_is_interpolated(source: ImageSource) -> None:
     pixels = Images(
         patch=(1, 1), channels=2, height=4, width=6, mean=(90, 110), std=(50, 60), target="raw"
     )
@@ -63,7 +65,7 @@ def test_between_the_sizes_it_is_interpolated(source: Source) -> None:
 
 @pytest.mark.parametrize("kind", ["uint8", "float32"])
 def test_perfect_predictions_have_a_finite_density(
-    make_model: Make, source: Source, kind: str, monkeypatch: pytest.MonkeyPatch
+    make_model: Make, source: ImageSource, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model(target="raw")
     monkeypatch.setattr(model, "reconstruct", lambda images, hidden: images.float())

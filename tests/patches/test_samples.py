@@ -5,20 +5,20 @@ import numpy as np
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.images.source import Source, array_source
+from maskwise.images.source import ImageSource, array_source
 from maskwise.patches import samples
 from maskwise.patches.model import MaskedModel
 
 Make = Callable[..., MaskedModel]
 
 
-def written(path: Path, model: MaskedModel, source: Source, **changes: int) -> dict:
+def written(path: Path, model: MaskedModel, source: ImageSource, **changes: int) -> dict:
     samples.write(path, model, source, pattern="scattered", seed=0, **changes)
     with np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)
 
 
-def test_shapes_and_ranges(tmp_path: Path, make_model: Make, source: Source) -> None:
+def test_shapes_and_ranges(tmp_path: Path, make_model: Make, source: ImageSource) -> None:
     arrays = written(tmp_path / "samples.npz", make_model(), source)
     assert arrays["images"].shape == (8, 4, 6, 2)
     assert arrays["hidden"].shape == (4, 8, 4, 6)
@@ -34,7 +34,7 @@ def test_shapes_and_ranges(tmp_path: Path, make_model: Make, source: Source) -> 
 
 
 def test_visible_pixels_are_the_images_and_hidden_ones_are_not(
-    tmp_path: Path, make_model: Make, source: Source
+    tmp_path: Path, make_model: Make, source: ImageSource
 ) -> None:
     arrays = written(tmp_path / "samples.npz", make_model(), source)
     index = samples.subset(30, 8, seed=0)
@@ -47,7 +47,7 @@ def test_visible_pixels_are_the_images_and_hidden_ones_are_not(
 
 
 def test_both_fillings_are_equal_for_raw_targets(
-    tmp_path: Path, make_model: Make, source: Source
+    tmp_path: Path, make_model: Make, source: ImageSource
 ) -> None:
     arrays = written(tmp_path / "raw.npz", make_model(target="raw"), source)
     np.testing.assert_array_equal(arrays["filled_visible"], arrays["filled_true"])
@@ -62,13 +62,15 @@ def test_float_images_are_scaled_by_their_range(tmp_path: Path, make_model: Make
     assert np.corrcoef(arrays["images"].ravel(), images.ravel())[0, 1] > 0.99999
 
 
-def test_fewer_images_than_asked_for(tmp_path: Path, make_model: Make, source: Source) -> None:
+def test_fewer_images_than_asked_for(
+    tmp_path: Path, make_model: Make, source: ImageSource
+) -> None:
     arrays = written(tmp_path / "s.npz", make_model(), source.take(np.arange(3)))
     assert len(arrays["images"]) == 3
 
 
 def test_a_failure_leaves_what_was_there(
-    tmp_path: Path, make_model: Make, source: Source, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make_model: Make, source: ImageSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "samples.npz"
     path.write_bytes(b"before")

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from maskwise.errors import UserError
+from maskwise.measure.finetuning import FineTune
 from maskwise.modality import Source
 from maskwise.settings import from_dict, override, to_dict
 from maskwise.text.data import TextSplits
 from maskwise.text.evaluation import TextEvaluate, check_files, evaluate_text
-from maskwise.tokens.finetuning import FineTune
 from maskwise.tokens.model import LanguageModel
 
 Make = Callable[..., LanguageModel]

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from maskwise.measure.finetuning import FineTune, tune
 from maskwise.text.completion import complete
 from maskwise.text.features import embed_texts, word_features
+from maskwise.text.finetuning import text_samples
 from maskwise.text.minimal_pairs import pseudo_log_likelihoods
 from maskwise.text.tasks import TextTask
 from maskwise.text.tokenizer import of_transformers
-from maskwise.tokens.finetuning import FineTune, finetune
 from maskwise.tokens.model import LanguageModel, TextModel
 
 
@@ -67,4 +68,5 @@ def test_fine_tuning(model: LanguageModel) -> None:
     y = np.arange(32) % 2
     task = TextTask("animals", texts, y, texts[:4], y[:4], ("cat", "dog"))
     config = FineTune(epochs=4, batch_size=8, lr=1e-2)
-    assert finetune(model, task, config, seed=0).tolist() == [0, 1, 0, 1]
+    scores = tune(model, text_samples(model, task), config, seed=0)
+    assert scores.argmax(axis=1).tolist() == [0, 1, 0, 1]

@@ -8,7 +8,7 @@ import pytest
 from maskwise.images.data import ImageData, load
 from maskwise.images.images import describe
 from maskwise.images.recipes import ImageConfig
-from maskwise.images.source import Source
+from maskwise.images.source import ImageSource
 from maskwise.patches.model import MaskedModel, Model
 from maskwise.settings import override
 from maskwise.storage import build
@@ -40,12 +40,12 @@ class Interrupting:
 
 
 @pytest.fixture(scope="session")
-def digits() -> Source:
+def digits() -> ImageSource:
     return load(ImageData(source="digits")).train
 
 
 @pytest.fixture(scope="session")
-def held() -> Source:
+def held() -> ImageSource:
     return load(ImageData(source="digits")).test
 
 
@@ -76,8 +76,8 @@ def run(digits, new_model) -> Callable[..., tuple[MaskedModel, dict[str, Any]]]:
         config: ImageConfig,
         resume: bool = False,
         stop_at: int | None = None,
-        source: Source | None = None,
-        held: Source | None = None,
+        source: ImageSource | None = None,
+        held: ImageSource | None = None,
     ) -> tuple[MaskedModel, dict[str, Any]]:
         folder.mkdir(exist_ok=True)
         source, model = source or digits, new_model(config)

@@ -13,9 +13,9 @@ from maskwise.dna.finetuning import finetune_sequences
 from maskwise.dna.probes import dna_probes
 from maskwise.dna.tasks import parse_dna_task, read_dna_task
 from maskwise.measure.features import subset
+from maskwise.measure.finetuning import FineTune
 from maskwise.settings import settings
 from maskwise.text.evaluation import ALWAYS, Ratio
-from maskwise.tokens.finetuning import FineTune
 from maskwise.tokens.losses import BATCH, losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
 

@@ -1,7 +1,6 @@
 """Fine-tuning on sequences of DNA with labels."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,14 +10,15 @@ from maskwise.dna.bases import NOTHING, reverse_complement
 from maskwise.dna.features import embed_sequences
 from maskwise.dna.tasks import SequenceTask
 from maskwise.errors import UserError
+from maskwise.measure.finetuning import FineTune, Samples, tuned_row
+from maskwise.modality import Entries
 from maskwise.rng import Stream, uniforms
-from maskwise.tokens.finetuning import FineTune, Samples, tuned_row
 from maskwise.tokens.model import LanguageModel
 
 
 def finetune_sequences(
     models: Mapping[str, LanguageModel], task: SequenceTask, config: FineTune
-) -> list[dict[str, Any]]:
+) -> list[Entries]:
     """Return accuracy, Matthews correlation and AUROC of fine-tuned models, see `tuned_row`.
 
     Of a task that is cross-validated, the first fold is the test.
@@ -34,7 +34,7 @@ def finetune_sequences(
     ]
 
 
-def sequence_samples(model: LanguageModel, task: SequenceTask) -> Samples:
+def sequence_samples(model: LanguageModel, task: SequenceTask) -> Samples[LanguageModel]:
     """Return sequences as a model takes them; of long ones the middle, as wide as its window.
 
     In training each sequence is read on a random strand in each epoch; in testing on both.

@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.images.source import Source, array_source, encode_labels
+from maskwise.images.source import ImageSource, array_source, encode_labels
 
 _NPZ_KEYS = ("x", "y", "x_test", "y_test")
 _OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
@@ -71,7 +71,7 @@ def array_sources(
     x_test: np.ndarray | None,
     y_test: np.ndarray | None,
     where: str,
-) -> tuple[Source, Source | None]:
+) -> tuple[ImageSource, ImageSource | None]:
     """Return the train source and, where there is `x_test`, the test source, of checked arrays.
 
     Raises:
@@ -100,7 +100,35 @@ def array_sources(
     )
 
 
-def read_npz(path: Path) -> tuple[Source, Source | None]:
+def read_arrays(path: Path) -> tuple[ImageSource, ImageSource | None] | None:
+    """Read an `.npz`, `.npy` or `.npy.xz` file, or a folder of arrays or of MNIST files.
+
+    Returns:
+        The train source and the test source, if there is one; None if `path` holds no arrays.
+
+    Raises:
+        UserError: arrays that cannot be read, or a folder of others than those expected.
+    """
+    if not path.is_dir():
+        if path.suffix == ".npz":
+            return _read_npz(path)
+        if path.suffix == ".npy" or path.name.endswith(".npy.xz"):
+            return array_source(check_images(_read_array(path), str(path))), None
+        return None
+    if any(path.glob("train-images-idx3-ubyte*")):
+        return _read_parts(path, _mnist_files(path))
+    if any(path.glob("x_train*.npy*")):
+        return _read_parts(path, _array_files(path))
+    arrays = sorted(file.name for file in [*path.glob("*.npy*"), *path.glob("*.npz")])
+    if arrays:
+        raise UserError(
+            f"{path}: found {', '.join(arrays[:6])}; a folder of arrays needs x_train*.npy "
+            "and optionally y_train*, x_test*, y_test*; or give one .npz file"
+        )
+    return None
+
+
+def _read_npz(path: Path) -> tuple[ImageSource, ImageSource | None]:
     """Read `x` and optional `y`, `x_test`, `y_test` from an `.npz` file."""
     with readable(path), path.open("rb") as archive:  # np.load leaves broken files open
         if not zipfile.is_zipfile(path):
@@ -124,21 +152,16 @@ def read_npz(path: Path) -> tuple[Source, Source | None]:
     )
 
 
-def read_npy(path: Path) -> tuple[Source, None]:
-    """Read images without labels from `.npy` or `.npy.xz`."""
-    return array_source(check_images(_read_array(path), str(path))), None
+def _array_files(folder: Path) -> dict[str, list[Path]]:
+    """Find x_train*, y_train*, x_test*, y_test* (`.npy` or `.npy.xz`), parts in order."""
+    return {
+        key: sorted([*folder.glob(f"{key}*.npy"), *folder.glob(f"{key}*.npy.xz")])
+        for key in ("x_train", "y_train", "x_test", "y_test")
+    }
 
 
-def read_array_folder(folder: Path) -> tuple[Source, Source | None]:
-    """Read x_train*, y_train*, x_test*, y_test* (`.npy` or `.npy.xz`), parts joined in order."""
-    parts: dict[str, list[Path]] = {}
-    for key in ("x_train", "y_train", "x_test", "y_test"):
-        parts[key] = sorted([*folder.glob(f"{key}*.npy"), *folder.glob(f"{key}*.npy.xz")])
-    return _read_parts(folder, parts)
-
-
-def read_idx_folder(folder: Path) -> tuple[Source, Source | None]:
-    """Read the four MNIST files (plain, `.gz` or `.xz`); labels and test files may be missing."""
+def _mnist_files(folder: Path) -> dict[str, list[Path]]:
+    """Find the four MNIST files (plain, `.gz` or `.xz`); labels and test files may be missing."""
     names = {
         "x_train": "train-images-idx3-ubyte",
         "y_train": "train-labels-idx1-ubyte",
@@ -146,14 +169,15 @@ def read_idx_folder(folder: Path) -> tuple[Source, Source | None]:
         "y_test": "t10k-labels-idx1-ubyte",
     }
     ends = ("", ".gz", ".xz")
-    parts = {
+    return {
         key: [folder / (name + end) for end in ends if (folder / (name + end)).exists()][:1]
         for key, name in names.items()
     }
-    return _read_parts(folder, parts)
 
 
-def _read_parts(folder: Path, parts: dict[str, list[Path]]) -> tuple[Source, Source | None]:
+def _read_parts(
+    folder: Path, parts: dict[str, list[Path]]
+) -> tuple[ImageSource, ImageSource | None]:
     # Decompression leaves Python, so threads read the parts side by side.
     files = [path for paths in parts.values() for path in paths]
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -1,8 +1,13 @@
-"""Crop and flip a batch on its device, keyed by (seed, epoch, sample)."""
+"""What is done to images while a model trains: crops and flips, erasing, Mixup and CutMix.
+
+Crops and flips are keyed by (seed, epoch, sample), the rest is drawn by a generator.
+"""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import AfterValidator
@@ -11,6 +16,7 @@ from torch import Tensor
 from maskwise.rng import Keys, Stream
 
 _LOG_ASPECT = math.log(4 / 3)
+_ERASED_AREA, _ERASED_ASPECT, _TRIES = (0.02, 1 / 3), 0.3, 10
 
 
 def _ordered(value: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -71,3 +77,125 @@ def _flip(images: Tensor, keys: Keys) -> Tensor:
 
 def _flipped(keys: Keys) -> Tensor:
     return keys.uniform(Stream.FLIP, 1)[:, 0] < 0.5
+
+
+def erase(
+    images: Tensor,
+    rng: np.random.Generator,
+    probability: float,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Tensor:
+    """Return images of which some have a box of normal pixels.
+
+    The box covers a share of the area uniform on [.02, 1/3], with a log-aspect uniform on
+    ±log(.3); boxes that do not fit are drawn again, ten times at most.
+
+    Args:
+        images: float [B, C, H, W].
+        rng: what is drawn.
+        probability: of erasing an image.
+        mean: of the normal, for each channel.
+        std: its standard deviation, for each channel.
+
+    Source: Zhong et al., Random Erasing Data Augmentation (arXiv 1708.04896).
+
+    >>> images = torch.zeros(1, 1, 4, 4)
+    >>> erase(images, np.random.default_rng(0), 0.0, [0.0], [1.0]) is images
+    True
+    """
+    rows = np.flatnonzero(rng.random(len(images)) < probability)
+    if not len(rows):
+        return images
+    images, (channels, height, width) = images.clone(), images.shape[1:]
+    for row in rows:
+        box = _box(height, width, rng)
+        if box is None:
+            continue
+        top, left, high, wide = box
+        # Drawn on the host, so that devices agree.
+        noise = rng.standard_normal((channels, high * wide), dtype=np.float32)
+        pixels = noise * np.reshape(std, (-1, 1)) + np.reshape(mean, (-1, 1))
+        filled = torch.from_numpy(pixels).to(images).view(channels, high, wide)
+        images[row, :, top : top + high, left : left + wide] = filled
+    return images
+
+
+def _box(height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int] | None:
+    """Return top, left, height and width of a box, or None if none fitted."""
+    for _ in range(_TRIES):
+        area = rng.uniform(*_ERASED_AREA) * height * width
+        aspect = math.exp(rng.uniform(math.log(_ERASED_ASPECT), -math.log(_ERASED_ASPECT)))
+        high, wide = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+        if high < height and wide < width:
+            top, left = rng.integers(height - high + 1), rng.integers(width - wide + 1)
+            return int(top), int(left), high, wide
+    return None
+
+
+def soft_targets(y: Tensor, num_classes: int, smoothing: float) -> Tensor:
+    """Return one-hot targets, of which all classes share `smoothing`, float32 [B, C].
+
+    >>> soft_targets(torch.tensor([1]), 2, 0.1)
+    tensor([[0.0500, 0.9500]])
+    """
+    one_hot = F.one_hot(y, num_classes).float()
+    return (1 - smoothing) * one_hot + smoothing / num_classes
+
+
+def mix(
+    images: Tensor, targets: Tensor, rng: np.random.Generator, mixup: float, cutmix: float
+) -> tuple[Tensor, Tensor]:
+    """Mix each image with its mirror in the order of the batch, by one share s for the batch.
+
+    Mixup blends, s x + (1 - s) x'; CutMix pastes a box of x' of the share 1 - s of the area into
+    x. Targets are mixed as s t + (1 - s) t'. s is drawn from Beta(a, a); where both are wanted,
+    one of them is chosen with probability 1/2.
+
+    Args:
+        images: float [B, C, H, W].
+        targets: probabilities of classes, [B, C].
+        rng: what is drawn.
+        mixup: a of Mixup; 0 = none.
+        cutmix: a of CutMix; 0 = none.
+
+    Returns:
+        Images and targets, mixed.
+
+    Source: Zhang et al., mixup (arXiv 1710.09412); Yun et al., CutMix (arXiv 1905.04899).
+
+    >>> images, targets = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1), torch.eye(2)
+    >>> mixed, soft = mix(images, targets, np.random.default_rng(0), 1.0, 0.0)
+    >>> torch.equal(mixed.flatten(), soft[:, 1])
+    True
+    """
+    if not (mixup or cutmix):
+        return images, targets
+    cut = cutmix > 0 and (mixup == 0 or rng.random() < 0.5)
+    share = rng.beta(cutmix, cutmix) if cut else rng.beta(mixup, mixup)
+    if cut:
+        images, share = paste(images, share, rng)
+    else:
+        images = share * images + (1 - share) * images.flip(0)
+    return images, share * targets + (1 - share) * targets.flip(0)
+
+
+def paste(images: Tensor, share: float, rng: np.random.Generator) -> tuple[Tensor, float]:
+    """Paste a box of each image's mirror in the order of the batch; return what share is left.
+
+    The box has the sides sqrt(1 - share) of the image's and a centre anywhere; what lies outside
+    is cut off, and the share that is returned counts it.
+    """
+    height, width = images.shape[-2:]
+    side = (1 - share) ** 0.5
+    top, bottom = _span(height, int(height * side), rng)
+    left, right = _span(width, int(width * side), rng)
+    mixed = images.clone()
+    mixed[..., top:bottom, left:right] = images.flip(0)[..., top:bottom, left:right]
+    return mixed, 1 - (bottom - top) * (right - left) / (height * width)
+
+
+def _span(length: int, side: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Return where a side around a random centre begins and ends, cut to the image."""
+    centre = int(rng.integers(length))
+    return max(centre - side // 2, 0), min(centre + side // 2, length)

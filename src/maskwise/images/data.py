@@ -2,25 +2,31 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import BeforeValidator, Field, PositiveInt
 
 from maskwise.errors import UserError
-from maskwise.images import arrays as image_arrays
+from maskwise.images.arrays import array_sources, check_images, check_labels, read_arrays
 from maskwise.images.augment import CropScale, crop_and_flip
 from maskwise.images.decode import Pictures, keep_in_memory
-from maskwise.images.folder import SUFFIXES, read_image_folder
-from maskwise.images.hub import read_hub
 from maskwise.images.images import Target
-from maskwise.images.source import Source, Splits, array_source, first_shuffled, hold_out, joined
+from maskwise.images.pictures import SUFFIXES, read_hub, read_image_folder
+from maskwise.images.source import (
+    ImageSource,
+    ImageSplits,
+    array_source,
+    first_shuffled,
+    hold_out,
+    joined,
+)
 from maskwise.rng import Keys
 from maskwise.settings import settings
 
 
-def _square(value: Any) -> Any:
+def _square(value: object) -> object:
     """Read one number, or a list of one, as both sides of a square."""
     if isinstance(value, (list, tuple)) and len(value) == 1:
         [value] = value
@@ -62,7 +68,7 @@ class ImageData:
         return crop_and_flip(images, keys, self.crop_scale, self.flip)
 
 
-def load(data: ImageData) -> Splits:
+def load(data: ImageData) -> ImageSplits:
     """Read the images that `data` describes.
 
     Args:
@@ -80,15 +86,13 @@ def load(data: ImageData) -> Splits:
     (1438, 359, (1, 8, 8))
     """
     train, test, pictures = _open_source(data)
-    if pictures is None:
-        _refuse_conversion(data, train.shape)
     if test is None:
         train, test = hold_out(train, data.holdout)
     if data.limit is not None:
         train = first_shuffled(train, data.limit)
     if pictures is not None:
         train, test = keep_in_memory([train, test], pictures)
-    return Splits(train, test, _name(data.source))
+    return ImageSplits(train, test, _name(data.source))
 
 
 def from_arrays(
@@ -96,7 +100,7 @@ def from_arrays(
     y: np.ndarray | torch.Tensor | None = None,
     name: str = "array",
     holdout: float = 0.2,
-) -> Splits:
+) -> ImageSplits:
     """Split images in memory into train and test sources.
 
     Args:
@@ -111,70 +115,60 @@ def from_arrays(
     >>> from_arrays(np.zeros((10, 4, 6), np.uint8)).train.shape
     (1, 4, 6)
     """
-    images = image_arrays.check_images(_to_numpy(x, channels_second=True), f"{name}: x")
+    images = check_images(_to_numpy(x, channels_second=True), f"{name}: x")
     labels = None
     if y is not None:
-        labels = image_arrays.check_labels(_to_numpy(y), len(images), f"{name}: y")
-    source, _ = image_arrays.array_sources(images, labels, None, None, name)
-    return Splits(*hold_out(source, holdout), name)
+        labels = check_labels(_to_numpy(y), len(images), f"{name}: y")
+    source, _ = array_sources(images, labels, None, None, name)
+    return ImageSplits(*hold_out(source, holdout), name)
 
 
-def as_source(x: np.ndarray | torch.Tensor, name: str = "array") -> Source:
+def as_source(x: np.ndarray | torch.Tensor, name: str = "array") -> ImageSource:
     """Return images in memory as one source, not split; arguments as for `from_arrays`.
 
     >>> len(as_source(np.zeros((10, 4, 6), np.uint8)))
     10
     """
-    images = image_arrays.check_images(_to_numpy(x, channels_second=True), f"{name}: x")
+    images = check_images(_to_numpy(x, channels_second=True), f"{name}: x")
     return array_source(images, None, None)
 
 
-def load_all(data: ImageData) -> Source:
+def load_all(data: ImageData) -> ImageSource:
     """Read every image that `data` describes as one source: the training part, then any test part.
 
     Raises:
         UserError: as for `load`.
     """
     train, test, pictures = _open_source(data)
-    if pictures is None:
-        _refuse_conversion(data, train.shape)
-    else:
-        kept = keep_in_memory([train] if test is None else [train, test], pictures)
-        train, test = kept[0], kept[1] if test is not None else None
-    return train if test is None else joined(train, test)
+    parts = [train] if test is None else [train, test]
+    if pictures is not None:
+        parts = keep_in_memory(parts, pictures)
+    return parts[0] if test is None else joined(*parts)
 
 
-def _open_source(data: ImageData) -> tuple[Source, Source | None, Pictures | None]:
+def _open_source(data: ImageData) -> tuple[ImageSource, ImageSource | None, Pictures | None]:
     """Choose the reader; pictures are returned where there is decoding to do."""
-    if data.source == "digits":
-        return _digits(), None, None
     if data.source.startswith("hf:"):
         _refuse_classes(data)
         return read_hub(data.source.removeprefix("hf:"), data.size, data.channels)
-    path = Path(data.source).expanduser()
-    if not path.exists():
-        raise UserError(_not_found(data.source, path))
-    if path.is_dir():
-        if any(path.glob("train-images-idx3-ubyte*")):
-            return *image_arrays.read_idx_folder(path), None
-        if any(path.glob("x_train*.npy*")):
-            return *image_arrays.read_array_folder(path), None
-        arrays = sorted(file.name for file in [*path.glob("*.npy*"), *path.glob("*.npz")])
-        if arrays:
-            raise UserError(
-                f"{path}: found {', '.join(arrays[:6])}; a folder of arrays needs x_train*.npy "
-                "and optionally y_train*, x_test*, y_test*; or give one .npz file"
-            )
-        return read_image_folder(path, data.size, data.channels, data.classes)
-    if path.suffix == ".npz":
-        return *image_arrays.read_npz(path), None
-    if path.suffix == ".npy" or path.name.endswith(".npy.xz"):
-        return *image_arrays.read_npy(path), None
-    hint = "give its folder" if path.suffix.lower() in SUFFIXES else "expected a folder"
-    raise UserError(f"{path}: not a set of images; {hint}, .npz, .npy, .npy.xz or hf:NAME")
+    if data.source == "digits":
+        train, test = _digits(), None
+    else:
+        path = Path(data.source).expanduser()
+        if not path.exists():
+            raise UserError(_not_found(data.source, path))
+        found = read_arrays(path)
+        if found is None and path.is_dir():
+            return read_image_folder(path, data.size, data.channels, data.classes)
+        if found is None:
+            hint = "give its folder" if path.suffix.lower() in SUFFIXES else "expected a folder"
+            raise UserError(f"{path}: not a set of images; {hint}, .npz, .npy, .npy.xz or hf:NAME")
+        train, test = found
+    _refuse_conversion(data, train.shape)
+    return train, test, None
 
 
-def _digits() -> Source:
+def _digits() -> ImageSource:
     """Return scikit-learn's 1,797 handwritten digits, 8 x 8, with grey levels 0..16 as 0..255."""
     from sklearn.datasets import load_digits
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.images.source import Source, array_source
+from maskwise.images.source import ImageSource, array_source
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,17 +49,28 @@ class _Plan:
     channels: int
 
 
-def picture_source(
-    pictures: Pictures, count: int, labels: np.ndarray | None, classes: tuple[str, ...] | None
-) -> Source:
-    """Return a source that decodes on demand; every picture must become what the first does."""
+def picture_sources(
+    pictures: Pictures,
+    num_train: int,
+    num_test: int,
+    labels: np.ndarray | None,
+    classes: tuple[str, ...] | None,
+) -> tuple[ImageSource, ImageSource | None, Pictures]:
+    """Return sources that decode on demand: the first rows, then the others, if there are any.
+
+    Every picture must become what the first does.
+    """
     plan = _plan(pictures, 0)
     shape = (plan.channels, plan.height, plan.width)
-    read = partial(_read, pictures, plan)
-    return Source(shape, read, np.arange(count), labels, classes, in_memory=False)
+    rows = np.arange(num_train + num_test)
+    both = ImageSource(
+        shape, partial(_read, pictures, plan), rows, labels, classes, in_memory=False
+    )
+    train, test = (both.take(part) for part in np.split(rows, [num_train]))
+    return train, test if num_test else None, pictures
 
 
-def keep_in_memory(sources: list[Source], pictures: Pictures) -> list[Source]:
+def keep_in_memory(sources: list[ImageSource], pictures: Pictures) -> list[ImageSource]:
     """Decode every source once, on all cores, if all fit `MEMORY_BYTES`; else check headers.
 
     Raises:
@@ -79,7 +90,7 @@ def keep_in_memory(sources: list[Source], pictures: Pictures) -> list[Source]:
     return sources
 
 
-def _read_all(source: Source, first: np.ndarray, pool: ThreadPoolExecutor) -> Source:
+def _read_all(source: ImageSource, first: np.ndarray, pool: ThreadPoolExecutor) -> ImageSource:
     images = np.empty((len(source), *first.shape[1:]), first.dtype)
     starts = range(0, len(source), _BATCH)
     batches = [source.rows[start : start + _BATCH] for start in starts]

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from maskwise.images.finetuning import ImageFineTune, image_finetune_table
-from maskwise.images.source import Splits
+from maskwise.images.source import ImageSplits
 from maskwise.measure import features
 from maskwise.measure.features import Pool, subset
 from maskwise.measure.protocols import Protocol, probe_rows
@@ -45,7 +45,7 @@ class Evaluate:
 
 def evaluate(
     model: MaskedModel,
-    splits: Splits,
+    splits: ImageSplits,
     config: Evaluate,
     *,
     pattern: str,
@@ -83,15 +83,15 @@ def evaluate(
     }
 
 
-def chosen(splits: Splits, config: Evaluate) -> Splits:
+def chosen(splits: ImageSplits, config: Evaluate) -> ImageSplits:
     """Return the samples that probes and fine-tuning use; nothing is copied or decoded."""
     parts = ((splits.train, config.num_train), (splits.test, config.num_test))
     train, test = (source.take(subset(len(source), num, config.seed)) for source, num in parts)
-    return Splits(train, test, splits.name)
+    return ImageSplits(train, test, splits.name)
 
 
 def probe_table(
-    model: MaskedModel, splits: Splits, config: Evaluate, untrained: MaskedModel | None = None
+    model: MaskedModel, splits: ImageSplits, config: Evaluate, untrained: MaskedModel | None = None
 ) -> list[dict[str, Any]]:
     """Return the "probes" entry of result.json: every kind of features under every protocol.
 
@@ -115,7 +115,7 @@ def probe_table(
 def _feature_sets(
     model: MaskedModel,
     untrained: MaskedModel | None,
-    splits: Splits,
+    splits: ImageSplits,
     config: Evaluate,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Give (name, train [N, D], test [M, D]) one kind at a time, so one is in memory."""

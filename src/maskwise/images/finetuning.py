@@ -1,8 +1,8 @@
 """Fine-tuning of an image model by MAE's protocol: the encoder and a linear classifier."""
 
-import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -12,16 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from maskwise.errors import UserError
-from maskwise.images.augment import CropScale, crop_and_flip
-from maskwise.images.drop_path import dropped_paths
-from maskwise.images.erasing import erase
+from maskwise.images.augment import CropScale, crop_and_flip, erase, mix, soft_targets
 from maskwise.images.images import Images
-from maskwise.images.layer_decay import encoder_groups
-from maskwise.images.mixing import mix, soft_targets
-from maskwise.images.source import Source, Splits, read_ahead
-from maskwise.layers.transformer import Block, Transformer
-from maskwise.measure.classification import over_seeds
+from maskwise.images.source import ImageSplits, read_ahead
+from maskwise.layers.transformer import Block, Transformer, decays
+from maskwise.measure.finetuning import fit, over_seeds, trainable
 from maskwise.measure.protocols import unseen
+from maskwise.modality import Entries
 from maskwise.patches.model import MaskedModel
 from maskwise.rng import Keys, shuffled
 from maskwise.settings import settings
@@ -30,6 +27,7 @@ NAME = "mae-finetune"
 LOWEST_RATE, WEIGHT_DECAY, BETAS = 1e-6, 0.05, (0.9, 0.999)
 TEST_BATCH = 512
 Share = Annotated[float, Field(ge=0, lt=1)]
+Hook = Callable[[nn.Module, object, Tensor], Tensor]
 
 
 @settings
@@ -82,7 +80,7 @@ class Classifier(nn.Module):
 
     def __init__(self, model: MaskedModel, num_classes: int, rng: np.random.Generator) -> None:
         super().__init__()
-        self.model = copy.deepcopy(model).eval().requires_grad_()
+        self.model = trainable(model)
         if isinstance(self.model.encoder, Transformer):
             self.model.encoder.norm = nn.Identity()  # type: ignore[assignment]
         weight = 2e-5 * rng.standard_normal((num_classes, model.config.width), dtype=np.float32)
@@ -111,7 +109,7 @@ class Classifier(nn.Module):
 
 
 def finetune_images(
-    model: MaskedModel, train: Source, test: Source, config: ImageFineTune, seed: int
+    model: MaskedModel, splits: ImageSplits, config: ImageFineTune, seed: int
 ) -> np.ndarray:
     """Train a copy of a model and a linear classifier of its mean features; score test images.
 
@@ -122,8 +120,7 @@ def finetune_images(
 
     Args:
         model: it is not changed; its device is used.
-        train: labelled images to train on.
-        test: images to score.
+        splits: labelled images to train on, and those to score.
         config: how.
         seed: of the classifier, the order of the images and what is done to them.
 
@@ -136,33 +133,36 @@ def finetune_images(
     Source: He et al., Masked Autoencoders Are Scalable Vision Learners (arXiv 2111.06377),
     appendix A.1.
     """
-    train_y, _ = check_finetuning(Splits(train, test, "images"), config)
+    train_y, _ = check_finetuning(splits, config)
     labels, num_classes = torch.from_numpy(train_y), int(train_y.max()) + 1
+    train, test = splits.train, splits.test
     assert isinstance(model.modality, Images)
     mean, std = model.modality.mean, model.modality.std
     rng = np.random.default_rng(seed)
     tuned = Classifier(model, num_classes, rng)
     device = tuned.bias.device
-    optimizer = torch.optim.AdamW(tuned.groups(config), betas=BETAS, fused=True)
     precision = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
     num_steps = len(train) // config.batch_size
-    for epoch in range(config.epochs):
+
+    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         # As in MAE, the last images of an epoch are left out if they make no batch.
         order = shuffled(len(train), seed=seed, epoch=epoch).split(config.batch_size)[:num_steps]
-        for step, (index, images) in enumerate(zip(order, read_ahead(train, order), strict=True)):
+        for index, images in zip(order, read_ahead(train, order), strict=True):
             targets = soft_targets(labels[index].to(device), num_classes, config.smoothing)
             keys = Keys(seed, epoch, index.to(device))
             images = crop_and_flip(images.to(device), keys, config.crop_scale, config.flip)
             images = erase(images.float(), rng, config.erase, mean, std)
-            images, targets = mix(images, targets, rng, config.mixup, config.cutmix)
-            for group in optimizer.param_groups:
-                group["lr"] = group["scale"] * learning_rate(epoch + step / num_steps, config)
-            with precision, dropped_paths(tuned.blocks, config.drop_path, rng):
-                scores = tuned(images)
-            loss = F.cross_entropy(scores.float(), targets)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            yield mix(images, targets, rng, config.mixup, config.cutmix)
+
+    def scores(images: Tensor) -> Tensor:
+        with precision, dropped_paths(tuned.blocks, config.drop_path, rng):
+            return tuned(images)
+
+    def rate(step: int) -> float:
+        return learning_rate(step // num_steps + step % num_steps / num_steps, config)
+
+    optimizer = torch.optim.AdamW(tuned.groups(config), betas=BETAS, fused=True)
+    fit(scores, batches, optimizer, rate, config.epochs)
     parts = torch.arange(len(test)).split(TEST_BATCH)
     with torch.no_grad(), precision:
         found = [tuned(images.to(device)).float().cpu() for images in read_ahead(test, parts)]
@@ -184,8 +184,8 @@ def learning_rate(epoch: float, config: ImageFineTune) -> float:
 
 
 def image_finetune_table(
-    models: Mapping[str, MaskedModel], splits: Splits, config: ImageFineTune
-) -> list[dict[str, Any]]:
+    models: Mapping[str, MaskedModel], splits: ImageSplits, config: ImageFineTune
+) -> list[Entries]:
     """Return the "finetuning" entry of result.json: the accuracy of each model, for all seeds.
 
     Args:
@@ -198,30 +198,32 @@ def image_finetune_table(
     """
     if not config.seeds:
         return []
+    return [_row(name, model, splits, config) for name, model in models.items()]
+
+
+def _row(name: str, model: MaskedModel, splits: ImageSplits, config: ImageFineTune) -> Entries:
     train_y, test_y = check_finetuning(splits, config)
-    common = {
+
+    def accuracy(seed: int) -> dict[str, float]:
+        scores = finetune_images(model, splits, config, seed)
+        return {"accuracy": float((scores.argmax(axis=1) == test_y).mean())}
+
+    note = unseen(train_y, test_y)
+    if config.drop_path and not isinstance(model.encoder, Transformer):
+        note = "; ".join(filter(None, (note, "no drop path in an encoder of your own")))
+    return {
         "task": splits.name,
+        "model": name,
         "protocol": protocol_name(config),
+        **over_seeds(accuracy, config.seeds, train_y, test_y),
         "epochs": config.epochs,
         "batch_size": config.batch_size,
         "lr": learning_rate(config.warmup, config),
+        "note": note,
     }
-    rows = []
-    for name, model in models.items():
-        found = []
-        for seed in config.seeds:
-            scores = finetune_images(model, splits.train, splits.test, config, seed)
-            right = scores.argmax(axis=1) == test_y
-            found.append({"seed": seed, "accuracy": float(right.mean())})
-        note = unseen(train_y, test_y)
-        if config.drop_path and not isinstance(model.encoder, Transformer):
-            note = "; ".join(filter(None, (note, "no drop path in an encoder of your own")))
-        row = {"model": name, "note": note} | over_seeds(found, train_y, test_y)
-        rows.append(common | row)
-    return rows
 
 
-def check_finetuning(splits: Splits, config: ImageFineTune) -> tuple[np.ndarray, np.ndarray]:
+def check_finetuning(splits: ImageSplits, config: ImageFineTune) -> tuple[np.ndarray, np.ndarray]:
     """Return the classes to train and to test on; refuse images that cannot be fine-tuned on.
 
     Raises:
@@ -253,3 +255,86 @@ def protocol_name(config: ImageFineTune) -> str:
         parts.append("crop {:g} to {:g}".format(*config.crop_scale))
     parts += ["flip"] * config.flip
     return f"{NAME} ({', '.join(parts)}, no RandAugment)"
+
+
+def encoder_groups(model: MaskedModel, decay: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Return the encoder's parameters as groups of an optimizer, by layer.
+
+    Of an encoder of D blocks, the embedding, the class token and the positions are layer 0, block
+    i = 1..D is layer i, and what follows is layer D + 1, whose rate is whole. Layer l has the
+    "scale" ``decay ** (D + 1 - l)``. An encoder that is no transformer of ours is one block.
+
+    Args:
+        model: whose encoder; what only predicts hidden positions is left out.
+        decay: scale of a layer over that of the next one.
+        weight_decay: of the matrices.
+
+    Source: Bao et al., BEiT (arXiv 2106.08254); He et al., Masked Autoencoders Are Scalable Vision
+    Learners (arXiv 2111.06377), appendix A.1.
+    """
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if name.startswith(("embed.", "class_token", "positions", "encoder.")):
+            key = (_layer(model, name), decays(name, parameter))
+            groups.setdefault(key, []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "scale": decay ** (model.num_layers + 1 - layer),
+            "weight_decay": weight_decay if decaying else 0.0,
+        }
+        for (layer, decaying), parameters in groups.items()
+    ]
+
+
+def _layer(model: MaskedModel, name: str) -> int:
+    first, *rest = name.split(".")
+    if first != "encoder":
+        return 0
+    if not isinstance(model.encoder, Transformer):
+        return 1
+    return int(rest[1]) + 1 if rest[0] == "blocks" else model.num_layers + 1
+
+
+@contextmanager
+def dropped_paths(
+    blocks: Sequence[Block], rate: float, rng: np.random.Generator
+) -> Iterator[None]:
+    """Drop both residual branches of blocks, each sample for itself, for a while.
+
+    A branch f(x) becomes b / (1 - p) f(x) with b ~ Bernoulli(1 - p) for each sample; p rises
+    linearly from 0 at the first block to `rate` at the last.
+
+    Args:
+        blocks: the blocks, from the input on.
+        rate: p of the last block, below 1.
+        rng: what is drawn.
+
+    Source: Huang et al., Deep Networks with Stochastic Depth (arXiv 1603.09382).
+
+    >>> blocks, x = [Block(4, 1, 1.0, "plain") for _ in range(2)], torch.ones(64, 3, 4)
+    >>> with dropped_paths(blocks, 0.5, np.random.default_rng(0)):
+    ...     same = (blocks[1](x) == x).all(2).all(1)  # neither branch of a sample
+    >>> 0 < same.sum() < 64
+    tensor(True)
+    """
+    rates = np.linspace(0, rate, len(blocks))
+    hooks = [
+        branch.register_forward_hook(_dropping(float(each), rng))
+        for block, each in zip(blocks, rates, strict=True)
+        for branch in (block.project, block.mlp)
+        if each > 0
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _dropping(rate: float, rng: np.random.Generator) -> Hook:
+    def drop(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        kept = torch.from_numpy(rng.random(len(output)) >= rate).to(output)
+        return output * (kept / (1 - rate)).view(-1, 1, 1)
+
+    return drop

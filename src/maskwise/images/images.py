@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.images.source import Source
+from maskwise.images.source import ImageSource
 from maskwise.rng import Keys
 from maskwise.settings import from_dict, settings, to_dict
 
@@ -156,7 +156,7 @@ class Images:
         return mean.view(-1, 1, 1), std.view(-1, 1, 1)
 
 
-def describe(source: Source, patch: tuple[int, int] | None, target: Target) -> Images:
+def describe(source: ImageSource, patch: tuple[int, int] | None, target: Target) -> Images:
     """Return how images of a source become tokens, with the statistics of its channels.
 
     Args:

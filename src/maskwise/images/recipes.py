@@ -8,6 +8,7 @@ is published for 8 devices is one of 0.00125. Neither applies the encoder's last
 class token a second time, as that code does.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -98,12 +99,8 @@ def _uniform(scale: Scale) -> Regularise:
 
 def cifar10_umae(scale: Scale = "exact") -> ImageConfig:
     """CIFAR-10, ViT-Tiny, 200 epochs; `--data.source` names its arrays (default: the hub)."""
-    return ImageConfig(
-        data=ImageData(
-            source="hf:uoft-cs/cifar10", patch=(4, 4), crop_scale=(0.2, 1.0), flip=True
-        ),
-        model=Model(width=192, depth=12, heads=3, decoder_width=128, decoder_depth=2),
-        law=UMAE_LAW,
+    return replace(
+        cifar10(UMAE_LAW),
         regularise=_uniform(scale),
         train=Train(steps=39_000, batch_size=256, lr=1.5e-3, checkpoint_every=1000),
         diagnose=Diagnose(pool="class", every=1000),

@@ -14,10 +14,10 @@ from maskwise.images import data as image_data
 from maskwise.images.data import ImageData
 from maskwise.images.evaluation import chosen, evaluate
 from maskwise.images.finetuning import check_finetuning
-from maskwise.images.folder import SUFFIXES
 from maskwise.images.images import Images, describe
+from maskwise.images.pictures import SUFFIXES
 from maskwise.images.recipes import RECIPES, ImageConfig, any_images
-from maskwise.images.source import Source, Splits
+from maskwise.images.source import ImageSource, ImageSplits
 from maskwise.layers.transformer import Attention, Transformer
 from maskwise.measure.features import Pool, extract
 from maskwise.measure.likelihoods import measure
@@ -28,7 +28,7 @@ from maskwise.patches.samples import write
 from maskwise.settings import override
 
 
-def _load(data: Any, config: Any) -> Splits:
+def _load(data: Any, config: Any) -> ImageSplits:
     if data is None:
         if config.data.source == "array":
             raise UserError("this run was given arrays: give them again, as data=")
@@ -39,7 +39,7 @@ def _load(data: Any, config: Any) -> Splits:
     return image_data.from_arrays(x, y, holdout=config.data.holdout)
 
 
-def _describe(splits: Splits, config: Any) -> tuple[Images, Any]:
+def _describe(splits: ImageSplits, config: Any) -> tuple[Images, Any]:
     """Complete the configuration from the data: the patch, and the statistics of the channels."""
     modality = describe(splits.train, config.data.patch, config.data.target)
     config = override(config, {"data.patch": modality.patch})
@@ -52,21 +52,23 @@ def _describe(splits: Splits, config: Any) -> tuple[Images, Any]:
     return modality, config
 
 
-def _settle(model: MaskedModel, splits: Splits, config: Any) -> None:
+def _settle(model: MaskedModel, splits: ImageSplits, config: Any) -> None:
     fit_noise(model, splits.train, seed=config.seed)
 
 
-def _evaluate(model: MaskedModel, splits: Splits, config: Any, untrained: Any) -> dict[str, Any]:
+def _evaluate(
+    model: MaskedModel, splits: ImageSplits, config: Any, untrained: Any
+) -> dict[str, Any]:
     return evaluate(model, splits, config.evaluate, pattern=config.pattern, untrained=untrained)
 
 
-def _samples(folder: Path, model: MaskedModel, splits: Splits, config: Any) -> None:
+def _samples(folder: Path, model: MaskedModel, splits: ImageSplits, config: Any) -> None:
     path, seed = folder / "samples.npz", config.evaluate.seed
     write(path, model, splits.test, pattern=config.pattern, seed=seed)
 
 
 def _likelihood(
-    model: MaskedModel, splits: Splits, config: Any, num_samples: int | None, **options: int
+    model: MaskedModel, splits: ImageSplits, config: Any, num_samples: int | None, **options: int
 ) -> dict[str, Any]:
     num_samples = 256 if num_samples is None else num_samples
     return measure(model, splits, config.law, num_samples=num_samples, **options)
@@ -74,12 +76,12 @@ def _likelihood(
 
 def _embed(
     model: MaskedModel,
-    images: np.ndarray | torch.Tensor | Source,
+    images: np.ndarray | torch.Tensor | ImageSource,
     config: Any,
     pool: Pool,
     layer: int,
 ) -> np.ndarray:
-    source = images if isinstance(images, Source) else image_data.as_source(images)
+    source = images if isinstance(images, ImageSource) else image_data.as_source(images)
     return extract(model, source, pool, layer)
 
 

@@ -1,4 +1,4 @@
-"""What training and evaluation read images from: a `Source`, and how one is split in two."""
+"""What training and evaluation read images from: a `ImageSource`, and how one is split in two."""
 
 import dataclasses
 import os
@@ -14,7 +14,7 @@ _PIECE = 16  # pictures that a thread decodes at a time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Source:
+class ImageSource:
     """Images by index, with labels if there are any.
 
     Args:
@@ -48,18 +48,18 @@ class Source:
     def units(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> None:
         """Every position is hidden for itself."""
 
-    def take(self, indices: np.ndarray) -> "Source":
+    def take(self, indices: np.ndarray) -> "ImageSource":
         """Return the source of these samples only, in this order; nothing is copied or decoded."""
         labels = None if self.labels is None else self.labels[indices]
         return dataclasses.replace(self, rows=self.rows[indices], labels=labels)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Splits:
+class ImageSplits:
     """A data set ready for use: `train` to learn from, `test` to evaluate on."""
 
-    train: Source
-    test: Source
+    train: ImageSource
+    test: ImageSource
     name: str
 
 
@@ -67,14 +67,16 @@ def array_source(
     images: np.ndarray,
     labels: np.ndarray | None = None,
     classes: tuple[str, ...] | None = None,
-) -> Source:
+) -> ImageSource:
     """Return the source of images [N, H, W, C] held in memory."""
     count, height, width, channels = images.shape
-    return Source((channels, height, width), images.__getitem__, np.arange(count), labels, classes)
+    return ImageSource(
+        (channels, height, width), images.__getitem__, np.arange(count), labels, classes
+    )
 
 
 def read_ahead(
-    source: Source, parts: Sequence[np.ndarray] | Sequence[torch.Tensor]
+    source: ImageSource, parts: Sequence[np.ndarray] | Sequence[torch.Tensor]
 ) -> Iterator[torch.Tensor]:
     """Give the images of each part in turn; files are decoded by all cores, a part ahead.
 
@@ -106,7 +108,7 @@ def encode_labels(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     return codes.astype(np.int64), tuple(str(value) for value in values)
 
 
-def hold_out(source: Source, fraction: float) -> tuple[Source, Source]:
+def hold_out(source: ImageSource, fraction: float) -> tuple[ImageSource, ImageSource]:
     """Split off `fraction` of the samples as a test split, every class in proportion.
 
     Samples are shuffled, sorted by class, and taken at equal steps: the test split has exactly
@@ -134,12 +136,12 @@ def hold_out(source: Source, fraction: float) -> tuple[Source, Source]:
     )
 
 
-def first_shuffled(source: Source, limit: int) -> Source:
+def first_shuffled(source: ImageSource, limit: int) -> ImageSource:
     """Return the first `limit` samples of a fixed shuffle: a smaller limit gives a prefix."""
     return source.take(np.random.default_rng(0).permutation(len(source))[:limit])
 
 
-def joined(first: Source, second: Source) -> Source:
+def joined(first: ImageSource, second: ImageSource) -> ImageSource:
     """Return one source with the samples of two of one shape, without labels.
 
     >>> one = array_source(np.zeros((5, 4, 6, 1), np.uint8))
@@ -153,7 +155,7 @@ def joined(first: Source, second: Source) -> Source:
         order = np.argsort(np.argsort(rows >= len(first), kind="stable"), kind="stable")
         return np.concatenate(parts)[order]
 
-    return Source(
+    return ImageSource(
         first.shape,
         read,
         np.arange(len(first) + len(second)),

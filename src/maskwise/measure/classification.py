@@ -1,11 +1,10 @@
 """How good class scores are: accuracy, Matthews correlation, area under the ROC curve, F1."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from maskwise.measure.bootstrap import ends, over_draws
+from maskwise.measure.bootstrap import ends
 
 
 class Measures(NamedTuple):
@@ -98,38 +97,6 @@ def judged(
         low, high = ends(values[~np.isnan(values)]) if value == value else (None, None)
         of[name] = {"value": value if value == value else None, "low": low, "high": high}
     return of
-
-
-def over_seeds(
-    found: Sequence[dict[str, Any]], train_y: np.ndarray, test_y: np.ndarray
-) -> dict[str, Any]:
-    """Return the measures of a model that was trained several times, and every one of them.
-
-    Intervals are of the mean over seeds (Student's t, 95 %): they cover what training draws, not
-    the choice of test samples; None with a single seed. "majority" is the accuracy of always
-    giving the most frequent class.
-
-    Args:
-        found: "seed" and measures of each time.
-        train_y: classes that were trained on, int64 [N].
-        test_y: classes that were tested on, int64 [M].
-
-    >>> row = over_seeds([{"seed": 0, "accuracy": 0.5}], np.array([0, 1, 1]), np.array([1]))
-    >>> row["accuracy"], row["majority"]
-    ({'mean': 0.5, 'low': None, 'high': None}, 1.0)
-    """
-    names = ("mean", "low", "high")
-    return {
-        **{
-            key: dict(zip(names, over_draws([each[key] for each in found]), strict=True))
-            for key in found[0]
-            if key != "seed"
-        },
-        "seeds": list(found),
-        "majority": float((test_y == np.bincount(train_y).argmax()).mean()),
-        "num_train": len(train_y),
-        "num_test": len(test_y),
-    }
 
 
 def _area(places: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from maskwise.errors import UserError
-from maskwise.images.source import Source, read_ahead
+from maskwise.images.source import ImageSource, read_ahead
 from maskwise.patches.model import MaskedModel
 
 Pool = Literal["mean", "class", "both"]
@@ -39,7 +39,7 @@ def frozen(model: nn.Module) -> Iterator[torch.device]:
 
 def extract(
     model: MaskedModel,
-    source: Source,
+    source: ImageSource,
     pool: Pool = "mean",
     layer: int = -1,
     indices: np.ndarray | None = None,
@@ -67,7 +67,7 @@ def extract(
 
 
 def raw(
-    source: Source,
+    source: ImageSource,
     indices: np.ndarray | None = None,
     max_values: int = 1024,
     batch_size: int = 512,
@@ -145,7 +145,7 @@ def same_length(lengths: Sequence[int], batch_size: int) -> Iterator[np.ndarray]
             yield index[start : start + batch_size]
 
 
-def _batches(source: Source, indices: np.ndarray | None, size: int) -> list[np.ndarray]:
+def _batches(source: ImageSource, indices: np.ndarray | None, size: int) -> list[np.ndarray]:
     indices = np.arange(len(source)) if indices is None else indices
     return [indices[start : start + size] for start in range(0, len(indices), size)]
 

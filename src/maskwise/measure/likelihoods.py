@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.images.source import Splits
+from maskwise.images.source import ImageSplits
 from maskwise.likelihood.contract import ConditionalModel, eligible_of
 from maskwise.likelihood.estimates import Estimate, convert
 from maskwise.likelihood.estimators import log_likelihood
@@ -24,7 +24,7 @@ NUM_TRAIN = 2048
 
 def measure(
     model: MaskedModel,
-    splits: Splits,
+    splits: ImageSplits,
     law: str,
     *,
     num_samples: int = 256,

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwise.images.source import Source
+from maskwise.images.source import ImageSource
 from maskwise.masks import Mask, draw
 from maskwise.measure.bootstrap import interval
 from maskwise.measure.features import frozen
@@ -17,7 +17,7 @@ from maskwise.patches.model import MaskedModel
 
 def reconstruction(
     model: MaskedModel,
-    source: Source,
+    source: ImageSource,
     indices: np.ndarray,
     ratios: Sequence[float],
     pattern: str,
@@ -55,7 +55,7 @@ def reconstruction(
 
 def errors(
     model: MaskedModel,
-    source: Source,
+    source: ImageSource,
     indices: np.ndarray,
     ratios: Sequence[float],
     pattern: str,

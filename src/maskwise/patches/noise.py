@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwise.images.source import Source
+from maskwise.images.source import ImageSource
 from maskwise.masks.select import hide_lowest
 from maskwise.measure.features import frozen, subset
 from maskwise.patches.model import MaskedModel
@@ -17,7 +17,7 @@ RATIOS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 def fit_noise(
     model: MaskedModel,
-    source: Source,
+    source: ImageSource,
     *,
     num_samples: int = 512,
     seed: int = 0,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maskwise.files import atomic
-from maskwise.images.source import Source
+from maskwise.images.source import ImageSource
 from maskwise.measure.features import frozen, subset
 from maskwise.measure.reconstruction import fixed_mask
 from maskwise.patches.model import MaskedModel
@@ -18,7 +18,7 @@ from maskwise.patches.model import MaskedModel
 def write(
     path: Path,
     model: MaskedModel,
-    source: Source,
+    source: ImageSource,
     *,
     pattern: str,
     seed: int,

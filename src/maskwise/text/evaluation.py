@@ -7,12 +7,13 @@ from pydantic import Field, PositiveInt
 
 from maskwise.errors import UserError
 from maskwise.measure.features import Pool, subset
+from maskwise.measure.finetuning import FineTune
 from maskwise.settings import settings
+from maskwise.text.finetuning import finetune_texts
 from maskwise.text.minimal_pairs import measure_pairs
 from maskwise.text.probes import text_probes, word_probes
 from maskwise.text.source import TextSplits
 from maskwise.text.tasks import parse_task, read_tagged_task, read_task
-from maskwise.tokens.finetuning import FineTune, finetune_table
 from maskwise.tokens.losses import losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
 
@@ -129,6 +130,6 @@ def evaluate_text(
             for path in config.pairs
         ],
         "finetuning": [
-            row for task in tasks for row in finetune_table(models, task, config.finetune)
+            row for task in tasks for row in finetune_texts(models, task, config.finetune)
         ],
     }

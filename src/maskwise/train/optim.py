@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from maskwise.images.layer_decay import decays
+from maskwise.layers.transformer import decays
 from maskwise.train.config import Train
 
 

@@ -1,0 +1,248 @@
+"""Fine-tuning: a copy of a model and a classifier, trained together on labelled samples."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Generic, Protocol, Self, TypeVar
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from maskwise.measure.bootstrap import over_draws
+from maskwise.measure.classification import Judge, Measures
+from maskwise.modality import Entries
+from maskwise.rng import shuffled
+from maskwise.settings import settings
+
+WARMUP, WEIGHT_DECAY, MAX_NORM = 0.06, 0.01, 1.0
+
+
+@settings
+class FineTune:
+    """How a model is fine-tuned, all of its weights."""
+
+    tasks: tuple[str, ...] = ()
+    """Labelled samples, as TRAIN:TEST or NAME=TRAIN:TEST (files)."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
+    """Runs, which differ in the first weights of the classifier and the order of the samples."""
+    epochs: PositiveInt = 3
+    """Passes over the samples."""
+    batch_size: PositiveInt = 32
+    """Samples in a step."""
+    lr: Annotated[float, Field(gt=0)] = 5e-4
+    """Highest learning rate. Small models need a large one: ELECTRA takes 3e-4 at 14 M weights and
+    1e-4 at 110 M, where BERT takes 3e-5."""
+
+
+class Encoder(Protocol):
+    """What is asked of a model, which is a torch module."""
+
+    @property
+    def modality(self) -> object:
+        """How samples become tokens, which is not trained."""
+
+    def encode(self, batch: Tensor) -> Tensor:
+        """Return the mean features of whole samples, [B, D]."""
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+    def eval(self) -> Self: ...
+
+    def requires_grad_(self) -> Self: ...
+
+
+M = TypeVar("M", bound=Encoder)
+
+
+@dataclass(frozen=True, eq=False)
+class Samples(Generic[M]):
+    """Labelled samples in the form that one model takes.
+
+    Args:
+        name: of the task.
+        y: classes to train on, int64 [N].
+        test_y: classes to test on, int64 [M].
+        num_classes: how many classes there are.
+        lengths: of the samples to train on; those of a batch have similar ones, int64 [N].
+        rows: from indices [b], the seed and the epoch to what the model encodes, [b, L].
+        embed: from a model to mean features of the test samples, [M, D].
+        note: what to know about them.
+    """
+
+    name: str
+    y: np.ndarray
+    test_y: np.ndarray
+    num_classes: int
+    lengths: Tensor
+    rows: Callable[[Tensor, int, int], Tensor]
+    embed: Callable[[M], np.ndarray]
+    note: str
+
+
+def trainable(model: M) -> M:
+    """Return a copy of a model to train all weights of, in evaluation mode: without dropout."""
+    # The tokenizer is not trained, and need not be copied.
+    return copy.deepcopy(model, {id(model.modality): model.modality}).eval().requires_grad_()
+
+
+def fit(
+    scores: Callable[[Tensor], Tensor],
+    batches: Callable[[int], Iterable[tuple[Tensor, Tensor]]],
+    optimizer: torch.optim.Optimizer,
+    rate: Callable[[int], float],
+    epochs: int,
+    max_norm: float | None = None,
+) -> None:
+    """Train by the cross-entropy.
+
+    Args:
+        scores: from inputs to a score for each class, [B, C].
+        batches: from an epoch to the inputs and the targets of its steps: classes [B], or a
+            probability for each, [B, C].
+        optimizer: of groups whose "scale" is that of their learning rate.
+        rate: from how many steps were taken to the learning rate of the next one.
+        epochs: passes over the samples.
+        max_norm: of the gradient; None = any.
+    """
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    step = 0
+    for epoch in range(epochs):
+        for inputs, targets in batches(epoch):
+            loss = F.cross_entropy(scores(inputs).float(), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            if max_norm is not None:
+                torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+            for group in optimizer.param_groups:
+                group["lr"] = group["scale"] * rate(step)
+            optimizer.step()
+            step += 1
+
+
+def tune(model: M, samples: Samples[M], config: FineTune, seed: int) -> np.ndarray:
+    """Train a copy of a model and a linear classifier of its mean features; score test samples.
+
+    All weights are trained: AdamW, a learning rate that rises for 6 % of the steps and then falls
+    to 0 linearly, weight decay 0.01, gradients of norm 1 at most. Nothing but the order, the
+    classifier's first weights and `rows` is random.
+
+    Args:
+        model: it is not changed; its device is used.
+        samples: what to train and to test on.
+        config: how.
+        seed: of the order, the classifier and `rows`.
+
+    Returns:
+        The probability of each class, float32 [M, C].
+    """
+    tuned = trainable(model)
+    device = next(tuned.parameters()).device
+    with torch.no_grad():
+        width = tuned.encode(samples.rows(torch.zeros(1).long(), seed, 0).to(device)).shape[1]
+    generator = torch.Generator().manual_seed(seed)
+    weight = 0.02 * torch.randn(samples.num_classes, width, generator=generator)
+    head = [each.to(device).requires_grad_() for each in (weight, torch.zeros(len(weight)))]
+    group = {"params": [*tuned.parameters(), *head], "scale": 1.0}
+    optimizer = torch.optim.AdamW([group], lr=config.lr, weight_decay=WEIGHT_DECAY)
+    y = torch.from_numpy(samples.y)
+    num_steps = -(-len(y) // config.batch_size) * config.epochs
+
+    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for index in _similar_lengths(samples.lengths, config.batch_size, seed, epoch):
+            yield samples.rows(index, seed, epoch).to(device), y[index].to(device)
+
+    fit(
+        lambda inputs: F.linear(tuned.encode(inputs), *head),
+        batches,
+        optimizer,
+        lambda step: config.lr * _rise_and_fall((step + 0.5) / num_steps),
+        config.epochs,
+        MAX_NORM,
+    )
+    features = torch.from_numpy(samples.embed(tuned))
+    weight, bias = (each.detach().cpu() for each in head)
+    return F.linear(features, weight, bias).softmax(dim=1).numpy()
+
+
+def _similar_lengths(lengths: Tensor, size: int, seed: int, epoch: int) -> list[Tensor]:
+    """Return batches of samples of similar lengths, so that little is padded, in random order."""
+    some = shuffled(len(lengths), seed=seed, epoch=epoch).split(8 * size)
+    parts = torch.cat([part[lengths[part].argsort(stable=True)] for part in some]).split(size)
+    return [parts[place] for place in shuffled(len(parts), seed=seed, epoch=epoch)]
+
+
+def _rise_and_fall(progress: float) -> float:
+    """Return the share of the highest learning rate.
+
+    >>> _rise_and_fall(0.03), _rise_and_fall(0.06), _rise_and_fall(1.0)
+    (0.5, 1.0, 0.0)
+    """
+    return min(progress / WARMUP, (1 - progress) / (1 - WARMUP))
+
+
+def tuned_row(
+    name: str,
+    model: M,
+    samples: Samples[M],
+    config: FineTune,
+    measures: Sequence[str] = Measures._fields,
+) -> Entries:
+    """Return the measures of a fine-tuned model, with every seed, see `over_seeds`.
+
+    Args:
+        name: of the model.
+        model: what to fine-tune.
+        samples: what to train and to test on.
+        config: how.
+        measures: which measures, see `Judge`.
+    """
+
+    def measure(seed: int) -> dict[str, float]:
+        found = Judge(tune(model, samples, config, seed), samples.test_y)()._asdict()
+        return {key: found[key] for key in measures}
+
+    return {
+        "task": samples.name,
+        "model": name,
+        **over_seeds(measure, config.seeds, samples.y, samples.test_y),
+        "epochs": config.epochs,
+        "batch_size": config.batch_size,
+        "lr": config.lr,
+        "note": samples.note,
+    }
+
+
+def over_seeds(
+    measure: Callable[[int], Mapping[str, float]],
+    seeds: Sequence[int],
+    train_y: np.ndarray,
+    test_y: np.ndarray,
+) -> Entries:
+    """Return the measures of a model that is trained once for each seed, and every one of them.
+
+    Intervals are of the mean over seeds (Student's t, 95 %): they cover what training draws, not
+    the choice of test samples; None with a single seed. "majority" is the accuracy of always
+    giving the most frequent class.
+
+    Args:
+        measure: trains and tests once; from a seed to measures by name.
+        seeds: one or more.
+        train_y: classes that are trained on, int64 [N].
+        test_y: classes that are tested on, int64 [M].
+
+    >>> row = over_seeds(lambda seed: {"accuracy": 0.5}, [0], np.array([0, 1, 1]), np.array([1]))
+    >>> row["accuracy"], row["majority"]
+    ({'mean': 0.5, 'low': None, 'high': None}, 1.0)
+    """
+    found = [measure(seed) for seed in seeds]
+    means = {key: over_draws([each[key] for each in found]) for key in found[0]}
+    return {
+        **{key: dict(zip(("mean", "low", "high"), of, strict=True)) for key, of in means.items()},
+        "seeds": [{"seed": seed} | dict(each) for seed, each in zip(seeds, found, strict=True)],
+        "majority": float((test_y == np.bincount(train_y).argmax()).mean()),
+        "num_train": len(train_y),
+        "num_test": len(test_y),
+    }
