@@ -301,3 +301,18 @@ def test_the_public_names_exist():
         assert name in dir(mw)
     with pytest.raises(AttributeError, match="no attribute 'pretran'"):
         mw.pretran  # noqa: B018
+
+
+def test_an_interrupted_evaluation_keeps_the_model(tmp_path, monkeypatch):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("maskwise.api.diagnose", stop)
+        with pytest.raises(KeyboardInterrupt, match="maskwise evaluate") as caught:
+            mw.pretrain("digits", out=tmp_path / "run", **SMALL)
+    assert str(tmp_path / "run") in str(caught.value)
+    run = mw.Run(tmp_path / "run")
+    assert run.result.keys() == {"name", "train", "law"}
+    mw.report.write([run.path])
+    assert mw.evaluate(run).result.keys() > {"probes", "reconstruction", "features"}

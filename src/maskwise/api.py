@@ -12,7 +12,7 @@ from maskwise.errors import UserError
 from maskwise.files import write_json
 from maskwise.measure.representation import diagnose
 from maskwise.modalities import config_of, find
-from maskwise.modality import AnyModel, EncoderFactory
+from maskwise.modality import AnyModel, EncoderFactory, Entries
 from maskwise.run import Run, create
 from maskwise.settings import flatten, override
 from maskwise.storage import build, load_model, save_model, untrained
@@ -106,7 +106,15 @@ def pretrain(
     if fabric.is_global_zero:
         kind.settle(kept, splits, config)
         save_model(folder / "model", kept)
-        _finish(Run(folder), kept, config, splits, summary, encoder)
+        run = Run(folder)
+        write_json(folder / "result.json", _trained(run, config, summary))
+        try:
+            _finish(run, kept, config, splits, encoder)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"stopped; the model is in {folder / 'model'}: to evaluate it, maskwise evaluate"
+                f" {folder}"
+            ) from None
     fabric.barrier()
     return Run(folder)
 
@@ -128,9 +136,8 @@ def evaluate(
     run, config = _changed(run, overrides, "evaluate.", "diagnose.", "data.")
     model = run.model(encoder)
     _check_features(model, config)
-    summary = run.result["train"]
     splits = run.kind.load(data, config)
-    _finish(run, model, config, splits, summary, encoder)
+    _finish(run, model, config, splits, encoder)
     return run
 
 
@@ -243,20 +250,13 @@ def _changed(
     return run, override(run.config, changes)
 
 
-def _finish(
-    run: Run,
-    model: AnyModel,
-    config: Config,
-    splits: Any,
-    summary: dict[str, Any],
-    encoder: EncoderFactory | None,
-) -> None:
-    """Evaluate, and write result.json, samples.npz and report.html."""
+def _trained(run: Run, config: Config, summary: Entries) -> Entries:
+    """Return what result.json holds when training has ended: its summary, and the law."""
     settings = config.train
     law = laws.parse(config.law)
     steps = np.linspace(0, 1, 101)
     tilted = [laws.effective(law, settings.reduction, settings.scope, t) for t in steps]
-    result = {
+    return {
         "name": run.path.name,
         "train": summary,
         "law": {
@@ -267,8 +267,14 @@ def _finish(
             "effective_mean": float(np.mean([ratios @ weights for ratios, weights in tilted])),
         },
     }
-    kind = find(config.modality)
-    before = untrained(model, config.seed, encoder)
+
+
+def _finish(
+    run: Run, model: AnyModel, config: Config, splits: Any, encoder: EncoderFactory | None
+) -> None:
+    """Evaluate, and write result.json, what the report shows, and the report."""
+    kind, before = run.kind, untrained(model, config.seed, encoder)
+    result = _trained(run, config, run.result["train"])
     result |= kind.evaluate(model, splits, config, before)
     result["features"] = diagnose(
         model,

@@ -35,8 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"maskwise: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("maskwise: stopped; continue with the same command and --resume", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        told = str(stop) or "stopped; continue with the same command and --resume"
+        print(f"maskwise: {told}", file=sys.stderr)
         return 130
     return 0
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from maskwise.errors import UserError
 from maskwise.files import atomic, read_json_lines
+from maskwise.progress import bars
 
 NAME = "metrics.jsonl"
 COUNTED = ("samples", "tokens", "predicted", "seconds")  # summed over steps, not averaged
@@ -108,20 +109,9 @@ class Progress:
     """A progress bar with loss, samples/s, tokens/s and the time left."""
 
     def __init__(self, steps: int, start: int, *, enabled: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
+        from rich.progress import TextColumn
 
-        self.bar = Bar(
-            TextColumn("train"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not enabled,
-        )
+        self.bar = bars(TextColumn("{task.fields[text]}"), enabled=enabled)
         self.task = self.bar.add_task("train", total=steps, completed=start, text="")
 
     def update(self, row: dict[str, Any]) -> None:

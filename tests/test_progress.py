@@ -1,0 +1,43 @@
+import io
+
+from maskwise import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def shown(monkeypatch, use):
+    """What a use writes to a terminal."""
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    use()
+    assert not progress._shown
+    return screen.getvalue()
+
+
+def test_a_terminal_sees_what_is_done_and_how_much(monkeypatch):
+    def use():
+        for _ in progress.track(range(3), "probes"):
+            assert list(progress.track("ab", "folds")) == ["a", "b"]
+
+    text = shown(monkeypatch, use)
+    assert "probes" in text
+    assert "3/3" in text
+    assert "ETA" in text
+
+
+def test_nothing_is_written_where_nobody_looks(capsys):
+    assert list(progress.track(range(3), "probes")) == [0, 1, 2]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_stops_early_leaves_the_terminal_in_order(monkeypatch):
+    def use():
+        bar = progress.track(range(3), "probes")
+        next(bar)
+        bar.close()
+
+    assert "probes" in shown(monkeypatch, use)
