@@ -75,7 +75,7 @@ def config_of(data: object, changes: Mapping[str, Any], modality: str | None = N
 
 def _kind(data: object, named: Mapping[str, object]) -> "Kind":
     """Say what a source holds."""
-    from maskwise.text.files import kind_of
+    from maskwise.textio import kind_of
 
     asked = sorted(kinds(), key=lambda kind: -kind.precedence)
     if not isinstance(data, str):

@@ -7,7 +7,7 @@ import numpy as np
 
 from maskwise.dna.fasta import Genome
 from maskwise.errors import UserError
-from maskwise.text.files import read_lines
+from maskwise.textio import read_lines
 
 _SKIPPED = ("#", "track", "browser")
 

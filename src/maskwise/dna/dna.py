@@ -13,7 +13,7 @@ from maskwise.dna.pieces import Pieces
 from maskwise.dna.tokens import Bases, Kmers, Overlapping
 from maskwise.errors import UserError
 from maskwise.rng import Keys
-from maskwise.text.text import FILE, read_tokenizer, write_tokenizer
+from maskwise.tokens.tokenizer_files import FILE, read_tokenizer, write_tokenizer
 
 Tokens = Bases | Kmers | Overlapping | Pieces
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from maskwise.dna.fasta_layout import Fetch, Indexed, Misplaced, parse_index, scan
 from maskwise.errors import UserError
 from maskwise.files import atomic_folder, cached, read_json, stamp, write_json
-from maskwise.text.files import OPENERS, READ_ERRORS, kind_of
+from maskwise.textio import OPENERS, READ_ERRORS, kind_of
 
 log = logging.getLogger("maskwise")
 

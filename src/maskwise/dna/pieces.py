@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from maskwise.dna.bases import NUM_BASES, decode
-from maskwise.errors import UserError
-from maskwise.text.text import require_tokenizers
+from maskwise.errors import UserError, require
 
 MARGIN = 1.05  # of the most pieces seen in a window
 
@@ -99,7 +98,7 @@ def train_pieces(windows: Tensor, vocab_size: int) -> Pieces:
     Raises:
         UserError: a vocabulary too small, or tokenizers is not installed.
     """
-    tokenizers = require_tokenizers("pieces")
+    tokenizers = require("tokenizers", "pieces", "text")
     if vocab_size <= NUM_BASES + 1:
         raise UserError(f"pieces:{vocab_size} is too small: the bases and N are {NUM_BASES + 1}")
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from maskwise.dna.fasta import Genome
 from maskwise.errors import UserError
-from maskwise.text.files import kind_of, read_lines
+from maskwise.textio import kind_of, read_lines
 
 KINDS = (".vcf", ".tsv", ".csv")
 NEEDED = ("chrom", "pos", "ref", "alt")
