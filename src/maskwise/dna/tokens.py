@@ -86,15 +86,12 @@ class Kmers(Bases):
 
     @property
     def num_kinds(self) -> int:
-        """Tokens that may be predicted; they come first."""
         return NUM_BASES**self.k
 
     def positions(self, width: int) -> int:
-        """Return the number of tokens of `width` bases."""
         return width // self.k
 
     def ids(self, codes: Tensor) -> Tensor:
-        """Return the tokens of codes [B, W], int64 [B, L]."""
         parts = super().ids(self._parts(codes))
         known = (parts < UNKNOWN).all(-1)
         nothing = (parts == NOTHING).any(-1)
@@ -102,12 +99,10 @@ class Kmers(Bases):
         return torch.where(nothing, self.nothing, ids)
 
     def means(self, values: Tensor, codes: Tensor) -> Tensor:
-        """Return the mean of `values` [B, W] over the bases of each token, [B, L]."""
         return self._parts(values).mean(-1)
 
     @cached_property
     def complement(self) -> Tensor:
-        """The token of the other strand, int64 [V]."""
         return _with_specials(_complements(self.k))
 
     def _parts(self, values: Tensor) -> Tensor:
@@ -131,11 +126,9 @@ class Overlapping(Bases):
 
     @property
     def num_inputs(self) -> int:
-        """Tokens that a network embeds."""
         return NUM_BASES**self.k + 3
 
     def inputs(self, ids: Tensor) -> Tensor:
-        """Return what a network embeds at each position."""
         unknown = NUM_BASES**self.k
         before = (self.k - 1) // 2
         padded = F.pad(ids, (before, self.k - 1 - before), value=NOTHING)
@@ -146,7 +139,6 @@ class Overlapping(Bases):
 
     @cached_property
     def input_complement(self) -> Tensor:
-        """The same for what a network embeds, int64 [num_inputs]."""
         if self.k % 2 == 0:
             raise UserError(
                 f"overlapping k-mers of {self.k} bases have no middle that both strands share:"
@@ -177,17 +169,14 @@ class Pieces(Bases):
 
     @cached_property
     def alphabet(self) -> Tensor:
-        """Which tokens may be predicted, bool [V]."""
         alphabet = torch.ones(self.num_inputs, dtype=torch.bool)
         alphabet[[self.tokenizer.token_to_id("N"), self.nothing, self.mask]] = False
         return alphabet
 
     def positions(self, width: int) -> int:
-        """Return the number of tokens of `width` bases."""
         return max(1, round(width * self.density))
 
     def ids(self, codes: Tensor) -> Tensor:
-        """Return the tokens of codes [B, W], int64 [B, L]."""
         found = self._encoded(codes)
         ids = torch.full((len(codes), self.positions(codes.shape[1])), self.nothing)
         for row, each in zip(ids, found, strict=True):
@@ -195,7 +184,6 @@ class Pieces(Bases):
         return ids.to(codes.device)
 
     def means(self, values: Tensor, codes: Tensor) -> Tensor:
-        """Return the mean of `values` [B, W] over the bases of each token, [B, L]."""
         means = values.new_zeros(len(codes), self.positions(codes.shape[1]))
         sums = torch.nn.functional.pad(values.cumsum(1), (1, 0))
         for row, of_row, each in zip(means, sums, self._encoded(codes), strict=True):
