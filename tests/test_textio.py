@@ -37,7 +37,11 @@ def test_long_lines_come_in_parts(tmp_path):
         ("a.csv", b"a,b\n1\n", r"a\.csv: row 2 has 1 columns, not 2"),
         ("a.csv", b"x" * 140_000, r"a\.csv is no table: field larger"),
         ("a.csv", b"a\n\xe9\n", r"not UTF-8 after line . \(byte 0xe9\): convert it to UTF-8"),
-        ("a.csv.gz", gzip.compress(b"a,b\n")[:-9], r"cannot read .*a\.csv\.gz: Compressed file"),
+        (
+            "a.csv.gz",
+            gzip.compress(b"a,b\n", mtime=0)[:-9],
+            r"cannot read .*a\.csv\.gz: Compressed file",
+        ),
         ("a.csv.xz", b"a,b\n", r"cannot read .*a\.csv\.xz: Input format"),
     ],
 )
