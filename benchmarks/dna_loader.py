@@ -30,8 +30,7 @@ from maskwise.dna.bases import CODES
 from maskwise.dna.dna import DNA
 from maskwise.dna.fasta import open_genome
 from maskwise.dna.recipes import any_dna
-from maskwise.dna.split import split
-from maskwise.dna.windows import Windows, windows
+from maskwise.dna.windows import Windows, split, windows
 from maskwise.rng import shuffled
 from maskwise.storage import build
 from maskwise.train.batches import Batches

@@ -19,8 +19,8 @@ from maskwise.dna.bases import encode, reverse_complement
 from maskwise.dna.dna import DNA
 from maskwise.dna.fasta import Genome, genome_of
 from maskwise.dna.model import DNAModel
+from maskwise.dna.places import Variant
 from maskwise.dna.variant_scores import score_variants
-from maskwise.dna.variants import Variant
 from maskwise.masks import Mask
 from maskwise.storage import build
 from maskwise.tokens.model import LanguageModel

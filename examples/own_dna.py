@@ -9,8 +9,8 @@ import numpy as np
 
 import maskwise as mw
 from maskwise.dna.fasta import genome_of
+from maskwise.dna.places import Variant
 from maskwise.dna.variant_scores import score_variants
-from maskwise.dna.variants import Variant
 
 MOTIF = "CCACCAGGGGGCGCTA"
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from maskwise.errors import UserError
 from maskwise.settings import from_dict, override
+from maskwise.textio import kind_of
 
 if TYPE_CHECKING:  # so that to know the names costs nothing
     from maskwise.modality import Features, Modality
@@ -75,8 +76,6 @@ def config_of(data: object, changes: Mapping[str, Any], modality: str | None = N
 
 def _kind(data: object, named: Mapping[str, object]) -> "Kind":
     """Say what a source holds."""
-    from maskwise.text.files import kind_of
-
     asked = sorted(kinds(), key=lambda kind: -kind.precedence)
     if not isinstance(data, str):
         takes = [kind.of_memory(data) for kind in asked]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from maskwise.dna.bases import NOTHING, decode, encode, reverse_complement
 from maskwise.dna.dna import DNA, parse_tokens
-from maskwise.dna.pieces import train_pieces
+from maskwise.dna.tokens import train_pieces
 from maskwise.errors import UserError
 
 sequences = st.text("ACGTNacgt", min_size=12, max_size=12)

@@ -1,10 +1,12 @@
 """Reading any base of FASTA files."""
 
 import gzip
-import logging
 import lzma
 import os
-import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,7 +17,6 @@ from maskwise.dna.bases import NOTHING, encode
 from maskwise.dna.fasta import genome_of, open_genome
 from maskwise.errors import UserError
 
-pytest.importorskip("pyfaidx")
 GENERATOR = np.random.default_rng(0)
 SEQUENCES = {
     name: "".join(GENERATOR.choice(list("ACGTacgtNnRy"), size=size))
@@ -118,8 +119,7 @@ def test_a_fingerprint_tells_sequences_apart_not_files(tmp_path):
 
 def test_long_records_are_looked_at_in_chunks(tmp_path, monkeypatch):
     whole = genome_of([SEQUENCES["one"]], ["one"])
-    monkeypatch.setattr("maskwise.dna.fasta_layout._CHUNK", 100)
-    monkeypatch.setattr("maskwise.dna.fasta_files._LINE", 37)
+    monkeypatch.setattr("maskwise.dna.fasta_files._CHUNK", 100)
     monkeypatch.setattr("maskwise.dna.fasta_files._PART", 64)
     for line in (9, 60, 400, 5000):
         for suffix in COMPRESS:
@@ -158,45 +158,40 @@ def test_records_are_found_by_name():
         genome.record("scaffold")
 
 
-def test_an_index_beside_the_file_serves_if_it_fits(tmp_path, caplog, monkeypatch):
-    path = write(tmp_path / "genome.fa", ">a\nACGT\nAC\n")
-    index = write(tmp_path / "genome.fa.fai", "a\t6\t3\t4\t5\n")
-    os.utime(index, ns=(path.stat().st_mtime_ns,) * 2)
-    monkeypatch.setitem(sys.modules, "pyfaidx", None)  # not needed then
-    with caplog.at_level(logging.INFO, "maskwise"):
-        check(open_genome(path), {"a": "ACGTAC"})
-    assert "not used" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    "index",
-    [
-        "a\t6\t3\t4\t6\n",
-        "a\t5\t3\t4\t5\n",
-        "b\t6\t3\t4\t5\n",
-        "a\t6\t4\t4\t5\n",
-        "a\t7\t3\t4\t5\n",
-        "a\t6\t3\t0\t0\n",
-        "a\t6\n",
-        "\x00\x01\n",
-        "",
-        "a\t6\t3\t4\t5\nb\t6\t3\t4\t5\n",
-    ],
-)
-def test_an_index_of_another_file_is_not_used(tmp_path, caplog, index):
-    path = write(tmp_path / "genome.fa", ">a\nACGT\nAC\n")
+@pytest.mark.parametrize("index", ["a\t6\t3\t4\t5\n", "a\t6\t3\t4\t6\n", "\x00\x01\n", ""])
+def test_an_index_beside_the_file_is_neither_used_nor_changed(tmp_path, index):
+    path = write(tmp_path / "genome.fa", ">a\nACGT\nAC\n>b\nTT\n")
     beside = write(tmp_path / "genome.fa.fai", index)
-    check(open_genome(path), {"a": "ACGTAC"})
-    assert f"{beside} does not fit {path}: not used" in caplog.text
+    check(open_genome(path), {"a": "ACGTAC", "b": "TT"})
     assert beside.read_text() == index
 
 
-def test_an_index_older_than_its_file_is_not_used(tmp_path, caplog):
-    index = write(tmp_path / "genome.fa.fai", "a\t6\t3\t4\t5\n")
-    path = write(tmp_path / "genome.fa", ">a\nACGT\nAC\n>b\nTT\n")
-    os.utime(index, (0, 0))
-    check(open_genome(path), {"a": "ACGTAC", "b": "TT"})
-    assert f"{index} is older than {path}: not used" in caplog.text
+ENDS = st.sampled_from(["\n", "\n", "\n", "\r\n", " \n", "\n\n", "\n \t"])
+LINES = st.lists(st.tuples(st.text("ACGTacgtNnRy", min_size=1, max_size=9), ENDS), max_size=8)
+
+
+@given(st.lists(LINES, min_size=1, max_size=4), st.sampled_from(["", "\n", "\n\n\n"]))
+def test_lines_may_be_of_any_lengths(records, last):
+    named = {f"r{n}": "".join(letters for letters, _ in lines) for n, lines in enumerate(records)}
+    texts = ("".join(letters + end for letters, end in lines).strip() for lines in records)
+    data = "\n".join(f">{name}\n{text}" for name, text in zip(named, texts, strict=True)) + last
+    kept = {name: letters for name, letters in named.items() if letters}
+    with TemporaryDirectory() as folder, mock.patch.dict(os.environ, MASKWISE_CACHE=folder):
+        path = write(Path(folder) / "genome.fa", data)
+        if kept:
+            check(open_genome(path), kept, (1, 9, 50))
+
+
+def test_readers_of_one_genome_do_not_disturb_each_other(tmp_path):
+    """They share a file, as processes do after a fork, but no place in it."""
+    genome = open_genome(write(tmp_path / "genome.fa", fasta(SEQUENCES)))
+
+    def read(start):
+        return genome.read(np.array([0]), np.array([start]), 60)[0].tolist()
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(read, range(900)))
+    assert found == [expected(SEQUENCES["one"], start, 60) for start in range(900)]
 
 
 def test_a_changed_file_is_read_anew(tmp_path):
@@ -272,12 +267,6 @@ def test_what_is_cut_off_or_not_there(tmp_path, suffix):
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match=r"no FASTA files here \(looked for \.fa, \.fasta"):
         open_genome(tmp_path / "folder")
-
-
-def test_pyfaidx_is_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyfaidx", None)
-    with pytest.raises(UserError, match=r'pip install "maskwise\[dna\]"'):
-        open_genome(write(tmp_path / "genome.fa", fasta(SEQUENCES)))
 
 
 def test_a_damaged_cache_is_told(tmp_path):

@@ -6,7 +6,6 @@ import pytest
 
 from benchmarks import dna_data, dna_laws
 
-pytest.importorskip("pyfaidx")
 LAWS = ("fixed:0.15", "fixed:0.5", "uniform:0.05,0.5")
 
 

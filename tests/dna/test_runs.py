@@ -12,8 +12,6 @@ from maskwise.train.batches import Batches
 from maskwise.train.loop import backward, connect, prepare, setup
 from maskwise.train.optim import make_optimizer
 
-pytest.importorskip("pyfaidx")
-
 LETTERS = list("ACGTacgt")
 TINY = {
     "data.window": 24,

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from maskwise.dna.fasta import open_genome
+from maskwise.dna.places import Variant
 from maskwise.dna.variant_effects import _statistics, baselines, variant_effects
-from maskwise.dna.variants import Variant
 from maskwise.errors import UserError
 
 

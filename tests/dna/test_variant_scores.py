@@ -11,9 +11,9 @@ from maskwise.dna.bases import decode, encode, reverse_complement
 from maskwise.dna.dna import DNA
 from maskwise.dna.fasta import Genome, open_genome
 from maskwise.dna.model import DNAModel
-from maskwise.dna.pieces import Pieces
+from maskwise.dna.places import Variant
+from maskwise.dna.tokens import Pieces
 from maskwise.dna.variant_scores import judge, score_variants
-from maskwise.dna.variants import Variant
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.storage import build

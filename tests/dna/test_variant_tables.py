@@ -9,10 +9,10 @@ from maskwise.dna import variant_tables
 from maskwise.dna.dna import DNA
 from maskwise.dna.fasta import Genome, open_genome
 from maskwise.dna.model import DNAModel
+from maskwise.dna.places import Variant
 from maskwise.dna.variant_effects import baselines, variant_effects
 from maskwise.dna.variant_scores import score_variants
 from maskwise.dna.variant_tables import check_columns, effects_of_file, score_file
-from maskwise.dna.variants import Variant
 from maskwise.errors import UserError
 from maskwise.storage import build
 from maskwise.tokens.model import LanguageModel

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise.errors import UserError
-from maskwise.text.text import Text, read_tokenizer
+from maskwise.text.text import Text
 from maskwise.text.tokenizer import load_tokenizer, of_transformers, train_tokenizer
 
 tokenizers = pytest.importorskip("tokenizers")
@@ -154,8 +154,6 @@ def test_tokenizers_that_cannot_be_used(tmp_path, text):
     (tmp_path / "broken.json").write_text("{}", "utf-8")
     with pytest.raises(UserError, match=r"broken\.json is no tokenizer\.json"):
         load_tokenizer(str(tmp_path / "broken.json"), 16)
-    with pytest.raises(UserError, match="cannot read"):
-        read_tokenizer(tmp_path / "none.json")
     with pytest.raises(UserError, match="vocab_size 100 is too small: bytes and specials are 261"):
         train_tokenizer(CORPUS, vocab_size=100, length=16)
 

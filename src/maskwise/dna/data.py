@@ -12,12 +12,11 @@ from pydantic import AfterValidator, Field, PositiveInt
 from torch import Tensor
 
 from maskwise.dna.bases import INVALID, NOTHING, encode, reverse_complement
-from maskwise.dna.bed import Regions, read_bed
 from maskwise.dna.dna import DNA, parse_tokens
 from maskwise.dna.fasta import Genome, genome_of, open_genome
-from maskwise.dna.pieces import Pieces, train_pieces
-from maskwise.dna.split import Parts, split, whole
-from maskwise.dna.windows import Windows, windows
+from maskwise.dna.places import Regions, read_bed
+from maskwise.dna.tokens import Pieces, train_pieces
+from maskwise.dna.windows import Parts, Windows, split, whole, windows
 from maskwise.errors import UserError
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings

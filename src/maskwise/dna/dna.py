@@ -9,16 +9,13 @@ import torch
 from torch import Tensor
 
 from maskwise.dna.bases import NUM_BASES, REPEAT, UNKNOWN, decode
-from maskwise.dna.pieces import Pieces
-from maskwise.dna.tokens import Bases, Kmers, Overlapping
+from maskwise.dna.tokens import Bases, Kmers, Overlapping, Pieces
 from maskwise.errors import UserError
 from maskwise.rng import Keys
-from maskwise.text.text import FILE, read_tokenizer, write_tokenizer
-
-Tokens = Bases | Kmers | Overlapping | Pieces
+from maskwise.tokens.tokenizer_files import FILE, read_tokenizer, write_tokenizer
 
 # Form, and what makes the tokens from the number after the colon; pieces are learned from data.
-TOKENS: dict[str, tuple[str, Callable[..., Tokens] | None]] = {
+TOKENS: dict[str, tuple[str, Callable[..., Bases] | None]] = {
     "bases": ("bases", Bases),
     "kmers": ("kmers:K", Kmers),
     "overlapping": ("overlapping:K", Overlapping),
@@ -74,7 +71,7 @@ class DNA:
     window: int
     tokens: str = "bases"
     repeat_weight: float = 1.0
-    kind: Tokens | None = None
+    kind: Bases | None = None
 
     def __post_init__(self) -> None:
         name, number = parse_tokens(self.tokens)
@@ -87,7 +84,7 @@ class DNA:
             raise UserError(f"a window of {self.window} bases holds no token of {self.tokens}")
 
     @property
-    def _kind(self) -> Tokens:
+    def _kind(self) -> Bases:
         assert self.kind is not None
         return self.kind
 

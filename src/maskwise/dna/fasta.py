@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +12,21 @@ from pathlib import Path
 import numpy as np
 
 from maskwise.dna.bases import NOTHING
-from maskwise.dna.fasta_files import fasta_files, open_indexed
-from maskwise.dna.fasta_layout import BREAKS, TABLE, Fetch, Indexed, Layout, Misplaced, scan
+from maskwise.dna.fasta_files import (
+    BREAKS,
+    TABLE,
+    Fetch,
+    Indexed,
+    Layout,
+    fasta_files,
+    look_through,
+    open_indexed,
+)
 from maskwise.errors import UserError
 
 log = logging.getLogger("maskwise")
+
+_BROKEN = re.compile(r"\s").search
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,28 +144,19 @@ def genome_of(sequences: Sequence[str], names: Sequence[str] | None = None) -> G
         UserError: what is no DNA, names that are the same, or no letter.
     """
     names = [f"sequence{n}" for n in range(1, len(sequences) + 1)] if names is None else names
-    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
-    lines = [f">{name}\n".encode() for name in names]
-    heads = np.array([len(line) for line in lines], dtype=np.int64)
-    # The same as a file with one line for each sequence.
-    data = b"".join(
-        line + sequence.encode("ascii", "replace") + b"\n"
-        for line, sequence in zip(lines, sequences, strict=True)
-    )
-    offsets = (heads + lengths + 1).cumsum() - lengths - 1
-    layout = Layout(tuple(names), lengths, offsets, lengths.clip(1), np.ones_like(lengths))
     if len(set(names)) < len(names):
         raise UserError("two sequences have the same name: rename or remove one")
-
-    def fetch(size: int, offset: int) -> bytes:
-        return data[offset : offset + size]
-
-    try:
-        return _genome("sequences", [scan(layout, fetch, "sequences")])
-    except Misplaced:
-        raise UserError(
-            "a sequence or its name holds spaces or line breaks: remove them"
-        ) from None
+    if any(len(name.split()) != 1 for name in names) or any(map(_BROKEN, sequences)):
+        raise UserError("a sequence or its name holds spaces or line breaks: remove them")
+    data = "".join(sequences).encode("ascii", "replace")
+    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+    # The same as a file with one line for all sequences.
+    bases, breaks = lengths.clip(1), np.zeros_like(lengths)
+    layout = Layout(tuple(names), lengths, lengths.cumsum() - lengths, bases, breaks)
+    return _genome(
+        "sequences",
+        [look_through(layout, lambda size, offset: data[offset : offset + size], "sequences")],
+    )
 
 
 def _genome(source: str, opened: Sequence[Indexed]) -> Genome:

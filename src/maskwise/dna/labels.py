@@ -10,8 +10,7 @@ import numpy as np
 from maskwise.dna.bases import INVALID, UNKNOWN, encode
 from maskwise.dna.fasta_files import SUFFIXES as FASTA
 from maskwise.errors import UserError
-from maskwise.text.files import kind_of, read_lines
-from maskwise.text.labels import columns, json_rows, table_rows
+from maskwise.textio import columns, json_rows, kind_of, read_lines, table_rows
 
 _SEQUENCES = ("sequence", "seq", "dna")
 _LABELS = ("label", "class", "target")

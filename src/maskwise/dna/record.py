@@ -22,7 +22,7 @@ from maskwise.layers.transformer import Attention
 from maskwise.measure.features import Pool
 from maskwise.modality import Modality
 from maskwise.settings import override
-from maskwise.text.files import kind_of
+from maskwise.textio import kind_of
 from maskwise.tokens.model import LanguageModel
 from maskwise.tokens.samples import write_rows
 

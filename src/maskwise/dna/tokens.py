@@ -1,15 +1,18 @@
-"""Sequences of bases as tokens: single bases, or k-mers side by side or overlapping."""
+"""Sequences of bases as tokens: single bases, k-mers, or byte-pair pieces."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from maskwise.dna.bases import NOTHING, NUM_BASES, REPEAT, UNKNOWN
-from maskwise.errors import UserError
+from maskwise.dna.bases import NOTHING, NUM_BASES, REPEAT, UNKNOWN, decode
+from maskwise.errors import UserError, require
 
+MARGIN = 1.05  # of the most pieces seen in a window
 LONGEST = 8  # bases in a k-mer: 65,536 tokens
 
 
@@ -83,15 +86,12 @@ class Kmers(Bases):
 
     @property
     def num_kinds(self) -> int:
-        """Tokens that may be predicted; they come first."""
         return NUM_BASES**self.k
 
     def positions(self, width: int) -> int:
-        """Return the number of tokens of `width` bases."""
         return width // self.k
 
     def ids(self, codes: Tensor) -> Tensor:
-        """Return the tokens of codes [B, W], int64 [B, L]."""
         parts = super().ids(self._parts(codes))
         known = (parts < UNKNOWN).all(-1)
         nothing = (parts == NOTHING).any(-1)
@@ -99,12 +99,10 @@ class Kmers(Bases):
         return torch.where(nothing, self.nothing, ids)
 
     def means(self, values: Tensor, codes: Tensor) -> Tensor:
-        """Return the mean of `values` [B, W] over the bases of each token, [B, L]."""
         return self._parts(values).mean(-1)
 
     @cached_property
     def complement(self) -> Tensor:
-        """The token of the other strand, int64 [V]."""
         return _with_specials(_complements(self.k))
 
     def _parts(self, values: Tensor) -> Tensor:
@@ -128,11 +126,9 @@ class Overlapping(Bases):
 
     @property
     def num_inputs(self) -> int:
-        """Tokens that a network embeds."""
         return NUM_BASES**self.k + 3
 
     def inputs(self, ids: Tensor) -> Tensor:
-        """Return what a network embeds at each position."""
         unknown = NUM_BASES**self.k
         before = (self.k - 1) // 2
         padded = F.pad(ids, (before, self.k - 1 - before), value=NOTHING)
@@ -143,13 +139,90 @@ class Overlapping(Bases):
 
     @cached_property
     def input_complement(self) -> Tensor:
-        """The same for what a network embeds, int64 [num_inputs]."""
         if self.k % 2 == 0:
             raise UserError(
                 f"overlapping k-mers of {self.k} bases have no middle that both strands share:"
                 " an equivariant model needs an odd k"
             )
         return _with_specials(_complements(self.k))
+
+
+@dataclass(frozen=True)
+class Pieces(Bases):
+    """Byte-pair pieces of sequences; an unknown base is a piece of its own.
+
+    Windows have different numbers of pieces: they are padded, and cut where there are more than
+    `density` pieces a base, which is a little more than was seen in training windows.
+
+    Args:
+        tokenizer: a `tokenizers.Tokenizer` of A, C, G, T and N.
+        density: pieces of a row over bases of a window.
+    """
+
+    tokenizer: Any
+    density: float
+
+    @property
+    def num_kinds(self) -> int:
+        """One less than all pieces: among them is N, which may not be predicted."""
+        return self.tokenizer.get_vocab_size() - 1
+
+    @cached_property
+    def alphabet(self) -> Tensor:
+        alphabet = torch.ones(self.num_inputs, dtype=torch.bool)
+        alphabet[[self.tokenizer.token_to_id("N"), self.nothing, self.mask]] = False
+        return alphabet
+
+    def positions(self, width: int) -> int:
+        return max(1, round(width * self.density))
+
+    def ids(self, codes: Tensor) -> Tensor:
+        found = self._encoded(codes)
+        ids = torch.full((len(codes), self.positions(codes.shape[1])), self.nothing)
+        for row, each in zip(ids, found, strict=True):
+            row[: len(each.ids)] = torch.tensor(each.ids[: len(row)])
+        return ids.to(codes.device)
+
+    def means(self, values: Tensor, codes: Tensor) -> Tensor:
+        means = values.new_zeros(len(codes), self.positions(codes.shape[1]))
+        sums = torch.nn.functional.pad(values.cumsum(1), (1, 0))
+        for row, of_row, each in zip(means, sums, self._encoded(codes), strict=True):
+            start, stop = torch.tensor(each.offsets[: len(row)], device=values.device).T
+            row[: len(start)] = (of_row[stop] - of_row[start]) / (stop - start)
+        return means
+
+    @cached_property
+    def complement(self) -> Tensor:
+        """There is none: pieces of the other strand begin elsewhere."""
+        raise UserError("pieces have no opposite strand: an equivariant model needs other tokens")
+
+    def _encoded(self, codes: Tensor) -> Sequence[Any]:
+        letters = [decode(row).upper() for row in codes.cpu()]
+        return self.tokenizer.encode_batch(letters)
+
+
+def train_pieces(windows: Tensor, vocab_size: int) -> Pieces:
+    """Learn byte-pair pieces from windows of training data.
+
+    Args:
+        windows: codes, uint8 [n, W].
+        vocab_size: pieces at most, single bases and N included.
+
+    Raises:
+        UserError: a vocabulary too small, or tokenizers is not installed.
+    """
+    tokenizers = require("tokenizers", "pieces", "text")
+    if vocab_size <= NUM_BASES + 1:
+        raise UserError(f"pieces:{vocab_size} is too small: the bases and N are {NUM_BASES + 1}")
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Split("N", "isolated")
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=vocab_size, initial_alphabet=list("ACGTN"), show_progress=False
+    )
+    letters = [decode(row).upper() for row in windows]
+    tokenizer.train_from_iterator(letters, trainer)
+    most = max(len(each.ids) for each in tokenizer.encode_batch(letters))
+    return Pieces(tokenizer, min(1.0, MARGIN * most / windows.shape[1]))
 
 
 def _check(k: int) -> None:

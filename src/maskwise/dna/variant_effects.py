@@ -7,7 +7,7 @@ import numpy as np
 
 from maskwise.dna.bases import NUM_BASES, REPEAT, C, G
 from maskwise.dna.fasta import Genome
-from maskwise.dna.variants import Variant
+from maskwise.dna.places import Variant
 from maskwise.errors import UserError
 from maskwise.measure.bootstrap import ends
 

@@ -12,9 +12,8 @@ from torch import Tensor
 from maskwise.dna.bases import REPEAT, UNKNOWN, decode, encode, reverse_complement
 from maskwise.dna.dna import DNA
 from maskwise.dna.fasta import Genome
-from maskwise.dna.pieces import Pieces
-from maskwise.dna.tokens import Kmers
-from maskwise.dna.variants import Variant, locate
+from maskwise.dna.places import Variant, locate
+from maskwise.dna.tokens import Kmers, Pieces
 from maskwise.errors import UserError
 from maskwise.measure.features import frozen
 from maskwise.tokens.model import LanguageModel

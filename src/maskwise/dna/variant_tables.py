@@ -14,9 +14,9 @@ from typing import IO, Any, NamedTuple, TypeVar
 import numpy as np
 
 from maskwise.dna.fasta import Genome
+from maskwise.dna.places import Row, open_variants
 from maskwise.dna.variant_effects import baselines, variant_effects
 from maskwise.dna.variant_scores import DISAGREES, check_references, judge, score_judged
-from maskwise.dna.variants import Row, open_variants
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.tokens.model import LanguageModel

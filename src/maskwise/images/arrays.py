@@ -1,24 +1,19 @@
 """Images from arrays: checks, `.npz`, `.npy`, `.npy.xz`, and folders of arrays or MNIST files."""
 
-import gzip
-import lzma
 import os
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from maskwise.errors import UserError
 from maskwise.images.source import ImageSource, array_source, encode_labels
+from maskwise.textio import OPENERS, readable
 
 _NPZ_KEYS = ("x", "y", "x_test", "y_test")
-_OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
-_BROKEN = (OSError, EOFError, ValueError, MemoryError, lzma.LZMAError, zlib.error)
 
 
 def check_images(x: np.ndarray, where: str) -> np.ndarray:
@@ -208,7 +203,7 @@ def _join(parts: Sequence[tuple[Path, np.ndarray]]) -> np.ndarray | None:
 
 
 def _read_array(path: Path) -> np.ndarray:
-    opener = _OPENERS.get(path.suffix, open)
+    opener = OPENERS.get(path.suffix, open)
     with readable(path), opener(path, "rb") as file:
         if ".npy" in path.suffixes:
             return np.lib.format.read_array(file, allow_pickle=False)
@@ -225,13 +220,3 @@ def _read_idx(file: IO[bytes]) -> np.ndarray:
     if values.size != np.prod(shape):
         raise ValueError(f"{values.size} values for shape {shape}")
     return values.reshape(shape)
-
-
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a file of arrays is read into a `UserError`."""
-    try:
-        yield
-    except (*_BROKEN, zipfile.BadZipFile) as error:
-        reason = str(error).split("\n")[0] or type(error).__name__
-        raise UserError(f"{path}: cannot be read as an array ({reason})") from error

@@ -9,12 +9,11 @@ import numpy as np
 from scipy import sparse
 
 from maskwise.errors import UserError
-from maskwise.images.arrays import readable
 from maskwise.modality import Features
 from maskwise.tables.columns import as_numbers, codes_of, distinct
 from maskwise.tables.files import read_table
 from maskwise.tables.frames import no_column
-from maskwise.text.files import kind_of
+from maskwise.textio import kind_of, readable
 
 _SPARSE = {"format", "shape", "data"}
 

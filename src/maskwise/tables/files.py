@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, require
 from maskwise.files import atomic
-from maskwise.images.arrays import readable
 from maskwise.laws.strings import is_number
 from maskwise.tables.built_in import breast_cancer
 from maskwise.tables.frames import Columns, columns_of, from_texts, is_missing
-from maskwise.text.files import kind_of
-from maskwise.text.labels import table_rows
+from maskwise.textio import arrow_errors, kind_of, readable, table_rows
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".npy", ".npz")
 
@@ -55,11 +53,9 @@ def write_table(path: Path, frame: Any) -> None:
     """
     columns = columns_of(frame)
     if kind_of(path) == ".parquet":
-        try:
-            import pyarrow
-            from pyarrow import parquet
-        except ImportError:
-            raise UserError(f'{path} needs pyarrow: pip install "maskwise[data]"') from None
+        pyarrow = require("pyarrow", path, "data")
+        from pyarrow import parquet
+
         table = pyarrow.table(
             {name: pyarrow.array(v, mask=is_missing(v)) for name, v in columns.items()}
         )
@@ -93,15 +89,10 @@ def _read_text(path: Path) -> Columns:
 
 
 def _read_arrow(path: Path) -> Any:
-    try:
-        import pyarrow
+    with arrow_errors(path):
         from pyarrow import feather, parquet
-    except ImportError:
-        raise UserError(f'{path} needs pyarrow: pip install "maskwise[data]"') from None
-    try:
+
         return (parquet if kind_of(path) == ".parquet" else feather).read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
 
 
 def _arrays(path: Path) -> Any:

@@ -14,8 +14,7 @@ from maskwise.measure.features import frozen
 from maskwise.tables.files import read_table, write_table
 from maskwise.tables.frames import Columns, columns_of, is_missing
 from maskwise.tables.table import Table
-from maskwise.text.files import kind_of
-from maskwise.text.labels import table_rows
+from maskwise.textio import kind_of, table_rows
 
 TEXTS: dict[str, Any] = {
     ".csv": {},

@@ -1,22 +1,17 @@
 """Documents of text files, folders, tables and data sets, read a part at a time."""
 
-import gzip
 import json
-import lzma
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, require
+from maskwise.textio import kind_of, open_parquet, read_lines
 
 Document = Literal["file", "paragraph", "line"]
 
 PLAIN, LINES, TABLES = (".txt", ".md"), (".jsonl",), (".parquet",)
 SUFFIXES = {*PLAIN, *LINES, *TABLES}
-OPENERS: dict[str, Any] = {".gz": gzip.open, ".bgz": gzip.open, ".xz": lzma.open}
-READ_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error)
 _PART = 1 << 20  # characters read at once, so that no document need fit in memory
 _TEST = ("test", "validation", "valid", "val")
 
@@ -27,18 +22,6 @@ class Part(NamedTuple):
     text: str
     first: bool
     """Whether a document begins here."""
-
-
-def kind_of(path: Path) -> str:
-    """Return the suffix that says what a file holds, without .gz or .xz.
-
-    >>> kind_of(Path("corpus.TXT.gz"))
-    '.txt'
-    """
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in OPENERS:
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
 
 
 def text_files(source: str) -> list[Path]:
@@ -122,10 +105,7 @@ def hub_columns(source: str) -> set[str]:
 
 
 def _hub(source: str) -> Any:
-    try:
-        import datasets
-    except ImportError:
-        raise UserError(f'{source} needs datasets: pip install "maskwise[data]"') from None
+    datasets = require("datasets", source, "data")
     try:
         return datasets.load_dataset(source.split(":")[1])
     except Exception as error:  # whatever hub, network, cache and file formats raise
@@ -165,38 +145,6 @@ def _documents(path: Path, document: Document) -> Iterator[Part]:
         yield Part(text if document == "file" else text.rstrip("\n"), first)
 
 
-def read_lines(path: Path, encoding: str = "utf-8-sig", most: int = -1) -> Iterator[str]:
-    """Give the lines of a text file (.gz and .xz too).
-
-    Args:
-        path: the file.
-        encoding: the default leaves out the mark that some editors put in front.
-        most: characters at once; longer lines come in parts. -1 = any.
-
-    Raises:
-        UserError: the file cannot be read, or is not UTF-8.
-    """
-    number = 0
-    try:
-        with _open(path, encoding) as file:
-            while line := file.readline(most):
-                yield line
-                number += 1
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path}: not UTF-8 after line {number} (byte {error.object[error.start]:#04x}):"
-            " convert it to UTF-8"
-        ) from None
-    except READ_ERRORS as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot read {path}: {reason}") from None
-
-
-def _open(path: Path, encoding: str) -> IO[str]:
-    opener = OPENERS.get(path.suffix.lower(), open)
-    return opener(path, "rt", encoding=encoding)
-
-
 def _json_column(path: Path, column: str) -> Iterator[Any]:
     for number, line in enumerate(read_lines(path), start=1):
         try:
@@ -211,33 +159,8 @@ def _json_column(path: Path, column: str) -> Iterator[Any]:
         yield row[column]
 
 
-def names_in_parquet(path: Path) -> list[str]:
-    """Return the names of the columns in a .parquet.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    with _parquet(path) as file:
-        return list(file.schema_arrow.names)
-
-
-@contextmanager
-def _parquet(path: Path) -> Iterator[Any]:
-    """Open a .parquet; what goes wrong while it is read is told in one line."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise UserError(f'{path} needs pyarrow: pip install "maskwise[data]"') from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            yield file
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
-
-
 def _parquet_column(path: Path, column: str) -> Iterator[Any]:
-    with _parquet(path) as file:
+    with open_parquet(path) as file:
         if column not in file.schema_arrow.names:
             known = ", ".join(file.schema_arrow.names)
             raise UserError(f"{path}: no column '{column}'; found {known}: give --data.column")

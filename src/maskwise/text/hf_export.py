@@ -9,13 +9,14 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, require
 from maskwise.files import write_json
 from maskwise.text import hf_load
 from maskwise.text.hf_network import HFNetwork
-from maskwise.text.text import FILE, Text, require_tokenizers
+from maskwise.text.text import Text
 from maskwise.tokens.model import LanguageModel
 from maskwise.tokens.sequence import ROTARY_BASE, SequenceNetwork
+from maskwise.tokens.tokenizer_files import FILE
 
 
 def export(model: LanguageModel, folder: str | Path) -> Path:
@@ -151,7 +152,7 @@ def _write_tokenizer(text: Text, folder: Path) -> None:
 
 def _framing(text: Text) -> dict[str, Any]:
     """Return the values of a tokenizer.json that puts special tokens around texts."""
-    tokenizers = require_tokenizers("export")
+    tokenizers = require("tokenizers", "export", "text")
     tokenizer = tokenizers.Tokenizer.from_str(text.tokenizer.to_str())
     start, stop = (
         [(tokenizer.id_to_token(i), i) for i in frame] for frame in (text.start, text.stop)

@@ -1,14 +1,11 @@
 """Texts with labels: one for each text, or one for each word."""
 
-import csv
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from maskwise.errors import UserError
-from maskwise.text.files import kind_of, read_lines
+from maskwise.textio import columns, json_rows, kind_of, read_lines, table_rows
 
 _TEXTS = ("text", "sentence", "content", "question", "review")
 _LABELS = ("label", "category", "intent", "class")
@@ -124,46 +121,6 @@ def _from_table(path: Path) -> Iterator[Row]:
         yield where, row[text], row[label]
 
 
-def json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the objects of a .jsonl, each with where it is.
-
-    Raises:
-        UserError: a file that cannot be read, or a line that is no JSON object.
-    """
-    for number, line in enumerate(read_lines(path), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise UserError(f"{path}: line {number} is no JSON object: {line.strip()[:40]}")
-        yield f"line {number}", row
-
-
-def table_rows(path: Path) -> Iterator[tuple[str, Sequence[str]]]:
-    """Give the rows of a .csv (quoted) or .tsv (not), each with where it is.
-
-    All of them have as many columns as the first; empty lines are left out.
-
-    Raises:
-        UserError: a file that cannot be read, or a row that is shorter or longer.
-    """
-    if kind_of(path) == ".csv":
-        reader = csv.reader(read_lines(path))
-    else:
-        reader = csv.reader(read_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
-    num_columns = 0
-    try:
-        for number, row in enumerate(reader, start=1):
-            num_columns = num_columns or len(row)
-            if row and len(row) != num_columns:
-                raise UserError(f"{path}: row {number} has {len(row)} columns, not {num_columns}")
-            if row:
-                yield f"row {number}", row
-    except csv.Error as error:
-        raise UserError(f"{path} is no table: {error}") from None
-
-
 def _from_lines(path: Path) -> Iterator[Row]:
     try:
         found = list(read_lines(path))
@@ -172,21 +129,3 @@ def _from_lines(path: Path) -> Iterator[Row]:
     for number, line in enumerate(found, start=1):
         label, _, text = line.strip().partition(" ")
         yield f"line {number}", text, label.split(":")[0]
-
-
-def columns(path: Path, names: Sequence[str], *known: Sequence[str]) -> list[str]:
-    """Return which of `names` is one of each group of `known` names.
-
-    Raises:
-        UserError: a group has none, or several.
-
-    >>> columns(Path("a.csv"), ["id", "class", "text"], ["text", "review"], ["label", "class"])
-    ['text', 'class']
-    """
-    found = [[name for name in names if name in group] for group in known]
-    if any(len(each) != 1 for each in found):
-        raise UserError(
-            f"{path} has the columns {', '.join(names) or 'none'}: give one of"
-            f" {' and one of '.join(', '.join(group) for group in known)}"
-        )
-    return [name for [name] in found]

@@ -15,7 +15,7 @@ from maskwise.masks import Mask
 from maskwise.measure.bootstrap import ends, resampled
 from maskwise.measure.features import frozen, subset
 from maskwise.text.features import cut_texts, equal_lengths
-from maskwise.text.files import kind_of, read_lines
+from maskwise.textio import kind_of, read_lines
 from maskwise.tokens.model import LanguageModel
 
 Metric = Literal["within-word-l2r", "original"]

@@ -19,10 +19,11 @@ from maskwise.text import hf_models, hf_network
 from maskwise.text.data import TextSplits
 from maskwise.text.evaluation import check_files, evaluate_text
 from maskwise.text.features import cut_note, embed_texts
-from maskwise.text.files import SUFFIXES, hub_columns, kind_of, names_in_parquet
+from maskwise.text.files import SUFFIXES, hub_columns
 from maskwise.text.hf_network import HFNetwork
 from maskwise.text.recipes import RECIPES, TextConfig, any_texts
 from maskwise.text.text import Text
+from maskwise.textio import kind_of, names_in_parquet
 from maskwise.tokens.likelihoods import measure_rows, measure_text, read_text
 from maskwise.tokens.model import LanguageModel, TextModel
 from maskwise.tokens.samples import write_rows

@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.files import atomic
 from maskwise.rng import Keys
-
-FILE = "tokenizer.json"
+from maskwise.tokens.tokenizer_files import FILE, read_tokenizer, write_tokenizer
 
 
 class Encoded(NamedTuple):
@@ -236,41 +234,6 @@ class Text:
         """Return the same tokens in rows of another length."""
         self.room(length)
         return replace(self, length=length)
-
-
-def read_tokenizer(path: Path) -> Any:
-    """Read a tokenizer.json.
-
-    Raises:
-        UserError: the file is missing or damaged, or tokenizers is not installed.
-    """
-    tokenizers = require_tokenizers(str(path))
-    try:
-        return tokenizers.Tokenizer.from_str(path.read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except Exception as error:  # tokenizers raises nothing more specific
-        reason = str(error).split("\n")[0]
-        raise UserError(f"{path} is no tokenizer.json: {reason}") from None
-
-
-def write_tokenizer(path: Path, tokenizer: Any) -> None:
-    """Write a tokenizer.json, which is complete or absent."""
-    with atomic(path) as temporary:
-        temporary.write_text(tokenizer.to_str(), "utf-8")
-
-
-def require_tokenizers(what: str) -> Any:
-    """Return the module tokenizers.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        import tokenizers
-    except ImportError:
-        raise UserError(f'{what} needs tokenizers: pip install "maskwise[text]"') from None
-    return tokenizers
 
 
 def _encoded(found: Any, text: str) -> Encoded:

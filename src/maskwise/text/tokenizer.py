@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from maskwise.errors import UserError
-from maskwise.text.text import Text, read_tokenizer, require_tokenizers
+from maskwise.errors import UserError, require
+from maskwise.text.text import Text
+from maskwise.tokens.tokenizer_files import read_tokenizer
 
 PAD, UNKNOWN, START, STOP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # What the families of BERT and of RoBERTa call them.
@@ -27,7 +28,7 @@ def train_tokenizer(
     Raises:
         UserError: a vocabulary too small for bytes and special tokens.
     """
-    tokenizers = require_tokenizers("text")
+    tokenizers = require("tokenizers", "text", "text")
     least = 256 + len(SPECIAL)
     if vocab_size < least:
         raise UserError(f"vocab_size {vocab_size} is too small: bytes and specials are {least}")
@@ -82,7 +83,7 @@ def of_transformers(tokenizer: Any, length: int, longest: int | None = None) -> 
         raise UserError("the tokenizer has no mask token: it is not of a masked model")
     if not tokenizer.is_fast:
         raise UserError("the tokenizer is a slow one: give a fast one (tokenizer.json)")
-    tokenizers = require_tokenizers("text")
+    tokenizers = require("tokenizers", "text", "text")
     framed = tokenizer("a", return_special_tokens_mask=True)
     flags, ids = framed["special_tokens_mask"], framed["input_ids"]
     if 0 not in flags:

@@ -1,0 +1,167 @@
+"""Reading files that users give: lines of text, rows of tables, and what goes wrong with them."""
+
+import csv
+import gzip
+import json
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from maskwise.errors import UserError, require
+
+OPENERS: dict[str, Callable[..., Any]] = {
+    ".gz": gzip.open,
+    ".bgz": gzip.open,
+    ".xz": lzma.open,
+}
+READ_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error)
+
+
+def kind_of(path: Path) -> str:
+    """Return the suffix that says what a file holds, without .gz or .xz.
+
+    >>> kind_of(Path("corpus.TXT.gz"))
+    '.txt'
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in OPENERS:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def read_lines(path: Path, encoding: str = "utf-8-sig", most: int = -1) -> Iterator[str]:
+    """Give the lines of a text file (.gz and .xz too).
+
+    Args:
+        path: the file.
+        encoding: the default leaves out the mark that some editors put in front.
+        most: characters at once; longer lines come in parts. -1 = any.
+
+    Raises:
+        UserError: the file cannot be read, or is not UTF-8.
+    """
+    number = 0
+    try:
+        with _open(path, encoding) as file:
+            while line := file.readline(most):
+                yield line
+                number += 1
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: not UTF-8 after line {number} (byte {error.object[error.start]:#04x}):"
+            " convert it to UTF-8"
+        ) from None
+    except READ_ERRORS as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read {path}: {reason}") from None
+
+
+def _open(path: Path, encoding: str) -> IO[str]:
+    opener = OPENERS.get(path.suffix.lower(), open)
+    return opener(path, "rt", encoding=encoding)
+
+
+def json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the objects of a .jsonl, each with where it is.
+
+    Raises:
+        UserError: a file that cannot be read, or a line that is no JSON object.
+    """
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}: line {number} is no JSON object: {line.strip()[:40]}")
+        yield f"line {number}", row
+
+
+def table_rows(path: Path) -> Iterator[tuple[str, Sequence[str]]]:
+    """Give the rows of a .csv (quoted) or .tsv (not), each with where it is.
+
+    All of them have as many columns as the first; empty lines are left out.
+
+    Raises:
+        UserError: a file that cannot be read, or a row that is shorter or longer.
+    """
+    if kind_of(path) == ".csv":
+        reader = csv.reader(read_lines(path))
+    else:
+        reader = csv.reader(read_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
+    num_columns = 0
+    try:
+        for number, row in enumerate(reader, start=1):
+            num_columns = num_columns or len(row)
+            if row and len(row) != num_columns:
+                raise UserError(f"{path}: row {number} has {len(row)} columns, not {num_columns}")
+            if row:
+                yield f"row {number}", row
+    except csv.Error as error:
+        raise UserError(f"{path} is no table: {error}") from None
+
+
+def columns(path: Path, names: Sequence[str], *known: Sequence[str]) -> list[str]:
+    """Return which of `names` is one of each group of `known` names.
+
+    Raises:
+        UserError: a group has none, or several.
+
+    >>> columns(Path("a.csv"), ["id", "class", "text"], ["text", "review"], ["label", "class"])
+    ['text', 'class']
+    """
+    found = [[name for name in names if name in group] for group in known]
+    if any(len(each) != 1 for each in found):
+        raise UserError(
+            f"{path} has the columns {', '.join(names) or 'none'}: give one of"
+            f" {' and one of '.join(', '.join(group) for group in known)}"
+        )
+    return [name for [name] in found]
+
+
+@contextmanager
+def open_parquet(path: Path) -> Iterator[Any]:
+    """Open a .parquet; what goes wrong while it is read is told in one line.
+
+    Raises:
+        UserError: it cannot be read, or pyarrow is not installed.
+    """
+    with arrow_errors(path):
+        from pyarrow import parquet
+
+        with parquet.ParquetFile(path) as file:
+            yield file
+
+
+def names_in_parquet(path: Path) -> list[str]:
+    """Return the names of the columns in a .parquet.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    with open_parquet(path) as file:
+        return list(file.schema_arrow.names)
+
+
+@contextmanager
+def arrow_errors(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while pyarrow reads a file into a `UserError`."""
+    pyarrow = require("pyarrow", path, "data")
+    try:
+        yield
+    except (OSError, pyarrow.ArrowException) as error:
+        raise UserError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a file of arrays is read into a `UserError`."""
+    try:
+        yield
+    except (*READ_ERRORS, ValueError, MemoryError, zipfile.BadZipFile) as error:
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise UserError(f"{path}: cannot be read as an array ({reason})") from error
