@@ -11,7 +11,8 @@ import torch
 
 from maskwise.errors import UserError
 from maskwise.images.data import ImageData, from_arrays, load
-from maskwise.images.source import encode_labels, hold_out
+from maskwise.images.source import hold_out
+from maskwise.measure.features import encode_labels
 from maskwise.settings import from_dict, to_dict
 
 

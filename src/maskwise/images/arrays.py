@@ -14,7 +14,8 @@ from typing import IO, Any
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.images.source import ImageSource, array_source, encode_labels
+from maskwise.images.source import ImageSource, array_source
+from maskwise.measure.features import encode_labels
 
 _NPZ_KEYS = ("x", "y", "x_test", "y_test")
 _OPENERS: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
