@@ -13,9 +13,8 @@ import torch
 import maskwise
 from maskwise.errors import UserError
 from maskwise.files import read_json, read_json_lines, write_json
-from maskwise.measure.features import Pool
 from maskwise.modalities import Kind, find, read_config
-from maskwise.modality import AnyModel, EncoderFactory
+from maskwise.modality import AnyModel, EncoderFactory, Pool
 from maskwise.settings import differences, to_dict
 from maskwise.storage import load_model
 from maskwise.train.config import Config

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from maskwise.columns.features import (
 )
 from maskwise.errors import UserError
 from maskwise.masks import draw
+from maskwise.measure.features import in_batches
 from tests.columns.small_samples import cells_of, make_model, rows_of, table_of
 
 
@@ -26,7 +29,7 @@ def test_features_are_those_of_each_sample(monkeypatch: pytest.MonkeyPatch) -> N
     samples[2, 0] = torch.nan
     want = model.eval().encode(samples, layer=0).detach().numpy()
     model.train()
-    monkeypatch.setattr(tabular_features, "BATCH", 3)
+    monkeypatch.setattr(tabular_features, "in_batches", partial(in_batches, size=3))
     found = embed_rows(model, rows_of(samples), np.array([4, 2, 0, 6]), layer=0)
     assert model.training
     assert found.dtype == np.float32

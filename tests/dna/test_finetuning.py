@@ -8,9 +8,10 @@ import torch
 
 from maskwise.dna.bases import NOTHING, encode, reverse_complement
 from maskwise.dna.finetuning import finetune_sequences, sequence_samples
-from maskwise.dna.tasks import Fold, SequenceTask
+from maskwise.dna.tasks import SequenceTask
 from maskwise.errors import UserError
 from maskwise.measure.finetuning import FineTune, tune
+from maskwise.measure.probes import Fold
 from maskwise.tokens.model import LanguageModel
 
 Make = Callable[..., LanguageModel]

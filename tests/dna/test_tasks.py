@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise.dna.bases import decode, encode, reverse_complement
-from maskwise.dna.tasks import check_dna_files, group, grouped_folds, parse_dna_task, read_dna_task
+from maskwise.dna.tasks import check_dna_files, group, parse_dna_task, read_dna_task
 from maskwise.errors import UserError
 
 OTHER = str.maketrans("ACGTN", "TGCAN")
@@ -166,6 +166,3 @@ def test_refuses_what_cannot_be_split(tmp_path: Path) -> None:
     copies = write(tmp_path / "copies.csv", [("A", "x")] * 9 + [("C", "y")] * 9)
     with pytest.raises(UserError, match="task 'copies' has 1 different groups"):
         read_dna_task(str(copies), 99, 99, 0)
-    y, groups = np.array([0] * 6 + [1] * 3), np.array([0, 1, 2, 3, 4, 5, 6, 6, 6])
-    with pytest.raises(UserError, match="one group holds all of a class"):
-        grouped_folds("x", y, groups, seed=0)

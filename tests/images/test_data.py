@@ -11,7 +11,7 @@ import torch
 
 from maskwise.errors import UserError
 from maskwise.images.data import ImageData, from_arrays, load
-from maskwise.images.source import encode_labels, hold_out
+from maskwise.images.source import hold_out
 from maskwise.settings import from_dict, to_dict
 
 
@@ -277,12 +277,6 @@ def test_limit_takes_a_prefix_of_one_shuffle():
     assert len(splits.test) == len(whole.test)
     truth = dict(zip(whole.train.rows, whole.train.labels, strict=True))
     assert splits.train.labels.tolist() == [truth[row] for row in splits.train.rows]
-
-
-def test_encode_labels_keeps_text():
-    codes, classes = encode_labels(np.array(["cat", "ant", "cat"]))
-    assert codes.tolist() == [1, 0, 1]
-    assert classes == ("ant", "cat")
 
 
 def test_paths_that_cannot_be_used(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from scipy.stats import binom
 from maskwise.errors import UserError
 from maskwise.images.evaluation import Evaluate, evaluate, probe_table
 from maskwise.images.source import ImageSplits
-from maskwise.measure.protocols import PROTOCOLS
+from maskwise.measure.protocols import PROBES
 from maskwise.patches.model import MaskedModel
 from maskwise.settings import from_dict, to_dict
 
@@ -52,7 +52,7 @@ def test_every_kind_of_features_under_every_protocol(
     table = probe_table(make_model(), splits, Evaluate(), make_model())
     kinds = ["encoder, mean", "encoder, class", "untrained encoder, mean"]
     kinds += ["untrained encoder, class", "raw pixels", "PCA (48)"]
-    names = [name for name, _ in PROTOCOLS.values()]
+    names = [probe.title for probe in PROBES.values()]
     want = [(kind, name) for kind in kinds for name in names]
     assert [(row["features"], row["protocol"]) for row in table] == want
     for row in table:
@@ -133,7 +133,7 @@ def test_fewer_training_samples_than_classes(make_model: Make, splits: ImageSpli
     table = probe_table(
         make_model(),
         relabelled(splits, labels, labels[:30]),
-        Evaluate(num_train=5, protocols=tuple(PROTOCOLS)),
+        Evaluate(num_train=5, protocols=tuple(PROBES)),
     )
     assert all(0 <= row["accuracy"] <= 5 / 30 for row in table)
 

@@ -1,185 +1,92 @@
-import math
-from collections.abc import Callable
-
 import numpy as np
 import pytest
-import torch
-from scipy.stats import binom
 
+from maskwise.errors import UserError
 from maskwise.measure.probes import (
-    STRENGTHS,
-    best_strength,
-    lars_step,
-    logistic,
-    logistic_scores,
-    mae_batchnorm,
+    Fold,
+    Labels,
+    few_labels,
+    given_split,
+    grouped_folds,
+    probe_row,
+    unseen,
 )
-from maskwise.measure.protocols import PROTOCOLS
+from maskwise.measure.protocols import CHOSEN, PROBES, Found, Probe
 
 
-def clusters(num: int, seed: int, spread: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
-    """Three classes around the corners of a triangle, far from the origin and badly scaled."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 3, num)
-    centres = np.array([[0.0, 2.0], [-2.0, -1.0], [2.0, -1.0]])
-    x = centres[labels] + spread * rng.normal(size=(num, 2))
-    return x * [100.0, 0.01] + [1000.0, 1.0], labels
+def saying(*classes: int) -> Probe:
+    """A probe that says the same of the first, the second, ... test sample whatever they are."""
+
+    def predict(x: object, y: object, test: np.ndarray, groups: object, seed: int) -> Found:
+        return np.array(classes)[: len(test)], True
+
+    return Probe("as told", predict)
 
 
-@pytest.mark.parametrize("protocol", ["logistic", "mae"])
-def test_separable_classes_are_all_right(protocol: str) -> None:
-    train_x, train_y = clusters(300, seed=0)
-    test_x, test_y = clusters(200, seed=1)
-    predicted, note = PROTOCOLS[protocol][1](train_x, train_y, test_x, 0)
-    assert (predicted == test_y).all()
-    assert note == ""
+def test_test_samples_follow_training_samples_and_what_is_not_known_is_left_out() -> None:
+    labels = given_split(np.array([0, -1, 1]), np.array([1, -1]))
+    [fold] = labels.folds
+    assert (fold.train.tolist(), fold.test.tolist()) == ([0, 2], [3])
+    assert labels.y[[0, 2, 3]].tolist() == [0, 1, 1]
+    assert labels.groups.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_batchnorm_probe_agrees_with_logistic_where_classes_overlap_a_little() -> None:
-    train_x, train_y = clusters(600, seed=0, spread=0.8)
-    test_x, _ = clusters(400, seed=1, spread=0.8)
-    agree = logistic(train_x, train_y, test_x)[0] == mae_batchnorm(train_x, train_y, test_x, 0)
-    assert agree.mean() > 0.97
-
-
-@pytest.mark.parametrize("protocol", list(PROTOCOLS))
-def test_shuffled_labels_are_at_chance(protocol: str) -> None:
-    rng = np.random.default_rng(0)
-    train_x, test_x = rng.normal(size=(400, 5)), rng.normal(size=(500, 5))
-    train_y, test_y = rng.integers(0, 4, 400), rng.integers(0, 4, 500)
-    predicted, _ = PROTOCOLS[protocol][1](train_x, train_y, test_x, 0)
-    right = int((predicted == test_y).sum())
-    assert binom.ppf(1e-4, 500, 1 / 4) <= right <= binom.ppf(1 - 1e-4, 500, 1 / 4)
-
-
-@pytest.mark.parametrize("protocol", list(PROTOCOLS))
-def test_prediction_does_not_depend_on_other_test_samples(protocol: str) -> None:
-    train_x, train_y = clusters(200, seed=0, spread=1.0)
-    test_x, _ = clusters(50, seed=1, spread=1.0)
-    predict = PROTOCOLS[protocol][1]
-    alone = [int(predict(train_x, train_y, test_x[i : i + 1], 0)[0][0]) for i in range(5)]
-    outlier = np.vstack([test_x, [[1e6, -1e6]]])
-    assert predict(train_x, train_y, outlier, 0)[0][:5].tolist() == alone
-
-
-def test_standardisation_takes_train_statistics() -> None:
-    # Shifted test samples keep the decision of the training scale: all are right of its boundary.
-    train_x = np.array([[-1.0], [-2.0], [1.0], [2.0]])
-    predicted, _ = logistic(train_x, np.array([0, 0, 1, 1]), np.array([[0.5], [3.0], [4.0]]))
-    assert predicted.tolist() == [1, 1, 1]
-
-
-def test_scale_of_a_feature_does_not_matter() -> None:
-    train_x, train_y = clusters(200, seed=0, spread=1.2)
-    test_x, _ = clusters(200, seed=1, spread=1.2)
-    scale = np.array([1e-3, 1e4])
-    same = (
-        logistic(train_x, train_y, test_x)[0]
-        == logistic(train_x * scale, train_y, test_x * scale)[0]
+def test_few_labels_are_so_many_of_each_class_and_differ_between_draws() -> None:
+    y = np.repeat([0, 1, 2], [40, 20, 2])
+    labels = few_labels(given_split(y, y), 5, 3, seed=0)
+    assert labels.few == 5
+    for train, test in labels.folds:
+        assert np.bincount(y[train]).tolist() == [5, 5, 2]
+        assert len(set(train.tolist())) == 12
+        assert (test == np.arange(62, 124)).all()
+    assert len({tuple(fold.train.tolist()) for fold in labels.folds}) == 3
+    assert labels.note == (
+        "1 classes have fewer than 5 training samples and give all; mean of 3 draws"
     )
-    assert same.all()
 
 
-def test_constant_feature_is_harmless() -> None:
-    train_x, train_y = clusters(100, seed=0)
-    train_x = np.column_stack([train_x, np.full(100, 0.1)]).astype(np.float32)
-    for protocol in ("logistic", "mae"):
-        predicted, _ = PROTOCOLS[protocol][1](train_x, train_y, train_x, 0)
-        assert (predicted == train_y).all()
+def test_a_row_counts_what_is_right_and_says_what_could_not_be() -> None:
+    labels = given_split(np.array([0, 1]), np.array([0, 1, 1, 2]), note="known before")
+    row = probe_row("made up", np.zeros((6, 1)), labels, saying(0, 1, 0, 0), 0, accuracy_only=True)
+    assert row["accuracy"] == 0.5
+    assert (row["num_train"], row["num_test"]) == (2, 4)
+    assert row["note"] == f"{unseen(np.array([0, 1]), np.array([2]))}; known before"
+    assert "mcc" not in row
+    assert probe_row("", np.zeros((6, 1)), labels, saying(0, 1, 0, 0), 0)["accuracy"] == 0.5
 
 
-def test_no_convergence_is_said_not_raised() -> None:
-    train_x, train_y = clusters(100, seed=0)
-    assert logistic(train_x, train_y, train_x, max_iter=1)[1] is False
+def test_folds_are_put_together() -> None:
+    y = np.array([0, 1, 0, 1])
+    folds = tuple(Fold(np.delete(np.arange(4), place), np.array([place])) for place in range(4))
+    row = probe_row("", np.zeros((4, 1)), Labels(y, folds, np.arange(4)), saying(1), 0)
+    assert (row["accuracy"], row["num_train"], row["num_test"]) == (0.5, 3, 4)
 
 
-def test_batchnorm_probe_repeats_and_leaves_the_global_generator_alone() -> None:
-    train_x, train_y = clusters(100, seed=0, spread=2.0)
-    state = torch.random.get_rng_state()
-    first = mae_batchnorm(train_x, train_y, train_x, seed=3)
-    assert torch.equal(state, torch.random.get_rng_state())
-    assert (first == mae_batchnorm(train_x, train_y, train_x, seed=3)).all()
+@pytest.mark.parametrize("accuracy_only", [True, False])
+def test_intervals_are_of_groups(accuracy_only: bool) -> None:
+    y = np.tile(np.repeat([0, 1], 20), 10)
+    said, groups = saying(*[0] * 400), np.concatenate([[0, 1], 2 + np.arange(400) // 20])
+    both = (given_split(np.array([0, 1]), y, each) for each in (groups, None))
+    whole, alone = (
+        probe_row("", np.zeros((402, 1)), each, said, 0, accuracy_only=accuracy_only)
+        for each in both
+    )
+    assert whole["accuracy"] == alone["accuracy"] == 0.5
+    # Twenty samples of a group are right together: as if there were twenty of them.
+    width, narrow = (each["high"] - each["low"] for each in (whole, alone))
+    assert width / narrow == pytest.approx(20**0.5, rel=0.15)
 
 
-def test_batchnorm_probe_on_two_samples() -> None:
-    x = np.array([[-1.0], [1.0]])
-    assert mae_batchnorm(x, np.array([0, 1]), x, seed=0).tolist() == [0, 1]
-
-
-@pytest.mark.parametrize("num", [8, 60, 1000])
-def test_batchnorm_probe_leaves_its_start_on_small_data(num: int) -> None:
-    # A rate scaled by the batch leaves the head near its random start: no better than chance.
+@pytest.mark.parametrize("probe", [*PROBES.values(), *CHOSEN.values()], ids=lambda p: p.title)
+def test_every_probe_makes_a_row(probe: Probe) -> None:
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(num, 16))
-    labels = (x[:, 0] > 0).astype(int)
-    predicted = mae_batchnorm(x, labels, x, seed=0)
-    assert (predicted == labels).mean() > 0.95
+    y = np.arange(60) % 2
+    x = rng.normal(size=(60, 2)) + 6 * (2 * y - 1)[:, None]
+    row = probe_row("apart", x, given_split(y[:40], y[40:]), probe, 0)
+    assert (row["accuracy"], row["protocol"], row["note"]) == (1.0, probe.title, "")
 
 
-def test_lars_against_a_hand_computation() -> None:
-    weight, bias = torch.tensor([[3.0, 4.0]]), torch.tensor([1.0])
-    velocities = [torch.zeros(1, 2), torch.zeros(1)]
-    gradients = [torch.tensor([[0.0, 2.0]]), torch.tensor([0.5])]
-    lars_step([weight, bias], gradients, velocities, lr=10.0)
-    # weight: v = .001 * 5 / 2 * (0, 2) = (0, .005); bias: v = .5, unscaled.
-    torch.testing.assert_close(weight, torch.tensor([[3.0, 3.95]]))
-    torch.testing.assert_close(bias, torch.tensor([-4.0]))
-    lars_step([weight, bias], gradients, velocities, lr=10.0)
-    second = 0.9 * 0.005 + 0.001 * math.sqrt(3.0**2 + 3.95**2)
-    torch.testing.assert_close(weight, torch.tensor([[3.0, 3.95 - 10 * second]]))
-    torch.testing.assert_close(bias, torch.tensor([-4.0 - 10 * 0.95]))
-
-
-def test_lars_takes_the_plain_gradient_where_a_norm_is_zero() -> None:
-    weight = torch.zeros(1, 2)
-    lars_step([weight], [torch.tensor([[1.0, 2.0]])], [torch.zeros(1, 2)], lr=0.5)
-    torch.testing.assert_close(weight, torch.tensor([[-0.5, -1.0]]))
-
-
-@pytest.mark.parametrize("protocol", list(PROTOCOLS))
-def test_class_without_training_samples_is_never_predicted(protocol: str) -> None:
-    train_x, train_y = clusters(100, seed=0)
-    predict: Callable[..., tuple[np.ndarray, str]] = PROTOCOLS[protocol][1]
-    predicted, _ = predict(train_x[train_y != 1], train_y[train_y != 1], train_x, 0)
-    assert set(predicted.tolist()) == {0, 2}
-
-
-@pytest.mark.parametrize("missing", [None, 0, 1])
-def test_scores_are_probabilities_whose_best_is_predicted(missing: int | None) -> None:
-    train_x, train_y = clusters(300, seed=0, spread=1.5)
-    test_x, test_y = clusters(2000, seed=1, spread=1.5)
-    kept = train_y != missing
-    predicted, _ = logistic(train_x[kept], train_y[kept], test_x)
-    scores, converged = logistic_scores(train_x[kept], train_y[kept], test_x)
-    assert converged
-    assert scores.shape == (2000, 3)
-    assert (scores.argmax(axis=1) == predicted).all()
-    assert scores.sum(axis=1) == pytest.approx(1.0)
-    if missing is None:
-        # What has a probability of 70 % is so 7 times of 10.
-        likely = (scores > 0.65) & (scores < 0.75)
-        assert np.eye(3)[test_y][likely].mean() == pytest.approx(0.7, abs=0.07)
-    else:
-        assert (scores[:, missing] == 0).all()
-
-
-def test_a_stronger_penalty_is_less_sure() -> None:
-    train_x, train_y = clusters(300, seed=0)
-    weak, strong = (logistic_scores(train_x, train_y, train_x, c)[0] for c in (1.0, 1e-3))
-    assert strong.max(axis=1).mean() < 0.8 < weak.max(axis=1).mean()
-
-
-def test_the_penalty_is_chosen_by_what_it_predicts() -> None:
-    rng = np.random.default_rng(0)
-    y = np.arange(300) % 2
-    noise = rng.normal(size=(300, 150))
-    groups = np.arange(300)
-    # Nothing but noise needs the strongest penalty, classes that are far apart the weakest.
-    assert best_strength(noise, y, groups, seed=0) == STRENGTHS[0]
-    assert best_strength(y[:, None] + 0.01 * noise[:, :1], y, groups, seed=0) == STRENGTHS[-1]
-    # Copies are held out together: with them in both parts, noise would seem to tell.
-    twice = np.tile(noise, (4, 1)), np.tile(y, 4)
-    assert best_strength(*twice, np.tile(groups, 4), seed=0) == STRENGTHS[0]
-    assert best_strength(*twice, np.arange(1200), seed=0) > STRENGTHS[0]
-    # Where nothing can be held out.
-    assert best_strength(noise[:3], y[:3], groups[:3], seed=0) == STRENGTHS[-1]
+def test_one_group_cannot_hold_all_of_a_class() -> None:
+    y, groups = np.array([0] * 6 + [1] * 3), np.array([0, 1, 2, 3, 4, 5, 6, 6, 6])
+    with pytest.raises(UserError, match="one group holds all of a class"):
+        grouped_folds("x", y, groups, seed=0)

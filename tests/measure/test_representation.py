@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from maskwise.cells.cells import Cells
 from maskwise.columns.tabular import Rows
 from maskwise.errors import UserError
+from maskwise.images.features import extract
 from maskwise.images.source import ImageSplits
 from maskwise.masks import Mask
 from maskwise.measure import representation
-from maskwise.measure.features import extract
 from maskwise.measure.representation import Diagnose, diagnose
 from tests.columns.small_samples import cells_of, make_model, rows_of, table_of
 
@@ -108,7 +108,7 @@ def test_nothing_depends_on_batches_or_global_state(monkeypatch: pytest.MonkeyPa
     model, source = make_model(table_of((0,) * 9)).train(), numbers(70)
     whole = diagnose(model, source, SMALL, **RUN)
     assert model.training
-    monkeypatch.setattr(representation, "batches", lambda index: np.array_split(index, 7))
+    monkeypatch.setattr(representation, "in_batches", lambda index: np.array_split(index, 7))
     assert near(diagnose(model, source, SMALL, **RUN), whole)
     other = diagnose(model, source, Diagnose(num_views=3, ratios=(0.25,), seed=1), **RUN)
     assert other["encoder"]["lidar"] != pytest.approx(whole["encoder"]["lidar"], rel=1e-6)
@@ -166,7 +166,7 @@ def test_the_class_token_a_layer_and_an_untrained_model(
     assert (found["pool"], found["layer"]) == ("class", 0)
     assert found["encoder"]["lidar"] != found["untrained encoder"]["lidar"]
     index = np.sort(np.random.default_rng(0).choice(60, 50, replace=False))
-    z = extract(model, splits.train, "class", 0, index)
+    z = extract(model, splits.train.take(index), "class", 0)
     values = np.linalg.svd(z - z.mean(0), compute_uv=False)
     want = values / values[0]
     np.testing.assert_allclose(found["encoder"]["spectrum"], want, rtol=1e-3, atol=1e-5)

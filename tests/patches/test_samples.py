@@ -37,7 +37,7 @@ def test_visible_pixels_are_the_images_and_hidden_ones_are_not(
     tmp_path: Path, make_model: Make, source: ImageSource
 ) -> None:
     arrays = written(tmp_path / "samples.npz", make_model(), source)
-    index = samples.subset(30, 8, seed=0)
+    index = samples.random_subset(30, 8, seed=0)
     want = source.get(index).permute(0, 2, 3, 1).numpy() / np.float32(255)
     np.testing.assert_allclose(arrays["images"], want, atol=1e-6)
     for name in ("filled_visible", "filled_true"):

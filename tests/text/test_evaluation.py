@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from maskwise.errors import UserError
@@ -9,10 +10,20 @@ from maskwise.measure.finetuning import FineTune
 from maskwise.modality import Source
 from maskwise.settings import from_dict, override, to_dict
 from maskwise.text.data import TextSplits
-from maskwise.text.evaluation import TextEvaluate, check_files, evaluate_text
+from maskwise.text.evaluation import (
+    TextEvaluate,
+    bag_of_words,
+    check_files,
+    evaluate_text,
+    most_frequent,
+    text_probes,
+    word_probes,
+)
+from maskwise.text.tasks import TextTask, WordTask
 from maskwise.tokens.model import LanguageModel
 
 Make = Callable[..., LanguageModel]
+NOUNS = ("cat", "dog")
 
 
 @pytest.fixture
@@ -105,3 +116,110 @@ def test_settings_from_the_command_line() -> None:
     assert config.probes == ("a=b:c", "d=e:f")
     assert config.layers == (-1,)
     assert (config.finetune.lr, config.finetune.seeds) == (1e-3, (5,))
+
+
+def make_task(num: int = 60) -> TextTask:
+    """Texts with a cat or a dog in them; which one is the class."""
+    rng = np.random.default_rng(0)
+    fillers = ["the mat", "sat", "on", "lay by", "ran", "a"]
+    texts, y = [], np.arange(num) % 2
+    for label in y:
+        words = rng.choice(fillers, 3).tolist()
+        words.insert(rng.integers(4), NOUNS[label])
+        texts.append(" ".join(words))
+    half = num // 2
+    return TextTask("animals", texts[:half], y[:half], texts[half:], y[half:], NOUNS)
+
+
+def test_a_word_that_decides_is_found_at_every_layer(make_language_model: Make) -> None:
+    models = {"encoder": make_language_model(), "untrained encoder": make_language_model(width=8)}
+    rows = text_probes(models, make_task(), TextEvaluate(pools=("mean", "both")))
+    assert [row["features"] for row in rows[::2]] == [
+        *[f"encoder layer {layer}, {pool}" for layer in (0, 1) for pool in ("mean", "both")],
+        *[f"untrained encoder layer {i}, {pool}" for i in (0, 1) for pool in ("mean", "both")],
+        "bag of words",
+    ]
+    protocols = [row["protocol"].split()[0] for row in rows]
+    assert protocols == ["logistic-lbfgs", "knn"] * 8 + ["logistic"]
+    assert rows[0]["accuracy"] == rows[-1]["accuracy"] == 1
+    for row in rows:
+        assert row["task"] == "animals"
+        assert (row["num_train"], row["num_test"], row["note"]) == (30, 30, "")
+        assert 0 <= row["low"] <= row["accuracy"] <= row["high"] <= 1
+    assert json.loads(json.dumps(rows)) == rows
+
+
+def test_layers_as_asked_for(make_language_model: Make) -> None:
+    models = {"encoder": make_language_model(depth=3)}
+    task = make_task()
+    config = TextEvaluate(layers=(-1, 0), protocols=("knn",), baselines=False)
+    rows = text_probes(models, task, config)
+    assert [row["features"] for row in rows] == ["encoder layer 2, mean", "encoder layer 0, mean"]
+    with pytest.raises(UserError, match="layer 3 is outside"):
+        text_probes(models, task, TextEvaluate(layers=(3,)))
+
+
+def test_notes_count_what_is_cut_and_classes_never_seen(make_language_model: Make) -> None:
+    task = make_task()
+    task.train[0] += " on the mat" * 9
+    task.test_y[:3] = 2
+    models = {"encoder": make_language_model()}
+    *rows, words = text_probes(models, task, TextEvaluate())
+    unseen = "3 test samples of classes without training samples"
+    assert {row["note"] for row in rows} == {f"{unseen}; 1 texts cut at 22 tokens"}
+    assert words["note"] == unseen
+    assert words["accuracy"] == pytest.approx(27 / 30)
+
+
+def test_marks_are_words_too() -> None:
+    train = ["it is !", "it is ?"] * 5
+    y = np.array([0, 1] * 5)
+    assert bag_of_words(train, y, ["this was ?", "so !"]).tolist() == [1, 0]
+
+
+def make_words(num: int) -> tuple[list[list[str]], np.ndarray]:
+    rng = np.random.default_rng(num)
+    kinds = [["the", "a"], ["cat", "dog", "mat"], ["sat", "ran", "saw"]]
+    tags = [rng.integers(0, 3, rng.integers(1, 7)) for _ in range(num)]
+    sentences = [[str(rng.choice(kinds[tag])) for tag in each] for each in tags]
+    return sentences, np.concatenate(tags)
+
+
+def test_tags_of_words(make_language_model: Make) -> None:
+    train, test = make_words(80), make_words(40)
+    task = WordTask("tags", *train, *test)
+    rows = word_probes({"encoder": make_language_model()}, task, TextEvaluate())
+    names = ["encoder layer 0", "encoder layer 1", "most frequent tag of the word"]
+    assert [row["features"] for row in rows] == names
+    assert [row["accuracy"] for row in rows] == [1, 1, 1]
+    assert {row["num_test"] for row in rows} == {len(test[1])}
+    assert json.loads(json.dumps(rows)) == rows
+
+
+def test_words_cut_off_are_left_out_and_counted(make_language_model: Make) -> None:
+    (train, train_y), (test, test_y) = make_words(80), make_words(40)
+    test[0], test_y = ["the"] * 25, np.concatenate([np.zeros(25, int), test_y[len(test[0]) :]])
+    task = WordTask("tags", train, train_y, test, test_y)
+    models = {"encoder": make_language_model()}
+    row, baseline = word_probes(models, task, TextEvaluate(layers=(0,)))
+    assert row["note"] == "3 words without tokens of their own left out"
+    assert row["num_test"] == len(test_y) - 3
+    assert baseline["num_test"] == len(test_y)
+
+
+def test_intervals_are_of_sentences() -> None:
+    """Words of a sentence that are right or wrong together say no more than one of them."""
+    words = [[f"w{i}"] * 20 for i in range(50)]
+    truth = np.repeat(np.arange(50) % 2, 20)
+    task = WordTask("same", words[:2], truth[:40], words, truth)
+    [row] = word_probes({}, task, TextEvaluate())
+    # Half of the words are guessed right, and w1 is known.
+    assert row["accuracy"] == 26 / 50
+    width = 2 * 1.96 * 0.5 / 50**0.5
+    assert row["high"] - row["low"] == pytest.approx(width, rel=0.15)
+
+
+def test_most_frequent_tag() -> None:
+    train = ["a", "b", "a", "a", "c", "c"]
+    y = np.array([1, 0, 1, 0, 2, 2])
+    assert most_frequent(train, y, ["a", "c", "b", "new"]).tolist() == [1, 2, 0, 0]

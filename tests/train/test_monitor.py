@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from maskwise import diagnostics
 from maskwise.errors import UserError
 from maskwise.files import read_json_lines
-from maskwise.measure.features import subset
+from maskwise.measure.features import random_subset
 from maskwise.measure.representation import Diagnose
 from maskwise.modalities import config_of, find
 from maskwise.storage import build
@@ -61,7 +61,7 @@ def test_what_is_measured_is_what_the_model_says_then(run, tiny, held, new_model
     )
     rows = rows_of(tmp_path / "run")
     assert [row["step"] for row in rows if "effective_rank" in row] == [4, 6]
-    samples = held.get(subset(len(held), 120, seed=3))
+    samples = held.get(random_subset(len(held), 120, seed=3))
     for row, model in ((rows[3], early.eval()), (rows[5], kept)):
         z = model.encode(samples, "class").detach()
         assert row["effective_rank"] == pytest.approx(diagnostics.effective_rank(z), rel=1e-5)
@@ -143,7 +143,7 @@ def test_labels_that_are_not_known_do_not_count(monitor, digits, held):
     # An untrained probe says class 0 of all.
     some = held.labels.copy()
     some[::2] = -1
-    index = subset(len(held), 120, seed=0)
+    index = random_subset(len(held), 120, seed=0)
     known = some[index][some[index] >= 0]
     found = monitor(test=labelled(held, some)).measure()
     assert found["probe_accuracy"] == pytest.approx(np.mean(known == 0))

@@ -14,12 +14,12 @@ from maskwise import __version__
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsData, align
 from maskwise.cells.genes import Matching
-from maskwise.columns.features import batches, embed_rows
+from maskwise.columns.features import embed_rows
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import Rows
 from maskwise.errors import UserError
 from maskwise.files import atomic
-from maskwise.measure.features import frozen
+from maskwise.measure.features import frozen, in_batches
 
 log = logging.getLogger("maskwise")
 
@@ -166,7 +166,7 @@ def _predicted(
     order = np.random.default_rng(seed).permutation(model.length)
     fold_of = torch.from_numpy(order % folds)
     with frozen(model) as device:
-        for part in batches(np.arange(len(rows))):
+        for part in in_batches(np.arange(len(rows))):
             samples = rows.get(part)
             values = torch.empty(len(part), model.length)
             for fold in range(folds):

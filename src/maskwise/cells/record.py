@@ -14,8 +14,7 @@ from maskwise.columns import runs
 from maskwise.columns.features import embed_rows
 from maskwise.columns.model import TabularModel
 from maskwise.errors import UserError
-from maskwise.measure.features import Pool
-from maskwise.modality import Modality
+from maskwise.modality import Modality, Pool
 
 
 def _load(data: Any, config: Any) -> CellsSplits:

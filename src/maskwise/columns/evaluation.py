@@ -1,6 +1,8 @@
 """What a model of cells or tables is worth: loss by ratio, probes, imputation, clusters."""
 
-from typing import Annotated, Any
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -9,16 +11,19 @@ from maskwise.columns.features import column_means, embed_rows, expected_rows, f
 from maskwise.columns.imputation import imputation
 from maskwise.columns.losses import Marginal, losses_of_rows
 from maskwise.columns.model import TabularModel
-from maskwise.columns.probes import Labelled, TabularProtocol, tabular_probes
 from maskwise.columns.tabular import TabularSplits
-from maskwise.measure.clusters import clusters
-from maskwise.measure.features import pca, subset
-from maskwise.measure.mixing import mixing
+from maskwise.measure.clusters import clusters, mixing
+from maskwise.measure.evaluation import Ratio, data_entry, models_of
+from maskwise.measure.features import pca, random_subset
+from maskwise.measure.probes import few_labels, given_split, probe_row
+from maskwise.measure.protocols import ScoringName, one_scale
+from maskwise.modality import Entries
 from maskwise.settings import settings
 
-Ratio = Annotated[float, Field(gt=0, lt=1)]
 NUM_COMPONENTS = 50
 RAW = "raw values"
+
+log = logging.getLogger("maskwise")
 
 
 @settings
@@ -31,7 +36,7 @@ class TabularEvaluate:
     """Hidden fractions at which imputation is measured; none = it is not."""
     layer: int = -1
     """Layer that is probed; -1 is the last."""
-    protocols: tuple[TabularProtocol, ...] = ("logistic", "knn")
+    protocols: tuple[ScoringName, ...] = ("logistic", "knn")
     """Probes of labelled samples."""
     few: tuple[PositiveInt, ...] = (5, 10, 20)
     """Labels a class of further probes."""
@@ -58,7 +63,7 @@ def evaluate_tabular(
     config: TabularEvaluate,
     *,
     untrained: TabularModel | None = None,
-) -> dict[str, Any]:
+) -> Entries:
     """Return the entries of result.json: data, losses, probes, clusters, mixing and imputation.
 
     Nothing depends on the training seed or law, so results of different runs are comparable.
@@ -74,39 +79,24 @@ def evaluate_tabular(
     """
     seed, modality = config.seed, model.modality
     train, test = splits.train, splits.test
-    train_index = subset(len(train), config.num_train, seed)
-    test_index = subset(len(test), config.num_test, seed)
+    train_index = random_subset(len(train), config.num_train, seed)
+    test_index = random_subset(len(test), config.num_test, seed)
     values = numbers(modality, train, train_index)
     features = _features(model, splits, config, untrained, (train_index, test_index), values)
     marginal = Marginal(modality, train.get(train_index))
     train_y, test_y = _known(train.labels, train_index), _known(test.labels, test_index)
     batch = _known(test.batches, test_index)
-    no_raw = {name: both.test for name, both in features.items() if name != RAW}
+    no_raw = {name: both[1] for name, both in features.items() if name != RAW}
     return {
-        "data": {
-            "name": splits.name,
-            "num_train": len(train),
-            "num_test": len(test),
-            "shape": [model.length],
-            "classes": None if splits.classes is None else list(splits.classes),
-        },
+        "data": data_entry(splits, [model.length], splits.classes),
         "reconstruction": losses_of_rows(model, test, test_index, config.ratios, seed, marginal),
-        "probes": tabular_probes(
-            features,
-            train_y,
-            test_y,
-            name=splits.name,
-            protocols=config.protocols,
-            few=config.few,
-            draws=config.draws,
-            seed=seed,
-        ),
+        "probes": tabular_probes(features, train_y, test_y, splits.name, config),
         "clusters": clusters(no_raw, test_y, seed=seed),
         "mixing": mixing(no_raw, batch, seed=seed),
         "imputation": imputation(
             model,
             test,
-            subset(len(test), config.num_impute, seed),
+            random_subset(len(test), config.num_impute, seed),
             values,
             config.impute,
             baselines=config.baselines,
@@ -116,6 +106,42 @@ def evaluate_tabular(
     }
 
 
+def tabular_probes(
+    features: Mapping[str, Sequence[np.ndarray]],
+    train_y: np.ndarray,
+    test_y: np.ndarray,
+    name: str,
+    config: TabularEvaluate,
+) -> list[Entries]:
+    """Return the rows of the table of probes, with all labels and with few; none of one class.
+
+    Args:
+        features: of training [N, D] and test samples [M, D], by name.
+        train_y: classes, -1 = not known: left out, [N].
+        test_y: the same of test samples, [M].
+        name: of the data.
+        config: which probes, and how few labels.
+    """
+    labels, seed = given_split(train_y, test_y), config.seed
+    [(train, test)] = labels.folds
+    unlabelled = len(labels.y) - len(train) - len(test)
+    if unlabelled and len(train):
+        log.info("%d samples without a label take no part in probes", unlabelled)
+    if len(np.unique(labels.y[train])) < 2 or not len(test):
+        return []
+    joint = {title: np.concatenate(parts) for title, parts in features.items()}
+    few = [few_labels(labels, num, config.draws, seed) for num in config.few]
+    rows = []
+    for each in (labels, *few):
+        task = f"{each.few} labels a class" if each.few else "all labels"
+        for title, x in joint.items():
+            for protocol in config.protocols:
+                row = probe_row(title, x, each, one_scale(each.few)[protocol], seed)
+                note = "; ".join(sorted(row["note"].split("; ")))
+                rows.append({"task": f"{name}, {task}"} | row | {"note": note})
+    return rows
+
+
 def _features(
     model: TabularModel,
     splits: TabularSplits,
@@ -123,27 +149,23 @@ def _features(
     untrained: TabularModel | None,
     index: tuple[np.ndarray, np.ndarray],
     values: np.ndarray,
-) -> dict[str, Labelled]:
+) -> dict[str, list[np.ndarray]]:
     """Return features of training and test samples by name; `values` are those of training."""
     if splits.train.labels is None and splits.test.batches is None:
         return {}
-    models = {"encoder": model}
-    if config.baselines and untrained is not None:
-        models["untrained encoder"] = untrained
-    parts = list(zip((splits.train, splits.test), index, strict=True))
+    seed, parts = config.seed, list(zip((splits.train, splits.test), index, strict=True))
     found = {
-        name: Labelled(*(embed_rows(each, rows, which, config.layer) for rows, which in parts))
-        for name, each in models.items()
+        name: [embed_rows(each, rows, which, config.layer) for rows, which in parts]
+        for name, each in models_of(model, untrained, baselines=config.baselines).items()
     }
-    expected = Labelled(*(expected_rows(model, *part, seed=config.seed) for part in parts))
-    components = Labelled(*pca(*expected, config.seed, NUM_COMPONENTS))
-    found[f"encoder, expected values, PCA ({components.train.shape[1]})"] = components
+    expected = [expected_rows(model, *part, seed=seed) for part in parts]
+    expected = pca(expected, seed, NUM_COMPONENTS)
+    found[f"encoder, expected values, PCA ({expected[0].shape[1]})"] = expected
     if config.baselines:
         mean = column_means(values)
-        test = filled(numbers(model.modality, *parts[1]), mean)
-        raw = Labelled(filled(values, mean), test)
-        components = Labelled(*pca(*raw, config.seed, NUM_COMPONENTS))
-        found |= {f"PCA ({components.train.shape[1]})": components, RAW: raw}
+        raw = [filled(each, mean) for each in (values, numbers(model.modality, *parts[1]))]
+        components = pca(raw, seed, NUM_COMPONENTS)
+        found |= {f"PCA ({components[0].shape[1]})": components, RAW: raw}
     return found
 
 

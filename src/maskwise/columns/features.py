@@ -10,9 +10,8 @@ from torch import Tensor
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import Rows, TabularModality, measured
 from maskwise.masks import draw
-from maskwise.measure.features import Pool, frozen
-
-BATCH = 256  # samples at once
+from maskwise.measure.features import frozen, in_batches
+from maskwise.modality import Pool
 
 
 def embed_rows(
@@ -38,7 +37,7 @@ def embed_rows(
     with frozen(model) as device:
         parts = [
             model.encode(rows.get(part).to(device), pool, layer).float().cpu().numpy()
-            for part in batches(index)
+            for part in in_batches(index)
         ]
     return np.concatenate(parts)
 
@@ -62,7 +61,7 @@ def expected_rows(
     """
     modality, found = model.modality, []
     with frozen(model) as device:
-        for part in batches(index):
+        for part in in_batches(index):
             samples, ids = rows.get(part).to(device), torch.from_numpy(part)
             total = np.zeros((len(part), sum(size or 1 for size in modality.sizes)), np.float32)
             for pair in range(pairs):
@@ -74,11 +73,6 @@ def expected_rows(
             found.append(total / pairs)
     values = np.concatenate(found)
     return values if modality.loss == "mse" else np.log1p(values)
-
-
-def batches(index: np.ndarray, size: int = BATCH) -> list[np.ndarray]:
-    """Return an index in parts."""
-    return [index[start : start + size] for start in range(0, len(index), size)]
 
 
 def comparable(modality: TabularModality, samples: Tensor, hidden: Tensor | None = None) -> Tensor:
@@ -104,7 +98,7 @@ def numbers(modality: TabularModality, rows: Rows, index: np.ndarray) -> np.ndar
     """Return what `comparable` does of samples by their number, categories one-hot, [N, D]."""
     parts = [
         one_hot(comparable(modality, rows.get(part)).numpy(), modality.sizes)
-        for part in batches(index)
+        for part in in_batches(index)
     ]
     return np.concatenate(parts)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maskwise.cells.cells import Cells
-from maskwise.columns.features import batches, column_means, comparable, from_one_hot, one_hot
+from maskwise.columns.features import column_means, comparable, from_one_hot, one_hot
 from maskwise.columns.imputation_baselines import (
     MOST_COLUMNS,
     Fill,
@@ -22,7 +22,7 @@ from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import Rows, TabularModality
 from maskwise.masks.select import hide_lowest
 from maskwise.measure.bootstrap import ends
-from maskwise.measure.features import frozen
+from maskwise.measure.features import frozen, in_batches
 from maskwise.measure.reconstruction import fixed_mask
 from maskwise.rng import Keys, Stream
 
@@ -252,7 +252,7 @@ def _predicted(model: TabularModel, samples: Tensor, hidden: Tensor) -> Iterator
     """Give what the model expects, in values that compare: counts are scaled as true ones."""
     modality = model.modality
     with frozen(model) as device:
-        for part in batches(np.arange(len(samples))):
+        for part in in_batches(np.arange(len(samples))):
             x, blank = samples[part].to(device), hidden[part].to(device)
             found = model.predict(x, blank)
             if modality.loss != "mse":

@@ -7,7 +7,7 @@ import numpy as np
 
 from maskwise.columns.features import filled
 from maskwise.likelihood.ppca import PPCA
-from maskwise.measure.features import subset
+from maskwise.measure.features import random_subset
 
 # Values with NaN where nothing is visible, [B, D], to values without, [B, D].
 Fill = Callable[[np.ndarray], np.ndarray]
@@ -92,7 +92,7 @@ def by_regression(train: np.ndarray, sizes: tuple[int, ...], seed: int) -> Fill:
         sizes: of each feature, how many columns its categories have, 0 = it is a number.
         seed: of the choice of samples.
     """
-    chosen = train[subset(len(train), MOST_ROWS, seed)]
+    chosen = train[random_subset(len(train), MOST_ROWS, seed)]
     ends = np.cumsum([size or 1 for size in sizes])
     last = [(end - size, end - 1) for end, size in zip(ends, sizes, strict=True) if size]
     free = np.setdiff1d(np.arange(train.shape[1]), [end for _, end in last])

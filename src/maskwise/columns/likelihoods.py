@@ -8,7 +8,7 @@ from maskwise.cells.cells import Cells
 from maskwise.columns.losses import Marginal
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularSplits
-from maskwise.measure.features import frozen, subset
+from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.likelihoods import (
     NUM_TRAIN,
     choose,
@@ -45,7 +45,7 @@ def measure_rows(
         x = x[model.eligible(x).any(dim=1)]
         curve, area = curve_and_area(model, x, passes=passes, seed=seed, batch_size=batch_size)
         eligible = model.eligible(x).cpu()
-    train = subset(len(splits.train), NUM_TRAIN, seed)
+    train = random_subset(len(splits.train), NUM_TRAIN, seed)
     log_probs = Marginal(model.modality, splits.train.get(train)).log_prob(x.cpu())
     anchor = float(torch.where(eligible, log_probs, 0).double().sum(dim=1).mean())
     num_dims = float(eligible.sum(dim=1).double().mean())

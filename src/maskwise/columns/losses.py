@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwise.columns.features import batches, column_means
+from maskwise.columns.features import column_means
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import Rows, TabularModality
-from maskwise.measure.features import frozen
+from maskwise.measure.features import frozen, in_batches
 from maskwise.measure.reconstruction import curve_of, fixed_mask
 from maskwise.objectives.feature_losses import count_losses
 
@@ -46,7 +46,7 @@ def losses_of_rows(
     """
     parts = []
     with frozen(model) as device:
-        for part in batches(index):
+        for part in in_batches(index):
             samples = rows.get(part).to(device)
             eligible = model.eligible(samples)
             some = eligible.any(dim=1)

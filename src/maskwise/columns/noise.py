@@ -6,7 +6,7 @@ import torch
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import Rows, measured
 from maskwise.masks.select import hide_lowest
-from maskwise.measure.features import frozen, subset
+from maskwise.measure.features import frozen, random_subset
 from maskwise.patches.noise import RATIOS, factors
 from maskwise.rng import Keys, Stream
 
@@ -37,7 +37,7 @@ def fit_feature_noise(
     """
     if model.modality.loss != "mse" or not model.is_number.any():
         return
-    length, index = model.length, subset(len(rows), num_samples, seed)
+    length, index = model.length, random_subset(len(rows), num_samples, seed)
     sizes = sorted({max(round(ratio * length), 1) for ratio in RATIOS})
     squares = torch.zeros(len(sizes), length, 1, dtype=torch.float64)
     counts = torch.zeros(len(sizes), length, 1, dtype=torch.float64)

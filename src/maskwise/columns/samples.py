@@ -11,7 +11,7 @@ from maskwise.columns.features import column_means, embed_rows, filled, numbers
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import Rows, TabularSplits
 from maskwise.files import write_json
-from maskwise.measure.features import frozen, subset
+from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.reconstruction import fixed_mask
 
 NUM_ROWS, NUM_FEATURES = 8, 12
@@ -42,7 +42,7 @@ def write_tabular(
         num: samples of the picture at most.
     """
     source = splits.test
-    index = subset(len(source), num, seed)
+    index = random_subset(len(source), num, seed)
     raw = numbers(model.modality, source, index)
     kinds = {
         "encoder": embed_rows(model, source, index),
@@ -91,7 +91,7 @@ def _rows(
 ) -> dict[str, Any]:
     """Return a few samples, what of them is hidden, and what the model says of it."""
     modality = model.modality
-    chosen = index[subset(len(index), NUM_ROWS, seed)]
+    chosen = index[random_subset(len(index), NUM_ROWS, seed)]
     if source.labels is not None:
         chosen = chosen[np.argsort(source.labels[chosen], kind="stable")]
     batch = source.get(chosen)

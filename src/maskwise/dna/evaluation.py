@@ -1,21 +1,26 @@
 """What a model of DNA is worth: loss by ratio, probes and fine-tuning beside baselines."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from maskwise.dna.baselines import baseline_features
 from maskwise.dna.data import DNASplits
 from maskwise.dna.dna import DNA
+from maskwise.dna.features import embed_sequences
 from maskwise.dna.finetuning import finetune_sequences
-from maskwise.dna.probes import dna_probes
-from maskwise.dna.tasks import parse_dna_task, read_dna_task
-from maskwise.measure.features import subset
+from maskwise.dna.tasks import SequenceTask, parse_dna_task, read_dna_task
+from maskwise.measure.evaluation import ALWAYS, Ratio, data_entry, models_of
+from maskwise.measure.features import in_batches, random_subset
 from maskwise.measure.finetuning import FineTune
+from maskwise.measure.probes import Labels, probe_row
+from maskwise.measure.protocols import CHOSEN, ScoringName
+from maskwise.modality import Entries, Source
 from maskwise.settings import settings
-from maskwise.text.evaluation import ALWAYS, Ratio
 from maskwise.tokens.losses import BATCH, losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
 
@@ -33,7 +38,7 @@ class DNAEvaluate:
     with NAME= in front; FASTA files of a class each are joined by +."""
     layers: tuple[int, ...] = (-1,)
     """Layers that are probed, 0 = the first, -1 = the last; none = all."""
-    protocols: tuple[Literal["logistic", "knn"], ...] = ("logistic", "knn")
+    protocols: tuple[ScoringName, ...] = ("logistic", "knn")
     """Probes of labelled sequences."""
     num_train: Annotated[int, Field(ge=2)] = 10_000
     """Labelled sequences to train on at most, chosen at random."""
@@ -58,7 +63,7 @@ def evaluate_dna(
     *,
     pattern: str,
     untrained: LanguageModel | None = None,
-) -> dict[str, Any]:
+) -> Entries:
     """Return the entries of result.json: data, reconstruction, probes and fine-tuning.
 
     Nothing depends on the training seed or law, so results of different runs are comparable.
@@ -74,22 +79,15 @@ def evaluate_dna(
         UserError: a file that cannot be used, or a layer that the model does not have.
     """
     seed, dna = config.seed, model.modality
-    models = {"encoder": model}
-    if config.baselines and untrained is not None:
-        models["untrained encoder"] = untrained
-    index = with_tokens(dna, splits.test, subset(len(splits.test), config.num_windows, seed))
-    chosen = subset(len(splits.train), config.num_train, seed)
+    models = models_of(model, untrained, baselines=config.baselines)
+    some = random_subset(len(splits.test), config.num_windows, seed)
+    index = with_tokens(dna, splits.test, some)
+    chosen = random_subset(len(splits.train), config.num_train, seed)
     sizes = (config.num_train, config.num_test)
     tasks = [read_dna_task(text, *sizes, seed) for text in config.probes]
     tuned = [read_dna_task(text, *sizes, seed) for text in config.finetune.tasks]
     return {
-        "data": {
-            "name": splits.name,
-            "num_train": len(splits.train),
-            "num_test": len(splits.test),
-            "shape": [dna.window],
-            "classes": None,
-        },
+        "data": data_entry(splits, [dna.window]),
         "reconstruction": losses_by_ratio(
             model,
             splits.test,
@@ -99,22 +97,36 @@ def evaluate_dna(
             seed,
             floors(dna, splits, chosen),
         ),
-        "probes": [
-            row
-            for task in tasks
-            for row in dna_probes(
-                models,
-                task,
-                layers=config.layers,
-                protocols=config.protocols,
-                baselines=config.baselines,
-                seed=seed,
-            )
-        ],
+        "probes": [row for task in tasks for row in dna_probes(models, task, config)],
         "finetuning": [
             row for task in tuned for row in finetune_sequences(models, task, config.finetune)
         ],
     }
+
+
+def dna_probes(
+    models: Mapping[str, LanguageModel], task: SequenceTask, config: DNAEvaluate
+) -> list[Entries]:
+    """Return the rows of the table of probes: labelled sequences under every model and layer.
+
+    Baselines are GC content, frequencies of 4-mers and one-hot bases by logistic regression.
+
+    Raises:
+        UserError: a layer that a model lacks.
+    """
+    labels, seed = Labels(task.y, task.folds, task.groups, task.note), config.seed
+    rows = []
+    for title, model in models.items():
+        for layer in config.layers or range(model.num_layers):
+            x = embed_sequences(model, task.sequences, layer)
+            name = f"{title} layer {layer % model.num_layers}"
+            rows += [probe_row(name, x, labels, CHOSEN[each], seed) for each in config.protocols]
+    if config.baselines:
+        baselines = baseline_features(task.sequences)
+        rows += [
+            probe_row(name, x, labels, CHOSEN["logistic"], seed) for name, x in baselines.items()
+        ]
+    return [{"task": task.name} | row for row in rows]
 
 
 def floors(dna: DNA, splits: DNASplits, index: np.ndarray) -> dict[str, Tensor]:
@@ -137,8 +149,7 @@ def floors(dna: DNA, splits: DNASplits, index: np.ndarray) -> dict[str, Tensor]:
     return found
 
 
-def with_tokens(dna: DNA, source: Any, index: np.ndarray) -> np.ndarray:
+def with_tokens(dna: DNA, source: Source, index: np.ndarray) -> np.ndarray:
     """Return those of the windows that have a token to hide: of k-mers, some have none."""
-    batches = (index[start : start + BATCH] for start in range(0, len(index), BATCH))
-    some = [dna.eligible(source.get(batch)).any(dim=1) for batch in batches]
+    some = [dna.eligible(source.get(batch)).any(dim=1) for batch in in_batches(index, BATCH)]
     return index[torch.cat(some).numpy()]

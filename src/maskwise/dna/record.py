@@ -19,8 +19,7 @@ from maskwise.dna.recipes import DNAConfig, any_dna
 from maskwise.dna.tasks import check_dna_files
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention
-from maskwise.measure.features import Pool
-from maskwise.modality import Modality
+from maskwise.modality import Modality, Pool
 from maskwise.settings import override
 from maskwise.textio import kind_of
 from maskwise.tokens.model import LanguageModel

@@ -1,6 +1,5 @@
 """Tasks to probe or fine-tune a model of DNA on: sequences with labels, and how they are split."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,8 @@ import numpy as np
 from maskwise.dna.bases import UNKNOWN, reverse_complement
 from maskwise.dna.labels import LabelledSequences, class_of, read_sequences
 from maskwise.errors import UserError
-from maskwise.images.source import encode_labels
-
-NUM_FOLDS = 5
+from maskwise.measure.features import encode_labels, random_groups
+from maskwise.measure.probes import Fold, grouped_folds
 
 
 class DnaFiles(NamedTuple):
@@ -22,13 +20,6 @@ class DnaFiles(NamedTuple):
     name: str
     train: tuple[Path, ...]
     test: tuple[Path, ...]
-
-
-class Fold(NamedTuple):
-    """Which sequences a probe is fitted on, and which it predicts, both int64."""
-
-    train: np.ndarray
-    test: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,41 +158,6 @@ def group(sequences: Sequence[np.ndarray], names: Sequence[str]) -> tuple[np.nda
     return same, _numbered(parts[same].tolist())
 
 
-def grouped_folds(
-    name: str, y: np.ndarray, groups: np.ndarray, seed: int, num: int = NUM_FOLDS
-) -> tuple[Fold, ...]:
-    """Return folds with about equal shares of the classes; no group is in two of them.
-
-    Args:
-        name: of the task.
-        y: classes, [N].
-        groups: group of each sequence, [N].
-        seed: of the order in which groups are dealt out.
-        num: folds.
-
-    Raises:
-        UserError: too few groups.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    most = max(len(np.unique(groups[y == each])) for each in np.unique(y))
-    if most < num:
-        raise UserError(
-            f"task '{name}' has {most} different groups of sequences in its largest class:"
-            f" {num} are needed for cross-validation; or give TRAIN:TEST"
-        )
-    # Shuffled by hand: with shuffle=True older versions of scikit-learn lose the shares.
-    _, groups = np.unique(groups, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(groups.max() + 1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # small classes are not in every fold
-        found = [Fold(*parts) for parts in StratifiedGroupKFold(num).split(y, y, order[groups])]
-    for fold in found:
-        if len(np.unique(y[fold.train])) < 2:
-            raise UserError(f"task '{name}': one group holds all of a class: give TRAIN:TEST")
-    return tuple(fold for fold in found if len(fold.test))
-
-
 def _numbered(keys: Sequence[object]) -> np.ndarray:
     """Number keys by their first appearance, int64."""
     numbers: dict[object, int] = {}
@@ -213,10 +169,7 @@ def _some(found: LabelledSequences, num: int, seed: int) -> LabelledSequences:
     if len(found) <= num:
         return found
     _, groups = group(found.sequences, found.groups)
-    sizes = np.bincount(groups)
-    order = np.random.default_rng(seed).permutation(len(sizes))
-    kept = order[: max(1, int((sizes[order].cumsum() <= num).sum()))]
-    index = np.isin(groups, kept).nonzero()[0]
+    index = np.isin(groups, random_groups(np.bincount(groups), num, seed)).nonzero()[0]
     return LabelledSequences(
         [found.sequences[place] for place in index],
         [found.labels[place] for place in index],

@@ -10,7 +10,8 @@ from typing import IO
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.images.source import ImageSource, array_source, encode_labels
+from maskwise.images.source import ImageSource, array_source
+from maskwise.measure.features import encode_labels
 from maskwise.textio import OPENERS, readable
 
 _NPZ_KEYS = ("x", "y", "x_test", "y_test")

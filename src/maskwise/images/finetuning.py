@@ -17,7 +17,7 @@ from maskwise.images.images import Images
 from maskwise.images.source import ImageSplits, read_ahead
 from maskwise.layers.transformer import Block, Transformer, decays
 from maskwise.measure.finetuning import fit, over_seeds, trainable
-from maskwise.measure.protocols import unseen
+from maskwise.measure.probes import unseen
 from maskwise.modality import Entries
 from maskwise.patches.model import MaskedModel
 from maskwise.rng import Keys, shuffled

@@ -10,7 +10,8 @@ import numpy as np
 
 from maskwise.errors import UserError
 from maskwise.images.decode import Pictures, picture_sources
-from maskwise.images.source import ImageSource, encode_labels
+from maskwise.images.source import ImageSource
+from maskwise.measure.features import encode_labels
 
 if TYPE_CHECKING:
     from PIL import Image

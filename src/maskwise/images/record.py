@@ -13,15 +13,15 @@ from maskwise.errors import UserError
 from maskwise.images import data as image_data
 from maskwise.images.data import ImageData
 from maskwise.images.evaluation import chosen, evaluate
+from maskwise.images.features import extract
 from maskwise.images.finetuning import check_finetuning
 from maskwise.images.images import Images, describe
 from maskwise.images.pictures import SUFFIXES
 from maskwise.images.recipes import RECIPES, ImageConfig, any_images
 from maskwise.images.source import ImageSource, ImageSplits
 from maskwise.layers.transformer import Attention, Transformer
-from maskwise.measure.features import Pool, extract
 from maskwise.measure.likelihoods import measure
-from maskwise.modality import Features, Modality
+from maskwise.modality import Features, Modality, Pool
 from maskwise.patches.model import MaskedModel, Model
 from maskwise.patches.noise import fit_noise
 from maskwise.patches.samples import write

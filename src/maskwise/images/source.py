@@ -98,16 +98,6 @@ def read_ahead(
             yield torch.cat([piece.result() for piece in last])
 
 
-def encode_labels(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return labels re-coded 0..K-1 (int64) and the K class names, sorted.
-
-    >>> encode_labels(np.array([7, 3, 7]))
-    (array([1, 0, 1]), ('3', '7'))
-    """
-    values, codes = np.unique(labels, return_inverse=True)
-    return codes.astype(np.int64), tuple(str(value) for value in values)
-
-
 def hold_out(source: ImageSource, fraction: float) -> tuple[ImageSource, ImageSource]:
     """Split off `fraction` of the samples as a test split, every class in proportion.
 

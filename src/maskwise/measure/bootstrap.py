@@ -9,7 +9,11 @@ _CELLS = 1 << 21  # resampled values held at once: 16 MiB of float64
 
 
 def interval(
-    values: np.ndarray, seed: int, num: int = 1000, level: float = 0.95
+    values: np.ndarray,
+    seed: int,
+    num: int = 1000,
+    level: float = 0.95,
+    groups: np.ndarray | None = None,
 ) -> tuple[float, float, float]:
     """Return the mean of `values` and the ends of its percentile bootstrap interval.
 
@@ -23,6 +27,7 @@ def interval(
         seed: of the resampling.
         num: how many resamples.
         level: covered probability, in (0, 1).
+        groups: values of one number are resampled together, [N]; default: each is its own.
 
     Returns:
         Mean, low end, high end.
@@ -33,7 +38,15 @@ def interval(
     (1.0, 1.0, 1.0)
     """
     values = np.asarray(values, dtype=np.float64)
-    return float(values.mean()), *ends(resampled(values, seed, num), level)
+    _, groups = np.unique(
+        np.arange(len(values)) if groups is None else groups, return_inverse=True
+    )
+    counts = np.bincount(groups)
+    means = resampled(np.bincount(groups, values), seed, num)
+    if counts.max() > 1:
+        # Equal seeds resample the same groups, so this is the mean of the values in them.
+        means = means / resampled(counts, seed, num)
+    return float(values.mean()), *ends(means, level)
 
 
 def resampled(values: np.ndarray, seed: int | Sequence[int], num: int = 1000) -> np.ndarray:

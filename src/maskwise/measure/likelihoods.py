@@ -14,7 +14,7 @@ from maskwise.likelihood.estimates import Estimate, convert
 from maskwise.likelihood.estimators import log_likelihood
 from maskwise.likelihood.scores import ScoreCurve, score_curve
 from maskwise.likelihood.support import outside_support, support_of
-from maskwise.measure.features import frozen, subset
+from maskwise.measure.features import frozen, random_subset
 from maskwise.patches.model import MaskedModel
 
 NUM_SIZES = 16
@@ -53,7 +53,7 @@ def measure(
     with frozen(model) as device:
         x = splits.test.get(index).to(device)
         curve, area = curve_and_area(model, x, passes=passes, seed=seed, batch_size=batch_size)
-    train = subset(len(splits.train), NUM_TRAIN, seed)
+    train = random_subset(len(splits.train), NUM_TRAIN, seed)
     anchor = independent_normals(splits.train.get(train), x.cpu())
     num_dims = model.length * model.values_per_position
     return {
@@ -76,7 +76,7 @@ def choose(total: int, num_samples: int, passes: int, seed: int) -> np.ndarray:
     Raises:
         UserError: too few samples or passes for a standard error.
     """
-    index = subset(total, max(num_samples, 0), seed)
+    index = random_subset(total, max(num_samples, 0), seed)
     if len(index) < 2:
         raise UserError(f"{len(index)} test samples give no standard error: take two or more")
     if passes < 2:

@@ -1,217 +1,210 @@
-"""Linear probes on frozen features: logistic regression, and MAE's BatchNorm and LARS."""
+"""Tables of probes: samples with classes, how they are split, and a row for each probe."""
 
-import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-LOGISTIC = "logistic-lbfgs (C=1, standardised on train)"
-# Strengths to choose from, for features that are standardised each by itself: at C=1 one-hot
-# bases, the strongest baseline of aligned sequences, fit noise: on the splice sites of UCI 92 %
-# are right, and 96 % at C=0.01.
-STRENGTHS = (0.001, 0.01, 0.1, 1.0)
-MAE = "mae-batchnorm-lars (90 epochs, lr 6.4, no augmentation)"
+from maskwise.errors import UserError
+from maskwise.measure.bootstrap import interval, over_draws
+from maskwise.measure.classification import Judge, Measures, judged
+from maskwise.measure.protocols import Probe
+from maskwise.modality import Entries
+
+NUM_FOLDS = 5
 
 
-def logistic(
-    train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray, max_iter: int = 1000
-) -> tuple[np.ndarray, bool]:
-    """Predict classes by L2-regularised logistic regression (C = 1, L-BFGS).
+class Fold(NamedTuple):
+    """Which samples a probe is fitted on, and which it predicts, both int64."""
 
-    Features are standardised with the mean and deviation of the training samples.
-
-    Args:
-        train_x: training features, [N, D].
-        train_y: training classes, at least two of them, [N].
-        test_x: test features, [M, D].
-        max_iter: L-BFGS iterations at most.
-
-    Returns:
-        Predicted classes [M], and whether L-BFGS converged.
-
-    >>> x = np.array([[-2.0], [-1.0], [1.0], [2.0]])
-    >>> logistic(x, np.array([0, 0, 1, 1]), np.array([[-3.0], [3.0]]))
-    (array([0, 1]), True)
-    """
-    model, converged = _fitted(train_x, train_y, 1.0, max_iter=max_iter)
-    return model.predict(test_x), converged
+    train: np.ndarray
+    test: np.ndarray
 
 
-def logistic_scores(
-    train_x: np.ndarray,
-    train_y: np.ndarray,
-    test_x: np.ndarray,
-    c: float = 1.0,
-    *,
-    standardise: bool = True,
-    tol: float = 1e-4,
-) -> tuple[np.ndarray, bool]:
-    """Return the probabilities of all classes, [M, K], where `logistic` returns the likeliest.
-
-    K is one more than the highest training class; one without training samples has 0. `c` is how
-    much the samples count beside the penalty, `standardise` whether features are, `tol` how steep
-    the loss may still be.
-
-    >>> x = np.array([[-2.0], [-1.0], [1.0], [2.0]])
-    >>> logistic_scores(x, np.array([0, 0, 1, 1]), np.array([[0.0]]))[0].round(3)
-    array([[0.5, 0.5]])
-    """
-    model, converged = _fitted(train_x, train_y, c, standardise, tol=tol)
-    scores = np.zeros((len(test_x), int(train_y.max()) + 1))
-    scores[:, model.classes_] = model.predict_proba(test_x)
-    return scores, converged
-
-
-def best_strength(
-    x: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray,
-    seed: int,
-    strengths: Sequence[float] = STRENGTHS,
-    **options: Any,
-) -> float:
-    """Return which of `strengths` predicts a held-out fifth of the groups best (log loss).
-
-    The first of equals; where no fifth can be held out, the last.
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Classes of samples, and how those are split.
 
     Args:
-        x: training features, [N, D].
-        y: training classes, [N].
-        groups: which samples belong together, [N].
-        seed: of the choice of groups.
-        strengths: values of C, rising.
-        **options: of `logistic_scores`.
+        y: classes from 0; those of samples that are in no fold do not matter, int64 [N].
+        folds: one of a given split; those of cross-validation; or draws of few training samples,
+            each for the same test samples.
+        groups: equal for samples that belong together, int64 [N].
+        note: what to know about the split.
+        few: labels a class, where folds are draws of so many; 0 otherwise.
     """
+
+    y: np.ndarray
+    folds: tuple[Fold, ...]
+    groups: np.ndarray
+    note: str = ""
+    few: int = 0
+
+
+def given_split(
+    train_y: np.ndarray, test_y: np.ndarray, groups: np.ndarray | None = None, note: str = ""
+) -> Labels:
+    """Return a split into training samples and, after them, test samples.
+
+    Args:
+        train_y: classes, -1 = not known: left out, [N].
+        test_y: the same of test samples, [M].
+        groups: of all samples, [N + M]; default: each is its own.
+        note: what to know about the split.
+    """
+    y = np.concatenate([train_y, test_y])
+    train, test = np.split(np.arange(len(y)), [len(train_y)])
+    fold = Fold(train[train_y >= 0], test[test_y >= 0])
+    return Labels(y, (fold,), np.arange(len(y)) if groups is None else groups, note)
+
+
+def few_labels(labels: Labels, num: int, draws: int, seed: int) -> Labels:
+    """Return folds that each train on `num` samples of a class, or all where it has fewer.
+
+    Args:
+        labels: a given split.
+        num: samples of each class.
+        draws: how many folds.
+        seed: of the choice.
+    """
+    [(train, test)] = labels.folds
+    classes, counts = np.unique(labels.y[train], return_counts=True)
+    folds = []
+    for draw in range(draws):
+        rng = np.random.default_rng([seed, num, draw])
+        parts = [rng.permutation(train[labels.y[train] == each])[:num] for each in classes]
+        folds.append(Fold(np.concatenate(parts), test))
+    rare = int((counts < num).sum())
+    notes = (
+        f"{rare} classes have fewer than {num} training samples and give all" if rare else "",
+        f"mean of {draws} draws",
+    )
+    return Labels(labels.y, tuple(folds), labels.groups, _joined(*notes), num)
+
+
+def grouped_folds(
+    name: str, y: np.ndarray, groups: np.ndarray, seed: int, num: int = NUM_FOLDS
+) -> tuple[Fold, ...]:
+    """Return folds with about equal shares of the classes; no group is in two of them.
+
+    Args:
+        name: of the task.
+        y: classes, [N].
+        groups: group of each sequence, [N].
+        seed: of the order in which groups are dealt out.
+        num: folds.
+
+    Raises:
+        UserError: too few groups.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    most = max(len(np.unique(groups[y == each])) for each in np.unique(y))
+    if most < num:
+        raise UserError(
+            f"task '{name}' has {most} different groups of sequences in its largest class:"
+            f" {num} are needed for cross-validation; or give TRAIN:TEST"
+        )
+    # Shuffled by hand: with shuffle=True older versions of scikit-learn lose the shares.
     _, groups = np.unique(groups, return_inverse=True)
     order = np.random.default_rng(seed).permutation(groups.max() + 1)
-    held = order[groups] < len(order) // 5
-    if not held.any() or len(np.unique(y[~held])) < 2:
-        return strengths[-1]
-    losses = []
-    for c in strengths:
-        scores = np.zeros((held.sum(), y.max() + 1))
-        found, _ = logistic_scores(x[~held], y[~held], x[held], c, **options)
-        scores[:, : found.shape[1]] = found
-        losses.append(-np.log(scores[np.arange(len(scores)), y[held]].clip(1e-9)).mean())
-    return strengths[int(np.argmin(losses))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # small classes are not in every fold
+        found = [Fold(*parts) for parts in StratifiedGroupKFold(num).split(y, y, order[groups])]
+    for fold in found:
+        if len(np.unique(y[fold.train])) < 2:
+            raise UserError(f"task '{name}': one group holds all of a class: give TRAIN:TEST")
+    return tuple(fold for fold in found if len(fold.test))
 
 
-def _fitted(
+def probe_row(
+    features: str,
     x: np.ndarray,
-    y: np.ndarray,
-    c: float,
-    standardise: bool = True,
-    max_iter: int = 1000,
-    tol: float = 1e-4,
-) -> tuple[Any, bool]:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    model = LogisticRegression(C=c, max_iter=max_iter, tol=tol)
-    if standardise:
-        model = make_pipeline(StandardScaler(), model)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        model.fit(x, y)
-    return model, not any(issubclass(each.category, ConvergenceWarning) for each in caught)
-
-
-def mae_batchnorm(
-    train_x: np.ndarray,
-    train_y: np.ndarray,
-    test_x: np.ndarray,
+    labels: Labels,
+    probe: Probe,
     seed: int,
-    epochs: int = 90,
-    warmup: int = 10,
-    lr: float = 6.4,
-) -> np.ndarray:
-    """Predict classes by MAE's linear probe: BatchNorm without affine, linear layer, LARS.
+    *,
+    accuracy_only: bool = False,
+) -> Entries:
+    """Return a row of the table: accuracy, Matthews correlation, AUROC and macro-F1.
 
-    Momentum .9, trust .001, no weight decay, linear warm-up and then half a cosine to 0. Deviates
-    from the paper in two ways: features are fixed, so there is no augmentation, and the batch is
-    smaller on small data.
+    They are of the predictions of all folds together, with intervals that are a bootstrap of
+    groups of test samples. With few labels each is the mean over draws, with the interval of
+    Student's t. A test sample whose class is not among the training samples counts as wrong, and
+    "note" says so.
 
     Args:
-        train_x: training features, [N, D], N at least 2.
-        train_y: training classes, integers from 0, [N].
-        test_x: test features, [M, D].
-        seed: of the initial weights and of the order of samples.
-        epochs: passes over the training samples.
-        warmup: epochs of linear warm-up.
-        lr: highest learning rate.
-
-    Returns:
-        Predicted classes, [M].
-
-    Source: He et al., Masked Autoencoders Are Scalable Vision Learners (arXiv 2111.06377),
-    appendix A.1.
-
-    >>> x = np.linspace(-1, 1, 64)[:, None]
-    >>> mae_batchnorm(x, (x[:, 0] > 0).astype(int), np.array([[-0.9], [0.9]]), seed=0)
-    array([0, 1])
+        features: what the features are.
+        x: features of all samples, [N, D].
+        labels: their classes and folds.
+        probe: what predicts classes.
+        seed: of the probe and the bootstrap.
+        accuracy_only: leave out the other measures.
     """
-    x, y = torch.from_numpy(train_x).float(), torch.from_numpy(train_y).long()
-    # MAE's batch where the data are large, else 8 steps an epoch of at least 64 samples (below 512
-    # samples an epoch repeats them). MAE's rate of .1 x 16384 / 256 is kept: LARS moves a weight
-    # by rate x trust whatever the gradient, so a rate scaled by a small batch leaves the head near
-    # its start (pixels of digits: 34 % right where logistic regression has 93 %).
-    batch = min(16384, max(len(x) // 8, 64), len(x))
-    num_steps = max(len(x) // batch, 8)
-    repeats = math.ceil(num_steps * batch / len(x))
-    generator = torch.Generator().manual_seed(seed)
-    weight = torch.randn(int(y.max()) + 1, x.shape[1], generator=generator) * 0.01
-    parameters = [weight.requires_grad_(), torch.zeros(len(weight), requires_grad=True)]
-    velocities = [torch.zeros_like(each) for each in parameters]
-    mean, variance = torch.zeros(x.shape[1]), torch.ones(x.shape[1])
-    for epoch in range(epochs):
-        order = torch.randperm(len(x), generator=generator).repeat(repeats)
-        for step in range(num_steps):
-            index = order[step * batch : (step + 1) * batch]
-            inputs = F.batch_norm(x[index], mean, variance, training=True, eps=1e-6)
-            loss = F.cross_entropy(F.linear(inputs, *parameters), y[index])
-            rate = lr * _warmup_cosine(epoch + step / num_steps, warmup, epochs)
-            lars_step(parameters, torch.autograd.grad(loss, parameters), velocities, rate)
-    with torch.no_grad():
-        inputs = F.batch_norm(torch.from_numpy(test_x).float(), mean, variance, eps=1e-6)
-        return F.linear(inputs, *parameters).argmax(1).numpy()
+    y, folds = labels.y, labels.folds
+    scores, converged = [], True
+    for train, test in folds:
+        found, well = probe.predict(x[train], y[train], x[test], labels.groups[train], seed)
+        scores.append(_of_all_classes(found, int(y.max()) + 1))
+        converged &= well
+    once = folds[:1] if labels.few else folds  # draws have the same test samples
+    asked = np.concatenate([fold.test for fold in once])
+    if labels.few:
+        measured = _over_draws([Judge(each, y[asked])() for each in scores])
+    elif accuracy_only:
+        right = np.concatenate(scores).argmax(axis=1) == y[asked]
+        ends = interval(right, seed, groups=labels.groups[asked])
+        measured = {"accuracy": dict(zip(("value", "low", "high"), ends, strict=True))}
+    else:
+        measured = judged(np.concatenate(scores), y[asked], labels.groups[asked], seed)
+    accuracy = measured.pop("accuracy")
+    new = np.concatenate([~np.isin(y[test], y[train]) for train, test in once])
+    return {
+        "features": features,
+        "protocol": probe.title,
+        "accuracy": accuracy["value"],
+        "low": accuracy["low"],
+        "high": accuracy["high"],
+        **measured,
+        "num_train": max(len(fold.train) for fold in folds),
+        "num_test": len(asked),
+        "note": _joined("" if converged else "not converged", _unseen(new), labels.note),
+    }
 
 
-@torch.no_grad()
-def lars_step(
-    parameters: Sequence[Tensor],
-    gradients: Sequence[Tensor],
-    velocities: Sequence[Tensor],
-    lr: float,
-    momentum: float = 0.9,
-    trust: float = 0.001,
-) -> None:
-    """Take one LARS step in place, without weight decay.
+def unseen(train_y: np.ndarray, test_y: np.ndarray) -> str:
+    """Return the note on test samples of classes that are not trained on, if there are any.
 
-    ``v <- momentum v + trust |p| / |g| g`` and ``p <- p - lr v``; biases (one dimension), and
-    tensors whose norm or gradient norm is 0, take the gradient unscaled.
-
-    Source: You et al., Large Batch Training of Convolutional Networks (arXiv 1708.03888).
-
-    >>> p, v = torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)
-    >>> lars_step([p], [torch.tensor([[0.0, 2.0]])], [v], lr=100.0)
-    >>> p  # |p| / |g| = 5 / 2
-    tensor([[3.0000, 3.5000]])
+    >>> unseen(np.array([0, 1]), np.array([1, 2]))
+    '1 test samples of classes without training samples'
     """
-    for parameter, gradient, velocity in zip(parameters, gradients, velocities, strict=True):
-        size, slope = parameter.norm(), gradient.norm()
-        scaled = parameter.ndim > 1 and size > 0 and slope > 0
-        velocity.mul_(momentum).add_(gradient * (trust * size / slope) if scaled else gradient)
-        parameter.sub_(velocity, alpha=lr)
+    return _unseen(~np.isin(test_y, train_y))
 
 
-def _warmup_cosine(epoch: float, warmup: int, epochs: int) -> float:
-    if epoch < warmup:
-        return epoch / warmup
-    return 0.5 * (1 + math.cos(math.pi * (epoch - warmup) / (epochs - warmup)))
+def _unseen(new: np.ndarray) -> str:
+    num = int(new.sum())
+    return f"{num} test samples of classes without training samples" if num else ""
+
+
+def _of_all_classes(found: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return scores [M, K], where classes that a probe knows nothing of have 0."""
+    scores = np.zeros((len(found), num_classes))
+    if found.ndim == 1:
+        scores[np.arange(len(found)), found] = 1
+    else:
+        scores[:, : found.shape[1]] = found
+    return scores
+
+
+def _over_draws(found: Sequence[Measures]) -> dict[str, dict[str, float | None]]:
+    measured = {}
+    for key, values in zip(Measures._fields, np.array(found).T, strict=True):
+        value, low, high = over_draws(values) if not np.isnan(values).any() else (None,) * 3
+        measured[key] = {"value": value, "low": low, "high": high}
+    return measured
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))

@@ -9,11 +9,10 @@ import torch
 from pydantic import Field, PositiveInt
 
 from maskwise import diagnostics
-from maskwise.columns.features import batches
 from maskwise.errors import UserError
-from maskwise.images.evaluation import Ratio
 from maskwise.masks import draw
-from maskwise.measure.features import frozen, subset
+from maskwise.measure.evaluation import Ratio
+from maskwise.measure.features import frozen, in_batches, random_subset
 from maskwise.measure.reconstruction import fixed_mask
 from maskwise.modality import AnyModel, Source
 from maskwise.objectives.regularise import VisiblePool
@@ -80,7 +79,7 @@ def diagnose(
     >>> found["num_samples"], found["dim"], len(found["drift"])
     (40, 8, 5)
     """
-    index = _maskable(model, source, subset(len(source), config.num_samples, config.seed))
+    index = _maskable(model, source, random_subset(len(source), config.num_samples, config.seed))
     entry: dict[str, Any] = {
         "pool": config.pool,
         "layer": config.layer,
@@ -108,7 +107,7 @@ def diagnose(
 def _maskable(model: AnyModel, source: Source, index: np.ndarray) -> np.ndarray:
     """Return those of the samples that have two positions that may be hidden."""
     parts = []
-    for part in batches(index):
+    for part in in_batches(index):
         eligible = model.modality.eligible(source.get(part))
         if eligible is None:  # every position of every sample
             return index
@@ -132,7 +131,7 @@ def _features(
     pool, layer, grid, seed = config.pool, config.layer, model.modality.grid, config.seed
     features, realised = [], []
     with frozen(model) as device:
-        for part in batches(index):
+        for part in in_batches(index):
             samples, units = source.get(part).to(device), source.units(part)
             eligible = model.modality.eligible(samples)
             views = [

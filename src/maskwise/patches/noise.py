@@ -8,7 +8,7 @@ from torch import Tensor
 
 from maskwise.images.source import ImageSource
 from maskwise.masks.select import hide_lowest
-from maskwise.measure.features import frozen, subset
+from maskwise.measure.features import frozen, random_subset
 from maskwise.patches.model import MaskedModel
 from maskwise.rng import Keys, Stream
 
@@ -38,7 +38,7 @@ def fit_noise(
         seed: of the choice and of the masks.
         batch_size: images seen at once.
     """
-    length, index = model.length, subset(len(source), num_samples, seed)
+    length, index = model.length, random_subset(len(source), num_samples, seed)
     sizes = sorted({max(round(ratio * length), 1) for ratio in RATIOS})
     squares = torch.zeros(len(sizes), length, model.values_per_position, dtype=torch.float64)
     counts = torch.zeros(len(sizes), length, 1, dtype=torch.float64)

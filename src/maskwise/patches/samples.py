@@ -10,7 +10,7 @@ from torch import Tensor
 
 from maskwise.files import atomic
 from maskwise.images.source import ImageSource
-from maskwise.measure.features import frozen, subset
+from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.reconstruction import fixed_mask
 from maskwise.patches.model import MaskedModel
 
@@ -41,7 +41,7 @@ def write(
         ratios: hidden fractions, each in (0, 1).
         num: images at most.
     """
-    index = subset(len(source), num, seed)
+    index = random_subset(len(source), num, seed)
     images = source.get(index)
     scale = _display_scale(images)
     grid = model.modality.grid

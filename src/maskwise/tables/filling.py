@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from maskwise.columns.features import batches
 from maskwise.errors import UserError
 from maskwise.files import atomic
-from maskwise.measure.features import frozen
+from maskwise.measure.features import frozen, in_batches
 from maskwise.tables.files import read_table, write_table
 from maskwise.tables.frames import Columns, columns_of, is_missing
 from maskwise.tables.table import Table
@@ -72,7 +71,7 @@ def found(model: Any, frame: Any) -> dict[str, Filled]:
     samples = torch.from_numpy(table.encode(frame))
     nothing = torch.zeros(samples.shape, dtype=torch.bool)
     with frozen(model) as device:
-        for part in batches(np.arange(len(samples))):
+        for part in in_batches(np.arange(len(samples))):
             full = model.reconstruct(samples[part].to(device), nothing[part].to(device))
             samples[part] = full.cpu()
     before, after = columns_of(frame), table.fill(frame, samples)

@@ -10,8 +10,7 @@ from maskwise.columns.features import embed_rows
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import rows_of
 from maskwise.errors import UserError
-from maskwise.measure.features import Pool
-from maskwise.modality import Modality
+from maskwise.modality import Modality, Pool
 from maskwise.tables import data as table_data
 from maskwise.tables.data import TableSplits
 from maskwise.tables.features import features_of_file

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.measure.features import Pool, frozen, same_length
+from maskwise.measure.features import frozen, same_length
+from maskwise.modality import Pool
 from maskwise.text.text import Encoded, Text
 from maskwise.tokens.model import LanguageModel
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.measure.bootstrap import ends, resampled
-from maskwise.measure.features import frozen, subset
+from maskwise.measure.features import frozen, random_subset
 from maskwise.text.features import cut_texts, equal_lengths
 from maskwise.textio import kind_of, read_lines
 from maskwise.tokens.model import LanguageModel
@@ -171,7 +171,7 @@ def measure_pairs(
     """
     paradigms = read_pairs(path)
     for name, pairs in paradigms.items():
-        index = subset(len(pairs), num_pairs or len(pairs), seed)
+        index = random_subset(len(pairs), num_pairs or len(pairs), seed)
         paradigms[name] = [pairs[place] for place in index]
     sentences = [each for pairs in paradigms.values() for pair in pairs for each in pair]
     values, ratio = pseudo_log_likelihoods(model, sentences, metric)

@@ -11,8 +11,7 @@ from torch import nn
 
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention
-from maskwise.measure.features import Pool
-from maskwise.modality import EncoderFactory, Modality
+from maskwise.modality import EncoderFactory, Modality, Pool
 from maskwise.settings import override
 from maskwise.text import data as text_data
 from maskwise.text import hf_models, hf_network

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.images.source import encode_labels
-from maskwise.measure.features import subset
-from maskwise.text.labels import Tagged, read_labelled, read_tagged
+from maskwise.measure.features import encode_labels, random_groups, random_subset
+from maskwise.text.labels import read_labelled, read_tagged
 
 
 class TaskFiles(NamedTuple):
@@ -79,7 +78,7 @@ def read_task(text: str, num_train: int, num_test: int, seed: int) -> TextTask:
     texts, labels = [], []
     for path, num in ((files.train, num_train), (files.test, num_test)):
         found = read_labelled(path)
-        index = subset(len(found), num, seed)
+        index = random_subset(len(found), num, seed)
         texts.append([found.texts[place] for place in index])
         labels.append([found.labels[place] for place in index])
     classes, names = _classes(files, *labels)
@@ -102,7 +101,7 @@ def read_tagged_task(text: str, num_train: int, num_test: int, seed: int) -> Wor
     sentences, tags = [], []
     for path, num in ((files.train, num_train), (files.test, num_test)):
         found = read_tagged(path)
-        index = _some_words(found, num, seed)
+        index = random_groups(np.array([len(words) for words in found.sentences]), num, seed)
         sentences.append([found.sentences[place] for place in index])
         tags.append([tag for place in index for tag in found.tags[place]])
     classes, _ = _classes(files, *tags)
@@ -116,10 +115,3 @@ def _classes(
         raise UserError(f"{files.train} has the single class '{train[0]}': give two or more")
     classes, names = encode_labels(np.array(train + test))
     return np.split(classes, [len(train)]), names
-
-
-def _some_words(found: Tagged, num: int, seed: int) -> np.ndarray:
-    """Return sentences with `num` words at most, at random and in order, but at least one."""
-    order = np.random.default_rng(seed).permutation(len(found))
-    sizes = np.array([len(words) for words in found.sentences])
-    return np.sort(order[: max(1, int((sizes[order].cumsum() <= num).sum()))])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from maskwise.dna.dna import DNA
 from maskwise.files import write_json
-from maskwise.measure.features import frozen, subset
+from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.reconstruction import fixed_mask
 from maskwise.modality import Source
 from maskwise.tokens.model import LanguageModel
@@ -48,7 +48,7 @@ def write_rows(
         ratios: hidden fractions, each in (0, 1).
         num: rows at most.
     """
-    index = subset(len(source), num, seed)
+    index = random_subset(len(source), num, seed)
     ids, units = model.modality.ids(source.get(index)), source.units(index)
     eligible = model.eligible(ids)
     shown = eligible & (eligible.cumsum(dim=1) <= MOST)

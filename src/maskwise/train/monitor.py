@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from maskwise.diagnostics import describe
 from maskwise.errors import UserError
-from maskwise.measure.features import frozen, subset
+from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.representation import Diagnose
 from maskwise.modality import AnyModel, Source
 from maskwise.train.batches import Batch
@@ -74,7 +74,7 @@ class Monitor:
         self.model, self.held, self.config = model, held, config
         assert config.every is not None
         self.every = config.every
-        self.index = subset(len(held), config.num_samples, config.seed)
+        self.index = random_subset(len(held), config.num_samples, config.seed)
         width = self._features(held, self.index[:1]).shape[1]
         if len(self.index) < width:
             raise UserError(

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from maskwise.dna.bases import encode
-from maskwise.dna.probes import dna_probes
-from maskwise.dna.tasks import Fold, SequenceTask
+from maskwise.dna.evaluation import DNAEvaluate, dna_probes
+from maskwise.dna.tasks import SequenceTask
 from maskwise.errors import UserError
+from maskwise.measure.probes import Fold
 from maskwise.tokens.model import LanguageModel
 
 Make = Callable[..., LanguageModel]
+EVERY_LAYER = DNAEvaluate(layers=())
 
 
 def make_task(num: int = 120, length: int = 12, folds: int = 3) -> SequenceTask:
@@ -30,7 +32,7 @@ def make_task(num: int = 120, length: int = 12, folds: int = 3) -> SequenceTask:
 
 def test_rows_of_models_and_baselines(make_dna_model: Make) -> None:
     models = {"encoder": make_dna_model(), "untrained encoder": make_dna_model(width=8)}
-    rows = dna_probes(models, make_task())
+    rows = dna_probes(models, make_task(), EVERY_LAYER)
     assert [row["features"] for row in rows] == [
         *[f"{name} layer {layer}" for name in models for layer in (0, 0, 1, 1)],
         "GC content",
@@ -55,10 +57,11 @@ def test_rows_of_models_and_baselines(make_dna_model: Make) -> None:
 def test_layers_and_protocols_as_asked_for(make_dna_model: Make) -> None:
     models = {"encoder": make_dna_model(depth=3)}
     task = make_task(60)
-    rows = dna_probes(models, task, layers=(-1, 0), protocols=("knn",), baselines=False)
+    config = DNAEvaluate(layers=(-1, 0), protocols=("knn",), baselines=False)
+    rows = dna_probes(models, task, config)
     assert [row["features"] for row in rows] == ["encoder layer 2", "encoder layer 0"]
     with pytest.raises(UserError, match="layer 3 is outside"):
-        dna_probes(models, task, layers=(3,))
+        dna_probes(models, task, DNAEvaluate(layers=(3,)))
 
 
 def test_each_fold_is_predicted_from_the_others() -> None:
@@ -67,7 +70,7 @@ def test_each_fold_is_predicted_from_the_others() -> None:
     y = task.y.copy()
     y[task.folds[0].test] = 2
     task = SequenceTask("x", task.sequences, y, ("a", "b", "c"), task.groups, task.folds, "")
-    *_, bases = dna_probes({}, task)
+    *_, bases = dna_probes({}, task, EVERY_LAYER)
     assert bases["accuracy"] <= 2 / 3
     assert bases["note"] == "30 test samples of classes without training samples"
 
@@ -86,5 +89,5 @@ def test_intervals_are_of_groups() -> None:
         ),
         "",
     )
-    once, many = (dna_probes({}, each)[0] for each in (task, copies))
+    once, many = (dna_probes({}, each, EVERY_LAYER)[0] for each in (task, copies))
     assert many["high"] - many["low"] == pytest.approx(once["high"] - once["low"], rel=0.25)
