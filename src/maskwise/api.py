@@ -173,7 +173,7 @@ def measure_likelihood(
     found = kind.can("likelihood")(
         run.model(encoder),
         kind.load(data, config),
-        config,
+        config.law,
         num_samples=num_samples,
         passes=passes,
         seed=seed,

@@ -198,7 +198,7 @@ class Modality(Generic[C, S, M]):
     source_settings: Callable[[str, str | None], Entries] | None = None
     """(source, genome or the like) -> the settings that say which samples are meant"""
     likelihood: Callable[..., Entries] | None = None
-    """(model, splits, settings, num_samples, passes, seed) -> likelihood.json"""
+    """(model, splits, law, num_samples, passes, seed) -> likelihood.json"""
     impute: Callable[[M, Any, C], Any] | None = None
     """(model, data given from Python, settings) -> the data with missing values filled in"""
     impute_file: Callable[[M, Path, Path, C, Blanks], str] | None = None

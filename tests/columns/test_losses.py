@@ -1,11 +1,22 @@
+import json
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from maskwise.columns.losses import Marginal, losses_of_rows
-from maskwise.measure.reconstruction import fixed_mask
-from tests.columns.small_samples import Knowing, cells_of, make_model, ppca, rows_of, table_of
+from maskwise.columns.losses import Marginal, column_likelihood, losses_of_rows
+from maskwise.errors import UserError
+from maskwise.measure.losses import fixed_mask
+from tests.columns.small_samples import (
+    Knowing,
+    cells_of,
+    make_model,
+    ppca,
+    rows_of,
+    splits_of,
+    table_of,
+)
 
 
 def test_losses_of_what_is_known() -> None:
@@ -69,3 +80,47 @@ def test_marginal_of_counts_is_negative_binomial() -> None:
     found = Marginal(cells, torch.from_numpy(counts)).log_prob(torch.tensor([[9.0, 2.0, 0.0]]))
     want = [stats.nbinom(2, 0.2).logpmf(9), stats.poisson(3).logpmf(2), 0.0]
     np.testing.assert_allclose(found[0], want, atol=0.05)
+
+
+def test_a_model_that_ignores_what_it_sees() -> None:
+    """Constant predictions with variance 1 are a product of normals."""
+    model = make_model(table_of((0, 0, 0, 0)))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.log_variance.zero_()
+    x = torch.randn(80, 4, generator=torch.Generator().manual_seed(0))
+    x[75, 1] = torch.nan
+    x[76] = torch.nan
+    found = column_likelihood(model, splits_of(x), "fixed:0.5", num_samples=20, passes=8)
+    kept = x[60:][[i for i in range(20) if i != 16]].double().numpy()
+    want = np.nansum(stats.norm.logpdf(kept), axis=1).mean()
+    assert found["num_samples"] == 19
+    assert found["area"]["nats"] == pytest.approx(
+        want, abs=0.05
+    )  # which features are hidden varies
+    train = x[:60].double().numpy()
+    anchor = stats.norm.logpdf(kept, np.nanmean(train, axis=0), np.nanstd(train, axis=0))
+    assert found["anchor"]["nats"] == pytest.approx(np.nansum(anchor, axis=1).mean(), rel=1e-5)
+    assert found["num_dims"] == pytest.approx((19 * 4 - 1) / 19)
+    assert found["words"]["sample"] == "row"
+    assert found["law"]["name"] == "fixed:0.5"
+    json.dumps(found)
+
+
+def test_counts_have_probabilities() -> None:
+    cells, counts, _ = cells_of(60, 12)
+    found = column_likelihood(
+        make_model(cells), splits_of(counts), "uniform:0.1,0.9", num_samples=8, passes=4
+    )
+    assert found["area"]["nats"] < 0 > found["anchor"]["nats"]
+    assert found["words"]["anchor"] == "independent genes"
+    assert found["curve"][-1]["size"] == 12
+
+
+def test_a_model_without_noise_is_refused() -> None:
+    splits = splits_of(torch.rand(60, 3))
+    with pytest.raises(UserError, match="no likelihood yet"):
+        column_likelihood(
+            make_model(table_of((0, 0, 0))), splits, "fixed:0.5", num_samples=4, passes=2
+        )

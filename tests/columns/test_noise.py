@@ -12,7 +12,7 @@ from maskwise.columns.networks import Output, Reading
 from maskwise.columns.noise import fit_feature_noise
 from maskwise.columns.tabular import Rows
 from maskwise.errors import UserError
-from maskwise.patches.noise import RATIOS
+from maskwise.measure.noise import RATIOS
 from maskwise.storage import build
 from tests.columns.small_samples import cells_of, make_model, rows_of, table_of
 

@@ -10,7 +10,7 @@ from maskwise.images.source import ImageSplits
 from maskwise.likelihood.estimators import log_likelihood
 from maskwise.likelihood.scores import score_curve
 from maskwise.measure.features import frozen
-from maskwise.measure.likelihoods import independent_normals, measure
+from maskwise.patches.losses import independent_normals, patch_likelihood
 from maskwise.patches.model import MaskedModel
 from maskwise.patches.noise import fit_noise
 
@@ -25,7 +25,7 @@ def model(make_model: Make, splits: ImageSplits) -> MaskedModel:
 
 
 def test_the_area_is_the_sum_over_every_mask(model: MaskedModel, splits: ImageSplits) -> None:
-    found = measure(model, splits, "uniform:0.4,0.9", passes=96)
+    found = patch_likelihood(model, splits, "uniform:0.4,0.9", passes=96)
     images = splits.test.get(np.arange(30))
     with frozen(model):
         exact = score_curve(model, images, exhaustive=True)
@@ -48,14 +48,14 @@ def test_the_area_is_the_sum_over_every_mask(model: MaskedModel, splits: ImageSp
 
 def test_what_the_law_never_hid(model: MaskedModel, splits: ImageSplits) -> None:
     # Of 1..6 hidden positions, 0.4 to 0.9 is 2.4 to 5.4: 2, ..., 5 when rounded.
-    found = measure(model, splits, "uniform:0.4,0.9", passes=4)
+    found = patch_likelihood(model, splits, "uniform:0.4,0.9", passes=4)
     law, scores = found["law"], [point["score"] for point in found["curve"]]
     assert (law["name"], law["low"], law["high"]) == ("uniform:0.4,0.9", 0.4, 0.9)
     assert law["sizes_outside"] == 2
     assert law["nats_outside"] == pytest.approx(scores[0] + scores[5])
-    found = measure(model, splits, "scheduled:linear,0.1..0.95", passes=4)
+    found = patch_likelihood(model, splits, "scheduled:linear,0.1..0.95", passes=4)
     assert (found["law"]["low"], found["law"]["high"]) == (0.1, 0.95)
-    found = measure(model, splits, "likelihood", passes=4)
+    found = patch_likelihood(model, splits, "likelihood", passes=4)
     assert (found["law"]["sizes_outside"], found["law"]["nats_outside"]) == (0, 0)
 
 
@@ -66,7 +66,7 @@ def test_the_anchor_is_the_density_of_independent_normals(
     each = stats.norm.logpdf(test.numpy(), train.numpy().mean(0), train.numpy().std(0))
     nats = each.sum((1, 2, 3)).mean()
     assert independent_normals(train, test) == pytest.approx(nats)
-    anchor = measure(model, splits, "cosine", passes=2)["anchor"]
+    anchor = patch_likelihood(model, splits, "cosine", passes=2)["anchor"]
     assert anchor["nats"] == pytest.approx(nats)
     assert anchor["score"] == pytest.approx(nats / 6)
     assert anchor["bits_per_dim"] == pytest.approx(-each.mean() / np.log(2))
@@ -81,13 +81,16 @@ def test_a_constant_pixel_has_a_finite_density(splits: ImageSplits, dtype: torch
 
 def test_a_seed_decides_the_samples_and_the_masks(model: MaskedModel, splits: ImageSplits) -> None:
     first, again, other = (
-        measure(model, splits, "cosine", num_samples=9, passes=4, seed=seed) for seed in (1, 1, 2)
+        patch_likelihood(model, splits, "cosine", num_samples=9, passes=4, seed=seed)
+        for seed in (1, 1, 2)
     )
     assert first == again
     assert first["num_samples"] == 9
     assert first["area"] != other["area"]
     assert first["anchor"] != other["anchor"]
-    small = measure(model, splits, "cosine", num_samples=9, passes=4, seed=1, batch_size=5)
+    small = patch_likelihood(
+        model, splits, "cosine", num_samples=9, passes=4, seed=1, batch_size=5
+    )
     assert small["area"]["nats"] == pytest.approx(first["area"]["nats"], rel=1e-5)
     assert model.training
 
@@ -105,15 +108,15 @@ def test_too_little_for_a_standard_error(
     model: MaskedModel, splits: ImageSplits, options: dict[str, int], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        measure(model, splits, "cosine", **options)
+        patch_likelihood(model, splits, "cosine", **options)
 
 
 def test_needs_noise_and_finite_weights(
     make_model: Make, model: MaskedModel, splits: ImageSplits
 ) -> None:
     with pytest.raises(UserError, match="no likelihood yet"):
-        measure(make_model(), splits, "cosine")
+        patch_likelihood(make_model(), splits, "cosine")
     with torch.no_grad():
         model.head.bias[0] = torch.nan
     with pytest.raises(UserError, match="is nan: look at that sample, or at the model's weights"):
-        measure(model, splits, "cosine")
+        patch_likelihood(model, splits, "cosine")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise.errors import UserError
-from maskwise.text.text import Text
+from maskwise.text.text import PARTIAL, Text
 from maskwise.text.tokenizer import load_tokenizer, of_transformers, train_tokenizer
 
 tokenizers = pytest.importorskip("tokenizers")
@@ -177,3 +177,26 @@ def test_a_tokenizer_of_transformers(text):
     fast.mask_token = None
     with pytest.raises(UserError, match="has no mask token"):
         of_transformers(fast, 16)
+
+
+# Every token is a byte, or nearly so.
+BYTES = train_tokenizer(["a"], vocab_size=261, length=8)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters=PARTIAL), min_size=1))
+def test_what_tokens_spell_joins_to_the_text(written):
+    [found] = BYTES.encode([written])
+    parts = BYTES.spell(found.ids.tolist())
+    assert len(parts) == len(found.ids)
+    assert "".join(parts) == BYTES.tokenizer.decode(found.ids.tolist())
+    assert PARTIAL not in "".join(parts)
+    json.dumps(parts, ensure_ascii=False).encode()
+
+
+def test_parts_of_words_are_spelled_with_the_spaces_of_the_text():
+    vocab = {name: place for place, name in enumerate(["[UNK]", "the", "cat", "##s", ".", "[M]"])}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocab, unk_token="[UNK]"))
+    tokenizer.decoder = tokenizers.decoders.WordPiece()
+    text = Text(tokenizer, length=8, mask=5, pad=-1, start=(), stop=(), special=(5,))
+    assert text.spell([1, 2, 3, 0, 4]) == ["the", " cat", "s", " [UNK]", "."]
+    assert text.spell_next([1, 2], 3) == "s"

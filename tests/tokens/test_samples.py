@@ -5,16 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from maskwise.text import data as text_data
 from maskwise.text.data import TextData
 from maskwise.text.source import TextSource
 from maskwise.text.text import Text
-from maskwise.text.tokenizer import train_tokenizer
 from maskwise.tokens.model import LanguageModel
-from maskwise.tokens.samples import PARTIAL, pieces, write_rows
+from maskwise.tokens.samples import write_rows
 
 Make = Callable[..., LanguageModel]
 LINES = [f"the cat saw dog {number} on the mat — čau" for number in range(60)]
@@ -91,31 +88,9 @@ def _pieces(model: LanguageModel, source: TextSource, at: int) -> list[list[str]
     documents = model.modality.documents(ids)[0]
     kept = model.eligible(ids)[0]
     return [
-        pieces(model.modality.tokenizer, ids[0, kept & (documents == each)].tolist())
+        model.modality.spell(ids[0, kept & (documents == each)].tolist())
         for each in range(1, int(documents.max()) + 1)
     ]
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters=PARTIAL), min_size=1))
-def test_pieces_join_to_the_text(written: str) -> None:
-    [found] = BYTES.encode([written])
-    parts = pieces(BYTES.tokenizer, found.ids.tolist())
-    assert len(parts) == len(found.ids)
-    assert "".join(parts) == BYTES.tokenizer.decode(found.ids.tolist())
-    assert PARTIAL not in "".join(parts)
-    json.dumps(parts, ensure_ascii=False).encode()
-
-
-# Every token is a byte, or nearly so.
-BYTES = train_tokenizer(["a"], vocab_size=261, length=8)
-
-
-def test_pieces_of_words_in_parts_have_the_spaces_of_the_text() -> None:
-    tokenizers = pytest.importorskip("tokenizers")
-    vocab = {name: place for place, name in enumerate(["[UNK]", "the", "cat", "##s", "."])}
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocab, unk_token="[UNK]"))
-    tokenizer.decoder = tokenizers.decoders.WordPiece()
-    assert pieces(tokenizer, [1, 2, 3, 0, 4]) == ["the", " cat", "s", " [UNK]", "."]
 
 
 def test_long_rows_are_shown_in_part(

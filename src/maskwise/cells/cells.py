@@ -50,6 +50,8 @@ class Cells:
     """
 
     modality: ClassVar[str] = "cells"
+    words: ClassVar[tuple[str, str]] = ("cell", "gene")
+    sparse: ClassVar[bool] = True
 
     genes: tuple[str, ...]
     loss: Loss = "mse"
@@ -121,6 +123,19 @@ class Cells:
         if self.loss == "mse":
             return values
         return (values * (self.target_sum / self._library(batch, hidden))).log1p()
+
+    def as_inputs(self, expected: Tensor, batch: Tensor) -> Tensor:
+        """Return expected counts [B, G] log1p-normalised: the library of a cell is known then."""
+        if self.loss == "mse":
+            return expected
+        profile = torch.tensor(self.profile, device=batch.device).log()
+        nothing = torch.zeros_like(expected, dtype=torch.bool)
+        log_library = self.log_library(batch, nothing) - profile
+        return (expected * self.target_sum / log_library.exp()).log1p()
+
+    def intensities(self, values: Tensor) -> Tensor:
+        """Return log-normalised values: what is expressed most is hidden most."""
+        return values.double().clamp(min=1e-9)
 
     def log_library(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return log(library x profile), the count of each gene in an average cell, [B, G]."""

@@ -12,6 +12,7 @@ from maskwise.cells.data import CellsSplits
 from maskwise.cells.recipes import RECIPES, CellsConfig, any_cells
 from maskwise.columns import runs
 from maskwise.columns.features import embed_rows
+from maskwise.columns.losses import column_likelihood
 from maskwise.columns.model import TabularModel
 from maskwise.errors import UserError
 from maskwise.modality import Modality, Pool
@@ -72,7 +73,7 @@ RECORD = Modality(
     restore=Cells.load,
     embed=_embed,
     read=lambda config: config.data.source,
-    likelihood=runs.likelihood,
+    likelihood=column_likelihood,
     impute=_impute,
     impute_file=_impute_file,
     embed_file=_embed_file,

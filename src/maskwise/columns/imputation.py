@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwise.cells.cells import Cells
 from maskwise.columns.features import column_means, comparable, from_one_hot, one_hot
 from maskwise.columns.imputation_baselines import (
     MOST_COLUMNS,
@@ -23,7 +22,7 @@ from maskwise.columns.tabular import Rows, TabularModality
 from maskwise.masks.select import hide_lowest
 from maskwise.measure.bootstrap import ends
 from maskwise.measure.features import frozen, in_batches
-from maskwise.measure.reconstruction import fixed_mask
+from maskwise.measure.losses import fixed_mask
 from maskwise.rng import Keys, Stream
 
 Entries = Literal["all", "nonzero"]
@@ -59,10 +58,10 @@ def imputation(
 ) -> list[dict[str, Any]]:
     """Return the rows of the table of imputation.
 
-    Of cells all measured values are hidden at random, and of those that are not zero a part at
-    random and in proportion to size; of tables all at random and all so that large numbers are
-    likelier to be hidden. Masks depend only on the seed and on a sample's index: they are the same
-    for all methods and models.
+    All measured values are hidden at random, and so that large numbers are likelier to be hidden;
+    where most numbers are zero, the latter is done with the others, which are hidden at random
+    too. Masks depend only on the seed and on a sample's index: they are the same for all methods
+    and models.
 
     Args:
         model: its device is used, and its training mode is restored.
@@ -102,7 +101,7 @@ def imputation(
 
 def kinds(modality: TabularModality) -> list[tuple[Entries, Mechanism]]:
     """Return which entries are hidden, and how."""
-    if isinstance(modality, Cells):
+    if modality.sparse:
         return [("all", "random"), ("nonzero", "random"), ("nonzero", "intensity")]
     return [("all", "random"), ("all", "intensity")]
 
@@ -118,9 +117,7 @@ def hide(
 ) -> Tensor:
     """Return which values are hidden, bool [B, F], as many of each sample under any mechanism.
 
-    "intensity" draws without replacement with weights: of a gene its log-normalised value, so that
-    what is expressed most is hidden most; of a number in a table exp(value), e times for every
-    unit, so that large ones are; categories have weight 1.
+    "intensity" draws without replacement with the weights that are the modality's `intensities`.
 
     Args:
         modality: what the features are.
@@ -141,12 +138,8 @@ def hide(
     mask = fixed_mask(modality.grid, ratio, index, "scattered", seed, samples.device, eligible)
     if mechanism == "random":
         return mask.hidden
-    if isinstance(modality, Cells):
-        weights = values.double().clamp(min=1e-9)
-    else:
-        weights = torch.where(torch.tensor(modality.sizes) == 0, values, 0.0).double().exp()
     keys = Keys(seed, 0, torch.from_numpy(index))
-    waits = -keys.open_uniform(Stream.SCORE, values.shape[1]).log() / weights
+    waits = -keys.open_uniform(Stream.SCORE, values.shape[1]).log() / modality.intensities(values)
     return hide_lowest(waits, mask.num_hidden, eligible)
 
 
@@ -250,15 +243,7 @@ def _methods(
 
 def _predicted(model: TabularModel, samples: Tensor, hidden: Tensor) -> Iterator[np.ndarray]:
     """Give what the model expects, in values that compare: counts are scaled as true ones."""
-    modality = model.modality
     with frozen(model) as device:
         for part in in_batches(np.arange(len(samples))):
             x, blank = samples[part].to(device), hidden[part].to(device)
-            found = model.predict(x, blank)
-            if modality.loss != "mse":
-                assert isinstance(modality, Cells)
-                # As `comparable` does: the library of a sample is known when it is scored.
-                profile = torch.tensor(modality.profile, device=device).log()
-                log_library = modality.log_library(x, torch.zeros_like(blank)) - profile
-                found = (found * modality.target_sum / log_library.exp()).log1p()
-            yield found.cpu().numpy()
+            yield model.modality.as_inputs(model.predict(x, blank), x).cpu().numpy()

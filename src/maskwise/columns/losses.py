@@ -1,7 +1,8 @@
-"""The loss of hidden features by ratio, beside what knows only each feature's distribution."""
+"""What hidden features cost, by ratio and in nats, beside what knows each one's distribution."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ from torch import Tensor
 
 from maskwise.columns.features import column_means
 from maskwise.columns.model import TabularModel
-from maskwise.columns.tabular import Rows, TabularModality
-from maskwise.measure.features import frozen, in_batches
-from maskwise.measure.reconstruction import curve_of, fixed_mask
+from maskwise.columns.tabular import Rows, TabularModality, TabularSplits
+from maskwise.masks import Mask
+from maskwise.measure.features import random_subset
+from maskwise.measure.likelihoods import NUM_TRAIN, Held, measure
+from maskwise.measure.losses import loss_curves
 from maskwise.objectives.feature_losses import count_losses
-
-PATTERN = "scattered"
 
 
 def losses_of_rows(
@@ -26,47 +27,57 @@ def losses_of_rows(
     seed: int,
     marginal: "Marginal",
 ) -> dict[str, Any]:
-    """Measure the mean loss of hidden features at each ratio, beside a baseline, in nats.
+    """Return the "reconstruction" entry of result.json, in nats; see `loss_curves`.
 
     Half the squared error of a number, the cross-entropy of a category, minus the log-probability
-    of a count. Masks hide any features that were measured and depend only on the seed and on a
-    sample's index, so any two models evaluated with one seed see the same masks. Samples with
-    nothing measured are left out.
-
-    Args:
-        model: its device is used, and its training mode is restored.
-        rows: the samples.
-        index: which of them, [N].
-        ratios: hidden fractions, each in (0, 1).
-        seed: of the masks and of the bootstrap.
-        marginal: the loss of each value whatever is visible.
-
-    Returns:
-        The "reconstruction" entry of result.json.
+    of a count. Masks hide any features that were measured. The baseline "marginal" is the loss of
+    each value whatever is visible.
     """
-    parts = []
-    with frozen(model) as device:
-        for part in in_batches(index):
-            samples = rows.get(part).to(device)
-            eligible = model.eligible(samples)
-            some = eligible.any(dim=1)
-            samples, eligible, part = samples[some], eligible[some], part[some.cpu().numpy()]
-            guess = marginal(samples)
-            found = []
-            for ratio in ratios:
-                grid = model.modality.grid
-                mask = fixed_mask(grid, ratio, part, PATTERN, seed, device, eligible)
-                costs = model.losses(samples, mask.hidden)
-                means = [_mean(each, mask.hidden) for each in (costs, guess)]
-                found.append(torch.stack([*means, mask.ratio.double()]))
-            parts.append(torch.stack(found, dim=1).cpu())
-    own, baseline, realised = torch.cat(parts, dim=2).numpy()
-    return {
-        "pattern": PATTERN,
-        "num_samples": own.shape[1],
-        "curve": curve_of(ratios, realised, own, seed),
-        "baselines": {"marginal": curve_of(ratios, realised, baseline, seed)},
-    }
+    costs, names = partial(_costs, model, marginal), ["marginal"]
+    return loss_curves(model, rows, index, ratios, "scattered", seed, costs, names)
+
+
+def _costs(
+    model: TabularModel, marginal: "Marginal", samples: Tensor, masks: Sequence[Mask]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give the mean loss of each sample and that of the marginal, [B], under each mask."""
+    guess = marginal(samples)
+    for mask in masks:
+        own = model.losses(samples, mask.hidden)
+        yield _mean(own, mask.hidden), _mean(guess, mask.hidden)
+
+
+def column_likelihood(
+    model: TabularModel,
+    splits: TabularSplits,
+    law: str,
+    *,
+    num_samples: int | None = None,
+    seed: int = 0,
+    **options: int,
+) -> dict[str, Any]:
+    """Return what likelihood.json holds, for samples of the test part; see `measure`.
+
+    Log-densities of numbers are in the units of the data, categories and counts have
+    probabilities. The anchor takes every feature for itself, as training samples show it: numbers
+    normal, counts negative binomial. Samples with nothing measured are left out.
+    """
+    sample, feature = model.modality.words
+    words = {"sample": sample, "position": feature, "dimension": feature}
+    words["anchor"] = f"independent {feature}s"
+
+    def held(index: np.ndarray) -> Held:
+        samples = splits.test.get(index)
+        samples = samples[model.eligible(samples).any(dim=1)]
+        eligible = model.eligible(samples)
+        train = splits.train.get(random_subset(len(splits.train), NUM_TRAIN, seed))
+        log_probs = Marginal(model.modality, train).log_prob(samples)
+        nats = float(torch.where(eligible, log_probs, 0).double().sum(dim=1).mean())
+        num = float(eligible.sum(dim=1).double().mean())
+        return Held(samples, num, num, (nats / num, nats), words)
+
+    options |= {"num_samples": 256 if num_samples is None else num_samples, "seed": seed}
+    return measure(model, held, len(splits.test), splits.name, law, **options)
 
 
 class Marginal:

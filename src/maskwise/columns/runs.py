@@ -6,7 +6,6 @@ from typing import Any
 from torch import nn
 
 from maskwise.columns.evaluation import evaluate_tabular
-from maskwise.columns.likelihoods import measure_rows
 from maskwise.columns.model import Tabular, TabularModel
 from maskwise.columns.noise import fit_feature_noise
 from maskwise.columns.samples import write_tabular
@@ -43,18 +42,6 @@ def evaluate(model: TabularModel, splits: TabularSplits, config: Any, untrained:
 def samples(folder: Path, model: TabularModel, splits: TabularSplits, config: Any) -> None:
     """Write what the report shows."""
     write_tabular(folder / "samples.json", model, splits, seed=config.evaluate.seed)
-
-
-def likelihood(
-    model: TabularModel,
-    splits: TabularSplits,
-    config: Any,
-    num_samples: int | None,
-    **options: int,
-) -> dict[str, Any]:
-    """Return likelihood.json."""
-    num_samples = 256 if num_samples is None else num_samples
-    return measure_rows(model, splits, config.law, num_samples=num_samples, **options)
 
 
 def build(

@@ -1,4 +1,4 @@
-"""What the report shows of held-out cells or rows: where features lie, and values filled in."""
+"""What the report shows of held-out samples: where features lie, and values filled in."""
 
 from pathlib import Path
 from typing import Any
@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskwise.cells.cells import Cells
 from maskwise.columns.features import column_means, embed_rows, filled, numbers
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import Rows, TabularSplits
 from maskwise.files import write_json
 from maskwise.measure.features import frozen, random_subset
-from maskwise.measure.reconstruction import fixed_mask
+from maskwise.measure.losses import fixed_mask
 
 NUM_ROWS, NUM_FEATURES = 8, 12
 
@@ -97,8 +96,7 @@ def _rows(
     batch = source.get(chosen)
     values = batch[:, : model.length]
     shown = np.arange(min(NUM_FEATURES, model.length))
-    if isinstance(modality, Cells):
-        # Of most genes little is seen in a few cells.
+    if modality.sparse:  # of most features little is seen in a few samples
         spread = values.nan_to_num(0.0).log1p().var(dim=0, correction=0).numpy()
         shown = np.sort(np.argsort(-spread, kind="stable")[:NUM_FEATURES])
     with frozen(model) as device:

@@ -23,6 +23,14 @@ class TabularModality(Protocol):
     """
 
     @property
+    def words(self) -> tuple[str, str]:
+        """What a sample is called, and a feature."""
+
+    @property
+    def sparse(self) -> bool:
+        """Whether most numbers are zero, so that those that are not tell more."""
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What the features are called, F of them."""
 
@@ -54,6 +62,16 @@ class TabularModality(Protocol):
 
     def inputs(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return what a network reads, float32 [B, F]; 0 where hidden or not measured."""
+
+    def as_inputs(self, expected: Tensor, batch: Tensor) -> Tensor:
+        """Return expected values [B, F] as `inputs` returns samples with nothing hidden."""
+
+    def intensities(self, values: Tensor) -> Tensor:
+        """Return how much likelier large values are to be hidden "by intensity", float64 [B, F].
+
+        Args:
+            values: as `inputs` returns them.
+        """
 
     def log_library(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the log of what each count is expected to be of an average sample, [B, F]."""

@@ -165,6 +165,12 @@ class DNA:
         bases[~self.alphabet[tokens]] = UNKNOWN
         return [decode(each) for each in bases]
 
+    spell = letters
+
+    def spell_next(self, before: Sequence[int], token: int) -> str:
+        """Return the bases that a token adds behind others: its own."""
+        return self.letters([token])[0]
+
     def save(self, folder: Path) -> dict[str, Any]:
         """Return plain values that `load` reads; pieces write tokenizer.json."""
         values = {key: getattr(self, key) for key in ("window", "tokens", "repeat_weight")}

@@ -13,7 +13,7 @@ from maskwise.dna.dna import DNA
 from maskwise.dna.evaluation import evaluate_dna
 from maskwise.dna.fasta_files import SUFFIXES
 from maskwise.dna.features import embed_sequences
-from maskwise.dna.likelihoods import measure_windows
+from maskwise.dna.likelihoods import dna_likelihood
 from maskwise.dna.model import DNAModel
 from maskwise.dna.recipes import DNAConfig, any_dna
 from maskwise.dna.tasks import check_dna_files
@@ -65,13 +65,6 @@ def _samples(folder: Path, model: LanguageModel, splits: DNASplits, config: Any)
     write_rows(path, model, splits.test, pattern=config.pattern, seed=seed)
 
 
-def _likelihood(
-    model: LanguageModel, splits: DNASplits, config: Any, num_samples: int | None, **options: int
-) -> dict[str, Any]:
-    num_samples = 64 if num_samples is None else num_samples
-    return measure_windows(model, splits, config.law, num_samples=num_samples, **options)
-
-
 def _embed(
     model: LanguageModel, sequences: Sequence[Any], config: Any, pool: Pool, layer: int
 ) -> np.ndarray:
@@ -114,5 +107,5 @@ RECORD = Modality(
     embed=_embed,
     read=lambda config: dna_data.sequences(config.data),
     source_settings=_source_settings,
-    likelihood=_likelihood,
+    likelihood=dna_likelihood,
 )

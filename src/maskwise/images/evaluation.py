@@ -13,8 +13,8 @@ from maskwise.measure.evaluation import Ratio, data_entry, models_of
 from maskwise.measure.features import pca, random_subset
 from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES, Name
-from maskwise.measure.reconstruction import reconstruction
 from maskwise.modality import Entries, Pool
+from maskwise.patches.losses import reconstruction
 from maskwise.patches.model import MaskedModel
 from maskwise.settings import settings
 

@@ -18,13 +18,13 @@ from maskwise.images.finetuning import check_finetuning
 from maskwise.images.images import Images, describe
 from maskwise.images.pictures import SUFFIXES
 from maskwise.images.recipes import RECIPES, ImageConfig, any_images
+from maskwise.images.samples import write
 from maskwise.images.source import ImageSource, ImageSplits
 from maskwise.layers.transformer import Attention, Transformer
-from maskwise.measure.likelihoods import measure
 from maskwise.modality import Features, Modality, Pool
+from maskwise.patches.losses import patch_likelihood
 from maskwise.patches.model import MaskedModel, Model
 from maskwise.patches.noise import fit_noise
-from maskwise.patches.samples import write
 from maskwise.settings import override
 
 
@@ -65,13 +65,6 @@ def _evaluate(
 def _samples(folder: Path, model: MaskedModel, splits: ImageSplits, config: Any) -> None:
     path, seed = folder / "samples.npz", config.evaluate.seed
     write(path, model, splits.test, pattern=config.pattern, seed=seed)
-
-
-def _likelihood(
-    model: MaskedModel, splits: ImageSplits, config: Any, num_samples: int | None, **options: int
-) -> dict[str, Any]:
-    num_samples = 256 if num_samples is None else num_samples
-    return measure(model, splits, config.law, num_samples=num_samples, **options)
 
 
 def _embed(
@@ -126,6 +119,6 @@ RECORD = Modality(
     parts=lambda model: {"own_encoder": not isinstance(model.encoder, Transformer)},
     embed=_embed,
     read=lambda config: image_data.load_all(config.data),
-    likelihood=_likelihood,
+    likelihood=patch_likelihood,
     features=_features,
 )

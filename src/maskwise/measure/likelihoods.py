@@ -1,33 +1,51 @@
-"""The likelihood of a trained model: score by number hidden, area under it, and an anchor."""
+"""The likelihood of held-out samples: score by number hidden, area under it, and an anchor."""
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskwise.errors import UserError
-from maskwise.images.source import ImageSplits
 from maskwise.likelihood.contract import ConditionalModel, eligible_of
 from maskwise.likelihood.estimates import Estimate, convert
 from maskwise.likelihood.estimators import log_likelihood
 from maskwise.likelihood.scores import ScoreCurve, score_curve
 from maskwise.likelihood.support import outside_support, support_of
 from maskwise.measure.features import frozen, random_subset
-from maskwise.patches.model import MaskedModel
 
 NUM_SIZES = 16
-# Training images that say what independent normals are.
+# Training samples that say what an anchor knows.
 NUM_TRAIN = 2048
 
 
+class Held(NamedTuple):
+    """Held-out samples, and what is said of them without a model."""
+
+    samples: Tensor
+    length: float
+    """positions of a sample that may be hidden, on average"""
+    num_dims: float
+    """values of a sample that have a density or a probability, on average"""
+    anchor: tuple[float, float]
+    """log-likelihood of a position and of a sample for what looks at nothing of it, in nats"""
+    words: dict[str, str] | None = None
+    """what a "sample", a "position", a "dimension" and the "anchor" are called"""
+    perplexity: bool = False
+    """whether there is one: positions are words of one vocabulary"""
+    num_bytes: int | None = None
+    """what all samples together are in storage, where that can be compared"""
+
+
 def measure(
-    model: MaskedModel,
-    splits: ImageSplits,
-    law: str,
+    model: ConditionalModel,
+    held: Callable[[np.ndarray], Held],
+    total: int,
+    name: str,
+    law: str | None,
     *,
-    num_samples: int = 256,
+    num_samples: int,
     passes: int = 64,
     seed: int = 0,
     batch_size: int = 256,
@@ -38,10 +56,13 @@ def measure(
     which is a normalised density: a lower bound on the log-likelihood of their mixture.
 
     Args:
-        model: its noise is fitted; its device is used, and its training mode is restored.
-        splits: the test part is measured.
-        law: what the model was trained with, to say where it extrapolates.
-        num_samples: test samples at most, chosen at random.
+        model: its noise is fitted, if it has any; its device is used, and its training mode is
+            restored.
+        held: returns held-out samples by their numbers.
+        total: how many there are.
+        name: what to call the data.
+        law: what the model was trained with, to say where it extrapolates; None if not known.
+        num_samples: samples at most, chosen at random.
         passes: masked inputs for each sample, for the area.
         seed: of the samples and the masks.
         batch_size: masked inputs in one call of the model.
@@ -49,28 +70,29 @@ def measure(
     Raises:
         UserError: too few samples or passes for a standard error, or a model without noise.
     """
-    index = choose(len(splits.test), num_samples, passes, seed)
+    index = _choose(total, num_samples, passes, seed)
+    assert isinstance(model, nn.Module)
     with frozen(model) as device:
-        x = splits.test.get(index).to(device)
-        curve, area = curve_and_area(model, x, passes=passes, seed=seed, batch_size=batch_size)
-    train = random_subset(len(splits.train), NUM_TRAIN, seed)
-    anchor = independent_normals(splits.train.get(train), x.cpu())
-    num_dims = model.length * model.values_per_position
+        found = held(index)
+        x = found.samples.to(device)
+        curve, area = _curve_and_area(model, x, passes, seed, batch_size)
+    score, nats = found.anchor
     return {
-        "data": splits.name,
-        "num_samples": len(index),
+        **({} if found.words is None else {"words": found.words}),
+        "data": name,
+        "num_samples": len(x),
         "passes": area.passes,
         "seed": seed,
-        "length": model.length,
-        "num_dims": num_dims,
-        "curve": points(curve),
-        "area": in_units(area, num_dims),
-        "anchor": {"score": anchor / model.length, **units(anchor, num_dims)},
-        "law": outside(law, curve),
+        "length": found.length,
+        "num_dims": found.num_dims,
+        "curve": _points(curve),
+        "area": _in_units(area, found),
+        "anchor": {"score": score, **_units(nats, found.num_dims)},
+        "law": None if law is None else _outside(law, curve),
     }
 
 
-def choose(total: int, num_samples: int, passes: int, seed: int) -> np.ndarray:
+def _choose(total: int, num_samples: int, passes: int, seed: int) -> np.ndarray:
     """Return which of `total` samples to measure, int64 [N].
 
     Raises:
@@ -84,42 +106,18 @@ def choose(total: int, num_samples: int, passes: int, seed: int) -> np.ndarray:
     return index
 
 
-def curve_and_area(
-    model: ConditionalModel, x: Tensor, **options: Any
+def _curve_and_area(
+    model: ConditionalModel, x: Tensor, passes: int, seed: int, batch_size: int
 ) -> tuple[ScoreCurve, Estimate]:
-    """Return the score at NUM_SIZES sizes, and the estimated area under all of them.
-
-    Args:
-        model: the model.
-        x: samples.
-        **options: `passes`, `seed` and `batch_size` of `log_likelihood`.
-    """
-    area = log_likelihood(model, x, **options)
+    """Return the score at NUM_SIZES sizes, and the estimated area under all of them."""
+    area = log_likelihood(model, x, passes=passes, seed=seed, batch_size=batch_size)
     shortest = int(eligible_of(model, x).sum(dim=1).min())
     sizes = np.unique(np.linspace(1, shortest, NUM_SIZES).round().astype(int)).tolist()
-    options.pop("passes")
-    return score_curve(model, x, sizes, num_masks=4, **options), area
+    curve = score_curve(model, x, sizes, num_masks=4, seed=seed, batch_size=batch_size)
+    return curve, area
 
 
-def independent_normals(train: Tensor, test: Tensor) -> float:
-    """Return the mean log-density of an image if every pixel were normal and on its own, in nats.
-
-    With each pixel's mean and variance in training images: what is known of an image without
-    looking at any of it.
-
-    Args:
-        train: images [N, C, H, W], in raw units.
-        test: images [M, C, H, W].
-    """
-    variance, mean = torch.var_mean(train.double(), dim=0, correction=0)
-    # As for a model: bytes are rounded, and nothing else is quite constant.
-    least = 1 / 12 if train.dtype == torch.uint8 else 1e-6 * float(variance.mean())
-    variance = variance.clamp(min=least)
-    each = (2 * math.pi * variance).log() + (test.double() - mean).square() / variance
-    return -0.5 * float(each.flatten(1).sum(dim=1).mean())
-
-
-def points(curve: ScoreCurve) -> list[dict[str, float]]:
+def _points(curve: ScoreCurve) -> list[dict[str, float]]:
     """Return the curve as rows with 95 % intervals."""
     columns = zip(curve.sizes, curve.ratios, curve.scores, 1.96 * curve.stderr, strict=True)
     return [
@@ -134,24 +132,29 @@ def points(curve: ScoreCurve) -> list[dict[str, float]]:
     ]
 
 
-def in_units(area: Estimate, num_dims: float) -> dict[str, float]:
+def _in_units(area: Estimate, held: Held) -> dict[str, float]:
     """Return the mean over samples; its error over samples has that over masks within it."""
-    num = len(area.per_sample)
+    num, nats = len(area.per_sample), float(area.per_sample.mean())
     stderr = float(area.per_sample.std()) / math.sqrt(num)
-    return {
-        **units(float(area.per_sample.mean()), num_dims),
+    found = {
+        **_units(nats, held.num_dims),
         "stderr": stderr,
         "stderr_masks": area.stderr / num,
-        "bits_stderr": -convert(stderr, num_dims, "bits_per_dim"),
+        "bits_stderr": -convert(stderr, held.num_dims, "bits_per_dim"),
     }
+    if held.perplexity:
+        found["perplexity"] = area.perplexity
+    if held.num_bytes is not None:
+        found["bits_per_byte"] = convert(nats * num, held.num_bytes, "bits_per_dim")
+    return found
 
 
-def units(nats: float, num_dims: float) -> dict[str, float]:
+def _units(nats: float, num_dims: float) -> dict[str, float]:
     """Return a log-likelihood of `num_dims` values in nats, and in bits per value."""
     return {"nats": nats, "bits_per_dim": convert(nats, num_dims, "bits_per_dim")}
 
 
-def outside(law: str, curve: ScoreCurve) -> dict[str, Any]:
+def _outside(law: str, curve: ScoreCurve) -> dict[str, Any]:
     """Say what sizes that the law never hides contribute to the area."""
     low, high = support_of(law)
     sizes = np.arange(1, len(curve.every_size) + 1)

@@ -13,7 +13,7 @@ from maskwise.errors import UserError
 from maskwise.masks import draw
 from maskwise.measure.evaluation import Ratio
 from maskwise.measure.features import frozen, in_batches, random_subset
-from maskwise.measure.reconstruction import fixed_mask
+from maskwise.measure.losses import fixed_mask
 from maskwise.modality import AnyModel, Source
 from maskwise.objectives.regularise import VisiblePool
 from maskwise.settings import settings
@@ -68,16 +68,6 @@ def diagnose(
 
     Raises:
         UserError: a layer or a pool that the model does not have.
-
-    >>> from maskwise.images.source import array_source
-    >>> from maskwise.images.images import Images
-    >>> from maskwise.patches.model import MaskedModel, Model
-    >>> images = Images(patch=(2, 2), channels=1, height=4, width=4, mean=(0.,), std=(1.,))
-    >>> model = MaskedModel(images, Model(width=8, depth=1, heads=2, decoder_width=8))
-    >>> pixels = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
-    >>> found = diagnose(model, array_source(pixels), Diagnose(), law="0.5", pattern="scattered")
-    >>> found["num_samples"], found["dim"], len(found["drift"])
-    (40, 8, 5)
     """
     index = _maskable(model, source, random_subset(len(source), config.num_samples, config.seed))
     entry: dict[str, Any] = {

@@ -7,6 +7,7 @@ import numpy as np
 
 from maskwise.columns import runs
 from maskwise.columns.features import embed_rows
+from maskwise.columns.losses import column_likelihood
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import rows_of
 from maskwise.errors import UserError
@@ -66,7 +67,7 @@ RECORD = Modality(
     restore=Table.load,
     embed=_embed,
     read=lambda config: read_table(config.data.source),
-    likelihood=runs.likelihood,
+    likelihood=column_likelihood,
     impute=lambda model, data, config: fill(model, data),
     impute_file=_impute_file,
     features=features_of_file,

@@ -45,6 +45,8 @@ class Table:
 
     loss: ClassVar[Loss] = "mse"
     num_batches: ClassVar[int] = 0
+    words: ClassVar[tuple[str, str]] = ("row", "feature")
+    sparse: ClassVar[bool] = False
 
     @functools.cached_property
     def varying(self) -> tuple[Column, ...]:
@@ -96,6 +98,14 @@ class Table:
     def inputs(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the samples, 0 where hidden or not known, float32 [B, F]."""
         return batch.masked_fill(hidden | batch.isnan(), 0)
+
+    def as_inputs(self, expected: Tensor, batch: Tensor) -> Tensor:
+        """Return the expected values as they are."""
+        return expected
+
+    def intensities(self, values: Tensor) -> Tensor:
+        """Return exp(value) of numbers, e times for every unit, and 1 for categories."""
+        return torch.where(torch.tensor(self.sizes) == 0, values, 0.0).double().exp()
 
     def log_library(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Tables hold no counts.

@@ -20,10 +20,10 @@ from maskwise.text.evaluation import check_files, evaluate_text
 from maskwise.text.features import cut_note, embed_texts
 from maskwise.text.files import SUFFIXES, hub_columns
 from maskwise.text.hf_network import HFNetwork
+from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
 from maskwise.text.recipes import RECIPES, TextConfig, any_texts
 from maskwise.text.text import Text
 from maskwise.textio import kind_of, names_in_parquet
-from maskwise.tokens.likelihoods import measure_rows, measure_text, read_text
 from maskwise.tokens.model import LanguageModel, TextModel
 from maskwise.tokens.samples import write_rows
 
@@ -80,13 +80,6 @@ def _samples(folder: Path, model: LanguageModel, splits: TextSplits, config: Any
     write_rows(path, model, splits.test, pattern=config.pattern, seed=seed)
 
 
-def _likelihood(
-    model: LanguageModel, splits: TextSplits, config: Any, num_samples: int | None, **options: int
-) -> dict[str, Any]:
-    num_samples = 64 if num_samples is None else num_samples
-    return measure_rows(model, splits, config.law, num_samples=num_samples, **options)
-
-
 def _embed(
     model: LanguageModel, texts: Sequence[str], config: Any, pool: Pool, layer: int
 ) -> np.ndarray:
@@ -132,15 +125,10 @@ def _holds_texts(path: Path) -> bool:
 
 
 def _likelihood_of_file(
-    model: LanguageModel,
-    path: Path,
-    length: int | None,
-    num_samples: int | None,
-    **options: int,
+    model: LanguageModel, path: Path, length: int | None, **options: int
 ) -> dict[str, Any]:
     text, name = read_text(path)
-    num_samples = 64 if num_samples is None else num_samples
-    return measure_text(model, text, name, length=length, num_samples=num_samples, **options)
+    return measure_text(model, text, name, length=length, **options)
 
 
 RECORD = Modality(
@@ -166,7 +154,7 @@ RECORD = Modality(
     encoder_of_parts=_encoder_of,
     embed=_embed,
     read=_read,
-    likelihood=_likelihood,
+    likelihood=text_likelihood,
     likelihood_of_file=_likelihood_of_file,
     foreign=hf_models.load,
 )

@@ -15,6 +15,8 @@ from maskwise.errors import UserError
 from maskwise.rng import Keys
 from maskwise.tokens.tokenizer_files import FILE, read_tokenizer, write_tokenizer
 
+PARTIAL = "\N{REPLACEMENT CHARACTER}"  # what decoders make of a part of a character
+
 
 class Encoded(NamedTuple):
     """The tokens of one text, without special ones."""
@@ -128,6 +130,28 @@ class Text:
         """Return the text of token ids; special tokens are left out."""
         values = [int(i) for i in ids if int(i) >= 0 and bool(self.alphabet[int(i)])]
         return self.tokenizer.decode(values, skip_special_tokens=True).strip()
+
+    def spell(self, ids: Sequence[int]) -> list[str]:
+        """Return the text that each token adds to those before it; together they are the text.
+
+        A token that ends within a character adds nothing; the last one of the character adds it.
+        """
+        added, done = [], ""
+        for end in range(1, len(ids) + 1):
+            now = self._spelled(ids[:end])
+            if now.endswith(PARTIAL) and end < len(ids):
+                now = done
+            added.append(now[len(done) :])
+            done = now
+        return added
+
+    def spell_next(self, before: Sequence[int], token: int) -> str:
+        """Return the text that a token adds behind others."""
+        done = self._spelled(before).rstrip(PARTIAL)
+        return self._spelled([*before, token])[len(done) :]
+
+    def _spelled(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def ids(self, batch: Tensor) -> Tensor:
         """Return token ids, int64 [B, L]: samples of texts are ids already."""

@@ -1,4 +1,4 @@
-"""A few held-out rows of text or DNA, hidden at several ratios and filled in, for the report."""
+"""A few held-out rows of tokens, hidden at several ratios and filled in, for the report."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,16 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwise.dna.dna import DNA
 from maskwise.files import write_json
 from maskwise.measure.features import frozen, random_subset
-from maskwise.measure.reconstruction import fixed_mask
+from maskwise.measure.losses import fixed_mask
 from maskwise.modality import Source
 from maskwise.tokens.model import LanguageModel
 
 MOST = 128  # tokens of a row that are shown
 NUM_GUESSES = 3
-PARTIAL = "\N{REPLACEMENT CHARACTER}"  # what decoders make of a part of a character
 
 
 def write_rows(
@@ -53,7 +51,7 @@ def write_rows(
     eligible = model.eligible(ids)
     shown = eligible & (eligible.cumsum(dim=1) <= MOST)
     rows: list[dict[str, Any]] = [
-        {"documents": [_spelled(model.modality, part) for part in parts], "masks": []}
+        {"documents": [model.modality.spell(part) for part in parts], "masks": []}
         for parts in _documents(model, ids, shown)
     ]
     with frozen(model) as device:
@@ -67,40 +65,6 @@ def write_rows(
             ):
                 row["masks"].append({"ratio": ratio, "hidden": found})
     write_json(path, {"pattern": pattern, "rows": rows})
-
-
-def _spelled(modality: Any, ids: Sequence[int]) -> list[str]:
-    if isinstance(modality, DNA):
-        return modality.letters(ids)
-    return pieces(modality.tokenizer, ids)
-
-
-def pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
-    """Return the text that each token adds to those before it; together they are the text.
-
-    A token that ends within a character adds nothing; the last one of the character adds it.
-    """
-    added, done = [], ""
-    for end in range(1, len(ids) + 1):
-        now = _decoded(tokenizer, ids[:end])
-        if now.endswith(PARTIAL) and end < len(ids):
-            now = done
-        added.append(now[len(done) :])
-        done = now
-    return added
-
-
-def _decoded(tokenizer: Any, ids: Sequence[int]) -> str:
-    return str(tokenizer.decode(list(ids), skip_special_tokens=False))
-
-
-def _after(modality: Any, before: Sequence[int], token: int) -> str:
-    """Return the text that a token adds behind others."""
-    if isinstance(modality, DNA):
-        return modality.letters([token])[0]
-    tokenizer = modality.tokenizer
-    done = _decoded(tokenizer, before).rstrip(PARTIAL)
-    return _decoded(tokenizer, [*before, token])[len(done) :]
 
 
 def _documents(model: LanguageModel, ids: Tensor, shown: Tensor) -> list[list[list[int]]]:
@@ -132,7 +96,7 @@ def _filled(
         same = shown[row, :at] & (documents[row, :at] == documents[row, at])
         before = ids[row, :at][same].tolist()
         guesses = [
-            [_after(model.modality, before, token), round(float(np.exp(value)), 4)]
+            [model.modality.spell_next(before, token), round(float(np.exp(value)), 4)]
             for token, value in zip(tokens[number].tolist(), values[number].tolist(), strict=True)
         ]
         rows[row].append(

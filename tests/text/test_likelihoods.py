@@ -5,8 +5,8 @@ import pytest
 from maskwise.errors import UserError
 from maskwise.integrations import hf
 from maskwise.likelihood import log_likelihood, score_curve
-from maskwise.tokens import likelihoods as text_likelihoods
-from maskwise.tokens.likelihoods import measure_text, read_text
+from maskwise.text import likelihoods as text_likelihoods
+from maskwise.text.likelihoods import measure_text, read_text
 
 # 4 tokens, among them an unknown one, and 16 bytes, repeated.
 TEXT = "the cat sat où " * 6

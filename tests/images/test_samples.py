@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from maskwise.errors import UserError
+from maskwise.images import samples
 from maskwise.images.source import ImageSource, array_source
-from maskwise.patches import samples
 from maskwise.patches.model import MaskedModel
 
 Make = Callable[..., MaskedModel]

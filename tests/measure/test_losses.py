@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ import torch
 from maskwise import masks
 from maskwise.images.source import ImageSource, array_source
 from maskwise.masks import Mask
-from maskwise.measure.reconstruction import errors, reconstruction
+from maskwise.measure.losses import losses_and_ratios
+from maskwise.patches.losses import costs, reconstruction
 from maskwise.patches.model import MaskedModel
 
 Make = Callable[..., MaskedModel]
@@ -15,12 +17,25 @@ INDEX = np.array([0, 4, 5, 17])
 RATIOS = (0.2, 0.5, 0.9)
 
 
+def errors(
+    model: MaskedModel,
+    source: ImageSource,
+    index: np.ndarray,
+    ratios: tuple[float, ...],
+    seed: int,
+    batch_size: int = 256,
+) -> np.ndarray:
+    """Return errors, baseline errors and hidden fractions, [3, ratios, N]."""
+    of = partial(costs, model)
+    return losses_and_ratios(model, source, index, ratios, "scattered", seed, of, batch_size)
+
+
 @pytest.mark.parametrize("target", ["normalised", "raw"])
 def test_equals_a_loop_over_hidden_patches(
     make_model: Make, source: ImageSource, target: str
 ) -> None:
     model = make_model(target=target).eval()
-    found, baseline, realised = errors(model, source, INDEX, RATIOS, "scattered", 5, batch_size=3)
+    found, baseline, realised = errors(model, source, INDEX, RATIOS, 5, batch_size=3)
     for row, ratio in enumerate(RATIOS):
         for column, sample in enumerate(INDEX):
             image, ids = source.get([sample]), torch.tensor([sample])
@@ -48,7 +63,7 @@ def test_constant_residual_costs_the_same_at_every_ratio(
         return target + 3, target
 
     monkeypatch.setattr(model, "predict", off_by_three)
-    found, _, _ = errors(model, source, INDEX, RATIOS, "scattered", 0)
+    found, _, _ = errors(model, source, INDEX, RATIOS, 0)
     np.testing.assert_allclose(found, 9.0, rtol=1e-5)
 
 
@@ -56,11 +71,11 @@ def test_masks_do_not_depend_on_the_batch_or_the_other_samples(
     make_model: Make, source: ImageSource
 ) -> None:
     model = make_model()
-    whole = errors(model, source, np.arange(30), RATIOS, "scattered", 0)
-    parts = errors(model, source, INDEX, RATIOS, "scattered", 0, batch_size=1)
+    whole = errors(model, source, np.arange(30), RATIOS, 0)
+    parts = errors(model, source, INDEX, RATIOS, 0, batch_size=1)
     for all_, some in zip(whole, parts, strict=True):
         np.testing.assert_allclose(all_[:, INDEX], some, rtol=1e-4)
-    other = errors(model, source, INDEX, RATIOS, "scattered", 1)
+    other = errors(model, source, INDEX, RATIOS, 1)
     assert not np.allclose(other[0], parts[0])
 
 
@@ -78,7 +93,7 @@ def test_predicting_zero_costs_about_one_on_normalised_targets(
         return torch.zeros_like(target), target
 
     monkeypatch.setattr(model, "predict", zero)
-    found, baseline, _ = errors(model, source, np.arange(200), (0.5,), "scattered", 0)
+    found, baseline, _ = errors(model, source, np.arange(200), (0.5,), 0)
     np.testing.assert_allclose(found, 7 / 8, rtol=1e-4)
     assert baseline.mean() == pytest.approx(7 / 8 * 4 / 3, rel=0.05)
 
@@ -86,7 +101,7 @@ def test_predicting_zero_costs_about_one_on_normalised_targets(
 def test_visible_mean_is_perfect_on_flat_images(make_model: Make) -> None:
     shades = np.arange(0, 200, 20, dtype=np.uint8)
     flat = array_source(np.broadcast_to(shades[:, None, None, None], (10, 4, 6, 2)).copy())
-    _, baseline, _ = errors(make_model(target="raw"), flat, np.arange(10), RATIOS, "scattered", 0)
+    _, baseline, _ = errors(make_model(target="raw"), flat, np.arange(10), RATIOS, 0)
     np.testing.assert_allclose(baseline, 0, atol=1e-10)
 
 
@@ -102,5 +117,5 @@ def test_entry_of_the_result(make_model: Make, source: ImageSource, pattern: str
 
 def test_training_mode_comes_back(make_model: Make, source: ImageSource) -> None:
     model = make_model().train()
-    errors(model, source, INDEX, RATIOS, "scattered", 0)
+    errors(model, source, INDEX, RATIOS, 0)
     assert model.training

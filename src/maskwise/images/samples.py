@@ -11,7 +11,7 @@ from torch import Tensor
 from maskwise.files import atomic
 from maskwise.images.source import ImageSource
 from maskwise.measure.features import frozen, random_subset
-from maskwise.measure.reconstruction import fixed_mask
+from maskwise.measure.losses import fixed_mask
 from maskwise.patches.model import MaskedModel
 
 

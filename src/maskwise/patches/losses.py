@@ -1,0 +1,100 @@
+"""What hidden patches cost, by ratio and in nats, beside what needs no network."""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskwise.masks import Mask
+from maskwise.measure.features import random_subset
+from maskwise.measure.likelihoods import NUM_TRAIN, Held, measure
+from maskwise.measure.losses import loss_curves
+from maskwise.modality import Source, Splits
+from maskwise.objectives.reconstruction import sample_losses
+from maskwise.patches.model import MaskedModel
+
+
+def reconstruction(
+    model: MaskedModel,
+    source: Source,
+    indices: np.ndarray,
+    ratios: Sequence[float],
+    pattern: str,
+    seed: int,
+) -> dict[str, Any]:
+    """Return the "reconstruction" entry of result.json; see `loss_curves`.
+
+    The error of a sample is the mean of the loss over its hidden positions, in the space of the
+    training target. The baseline "visible mean" predicts, at every hidden position, the mean of
+    the sample's visible targets. Targets normalised per patch have mean 0 and variance 1 (flat
+    patches are 0), so there it costs about 1, as predicting 0 does.
+    """
+    target = getattr(model.modality, "target", "raw")  # not all have a choice
+    of, names = partial(costs, model), ["visible mean"]
+    return {"target": target} | loss_curves(
+        model, source, indices, ratios, pattern, seed, of, names
+    )
+
+
+def costs(
+    model: MaskedModel, samples: Tensor, masks: Sequence[Mask]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give the error of each sample and that of the visible mean, [B], under each mask."""
+    target = model.modality.target_of(model.modality.tokenize(samples))
+    for mask in masks:
+        prediction, wanted = model.predict(samples, mask)
+        guess = _mean(target, ~mask.hidden)[:, None].expand_as(wanted)
+        valid = mask.hidden_valid
+        yield sample_losses(prediction, wanted, valid), sample_losses(guess, wanted, valid)
+
+
+def _mean(values: Tensor, where: Tensor) -> Tensor:
+    """Mean of `values` [B, L, P] over the positions `where` [B, L] is true, [B, P]."""
+    return torch.where(where[..., None], values, 0).sum(1) / where.sum(1, keepdim=True)
+
+
+def patch_likelihood(
+    model: MaskedModel,
+    splits: Splits,
+    law: str,
+    *,
+    num_samples: int | None = None,
+    seed: int = 0,
+    **options: int,
+) -> dict[str, Any]:
+    """Return what likelihood.json holds, for samples of the test part; see `measure`.
+
+    The anchor takes every value to be normal and on its own.
+    """
+
+    def held(index: np.ndarray) -> Held:
+        train = splits.train.get(random_subset(len(splits.train), NUM_TRAIN, seed))
+        samples = splits.test.get(index)
+        nats = independent_normals(train, samples)
+        num_dims = model.length * model.values_per_position
+        return Held(samples, model.length, num_dims, (nats / model.length, nats))
+
+    options |= {"num_samples": 256 if num_samples is None else num_samples, "seed": seed}
+    return measure(model, held, len(splits.test), splits.name, law, **options)
+
+
+def independent_normals(train: Tensor, test: Tensor) -> float:
+    """Return the mean log-density of a sample if every value were normal and on its own, in nats.
+
+    With each value's mean and variance in training samples: what is known of a sample without
+    looking at any of it.
+
+    Args:
+        train: samples [N, ...], in raw units.
+        test: samples [M, ...].
+    """
+    variance, mean = torch.var_mean(train.double(), dim=0, correction=0)
+    # As for a model: bytes are rounded, and nothing else is quite constant.
+    least = 1 / 12 if train.dtype == torch.uint8 else 1e-6 * float(variance.mean())
+    variance = variance.clamp(min=least)
+    each = (2 * math.pi * variance).log() + (test.double() - mean).square() / variance
+    return -0.5 * float(each.flatten(1).sum(dim=1).mean())
