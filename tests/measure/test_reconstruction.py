@@ -8,9 +8,9 @@ from maskwise import masks
 from maskwise.images.source import ImageSource, array_source
 from maskwise.masks import Mask
 from maskwise.measure.reconstruction import errors, reconstruction
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 
-Make = Callable[..., MaskedModel]
+Make = Callable[..., PatchModel]
 INDEX = np.array([0, 4, 5, 17])
 RATIOS = (0.2, 0.5, 0.9)
 
@@ -44,7 +44,7 @@ def test_constant_residual_costs_the_same_at_every_ratio(
     model = make_model()
 
     def off_by_three(batch: torch.Tensor, mask: Mask) -> tuple[torch.Tensor, torch.Tensor]:
-        target = MaskedModel.predict(model, batch, mask)[1]
+        target = PatchModel.predict(model, batch, mask)[1]
         return target + 3, target
 
     monkeypatch.setattr(model, "predict", off_by_three)
@@ -74,7 +74,7 @@ def test_predicting_zero_costs_about_one_on_normalised_targets(
     model = make_model()
 
     def zero(batch: torch.Tensor, mask: Mask) -> tuple[torch.Tensor, torch.Tensor]:
-        target = MaskedModel.predict(model, batch, mask)[1]
+        target = PatchModel.predict(model, batch, mask)[1]
         return torch.zeros_like(target), target
 
     monkeypatch.setattr(model, "predict", zero)

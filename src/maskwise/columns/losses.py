@@ -13,7 +13,7 @@ from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import Rows, TabularModality
 from maskwise.measure.features import frozen, in_batches
 from maskwise.measure.reconstruction import curve_of, fixed_mask
-from maskwise.objectives.feature_losses import count_losses
+from maskwise.objectives.columns import count_losses
 
 PATTERN = "scattered"
 

@@ -15,7 +15,7 @@ from maskwise.likelihood.estimators import log_likelihood
 from maskwise.likelihood.scores import ScoreCurve, score_curve
 from maskwise.likelihood.support import outside_support, support_of
 from maskwise.measure.features import frozen, random_subset
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 
 NUM_SIZES = 16
 # Training images that say what independent normals are.
@@ -23,7 +23,7 @@ NUM_TRAIN = 2048
 
 
 def measure(
-    model: MaskedModel,
+    model: PatchModel,
     splits: ImageSplits,
     law: str,
     *,

@@ -12,11 +12,11 @@ from maskwise.masks import Mask, draw
 from maskwise.measure.bootstrap import interval
 from maskwise.measure.features import frozen
 from maskwise.objectives.reconstruction import sample_losses
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 
 
 def reconstruction(
-    model: MaskedModel,
+    model: PatchModel,
     source: ImageSource,
     indices: np.ndarray,
     ratios: Sequence[float],
@@ -54,7 +54,7 @@ def reconstruction(
 
 
 def errors(
-    model: MaskedModel,
+    model: PatchModel,
     source: ImageSource,
     indices: np.ndarray,
     ratios: Sequence[float],

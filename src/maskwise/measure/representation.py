@@ -14,7 +14,7 @@ from maskwise.masks import draw
 from maskwise.measure.evaluation import Ratio
 from maskwise.measure.features import frozen, in_batches, random_subset
 from maskwise.measure.reconstruction import fixed_mask
-from maskwise.modality import AnyModel, Source
+from maskwise.modality import MaskedModel, Source
 from maskwise.objectives.regularise import VisiblePool
 from maskwise.settings import settings
 
@@ -43,13 +43,13 @@ class Diagnose:
 
 
 def diagnose(
-    model: AnyModel,
+    model: MaskedModel,
     source: Source,
     config: Diagnose,
     *,
     law: str,
     pattern: str,
-    untrained: AnyModel | None = None,
+    untrained: MaskedModel | None = None,
 ) -> dict[str, Any]:
     """Return the "features" entry of result.json.
 
@@ -71,9 +71,9 @@ def diagnose(
 
     >>> from maskwise.images.source import array_source
     >>> from maskwise.images.images import Images
-    >>> from maskwise.patches.model import MaskedModel, Model
+    >>> from maskwise.patches.model import PatchModel, Model
     >>> images = Images(patch=(2, 2), channels=1, height=4, width=4, mean=(0.,), std=(1.,))
-    >>> model = MaskedModel(images, Model(width=8, depth=1, heads=2, decoder_width=8))
+    >>> model = PatchModel(images, Model(width=8, depth=1, heads=2, decoder_width=8))
     >>> pixels = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
     >>> found = diagnose(model, array_source(pixels), Diagnose(), law="0.5", pattern="scattered")
     >>> found["num_samples"], found["dim"], len(found["drift"])
@@ -104,7 +104,7 @@ def diagnose(
     return entry | {"notes": list(notes.values())}
 
 
-def _maskable(model: AnyModel, source: Source, index: np.ndarray) -> np.ndarray:
+def _maskable(model: MaskedModel, source: Source, index: np.ndarray) -> np.ndarray:
     """Return those of the samples that have two positions that may be hidden."""
     parts = []
     for part in in_batches(index):
@@ -116,7 +116,7 @@ def _maskable(model: AnyModel, source: Source, index: np.ndarray) -> np.ndarray:
 
 
 def _features(
-    model: AnyModel,
+    model: MaskedModel,
     source: Source,
     index: np.ndarray,
     config: Diagnose,

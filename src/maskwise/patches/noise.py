@@ -9,14 +9,14 @@ from torch import Tensor
 from maskwise.images.source import ImageSource
 from maskwise.masks.select import hide_lowest
 from maskwise.measure.features import frozen, random_subset
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 from maskwise.rng import Keys, Stream
 
 RATIOS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
 def fit_noise(
-    model: MaskedModel,
+    model: PatchModel,
     source: ImageSource,
     *,
     num_samples: int = 512,
@@ -78,7 +78,7 @@ def factors(squares: Tensor, counts: Tensor, least: float) -> tuple[Tensor, Tens
     return by_size, by_value
 
 
-def _least(model: MaskedModel, dtype: torch.dtype) -> float:
+def _least(model: PatchModel, dtype: torch.dtype) -> float:
     """Return a variance that keeps densities finite.
 
     Bytes are rounded: an error of less than that, 1/12 level², is an accident.
