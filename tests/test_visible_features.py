@@ -64,8 +64,8 @@ def test_losses_and_features_are_those_of_two_calls(case):
     model, samples, hidden = case
     mask = Mask(hidden)
     layers = [0, -1, 1]
-    losses, features = Learner(model)(Prepared(samples, mask, mask, KEYS), "mean", layers)
-    expected, nothing = Learner(model)(Prepared(samples, mask, mask, KEYS))
+    losses, features = Learner(model).losses(Prepared(samples, mask, mask, KEYS), "mean", layers)
+    expected, nothing = Learner(model).losses(Prepared(samples, mask, mask, KEYS))
     torch.testing.assert_close(losses, expected, rtol=1e-5, atol=1e-6)
     assert (len(features), nothing) == (3, [])
     for layer, found in zip(layers, features, strict=True):
@@ -115,7 +115,7 @@ def test_the_class_token_of_masked_images(make, batch, even):
     mean = model.visible_features(batch, mask, "mean")
     assert found.shape == mean.shape
     assert not torch.allclose(found, mean, atol=1e-3)
-    [taken] = Learner(model)(Prepared(batch, mask, mask, KEYS), "class", [-1])[1]
+    [taken] = Learner(model).losses(Prepared(batch, mask, mask, KEYS), "class", [-1])[1]
     torch.testing.assert_close(taken, found)
 
 

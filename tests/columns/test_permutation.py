@@ -101,5 +101,5 @@ def test_only_training_permutes():
         other = shown_of("numbers", hidden, corruption=corruption)
         assert torch.equal(other.isnan(), hidden)
     mask = Mask(hidden)
-    Learner(model)(Prepared(samples, mask, mask, KEYS))[0]
+    Learner(model).losses(Prepared(samples, mask, mask, KEYS))[0]
     assert not model.network.shown.blank.any()

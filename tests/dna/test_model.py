@@ -117,7 +117,7 @@ def test_loss_of_a_sample_is_the_weighted_mean(tokens, equivariant, codes):
     hidden = hidden_of(model, codes)
     mask, keys = Mask(hidden), Keys(0, 0, torch.arange(4))
     with torch.no_grad():
-        losses = Learner(model)(Prepared(codes, mask, mask, keys))[0]
+        losses = Learner(model).losses(Prepared(codes, mask, mask, keys))[0]
         each = -model.conditional_log_prob(codes, hidden)
     weights = model.modality.weights(codes) * hidden
     torch.testing.assert_close(losses, (weights * each).sum(1) / weights.sum(1))
@@ -132,7 +132,7 @@ def test_random_replacements_are_bases(codes):
     model.network.outputs = lambda ids, *rest: (seen.append(ids), outputs(ids, *rest))[1]
     mask = Mask(hidden)
     for epoch in range(20):
-        Learner(model)(Prepared(codes, mask, mask, Keys(0, epoch, torch.arange(4))))[0]
+        Learner(model).losses(Prepared(codes, mask, mask, Keys(0, epoch, torch.arange(4))))[0]
     drawn = torch.stack([inputs[hidden] for inputs in seen])
     assert set(drawn.flatten().tolist()) == {0, 1, 2, 3}
     assert all(torch.equal(inputs[~hidden], (codes & 7).long()[~hidden]) for inputs in seen)

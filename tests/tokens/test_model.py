@@ -62,7 +62,7 @@ def test_a_sample_loss_is_the_mean_over_its_hidden_tokens(make, ids):
     mask = draw(model, ids)
     part = masks.subset(mask, 0.5, KEYS)
     for predicted in (mask, part):
-        losses = Learner(model)(Prepared(ids, mask, predicted, KEYS))[0]
+        losses = Learner(model).losses(Prepared(ids, mask, predicted, KEYS))[0]
         seen = torch.where(mask.hidden, model.modality.mask, ids)
         every = model.network.logits(seen, model.modality.documents(seen), Mask(ids > -1))
         every = F.cross_entropy(every, ids.flatten(), reduction="none").view_as(ids)
@@ -75,7 +75,7 @@ def test_a_sample_loss_is_the_mean_over_its_hidden_tokens(make, ids):
 def test_an_untrained_model_knows_nothing(make, ids):
     model = make()
     mask = draw(model, ids)
-    losses = Learner(model)(Prepared(ids, mask, mask, KEYS))[0]
+    losses = Learner(model).losses(Prepared(ids, mask, mask, KEYS))[0]
     assert losses.mean().item() == pytest.approx(math.log(model.modality.num_tokens), rel=0.02)
 
 
@@ -94,11 +94,11 @@ def test_corruption(make, ids, shares):
     model = make(corruption=shares)
     mask = draw(model, ids)
     plain = make()
-    losses = Learner(model)(Prepared(ids, mask, mask, KEYS))[0]
+    losses = Learner(model).losses(Prepared(ids, mask, mask, KEYS))[0]
     assert not torch.allclose(
-        losses, Learner(plain)(Prepared(ids, mask, mask, KEYS))[0], atol=1e-6
+        losses, Learner(plain).losses(Prepared(ids, mask, mask, KEYS))[0], atol=1e-6
     )
-    again = Learner(model)(Prepared(ids, mask, mask, Keys(0, 1, torch.arange(2))))[0]
+    again = Learner(model).losses(Prepared(ids, mask, mask, Keys(0, 1, torch.arange(2))))[0]
     assert torch.equal(losses, again) == (shares[2] == 1)  # random tokens differ between epochs
 
 
@@ -108,7 +108,7 @@ def test_training_lowers_the_loss(make, ids):
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     found = []
     for _ in range(30):
-        loss = Learner(model)(Prepared(ids, mask, mask, KEYS))[0].mean()
+        loss = Learner(model).losses(Prepared(ids, mask, mask, KEYS))[0].mean()
         loss.backward()
         assert all(p.grad is not None for p in model.parameters())
         optimizer.step()

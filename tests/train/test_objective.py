@@ -124,7 +124,7 @@ def test_the_loss_is_what_the_objective_makes_of_the_answer(digits, new_model, t
     part = prepare(batch, model, plan_of(config), torch.device("cpu"))
     given = part.samples, part.mask, part.predicted, part.keys
     answer = model.answer(*given, layers=[0])
-    losses, features = Learner(model)(part, layers=[0])
+    losses, features = Learner(model).losses(part, layers=[0])
     assert torch.equal(losses, model.objective()(part.samples, answer, part.predicted))
     assert torch.equal(features[0], answer.features[0])
     assert torch.equal(answer.prediction[0], model.head(answer.states))

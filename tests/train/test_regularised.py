@@ -53,7 +53,7 @@ def step_of(kind, changes):
 def check(config, model, part, loss, added):
     """Compare the gradients of a step with those of its loss and what is added to it."""
     weights = sample_weights(part.mask, config.train.reduction)
-    losses, _ = Learner(model)(part)
+    losses, _ = Learner(model).losses(part)
     expected = (weights * losses).sum() / weights.sum()
     torch.testing.assert_close(loss, expected.detach())
     parameters = dict(model.named_parameters())
@@ -92,7 +92,7 @@ def test_a_step_of_texts_with_two_terms_of_an_earlier_layer():
         "model.corruption": (0.8, 0.1, 0.1),
     }
     config, model, part, loss, terms = step_of("texts", changes)
-    _, [z] = Learner(model)(part, layers=[0])
+    _, [z] = Learner(model).losses(part, layers=[0])
     koleo, variance = regularisers.koleo(z), regularisers.variance(z)
     check(config, model, part, loss, 0.2 * koleo + 0.1 * variance)
     assert terms.keys() == {"variance", "koleo", "cosine2"}
@@ -102,7 +102,7 @@ def test_a_step_of_texts_with_two_terms_of_an_earlier_layer():
 def test_a_step_of_a_table_with_magma_and_orthogonal_matrices():
     changes = {"regularise.magma": "2", "regularise.orthogonality": "0.01"}
     config, model, part, loss, _ = step_of("table", changes)
-    _, [blocks, code] = Learner(model)(part, layers=[0, -1])
+    _, [blocks, code] = Learner(model).losses(part, layers=[0, -1])
     assert (blocks.shape, code.shape) == ((12, 8), (12, 4))
     orthogonality = regularisers.orthogonality(model.trunk)
     check(config, model, part, loss, 2 * regularisers.magma(blocks, code) + 0.01 * orthogonality)
@@ -126,7 +126,7 @@ def by_hand(digits, new_model, config):
     for batch in Batches(digits, batch_size=settings.batch_size, seed=0).read(0, settings.steps):
         part = prepare(batch, model, plan_of(config), torch.device("cpu"))
         weights = sample_weights(part.mask, settings.reduction)
-        losses = Learner(model)(part)[0]
+        losses = Learner(model).losses(part)[0]
         ((weights * losses).sum() / weights.sum()).backward()
         groups = optimizer.param_groups
         torch.nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], 1.0)

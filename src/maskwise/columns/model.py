@@ -349,6 +349,8 @@ class TabularModel(MaskedModel):
 
     def _log_probs(self, output: Output) -> Tensor:
         """Return log-probabilities of categories, [B, C, K]."""
+        if not len(self.columns):
+            return output.logits[..., None]
         return category_log_probs(output.logits.float(), self.places)
 
     def _log_mean(self, output: Output, batch: Tensor, hidden: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ class Learner(nn.Module):
         super().__init__()
         self.model, self.objective = model, objective or model.objective()
 
-    def forward(
+    def losses(
         self, part: Prepared, pool: VisiblePool = "mean", layers: Sequence[int] = ()
     ) -> tuple[Tensor, list[Tensor]]:
         """Return each sample's loss, float32 [B], and features of some layers, [B, D] each."""
@@ -120,7 +120,10 @@ def setup(
 ) -> tuple[Wrapped, torch.optim.Optimizer]:
     """Return what is trained, and its optimizer, as the devices run them."""
     made = fabric.setup(learner, make_optimizer(learner, settings))
-    return cast(tuple[Wrapped, torch.optim.Optimizer], made)
+    wrapped, optimizer = cast(tuple[Wrapped, torch.optim.Optimizer], made)
+    # Through the wrapper where several devices need it; a direct call where not.
+    wrapped.mark_forward_method("losses")
+    return wrapped, optimizer
 
 
 def train(
@@ -305,7 +308,8 @@ def backward(
     for first in range(0, len(part.mask), size):
         rows = slice(first, first + size)
         with fabric.no_backward_sync(wrapped, enabled=first + size < len(part.mask)):
-            losses, features = wrapped(part[rows], settings.pool, settings.layers)
+            with fabric.autocast():
+                losses, features = wrapped.losses(part[rows], settings.pool, settings.layers)
             share = (weights[rows] * losses).sum() / total
             loss += share.detach()
             if features:
