@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.dna_data import HELDOUT, WIDTH
 from benchmarks.law_tables import differences_table, scores_table
 from maskwise.dna import data as dna_data
-from maskwise.dna.data import DNAData, DNASplits
+from maskwise.dna.data import DNAData, DNASplits, either_strand
 from maskwise.dna.evaluation import DNAEvaluate, evaluate_dna
 from maskwise.dna.finetuning import finetune_sequences
 from maskwise.dna.model import DNAModel
@@ -93,7 +93,10 @@ def pretrain(config: DNAConfig, splits: DNASplits, folder: Path) -> None:
     fabric.launch()
     batches = Batches(splits.train, batch_size=config.train.batch_size, seed=config.seed)
     began = time.perf_counter()
-    kept, summary = train(fabric, model, batches, config, folder, resume=folder.exists())
+    augment = either_strand if config.data.both_strands else None
+    kept, summary = train(
+        fabric, model, batches, config, folder, augment=augment, resume=folder.exists()
+    )
     save_model(folder / "model", kept)
     write_json(folder / "summary.json", summary | {"law": config.law, "seed": config.seed})
     print(f"{folder.name}: {time.perf_counter() - began:.0f} s", flush=True)

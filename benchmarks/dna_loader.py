@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.step import measure
 from maskwise.dna.bases import CODES
+from maskwise.dna.data import either_strand
 from maskwise.dna.dna import DNA
 from maskwise.dna.fasta import open_genome
 from maskwise.dna.recipes import any_dna
@@ -35,8 +36,7 @@ from maskwise.rng import shuffled
 from maskwise.storage import build
 from maskwise.train.batches import Batches
 from maskwise.train.config import Efficiency
-from maskwise.train.loop import backward, connect, prepare, setup
-from maskwise.train.optim import make_optimizer
+from maskwise.train.loop import Learner, backward, connect, plan_of, prepare, setup
 
 WIDTH, LINE, RECORD = 512, 60, 10**8
 BATCH, LARGE = 64, 256
@@ -155,11 +155,13 @@ def model_rate(source: Windows, rounds: int = 3) -> float:
     fabric = connect(Efficiency(accelerator="cpu", precision="bf16"))
     fabric.launch()
     network = build(DNA(WIDTH), config.model, seed=0)
-    model, optimizer = setup(fabric, network, make_optimizer(network, config.train))
+    model, optimizer = setup(fabric, Learner(network), config.train)
+    plan = plan_of(config, either_strand)
     seconds = []
     for batch in Batches(source, batch_size=BATCH, seed=0).read(0, rounds + 1):
         began = time.process_time()
-        backward(fabric, model, prepare(batch, network, config, fabric.device), config)
+        part = prepare(batch, network, plan, fabric.device)
+        backward(fabric, model, network, part, plan)
         optimizer.step()
         optimizer.zero_grad()
         seconds.append(time.process_time() - began)

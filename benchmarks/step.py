@@ -31,8 +31,7 @@ from maskwise.patches.model import Model
 from maskwise.storage import build
 from maskwise.train.batches import Batch
 from maskwise.train.config import Efficiency, Train
-from maskwise.train.loop import backward, prepare, setup
-from maskwise.train.optim import make_optimizer
+from maskwise.train.loop import Learner, backward, plan_of, prepare, setup
 
 BATCH, LENGTH = 64, 64
 Step = Callable[[int], float | None]
@@ -58,14 +57,15 @@ def maskwise_step(
         precision="bf16-mixed" if precision == "bf16" else "32-true",
     )
     raw = build(images, config.model, seed=0)
-    model, optimizer = setup(fabric, raw, make_optimizer(raw, config.train))
+    model, optimizer = setup(fabric, Learner(raw), config.train)
+    plan = plan_of(config)
     samples = _images()
 
     def step(number: int) -> float:
         ids = torch.arange(BATCH)
         batch = Batch(number, 0, ids, ids, samples, None)
-        part = prepare(batch, raw, config, fabric.device)
-        loss, _ = backward(fabric, model, part, config)
+        part = prepare(batch, raw, plan, fabric.device)
+        loss, _ = backward(fabric, model, raw, part, plan)
         fabric.clip_gradients(model, optimizer, max_norm=1.0, error_if_nonfinite=False)
         assert math.isfinite(float(loss))
         optimizer.step()

@@ -28,9 +28,9 @@ from maskwise.storage import build, load_model, save_model
 from maskwise.text import data as text_data
 from maskwise.text.data import TextData
 from maskwise.text.evaluation import TextEvaluate, evaluate_text
+from maskwise.text.model import TextModel
 from maskwise.text.recipes import TextConfig
 from maskwise.text.source import TextSplits
-from maskwise.tokens.model import TextModel
 from maskwise.train.batches import Batches
 from maskwise.train.config import Efficiency, Train
 from maskwise.train.loop import connect, train

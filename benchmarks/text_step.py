@@ -27,13 +27,12 @@ from maskwise.settings import override
 from maskwise.storage import build
 from maskwise.text.data import TextData, from_texts
 from maskwise.text.hf_network import HFNetwork
+from maskwise.text.model import TextModel
 from maskwise.text.recipes import TextConfig
 from maskwise.text.text import Text
-from maskwise.tokens.model import TextModel
 from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import Efficiency, Train
-from maskwise.train.loop import Prepared, backward, connect, prepare, setup
-from maskwise.train.optim import make_optimizer
+from maskwise.train.loop import Learner, Prepared, backward, connect, plan_of, prepare, setup
 
 BATCH, LENGTH, VOCABULARY = 32, 128, 30_522
 RATIOS = (0.15, 0.30, 0.50)
@@ -93,18 +92,19 @@ class Ours:
         self.packed, self.fabric = packed, connect(self.config.efficiency)
         text = Text(tokenizer(), LENGTH, 4, 0, (2,), (3,), (0, 2, 3, 4))
         self.raw = build(text, self.config.model, seed=0, encoder=network and (lambda: network))
-        optimizer = make_optimizer(self.raw, self.config.train)
-        self.model, self.optimizer = setup(self.fabric, self.raw.train(), optimizer)
+        learner = Learner(self.raw.train())
+        self.model, self.optimizer = setup(self.fabric, learner, self.config.train)
+        self.plan = plan_of(self.config)
         self.ratios: list[float] = []
 
     def prepare(self, number: int) -> Prepared:
         rows = torch.arange(BATCH) + BATCH * number
         batch = Batch(number, 0, rows, rows, batch_of(number, self.packed), None)
-        return prepare(batch, self.raw, self.config, self.fabric.device)
+        return prepare(batch, self.raw, self.plan, self.fabric.device)
 
     def __call__(self, number: int) -> None:
         part = self.prepare(number)
-        loss, _ = backward(self.fabric, self.model, part, self.config)
+        loss, _ = backward(self.fabric, self.model, self.raw, part, self.plan)
         self.fabric.clip_gradients(
             self.model, self.optimizer, max_norm=1.0, error_if_nonfinite=False
         )
@@ -212,7 +212,7 @@ def pipeline(rounds: int) -> None:
         assert isinstance(batch, Batch)
         prepare(batch, ours.raw, words_hidden, ours.fabric.device)
 
-    words_hidden = override(ours.config, {"pattern": "words"})
+    words_hidden = plan_of(override(ours.config, {"pattern": "words"}))
     times = timed({"read": read, "step": ours}, rounds)
     read_rate = BATCH * LENGTH / np.median(times["read"])
     gain = np.median(times["step"] / times["read"])

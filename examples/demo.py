@@ -37,9 +37,7 @@ def main(folder: Path, steps: int = 800) -> None:
     }
     run = runs["random ratio"]
     splits = run.kind.load(None, run.config)
-    train, test = (
-        part.get(np.arange(len(part))).float() for part in (splits.train, splits.test)
-    )
+    train, test = (part.get(np.arange(len(part))).float() for part in (splits.train, splits.test))
     answers = {name: run.model().reconstruct for name, run in runs.items()}
     answers["Gaussian"] = gaussian(train)
     print(f"\nR² of the hidden pixels of {len(test)} digits that no model has seen:")

@@ -13,7 +13,7 @@ import torch
 import maskwise as mw
 from maskwise import laws
 from maskwise.errors import UserError
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 from maskwise.settings import to_dict
 from maskwise.storage import build
 
@@ -74,7 +74,7 @@ def test_what_a_run_says(finished):
     assert finished.report.read_text("utf-8").startswith("<!")
     saved = json.loads((finished.path / "config.json").read_text())
     assert saved == to_dict(finished.config)
-    assert isinstance(finished.model(), MaskedModel)
+    assert isinstance(finished.model(), PatchModel)
     assert finished.model().log_variance.isfinite().all()
 
 

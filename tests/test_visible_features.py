@@ -10,8 +10,10 @@ from maskwise.masks import Mask
 from maskwise.rng import Keys
 from maskwise.storage import build
 from maskwise.text.hf_network import HFNetwork
+from maskwise.text.model import TextModel
 from maskwise.text.tokenizer import train_tokenizer
-from maskwise.tokens.model import LanguageModel, TextModel
+from maskwise.tokens.model import LanguageModel
+from maskwise.train.loop import Learner, Prepared
 from tests.columns.small_models import CASES, awake
 from tests.columns.small_models import make as make_tabular
 
@@ -62,10 +64,10 @@ def test_losses_and_features_are_those_of_two_calls(case):
     model, samples, hidden = case
     mask = Mask(hidden)
     layers = [0, -1, 1]
-    losses, features = model.losses_and_features(samples, mask, mask, KEYS, "mean", layers)
-    expected = model.sample_losses(samples, mask, mask, KEYS)
+    losses, features = Learner(model).losses(Prepared(samples, mask, mask, KEYS), "mean", layers)
+    expected, nothing = Learner(model).losses(Prepared(samples, mask, mask, KEYS))
     torch.testing.assert_close(losses, expected, rtol=1e-5, atol=1e-6)
-    assert len(features) == 3
+    assert (len(features), nothing) == (3, [])
     for layer, found in zip(layers, features, strict=True):
         alone = model.visible_features(samples, mask, "mean", layer)
         assert len(alone) == 4
@@ -113,7 +115,7 @@ def test_the_class_token_of_masked_images(make, batch, even):
     mean = model.visible_features(batch, mask, "mean")
     assert found.shape == mean.shape
     assert not torch.allclose(found, mean, atol=1e-3)
-    [taken] = model.losses_and_features(batch, mask, mask, KEYS, "class", [-1])[1]
+    [taken] = Learner(model).losses(Prepared(batch, mask, mask, KEYS), "class", [-1])[1]
     torch.testing.assert_close(taken, found)
 
 

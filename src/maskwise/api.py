@@ -12,7 +12,7 @@ from maskwise.errors import UserError
 from maskwise.files import write_json
 from maskwise.measure.representation import diagnose
 from maskwise.modalities import config_of, find
-from maskwise.modality import AnyModel, EncoderFactory, Entries
+from maskwise.modality import EncoderFactory, Entries, MaskedModel
 from maskwise.run import Run, create
 from maskwise.settings import flatten, override
 from maskwise.storage import build, load_model, save_model, untrained
@@ -102,7 +102,16 @@ def pretrain(
         create(folder, config, kind.fingerprint(splits), resume=resume)
     # The other devices start when all that was given has been checked.
     fabric.launch()
-    kept, summary = train(fabric, model, batches, config, folder, monitor=monitor, resume=resume)
+    kept, summary = train(
+        fabric,
+        model,
+        batches,
+        config,
+        folder,
+        augment=kind.augment(config),
+        monitor=monitor,
+        resume=resume,
+    )
     if fabric.is_global_zero:
         kind.settle(kept, splits, config)
         save_model(folder / "model", kept)
@@ -183,7 +192,7 @@ def measure_likelihood(
     return run
 
 
-def load(path: str | Path, encoder: EncoderFactory | None = None) -> AnyModel:
+def load(path: str | Path, encoder: EncoderFactory | None = None) -> MaskedModel:
     """Load the model of a run folder or a model folder, in eval mode.
 
     Args:
@@ -205,7 +214,7 @@ def default_folder(name: str, config: Config) -> Path:
     return Path("runs") / f"{name.replace('/', '-')}-{law}-s{config.seed}"
 
 
-def _check_features(model: AnyModel, config: Config) -> None:
+def _check_features(model: MaskedModel, config: Config) -> None:
     """Refuse layers and pools that the model lacks, before anything is written.
 
     Raises:
@@ -270,7 +279,7 @@ def _trained(run: Run, config: Config, summary: Entries) -> Entries:
 
 
 def _finish(
-    run: Run, model: AnyModel, config: Config, splits: Any, encoder: EncoderFactory | None
+    run: Run, model: MaskedModel, config: Config, splits: Any, encoder: EncoderFactory | None
 ) -> None:
     """Evaluate, and write result.json, what the report shows, and the report."""
     kind, before = run.kind, untrained(model, config.seed, encoder)

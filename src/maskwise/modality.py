@@ -3,21 +3,29 @@
 The rooms above this one know of a kind of data what stands here, and nothing else.
 """
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention
+from maskwise.masks import Mask
 from maskwise.rng import Keys
 
-AnyModel = Any
 EncoderFactory = Callable[[], nn.Module]
+Augment = Callable[[Tensor, Keys], Tensor]
+"""(samples, their keys) -> samples as training sees them"""
+Scorer = Callable[["MaskedModel", Tensor], Tensor]
+"""(model, samples) -> scores of their positions [B, L], for patterns that need them"""
 Pool = Literal["mean", "class", "both"]
+"""features of a sample: the mean of its positions, its class token, or both side by side"""
+VisiblePool = Literal["mean", "class"]
+"""features of a masked sample: the mean of its visible positions, or the class token"""
 Blanks = Literal["zeros", "all"]
 """which values are imputed"""
 Entries = dict[str, Any]
@@ -65,17 +73,6 @@ class Tokenizer(Protocol):
     def grid(self) -> tuple[int, ...]:
         """Positions along each axis; their product is L."""
 
-    @property
-    def token_dim(self) -> int:
-        """Values in a token."""
-
-    @property
-    def log_scale(self) -> float:
-        """Log of how much larger a token's volume is in raw units than standardised."""
-
-    def tokenize(self, batch: Tensor) -> Tensor:
-        """Return tokens, float32 [B, L, token_dim]."""
-
     def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor | None:
         """Return what may be hidden, bool [B, L], None = all: in a step with `keys`, or ever."""
 
@@ -84,24 +81,6 @@ class Tokenizer(Protocol):
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Return plain values that `load` reads; write what else it needs."""
-
-    def target_of(self, tokens: Tensor) -> Tensor:
-        """Return what is to be predicted at each token, [..., token_dim]."""
-
-    def fill(
-        self,
-        batch: Tensor,
-        prediction: Tensor,
-        hidden: Tensor,
-        statistics: Literal["visible", "true"],
-    ) -> Tensor:
-        """Return the batch, in raw units, with hidden positions replaced by predictions."""
-
-    def untokenize(self, tokens: Tensor) -> Tensor:
-        """Return the batch, in raw units, that has these tokens."""
-
-    def spread(self, hidden: Tensor) -> Tensor:
-        """Return which values of a batch are of hidden positions, to be broadcast against it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +104,7 @@ C = TypeVar("C")
 """the settings of a run"""
 S = TypeVar("S")
 """splits"""
-M = TypeVar("M")
+M = TypeVar("M", bound="MaskedModel")
 """a masked model"""
 
 
@@ -175,6 +154,8 @@ class Modality(Generic[C, S, M]):
     """what must be the same when a run is resumed"""
     build: Callable[[Any, Any, Attention, nn.Module | None], M]
     """(tokenizer, settings of the model, attention, encoder of one's own) -> model"""
+    augment: Callable[[C], Augment | None] = lambda config: None
+    """how training changes samples; None = not at all"""
     settle: Callable[[M, S, C], None] = lambda model, splits, config: None
     """what is fitted when training has ended"""
     evaluate: Callable[[M, S, C, M | None], Entries]
@@ -233,8 +214,112 @@ class Modality(Generic[C, S, M]):
         return found
 
 
-def encoder_of(model: Any) -> nn.Module:
-    """Return the part of a model that encodes; all of it, where features are the last layer's."""
-    if hasattr(model, "encoder"):
-        return model.encoder
-    return getattr(model.network, "encoder", model.network)
+class ModelSettings(Protocol):
+    """What training asks of the settings of a model."""
+
+    @property
+    def predict_fraction(self) -> float:
+        """Share of the hidden positions that training predicts."""
+
+
+class Answer(NamedTuple):
+    """What a model says of masked samples."""
+
+    tokens: Tensor
+    """what the samples became, where objectives find their targets: [B, L] or [B, L, P]"""
+    states: Tensor
+    """what the head reads: of the predicted positions, [B, H, D] or row by row [n, D]; of models
+    without positions that of the samples, [B, D]"""
+    prediction: tuple[Tensor, ...]
+    """what the head says, as the objectives of this model read it"""
+    features: list[Tensor]
+    """of the layers that were asked for, [B, D] each"""
+
+
+class MaskedModel(nn.Module, ABC):
+    """Predicts what is hidden of samples from what is visible; encodes whole samples.
+
+    Below, `samples` are a batch as its source gives them, [B, ...], and `mask` says what of their
+    L positions is hidden; what samples hold there is not used.
+    """
+
+    modality: Tokenizer
+    config: ModelSettings
+
+    @property
+    @abstractmethod
+    def num_layers(self) -> int:
+        """Layers whose features can be read."""
+
+    @property
+    @abstractmethod
+    def has_class_token(self) -> bool:
+        """Whether a token of no position stands for the sample, as pool "class" needs it."""
+
+    @property
+    @abstractmethod
+    def trunk(self) -> nn.Module:
+        """The part that makes features, whose matrices may be kept orthogonal."""
+
+    @abstractmethod
+    def answer(
+        self,
+        samples: Tensor,
+        mask: Mask,
+        predicted: Mask,
+        keys: Keys,
+        pool: VisiblePool = "mean",
+        layers: Sequence[int] = (),
+    ) -> Answer:
+        """Return what the model says in a step of training.
+
+        Args:
+            samples: [B, ...].
+            mask: hidden positions.
+            predicted: the part of them that is predicted.
+            keys: of the samples, whose randomness is what replaces hidden values.
+            pool: which features of a masked sample.
+            layers: of which layers, -1 = the last; all in the pass that predicts.
+        """
+
+    @abstractmethod
+    def objective(self) -> "Objective":
+        """Return what this model minimises unless it is told otherwise."""
+
+    @abstractmethod
+    def encode(self, samples: Tensor, pool: Pool = "mean", layer: int = -1) -> Tensor:
+        """Return features of whole samples, [B, D], or [B, 2 D] for "both"; nothing is hidden."""
+
+    @abstractmethod
+    def visible_features(
+        self, samples: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
+    ) -> Tensor:
+        """Return features of masked samples, [B, D]."""
+
+    @abstractmethod
+    def num_encoded(self, mask: Mask) -> int:
+        """Return how many positions of a batch the encoder sees."""
+
+    def eligible(self, samples: Tensor) -> Tensor | None:
+        """Return what may be hidden, bool [B, L]; None = all."""
+        return self.modality.eligible(samples)
+
+
+class Objective(nn.Module, ABC):
+    """What training minimises: it owns the target and the loss.
+
+    What it learns or keeps itself, parameters and buffers, is trained and saved with the model.
+    """
+
+    @abstractmethod
+    def forward(self, samples: Tensor, answer: Answer, predicted: Mask) -> Tensor:
+        """Return the loss of each sample, float32 [B]: a mean over its predicted positions.
+
+        Args:
+            samples: as the model was given them, [B, ...].
+            answer: what it said of them.
+            predicted: which positions it was asked for.
+        """
+
+    def follow(self, model: MaskedModel) -> None:
+        """Do what an update of the model asks for; a teacher, which follows it, moves here."""

@@ -14,7 +14,7 @@ import maskwise
 from maskwise.errors import UserError
 from maskwise.files import read_json, read_json_lines, write_json
 from maskwise.modalities import Kind, find, read_config
-from maskwise.modality import AnyModel, EncoderFactory, Pool
+from maskwise.modality import EncoderFactory, MaskedModel, Pool
 from maskwise.settings import differences, to_dict
 from maskwise.storage import load_model
 from maskwise.train.config import Config
@@ -70,7 +70,7 @@ class Run:
         """The report's path."""
         return self.path / "report.html"
 
-    def model(self, encoder: EncoderFactory | None = None) -> AnyModel:
+    def model(self, encoder: EncoderFactory | None = None) -> MaskedModel:
         """Load the trained model, in eval mode."""
         if not (self.path / "model").is_dir():
             raise UserError(f"{self.path} has no model yet: continue its training with --resume")
@@ -88,8 +88,8 @@ class Run:
         Args:
             data: images, as NumPy [N, H, W] or [N, H, W, C], torch [N, C, H, W] or a source; or a
                 list of texts, or of sequences of DNA (letters); AnnData or an .h5ad; or a table.
-            pool: see `MaskedModel.encode`.
-            layer: see `MaskedModel.encode`.
+            pool: see `PatchModel.encode`.
+            layer: see `PatchModel.encode`.
             encoder: the function that the run was given, if it was given one.
         """
         model = self.model(encoder)

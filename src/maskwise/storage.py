@@ -12,7 +12,7 @@ from maskwise.errors import UserError
 from maskwise.files import atomic, read_json, write_json
 from maskwise.layers.transformer import Attention
 from maskwise.modalities import KINDS, find
-from maskwise.modality import AnyModel, EncoderFactory
+from maskwise.modality import EncoderFactory, MaskedModel
 from maskwise.settings import from_dict, to_dict
 
 
@@ -30,7 +30,7 @@ def build(
         modality: how samples become tokens.
         config: the shape of the model.
         seed: decides the initial weights, those of an encoder of your own too.
-        attention: see `MaskedModel`.
+        attention: see `PatchModel`.
         encoder: makes an encoder of your own (images), or a network (text).
     """
     if isinstance(encoder, nn.Module):
@@ -55,7 +55,7 @@ def untrained(model: Any, seed: int = 0, encoder: EncoderFactory | None = None) 
     return made.to(next(model.parameters()).device).eval()
 
 
-def save_model(folder: Path, model: AnyModel) -> None:
+def save_model(folder: Path, model: MaskedModel) -> None:
     """Write `folder`/config.json, `folder`/weights.safetensors and files of the modality."""
     kind = find(model.modality.modality)
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
@@ -79,7 +79,7 @@ def load_model(
 
     Args:
         folder: what `save_model` wrote.
-        attention: see `MaskedModel`.
+        attention: see `PatchModel`.
         encoder: makes an encoder of the kind that the model was trained with, if it was given one.
 
     Raises:

@@ -8,7 +8,9 @@ from scipy import sparse
 
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsData, align, describe, from_anndata, load
+from maskwise.cells.recipes import CellsConfig
 from maskwise.errors import UserError
+from maskwise.modalities import find
 from maskwise.settings import to_dict
 
 ad = pytest.importorskip("anndata")
@@ -270,5 +272,4 @@ def test_the_layer_with_counts_is_named():
 
 def test_settings_are_plain_values():
     assert CellsData(**to_dict(CellsData(source="x.h5ad"))) == CellsData(source="x.h5ad")
-    samples = np.ones(3)
-    assert CellsData().augment(samples, None) is samples
+    assert find("cells").augment(CellsConfig()) is None

@@ -14,7 +14,7 @@ from maskwise.modalities import config_of, find
 from maskwise.settings import flatten
 from maskwise.storage import build
 from maskwise.train.batches import Batches
-from maskwise.train.loop import prepare
+from maskwise.train.loop import plan_of, prepare
 
 ad = pytest.importorskip("anndata")
 pd = pytest.importorskip("pandas")
@@ -194,7 +194,7 @@ def test_zeros_are_hidden_less_often_in_a_step(adata, zeros):
     batches = Batches(splits.train, batch_size=64, seed=0)
     hidden, of_zeros = 0, 0
     for batch in batches.read(0, 20, 0):
-        part = prepare(batch, model, config, torch.device("cpu"))
+        part = prepare(batch, model, plan_of(config), torch.device("cpu"))
         hidden += int((part.mask.hidden & (part.samples > 0)).sum())
         of_zeros += int((part.mask.hidden & (part.samples == 0)).sum())
     some, none = (int((batch.samples > 0).sum()), int((batch.samples == 0).sum()))

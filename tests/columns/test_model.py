@@ -14,6 +14,7 @@ from maskwise.columns.model import Tabular
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.storage import build, load_model, save_model
+from maskwise.train.loop import Learner, Prepared
 from tests.columns.small_models import (
     CASES,
     CORRUPTIONS,
@@ -166,7 +167,7 @@ def test_losses_are_those_of_each_value_by_hand(case, changes):
     if model.config.corruption == "permute":
         return  # in training other values are shown
     part = hide(samples, model.length, seed=9) & hidden & known
-    each = model.sample_losses(samples, Mask(hidden & known), Mask(part), KEYS)
+    each = Learner(model).losses(Prepared(samples, Mask(hidden & known), Mask(part), KEYS))[0]
     means = torch.where(part, expected, 0.0).sum(1) / part.sum(1).clamp(min=1)
     torch.testing.assert_close(each, means, rtol=1e-3, atol=1e-4)
 
@@ -175,7 +176,7 @@ def test_losses_are_those_of_each_value_by_hand(case, changes):
 def test_gradients_are_finite(case, changes):
     model, samples, hidden, known = given(case, changes)
     mask = Mask(hidden & known)
-    model.train().sample_losses(samples, mask, mask, KEYS).sum().backward()
+    Learner(model.train()).losses(Prepared(samples, mask, mask, KEYS))[0].sum().backward()
     gradients = {name: each.grad for name, each in model.named_parameters()}
     assert all(each is None or each.isfinite().all() for each in gradients.values())
     # All that such samples use is learned.
@@ -272,10 +273,10 @@ def test_half_precision_of_the_network_is_enough(case, changes):
     model, samples, hidden, known = given(case, changes)
     mask = Mask(hidden & known)
     with torch.autocast("cpu", torch.bfloat16):
-        found = model.sample_losses(samples, mask, mask, KEYS)
+        found = Learner(model).losses(Prepared(samples, mask, mask, KEYS))[0]
     found.sum().backward()
     assert found.dtype == torch.float32
-    expected = model.sample_losses(samples, mask, mask, KEYS)
+    expected = Learner(model).losses(Prepared(samples, mask, mask, KEYS))[0]
     torch.testing.assert_close(found, expected, rtol=0.1, atol=0.1)
 
 

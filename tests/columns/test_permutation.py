@@ -3,13 +3,14 @@
 import torch
 from torch import nn
 
-from maskwise.columns.networks import Output
+from maskwise.columns.networks import ColumnNetwork, Output
 from maskwise.masks import Mask
 from maskwise.rng import Keys
+from maskwise.train.loop import Learner, Prepared
 from tests.columns.small_models import CASES, KEYS, NUM, each_case, hide, make
 
 
-class Recorder(nn.Module):
+class Recorder(ColumnNetwork):
     """A network that keeps what it is shown and knows nothing."""
 
     num_layers = 1
@@ -19,13 +20,10 @@ class Recorder(nn.Module):
         self.nothing = nn.Parameter(torch.zeros(1))
         self.num_parameters = num_parameters
 
-    def forward(self, shown):
+    def said(self, shown, layers):
         self.shown = shown
         zeros = torch.zeros(*shown.values.shape, self.num_parameters)
-        return Output(zeros, torch.zeros_like(shown.categories))
-
-    def output_and_features(self, shown, layers):
-        return self(shown), []
+        return Output(zeros, torch.zeros_like(shown.categories)), shown.values, []
 
     def features(self, shown, layer):
         self.shown = shown
@@ -103,5 +101,5 @@ def test_only_training_permutes():
         other = shown_of("numbers", hidden, corruption=corruption)
         assert torch.equal(other.isnan(), hidden)
     mask = Mask(hidden)
-    model.sample_losses(samples, mask, mask, KEYS)
+    Learner(model).losses(Prepared(samples, mask, mask, KEYS))[0]
     assert not model.network.shown.blank.any()

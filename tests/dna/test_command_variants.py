@@ -8,8 +8,8 @@ from maskwise.dna.model import DNAModel
 from maskwise.images.images import Images
 from maskwise.patches.model import Model
 from maskwise.storage import build, save_model
+from maskwise.text.model import TextModel
 from maskwise.text.tokenizer import train_tokenizer
-from maskwise.tokens.model import TextModel
 
 LETTERS = "".join(np.random.default_rng(0).choice(list("ACGT"), 60))
 VCF = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from maskwise.dna.conv import ConvNetwork
 from maskwise.errors import UserError
 from maskwise.masks import Mask
+from maskwise.objectives.cross_entropy import losses_of
 
 TOKENS, LENGTH, DEPTH = 7, 24, 3
 
@@ -103,7 +104,7 @@ def test_wanted_tokens_are_those_of_all(net, ids, padded, layer):
     documents[0, 15:] = 0
     documents = documents if padded else None
     wanted = torch.tensor([[0, 3, 11], [4, 5, 5], [23, 2, 0]])
-    some = net.features(ids, documents, layer, wanted)
+    some = net.outputs(ids, documents, [layer], wanted)[0]
     everything = net.features(ids, documents, layer)
     assert close(some, everything.gather(1, wanted[..., None].expand(-1, -1, 16)))
 
@@ -125,12 +126,12 @@ def test_logits_are_row_by_row(ids, where, inputs):
     weight = net.embed.weight if inputs is None else net.unembed.weight
     assert weight.shape == (TOKENS, 16)
     assert close(logits, (x @ weight.T + net.bias)[where.hidden])
-    losses = net.losses(ids, None, where, ids[where.hidden])
+    losses = losses_of(net.at(ids, None, where).prediction, ids[where.hidden])
     assert close(losses, F.cross_entropy(logits, ids[where.hidden], reduction="none"))
 
 
 def test_every_weight_has_a_gradient(net, ids, where):
-    net.losses(ids, None, where, ids[where.hidden]).sum().backward()
+    losses_of(net.at(ids, None, where).prediction, ids[where.hidden]).sum().backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad.abs().max() > 0, name
 

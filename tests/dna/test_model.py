@@ -15,6 +15,7 @@ from maskwise.masks import Mask
 from maskwise.rng import Keys
 from maskwise.storage import build, load_model, save_model, untrained
 from maskwise.tokens.model import LanguageModel
+from maskwise.train.loop import Learner, Prepared
 
 KINDS = ("conv", "transformer")
 TOKENS = ("bases", "kmers:3", "overlapping:3")
@@ -116,7 +117,7 @@ def test_loss_of_a_sample_is_the_weighted_mean(tokens, equivariant, codes):
     hidden = hidden_of(model, codes)
     mask, keys = Mask(hidden), Keys(0, 0, torch.arange(4))
     with torch.no_grad():
-        losses = model.sample_losses(codes, mask, mask, keys)
+        losses = Learner(model).losses(Prepared(codes, mask, mask, keys))[0]
         each = -model.conditional_log_prob(codes, hidden)
     weights = model.modality.weights(codes) * hidden
     torch.testing.assert_close(losses, (weights * each).sum(1) / weights.sum(1))
@@ -127,10 +128,11 @@ def test_random_replacements_are_bases(codes):
     model = make(corruption=(0.0, 1.0, 0.0))
     hidden = hidden_of(model, codes)
     seen = []
-    model.network.losses = lambda inputs, *rest: (seen.append(inputs), rest[-1].float())[1]
+    outputs = model.network.outputs
+    model.network.outputs = lambda ids, *rest: (seen.append(ids), outputs(ids, *rest))[1]
     mask = Mask(hidden)
     for epoch in range(20):
-        model.sample_losses(codes, mask, mask, Keys(0, epoch, torch.arange(4)))
+        Learner(model).losses(Prepared(codes, mask, mask, Keys(0, epoch, torch.arange(4))))[0]
     drawn = torch.stack([inputs[hidden] for inputs in seen])
     assert set(drawn.flatten().tolist()) == {0, 1, 2, 3}
     assert all(torch.equal(inputs[~hidden], (codes & 7).long()[~hidden]) for inputs in seen)

@@ -6,11 +6,13 @@ import torch
 
 import maskwise as mw
 from maskwise.dna.bases import encode
+from maskwise.dna.data import DNAData
+from maskwise.dna.recipes import DNAConfig
 from maskwise.errors import UserError
 from maskwise.masks import Mask
+from maskwise.modalities import find
 from maskwise.train.batches import Batches
-from maskwise.train.loop import backward, connect, prepare, setup
-from maskwise.train.optim import make_optimizer
+from maskwise.train.loop import Learner, backward, connect, plan_of, prepare, setup
 
 LETTERS = list("ACGTacgt")
 TINY = {
@@ -121,10 +123,11 @@ def test_repeats_count_as_much_as_they_weigh(genome, tmp_path, weight):
     splits = mw.api.find("dna").load(None, config)
     fabric = connect(config.efficiency)
     fabric.launch()
-    wrapped, _ = setup(fabric, model, make_optimizer(model, config.train))
+    wrapped, _ = setup(fabric, Learner(model), config.train)
     batch = next(Batches(splits.train, batch_size=8, seed=0).read(0, 1, 0))
-    part = prepare(batch, model, config, fabric.device)
-    loss = float(backward(fabric, wrapped, part, config)[0])
+    plan = plan_of(config, find("dna").augment(config))
+    part = prepare(batch, model, plan, fabric.device)
+    loss = float(backward(fabric, wrapped, model, part, plan)[0])
     total, weights = 0.0, 0.0
     for codes, hidden in zip(part.samples, part.mask.hidden, strict=True):
         with torch.no_grad():
@@ -136,16 +139,18 @@ def test_repeats_count_as_much_as_they_weigh(genome, tmp_path, weight):
 
 
 def test_either_strand_is_seen_about_half_of_the_time():
-    from maskwise.dna.data import DNAData, other_strand
+    from maskwise.dna.data import either_strand, other_strand
     from maskwise.rng import Keys
 
     codes = torch.from_numpy(encode("AACCCGT"))[None].repeat(400, 1)
     codes[:, -1] = 5
-    seen = DNAData().augment(codes, Keys(0, 0, torch.arange(400)))
+    seen = either_strand(codes, Keys(0, 0, torch.arange(400)))
     turned = (seen != codes).any(dim=1)
     assert 160 < int(turned.sum()) < 240
     assert torch.equal(seen[turned], other_strand(codes)[turned])
-    assert DNAData(both_strands=False).augment(codes, Keys(0, 0, torch.arange(400))) is codes
+    for both, expected in ((True, either_strand), (False, None)):
+        config = DNAConfig(data=DNAData(both_strands=both))
+        assert find("dna").augment(config) is expected
 
 
 @pytest.mark.parametrize("tokens", ["bases", "kmers:3"])

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from maskwise.dna.conv import ConvNetwork
 from maskwise.dna.strands import BothStrands
 from maskwise.masks import Mask
+from maskwise.objectives.cross_entropy import losses_of
 from maskwise.tokens.sequence import SequenceNetwork
 
 WIDTH, LENGTH = 16, 20
@@ -125,7 +126,7 @@ def test_logits_are_the_mean_of_both_strands(net, ids, documents, where):
     logits = net.logits(ids, documents, where)
     assert torch.allclose(logits, (own + other) / 2, atol=1e-5)
     targets = ids[where.hidden]
-    losses = net.losses(ids, documents, where, targets)
+    losses = losses_of(net.at(ids, documents, where).prediction, targets)
     assert torch.allclose(losses, F.cross_entropy(logits, targets, reduction="none"), atol=1e-5)
 
 
@@ -147,14 +148,14 @@ def test_hidden_tokens_alone_are_those_of_all(net, ids, documents, where):
     wanted = torch.tensor([[0, 19], [4, 4], [7, 3]])
     features = net.features(ids, documents)
     picked = features.gather(1, wanted[..., None].expand(-1, -1, net.width))
-    assert torch.allclose(net.features(ids, documents, -1, wanted), picked, atol=1e-5)
+    assert torch.allclose(net.outputs(ids, documents, [-1], wanted)[0], picked, atol=1e-5)
 
 
 def test_gradients_are_those_of_both_strands(net, ids, where):
     """A batch and its reverse complement ask for the same change, and of every weight."""
 
     def gradients(read, asked, targets):
-        loss = net.losses(read, None, asked, targets).sum()
+        loss = losses_of(net.at(read, None, asked).prediction, targets).sum()
         return torch.autograd.grad(loss, list(net.parameters()))
 
     turned = Mask(where.hidden.flip(1))

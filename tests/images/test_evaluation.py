@@ -11,10 +11,10 @@ from maskwise.errors import UserError
 from maskwise.images.evaluation import Evaluate, evaluate, probe_table
 from maskwise.images.source import ImageSplits
 from maskwise.measure.protocols import PROBES
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 from maskwise.settings import from_dict, to_dict
 
-Make = Callable[..., MaskedModel]
+Make = Callable[..., PatchModel]
 FAST = Evaluate(protocols=("knn",), ratios=(0.5,))
 
 

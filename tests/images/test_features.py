@@ -8,9 +8,9 @@ import torch
 from maskwise.images.features import extract, raw, raw_size
 from maskwise.images.source import ImageSource, array_source
 from maskwise.modality import Pool
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 
-Make = Callable[..., MaskedModel]
+Make = Callable[..., PatchModel]
 
 
 @pytest.mark.parametrize("pool", ["mean", "class", "both"])

@@ -23,9 +23,9 @@ from maskwise.images.finetuning import (
 from maskwise.images.images import Images, describe
 from maskwise.images.source import ImageSource, ImageSplits
 from maskwise.layers.transformer import Block, Transformer
-from maskwise.patches.model import MaskedModel, Model
+from maskwise.patches.model import Model, PatchModel
 
-Make = Callable[..., MaskedModel]
+Make = Callable[..., PatchModel]
 PLAIN = {"mixup": 0.0, "cutmix": 0.0, "erase": 0.0, "drop_path": 0.0, "smoothing": 0.0}
 IMAGES = Images(patch=(2, 2), channels=1, height=4, width=4, mean=(0.0,), std=(1.0,))
 SMALL = {"width": 8, "depth": 3, "heads": 2, "decoder_width": 8, "decoder_depth": 1}
@@ -37,7 +37,7 @@ def test_whole_digits_are_learnt_where_the_first_head_knows_nothing() -> None:
     small = Model(width=16, depth=2, heads=2, decoder_width=8, decoder_depth=1)
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(0)
-        model = MaskedModel(describe(splits.train, (2, 2), "raw"), small)
+        model = PatchModel(describe(splits.train, (2, 2), "raw"), small)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
     config = ImageFineTune(epochs=12, warmup=1, batch_size=20, lr=0.1, **PLAIN)
@@ -108,7 +108,7 @@ def test_the_rate_rises_and_falls_to_its_end() -> None:
 
 def test_an_encoder_of_your_own(splits: ImageSplits, make_model: Make) -> None:
     config = Model(mode="replace", class_token=False, width=16)
-    model = MaskedModel(make_model().modality, config, encoder=torch.nn.Linear(16, 16))
+    model = PatchModel(make_model().modality, config, encoder=torch.nn.Linear(16, 16))
     [row] = image_finetune_table({"encoder": model}, splits, QUICK)
     assert row["note"] == "no drop path in an encoder of your own"
     assert 0 <= row["accuracy"]["mean"] <= 1
@@ -167,7 +167,7 @@ def test_refuses_settings_that_cannot_work(change: dict[str, object]) -> None:
         ImageFineTune(seeds=(0,), **change)  # type: ignore[arg-type]
 
 
-def settings_of(model: MaskedModel) -> dict[str, tuple[float, float]]:
+def settings_of(model: PatchModel) -> dict[str, tuple[float, float]]:
     """The scale and the weight decay of each parameter that is trained."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     found = [
@@ -180,7 +180,7 @@ def settings_of(model: MaskedModel) -> dict[str, tuple[float, float]]:
 
 
 def test_every_parameter_of_the_encoder_has_the_rate_of_its_layer() -> None:
-    found = settings_of(MaskedModel(IMAGES, Model(positions="learned", **SMALL)))
+    found = settings_of(PatchModel(IMAGES, Model(positions="learned", **SMALL)))
     # Three blocks: the input is layer 0 of 4.
     assert found.pop("embed.weight") == (1 / 16, 0.05)
     for name in ("embed.bias", "class_token", "positions"):
@@ -198,7 +198,7 @@ def test_every_parameter_of_the_encoder_has_the_rate_of_its_layer() -> None:
 
 def test_layers_of_an_encoder_of_your_own_are_one_block() -> None:
     config = Model(mode="replace", class_token=False, **SMALL)
-    found = settings_of(MaskedModel(IMAGES, config, encoder=torch.nn.Linear(8, 8)))
+    found = settings_of(PatchModel(IMAGES, config, encoder=torch.nn.Linear(8, 8)))
     assert found == {
         "embed.weight": (0.25, 0.05),
         "embed.bias": (0.25, 0.0),
@@ -208,7 +208,7 @@ def test_layers_of_an_encoder_of_your_own_are_one_block() -> None:
 
 
 def test_without_decay_all_layers_learn_alike() -> None:
-    model = MaskedModel(IMAGES, Model(**SMALL))
+    model = PatchModel(IMAGES, Model(**SMALL))
     assert {group["scale"] for group in encoder_groups(model, 1.0, 0.05)} == {1.0}
 
 

@@ -7,12 +7,12 @@ import pytest
 from maskwise.errors import UserError
 from maskwise.images import samples
 from maskwise.images.source import ImageSource, array_source
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 
-Make = Callable[..., MaskedModel]
+Make = Callable[..., PatchModel]
 
 
-def written(path: Path, model: MaskedModel, source: ImageSource, **changes: int) -> dict:
+def written(path: Path, model: PatchModel, source: ImageSource, **changes: int) -> dict:
     samples.write(path, model, source, pattern="scattered", seed=0, **changes)
     with np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)

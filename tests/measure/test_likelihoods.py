@@ -11,20 +11,20 @@ from maskwise.likelihood.estimators import log_likelihood
 from maskwise.likelihood.scores import score_curve
 from maskwise.measure.features import frozen
 from maskwise.patches.losses import independent_normals, patch_likelihood
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 from maskwise.patches.noise import fit_noise
 
-Make = Callable[..., MaskedModel]
+Make = Callable[..., PatchModel]
 
 
 @pytest.fixture
-def model(make_model: Make, splits: ImageSplits) -> MaskedModel:
+def model(make_model: Make, splits: ImageSplits) -> PatchModel:
     model = make_model()
     fit_noise(model, splits.train)
     return model
 
 
-def test_the_area_is_the_sum_over_every_mask(model: MaskedModel, splits: ImageSplits) -> None:
+def test_the_area_is_the_sum_over_every_mask(model: PatchModel, splits: ImageSplits) -> None:
     found = patch_likelihood(model, splits, "uniform:0.4,0.9", passes=96)
     images = splits.test.get(np.arange(30))
     with frozen(model):
@@ -46,7 +46,7 @@ def test_the_area_is_the_sum_over_every_mask(model: MaskedModel, splits: ImageSp
         assert abs(point["score"] - score) < point["high"] - point["low"]
 
 
-def test_what_the_law_never_hid(model: MaskedModel, splits: ImageSplits) -> None:
+def test_what_the_law_never_hid(model: PatchModel, splits: ImageSplits) -> None:
     # Of 1..6 hidden positions, 0.4 to 0.9 is 2.4 to 5.4: 2, ..., 5 when rounded.
     found = patch_likelihood(model, splits, "uniform:0.4,0.9", passes=4)
     law, scores = found["law"], [point["score"] for point in found["curve"]]
@@ -60,7 +60,7 @@ def test_what_the_law_never_hid(model: MaskedModel, splits: ImageSplits) -> None
 
 
 def test_the_anchor_is_the_density_of_independent_normals(
-    model: MaskedModel, splits: ImageSplits
+    model: PatchModel, splits: ImageSplits
 ) -> None:
     train, test = (part.get(np.arange(len(part))) for part in (splits.train, splits.test))
     each = stats.norm.logpdf(test.numpy(), train.numpy().mean(0), train.numpy().std(0))
@@ -79,7 +79,7 @@ def test_a_constant_pixel_has_a_finite_density(splits: ImageSplits, dtype: torch
     assert np.isfinite(independent_normals(train, train[:5]))
 
 
-def test_a_seed_decides_the_samples_and_the_masks(model: MaskedModel, splits: ImageSplits) -> None:
+def test_a_seed_decides_the_samples_and_the_masks(model: PatchModel, splits: ImageSplits) -> None:
     first, again, other = (
         patch_likelihood(model, splits, "cosine", num_samples=9, passes=4, seed=seed)
         for seed in (1, 1, 2)
@@ -105,14 +105,14 @@ def test_a_seed_decides_the_samples_and_the_masks(model: MaskedModel, splits: Im
     ],
 )
 def test_too_little_for_a_standard_error(
-    model: MaskedModel, splits: ImageSplits, options: dict[str, int], message: str
+    model: PatchModel, splits: ImageSplits, options: dict[str, int], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         patch_likelihood(model, splits, "cosine", **options)
 
 
 def test_needs_noise_and_finite_weights(
-    make_model: Make, model: MaskedModel, splits: ImageSplits
+    make_model: Make, model: PatchModel, splits: ImageSplits
 ) -> None:
     with pytest.raises(UserError, match="no likelihood yet"):
         patch_likelihood(make_model(), splits, "cosine")

@@ -10,15 +10,15 @@ from maskwise.images.source import ImageSource, array_source
 from maskwise.masks import Mask
 from maskwise.measure.losses import losses_and_ratios
 from maskwise.patches.losses import costs, reconstruction
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 
-Make = Callable[..., MaskedModel]
+Make = Callable[..., PatchModel]
 INDEX = np.array([0, 4, 5, 17])
 RATIOS = (0.2, 0.5, 0.9)
 
 
 def errors(
-    model: MaskedModel,
+    model: PatchModel,
     source: ImageSource,
     index: np.ndarray,
     ratios: tuple[float, ...],
@@ -59,7 +59,7 @@ def test_constant_residual_costs_the_same_at_every_ratio(
     model = make_model()
 
     def off_by_three(batch: torch.Tensor, mask: Mask) -> tuple[torch.Tensor, torch.Tensor]:
-        target = MaskedModel.predict(model, batch, mask)[1]
+        target = PatchModel.predict(model, batch, mask)[1]
         return target + 3, target
 
     monkeypatch.setattr(model, "predict", off_by_three)
@@ -89,7 +89,7 @@ def test_predicting_zero_costs_about_one_on_normalised_targets(
     model = make_model()
 
     def zero(batch: torch.Tensor, mask: Mask) -> tuple[torch.Tensor, torch.Tensor]:
-        target = MaskedModel.predict(model, batch, mask)[1]
+        target = PatchModel.predict(model, batch, mask)[1]
         return torch.zeros_like(target), target
 
     monkeypatch.setattr(model, "predict", zero)

@@ -6,11 +6,11 @@ import torch
 
 from maskwise.images.images import Images
 from maskwise.images.source import ImageSource, array_source
-from maskwise.patches.model import MaskedModel, Model
+from maskwise.patches.model import Model, PatchModel
 from maskwise.patches.noise import fit_noise
 from maskwise.storage import build
 
-Make = Callable[..., MaskedModel]
+Make = Callable[..., PatchModel]
 
 
 def test_errors_of_two_factors_are_found(

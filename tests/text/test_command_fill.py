@@ -3,8 +3,8 @@ import re
 import pytest
 
 from maskwise.storage import build, save_model
+from maskwise.text.model import TextModel
 from maskwise.text.tokenizer import train_tokenizer
-from maskwise.tokens.model import TextModel
 
 
 @pytest.fixture

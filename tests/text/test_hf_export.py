@@ -9,8 +9,9 @@ from maskwise.errors import UserError
 from maskwise.integrations import hf
 from maskwise.masks import Mask
 from maskwise.storage import save_model
+from maskwise.text.model import TextModel
 from maskwise.text.tokenizer import train_tokenizer
-from maskwise.tokens.model import LanguageModel, TextModel
+from maskwise.tokens.model import LanguageModel
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 

@@ -9,6 +9,7 @@ from safetensors.torch import load, save
 
 from maskwise.errors import UserError
 from maskwise.masks import Mask
+from maskwise.objectives.cross_entropy import losses_of
 from maskwise.text.hf_network import HFNetwork
 
 pytest.importorskip("transformers", reason="transformers is not installed")
@@ -73,7 +74,7 @@ def test_hidden_positions_only_is_exact(net, ids, documents, where):
     full = net.model(input_ids=ids, attention_mask=documents).logits
     assert full.shape == (3, LENGTH, TOKENS)
     assert torch.allclose(logits, full[where.hidden], atol=1e-6)
-    losses = net.losses(ids, documents, where, ids[where.hidden])
+    losses = losses_of(net.at(ids, documents, where).prediction, ids[where.hidden])
     loss = F.cross_entropy(full[where.hidden], ids[where.hidden], reduction="none")
     assert torch.allclose(losses, loss, atol=1e-6)
     for here, there in zip(gradients(net, losses.sum()), gradients(net, loss.sum()), strict=True):
@@ -110,7 +111,7 @@ def test_features(net, ids, documents):
     assert torch.equal(by_layer[0], net.features(ids, documents, -3))
     assert not torch.allclose(by_layer[0], by_layer[1], atol=1e-3)
     wanted = torch.tensor([[0, 5], [6, 2], [1, 1]])
-    some = net.features(ids, documents, -1, wanted)
+    some = net.outputs(ids, documents, [-1], wanted)[0]
     assert torch.equal(some[1], by_layer[2][1, [6, 2]])
 
 
@@ -162,7 +163,7 @@ def test_training_lowers_the_loss(net, ids, documents, where):
     values = []
     for _ in range(8):
         seen = ids.masked_fill(where.hidden, 4)
-        loss = net.losses(seen, documents, where, ids[where.hidden]).mean()
+        loss = losses_of(net.at(seen, documents, where).prediction, ids[where.hidden]).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -11,9 +11,10 @@ from maskwise.text.completion import complete
 from maskwise.text.features import embed_texts, word_features
 from maskwise.text.finetuning import text_samples
 from maskwise.text.minimal_pairs import pseudo_log_likelihoods
+from maskwise.text.model import TextModel
 from maskwise.text.tasks import TextTask
 from maskwise.text.tokenizer import of_transformers
-from maskwise.tokens.model import LanguageModel, TextModel
+from maskwise.tokens.model import LanguageModel
 
 
 @pytest.fixture

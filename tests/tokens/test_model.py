@@ -10,8 +10,10 @@ from maskwise.likelihood import contract
 from maskwise.masks import Mask
 from maskwise.rng import Keys
 from maskwise.storage import build, load_model, save_model
+from maskwise.text.model import TextModel
 from maskwise.text.tokenizer import train_tokenizer
-from maskwise.tokens.model import LanguageModel, TextModel
+from maskwise.tokens.model import LanguageModel
+from maskwise.train.loop import Learner, Prepared
 
 pytest.importorskip("tokenizers")
 TEXTS = ["the cat sat on the mat", "a dog", "the old dog and the cat sat by the door"]
@@ -60,7 +62,7 @@ def test_a_sample_loss_is_the_mean_over_its_hidden_tokens(make, ids):
     mask = draw(model, ids)
     part = masks.subset(mask, 0.5, KEYS)
     for predicted in (mask, part):
-        losses = model.sample_losses(ids, mask, predicted, KEYS)
+        losses = Learner(model).losses(Prepared(ids, mask, predicted, KEYS))[0]
         seen = torch.where(mask.hidden, model.modality.mask, ids)
         every = model.network.logits(seen, model.modality.documents(seen), Mask(ids > -1))
         every = F.cross_entropy(every, ids.flatten(), reduction="none").view_as(ids)
@@ -73,7 +75,7 @@ def test_a_sample_loss_is_the_mean_over_its_hidden_tokens(make, ids):
 def test_an_untrained_model_knows_nothing(make, ids):
     model = make()
     mask = draw(model, ids)
-    losses = model.sample_losses(ids, mask, mask, KEYS)
+    losses = Learner(model).losses(Prepared(ids, mask, mask, KEYS))[0]
     assert losses.mean().item() == pytest.approx(math.log(model.modality.num_tokens), rel=0.02)
 
 
@@ -92,9 +94,11 @@ def test_corruption(make, ids, shares):
     model = make(corruption=shares)
     mask = draw(model, ids)
     plain = make()
-    losses = model.sample_losses(ids, mask, mask, KEYS)
-    assert not torch.allclose(losses, plain.sample_losses(ids, mask, mask, KEYS), atol=1e-6)
-    again = model.sample_losses(ids, mask, mask, Keys(0, 1, torch.arange(2)))
+    losses = Learner(model).losses(Prepared(ids, mask, mask, KEYS))[0]
+    assert not torch.allclose(
+        losses, Learner(plain).losses(Prepared(ids, mask, mask, KEYS))[0], atol=1e-6
+    )
+    again = Learner(model).losses(Prepared(ids, mask, mask, Keys(0, 1, torch.arange(2))))[0]
     assert torch.equal(losses, again) == (shares[2] == 1)  # random tokens differ between epochs
 
 
@@ -104,7 +108,7 @@ def test_training_lowers_the_loss(make, ids):
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     found = []
     for _ in range(30):
-        loss = model.sample_losses(ids, mask, mask, KEYS).mean()
+        loss = Learner(model).losses(Prepared(ids, mask, mask, KEYS))[0].mean()
         loss.backward()
         assert all(p.grad is not None for p in model.parameters())
         optimizer.step()

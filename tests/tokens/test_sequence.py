@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from maskwise.errors import UserError
 from maskwise.masks import Mask
+from maskwise.objectives.cross_entropy import losses_of
 from maskwise.tokens.sequence import SequenceNetwork, rotate
 
 TOKENS, LENGTH, DEPTH = 30, 12, 3
@@ -86,7 +87,7 @@ def test_every_token_of_a_document_reaches_every_other(net, ids):
 def test_wanted_tokens_are_those_of_all(net, ids, documents, packed, layer):
     documents = documents if packed else None
     wanted = torch.tensor([[0, 3, 11], [4, 5, 5], [8, 2, 0]])
-    some = net.features(ids, documents, layer, wanted)
+    some = net.outputs(ids, documents, [layer], wanted)[0]
     everything = net.features(ids, documents, layer)
     assert close(some, everything.gather(1, wanted[..., None].expand(-1, -1, 16)))
 
@@ -106,7 +107,7 @@ def test_plain_equals_sdpa(ids, documents, where, packed):
     for attention in ("plain", "sdpa"):
         net = network(attention)
         # Padding attends to itself alone; nothing is asked of it.
-        losses = net.losses(ids, documents, where, ids[where.hidden])
+        losses = losses_of(net.at(ids, documents, where).prediction, ids[where.hidden])
         gradients = torch.autograd.grad(losses.sum(), list(net.parameters()))
         found.append((losses, *gradients))
     for plain, sdpa in zip(*found, strict=True):
@@ -118,7 +119,7 @@ def test_logits_are_row_by_row(net, ids, documents, where):
     logits = net.logits(ids, documents, where)
     x = net.head_norm(F.gelu(net.head(net.features(ids, documents))))
     assert close(logits, (x @ net.embed.weight.T + net.bias)[where.hidden])
-    losses = net.losses(ids, documents, where, ids[where.hidden])
+    losses = losses_of(net.at(ids, documents, where).prediction, ids[where.hidden])
     assert close(losses, F.cross_entropy(logits, ids[where.hidden], reduction="none"))
     # The same number hidden in every row, and nothing hidden at all.
     even = Mask(torch.arange(LENGTH).expand(3, -1) < 4)
@@ -176,7 +177,7 @@ def test_other_tokens_are_read_than_predicted(ids, documents, where):
     logits = net.logits(ids + 20, documents, where)
     x = net.head_norm(F.gelu(net.head(net.features(ids + 20, documents))))
     assert close(logits, (x @ net.unembed.weight.T + net.bias)[where.hidden])
-    losses = net.losses(ids + 20, documents, where, ids[where.hidden])
+    losses = losses_of(net.at(ids + 20, documents, where).prediction, ids[where.hidden])
     assert close(losses, F.cross_entropy(logits, ids[where.hidden], reduction="none"))
     losses.sum().backward()
     assert net.unembed.weight.grad.abs().max() > 0

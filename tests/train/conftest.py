@@ -9,7 +9,8 @@ from maskwise.images.data import ImageData, load
 from maskwise.images.images import describe
 from maskwise.images.recipes import ImageConfig
 from maskwise.images.source import ImageSource
-from maskwise.patches.model import MaskedModel, Model
+from maskwise.modalities import find
+from maskwise.patches.model import Model, PatchModel
 from maskwise.settings import override
 from maskwise.storage import build
 from maskwise.train.batches import Batch, Batches
@@ -56,8 +57,8 @@ def tiny() -> Callable[..., ImageConfig]:
 
 
 @pytest.fixture
-def new_model(digits) -> Callable[[ImageConfig], MaskedModel]:
-    def make(config: ImageConfig) -> MaskedModel:
+def new_model(digits) -> Callable[[ImageConfig], PatchModel]:
+    def make(config: ImageConfig) -> PatchModel:
         modality = describe(digits, config.data.patch, config.data.target)
         return build(modality, config.model, seed=config.seed)
 
@@ -65,7 +66,7 @@ def new_model(digits) -> Callable[[ImageConfig], MaskedModel]:
 
 
 @pytest.fixture
-def run(digits, new_model) -> Callable[..., tuple[MaskedModel, dict[str, Any]]]:
+def run(digits, new_model) -> Callable[..., tuple[PatchModel, dict[str, Any]]]:
     """Train in a folder; `stop_at` presses Ctrl-C in that step, counted from 0.
 
     What is held out is measured on, if it is given.
@@ -78,7 +79,8 @@ def run(digits, new_model) -> Callable[..., tuple[MaskedModel, dict[str, Any]]]:
         stop_at: int | None = None,
         source: ImageSource | None = None,
         held: ImageSource | None = None,
-    ) -> tuple[MaskedModel, dict[str, Any]]:
+        **more: Any,
+    ) -> tuple[PatchModel, dict[str, Any]]:
         folder.mkdir(exist_ok=True)
         source, model = source or digits, new_model(config)
         batches: Any = Batches(source, batch_size=config.train.batch_size, seed=config.seed)
@@ -87,6 +89,16 @@ def run(digits, new_model) -> Callable[..., tuple[MaskedModel, dict[str, Any]]]:
         fabric = connect(config.efficiency)
         fabric.launch()
         monitor = None if held is None else Monitor(model, source, held, config.diagnose)
-        return train(fabric, model, batches, config, folder, monitor=monitor, resume=resume)
+        return train(
+            fabric,
+            model,
+            batches,
+            config,
+            folder,
+            augment=find("images").augment(config),
+            monitor=monitor,
+            resume=resume,
+            **more,
+        )
 
     return call

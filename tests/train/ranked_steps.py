@@ -34,6 +34,7 @@ RUNS = {
     "plain": {"regularise.uniformity": "0"},
     "exact": {},
     "public": {"regularise.scale": "public"},
+    "bf16": {"efficiency.precision": "bf16"},
     "measured": {"diagnose.every": 2, "diagnose.probe_every": 1},
 }
 

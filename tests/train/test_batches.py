@@ -5,8 +5,9 @@ import torch
 from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.images.source import array_source
+from maskwise.modalities import find
 from maskwise.train.batches import Batches
-from maskwise.train.loop import prepare
+from maskwise.train.loop import plan_of, prepare
 
 
 def numbered(num=50):
@@ -95,18 +96,20 @@ def test_masks_and_samples_do_not_depend_on_ranks(
         }
     )
     model, cpu = new_model(config), torch.device("cpu")
+    plan = plan_of(config, find("images").augment(config))
 
     def steps(rank, ranks):
         batches = Batches(digits, batch_size=16, seed=0, rank=rank, ranks=ranks)
-        return [prepare(batch, model, config, cpu) for batch in batches.read(88, 92, 0)]
+        return [prepare(batch, model, plan, cpu) for batch in batches.read(88, 92, 0)]
 
     ratios = []
     for whole, first, second in zip(steps(0, 1), steps(0, 2), steps(1, 2), strict=True):
-        torch.testing.assert_close(whole[0], torch.cat([first[0], second[0]]), atol=1e-3, rtol=0)
-        for part in (1, 2):
-            both = torch.cat([first[part].hidden, second[part].hidden])
-            assert torch.equal(whole[part].hidden, both)
-        ratios.append(whole[1].ratio.tolist())
+        seen = torch.cat([first.samples, second.samples])
+        torch.testing.assert_close(whole.samples, seen, atol=1e-3, rtol=0)
+        for part in ("mask", "predicted"):
+            both = torch.cat([getattr(each, part).hidden for each in (first, second)])
+            assert torch.equal(getattr(whole, part).hidden, both)
+        ratios.append(whole.mask.ratio.tolist())
     assert len({ratio for row in ratios for ratio in row}) > 2
     if scope == "step":
         assert all(len(set(row)) == 1 for row in ratios)
@@ -118,8 +121,9 @@ def test_a_step_draws_by_its_place_in_training(digits, tiny, new_model):
     batches = Batches(digits, batch_size=16, seed=3)
     for step in (0, 50, 100, 150, 199):
         [batch] = batches.read(step, step + 1, 0)
-        _, mask, predicted, _ = prepare(batch, model, config, cpu)
-        assert predicted is mask
+        part = prepare(batch, model, plan_of(config), cpu)
+        mask = part.mask
+        assert part.predicted is mask
         assert mask.num_hidden.tolist() == [round(16 * (0.25 + 0.5 * step / 200))] * 16
         expected = masks.draw(
             f"fixed:{float(mask.ratio[0])}", (4, 4), sample_ids=batch.ids, seed=3, epoch=step // 89

@@ -4,8 +4,7 @@ import torch
 from maskwise.masks import Mask
 from maskwise.objectives.reconstruction import sample_losses, sample_weights
 from maskwise.train.batches import Batches
-from maskwise.train.loop import backward, connect, prepare, setup
-from maskwise.train.optim import make_optimizer
+from maskwise.train.loop import Learner, backward, connect, plan_of, prepare, setup
 
 
 def gradient(digits, new_model, config):
@@ -13,10 +12,11 @@ def gradient(digits, new_model, config):
     fabric = connect(config.efficiency)
     fabric.launch()
     model = new_model(config)
-    wrapped, _ = setup(fabric, model, make_optimizer(model, config.train))
+    wrapped, _ = setup(fabric, Learner(model), config.train)
     batch = next(Batches(digits, batch_size=16, seed=0).read(3, 4, 0))
-    part = prepare(batch, model, config, fabric.device)
-    loss, _ = backward(fabric, wrapped, part, config)
+    plan = plan_of(config)
+    part = prepare(batch, model, plan, fabric.device)
+    loss, _ = backward(fabric, wrapped, model, part, plan)
     gradients = {name: p.grad for name, p in model.named_parameters()}
     return loss, gradients, (part.samples, part.mask, model)
 

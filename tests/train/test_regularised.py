@@ -11,12 +11,11 @@ from safetensors.torch import load_file
 
 from maskwise.files import read_json_lines
 from maskwise.modalities import config_of, find
-from maskwise.modality import encoder_of
 from maskwise.objectives import regularisers
 from maskwise.objectives.reconstruction import sample_weights
 from maskwise.storage import build
 from maskwise.train.batches import Batches
-from maskwise.train.loop import backward, connect, prepare, setup
+from maskwise.train.loop import Learner, backward, connect, plan_of, prepare, setup
 from maskwise.train.optim import learning_rate, make_optimizer
 from tests.train.ranked_steps import steps
 
@@ -43,17 +42,18 @@ def step_of(kind, changes):
     model = build(modality, config.model, seed=0)
     fabric = connect(config.efficiency)
     fabric.launch()
-    wrapped, _ = setup(fabric, model, make_optimizer(model, config.train))
+    wrapped, _ = setup(fabric, Learner(model), config.train)
     batch = next(Batches(splits.train, batch_size=12, seed=0).read(1, 2, 0))
-    part = prepare(batch, model, config, fabric.device)
-    loss, terms = backward(fabric, wrapped, part, config, progress=0.5)
+    plan = plan_of(config)
+    part = prepare(batch, model, plan, fabric.device)
+    loss, terms = backward(fabric, wrapped, model, part, plan, progress=0.5)
     return config, model, part, loss, terms
 
 
 def check(config, model, part, loss, added):
     """Compare the gradients of a step with those of its loss and what is added to it."""
     weights = sample_weights(part.mask, config.train.reduction)
-    losses, _ = model.losses_and_features(*part)
+    losses, _ = Learner(model).losses(part)
     expected = (weights * losses).sum() / weights.sum()
     torch.testing.assert_close(loss, expected.detach())
     parameters = dict(model.named_parameters())
@@ -92,7 +92,7 @@ def test_a_step_of_texts_with_two_terms_of_an_earlier_layer():
         "model.corruption": (0.8, 0.1, 0.1),
     }
     config, model, part, loss, terms = step_of("texts", changes)
-    _, [z] = model.losses_and_features(*part, layers=[0])
+    _, [z] = Learner(model).losses(part, layers=[0])
     koleo, variance = regularisers.koleo(z), regularisers.variance(z)
     check(config, model, part, loss, 0.2 * koleo + 0.1 * variance)
     assert terms.keys() == {"variance", "koleo", "cosine2"}
@@ -102,9 +102,9 @@ def test_a_step_of_texts_with_two_terms_of_an_earlier_layer():
 def test_a_step_of_a_table_with_magma_and_orthogonal_matrices():
     changes = {"regularise.magma": "2", "regularise.orthogonality": "0.01"}
     config, model, part, loss, _ = step_of("table", changes)
-    _, [blocks, code] = model.losses_and_features(*part, layers=[0, -1])
+    _, [blocks, code] = Learner(model).losses(part, layers=[0, -1])
     assert (blocks.shape, code.shape) == ((12, 8), (12, 4))
-    orthogonality = regularisers.orthogonality(encoder_of(model))
+    orthogonality = regularisers.orthogonality(model.trunk)
     check(config, model, part, loss, 2 * regularisers.magma(blocks, code) + 0.01 * orthogonality)
 
 
@@ -124,9 +124,9 @@ def by_hand(digits, new_model, config):
     model, settings = new_model(config), config.train
     optimizer = make_optimizer(model, settings)
     for batch in Batches(digits, batch_size=settings.batch_size, seed=0).read(0, settings.steps):
-        part = prepare(batch, model, config, torch.device("cpu"))
+        part = prepare(batch, model, plan_of(config), torch.device("cpu"))
         weights = sample_weights(part.mask, settings.reduction)
-        losses = model.sample_losses(*part)
+        losses = Learner(model).losses(part)[0]
         ((weights * losses).sum() / weights.sum()).backward()
         groups = optimizer.param_groups
         torch.nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], 1.0)
@@ -242,6 +242,13 @@ def test_two_processes_train_as_one(two, tmp_path, name):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     if name == "exact":
         assert largest_difference(weights_of(two, name), weights_of(two, "plain")) > 1e-4
+
+
+def test_two_processes_train_in_half_precision(two):
+    found, exact = (metrics_of(two, name, "loss", "uniformity") for name in ("bf16", "exact"))
+    np.testing.assert_allclose(found, exact, rtol=0.02)
+    assert not np.array_equal(found, exact)
+    assert same(weights_of(two, "bf16"), weights_of(two, "bf16", rank=1))
 
 
 def test_the_gradient_of_the_public_code_shrinks_with_the_number_of_devices(two, tmp_path):

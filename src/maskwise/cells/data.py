@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, PositiveInt
-from torch import Tensor
 
 from maskwise.cells.anndata_files import Annotated, files_of, of_anndata, open_file
 from maskwise.cells.built_in import pbmc68k
@@ -29,7 +28,6 @@ from maskwise.cells.split import held_out
 from maskwise.cells.survey import Survey, survey
 from maskwise.columns.tabular import Loss, Rows, TabularSplits
 from maskwise.errors import UserError
-from maskwise.rng import Keys
 from maskwise.settings import settings
 
 log = logging.getLogger("maskwise")
@@ -70,10 +68,6 @@ class CellsData:
     """The column of obs (a donor, a sample) whose cells are held out together, or `file`."""
     holdout: Limited[float, Field(gt=0, lt=1)] = 0.1
     """Share of the cells held out."""
-
-    def augment(self, samples: Tensor, keys: Keys) -> Tensor:
-        """Return cells as training sees them: as they are."""
-        return samples
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from maskwise.masks import Mask
 from maskwise.measure.features import random_subset
 from maskwise.measure.likelihoods import NUM_TRAIN, Held, measure
 from maskwise.measure.losses import loss_curves
-from maskwise.objectives.feature_losses import count_losses
+from maskwise.objectives.columns import count_losses
 
 
 def losses_of_rows(

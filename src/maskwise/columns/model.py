@@ -8,13 +8,13 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from maskwise.columns.networks import MLP, FeatureTransformer, Output, Reading
+from maskwise.columns.networks import MLP, ColumnNetwork, FeatureTransformer, Output, Reading
 from maskwise.columns.tabular import TabularModality, measured
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention
 from maskwise.masks import Mask
-from maskwise.objectives.feature_losses import category_log_probs, count_losses
-from maskwise.objectives.regularise import VisiblePool
+from maskwise.modality import Answer, MaskedModel, Pool, VisiblePool
+from maskwise.objectives.columns import ColumnLikelihood, category_log_probs, column_losses
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 
@@ -53,7 +53,7 @@ class Tabular:
         """Layers that can be read: the blocks, and the code of an mlp."""
         return self.depth + (self.kind == "mlp")
 
-    def network(self, modality: TabularModality, attention: Attention) -> MLP | FeatureTransformer:
+    def network(self, modality: TabularModality, attention: Attention) -> ColumnNetwork:
         """Return the network that these settings describe.
 
         Raises:
@@ -88,12 +88,10 @@ class Tabular:
         )
 
 
-class TabularModel(nn.Module):
+class TabularModel(MaskedModel):
     """Predict hidden features from visible ones; encode whole samples.
 
-    What was not measured (NaN) is handled as hidden and never predicted. A hidden number costs
-    half its squared error, minus the log-density of a normal of variance 1 up to a constant; a
-    category its cross-entropy; a count minus its log-probability.
+    What was not measured (NaN) is handled as hidden and never predicted.
 
     Args:
         modality: what the features are.
@@ -108,6 +106,8 @@ class TabularModel(nn.Module):
         torch.Size([5, 4])
     """
 
+    modality: TabularModality
+    config: Tabular
     has_class_token = False
     values_per_position = 1
 
@@ -116,11 +116,11 @@ class TabularModel(nn.Module):
         modality: TabularModality,
         config: Tabular,
         attention: Attention = "auto",
-        network: nn.Module | None = None,
+        network: ColumnNetwork | None = None,
     ) -> None:
         super().__init__()
         self.modality, self.config = modality, config
-        self.network: nn.Module = network or config.network(modality, attention)
+        self.network = network or config.network(modality, attention)
         sizes, num = modality.sizes, len(modality.sizes)
         columns = [feature for feature, size in enumerate(sizes) if size]
         first = torch.tensor([sum(sizes[:feature]) for feature in columns], dtype=torch.int64)
@@ -143,7 +143,12 @@ class TabularModel(nn.Module):
     @property
     def num_layers(self) -> int:
         """Layers that `encode` can read."""
-        return int(self.network.num_layers)  # type: ignore[arg-type]
+        return self.network.num_layers
+
+    @property
+    def trunk(self) -> nn.Module:
+        """The part of the network that makes features."""
+        return self.network.trunk
 
     def forward(self, batch: Tensor, hidden: Tensor, keys: Keys | None = None) -> Output:
         """Return what the network says of every feature.
@@ -155,68 +160,63 @@ class TabularModel(nn.Module):
         """
         return self.network(self._read(batch, hidden, keys))
 
-    def sample_losses(self, batch: Tensor, mask: Mask, predicted: Mask, keys: Keys) -> Tensor:
-        """Return each sample's mean loss over its predicted features, float32 [B].
-
-        Args:
-            batch: samples.
-            mask: hidden features.
-            predicted: the part of them that is predicted.
-            keys: whose values are permuted.
-        """
-        return self.losses_and_features(batch, mask, predicted, keys)[0]
-
-    def losses_and_features(
+    def answer(
         self,
-        batch: Tensor,
+        samples: Tensor,
         mask: Mask,
         predicted: Mask,
         keys: Keys,
         pool: VisiblePool = "mean",
         layers: Sequence[int] = (),
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Return `sample_losses`, and the features of some layers of what the model is shown."""
+    ) -> Answer:
+        """Return what the model says; its prediction is what `column_losses` reads.
+
+        The keys say whose values are permuted.
+        """
         _check_pool(pool)
-        shown = self._read(batch, mask.hidden, keys)
-        output, features = self.network.output_and_features(shown, layers)  # type: ignore[operator]
-        losses = self._costs(output, batch, mask.hidden, predicted.hidden)
-        return losses.sum(dim=1) / predicted.num_hidden.clamp(min=1), features
+        shown = self._read(samples, mask.hidden, keys)
+        output, states, features = self.network.said(shown, layers)
+        prediction = self._prediction(output, samples, mask.hidden)
+        return Answer(samples[:, : self.length], states, prediction, features)
+
+    def objective(self) -> ColumnLikelihood:
+        """Return the likelihood of hidden features."""
+        return ColumnLikelihood(self.modality.loss, self.columns)
 
     def visible_features(
-        self, batch: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
+        self, samples: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
     ) -> Tensor:
         """Return features of masked samples, [B, D]; arguments as for `encode`."""
-        return self._features(batch, mask.hidden, pool, layer)
+        return self._features(samples, mask.hidden, pool, layer)
 
     def losses(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the loss of every hidden feature, float32 [B, F]; 0 where visible."""
-        return self._costs(self(batch, hidden), batch, hidden, hidden & self.eligible(batch))
+        wanted = hidden & self.eligible(batch)
+        return self._losses(self(batch, hidden), batch, hidden, wanted)
 
     def num_encoded(self, mask: Mask) -> int:
         """Return how many features of a batch the network reads: all of them."""
         return mask.hidden.numel()
 
-    def eligible(self, batch: Tensor) -> Tensor:
+    def eligible(self, samples: Tensor) -> Tensor:
         """Return which features may be hidden: those that were measured, bool [B, F]."""
-        return self.modality.eligible(batch)
+        return self.modality.eligible(samples)
 
-    def encode(
-        self, batch: Tensor, pool: Literal["mean", "class", "both"] = "mean", layer: int = -1
-    ) -> Tensor:
+    def encode(self, samples: Tensor, pool: Pool = "mean", layer: int = -1) -> Tensor:
         """Return features of whole samples, [B, D]; nothing is hidden but what was not measured.
 
         Args:
-            batch: samples.
+            samples: float32 [B, F], or [B, F + 1].
             pool: "mean", the only one: of the tokens of a transformer; the MLP has one vector.
             layer: which layer, -1 = the last: of the MLP the code.
         """
-        return self._features(batch, torch.zeros_like(self.eligible(batch)), pool, layer)
+        return self._features(samples, torch.zeros_like(self.eligible(samples)), pool, layer)
 
     def _features(self, batch: Tensor, hidden: Tensor, pool: str, layer: int) -> Tensor:
         _check_pool(pool)
         if not -self.num_layers <= layer < self.num_layers:
             raise UserError(f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)")
-        return self.network.features(self._read(batch, hidden), layer)  # type: ignore[operator]
+        return self.network.features(self._read(batch, hidden), layer)
 
     def predict(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return what every feature is expected to be given the visible ones, float32 [B, F].
@@ -248,7 +248,8 @@ class TabularModel(nn.Module):
         """
         if self.config.kind != "mlp" or self.config.linear or self.modality.loss != "mse":
             raise UserError("only an mlp of no counts, without a linear path, decodes a code")
-        output = self.network.decode(code)  # type: ignore[operator]
+        assert isinstance(self.network, MLP)
+        output = self.network.decode(code)
         return self._with_categories(output.numbers[..., 0].float(), output)
 
     def reconstruct(self, batch: Tensor, hidden: Tensor) -> Tensor:
@@ -274,7 +275,7 @@ class TabularModel(nn.Module):
             UserError: there are numbers, and `fit_feature_noise` has not been called.
         """
         output, wanted = self(batch, hidden), hidden & self.eligible(batch)
-        costs = self._costs(output, batch, hidden, wanted)
+        costs = self._losses(output, batch, hidden, wanted)
         if self.modality.loss != "mse" or not self.is_number.any():
             return -costs
         log_variance = self._log_variances(batch, hidden)
@@ -327,23 +328,18 @@ class TabularModel(nn.Module):
         of = batch[:, self.length].long() if self.modality.num_batches else None
         return Reading(torch.where(self.is_number, values, 0.0), shown, blank, of)
 
-    def _costs(self, output: Output, batch: Tensor, hidden: Tensor, wanted: Tensor) -> Tensor:
-        """Return the loss of every feature that is wanted, float32 [B, F]; 0 elsewhere."""
-        # Zero for what is missing: NaN would reach gradients even where it is not wanted.
-        values = batch[:, : self.length].nan_to_num(0.0)
+    def _prediction(self, output: Output, batch: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
+        """Return log-probabilities of categories and the parameters of numbers or counts."""
         if self.modality.loss == "mse":
-            costs = 0.5 * (output.numbers[..., 0].float() - values).square()
-        else:
-            each = (values, self._log_mean(output, batch, hidden), self._dispersions(values))
-            chosen = [part.masked_select(wanted) for part in each]
-            if self.modality.loss == "zinb":
-                chosen.append(output.numbers[..., 1].float().masked_select(wanted))
-            costs = values.new_zeros(values.shape).masked_scatter(wanted, count_losses(*chosen))
-        if len(self.columns):
-            codes = values[:, self.columns].long()[..., None]
-            of = -self._log_probs(output).gather(2, codes)[..., 0]
-            costs = costs.index_copy(1, self.columns, of.to(costs.dtype))
-        return torch.where(wanted, costs, 0.0)
+            return self._log_probs(output), output.numbers[..., 0].float()
+        log_mean = self._log_mean(output, batch, hidden)
+        found = self._log_probs(output), log_mean, self._dispersions(log_mean)
+        return (*found, output.numbers[..., 1].float()) if self.modality.loss == "zinb" else found
+
+    def _losses(self, output: Output, batch: Tensor, hidden: Tensor, wanted: Tensor) -> Tensor:
+        """Return the loss of every feature that is wanted, float32 [B, F]; 0 elsewhere."""
+        said = self.modality.loss, self.columns, self._prediction(output, batch, hidden)
+        return column_losses(*said, batch[:, : self.length], wanted)
 
     def _with_categories(self, found: Tensor, output: Output) -> Tensor:
         """Set the most probable categories in what is expected, [B, F]."""
@@ -353,6 +349,8 @@ class TabularModel(nn.Module):
 
     def _log_probs(self, output: Output) -> Tensor:
         """Return log-probabilities of categories, [B, C, K]."""
+        if not len(self.columns):
+            return output.logits[..., None]
         return category_log_probs(output.logits.float(), self.places)
 
     def _log_mean(self, output: Output, batch: Tensor, hidden: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Networks over features: an MLP with a bottleneck, and a transformer with a token each."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -31,7 +32,33 @@ class Output(NamedTuple):
     """of all categories, float32 [B, S]"""
 
 
-class MLP(nn.Module):
+class ColumnNetwork(nn.Module, ABC):
+    """What a model of columns computes with."""
+
+    @property
+    @abstractmethod
+    def num_layers(self) -> int:
+        """Layers whose features can be read."""
+
+    @property
+    def trunk(self) -> nn.Module:
+        """The part that makes features."""
+        return self
+
+    @abstractmethod
+    def features(self, shown: Reading, layer: int = -1) -> Tensor:
+        """Return the features of samples after a layer, [B, D]."""
+
+    @abstractmethod
+    def said(self, shown: Reading, layers: Sequence[int]) -> tuple[Output, Tensor, list[Tensor]]:
+        """Return the output, the states that it is made of, and the features of some layers."""
+
+    def forward(self, shown: Reading) -> Output:
+        """Return what the network says of every feature."""
+        return self.said(shown, ())[0]
+
+
+class MLP(ColumnNetwork):
     """Blocks of a linear layer, LayerNorm and GELU down to a code, and up again.
 
     It reads numbers, one-hot categories and, if asked, which features are blank. The batch of a
@@ -101,6 +128,11 @@ class MLP(nn.Module):
         """Blocks on the way to the code, and the code."""
         return len(self.encoder) + 1
 
+    @property
+    def trunk(self) -> nn.Module:
+        """The blocks on the way to the code."""
+        return self.encoder
+
     def features(self, shown: Reading, layer: int = -1) -> Tensor:
         """Return the output of a layer on the way to the code, or the code, [B, D]."""
         return self._outputs(shown, [layer])[0]
@@ -115,16 +147,10 @@ class MLP(nn.Module):
         found.append(self.code(found[-1]))
         return [found[1:][layer] for layer in layers]
 
-    def forward(self, shown: Reading) -> Output:
-        """Return what the network says of every feature."""
-        return self.output_and_features(shown, ())[0]
-
-    def output_and_features(
-        self, shown: Reading, layers: Sequence[int]
-    ) -> tuple[Output, list[Tensor]]:
-        """Return what the network says of every feature, and the output of some layers."""
+    def said(self, shown: Reading, layers: Sequence[int]) -> tuple[Output, Tensor, list[Tensor]]:
+        """Return what the network says of every feature, the code, and the output of layers."""
         *found, code = self._outputs(shown, [*layers, -1])
-        return self._with_linear(self.decode(code, shown.batch), shown), found
+        return self._with_linear(self.decode(code, shown.batch), shown), code, found
 
     def _with_linear(self, output: Output, shown: Reading) -> Output:
         """Add what the linear path says."""
@@ -144,7 +170,7 @@ class MLP(nn.Module):
         return Output(numbers, logits)
 
 
-class FeatureTransformer(nn.Module):
+class FeatureTransformer(ColumnNetwork):
     """A transformer whose tokens are the features of a sample.
 
     A token is the embedding of its feature plus that of its value: the number times a vector of
@@ -206,6 +232,11 @@ class FeatureTransformer(nn.Module):
         """Blocks."""
         return len(self.encoder.blocks)
 
+    @property
+    def trunk(self) -> nn.Module:
+        """The blocks."""
+        return self.encoder
+
     def tokens(self, shown: Reading, layers: Sequence[int]) -> list[Tensor]:
         """Return the features' tokens after some blocks, [B, F, D] each."""
         x = shown.values[..., None] * self.values
@@ -221,19 +252,14 @@ class FeatureTransformer(nn.Module):
         """Return the mean of the tokens of shown features after a block, [B, D]."""
         return mean_over(self.tokens(shown, [layer])[0], ~shown.blank)
 
-    def forward(self, shown: Reading) -> Output:
-        """Return what the network says of every feature."""
-        return self.output_and_features(shown, ())[0]
-
-    def output_and_features(
-        self, shown: Reading, layers: Sequence[int]
-    ) -> tuple[Output, list[Tensor]]:
-        """Return what the network says of every feature, and `features` of some layers."""
-        *found, x = self.tokens(shown, [*layers, -1])
-        x = x + _of_batch(shown.batch, self.batch, x)[:, None]
+    def said(self, shown: Reading, layers: Sequence[int]) -> tuple[Output, Tensor, list[Tensor]]:
+        """Return what the network says of every feature, tokens, and `features` of layers."""
+        *found, states = self.tokens(shown, [*layers, -1])
+        x = states + _of_batch(shown.batch, self.batch, states)[:, None]
         numbers = torch.einsum("bfd,pfd->bfp", x, self.numbers) + self.number_bias
         logits = (x[:, self.owner] * self.logits).sum(dim=-1) + self.logit_bias
-        return Output(numbers, logits), [mean_over(each, ~shown.blank) for each in found]
+        features = [mean_over(each, ~shown.blank) for each in found]
+        return Output(numbers, logits), states, features
 
 
 def _block(num_inputs: int, width: int, norm: bool) -> nn.Sequential:

@@ -7,6 +7,7 @@ from torch import nn
 
 from maskwise.columns.evaluation import evaluate_tabular
 from maskwise.columns.model import Tabular, TabularModel
+from maskwise.columns.networks import ColumnNetwork
 from maskwise.columns.noise import fit_feature_noise
 from maskwise.columns.samples import write_tabular
 from maskwise.columns.tabular import TabularModality, TabularSplits
@@ -48,4 +49,5 @@ def build(
     modality: TabularModality, config: Tabular, attention: Attention, network: nn.Module | None
 ) -> TabularModel:
     """Return a model with initial weights."""
+    assert network is None or isinstance(network, ColumnNetwork)
     return TabularModel(modality, config, attention, network)

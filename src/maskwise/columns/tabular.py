@@ -2,19 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from maskwise.modality import Tokenizer
+from maskwise.objectives.columns import Loss
 from maskwise.rng import Keys
 
-Loss = Literal["mse", "nb", "zinb"]
 
-
-class TabularModality(Protocol):
+class TabularModality(Tokenizer, Protocol):
     """What a model of samples by features asks of its data.
 
     Samples are float32 [B, F]: a number, the code of a category, or NaN where nothing was
@@ -57,9 +56,6 @@ class TabularModality(Protocol):
     def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
         """Return what may be hidden, bool [B, F]: with `keys` in a step of training, else ever."""
 
-    def weights(self, batch: Tensor) -> Tensor | None:
-        """Return None: all features count the same."""
-
     def inputs(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return what a network reads, float32 [B, F]; 0 where hidden or not measured."""
 
@@ -75,9 +71,6 @@ class TabularModality(Protocol):
 
     def log_library(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the log of what each count is expected to be of an average sample, [B, F]."""
-
-    def save(self, folder: Path) -> dict[str, Any]:
-        """Return plain values that `load` reads; write what else it needs."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Norm
-from maskwise.tokens.network import TokenNetwork
+from maskwise.tokens.network import BlockNetwork
 
 # Distances between the weights of a convolution, block by block, and again from the first.
 DILATIONS = (1, 2, 4, 8, 16, 32)
@@ -43,7 +43,7 @@ class Block(nn.Module):
         return x + self.out(F.gelu(self.mlp(self.norm2(x))))
 
 
-class ConvNetwork(TokenNetwork):
+class ConvNetwork(BlockNetwork):
     """Blocks of dilated convolutions; dilations are 1, 2, 4, 8, 16, 32, 1, 2, ...
 
     Args:

@@ -57,12 +57,11 @@ class DNAData:
     repeat_weight: Annotated[float, Field(ge=0, le=1)] = 0.1
     """What a soft-masked (lower-case) base counts in the loss; others count 1."""
 
-    def augment(self, codes: Tensor, keys: Keys) -> Tensor:
-        """Return windows as training sees them: one strand or the other."""
-        if not self.both_strands:
-            return codes
-        other = keys.uniform(Stream.STRAND, 1) < 0.5
-        return torch.where(other, other_strand(codes), codes)
+
+def either_strand(codes: Tensor, keys: Keys) -> Tensor:
+    """Return windows [B, W] as training sees them: one strand or the other, at random."""
+    other = keys.uniform(Stream.STRAND, 1) < 0.5
+    return torch.where(other, other_strand(codes), codes)
 
 
 def other_strand(codes: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, PositiveInt
-from torch import nn
 
 from maskwise.dna.conv import ConvNetwork
 from maskwise.dna.dna import DNA
@@ -12,7 +11,7 @@ from maskwise.dna.strands import BothStrands
 from maskwise.layers.transformer import Attention
 from maskwise.objectives.corruption import Shares, check_shares
 from maskwise.settings import settings
-from maskwise.tokens.network import TokenNetwork
+from maskwise.tokens.network import BlockNetwork, TokenNetwork
 from maskwise.tokens.sequence import SequenceNetwork
 
 NEVER = -1e4  # a logit
@@ -46,9 +45,9 @@ class DNAModel:
     def __post_init__(self) -> None:
         check_shares(self.corruption)
 
-    def network(self, modality: DNA, attention: Attention) -> nn.Module:
+    def network(self, modality: DNA, attention: Attention) -> TokenNetwork:
         """Return the network that these settings describe."""
-        network: TokenNetwork
+        network: BlockNetwork
         if self.kind == "conv":
             network = ConvNetwork(
                 modality.num_tokens,

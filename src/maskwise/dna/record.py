@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from maskwise.dna import data as dna_data
-from maskwise.dna.data import DNASplits
+from maskwise.dna.data import DNASplits, either_strand
 from maskwise.dna.dna import DNA
 from maskwise.dna.evaluation import evaluate_dna
 from maskwise.dna.fasta_files import SUFFIXES
@@ -23,6 +23,7 @@ from maskwise.modality import Modality, Pool
 from maskwise.settings import override
 from maskwise.textio import kind_of
 from maskwise.tokens.model import LanguageModel
+from maskwise.tokens.network import TokenNetwork
 from maskwise.tokens.samples import write_rows
 
 PATTERNS = ("scattered", "spans", "units")
@@ -85,6 +86,7 @@ def _source_settings(source: str, fasta: str | None) -> dict[str, Any]:
 def _build(
     dna: DNA, config: DNAModel, attention: Attention, network: nn.Module | None
 ) -> LanguageModel:
+    assert network is None or isinstance(network, TokenNetwork)
     return LanguageModel(dna, config, attention, network)
 
 
@@ -100,6 +102,7 @@ RECORD = Modality(
     load=_load,
     describe=_describe,
     fingerprint=lambda splits: splits.fingerprint,
+    augment=lambda config: either_strand if config.data.both_strands else None,
     build=_build,
     evaluate=_evaluate,
     samples=_samples,

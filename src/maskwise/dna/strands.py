@@ -3,15 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from maskwise.layers.cross_entropy import token_losses
-from maskwise.masks import Mask
-from maskwise.tokens.network import TokenNetwork, at_hidden
+from maskwise.tokens.network import BlockNetwork, TokenNetwork
 
 
-class BothStrands(nn.Module):
+class BothStrands(TokenNetwork):
     """A network over a sequence and over its other strand, so that neither is the first.
 
     The features of a token are those from its own strand and those from the other, side by side;
@@ -39,7 +36,7 @@ class BothStrands(nn.Module):
     input_complement: Tensor
 
     def __init__(
-        self, network: TokenNetwork, complement: Tensor, input_complement: Tensor
+        self, network: BlockNetwork, complement: Tensor, input_complement: Tensor
     ) -> None:
         super().__init__()
         self.network = network
@@ -56,23 +53,6 @@ class BothStrands(nn.Module):
         """Features of a token, of both strands: 2 D."""
         return 2 * self.network.width
 
-    def features(
-        self,
-        ids: Tensor,
-        documents: Tensor | None = None,
-        layer: int = -1,
-        wanted: Tensor | None = None,
-    ) -> Tensor:
-        """Return the features of both strands, [B, N, 2 D], or at `wanted`, [B, K, 2 D].
-
-        Args:
-            ids: int64 [B, N].
-            documents: int64 [B, N], or None.
-            layer: which block, -1 = the last.
-            wanted: int64 [B, K], positions.
-        """
-        return self.outputs(ids, documents, [layer], wanted)[0]
-
     def outputs(
         self,
         ids: Tensor,
@@ -80,7 +60,7 @@ class BothStrands(nn.Module):
         layers: Sequence[int],
         wanted: Tensor | None = None,
     ) -> list[Tensor]:
-        """Return what `features` does of some layers; `wanted` is for one only."""
+        """Return the features of both strands after some layers, [B, N, 2 D] each."""
         both = torch.cat([ids, self.input_complement[ids].flip(1)])
         if documents is not None:
             documents = torch.cat([documents, documents.flip(1)])
@@ -91,38 +71,9 @@ class BothStrands(nn.Module):
             found.append(torch.cat([own, other.flip(1) if wanted is None else other], dim=2))
         return found
 
-    def logits(self, ids: Tensor, documents: Tensor | None, where: Mask) -> Tensor:
-        """Return logits [n, V] at the hidden positions of `where`, row by row."""
-        return F.linear(*self._head(at_hidden(self, ids, documents, where)))
-
-    def losses(
-        self, ids: Tensor, documents: Tensor | None, where: Mask, targets: Tensor
-    ) -> Tensor:
-        """Return the cross-entropy at the hidden positions of `where`, float32 [n].
-
-        Args:
-            ids: int64 [B, N].
-            documents: int64 [B, N], or None.
-            where: which positions.
-            targets: int64 [n], their tokens.
-        """
-        return token_losses(*self._head(at_hidden(self, ids, documents, where)), targets)
-
-    def losses_and_features(
-        self,
-        ids: Tensor,
-        documents: Tensor | None,
-        where: Mask,
-        targets: Tensor,
-        layers: Sequence[int],
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Return `losses`, and the features of every token after some layers, [B, N, 2 D] each."""
-        *found, last = self.outputs(ids, documents, [*layers, -1])
-        return token_losses(*self._head(last[where.hidden]), targets), found
-
-    def _head(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what goes into the output, [n, 2 D], and its weights, [V, 2 D] and [V]."""
-        x = self.network.activate(x.unflatten(1, (2, -1))).flatten(1)
+    def predict(self, states: Tensor) -> tuple[Tensor, ...]:
+        """Return what makes the mean of both strands' logits."""
+        x = self.network.activate(states.unflatten(1, (2, -1))).flatten(1)
         weight, bias = self.network.output
         other = self.complement
         return x, torch.cat([weight, weight[other]], dim=1) / 2, (bias + bias[other]) / 2

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PositiveInt
 
 from maskwise.errors import UserError
 from maskwise.images.arrays import array_sources, check_images, check_labels, read_arrays
-from maskwise.images.augment import CropScale, crop_and_flip
+from maskwise.images.augment import CropScale
 from maskwise.images.decode import Pictures, keep_in_memory
 from maskwise.images.images import Target
 from maskwise.images.pictures import SUFFIXES, read_hub, read_image_folder
@@ -22,7 +22,6 @@ from maskwise.images.source import (
     hold_out,
     joined,
 )
-from maskwise.rng import Keys
 from maskwise.settings import settings
 
 
@@ -62,10 +61,6 @@ class ImageData:
     image into at most 200."""
     target: Target = "normalised"
     """What is predicted: each patch standardised by its own mean and variance, or raw pixels."""
-
-    def augment(self, images: torch.Tensor, keys: Keys) -> torch.Tensor:
-        """Return images as training sees them, cropped and mirrored at random."""
-        return crop_and_flip(images, keys, self.crop_scale, self.flip)
 
 
 def load(data: ImageData) -> ImageSplits:

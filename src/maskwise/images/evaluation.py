@@ -15,7 +15,7 @@ from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES, Name
 from maskwise.modality import Entries, Pool
 from maskwise.patches.losses import reconstruction
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 from maskwise.settings import settings
 
 
@@ -45,12 +45,12 @@ class Evaluate:
 
 
 def evaluate(
-    model: MaskedModel,
+    model: PatchModel,
     splits: ImageSplits,
     config: Evaluate,
     *,
     pattern: str,
-    untrained: MaskedModel | None = None,
+    untrained: PatchModel | None = None,
 ) -> Entries:
     """Return the entries of result.json: data, reconstruction, probes and fine-tuning.
 
@@ -87,7 +87,7 @@ def chosen(splits: ImageSplits, config: Evaluate) -> ImageSplits:
 
 
 def probe_table(
-    model: MaskedModel, splits: ImageSplits, config: Evaluate, untrained: MaskedModel | None = None
+    model: PatchModel, splits: ImageSplits, config: Evaluate, untrained: PatchModel | None = None
 ) -> list[Entries]:
     """Return the "probes" entry of result.json: every kind of features under every protocol.
 
@@ -111,7 +111,7 @@ def probe_table(
 
 
 def _feature_sets(
-    models: dict[str, MaskedModel], splits: ImageSplits, config: Evaluate
+    models: dict[str, PatchModel], splits: ImageSplits, config: Evaluate
 ) -> Iterator[tuple[str, list[np.ndarray]]]:
     """Give (name, [train [N, D], test [M, D]]) one kind at a time, so one is in memory."""
     parts = (splits.train, splits.test)

@@ -8,11 +8,11 @@ from torch.nn import functional as F
 from maskwise.images.source import ImageSource, read_ahead
 from maskwise.measure.features import frozen, in_batches
 from maskwise.modality import Pool
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 
 
 def extract(
-    model: MaskedModel,
+    model: PatchModel,
     source: ImageSource,
     pool: Pool = "mean",
     layer: int = -1,

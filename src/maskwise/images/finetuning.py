@@ -19,7 +19,7 @@ from maskwise.layers.transformer import Block, Transformer, decays
 from maskwise.measure.finetuning import fit, over_seeds, trainable
 from maskwise.measure.probes import unseen
 from maskwise.modality import Entries
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 from maskwise.rng import Keys, shuffled
 from maskwise.settings import settings
 
@@ -78,7 +78,7 @@ class ImageFineTune:
 class Classifier(nn.Module):
     """An encoder, its last LayerNorm moved behind the mean of its patches, and a linear layer."""
 
-    def __init__(self, model: MaskedModel, num_classes: int, rng: np.random.Generator) -> None:
+    def __init__(self, model: PatchModel, num_classes: int, rng: np.random.Generator) -> None:
         super().__init__()
         self.model = trainable(model)
         if isinstance(self.model.encoder, Transformer):
@@ -109,7 +109,7 @@ class Classifier(nn.Module):
 
 
 def finetune_images(
-    model: MaskedModel, splits: ImageSplits, config: ImageFineTune, seed: int
+    model: PatchModel, splits: ImageSplits, config: ImageFineTune, seed: int
 ) -> np.ndarray:
     """Train a copy of a model and a linear classifier of its mean features; score test images.
 
@@ -184,7 +184,7 @@ def learning_rate(epoch: float, config: ImageFineTune) -> float:
 
 
 def image_finetune_table(
-    models: Mapping[str, MaskedModel], splits: ImageSplits, config: ImageFineTune
+    models: Mapping[str, PatchModel], splits: ImageSplits, config: ImageFineTune
 ) -> list[Entries]:
     """Return the "finetuning" entry of result.json: the accuracy of each model, for all seeds.
 
@@ -201,7 +201,7 @@ def image_finetune_table(
     return [_row(name, model, splits, config) for name, model in models.items()]
 
 
-def _row(name: str, model: MaskedModel, splits: ImageSplits, config: ImageFineTune) -> Entries:
+def _row(name: str, model: PatchModel, splits: ImageSplits, config: ImageFineTune) -> Entries:
     train_y, test_y = check_finetuning(splits, config)
 
     def accuracy(seed: int) -> dict[str, float]:
@@ -257,7 +257,7 @@ def protocol_name(config: ImageFineTune) -> str:
     return f"{NAME} ({', '.join(parts)}, no RandAugment)"
 
 
-def encoder_groups(model: MaskedModel, decay: float, weight_decay: float) -> list[dict[str, Any]]:
+def encoder_groups(model: PatchModel, decay: float, weight_decay: float) -> list[dict[str, Any]]:
     """Return the encoder's parameters as groups of an optimizer, by layer.
 
     Of an encoder of D blocks, the embedding, the class token and the positions are layer 0, block
@@ -287,7 +287,7 @@ def encoder_groups(model: MaskedModel, decay: float, weight_decay: float) -> lis
     ]
 
 
-def _layer(model: MaskedModel, name: str) -> int:
+def _layer(model: PatchModel, name: str) -> int:
     first, *rest = name.split(".")
     if first != "encoder":
         return 0

@@ -11,6 +11,7 @@ from torch import nn
 from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.images import data as image_data
+from maskwise.images.augment import crop_and_flip
 from maskwise.images.data import ImageData
 from maskwise.images.evaluation import chosen, evaluate
 from maskwise.images.features import extract
@@ -21,9 +22,9 @@ from maskwise.images.recipes import RECIPES, ImageConfig, any_images
 from maskwise.images.samples import write
 from maskwise.images.source import ImageSource, ImageSplits
 from maskwise.layers.transformer import Attention, Transformer
-from maskwise.modality import Features, Modality, Pool
+from maskwise.modality import Augment, Features, Modality, Pool
 from maskwise.patches.losses import patch_likelihood
-from maskwise.patches.model import MaskedModel, Model
+from maskwise.patches.model import Model, PatchModel
 from maskwise.patches.noise import fit_noise
 from maskwise.settings import override
 
@@ -52,23 +53,31 @@ def _describe(splits: ImageSplits, config: Any) -> tuple[Images, Any]:
     return modality, config
 
 
-def _settle(model: MaskedModel, splits: ImageSplits, config: Any) -> None:
+def _augment(config: Any) -> Augment | None:
+    """Return how training crops and mirrors images, if it does."""
+    crop_scale, flip = config.data.crop_scale, config.data.flip
+    if crop_scale is None and not flip:
+        return None
+    return lambda images, keys: crop_and_flip(images, keys, crop_scale, flip)
+
+
+def _settle(model: PatchModel, splits: ImageSplits, config: Any) -> None:
     fit_noise(model, splits.train, seed=config.seed)
 
 
 def _evaluate(
-    model: MaskedModel, splits: ImageSplits, config: Any, untrained: Any
+    model: PatchModel, splits: ImageSplits, config: Any, untrained: Any
 ) -> dict[str, Any]:
     return evaluate(model, splits, config.evaluate, pattern=config.pattern, untrained=untrained)
 
 
-def _samples(folder: Path, model: MaskedModel, splits: ImageSplits, config: Any) -> None:
+def _samples(folder: Path, model: PatchModel, splits: ImageSplits, config: Any) -> None:
     path, seed = folder / "samples.npz", config.evaluate.seed
     write(path, model, splits.test, pattern=config.pattern, seed=seed)
 
 
 def _embed(
-    model: MaskedModel,
+    model: PatchModel,
     images: np.ndarray | torch.Tensor | ImageSource,
     config: Any,
     pool: Pool,
@@ -80,8 +89,8 @@ def _embed(
 
 def _build(
     images: Images, config: Model, attention: Attention, encoder: nn.Module | None
-) -> MaskedModel:
-    return MaskedModel(images, config, attention, encoder)
+) -> PatchModel:
+    return PatchModel(images, config, attention, encoder)
 
 
 def _features(
@@ -111,6 +120,7 @@ RECORD = Modality(
     precedence=2,
     load=_load,
     describe=_describe,
+    augment=_augment,
     build=_build,
     settle=_settle,
     evaluate=_evaluate,

@@ -12,12 +12,12 @@ from maskwise.files import atomic
 from maskwise.images.source import ImageSource
 from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.losses import fixed_mask
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 
 
 def write(
     path: Path,
-    model: MaskedModel,
+    model: PatchModel,
     source: ImageSource,
     *,
     pattern: str,

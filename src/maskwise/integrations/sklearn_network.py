@@ -8,19 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskwise import laws
 from maskwise.columns.model import Tabular, TabularModel
 from maskwise.columns.noise import fit_feature_noise
 from maskwise.columns.tabular import rows_of
 from maskwise.errors import UserError
 from maskwise.likelihood import fill, log_likelihood
-from maskwise.rng import Keys
+from maskwise.masks.scattered import Scattered
 from maskwise.settings import from_dict, to_dict
 from maskwise.storage import build
 from maskwise.tables.table import Table
 from maskwise.train.batches import Batches
-from maskwise.train.config import Config, Efficiency, Train
-from maskwise.train.loop import connect, gradients, setup
-from maskwise.train.optim import learning_rate, make_optimizer
+from maskwise.train.config import Efficiency, Train
+from maskwise.train.loop import Learner, Plan, connect, gradients, setup
+from maskwise.train.optim import learning_rate
 
 State = dict[str, Any]
 """A fitted model as plain values and arrays, so that nothing of torch is ever pickled."""
@@ -47,15 +48,6 @@ class Training:
     constant: bool
 
 
-@dataclass(frozen=True)
-class AsTheyAre:
-    """The part of a configuration that says how samples are changed: not at all."""
-
-    def augment(self, samples: Tensor, keys: Keys) -> Tensor:
-        """Return the samples."""
-        return samples
-
-
 def begin(table: Table, shape: Tabular, seed: int) -> State:
     """Return a model with random weights; with none, if no column varies."""
     if table.features:
@@ -77,21 +69,13 @@ def learn(state: State, samples: np.ndarray, run: Training) -> State:
     if not state["weights"]:
         return state
     model, train = _model(state).float().train(), run.train
-    config = Config(
-        modality="tables",
-        data=AsTheyAre(),
-        model=model.config,
-        evaluate=None,
-        law=run.law,
-        train=train,
-        seed=run.seed,
-    )
+    plan = Plan(laws.parse(run.law), Scattered(), train, run.seed)
     fabric = connect(Efficiency(accelerator=run.accelerator))
-    wrapped, optimizer = setup(fabric, model, make_optimizer(model, train))
+    wrapped, optimizer = setup(fabric, Learner(model), train)
     rows = rows_of(samples)
     for batch in Batches(rows, batch_size=train.batch_size, seed=run.seed).read(0, train.steps):
         lr = train.lr if run.constant else learning_rate(batch.step, train)
-        _, loss, _, _ = gradients(fabric, wrapped, optimizer, model, batch, config, lr)
+        _, loss, _, _ = gradients(fabric, wrapped, optimizer, model, batch, plan, lr)
         if not loss.isfinite():
             raise UserError(f"step {batch.step + 1}: the loss is {float(loss):g}; lower lr={lr:g}")
         optimizer.step()

@@ -128,6 +128,11 @@ class Transformer(nn.Module):
         return [found[index] for index in wanted]
 
 
+def gather(tokens: Tensor, index: Tensor) -> Tensor:
+    """Pick positions [B, K] out of tokens [B, L, D]."""
+    return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[-1]))
+
+
 def mean_over(tokens: Tensor, counted: Tensor) -> Tensor:
     """Return the mean of the tokens that count, [B, D]; 0 where none does.
 

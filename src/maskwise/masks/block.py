@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskwise.masks.request import Request
+from maskwise.masks.request import Pattern, Request
 from maskwise.masks.select import hide_lowest
 from maskwise.rng import Keys, Stream
 
@@ -19,7 +19,7 @@ _LOG_ASPECT = math.log(2.0)
 
 
 @dataclass(frozen=True)
-class Block:
+class Block(Pattern):
     """The hidden positions form one box with a random centre and aspect (1/2 to 2).
 
     They are the `count` positions nearest to the centre in a stretched maximum norm on the torus,
@@ -33,7 +33,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class InverseBlock:
+class InverseBlock(Pattern):
     """The visible positions form one box with a random centre and aspect (1/2 to 2).
 
     The complement of a `Block` of the visible count: exact, nested, with inclusion probability

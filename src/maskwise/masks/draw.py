@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from maskwise.errors import UserError
 from maskwise.laws import Law, Scope
 from maskwise.masks.block import Block, InverseBlock
 from maskwise.masks.mask import Mask
-from maskwise.masks.request import Request
+from maskwise.masks.request import Pattern, Request
 from maskwise.masks.scattered import Scattered
 from maskwise.masks.shared import Shared
 from maskwise.masks.spans import Spans
@@ -23,14 +23,6 @@ from maskwise.masks.words import Words
 from maskwise.rng import Keys, Stream, uniforms
 
 Sampling = Literal["independent", "stratified", "antithetic"]
-
-
-class Pattern(Protocol):
-    """Which positions are hidden, given how many."""
-
-    def hide(self, ask: Request) -> Tensor:
-        """Return hidden, bool [B, L]."""
-        ...
 
 
 # Form and constructor; the constructor takes the integer after the colon, if there is one.
@@ -78,12 +70,13 @@ def draw(
     epoch: int = 0,
     step: int = 0,
     progress: float = 0.0,
-    pattern: str = "scattered",
+    pattern: Pattern | str = "scattered",
     scope: Scope = "step",
     sampling: Sampling = "independent",
     peers: Tensor | None = None,
     eligible: Tensor | None = None,
     units: Tensor | None = None,
+    scores: Tensor | None = None,
     device: torch.device | str | None = None,
 ) -> Mask:
     """Draw the masks of a batch.
@@ -100,8 +93,8 @@ def draw(
         epoch: which pass over the data.
         step: which training step (scope "step", pattern "shared").
         progress: share of training done, in [0, 1], for scheduled laws.
-        pattern: "scattered", "shared", "units[:SIZE]", "block", "inverse-block",
-            "columns[:AXIS]", "words", "ngrams" or "spans[:LENGTH]".
+        pattern: a pattern, or its string: "scattered", "shared", "units[:SIZE]", "block",
+            "inverse-block", "columns[:AXIS]", "words", "ngrams" or "spans[:LENGTH]".
         scope: one ratio per "step" or per "sample".
         sampling: with scope "sample", how uniforms spread over a batch: "independent";
             "stratified" (one in each of B equal intervals); "antithetic" (pairs u, 1 - u).
@@ -110,6 +103,7 @@ def draw(
         eligible: bool [L] or [B, L], the positions that may be hidden; default: all.
         units: int64 [B, L], the unit of each position, for "words", "ngrams" and "spans": numbers
             never fall along a row; those of ineligible positions play no part.
+        scores: [B, L], for a pattern that needs them; what they mean is up to it.
         device: where the mask is made; default: that of `sample_ids`.
 
     Raises:
@@ -119,7 +113,10 @@ def draw(
     >>> mask.hidden.shape, mask.hidden_idx.shape, mask.ratio.tolist()
     (torch.Size([2, 16]), torch.Size([2, 12]), [0.75, 0.75])
     """
-    law = laws.parse(law)
+    if not isinstance(law, Law):
+        law = laws.parse(law)
+    if isinstance(pattern, str):
+        pattern = parse_pattern(pattern)
     if not grid or min(grid) < 1:
         raise UserError(f"grid {grid} is empty: every side needs at least one position")
     device = torch.device(device) if device is not None else sample_ids.device
@@ -134,8 +131,9 @@ def draw(
     of_step = Keys(seed, 0, torch.tensor([step], device=device))
     if units is not None:
         units = _units(units, open_)
-    ask = Request(counts, tuple(grid), keys, of_step, open_, units)
-    hidden = parse_pattern(pattern).hide(ask)
+    if pattern.needs_scores:
+        scores = _scores(scores, open_, pattern)
+    hidden = pattern.hide(Request(counts, tuple(grid), keys, of_step, open_, units, scores))
     return Mask(hidden, None if eligible is None else open_)
 
 
@@ -153,6 +151,14 @@ def _units(units: Tensor, eligible: Tensor) -> Tensor:
         given = f"{units.dtype} {tuple(units.shape)}"
         raise UserError(f"units are {given}: give int64 {list(eligible.shape)}")
     return units.to(eligible.device)
+
+
+def _scores(scores: Tensor | None, eligible: Tensor, pattern: Pattern) -> Tensor:
+    if scores is None:
+        raise UserError(f"pattern {pattern} needs scores of the positions: give scores=")
+    if scores.shape != eligible.shape:
+        raise UserError(f"scores are {list(scores.shape)}: give {list(eligible.shape)}")
+    return scores.to(eligible.device)
 
 
 def _uniforms(

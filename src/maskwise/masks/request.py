@@ -1,6 +1,7 @@
-"""What a pattern is asked: how many positions to hide, where."""
+"""What a pattern is, and what it is asked: how many positions to hide, where."""
 
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
@@ -22,3 +23,16 @@ class Request(NamedTuple):
     """bool [B, L], what may be hidden"""
     units: Tensor | None
     """int64 [B, L], the unit of each position, or None"""
+    scores: Tensor | None = None
+    """[B, L], of each position, for patterns that need them; else None"""
+
+
+class Pattern(ABC):
+    """Which positions are hidden, given how many."""
+
+    needs_scores: ClassVar[bool] = False
+    """whether it asks for scores of the positions, such as what a model attends to"""
+
+    @abstractmethod
+    def hide(self, ask: Request) -> Tensor:
+        """Return hidden, bool [B, L]."""

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from maskwise.masks.request import Request
+from maskwise.masks.request import Pattern, Request
 from maskwise.masks.select import hide_lowest
 from maskwise.rng import Stream
 
 
 @dataclass(frozen=True)
-class Scattered:
+class Scattered(Pattern):
     """Each eligible position is as likely as any other to be hidden; masks are nested.
 
     Inclusion probability: count / eligible, exactly, at every eligible position.

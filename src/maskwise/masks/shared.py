@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from maskwise.masks.request import Request
+from maskwise.masks.request import Pattern, Request
 from maskwise.masks.select import hide_lowest
 from maskwise.rng import Stream
 
 
 @dataclass(frozen=True)
-class Shared:
+class Shared(Pattern):
     """Scattered, with one order of the positions for a whole step.
 
     Samples hide the same positions where they have the same number to hide and the same ones

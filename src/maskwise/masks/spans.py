@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.masks.request import Request
+from maskwise.masks.request import Pattern, Request
 from maskwise.masks.select import hide_in_order, number_units
 from maskwise.rng import Keys, Stream
 
@@ -15,7 +15,7 @@ GEOMETRIC, LONGEST = 0.2, 10
 
 
 @dataclass(frozen=True)
-class Spans:
+class Spans(Pattern):
     """Spans of neighbouring units, or of positions where no units are given; one axis only.
 
     The row is cut into spans of random lengths, P(n) ~ 0.8^n for n = 1..10, or of a fixed length;

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.masks.request import Request
+from maskwise.masks.request import Pattern, Request
 from maskwise.masks.select import hide_units
 from maskwise.rng import Stream
 
 
 @dataclass(frozen=True)
-class Units:
+class Units(Pattern):
     """Blocks of k positions along every axis (SimMIM's masking unit), hidden whole.
 
     The realised ratio is the nearest that whole units allow. Inclusion probability: hidden units /
@@ -40,7 +40,7 @@ class Units:
 
 
 @dataclass(frozen=True)
-class Columns:
+class Columns(Pattern):
     """Whole slices of one axis: the columns of an image, the features of a table.
 
     Positions that share their index along `axis` (the last by default; 0 hides rows) are hidden

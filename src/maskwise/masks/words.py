@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.masks.request import Request
+from maskwise.masks.request import Pattern, Request
 from maskwise.masks.select import hide_in_order, number_units
 from maskwise.rng import Stream
 
 
 @dataclass(frozen=True)
-class Words:
+class Words(Pattern):
     """Whole words, n-grams or whatever the units are that come with the data.
 
     Units are taken in random order while they fit; then smaller ones fill what is left. So the

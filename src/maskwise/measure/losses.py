@@ -11,7 +11,7 @@ from torch import Tensor
 from maskwise.masks import Mask, draw
 from maskwise.measure.bootstrap import interval
 from maskwise.measure.features import frozen, in_batches
-from maskwise.modality import AnyModel, Source
+from maskwise.modality import MaskedModel, Source
 
 Costs = Callable[[Tensor, Sequence[Mask]], Iterator[tuple[Tensor, ...]]]
 """Samples and masks of them to what each sample costs, [B], under each mask in turn: for the model
@@ -19,7 +19,7 @@ first, then for each baseline."""
 
 
 def loss_curves(
-    model: AnyModel,
+    model: MaskedModel,
     source: Source,
     index: np.ndarray,
     ratios: Sequence[float],
@@ -71,7 +71,7 @@ def loss_curves(
 
 
 def losses_and_ratios(
-    model: AnyModel,
+    model: MaskedModel,
     source: Source,
     index: np.ndarray,
     ratios: Sequence[float],

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from maskwise.masks.select import hide_lowest
 from maskwise.measure.features import frozen, in_batches, random_subset
-from maskwise.modality import AnyModel, Source
+from maskwise.modality import MaskedModel, Source
 from maskwise.rng import Keys, Stream
 
 RATIOS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
 def fit_variances(
-    model: AnyModel,
+    model: MaskedModel,
     buffers: tuple[Tensor, Tensor],
     source: Source,
     squares_of: Callable[[Tensor, Tensor], Tensor],

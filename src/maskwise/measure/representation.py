@@ -14,7 +14,7 @@ from maskwise.masks import draw
 from maskwise.measure.evaluation import Ratio
 from maskwise.measure.features import frozen, in_batches, random_subset
 from maskwise.measure.losses import fixed_mask
-from maskwise.modality import AnyModel, Source
+from maskwise.modality import MaskedModel, Source
 from maskwise.objectives.regularise import VisiblePool
 from maskwise.settings import settings
 
@@ -43,13 +43,13 @@ class Diagnose:
 
 
 def diagnose(
-    model: AnyModel,
+    model: MaskedModel,
     source: Source,
     config: Diagnose,
     *,
     law: str,
     pattern: str,
-    untrained: AnyModel | None = None,
+    untrained: MaskedModel | None = None,
 ) -> dict[str, Any]:
     """Return the "features" entry of result.json.
 
@@ -94,7 +94,7 @@ def diagnose(
     return entry | {"notes": list(notes.values())}
 
 
-def _maskable(model: AnyModel, source: Source, index: np.ndarray) -> np.ndarray:
+def _maskable(model: MaskedModel, source: Source, index: np.ndarray) -> np.ndarray:
     """Return those of the samples that have two positions that may be hidden."""
     parts = []
     for part in in_batches(index):
@@ -106,7 +106,7 @@ def _maskable(model: AnyModel, source: Source, index: np.ndarray) -> np.ndarray:
 
 
 def _features(
-    model: AnyModel,
+    model: MaskedModel,
     source: Source,
     index: np.ndarray,
     config: Diagnose,

@@ -1,14 +1,36 @@
-"""The reconstruction loss, with its reduction named.
+"""The objective of reconstruction, and how losses become one number, with reductions named.
 
 Every reduction is a weighted mean of the samples' means over their hidden positions, so a constant
 residual costs the same at every ratio and under every reduction.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from maskwise.laws import Reduction
+from maskwise.layers.transformer import gather
 from maskwise.masks import Mask
+from maskwise.modality import Answer, Objective
+
+
+class Reconstruction(Objective):
+    """The squared error of predicted positions.
+
+    Args:
+        target_of: tokens [B, H, P] -> what is to be predicted of them, [B, H, P].
+    """
+
+    def __init__(self, target_of: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.target_of = target_of
+
+    def forward(self, samples: Tensor, answer: Answer, predicted: Mask) -> Tensor:
+        """Return each sample's mean squared error, float32 [B]."""
+        [prediction] = answer.prediction
+        target = self.target_of(gather(answer.tokens, predicted.hidden_idx))
+        return sample_losses(prediction, target, predicted.hidden_valid)
 
 
 def sample_losses(prediction: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:

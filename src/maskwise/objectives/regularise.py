@@ -2,13 +2,14 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
+from maskwise.modality import VisiblePool
 from maskwise.objectives import regularisers
 from maskwise.objectives.regularisers import Scale
 from maskwise.objectives.weight import Weight
@@ -20,8 +21,6 @@ def _weight(text: str) -> str:
     return text
 
 
-VisiblePool = Literal["mean", "class"]
-"""Features of a masked sample: the mean of its visible positions, or the class token."""
 WeightText = Annotated[str, AfterValidator(_weight)]
 
 

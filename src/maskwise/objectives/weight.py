@@ -1,5 +1,6 @@
 """Weights of a term in the loss, which may move with training."""
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ class Weight:
     until: float = 1.0
 
     @classmethod
+    @functools.cache
     def parse(cls, text: str) -> "Weight":
         """Read a number, or SHAPE:FROM..TO or SHAPE:FROM..TO@SHARE.
 

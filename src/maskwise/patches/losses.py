@@ -15,11 +15,11 @@ from maskwise.measure.likelihoods import NUM_TRAIN, Held, measure
 from maskwise.measure.losses import loss_curves
 from maskwise.modality import Source, Splits
 from maskwise.objectives.reconstruction import sample_losses
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 
 
 def reconstruction(
-    model: MaskedModel,
+    model: PatchModel,
     source: Source,
     indices: np.ndarray,
     ratios: Sequence[float],
@@ -41,7 +41,7 @@ def reconstruction(
 
 
 def costs(
-    model: MaskedModel, samples: Tensor, masks: Sequence[Mask]
+    model: PatchModel, samples: Tensor, masks: Sequence[Mask]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Give the error of each sample and that of the visible mean, [B], under each mask."""
     target = model.modality.target_of(model.modality.tokenize(samples))
@@ -58,7 +58,7 @@ def _mean(values: Tensor, where: Tensor) -> Tensor:
 
 
 def patch_likelihood(
-    model: MaskedModel,
+    model: PatchModel,
     splits: Splits,
     law: str,
     *,

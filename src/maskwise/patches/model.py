@@ -1,4 +1,4 @@
-"""The masked model: hide positions by dropping or replacing them, predict what was there."""
+"""The model of patches: hide positions by dropping or replacing them, predict what was there."""
 
 import math
 from collections.abc import Sequence
@@ -9,11 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
-from maskwise.layers.transformer import Attention, Transformer, mean_over, sincos_positions
+from maskwise.layers.transformer import (
+    Attention,
+    Transformer,
+    gather,
+    mean_over,
+    sincos_positions,
+)
 from maskwise.masks import Mask
-from maskwise.modality import Tokenizer
-from maskwise.objectives.reconstruction import sample_losses
-from maskwise.objectives.regularise import VisiblePool
+from maskwise.modality import Answer, MaskedModel, VisiblePool
+from maskwise.objectives.reconstruction import Reconstruction
+from maskwise.patches.tokenizer import PatchTokenizer
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 
@@ -57,7 +63,7 @@ class Model:
             raise UserError(f"model.predict_fraction {self.predict_fraction:g} is outside (0, 1]")
 
 
-class MaskedModel(nn.Module):
+class PatchModel(MaskedModel):
     """Predict hidden tokens from visible ones; encode whole samples.
 
     Args:
@@ -70,14 +76,17 @@ class MaskedModel(nn.Module):
     Example:
         >>> from maskwise.images.images import Images
         >>> images = Images(patch=(2, 2), channels=1, height=4, width=4, mean=(0.,), std=(1.,))
-        >>> model = MaskedModel(images, Model(width=8, depth=1, heads=2, decoder_width=8))
+        >>> model = PatchModel(images, Model(width=8, depth=1, heads=2, decoder_width=8))
         >>> model.encode(torch.zeros(3, 1, 4, 4)).shape
         torch.Size([3, 8])
     """
 
+    modality: PatchTokenizer
+    config: Model
+
     def __init__(
         self,
-        modality: Tokenizer,
+        modality: PatchTokenizer,
         config: Model,
         attention: Attention = "auto",
         encoder: nn.Module | None = None,
@@ -140,6 +149,11 @@ class MaskedModel(nn.Module):
         """Layers that `encode` can read."""
         return len(self.encoder.blocks) if isinstance(self.encoder, Transformer) else 1
 
+    @property
+    def trunk(self) -> nn.Module:
+        """The encoder."""
+        return self.encoder
+
     def forward(self, tokens: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
         """Return predictions in target space at `predicted.hidden_idx`, [B, H, token_dim].
 
@@ -148,17 +162,40 @@ class MaskedModel(nn.Module):
             mask: hidden positions; what their tokens hold is not used.
             predicted: a part of the hidden positions; default: all of them.
         """
-        return self._predictions(tokens, mask, predicted or mask, ())[0]
+        return self.head(self._states(tokens, mask, predicted or mask, ())[0])
 
-    def _predictions(
+    def answer(
+        self,
+        samples: Tensor,
+        mask: Mask,
+        predicted: Mask,
+        keys: Keys,
+        pool: VisiblePool = "mean",
+        layers: Sequence[int] = (),
+    ) -> Answer:
+        """Return what the model says; its prediction is one tensor, [B, H, token_dim].
+
+        Keys are not used: hidden positions all look the same.
+        """
+        tokens = self.modality.tokenize(samples)
+        states, found = self._states(tokens, mask, predicted, layers)
+        prediction = self.head(states)
+        features = [self._pooled(each, mask, pool) for each in found]
+        return Answer(tokens, states, (prediction,), features)
+
+    def objective(self) -> Reconstruction:
+        """Return the reconstruction of what the modality makes of tokens."""
+        return Reconstruction(self.modality.target_of)
+
+    def _states(
         self, tokens: Tensor, mask: Mask, predicted: Mask, layers: Sequence[int]
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return predictions, and what the encoder's `layers` said."""
+        """Return what the head reads, and what the encoder's `layers` said."""
         *found, encoded = self._encoded(tokens, mask, [*layers, -1])
         if self.config.mode == "drop":
-            return self.head(self._decode(encoded, mask, predicted)), found
+            return self._decode(encoded, mask, predicted), found
         patches = encoded[:, 1:] if self.has_class_token else encoded
-        return self.head(gather(patches, predicted.hidden_idx)), found
+        return gather(patches, predicted.hidden_idx), found
 
     def _encoded(self, tokens: Tensor, mask: Mask, layers: Sequence[int]) -> list[Tensor]:
         """Return what the encoder's layers say of masked samples: the class token comes first.
@@ -185,33 +222,6 @@ class MaskedModel(nn.Module):
         if isinstance(self.encoder, Transformer):
             return self.encoder.outputs(tokens, layers, valid)
         return [self.encoder(tokens)] * len(layers)
-
-    def sample_losses(self, batch: Tensor, mask: Mask, predicted: Mask, keys: Keys) -> Tensor:
-        """Return each sample's mean squared error over its predicted positions, float32 [B].
-
-        Args:
-            batch: what the modality tokenizes.
-            mask: hidden positions.
-            predicted: the part of them that is predicted.
-            keys: not used: hidden positions all look the same.
-        """
-        return self.losses_and_features(batch, mask, predicted, keys)[0]
-
-    def losses_and_features(
-        self,
-        batch: Tensor,
-        mask: Mask,
-        predicted: Mask,
-        keys: Keys,
-        pool: VisiblePool = "mean",
-        layers: Sequence[int] = (),
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Return `sample_losses`, and what `visible_features` returns of some layers."""
-        tokens = self.modality.tokenize(batch)
-        target = self.modality.target_of(gather(tokens, predicted.hidden_idx))
-        prediction, found = self._predictions(tokens, mask, predicted, layers)
-        losses = sample_losses(prediction, target, predicted.hidden_valid)
-        return losses, [self._pooled(each, mask, pool) for each in found]
 
     def visible_features(
         self, batch: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
@@ -376,11 +386,6 @@ def _positions(grid: tuple[int, ...], width: int, kind: str) -> Tensor:
         return nn.Buffer(sincos_positions(grid, width)[None], persistent=False)
     length = sincos_positions(grid, 2 * len(grid)).shape[0]
     return nn.Parameter(nn.init.normal_(torch.empty(1, length, width), std=0.02))
-
-
-def gather(tokens: Tensor, index: Tensor) -> Tensor:
-    """Pick positions [B, K] out of tokens [B, L, D]."""
-    return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[-1]))
 
 
 def _at(positions: Tensor, index: Tensor) -> Tensor:

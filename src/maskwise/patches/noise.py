@@ -7,10 +7,10 @@ from torch import Tensor
 
 from maskwise.measure.noise import fit_variances
 from maskwise.modality import Source
-from maskwise.patches.model import MaskedModel
+from maskwise.patches.model import PatchModel
 
 
-def fit_noise(model: MaskedModel, source: Source, **options: int) -> None:
+def fit_noise(model: PatchModel, source: Source, **options: int) -> None:
     """Set the variances of the model's conditional densities.
 
     Args:
@@ -27,7 +27,7 @@ def fit_noise(model: MaskedModel, source: Source, **options: int) -> None:
     fit_variances(model, buffers, source, squares_of, least=least, numbers=None, **options)
 
 
-def _least(model: MaskedModel, dtype: torch.dtype) -> float:
+def _least(model: PatchModel, dtype: torch.dtype) -> float:
     """Return a variance that keeps densities finite.
 
     Bytes are rounded: an error of less than that, 1/12 level², is an accident.

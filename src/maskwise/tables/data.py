@@ -14,7 +14,6 @@ from torch import Tensor
 
 from maskwise.columns.tabular import Rows, TabularSplits
 from maskwise.errors import UserError
-from maskwise.rng import Keys
 from maskwise.settings import settings
 from maskwise.tables.columns import codes_of, distinct, learn
 from maskwise.tables.files import read_table
@@ -50,10 +49,6 @@ class TableData:
     """A column, kept out of the features, whose groups of rows are held out as a whole."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the rows held out: at random, equal rows together; of a time series, the last."""
-
-    def augment(self, samples: Tensor, keys: Keys) -> Tensor:
-        """Return samples as they are."""
-        return samples
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,7 +47,7 @@ def complete(model: LanguageModel, text: str, num: int = 5) -> Completion:
         UserError: a text without a gap, or longer than the model can take.
 
     >>> from maskwise.text.tokenizer import train_tokenizer
-    >>> from maskwise.tokens.model import TextModel
+    >>> from maskwise.text.model import TextModel
     >>> words = train_tokenizer(["the cat sat on the mat"] * 9, vocab_size=300, length=8)
     >>> model = LanguageModel(words, TextModel(width=16, depth=1, heads=2))
     >>> [len(gap) for gap in complete(model, "the [MASK] sat", num=3).alternatives]

@@ -12,11 +12,9 @@ from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, PositiveInt
-from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.files import cached, stamp
-from maskwise.rng import Keys
 from maskwise.settings import settings
 from maskwise.text.corpus import Corpus, open_corpus, write_corpus
 from maskwise.text.files import Document, Part, hub_split, hub_test_split, read_parts, text_files
@@ -62,10 +60,6 @@ class TextData:
     ngrams: str | None = None
     """For the pattern `ngrams`: a text file with one n-gram in a line; none: the 2- to 5-grams of
     the texts with the highest pointwise mutual information."""
-
-    def augment(self, ids: Tensor, keys: Keys) -> Tensor:
-        """Return tokens as training sees them: as they are."""
-        return ids
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,9 +57,11 @@ def _write_network(model: LanguageModel, folder: Path) -> None:
     if isinstance(model.network, HFNetwork):
         hf_load.save(model.network.model, folder)
         return
-    weights = {name: value.contiguous().cpu() for name, value in _weights(model.network).items()}
+    network = model.network
+    assert isinstance(network, SequenceNetwork)
+    weights = {name: value.contiguous().cpu() for name, value in _weights(network).items()}
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    write_json(folder / "config.json", _config(model))
+    write_json(folder / "config.json", _config(network, model.modality))
 
 
 def _weights(network: SequenceNetwork) -> dict[str, Tensor]:
@@ -87,10 +89,9 @@ def _weights(network: SequenceNetwork) -> dict[str, Tensor]:
     return {names[name]: value for name, value in ours.items()}
 
 
-def _config(model: LanguageModel) -> dict[str, Any]:
+def _config(network: SequenceNetwork, text: Text) -> dict[str, Any]:
     """Describe the model in the words of transformers 4.48 and in those of 5."""
-    network, text = model.network, model.modality
-    block = network.blocks[0]
+    block: Any = network.blocks[0]
     rope = {"rope_type": "default", "rope_theta": ROTARY_BASE}
     start, stop = (next(iter(ids), None) for ids in (text.start, text.stop))
     return {

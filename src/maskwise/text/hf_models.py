@@ -7,8 +7,9 @@ import torch
 from maskwise.errors import UserError
 from maskwise.text import hf_load
 from maskwise.text.hf_network import HFNetwork
+from maskwise.text.model import TextModel
 from maskwise.text.tokenizer import of_transformers
-from maskwise.tokens.model import LanguageModel, TextModel
+from maskwise.tokens.model import LanguageModel
 
 DEFAULT_LENGTH = 128
 

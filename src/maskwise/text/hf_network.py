@@ -4,15 +4,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
+from maskwise.layers.transformer import gather
 from maskwise.masks import Mask
 from maskwise.text import hf_load
+from maskwise.tokens.network import Said, TokenNetwork
 
 
-class HFNetwork(nn.Module):
+class HFNetwork(TokenNetwork):
     """Any `AutoModelForMaskedLM`; its head computes logits at hidden positions only.
 
     Weights that a model shares, such as those of embedding and head, are saved once.
@@ -54,29 +55,23 @@ class HFNetwork(nn.Module):
         """Features of a token."""
         return self.model.config.hidden_size
 
-    def features(
+    def outputs(
         self,
         ids: Tensor,
-        documents: Tensor | None = None,
-        layer: int = -1,
+        documents: Tensor | None,
+        layers: Sequence[int],
         wanted: Tensor | None = None,
-    ) -> Tensor:
-        """Return tokens after a layer, [B, N, D], or at `wanted`, [B, K, D].
-
-        Args:
-            ids: int64 [B, N].
-            documents: int64 [B, N], 1 for tokens and 0 for padding; None = no padding.
-            layer: which layer, -1 = the last.
-            wanted: int64 [B, K], positions.
+    ) -> list[Tensor]:
+        """Return tokens after some layers, [B, N, D] each.
 
         Raises:
             UserError: more than one document in a row.
         """
-        last = range(self.num_layers)[layer] == self.num_layers - 1
+        inner = any(range(self.num_layers)[layer] != self.num_layers - 1 for layer in layers)
         inputs = _inputs(ids, documents)
-        found = self.model.base_model(**inputs, output_hidden_states=not last, return_dict=True)
-        x = self._after(found, layer)
-        return x if wanted is None else x.gather(1, wanted[..., None].expand(-1, -1, x.shape[-1]))
+        found = self.model.base_model(**inputs, output_hidden_states=inner, return_dict=True)
+        tokens = [self._after(found, layer) for layer in layers]
+        return tokens if wanted is None else [gather(each, wanted) for each in tokens]
 
     def _after(self, found: Any, layer: int) -> Tensor:
         """Return the tokens after a layer, out of what the model without its head returned."""
@@ -87,22 +82,21 @@ class HFNetwork(nn.Module):
         norm = getattr(self.model.base_model, "final_norm", nn.Identity())
         return norm(found.hidden_states[index + 1])
 
-    def logits(self, ids: Tensor, documents: Tensor | None, where: Mask) -> Tensor:
-        """Return logits [n, V] at the hidden positions of `where`, row by row.
+    def at(
+        self, ids: Tensor, documents: Tensor | None, where: Mask, layers: Sequence[int] = ()
+    ) -> Said:
+        """Return what the network says at the hidden positions of `where`, logits at once.
 
         Raises:
             UserError: more than one document in a row.
         """
-        return self._logits_and_features(ids, documents, where, ())[0]
-
-    def _logits_and_features(
-        self, ids: Tensor, documents: Tensor | None, where: Mask, layers: Sequence[int]
-    ) -> tuple[Tensor, list[Tensor]]:
+        states: list[Tensor] = []
         features: list[Tensor] = []
 
         def keep_hidden(module: nn.Module, inputs: Any, output: Any) -> Any:
             features.extend(self._after(output, layer) for layer in layers)
-            output.last_hidden_state = output.last_hidden_state[where.hidden][None]
+            states.append(output.last_hidden_state[where.hidden])
+            output.last_hidden_state = states[0][None]
             return output
 
         # For this call only, so that copies of the model and other calls know nothing of it.
@@ -112,32 +106,7 @@ class HFNetwork(nn.Module):
             found = self.model(**inputs, output_hidden_states=bool(layers), return_dict=True)
         finally:
             hook.remove()
-        return found.logits[0], features
-
-    def losses(
-        self, ids: Tensor, documents: Tensor | None, where: Mask, targets: Tensor
-    ) -> Tensor:
-        """Return the cross-entropy at the hidden positions of `where`, float32 [n].
-
-        Args:
-            ids: int64 [B, N].
-            documents: int64 [B, N], 1 for tokens and 0 for padding; None = no padding.
-            where: which positions.
-            targets: int64 [n], their tokens.
-        """
-        return self.losses_and_features(ids, documents, where, targets, ())[0]
-
-    def losses_and_features(
-        self,
-        ids: Tensor,
-        documents: Tensor | None,
-        where: Mask,
-        targets: Tensor,
-        layers: Sequence[int],
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Return `losses`, and the features of every token after some layers, [B, N, D] each."""
-        logits, features = self._logits_and_features(ids, documents, where, layers)
-        return F.cross_entropy(logits.float(), targets, reduction="none"), features
+        return Said(states[0], (found.logits[0],), features)
 
 
 def _inputs(ids: Tensor, documents: Tensor | None) -> dict[str, Tensor]:

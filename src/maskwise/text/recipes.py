@@ -7,7 +7,7 @@ from pydantic import Field
 from maskwise.settings import settings
 from maskwise.text.data import TextData
 from maskwise.text.evaluation import TextEvaluate
-from maskwise.tokens.model import TextModel
+from maskwise.text.model import TextModel
 from maskwise.train.config import Config, LawText, Train
 
 

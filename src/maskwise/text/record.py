@@ -21,10 +21,12 @@ from maskwise.text.features import cut_note, embed_texts
 from maskwise.text.files import SUFFIXES, hub_columns
 from maskwise.text.hf_network import HFNetwork
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
+from maskwise.text.model import TextModel
 from maskwise.text.recipes import RECIPES, TextConfig, any_texts
 from maskwise.text.text import Text
 from maskwise.textio import kind_of, names_in_parquet
-from maskwise.tokens.model import LanguageModel, TextModel
+from maskwise.tokens.model import LanguageModel
+from maskwise.tokens.network import TokenNetwork
 from maskwise.tokens.samples import write_rows
 
 log = logging.getLogger("maskwise")
@@ -99,6 +101,7 @@ def _build(
 ) -> LanguageModel:
     if network is None and config.hf is not None:
         network = hf_network.named(config.hf, config.pretrained)
+    assert network is None or isinstance(network, TokenNetwork)
     return LanguageModel(text, config, attention, network)
 
 

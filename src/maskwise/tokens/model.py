@@ -1,66 +1,67 @@
 """The masked language model: predict hidden tokens from visible ones; encode whole sequences."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, mean_over
 from maskwise.masks import Mask
-from maskwise.objectives.corruption import Shares, check_shares, corrupt
-from maskwise.objectives.regularise import VisiblePool
+from maskwise.modality import Answer, MaskedModel, ModelSettings, Pool, Tokenizer, VisiblePool
+from maskwise.objectives.corruption import Shares, corrupt
+from maskwise.objectives.cross_entropy import CrossEntropy
 from maskwise.rng import Keys, Stream
-from maskwise.settings import settings
-from maskwise.text.text import Text
-from maskwise.tokens.sequence import SequenceNetwork
+from maskwise.tokens.network import TokenNetwork
 
 # Logits held at once: vocabularies are large.
 MOST_LOGITS = 2**25
 
 
-@settings
-class TextModel:
-    """The shape of a masked language model."""
+class SymbolTokenizer(Tokenizer, Protocol):
+    """What a language model asks of its data."""
 
-    width: int = 256
-    """width of the tokens"""
-    depth: int = 6
-    """blocks"""
-    heads: int = 4
-    """attention heads"""
-    mlp_ratio: float = 4.0
-    """size of the gated MLPs, as the ratio of a plain MLP with as many weights"""
-    corruption: Shares = (1.0, 0.0, 0.0)
-    """shares of the hidden tokens that become the mask token, become a random token and stay
-    (BERT: 0.8,0.1,0.1)"""
-    predict_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """share of the hidden tokens that training predicts"""
-    hf: str | None = None
-    """train this masked language model of transformers instead (a folder or hub name), with its
-    tokenizer; width, depth, heads and mlp_ratio are not used"""
-    pretrained: bool = False
-    """go on from the weights of `hf`; else they are random"""
+    @property
+    def start(self) -> tuple[int, ...]:
+        """Tokens in front of every row's text or sequence."""
 
-    def __post_init__(self) -> None:
-        for name in ("width", "depth", "heads"):
-            if getattr(self, name) < 1:
-                raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
-        check_shares(self.corruption)
-        if self.pretrained and self.hf is None:
-            raise UserError("model.pretrained needs --model.hf, which says whose weights")
-        if self.mlp_ratio <= 0:
-            raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")
+    @property
+    def mask(self) -> int:
+        """The token of what is hidden."""
 
-    def network(self, modality: Text, attention: Attention) -> SequenceNetwork:
-        """Return the transformer that these settings describe."""
-        shape = self.width, self.depth, self.heads, self.mlp_ratio
-        return SequenceNetwork(modality.num_tokens, *shape, attention)
+    @property
+    def alphabet(self) -> Tensor:
+        """Which tokens a sample can hold and be predicted to hold, bool [V]."""
+
+    def ids(self, batch: Tensor) -> Tensor:
+        """Return token ids, int64 [B, L]."""
+
+    def inputs(self, ids: Tensor) -> Tensor:
+        """Return what a network embeds for token ids, some of them hidden, int64 [B, L]."""
+
+    def documents(self, ids: Tensor) -> Tensor:
+        """Return which document of its row a token is of, int64 [B, L]; 0 = padding."""
+
+    def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
+        """Return what may be hidden, bool [B, L]."""
 
 
-class LanguageModel(nn.Module):
+class LanguageSettings(ModelSettings, Protocol):
+    """The shape of a language model."""
+
+    @property
+    def corruption(self) -> Shares:
+        """Shares of the hidden tokens that become the mask token, a random token, and stay."""
+
+    def network(self, modality: Any, attention: Attention) -> TokenNetwork:
+        """Return the network that these settings describe, for what reads its samples."""
+
+
+Symbols = TypeVar("Symbols", bound=SymbolTokenizer)
+
+
+class LanguageModel(MaskedModel, Generic[Symbols]):
     """A masked language model with its tokens.
 
     Samples of texts are token ids, int64 [B, L]; of DNA codes of bases, uint8 [B, W], or ids. Only
@@ -74,6 +75,7 @@ class LanguageModel(nn.Module):
         network: what computes features and logits; default: what `config` describes.
 
     Example:
+        >>> from maskwise.text.model import TextModel
         >>> from maskwise.text.tokenizer import train_tokenizer
         >>> text = train_tokenizer(["the cat sat on the mat"] * 9, vocab_size=300, length=8)
         >>> model = LanguageModel(text, TextModel(width=16, depth=1, heads=2))
@@ -81,16 +83,19 @@ class LanguageModel(nn.Module):
         torch.Size([2, 16])
     """
 
+    modality: Symbols
+    config: LanguageSettings
+
     def __init__(
         self,
-        modality: Any,
-        config: Any,
+        modality: Symbols,
+        config: LanguageSettings,
         attention: Attention = "auto",
-        network: nn.Module | None = None,
+        network: TokenNetwork | None = None,
     ) -> None:
         super().__init__()
         self.modality, self.config = modality, config
-        self.network: Any = network or config.network(modality, attention)
+        self.network = network or config.network(modality, attention)
 
     @property
     def has_class_token(self) -> bool:
@@ -101,6 +106,11 @@ class LanguageModel(nn.Module):
     def num_layers(self) -> int:
         """Layers that `encode` can read."""
         return self.network.num_layers
+
+    @property
+    def trunk(self) -> nn.Module:
+        """The network."""
+        return self.network
 
     def forward(self, batch: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
         """Return logits at the hidden positions, row by row, [n, V].
@@ -113,33 +123,21 @@ class LanguageModel(nn.Module):
         ids = self.modality.ids(batch).masked_fill(mask.hidden, self.modality.mask)
         return self.network.logits(*self._read(ids), predicted or mask)
 
-    def sample_losses(self, batch: Tensor, mask: Mask, predicted: Mask, keys: Keys) -> Tensor:
-        """Return each sample's mean cross-entropy over its predicted tokens, float32 [B].
-
-        Where the tokens of the modality have weights, it is the weighted mean.
-
-        Args:
-            batch: samples.
-            mask: hidden positions [B, L].
-            predicted: the part of them that is predicted.
-            keys: whose corruption.
-        """
-        return self.losses_and_features(batch, mask, predicted, keys)[0]
-
-    def losses_and_features(
+    def answer(
         self,
-        batch: Tensor,
+        samples: Tensor,
         mask: Mask,
         predicted: Mask,
         keys: Keys,
         pool: VisiblePool = "mean",
         layers: Sequence[int] = (),
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Return `sample_losses`, and what `visible_features` returns of some layers.
+    ) -> Answer:
+        """Return what the model says; its prediction is logits, or what makes them.
 
-        The latter as the model is trained: where hidden tokens are replaced or stay, as they are.
+        Features are those of the model as it is trained: where hidden tokens are replaced or stay,
+        as they are.
         """
-        ids = self.modality.ids(batch)
+        ids = self.modality.ids(samples)
         seen = corrupt(
             ids,
             mask.hidden,
@@ -148,38 +146,29 @@ class LanguageModel(nn.Module):
             alphabet=self.modality.alphabet.to(ids.device),
             shares=self.config.corruption,
         )
-        asked = *self._read(seen), predicted, ids[predicted.hidden]
-        tokens: list[Tensor] = []
-        if layers:
-            losses, tokens = self.network.losses_and_features(*asked, layers)
-        else:  # which need not compute the last layer of every token
-            losses = self.network.losses(*asked)
-        counted = self.eligible(batch) & ~mask.hidden
-        features = [self._pooled(each, counted, pool) for each in tokens]
-        rows = predicted.hidden.nonzero()[:, 0]
-        weights = self.modality.weights(batch)
-        if weights is None:
-            total = predicted.num_hidden.clamp(min=1)
-        else:
-            losses = losses * weights[predicted.hidden]
-            # Where nothing counts, the sample has weight 0 in the loss of the batch.
-            total = torch.where(predicted.hidden, weights, 0).sum(dim=1).clamp(min=1e-6)
-        return losses.new_zeros(len(ids)).index_add(0, rows, losses) / total, features
+        said = self.network.at(*self._read(seen), predicted, layers)
+        counted = self.eligible(samples) & ~mask.hidden
+        features = [self._pooled(each, counted, pool) for each in said.features]
+        return Answer(ids, said.states, said.prediction, features)
+
+    def objective(self) -> CrossEntropy:
+        """Return the cross-entropy of hidden tokens."""
+        return CrossEntropy(self.modality.weights)
 
     def visible_features(
-        self, batch: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
+        self, samples: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
     ) -> Tensor:
         """Return features of masked samples, [B, D].
 
         Args:
-            batch: samples.
+            samples: what the modality reads.
             mask: hidden positions [B, L], which become the mask token.
             pool: "mean" of the visible tokens, or the "class" token in front of them.
             layer: which layer, -1 = the last.
         """
-        ids = self.modality.ids(batch).masked_fill(mask.hidden, self.modality.mask)
+        ids = self.modality.ids(samples).masked_fill(mask.hidden, self.modality.mask)
         tokens = self.network.features(*self._read(ids), self._layer(layer))
-        return self._pooled(tokens, self.eligible(batch) & ~mask.hidden, pool)
+        return self._pooled(tokens, self.eligible(samples) & ~mask.hidden, pool)
 
     def num_encoded(self, mask: Mask) -> int:
         """Return how many positions of a batch the network sees: all of them."""
@@ -194,18 +183,16 @@ class LanguageModel(nn.Module):
             raise UserError(f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)")
         return layer
 
-    def encode(
-        self, batch: Tensor, pool: Literal["mean", "class", "both"] = "mean", layer: int = -1
-    ) -> Tensor:
+    def encode(self, samples: Tensor, pool: Pool = "mean", layer: int = -1) -> Tensor:
         """Return features of whole texts or sequences, one in each row; nothing is ever hidden.
 
         Args:
-            batch: samples.
+            samples: what the modality reads.
             pool: "mean" of the tokens of the text, the "class" token in front of it, or "both"
                 side by side.
             layer: which layer, -1 = the last.
         """
-        return self._pooled(self.features(batch, layer), self.eligible(batch), pool)
+        return self._pooled(self.features(samples, layer), self.eligible(samples), pool)
 
     def _pooled(self, features: Tensor, counted: Tensor, pool: str) -> Tensor:
         """Return the mean of the tokens that count [B, L], the first token, or both."""
@@ -215,9 +202,9 @@ class LanguageModel(nn.Module):
         parts = {"mean": [mean], "class": [features[:, 0]], "both": [features[:, 0], mean]}
         return torch.cat(parts[pool], dim=1)
 
-    def eligible(self, batch: Tensor) -> Tensor:
+    def eligible(self, samples: Tensor) -> Tensor:
         """Return which tokens may be hidden, bool [B, L]: neither special ones nor padding."""
-        return self.modality.eligible(batch)
+        return self.modality.eligible(samples)
 
     def conditional_log_prob(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Return log p(x_t | x_R) of every hidden token, float32 [B, L]; -inf for special ones."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Norm, attend
-from maskwise.tokens.network import TokenNetwork
+from maskwise.tokens.network import BlockNetwork
 
 ROTARY_BASE = 10_000.0
 
@@ -113,7 +113,7 @@ class Block(nn.Module):
         return parts.contiguous().unbind(0)
 
 
-class SequenceNetwork(TokenNetwork):
+class SequenceNetwork(BlockNetwork):
     """A transformer: token embedding, blocks, and a head.
 
     Args:

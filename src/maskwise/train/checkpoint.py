@@ -25,6 +25,8 @@ class State:
     average: nn.Module | None = None
     probe: "State | None" = None
     """of a probe that learns beside the model"""
+    objective: nn.Module | None = None
+    """what is minimised, which may learn too"""
 
 
 def save(folder: Path, state: State, step: int) -> None:
@@ -47,6 +49,8 @@ def _tensors(state: State) -> dict[str, Tensor]:
     for parameter, values in state.optimizer.state.items():
         for key, value in values.items():
             tensors[f"optimizer.{key}.{names[parameter]}"] = value
+    if state.objective is not None:
+        tensors |= {f"objective.{k}": v for k, v in state.objective.state_dict().items()}
     if state.probe is not None:
         tensors |= {f"probe.{k}": v for k, v in _tensors(state.probe).items()}
     return tensors
@@ -81,6 +85,8 @@ def _fill(state: State, tensors: dict[str, Tensor]) -> None:
     if state.average is not None:
         state.average.load_state_dict(_part(tensors, "average."))
     _restore_optimizer(state, _part(tensors, "optimizer."))
+    if state.objective is not None:
+        state.objective.load_state_dict(_part(tensors, "objective."))
     if state.probe is not None:
         _fill(state.probe, _part(tensors, "probe."))
 
@@ -101,7 +107,12 @@ def _restore_optimizer(state: State, tensors: dict[str, Tensor]) -> None:
 
 
 def _parameter_names(state: State) -> dict[Tensor, str]:
-    return {parameter: name for name, parameter in state.model.named_parameters()}
+    names: dict[Tensor, str] = {}
+    names |= {parameter: name for name, parameter in state.model.named_parameters()}
+    if state.objective is not None:
+        learned = state.objective.named_parameters(prefix="objective")
+        names |= {parameter: name for name, parameter in learned}
+    return names
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

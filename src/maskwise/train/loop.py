@@ -3,26 +3,30 @@
 import logging
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricModule as Wrapped
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from maskwise import masks
+from maskwise import laws, masks
 from maskwise.errors import UserError
 from maskwise.files import atomic
-from maskwise.masks import Mask
-from maskwise.modality import AnyModel, encoder_of
+from maskwise.laws import Law
+from maskwise.masks import Mask, Pattern
+from maskwise.modality import Augment, MaskedModel, Objective, Scorer, VisiblePool
 from maskwise.objectives.reconstruction import importance, sample_weights
-from maskwise.objectives.regularise import penalty
+from maskwise.objectives.regularise import Regularise, penalty
 from maskwise.rng import Keys
 from maskwise.train import checkpoint
 from maskwise.train.batches import Batch, Batches
-from maskwise.train.config import Config, Efficiency
+from maskwise.train.config import Config, Efficiency, Train
 from maskwise.train.metrics import Metrics, Progress
 from maskwise.train.monitor import Monitor
 from maskwise.train.optim import learning_rate, make_optimizer
@@ -41,25 +45,100 @@ def connect(efficiency: Efficiency) -> Fabric:
     )
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What the steps of a run have in common, with nothing left to be parsed."""
+
+    law: Law
+    pattern: Pattern
+    train: Train
+    seed: int
+    regularise: Regularise = field(default_factory=Regularise)
+    augment: Augment | None = None
+    """how samples are changed before they are masked; None = not at all"""
+    scorer: Scorer | None = None
+    """what scores positions, for a pattern that needs it"""
+
+    def __post_init__(self) -> None:
+        if self.pattern.needs_scores and self.scorer is None:
+            raise UserError(f"pattern {self.pattern} needs scores of the positions: give scorer=")
+
+
+def plan_of(config: Config, augment: Augment | None = None, scorer: Scorer | None = None) -> Plan:
+    """Return the plan of a configuration.
+
+    Raises:
+        UserError: the pattern needs a scorer, and there is none.
+    """
+    law, pattern = laws.parse(config.law), masks.parse_pattern(config.pattern)
+    return Plan(law, pattern, config.train, config.seed, config.regularise, augment, scorer)
+
+
+class Prepared:
+    """What a step learns from.
+
+    Args:
+        samples: as the data give them, augmented.
+        mask: hidden positions.
+        predicted: the part of the mask that is predicted.
+        keys: of the samples.
+    """
+
+    # Neither tuple nor dataclass: mixed precision converts the fields of those that enter a model.
+    def __init__(self, samples: Tensor, mask: Mask, predicted: Mask, keys: Keys) -> None:
+        self.samples, self.mask, self.predicted, self.keys = samples, mask, predicted, keys
+
+    def __getitem__(self, rows: slice) -> "Prepared":
+        """Return some samples of the step."""
+        return Prepared(self.samples[rows], self.mask[rows], self.predicted[rows], self.keys[rows])
+
+
+class Learner(nn.Module):
+    """A model and its objective: what devices run as one.
+
+    Args:
+        model: the model.
+        objective: what is minimised; default: what the model says.
+    """
+
+    def __init__(self, model: MaskedModel, objective: Objective | None = None) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective or model.objective()
+
+    def losses(
+        self, part: Prepared, pool: VisiblePool = "mean", layers: Sequence[int] = ()
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return each sample's loss, float32 [B], and features of some layers, [B, D] each."""
+        answer = self.model.answer(
+            part.samples, part.mask, part.predicted, part.keys, pool, layers
+        )
+        return self.objective(part.samples, answer, part.predicted), answer.features
+
+
 def setup(
-    fabric: Fabric, model: AnyModel, optimizer: torch.optim.Optimizer
-) -> tuple[Any, torch.optim.Optimizer]:
-    """Return model and optimizer as the devices run them."""
-    wrapped, made = cast(tuple[Any, Any], fabric.setup(model, optimizer))
-    wrapped.mark_forward_method("losses_and_features")
-    return wrapped, made
+    fabric: Fabric, learner: Learner, settings: Train
+) -> tuple[Wrapped, torch.optim.Optimizer]:
+    """Return what is trained, and its optimizer, as the devices run them."""
+    made = fabric.setup(learner, make_optimizer(learner, settings))
+    wrapped, optimizer = cast(tuple[Wrapped, torch.optim.Optimizer], made)
+    # Through the wrapper where several devices need it; a direct call where not.
+    wrapped.mark_forward_method("losses")
+    return wrapped, optimizer
 
 
 def train(
     fabric: Fabric,
-    model: AnyModel,
+    model: MaskedModel,
     batches: Batches,
     config: Config,
     folder: Path,
     *,
+    augment: Augment | None = None,
+    scorer: Scorer | None = None,
+    objective: Objective | None = None,
     monitor: Monitor | None = None,
     resume: bool = False,
-) -> tuple[AnyModel, dict[str, Any]]:
+) -> tuple[MaskedModel, dict[str, Any]]:
     """Train `model` and return the model to keep, with a summary for result.json.
 
     Args:
@@ -68,6 +147,9 @@ def train(
         batches: what each step sees.
         config: the resolved configuration.
         folder: the run folder, which exists.
+        augment: how samples are changed before they are masked; None = not at all.
+        scorer: of positions, for a pattern that needs scores.
+        objective: what is minimised; default: what the model says.
         monitor: of `model`; None = nothing is measured on the way.
         resume: continue from the folder's checkpoint, if it has one.
 
@@ -75,8 +157,9 @@ def train(
         UserError: a damaged checkpoint, a loss that is not finite, or a disk that is full.
         KeyboardInterrupt: after a stop was asked for and the state was saved.
     """
-    settings = config.train
-    wrapped, optimizer = setup(fabric, model, make_optimizer(model, settings))
+    plan, settings = plan_of(config, augment, scorer), config.train
+    learner = Learner(model, objective)
+    wrapped, optimizer = setup(fabric, learner, settings)
     average = None
     if settings.ema is not None:
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
@@ -85,7 +168,7 @@ def train(
     probe = None
     if monitor is not None and monitor.probe is not None:
         probe = checkpoint.State(monitor.probe, monitor.probe.optimizer)
-    state = checkpoint.State(model, optimizer, average, probe)
+    state = checkpoint.State(model, optimizer, average, probe, learner.objective)
     start = 0
     if resume and (folder / checkpoint.NAME).exists():
         start = checkpoint.restore(folder, state)
@@ -101,9 +184,7 @@ def train(
             lr = learning_rate(batch.step, settings)
             if monitor is not None:
                 monitor.step(batch)
-            part, loss, terms, norm = gradients(
-                fabric, wrapped, optimizer, model, batch, config, lr
-            )
+            part, loss, terms, norm = gradients(fabric, wrapped, optimizer, model, batch, plan, lr)
             # A stop that one device is asked for stops all of them at the same step.
             asked = loss.new_tensor(float(stop.requested))
             value, share_asked = _mean(fabric, torch.stack([loss, asked])).tolist()
@@ -113,6 +194,7 @@ def train(
                 _report_divergence(path, batch, part, value, grad_norm)
             optimizer.step()
             optimizer.zero_grad()
+            learner.objective.follow(model)
             if average is not None:
                 average.update_parameters(model)
 
@@ -139,28 +221,17 @@ def train(
                 checkpoint.save(folder, state, step)
             if stopping:
                 raise KeyboardInterrupt
-    kept = model if average is None else cast(AnyModel, average.module)
+    kept = model if average is None else cast(MaskedModel, average.module)
     return kept.eval(), metrics.summary(settings.steps, kept)
-
-
-class Prepared(NamedTuple):
-    """What a step learns from."""
-
-    samples: Tensor
-    """as the data give them, augmented"""
-    mask: Mask
-    predicted: Mask
-    """the part of the mask that is predicted"""
-    keys: Keys
 
 
 def gradients(
     fabric: Fabric,
-    wrapped: Any,
+    wrapped: Wrapped,
     optimizer: torch.optim.Optimizer,
-    model: AnyModel,
+    model: MaskedModel,
     batch: Batch,
-    config: Config,
+    plan: Plan,
     lr: float,
 ) -> tuple[Prepared, Tensor, dict[str, Tensor], Tensor]:
     """Do all of a step but its update.
@@ -170,69 +241,79 @@ def gradients(
     """
     for group in optimizer.param_groups:
         group["lr"] = lr
-    part = prepare(batch, model, config, fabric.device)
-    progress = batch.step / config.train.steps
-    loss, terms = backward(fabric, wrapped, part, config, progress)
-    most = config.train.clip or math.inf
+    part = prepare(batch, model, plan, fabric.device)
+    progress = batch.step / plan.train.steps
+    loss, terms = backward(fabric, wrapped, model, part, plan, progress)
+    most = plan.train.clip or math.inf
     norm = fabric.clip_gradients(wrapped, optimizer, max_norm=most, error_if_nonfinite=False)
     return part, loss, terms, cast(Tensor, norm)
 
 
-def prepare(batch: Batch, model: AnyModel, config: Config, device: torch.device) -> Prepared:
+def prepare(batch: Batch, model: MaskedModel, plan: Plan, device: torch.device) -> Prepared:
     """Augment a batch and draw its masks."""
     ids = batch.ids.to(device)
-    keys = Keys(config.seed, batch.epoch, ids)
-    samples = config.data.augment(batch.samples.to(device, non_blocking=True), keys)
+    keys = Keys(plan.seed, batch.epoch, ids)
+    samples = batch.samples.to(device, non_blocking=True)
+    if plan.augment is not None:
+        samples = plan.augment(samples, keys)
+    scores = None
+    if plan.pattern.needs_scores and plan.scorer is not None:
+        with torch.no_grad():
+            scores = plan.scorer(model, samples)
     mask = masks.draw(
-        config.law,
+        plan.law,
         model.modality.grid,
         sample_ids=ids,
-        seed=config.seed,
+        seed=plan.seed,
         epoch=batch.epoch,
         step=batch.step,
-        progress=batch.step / config.train.steps,
-        pattern=config.pattern,
-        scope=config.train.scope,
-        sampling=config.train.sampling,
+        progress=batch.step / plan.train.steps,
+        pattern=plan.pattern,
+        scope=plan.train.scope,
+        sampling=plan.train.sampling,
         peers=batch.peers,
         eligible=model.modality.eligible(samples, keys),
         units=None if batch.units is None else batch.units.to(device),
+        scores=scores,
     )
-    fraction = config.model.predict_fraction
+    fraction = model.config.predict_fraction
     predicted = mask if fraction == 1 else masks.subset(mask, fraction, keys)
     return Prepared(samples, mask, predicted, keys)
 
 
 def backward(
-    fabric: Fabric, model: Any, part: Prepared, config: Config, progress: float = 0.0
+    fabric: Fabric,
+    wrapped: Wrapped,
+    model: MaskedModel,
+    part: Prepared,
+    plan: Plan,
+    progress: float = 0.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Accumulate the gradients of a step over its micro-batches.
 
     Terms against collapsed features compare the samples of a micro-batch on all devices.
 
     Returns:
-        The reconstruction loss, and these terms for themselves, means over the micro-batches.
+        The loss of the objective, and these terms for themselves, means over the micro-batches.
     """
-    weights = sample_weights(part.mask, config.train.reduction)
+    weights = sample_weights(part.mask, plan.train.reduction)
     if (of_positions := model.modality.weights(part.samples)) is not None:
         weights = weights * importance(of_positions, part.predicted)
     # Devices average their gradients, so each divides by the mean of their total weights.
     total = _mean(fabric, weights.sum()).clamp(min=1e-6)
-    size = len(part.mask) // config.train.accumulate
+    size = len(part.mask) // plan.train.accumulate
     loss = torch.zeros((), device=part.samples.device)
     terms: dict[str, Tensor] = {}
-    settings, share_of_step = config.regularise, 1 / config.train.accumulate
+    settings, share_of_step = plan.regularise, 1 / plan.train.accumulate
     for first in range(0, len(part.mask), size):
         rows = slice(first, first + size)
-        with fabric.no_backward_sync(model, enabled=first + size < len(part.mask)):
+        with fabric.no_backward_sync(wrapped, enabled=first + size < len(part.mask)):
             with fabric.autocast():
-                losses, features = model.losses_and_features(
-                    *(each[rows] for each in part), settings.pool, settings.layers
-                )
+                losses, features = wrapped.losses(part[rows], settings.pool, settings.layers)
             share = (weights[rows] * losses).sum() / total
             loss += share.detach()
             if features:
-                added, values = penalty(settings, features, encoder_of(model), progress)
+                added, values = penalty(settings, features, model.trunk, progress)
                 share = share + share_of_step * added
                 for name, value in values.items():
                     terms[name] = terms.get(name, 0.0) + share_of_step * value

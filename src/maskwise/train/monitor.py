@@ -12,7 +12,7 @@ from maskwise.diagnostics import describe
 from maskwise.errors import UserError
 from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.representation import Diagnose
-from maskwise.modality import AnyModel, Source
+from maskwise.modality import MaskedModel, Source
 from maskwise.train.batches import Batch
 
 log = logging.getLogger("maskwise")
@@ -70,7 +70,7 @@ class Monitor:
         UserError: fewer held-out samples than features, which have no rank to speak of.
     """
 
-    def __init__(self, model: AnyModel, train: Source, held: Source, config: Diagnose) -> None:
+    def __init__(self, model: MaskedModel, train: Source, held: Source, config: Diagnose) -> None:
         self.model, self.held, self.config = model, held, config
         assert config.every is not None
         self.every = config.every
@@ -118,7 +118,7 @@ class Monitor:
 
     def _encode(self, samples: Tensor) -> np.ndarray:
         with frozen(self.model) as device:
-            found: Any = self.model.encode(samples.to(device), self.config.pool, self.config.layer)
+            found = self.model.encode(samples.to(device), self.config.pool, self.config.layer)
         return found.float().cpu().numpy()
 
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from maskwise.layers import cross_entropy
-from maskwise.layers.cross_entropy import token_losses
+from maskwise.objectives import cross_entropy
+from maskwise.objectives.cross_entropy import token_losses
 
 NUM, WIDTH, TOKENS = 23, 6, 40
 

@@ -1,13 +1,60 @@
-"""The cross-entropy of a large vocabulary, without a copy of its logits."""
+"""The objective of language models: cross-entropy, without a copy of the logits."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from maskwise.masks import Mask
+from maskwise.modality import Answer, Objective
 
 # Logits in float32 at once: on a CPU they stay in its cache, and in memory that is used again.
 MOST_LOGITS = {"cpu": 2**22}
 MOST_ELSEWHERE = 2**26
+
+
+class CrossEntropy(Objective):
+    """The cross-entropy of predicted tokens; the weighted mean where positions have weights.
+
+    The answer is either (logits [n, V]), row by row, or what makes them: (x [n, D], W [V, D],
+    b [V]).
+
+    Args:
+        weights: samples -> what each position counts, [B, L]; None = all the same.
+    """
+
+    def __init__(self, weights: Callable[[Tensor], Tensor | None]) -> None:
+        super().__init__()
+        self.weights = weights
+
+    def forward(self, samples: Tensor, answer: Answer, predicted: Mask) -> Tensor:
+        """Return each sample's mean cross-entropy, float32 [B]."""
+        where, ids = predicted.hidden, answer.tokens
+        losses = losses_of(answer.prediction, ids[where])
+        rows = where.nonzero()[:, 0]
+        weights = self.weights(samples)
+        if weights is None:
+            total = predicted.num_hidden.clamp(min=1)
+        else:
+            losses = losses * weights[where]
+            # Where nothing counts, the sample has weight 0 in the loss of the batch.
+            total = torch.where(where, weights, 0).sum(dim=1).clamp(min=1e-6)
+        return losses.new_zeros(len(ids)).index_add(0, rows, losses) / total
+
+
+def losses_of(prediction: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+    """Return the cross-entropy of each row of a prediction, float32 [n]."""
+    if len(prediction) == 1:
+        return F.cross_entropy(prediction[0].float(), targets, reduction="none")
+    x, weight, bias = prediction
+    return token_losses(x, weight, bias, targets)
+
+
+def logits_of(prediction: tuple[Tensor, ...]) -> Tensor:
+    """Return logits [n, V]: those of a prediction, or W x + b."""
+    return prediction[0] if len(prediction) == 1 else F.linear(*prediction)
 
 
 def token_losses(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:

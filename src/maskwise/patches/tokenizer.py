@@ -1,0 +1,40 @@
+"""What a model of patches asks of its data."""
+
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+from maskwise.modality import Tokenizer
+
+
+class PatchTokenizer(Tokenizer, Protocol):
+    """Samples on a grid that are cut into patches, each a vector of values."""
+
+    @property
+    def token_dim(self) -> int:
+        """Values in a token."""
+
+    @property
+    def log_scale(self) -> float:
+        """Log of how much larger a token's volume is in raw units than standardised."""
+
+    def tokenize(self, batch: Tensor) -> Tensor:
+        """Return tokens, float32 [B, L, token_dim]."""
+
+    def target_of(self, tokens: Tensor) -> Tensor:
+        """Return what is to be predicted at each token, [..., token_dim]."""
+
+    def fill(
+        self,
+        batch: Tensor,
+        prediction: Tensor,
+        hidden: Tensor,
+        statistics: Literal["visible", "true"],
+    ) -> Tensor:
+        """Return the batch, in raw units, with hidden positions replaced by predictions."""
+
+    def untokenize(self, tokens: Tensor) -> Tensor:
+        """Return the batch, in raw units, that has these tokens."""
+
+    def spread(self, hidden: Tensor) -> Tensor:
+        """Return which values of a batch are of hidden positions, to be broadcast against it."""
