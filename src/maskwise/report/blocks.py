@@ -4,7 +4,7 @@ The parts fill these; the template lays them out. Text is escaped by the templat
 `Figure.body` is markup.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 
@@ -116,8 +116,8 @@ def highest(values: Iterable[float | None]) -> float | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def between(row: Mapping[str, float | None], form: str = ".3f", *, times: float = 1) -> str:
-    """Write an interval, if it is known.
+def between(row: Row, *, share: bool = False) -> str:
+    """Write the interval of a value, or of a share in percent, if it is known.
 
     >>> between({"low": 0.5, "high": 0.75}), between({"low": None, "high": None})
     ('0.500 to 0.750', '')
@@ -125,7 +125,18 @@ def between(row: Mapping[str, float | None], form: str = ".3f", *, times: float 
     low, high = row.get("low"), row.get("high")
     if low is None or high is None:
         return ""
-    return f"{times * low:{form}} to {times * high:{form}}"
+    return f"{100 * low:.1f} to {100 * high:.1f}" if share else f"{low:.3f} to {high:.3f}"
+
+
+def scored(
+    row: Row | None, key: str, best: float | None = None, *, share: bool = False, name: str = ""
+) -> Cell:
+    """Return a cell with the value of `key`, or a share, over its interval; the best is bold."""
+    if row is None or row.get(key) is None:
+        return Cell("none")
+    text = percent(row[key]) if share else f"{row[key]:.3f}"
+    small = "\n".join(filter(None, (name, between(row, share=share))))
+    return Cell(text, small, row[key] == best)
 
 
 def number(value: object) -> str:

@@ -81,19 +81,15 @@ def summary(runs: Sequence[RunFolder]) -> str:
         data = dict.fromkeys(run.data_name for run in runs)
         return f"{len(runs)} runs on {', '.join(data)}: {'; '.join(laws)}."
     text = f"{run.config['law']} on {run.data_name}, {number(run.num_steps)} steps."
-    return text + curves.summary(run) + imputation.summary(run) + probes.summary(run)
+    return text + "".join(part.top(run)[0] for part in (curves, imputation, probes))
 
 
 def _overview(runs: Sequence[RunFolder]) -> list[Section]:
     if len(runs) > 1:
         return [Section("runs", "Runs", tables=(_runs_table(runs),))]
     [run] = runs
-    facts = [
-        *curves.facts(run),
-        *imputation.facts(run),
-        *probes.facts(run),
-        *tasks.pair_facts(run),
-    ]
+    facts = [fact for part in (curves, imputation, probes) for fact in part.top(run)[1]]
+    facts += tasks.pair_facts(run)
     loss = run.metrics.get("loss", np.zeros(0))
     if len(loss):
         tail = loss[-max(1, len(loss) // 20) :]

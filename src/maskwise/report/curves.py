@@ -21,38 +21,23 @@ def at(curve: Sequence[Row], ratio: float) -> Row | None:
     return next((point for point in curve if point["ratio"] == ratio), None)
 
 
-def headline(run: RunFolder) -> tuple[str, Row, str] | None:
-    """Return what is told at the top of the page, if anything: the loss at one ratio.
+def top(run: RunFolder) -> tuple[str, list[Fact]]:
+    """Return the loss at one ratio beside those of baselines, if the words of the run name one.
 
     Returns:
-        Where it is, the point of the curve, and the values of baselines there.
+        A sentence, and a number for the top of the page.
     """
     words, found = run.words.loss, run.result.get("reconstruction")
     if words.headline is None or not found or not (loss := at(found["curve"], words.headline)):
-        return None
-    told = ""
+        return "", []
+    value, low, high = (f"{loss[key]:.{words.digits}f}" for key in ("error", "low", "high"))
+    beside = ""
     for name, curve in found.get("baselines", {}).items():
         if point := at(curve, words.headline):
-            told += f"; {name}: {point['error']:.{words.digits}f}"
-    return f"at ratio {words.headline}", loss, told
-
-
-def summary(run: RunFolder) -> str:
-    """Return a sentence with the headline, or nothing."""
-    if (found := headline(run)) is None:
-        return ""
-    (where, loss, told), words = found, run.words.loss
-    return f" {words.name} {where}: {loss['error']:.{words.digits}f} {words.axis}{told}."
-
-
-def facts(run: RunFolder) -> list[Fact]:
-    """Return the headline as a number, or nothing."""
-    if (found := headline(run)) is None:
-        return []
-    (where, loss, told), words = found, run.words.loss
-    low, high = (f"{loss[key]:.{words.digits}f}" for key in ("low", "high"))
-    note = f"{words.axis}, {low} to {high}{told}"
-    return [Fact(f"{words.name.lower()} {where}", f"{loss['error']:.3f}", note)]
+            beside += f"; {name}: {point['error']:.{words.digits}f}"
+    note, where = f"{words.axis}, {low} to {high}{beside}", f"at ratio {words.headline}"
+    fact = Fact(f"{words.name.lower()} {where}", f"{loss['error']:.3f}", note)
+    return f" {words.name} {where}: {value} {words.axis}{beside}.", [fact]
 
 
 def sections(runs: Sequence[RunFolder]) -> list[Section]:

@@ -11,10 +11,10 @@ from maskwise.report.blocks import (
     Figure,
     Section,
     Table,
-    between,
     duration,
     grouped,
     highest,
+    scored,
 )
 from maskwise.report.folder import Row, RunFolder
 from maskwise.report.law import reach
@@ -36,24 +36,19 @@ LEAST = -0.5  # what is worse than this is off the figure
 OURS = "model"
 
 
-def facts(run: RunFolder) -> list[Fact]:
-    """Return the R² of the model at the ratio of the headline, beside the best other method."""
+def top(run: RunFolder) -> tuple[str, list[Fact]]:
+    """Return the R² of the model at one ratio beside the best other method, if it was measured.
+
+    Returns:
+        A sentence, and a number for the top of the page.
+    """
     ours, other = headline(run)
     if ours is None:
-        return []
-    note = _interval(ours)
-    if other is not None:
-        note += f"; {other['method']}: {other['r2']:.3f}"
-    return [Fact(f"imputation, R² at ratio {HEADLINE}", f"{ours['r2']:.3f}", note)]
-
-
-def summary(run: RunFolder) -> str:
-    """Return a sentence with the same, or nothing."""
-    ours, other = headline(run)
-    if ours is None:
-        return ""
-    text = f" Imputation at ratio {HEADLINE}: R² {ours['r2']:.3f}"
-    return f"{text}." if other is None else f"{text}; {other['method']}: {other['r2']:.3f}."
+        return "", []
+    beside = "" if other is None else f"; {other['method']}: {other['r2']:.3f}"
+    cell = scored(_spread(ours), "r2")
+    fact = Fact(f"imputation, R² at ratio {HEADLINE}", cell.text, cell.small + beside)
+    return f" Imputation at ratio {HEADLINE}: R² {cell.text}{beside}.", [fact]
 
 
 def headline(run: RunFolder) -> tuple[Row | None, Row | None]:
@@ -113,7 +108,7 @@ def _body(
     """Draw R² by ratio, a line for each name; the feature mean is dashed."""
     lines = {
         name: [
-            {"ratio": row["ratio"], "r2": row["r2"], "low": row["r2_low"], "high": row["r2_high"]}
+            {"ratio": row["ratio"], **_spread(row)}
             for row in rows
             if row["r2"] is not None and row["r2"] >= LEAST
         ]
@@ -145,7 +140,8 @@ def _table(title: str, what: str, named: Mapping[str, Sequence[Row]]) -> Table:
         notes = "; ".join(dict.fromkeys(row["note"] for row in rows if row.get("note")))
         if rows[0]["method"] == OURS:
             about, notes = notes, ""
-        cells = [_cell(column[place], top) for column, top in zip(columns, best, strict=True)]
+        points = [row and _spread(row) for row in (column[place] for column in columns)]
+        cells = [scored(point, "r2", top) for point, top in zip(points, best, strict=True)]
         body.append((Cell(name, notes), *cells))
     head = (what, *(f"{ratio:g}" for ratio in ratios))
     caption = "R² by hidden ratio, with 95 % interval; best of each in bold"
@@ -169,11 +165,6 @@ def _details(title: str, rows: Sequence[Row]) -> Table:
     return Table(f"Other measures: {title[0].lower()}{title[1:]}", head, body, folded=True)
 
 
-def _cell(row: Row | None, best: float | None) -> Cell:
-    if row is None or row["r2"] is None:
-        return Cell("none")
-    return Cell(f"{row['r2']:.3f}", _interval(row), row["r2"] == best)
-
-
-def _interval(row: Row) -> str:
-    return between({"low": row.get("r2_low"), "high": row.get("r2_high")})
+def _spread(row: Row) -> Row:
+    """Return the R² of a row with its interval."""
+    return {"r2": row["r2"], "low": row.get("r2_low"), "high": row.get("r2_high")}

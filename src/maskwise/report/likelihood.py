@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TITLE = "Likelihood"
 GENERIC = Words()
+BYTES = "bits per byte"
 
 
 def sections(runs: Sequence[RunFolder]) -> list[Section]:
@@ -59,21 +60,17 @@ def _compared(runs: Sequence[RunFolder]) -> list[Section]:
     words = _words(measured[0], runs[0].words)
     of_bytes = all("bits_per_byte" in values["area"] for values in measured)
     anchors = dict.fromkeys(_words(values, runs[0].words).anchor for values in measured)
-    head = [
-        *("run", f"nats per {words.sample}", f"bits per {words.dimension}"),
-        *(["bits per byte"] if of_bytes else []),
-        f"{' or '.join(anchors)}, bits per {words.dimension}",
-    ]
+    head = [f"nats per {words.sample}", f"bits per {words.dimension}", BYTES]
+    head = [*head[: 2 + of_bytes], f"{' or '.join(anchors)}, bits per {words.dimension}"]
     rows = []
     for run in runs:
-        cells = [Cell("none")] * (len(head) - 1)
-        if values := run.likelihood:
-            cells = [Cell(_nats(values)), Cell(_bits(values))]
-            cells += [Cell(f"{values['area']['bits_per_byte']:.3f}")] if of_bytes else []
-            cells += [Cell(f"{values['anchor']['bits_per_dim']:.3f}")]
+        cells = [Cell("none")] * len(head)
+        if run.likelihood:
+            facts = _facts(run.likelihood, _words(run.likelihood, run.words))
+            cells = [Cell(fact.value) for fact in facts if of_bytes or fact.label != BYTES]
         rows.append((Cell(run.name), *cells))
     caption = f"Any-order lower bound, with its standard error over {words.sample}s"
-    table = Table(caption, tuple(head), tuple(rows))
+    table = Table(caption, ("run", *head), tuple(rows))
     without = tuple(run.command("likelihood") for run in runs if not run.likelihood)
     missing = "Some runs have no likelihood yet. To measure it:" if without else ""
     return [Section("likelihood", TITLE, "", missing, without, tables=(table,))]
@@ -164,17 +161,19 @@ def _plot(named: Mapping[str, Row], words: Words) -> Callable[["Axes"], None]:
 
 def _facts(values: Row, words: LikelihoodWords) -> tuple[Fact, ...]:
     area, anchor = values["area"], values["anchor"]
+    nats = f"{area['nats']:.1f} ± {area['stderr']:.1f}"
     masks = f"any-order lower bound; ± {area['stderr_masks']:.2g} from masks alone"
+    bits = f"{area['bits_per_dim']:.3f} ± {area['bits_stderr']:.3f}"
     dims = f"{number(values['num_dims'])} {words.dimension}s"
-    nats = f"{anchor['nats']:.1f} nats"
+    of_anchor = (f"{anchor['bits_per_dim']:.3f}", f"{anchor['nats']:.1f} nats")
     facts = [
-        Fact(f"nats per {words.sample}", _nats(values), masks),
-        Fact(f"bits per {words.dimension}", _bits(values), dims),
-        Fact(f"bits, {words.anchor}", f"{anchor['bits_per_dim']:.3f}", nats),
+        Fact(f"nats per {words.sample}", nats, masks),
+        Fact(f"bits per {words.dimension}", bits, dims),
+        Fact(f"bits, {words.anchor}", *of_anchor),
     ]
     if "bits_per_byte" in area:
         note = f"perplexity of a {words.position}: {area['perplexity']:.1f}"
-        facts.insert(2, Fact("bits per byte", f"{area['bits_per_byte']:.3f}", note))
+        facts.insert(2, Fact(BYTES, f"{area['bits_per_byte']:.3f}", note))
     return tuple(facts)
 
 
@@ -189,11 +188,3 @@ def _curve_table(values: Row, words: LikelihoodWords) -> Table:
     head = ("hidden ratio", f"nats per {words.position}")
     caption = f"Log-{words.kind} of a hidden {words.position}, 95 % interval"
     return Table(caption, head, rows, folded=True)
-
-
-def _nats(values: Row) -> str:
-    return f"{values['area']['nats']:.1f} ± {values['area']['stderr']:.1f}"
-
-
-def _bits(values: Row) -> str:
-    return f"{values['area']['bits_per_dim']:.3f} ± {values['area']['bits_stderr']:.3f}"

@@ -8,11 +8,10 @@ from maskwise.report.blocks import (
     Fact,
     Section,
     Table,
-    between,
     grouped,
     highest,
     number,
-    percent,
+    scored,
     unmade,
 )
 from maskwise.report.folder import Row, RunFolder
@@ -52,38 +51,35 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
     return [replace(empty, text=text, tables=tuple(tables))]
 
 
-def summary(run: RunFolder) -> str:
-    """Return a sentence on the best features and the best baseline, or nothing."""
+def top(run: RunFolder) -> tuple[str, list[Fact]]:
+    """Return what was read from the best features beside the best baseline, if they were probed.
+
+    By macro-F1 where rows have it, else accuracy.
+
+    Returns:
+        A sentence, and a number for the top of the page.
+    """
     trained, baseline = headline(probes_of(run))
     if trained is None:
-        return ""
-    task = f" on {trained['task']}" if "task" in trained else ""
-    text = f" Encoder probed{task} by {trained['protocol']}: {_score(trained)}"
-    if baseline is None:
-        return f"{text}."
-    return f"{text}; best baseline, {baseline['features']}: {_score(baseline)}."
-
-
-def facts(run: RunFolder) -> list[Fact]:
-    """Return the same as a number, or nothing."""
-    trained, baseline = headline(probes_of(run))
-    if trained is None:
-        return []
+        return "", []
+    by_f1, task = "macro_f1" in trained, trained.get("task")
+    value, of_baseline = (
+        scored(probe["macro_f1"], "value").text
+        if probe and by_f1
+        else scored(probe, "accuracy", share=True).text
+        for probe in (trained, baseline)
+    )
+    kind = "macro-F1 " * by_f1
+    said = (
+        f" Encoder probed{f' on {task}' if task else ''} by {trained['protocol']}: {kind}{value}"
+    )
     gain = ""
-    if baseline and "macro_f1" in trained:
-        gain = f"{baseline['features']}: {value_of(baseline, 'macro_f1'):.3f}"
-    elif baseline:
-        points = 100 * (trained["accuracy"] - baseline["accuracy"])
-        gain = f"{points:+.1f} points on {baseline['features']}"
-    parts = ("probe", trained.get("task"), _short(trained["protocol"]))
-    return [Fact(", ".join(filter(None, parts)), _score(trained), gain)]
-
-
-def _score(probe: Row) -> str:
-    """Write what decides which probe is best: macro-F1 where rows have it, else accuracy."""
-    if "macro_f1" in probe:
-        return f"macro-F1 {value_of(probe, 'macro_f1'):.3f}"
-    return percent(probe["accuracy"])
+    if baseline:
+        said += f"; best baseline, {baseline['features']}: {kind}{of_baseline}"
+        points = f"{100 * (trained['accuracy'] - baseline['accuracy']):+.1f} points on "
+        gain = f"{baseline['features']}: {of_baseline}" if by_f1 else points + baseline["features"]
+    label = ", ".join(filter(None, ("probe", task, _short(trained["protocol"]))))
+    return f"{said}.", [Fact(label, kind + value, gain)]
 
 
 def probes_of(run: RunFolder) -> list[Row]:
@@ -121,10 +117,8 @@ def ranked_by(probe: Row) -> str:
     return next((key for key in ("macro_f1", "mcc") if key in probe), "accuracy")
 
 
-def value_of(probe: Row | None, key: str) -> float | None:
+def value_of(probe: Row, key: str) -> float | None:
     """Return a measure of a probe, if it has one."""
-    if probe is None:
-        return None
     return probe["accuracy"] if key == "accuracy" else probe.get(key, {}).get("value")
 
 
@@ -206,22 +200,16 @@ def _measures(
         name: what else is said of the accuracy.
         known: a note that is said elsewhere.
     """
-    keys, probes = ("accuracy", *others), list(column)
-    if probe is None:
-        return [Cell("none")] * len(keys)
-    cells = []
-    for key in keys:
-        value = value_of(probe, key)
-        won = value == highest(value_of(other, key) for other in probes)
-        if key == "accuracy":
-            note = probe.get("note", "")
-            lines = (name, between(probe, ".1f", times=100), "" if note == known else note)
-            cells.append(Cell(percent(probe[key]), "\n".join(filter(None, lines)), won))
-        elif value is None:
-            cells.append(Cell("none"))
-        else:
-            cells.append(Cell(f"{value:.3f}", between(probe[key]), won))
-    return cells
+    probes = list(column)
+    first = scored(probe, "accuracy", _top(probes, "accuracy"), share=True, name=name)
+    if probe and (note := probe.get("note", "")) != known:
+        first = replace(first, small="\n".join(filter(None, (first.small, note))))
+    found = probe or {}
+    return [first, *(scored(found.get(key), "value", _top(probes, key)) for key in others)]
+
+
+def _top(probes: Iterable[Row], key: str) -> float | None:
+    return highest(value_of(probe, key) for probe in probes)
 
 
 def _features(probe: Row) -> str:

@@ -1,6 +1,6 @@
 """Fine-tuning, minimal pairs and clusters: of one run, and of several beside each other."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from maskwise.report import figures
@@ -15,6 +15,7 @@ from maskwise.report.blocks import (
     highest,
     number,
     percent,
+    scored,
 )
 from maskwise.report.folder import Row, RunFolder
 from maskwise.report.law import reach
@@ -107,12 +108,8 @@ def _settings(row: Row) -> str:
 
 
 def _scores(row: Row, top: float | None = None) -> tuple[Cell, ...]:
-    accuracy, others = row["accuracy"], [row[key] for key in MORE if key in row]
-    won = accuracy["mean"] == top
-    return (
-        Cell(percent(accuracy["mean"]), between(accuracy, ".1f", times=100), won),
-        *(Cell(f"{other['mean']:.3f}", between(other)) for other in others),
-    )
+    others = (scored(row[key], "mean") for key in MORE if key in row)
+    return (scored(row["accuracy"], "mean", top, share=True), *others)
 
 
 def pair_facts(run: RunFolder) -> list[Fact]:
@@ -121,7 +118,7 @@ def pair_facts(run: RunFolder) -> list[Fact]:
         Fact(
             f"minimal pairs, {found['name']}",
             percent(found["accuracy"]),
-            f"{between(found, '.1f', times=100)}; chance is 50 %",
+            f"{between(found, share=True)}; chance is 50 %",
         )
         for found in run.result.get("minimal_pairs") or ()
     ]
@@ -173,11 +170,9 @@ def _paradigms(of_runs: Mapping[str, Row]) -> Table:
     return Table(caption, ("paradigm", *of_runs), tuple(rows), folded=True)
 
 
-def _accuracy(row: Row | None, others: Sequence[Row | None]) -> Cell:
-    if row is None:
-        return Cell("none")
-    won = row["accuracy"] == highest(other["accuracy"] for other in others if other)
-    return Cell(percent(row["accuracy"]), between(row, ".1f", times=100), won)
+def _accuracy(row: Row | None, others: Iterable[Row | None]) -> Cell:
+    top = highest(other["accuracy"] for other in others if other)
+    return scored(row, "accuracy", top, share=True)
 
 
 def _of_paradigms(run: RunFolder, found: Row) -> Figure:
@@ -266,8 +261,5 @@ def _mixing(rows: Sequence[Row]) -> Table:
 
 def _marked(rows: Sequence[Row], key: str) -> list[Cell]:
     """Return a column of values over their intervals, the highest in bold."""
-    values = [row[key]["value"] for row in rows]
-    return [
-        Cell(f"{value:.3f}", between(row[key]), value == max(values))
-        for row, value in zip(rows, values, strict=True)
-    ]
+    top = highest(row[key]["value"] for row in rows)
+    return [scored(row[key], "value", top) for row in rows]
