@@ -12,7 +12,7 @@ WORDS = Words(
         what="Mean loss of hidden values (half the squared error, or minus the log-probability"
         " of a count)",
         samples="held-out cells",
-        number="{:.4f}",
+        form=".4f",
         between=("layer", "values", "loss", "num_genes", "genes"),
         differ="data, genes, loss or pattern",
         known={

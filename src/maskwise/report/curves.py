@@ -55,7 +55,7 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
     plot = figures.by_ratio(
         [("this model" if alone else name, values["curve"]) for name, values in found.items()],
         "error",
-        words.axis.format(" and ".join(dict.fromkeys(map(target_of, runs)))),
+        words.axis.replace("{}", " and ".join(dict.fromkeys(map(target_of, runs)))),
         support=reach(runs[0].law) if alone else None,
         baselines=first.get("baselines") if alone or words.tabled else None,
     )
@@ -74,10 +74,11 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
 
 
 def _caption(words: LossWords, found: Row, target: str) -> str:
+    detail = words.detail.replace("{}", target)
     caption = (
-        f"{words.what} of {number(found['num_samples'])} {words.samples}"
-        f" ({words.detail.format(target)}{found['pattern']} pattern, fixed masks); the band is "
-        "the 95 % interval. Orange: the ratios met in training; outside it the model extrapolates."
+        f"{words.what} of {number(found['num_samples'])} {words.samples} ({detail}"
+        f"{found['pattern']} pattern, fixed masks); the band is the 95 % interval. Orange: the"
+        " ratios met in training; outside it the model extrapolates."
     )
     known = [text for name, text in words.known.items() if name in found.get("baselines", {})]
     return f"{caption} Dashed: {'; '.join(known)}." if known else caption
@@ -106,7 +107,9 @@ def _table(words: LossWords, found: Row) -> Table:
         )
         for place, point in enumerate(found["curve"])
     )
-    table = (words.table or words.axis.capitalize()).format(found.get("target", "normalised"))
+    table = (words.table or words.axis.capitalize()).replace(
+        "{}", found.get("target", "normalised")
+    )
     head = ("hidden ratio", words.head or words.axis, *baselines)
     return Table(f"{table}, with 95 % interval", head, rows, folded=True)
 
@@ -131,7 +134,7 @@ def _side_by_side(words: LossWords, found: dict[str, Row]) -> Table:
 def _cell(words: LossWords, point: Row | None, best: float | None = None) -> Cell:
     if point is None:
         return Cell("none")
-    value, low, high = (words.number.format(point[key]) for key in ("error", "low", "high"))
+    value, low, high = (f"{point[key]:{words.form}}" for key in ("error", "low", "high"))
     return Cell(value, f"{low} to {high}", point["error"] == best)
 
 

@@ -153,7 +153,7 @@ def by_ratio(
                 linewidth=1.2,
                 label=plain(name),
             )
-        axes.set(xlabel="hidden ratio", ylabel=ylabel, xlim=(0, 1))
+        axes.set(xlabel="hidden ratio", ylabel=plain(ylabel), xlim=(0, 1))
         legend(axes, len(curves) + len(dashed) + bool(support))
 
     return plot

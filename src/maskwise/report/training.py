@@ -57,9 +57,10 @@ def _losses(runs: Sequence[RunFolder]) -> Section:
     logged = [run for run in runs if run.num_steps]
     if not logged or any("loss" not in run.metrics for run in logged):
         return Section("loss", "Loss", missing=NO_STEP)
-    key, xlabel = "encoder_tokens", runs[0].words.counted[1]
-    if any(key not in run.metrics for run in logged):
-        key = xlabel = "step"
+    key, counted = "encoder_tokens", runs[0].words.counted
+    if len(counted) < 2 or any(key not in run.metrics for run in logged):
+        key, counted = "step", ("", "step")
+    xlabel = counted[1]
     lines = [(run.name, run.metrics[key], run.metrics["loss"]) for run in logged]
     body = _loss_curves(f"Loss of {len(lines)} runs by {xlabel}", lines, xlabel)
     caption = (
@@ -162,7 +163,7 @@ def _loss_curves(
         for index, (name, x, loss) in enumerate(curves):
             keep = thin(len(x))
             axes.plot(x[keep], smooth(loss)[keep], label=plain(name), **run_style(index))
-        axes.set(xlabel=xlabel, ylabel="loss, running mean")
+        axes.set(xlabel=plain(xlabel), ylabel="loss, running mean")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         legend(axes, len(curves))
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from maskwise.errors import UserError
 from maskwise.files import read_json, write_json
@@ -27,7 +29,7 @@ class LossWords:
     samples: str = "held-out samples"
     detail: str = ""
     """what else is said of the values, before the pattern"""
-    number: str = "{:.4g}"
+    form: Annotated[str, Field(pattern=r"^\.[0-9][fg]$")] = ".4g"
     """how values are written"""
     tabled: bool = True
     """whether baselines and runs stand side by side in tables too"""

@@ -10,7 +10,7 @@ WORDS = Words(
         what="Mean loss of hidden values (half the squared error of a number, the cross-entropy"
         " of a category)",
         samples="held-out rows",
-        number="{:.4f}",
+        form=".4f",
         between=("labels", "drop", "categorical", "scale", "lags"),
         differ="data, columns or pattern",
         known={
