@@ -47,8 +47,9 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
         *(Section("errors", words.title), runs, "reconstruction errors in result.json"),
         lambda run: run.result.get("reconstruction"),
     )
-    found = {run.name: run.result.get("reconstruction") for run in runs}
-    found = {name: values for name, values in found.items() if values}
+    found = {
+        run.name: run.result["reconstruction"] for run in runs if run.result.get("reconstruction")
+    }
     if not found:
         return [empty]
     first = next(iter(found.values()))
