@@ -1,6 +1,6 @@
 """Sections that a kind of data brings as plain values: the "sections" of result.json."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from maskwise.errors import UserError
@@ -124,26 +124,21 @@ def _facts(named: Named) -> Table | None:
 
 def _figure(title: str, named: Named) -> Figure:
     curves = [(run, each) for run, own in named for each in own.curves if each.title == title]
+    first = curves[0][1]
     lines = [
         (": ".join(filter(None, (run, line.name))), line)
-        for run, each in curves
-        for line in each.lines
+        for run, curve in curves
+        for line in curve.lines
     ]
-    first = curves[0][1]
-    body = svg(title, _plot(first, lines))
-    return Figure(body, first.caption, title)
 
-
-def _plot(curve: OwnCurve, lines: Sequence[tuple[str, OwnLine]]) -> Callable[["Axes"], None]:
     def plot(axes: "Axes") -> None:
         for index, (name, line) in enumerate(lines):
             style = run_style(index)
             if line.low and line.high:
-                axes.fill_between(
-                    line.x, line.low, line.high, color=style["color"], alpha=0.2, linewidth=0
-                )
+                band = {"color": style["color"], "alpha": 0.2, "linewidth": 0}
+                axes.fill_between(line.x, line.low, line.high, **band)
             axes.plot(line.x, line.y, marker="o", markersize=3.5, label=plain(name), **style)
-        axes.set(xlabel=plain(curve.xlabel), ylabel=plain(curve.ylabel))
+        axes.set(xlabel=plain(first.xlabel), ylabel=plain(first.ylabel))
         legend(axes, len(lines))
 
-    return plot
+    return Figure(svg(title, plot), first.caption, title)

@@ -1,6 +1,6 @@
 """What probes found: all features of one run, or the best of several beside each other."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from maskwise.report.blocks import (
@@ -140,12 +140,8 @@ def _by_features(probes: Sequence[Row], task: str) -> Table:
         [f"{number(train)} train, {number(test)} test" for train, test in sorted(sizes)]
         + [known] * bool(known)
     )
-    what = ", ".join(["Test accuracy", *others.values()])
-    caption = f"{what} with 95 % interval ({size}); best of each protocol in bold"
-    head = ["features"]
-    for name in names:
-        head += [name, *(f"{_short(name)}, {other}" for other in others.values())]
-    return Table(caption, tuple(head), tuple(rows), title=task)
+    caption = f"{_named(others)} with 95 % interval ({size}); best of each protocol in bold"
+    return Table(caption, ("features", *_head(names, others)), tuple(rows), title=task)
 
 
 def _compared(runs: Sequence[RunFolder], task: str) -> list[Table]:
@@ -174,18 +170,25 @@ def _by_run(of_runs: dict[str, list[Row]], names: Sequence[str], task: str) -> T
                 probe = best(mine, trained=trained)
                 row += _measures(probe, column, others, _features(probe) if probe else "", known)
         rows.append(tuple(row))
-    head = ["run"]
-    for name in names:
-        for what in (name, f"best baseline, {_short(name)}"):
-            kind = _short(what).split(",")[0]
-            head += [what, *(f"{kind}, {other}" for other in others.values())]
-    what = ", ".join(["Test accuracy", *others.values()])
-    caption = f"{what} with its features and 95 % interval; best of each protocol in bold"
+    columns = [what for name in names for what in (name, f"best baseline, {_short(name)}")]
+    caption = (
+        f"{_named(others)} with its features and 95 % interval; best of each protocol in bold"
+    )
     if others:
         caption += f"; features are those of the best {MORE[ranked_by(every[0])]}"
     if known:
         caption += f"; {known}"
-    return Table(caption, tuple(head), tuple(rows), title=task)
+    return Table(caption, ("run", *_head(columns, others)), tuple(rows), title=task)
+
+
+def _named(others: dict[str, str]) -> str:
+    return ", ".join(["Test accuracy", *others.values()])
+
+
+def _head(columns: Iterable[str], others: dict[str, str]) -> Iterator[str]:
+    for column in columns:
+        yield column
+        yield from (f"{_short(column).split(',')[0]}, {other}" for other in others.values())
 
 
 def _measures(

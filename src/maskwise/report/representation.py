@@ -170,30 +170,22 @@ def _spectra(run: RunFolder, models: Mapping[str, Row]) -> list[Figure]:
     lines = {name: model["spectrum"] for name, model in models.items() if "spectrum" in model}
     if not lines:
         return []
-    body = _spectrum(f"Singular spectra of features of {run.name}", lines)
+
+    def plot(axes: "Axes") -> None:
+        for index, (name, values) in enumerate(lines.items()):
+            # Rounding leaves tails of almost nothing, which a log scale would stretch.
+            share = [value for value in values if value > 1e-6]
+            rank, style = range(1, len(share) + 1), figures.run_style(index)
+            axes.plot(rank, share, label=figures.plain(name), **style)
+        axes.set(xlabel="rank of the singular value", ylabel="share of the largest", yscale="log")
+        figures.legend(axes, len(lines))
+
+    body = figures.svg(f"Singular spectra of features of {run.name}", plot)
     caption = (
         "Singular values of centred features, as shares of the largest. A curve that falls at"
         " once is a collapse: few directions hold what the features say."
     )
     return [Figure(body, caption, "Singular spectrum")]
-
-
-def _spectrum(label: str, lines: Mapping[str, Sequence[float]]) -> Markup:
-    def plot(axes: "Axes") -> None:
-        for index, (name, values) in enumerate(lines.items()):
-            share = np.array(values)
-            # Rounding leaves tails of almost nothing, which a log scale would stretch.
-            share = share[share > 1e-6]
-            axes.plot(
-                np.arange(1, len(share) + 1),
-                share,
-                label=figures.plain(name),
-                **figures.run_style(index),
-            )
-        axes.set(xlabel="rank of the singular value", ylabel="share of the largest", yscale="log")
-        figures.legend(axes, len(lines))
-
-    return figures.svg(label, plot)
 
 
 def _by_ratio(run: RunFolder, found: Row) -> list[Figure]:

@@ -61,8 +61,19 @@ def _losses(runs: Sequence[RunFolder]) -> Section:
     if len(counted) < 2 or any(key not in run.metrics for run in logged):
         key, counted = "step", ("", "step")
     xlabel = counted[1]
-    lines = [(run.name, run.metrics[key], run.metrics["loss"]) for run in logged]
-    body = _loss_curves(f"Loss of {len(lines)} runs by {xlabel}", lines, xlabel)
+
+    def plot(axes: "Axes") -> None:
+        from matplotlib.ticker import EngFormatter
+
+        for index, run in enumerate(logged):
+            x, loss = run.metrics[key], smooth(run.metrics["loss"])
+            keep = thin(len(x))
+            axes.plot(x[keep], loss[keep], label=plain(run.name), **run_style(index))
+        axes.set(xlabel=plain(xlabel), ylabel="loss, running mean")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        legend(axes, len(logged))
+
+    body = svg(f"Loss of {len(logged)} runs by {xlabel}", plot, size=WIDE)
     caption = (
         f"Running means by {xlabel}. Losses under different laws measure different tasks: a lower "
         "curve need not be a better model. Compare the values by ratio below, of equal masks."
@@ -151,20 +162,3 @@ def _ratio_curve(
         legend(axes, 2)
 
     return svg(label, plot)
-
-
-def _loss_curves(
-    label: str, curves: Sequence[tuple[str, np.ndarray, np.ndarray]], xlabel: str
-) -> Markup:
-    """Overlay the smoothed losses of several runs, each given as (name, x, loss)."""
-    from matplotlib.ticker import EngFormatter
-
-    def plot(axes: "Axes") -> None:
-        for index, (name, x, loss) in enumerate(curves):
-            keep = thin(len(x))
-            axes.plot(x[keep], smooth(loss)[keep], label=plain(name), **run_style(index))
-        axes.set(xlabel=plain(xlabel), ylabel="loss, running mean")
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        legend(axes, len(curves))
-
-    return svg(label, plot, size=WIDE)
