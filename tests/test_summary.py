@@ -1,9 +1,11 @@
 from types import SimpleNamespace
 
+from maskwise import words
 from maskwise.summary import as_text
+from maskwise.words import ProbeWords, Words
 
 
-def test_every_accuracy_is_printed_with_its_interval():
+def test_every_accuracy_is_printed_with_its_interval(tmp_path):
     law = {"name": "fixed:0.3", "scope": "step", "reduction": "sample_mean"}
     share = {"accuracy": 0.5, "low": 0.4, "high": 0.61}
     tuned = {"task": "cola", "model": "encoder", "mcc": {"mean": -0.25}}
@@ -17,8 +19,7 @@ def test_every_accuracy_is_printed_with_its_interval():
         "minimal_pairs": [{"name": "zorro", "num_pairs": 2300, **share}],
         "finetuning": [{**tuned, "accuracy": alone}],
     }
-    config = SimpleNamespace(modality="text")
-    out = as_text(SimpleNamespace(result=result, config=config, report="r.html"))
+    out = as_text(SimpleNamespace(result=result, path=tmp_path, report="r.html"))
     between = "50.0% [40.0%, 61.0%]"
     assert [" ".join(line.split()) for line in out.splitlines()[1:]] == [
         f"{between} PCA (64) knn",
@@ -29,7 +30,7 @@ def test_every_accuracy_is_printed_with_its_interval():
     ]
 
 
-def test_macro_f1_and_imputation_of_cells():
+def test_macro_f1_and_imputation(tmp_path):
     law = {"name": "fixed:0.3", "scope": "step", "reduction": "sample_mean"}
     f1 = {"value": 0.5, "low": 0.4, "high": None}
     probes = [
@@ -47,8 +48,8 @@ def test_macro_f1_and_imputation_of_cells():
     ]
     result = {"law": {**law, "mean": 0.3, "effective_mean": 0.3}, "probes": probes}
     result["imputation"] = imputed
-    config = SimpleNamespace(modality="cells")
-    out = as_text(SimpleNamespace(result=result, config=config, report="r.html"))
+    words.save(tmp_path, Words(probes=ProbeWords(measures=("macro_f1",))))
+    out = as_text(SimpleNamespace(result=result, path=tmp_path, report="r.html"))
     assert [" ".join(line.split()) for line in out.splitlines()[1:]] == [
         "0.500 macro-F1, all: encoder",
         "0.500 macro-F1, all: PCA (50)",

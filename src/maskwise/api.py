@@ -187,6 +187,7 @@ def measure_likelihood(
         passes=passes,
         seed=seed,
     )
+    run.say()
     write_json(run.path / "likelihood.json", found)
     report.write([run.path])
     return run
@@ -283,6 +284,7 @@ def _finish(
 ) -> None:
     """Evaluate, and write result.json, what the report shows, and the report."""
     kind, before = run.kind, untrained(model, config.seed, encoder)
+    run.say()
     result = _trained(run, config, run.result["train"])
     result |= kind.evaluate(model, splits, config, before)
     result["features"] = diagnose(

@@ -16,6 +16,7 @@ from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention
 from maskwise.masks import Mask
 from maskwise.rng import Keys
+from maskwise.words import GENERIC, Words
 
 EncoderFactory = Callable[[], nn.Module]
 Augment = Callable[[Tensor, Keys], Tensor]
@@ -124,6 +125,9 @@ class Modality(Generic[C, S, M]):
     """complete settings, by name"""
     own: Callable[[str], C]
     """the settings for a source of one's own"""
+
+    words: Words = GENERIC
+    """what reports say of it"""
 
     # Which sources are of this kind.
     sources: str

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 import maskwise
+from maskwise import words
 from maskwise.errors import UserError
 from maskwise.files import read_json, read_json_lines, write_json
 from maskwise.modalities import Kind, find, read_config
@@ -45,6 +46,11 @@ class Run:
     def kind(self) -> Kind:
         """The record of its kind of data."""
         return find(self.config.modality)
+
+    def say(self) -> None:
+        """Write what the report calls things, where that is not yet there."""
+        if not (self.path / words.NAME).exists():
+            words.save(self.path, self.kind.words)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -132,6 +138,7 @@ def create(folder: Path, config: Config, fingerprint: dict[str, Any], *, resume:
     write_json(folder / "env.json", environment())
     if fingerprint:
         write_json(folder / "data.json", fingerprint)
+    words.save(folder, find(config.modality).words)
     write_json(folder / "config.json", to_dict(config))
 
 

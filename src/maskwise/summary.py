@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+from maskwise import words
 from maskwise.report import imputation
+from maskwise.report.folder import Row
 
-Line = tuple[float, float | None, float | None, str]
-F1 = ("cells", "tables")  # whose probes are told by their macro-F1
+Line = tuple[float, float | None, float | None, str, str]
 
 
 def as_text(run: Any) -> str:
@@ -17,46 +18,46 @@ def as_text(run: Any) -> str:
         f"law {law['name']} (one ratio per {law['scope']}): mean {law['mean']:.3f},"
         f" effective mean {law['effective_mean']:.3f} under {law['reduction']}"
     ]
-    found: Iterator[Line] = _accuracies(result)
-    form = ".1%"
-    if run.config.modality in F1:
-        found, form = chain(_scores(result), _imputed(result)), ".3f"
-    for value, low, high, what in found:
+    by_f1 = "macro_f1" in words.read(run.path).probes.measures
+    probes = _scores(result) if by_f1 else _accuracies(result)
+    for value, low, high, form, what in chain(probes, _others(result), _imputed(result)):
         between = "" if low is None or high is None else f"[{low:{form}}, {high:{form}}]"
         lines.append(f"{value:7{form}}  {between:<14}  {what}")
     return "\n".join([*lines, f"report: {run.report}"])
 
 
-def _accuracies(result: dict[str, Any]) -> Iterator[Line]:
-    """Give each accuracy of a result with its interval, and what it is of."""
-    for probe in result["probes"]:
-        yield probe["accuracy"], probe["low"], probe["high"], _probe(probe)
+def _accuracies(result: Row) -> Iterator[Line]:
+    """Give the accuracy of each probe with its interval, and what it is of."""
+    for probe in result.get("probes", ()):
+        task = f"{probe['task']}: " if "task" in probe else ""
+        what = f"{task}{probe['features']:<28} {probe['protocol']}"
+        yield probe["accuracy"], probe["low"], probe["high"], ".1%", what
+
+
+def _scores(result: Row) -> Iterator[Line]:
+    """Give macro-F1 by the first probe with all labels and the fewest; the report has all."""
+    probes = result.get("probes", ())
+    tasks = list(dict.fromkeys(probe["task"] for probe in probes))[:2]
+    for probe in probes:
+        if probe["task"] in tasks and probe["protocol"] == probes[0]["protocol"]:
+            found, what = probe["macro_f1"], f"{probe['task']}: {probe['features']}"
+            yield found["value"], found["low"], found["high"], ".3f", f"macro-F1, {what}"
+
+
+def _others(result: Row) -> Iterator[Line]:
+    """Give the accuracy on minimal pairs and of fine-tuned models."""
     for pairs in result.get("minimal_pairs", ()):
         what = f"{pairs['name']}: {pairs['num_pairs']:,} minimal pairs"
-        yield pairs["accuracy"], pairs["low"], pairs["high"], what
+        yield pairs["accuracy"], pairs["low"], pairs["high"], ".1%", what
     for tuned in result.get("finetuning", ()):
         found, what = tuned["accuracy"], f"{tuned['task']}: {tuned['model']}, fine-tuned"
         if "mcc" in tuned:
             what += f" (Matthews correlation {tuned['mcc']['mean']:.3f})"
-        yield found["mean"], found["low"], found["high"], what
+        yield found["mean"], found["low"], found["high"], ".1%", what
 
 
-def _scores(result: dict[str, Any]) -> Iterator[Line]:
-    """Give macro-F1 by the first probe with all labels and the fewest; the report has all."""
-    tasks = list(dict.fromkeys(probe["task"] for probe in result["probes"]))[:2]
-    for probe in result["probes"]:
-        if probe["task"] in tasks and probe["protocol"] == result["probes"][0]["protocol"]:
-            found, what = probe["macro_f1"], f"{probe['task']}: {probe['features']}"
-            yield found["value"], found["low"], found["high"], f"macro-F1, {what}"
-
-
-def _imputed(result: dict[str, Any]) -> Iterator[Line]:
+def _imputed(result: Row) -> Iterator[Line]:
     """Give R² of the values that are imputed at the ratio of the report's headline."""
     for row in imputation.at_headline(result):
         what = f"R² of hidden values at ratio {row['ratio']}: {row['method']}"
-        yield row["r2"], row["r2_low"], row["r2_high"], what
-
-
-def _probe(probe: dict[str, Any]) -> str:
-    task = f"{probe['task']}: " if "task" in probe else ""
-    return f"{task}{probe['features']:<28} {probe['protocol']}"
+        yield row["r2"], row["r2_low"], row["r2_high"], ".3f", what

@@ -80,6 +80,7 @@ def likelihood(
 
     Settings: --data.KEY VALUE.
     """
+    from maskwise import words
     from maskwise.report.likelihood import as_text, picture
 
     options = {"num_samples": num_samples, "passes": passes, "seed": seed}
@@ -91,7 +92,8 @@ def likelihood(
     for place in runs:
         if text is None:
             run = _measured(place, options, settings)
-            print(f"{run.path}\n{as_text(run.likelihood)}\nreport: {run.report}")
+            said = as_text(run.likelihood, words.read(run.path))
+            print(f"{run.path}\n{said}\nreport: {run.report}")
             found.append((run.path.name, run.likelihood))
             continue
         for label, values in _of_file(place, text, length, untrained, options):
@@ -211,7 +213,11 @@ def impute(
 def report(runs: Runs, *, out: Annotated[Path | None, Arg("an .html file")] = None) -> None:
     """Write a run's report, or compare several runs."""
     from maskwise import report
+    from maskwise.run import Run
 
+    for path in runs:
+        if (path / "config.json").is_file():  # whatever else is wrong, the report says
+            Run(path).say()
     print(f"report: {report.write(runs, out)}")
 
 

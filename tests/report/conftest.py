@@ -1,387 +1,160 @@
+"""Run folders for the tests: one tiny run of each kind, and copies with known numbers.
+
+Each kind is trained once in a session, and its page is drawn once.
+"""
+
+import importlib
 import json
-from pathlib import Path
+import re
+import shutil
+from functools import cache
 
 import numpy as np
 import pytest
 
-from tests.report import diagnosed, tabular
+import maskwise as mw
+from maskwise import words
+from maskwise.report import folder, write
+from maskwise.report.blocks import render
+from tests.report import made_up
 
-CONFIG = {
-    "modality": "images",
-    "data": {"source": "digits", "test_fraction": 0.2, "resize": None},
-    "model": {"patch": [2, 2], "width": 64, "depth": 4, "heads": 4, "target": "normalised"},
-    "law": "uniform:0.4,0.9",
-    "pattern": "scattered",
-    "train": {
-        "steps": 600,
-        "batch_size": 128,
-        "lr": 0.001,
-        "weight_decay": 0.05,
-        "scope": "step",
-        "reduction": "sample_mean",
-    },
-    "evaluate": {"ratios": [0.1, 0.3, 0.5, 0.7, 0.9], "num_samples": 8},
-    "efficiency": {"precision": "bf16", "compile": False},
-    "seed": 0,
-}
-ENV = {
-    "maskwise": "0.1.0",
-    "python": "3.11.9",
-    "torch": "2.13.0+cpu",
-    "platform": "Linux-6.1-x86_64",
-    "cpu": "Some CPU @ 2.10GHz",
-    "threads": 2,
-    "device": "cpu",
-    "command": "maskwise pretrain digits",
-    "started": "2026-01-02T03:04:05+00:00",
-}
+KINDS = ("images", "text", "dna", "cells", "tables")
+SMALL = {"train": {"steps": 6, "batch_size": 16, "log_every": 1}, "diagnose.num_samples": 40}
+SMALL |= {"efficiency.accelerator": "cpu", "model": {"width": 8, "depth": 1, "heads": 2}}
+COLUMNS = {"ratios": (0.3, 0.7), "impute": (0.5,), "protocols": ("knn",), "few": (2,), "draws": 2}
 
 
-def metrics(steps, seed):
-    rng = np.random.default_rng(seed)
-    rows = []
-    for step in range(1, steps + 1):
-        ratio = round(rng.uniform(0.4, 0.9) * 16) / 16
-        loss = 0.35 + 0.65 * np.exp(-step / 80) + 0.3 * (ratio - 0.65) + rng.normal(0, 0.02)
-        row = {"step": step, "epoch": step // 12, "loss": float(loss), "ratio": ratio}
-        row["lr"] = 1e-3 * min(step / 60, 0.5 + 0.5 * float(np.cos(np.pi * step / steps)))
-        row["grad_norm"] = float(np.exp(rng.normal(-0.5, 0.3)) + 3 * np.exp(-step / 30))
-        row |= {"samples_per_s": 9000.0, "encoder_tokens_per_s": 50000.0, "seconds": step * 0.04}
-        row |= {"encoder_tokens": 700 * step, "predicted": 1300 * step}
-        rows.append(json.dumps(row))
-    return "\n".join(rows) + "\n"
+def images(data, out):
+    changes = SMALL | {"model": {"width": 8, "depth": 1, "decoder_width": 8, "decoder_depth": 1}}
+    evaluate = {"num_train": 60, "num_test": 40, "ratios": (0.3, 0.7), "protocols": ("knn",)}
+    return mw.pretrain("digits", out=out, evaluate=evaluate, **changes)
 
 
-def result(seed):
-    grid = np.linspace(0.1, 0.9, 9)
-    error = 0.3 + 0.5 * grid**2 + 0.01 * seed
-    curve = [
-        {
-            "ratio": float(r),
-            "realised": round(float(r) * 16) / 16,
-            "error": float(e),
-            "low": float(e - 0.02),
-            "high": float(e + 0.02),
-        }
-        for r, e in zip(grid, error, strict=True)
-    ]
-    accuracies = {
-        "logistic-lbfgs (C=1, standardised on train)": (0.961, 0.947, 0.955, 0.951, 0.892),
-        "mae-batchnorm-lars (90 epochs, lr 6.4, no augmentation)": (
-            0.958,
-            0.944,
-            0.949,
-            0.946,
-            0.871,
-        ),
-        "knn (k=20, T=0.07)": (0.972, 0.958, 0.966, 0.969, 0.928),
-    }
-    kinds = ("encoder, mean", "encoder, class", "raw pixels", "PCA", "untrained encoder, mean")
-    return {
-        "name": "digits",
-        "train": {
-            "steps": 600,
-            "seconds": 24.3,
-            "num_samples": 76800,
-            "encoder_tokens": 431000,
-            "final_loss": 0.354,
-            "num_parameters": 214532,
-        },
-        "law": {"name": "uniform:0.4,0.9", "scope": "step", "mean": 0.65, "effective_mean": 0.65},
-        "data": {"name": "digits", "num_train": 1437, "num_test": 360, "shape": [1, 8, 8]},
-        "reconstruction": {
-            "target": "normalised",
-            "pattern": "scattered",
-            "num_samples": 360,
-            "curve": curve,
-            "baselines": {"visible mean": [point | {"error": 0.98} for point in curve]},
-        },
-        "features": diagnosed.features(seed),
-        "probes": [
-            {
-                "features": kind,
-                "protocol": protocol,
-                "accuracy": value - 0.002 * seed,
-                "low": value - 0.02,
-                "high": value + 0.015,
-                "num_train": 1437,
-                "num_test": 360,
-            }
-            for protocol, values in accuracies.items()
-            for kind, value in zip(kinds, values, strict=True)
-        ],
-    }
+def text(data, out):
+    pytest.importorskip("tokenizers")
+    lines = [f"line {n} tells of {n * n} cats and {n % 7} dogs that sat by" for n in range(120)]
+    labelled, pairs = data / "task.tsv", data / "pairs.txt"
+    labelled.write_text(
+        "text\tlabel\n" + "".join(f"{x[:20]}\t{n % 2}\n" for n, x in enumerate(lines))
+    )
+    pairs.write_text("".join(f"sat dogs by {n}\n{n} dogs sat by\n" for n in range(6)))
+    task = f"task={labelled}:{labelled}"
+    evaluate = {"num_rows": 8, "ratios": (0.15, 0.5), "probes": (task,), "pairs": (str(pairs),)}
+    evaluate |= {"num_train": 40, "num_test": 40, "protocols": ("knn",)}
+    evaluate["finetune"] = {"tasks": (task,), "epochs": 1, "seeds": (0,)}
+    changes = {"data.length": 24, "data.vocab_size": 300, "evaluate": evaluate}
+    return mw.pretrain(lines, out=out, modality="text", **SMALL, **changes)
 
 
-def likelihood(seed):
-    ratios = np.arange(1, 17) / 16
-    scores = -22 - ratios**4 - 0.01 * seed
-    return {
-        "data": "digits",
-        "num_samples": 256,
-        "passes": 64,
-        "seed": 0,
-        "length": 16,
-        "num_dims": 64,
-        "curve": [
-            {
-                "size": size + 1,
-                "ratio": float(ratio),
-                "score": float(score),
-                "low": float(score - 0.1),
-                "high": float(score + 0.1),
-            }
-            for size, (ratio, score) in enumerate(zip(ratios, scores, strict=True))
-        ],
-        "area": {
-            "nats": float(scores.sum()),
-            "bits_per_dim": float(-scores.sum() / 64 / np.log(2)),
-            "stderr": 0.42,
-            "stderr_masks": 0.055,
-            "bits_stderr": 0.0095,
-        },
-        "anchor": {"score": -23.9, "nats": -382.4, "bits_per_dim": 8.62},
-        "law": {
-            "name": "uniform:0.4,0.9",
-            "low": 0.4,
-            "high": 0.9,
-            "sizes_outside": 7,
-            "nats_outside": -156.2,
-        },
-    }
+def dna(data, out):
+    letters = np.random.default_rng(0).choice(list("ACGT"), (8, 200))
+    sequences = ["".join(row) for row in letters]
+    labelled = data / "task.csv"
+    rows = [f"{sequences[n % 8][n : n + 24]},{n % 2}\n" for n in range(40)]
+    labelled.write_text("sequence,label\n" + "".join(rows))
+    evaluate = {"num_windows": 8, "ratios": (0.15, 0.5), "probes": (str(labelled),)}
+    changes = {"data.window": 24, "evaluate": evaluate | {"protocols": ("knn",)}}
+    return mw.pretrain(sequences, out=out, modality="dna", **SMALL, **changes)
 
 
-def samples(seed):
-    from sklearn.datasets import load_digits
+def cells(data, out):
+    anndata, pandas = pytest.importorskip("anndata"), pytest.importorskip("pandas")
+    generator = np.random.default_rng(0)
+    kind, batch = np.arange(80) % 2, np.arange(80) // 2 % 2
+    rate = generator.gamma(0.7, 2.0, (2, 24))[kind] + 0.05
+    obs = {"kind": np.array(["T", "B"])[kind], "plate": np.array(["p1", "p2"])[batch]}
+    obs = pandas.DataFrame(obs, index=[f"cell{n}" for n in range(80)])
+    var = pandas.DataFrame(index=[f"GENE{n}" for n in range(24)])
+    adata = anndata.AnnData(generator.poisson(rate).astype(np.float32), obs=obs, var=var)
+    changes = {"data.num_genes": 16, "data.labels": "kind", "data.batch": "plate"}
+    return mw.pretrain(adata, out=out, modality="cells", evaluate=COLUMNS, **SMALL, **changes)
 
-    rng = np.random.default_rng(seed)
-    images = (load_digits().images[:8] / 16).astype(np.float32)[..., None]
-    ratios = np.array([0.25, 0.5, 0.75, 0.9])
-    scores = rng.random((8, 4, 4))
-    counts = np.round(ratios * 16).astype(int)
-    rank = scores.reshape(8, 16).argsort(1).argsort(1).reshape(8, 4, 4)
-    hidden = (rank[None] < counts[:, None, None, None]).repeat(2, axis=2).repeat(2, axis=3)
-    noise = rng.normal(0, 0.15, (4, *images.shape)).astype(np.float32)
-    visible = np.where(hidden[..., None], np.clip(images + 2 * noise, 0, 1), images)
-    true = np.where(hidden[..., None], np.clip(images + noise, 0, 1), images)
-    return {
-        "images": images,
-        "ratios": ratios,
-        "hidden": hidden,
-        "filled_visible": visible.astype(np.float32),
-        "filled_true": true.astype(np.float32),
-    }
+
+def tables(data, out):
+    size = np.random.default_rng(0).normal(size=(80, 4))
+    columns = {"size": size[:, 0], "age": size[:, 1], "weight": size[:, 0] + size[:, 2]}
+    columns["kind"] = np.where(size[:, 0] > 0, "cat", "mouse")
+    changes = {"data.labels": "kind", "evaluate": COLUMNS}
+    return mw.pretrain(columns, out=out, modality="tables", **SMALL, **changes)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Give the run folder of a kind of data, trained and evaluated."""
+
+    @cache
+    def of(kind):
+        place = tmp_path_factory.mktemp(kind)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("maskwise.report.write", lambda runs, out=None: None)
+            run = globals()[kind](place, place / "run")
+        words.save(run.path, importlib.import_module(f"maskwise.{kind}.words").WORDS)
+        return run.path
+
+    return of
+
+
+def copy_of(trained, kind, path, seed=0, evaluated=True, **changes):
+    """Copy a trained run; with the known numbers of `made_up`, and settings replaced."""
+    path.mkdir(parents=True)
+    for name in ("config.json", "env.json", "metrics.jsonl", "words.json", "samples.*"):
+        for file in trained(kind).glob(name):
+            if evaluated or name != "samples.*":
+                shutil.copy(file, path)
+    config = json.loads((path / "config.json").read_text())
+    config["data"]["source"] = "my data"
+    config |= {"law": made_up.LAW, "seed": seed} | changes
+    (path / "config.json").write_text(json.dumps(config))
+    if evaluated:
+        found = json.loads((trained(kind) / "result.json").read_text())
+        (path / "result.json").write_text(json.dumps(found | made_up.result(kind, seed)))
+        if likelihood := made_up.likelihood(kind, seed):
+            (path / "likelihood.json").write_text(json.dumps(likelihood))
+    return path
 
 
 @pytest.fixture
-def make_run(tmp_path):
-    """Build a small run folder; `changes` replace top-level keys of its configuration."""
-
-    def make(name="digits-uniform", seed=0, steps=600, evaluated=True, **changes) -> Path:
-        run = tmp_path / name
-        run.mkdir(parents=True)
-        (run / "config.json").write_text(json.dumps(CONFIG | {"seed": seed} | changes))
-        (run / "env.json").write_text(json.dumps(ENV))
-        (run / "metrics.jsonl").write_text(metrics(steps, seed))
-        if evaluated:
-            (run / "result.json").write_text(json.dumps(result(seed)))
-            (run / "likelihood.json").write_text(json.dumps(likelihood(seed)))
-            np.savez(run / "samples.npz", **samples(seed))
-        return run
-
-    return make
+def make(trained, tmp_path):
+    """Make a run folder of a kind of data with known numbers, whose files a test may change."""
+    return lambda kind, name="run", **changes: copy_of(trained, kind, tmp_path / name, **changes)
 
 
-TEXT_CONFIG = {
-    "modality": "text",
-    "data": {"source": "novels.txt", "vocab_size": 8192, "length": 16, "pack": True},
-    "model": {"width": 64, "depth": 2, "heads": 4},
-    "law": "uniform:0.1,0.5",
-}
-PARADIGMS = {"agreement_subject_verb": (0.71, 40), "anaphor_gender": (0.43, 20)}
-DOCUMENTS = [[" The", " cat", "\n", " s", "at", " <b>"], [" A", " dog"]]
+@pytest.fixture(scope="session")
+def page(trained, tmp_path_factory):
+    """Give the page of such a run, drawn once."""
+
+    @cache
+    def of(kind):
+        return write([copy_of(trained, kind, tmp_path_factory.mktemp("page") / "run")]).read_text()
+
+    return of
 
 
-def spread(name, accuracy, half=0.05):
-    return {name: accuracy, "low": accuracy - half, "high": accuracy + half}
+def change(run, file="result.json", **changes):
+    found = json.loads((run / file).read_text())
+    (run / file).write_text(json.dumps(found | changes))
 
 
-def text_result(seed):
-    ratios = [0.05, 0.15, 0.3, 0.5, 0.95]
-    curves = [
-        [
-            {"ratio": ratio, "realised": ratio} | spread("error", start + ratio + 0.1 * seed)
-            for ratio in ratios
-        ]
-        for start in (4.0, 6.0)
-    ]
-    return {
-        "name": "novels",
-        "train": {
-            "steps": 600,
-            "seconds": 24.3,
-            "num_samples": 76800,
-            "encoder_tokens": 1_228_800,
-            "predicted": 368_640,
-            "final_loss": 4.35,
-            "num_parameters": 214532,
-        },
-        "data": {"name": "novels", "num_train": 900, "num_test": 50, "shape": [16]},
-        "reconstruction": {
-            "target": "tokens",
-            "pattern": "scattered",
-            "num_samples": 50,
-            "curve": curves[0],
-            "baselines": {"unigram": curves[1]},
-            "mean": {"from": 0.05, "to": 0.95} | spread("error", 4.5 + 0.1 * seed),
-        },
-        "features": diagnosed.features(seed),
-        "probes": text_probes(seed),
-        "minimal_pairs": [
-            {
-                "name": "zorro",
-                "metric": "within-word-l2r",
-                "num_pairs": 60,
-                "ties": 2,
-                "hidden_ratio": 0.12,
-                "paradigms": [
-                    {"name": name, "num": num} | spread("accuracy", accuracy - 0.01 * seed)
-                    for name, (accuracy, num) in PARADIGMS.items()
-                ],
-            }
-            | spread("accuracy", 0.57 - 0.01 * seed)
-        ],
-        "finetuning": [
-            finetuned("encoder", (0.81, 0.83, 0.82), seed),
-            finetuned("untrained encoder", (0.71, 0.69, 0.70), seed),
-        ],
-    }
+def show(part, *runs):
+    """The markup of what one part says of run folders."""
+    return render("", "", part([folder.read(run) for run in runs]))
 
 
-def text_probes(seed):
-    logistic, knn = "logistic-lbfgs (C=1, standardised on train)", "knn (k=20, T=0.07)"
-    rows = []
-    for protocol, base in ((logistic, 0.7), (knn, 0.6)):
-        for layer, gain in enumerate((0.0, 0.05)):
-            value = base + gain - 0.01 * seed
-            rows.append(("sst2", f"encoder layer {layer}, mean", protocol, value))
-            rows.append(("sst2", f"untrained encoder layer {layer}, mean", protocol, base - 0.1))
-    rows.append(("sst2", "bag of words", "logistic on tf-idf (C=10)", 0.78))
-    rows.append(("ud", "encoder layer 0", logistic, 0.88))
-    rows.append(("ud", "most frequent tag of the word", "counts", 0.84))
-    return [
-        {"task": task, "features": features, "protocol": protocol}
-        | {"num_train": 800, "num_test": 400, "note": "3 texts cut" * features.endswith("mean")}
-        | spread("accuracy", value)
-        for task, features, protocol, value in rows
-    ]
+def section(page, slug):
+    """The markup of one section."""
+    return re.search(rf'<section id="{slug}".*?</section>', page, re.DOTALL).group()
 
 
-def finetuned(model, values, seed):
-    values = [value - 0.01 * seed for value in values]
-    return {
-        "task": "sst2",
-        "model": model,
-        "accuracy": interval(values),
-        "mcc": interval([2 * value - 1 for value in values]),
-        "seeds": [
-            {"seed": number, "accuracy": value, "mcc": 2 * value - 1}
-            for number, value in enumerate(values)
-        ],
-        "majority": 0.51,
-        "num_train": 800,
-        "num_test": 400,
-        "epochs": 3,
-        "batch_size": 32,
-        "lr": 3e-4,
-        "note": "",
-    }
+def rows_of(part):
+    """The rows of all tables, as lists of text with tags replaced by spaces."""
+    found = re.findall(r"<tr>\n<th scope=\"row\">.*?</tr>", part, re.DOTALL)
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in found]
+    return [[re.sub(r"(<[^>]+>)+", " ", cell).strip() for cell in row] for row in cells]
 
 
-def interval(values):
-    mean = float(np.mean(values))
-    return {"mean": mean, "low": mean - 0.02, "high": mean + 0.02}
+def bold(part):
+    return re.findall(r"<strong>(.*?)</strong>", part)
 
 
-def text_samples():
-    def token(place, right, *guesses):
-        found = {"place": place, "probability": 0.4 if right else 0.0213, "right": right}
-        return found | {"guesses": [[text, 0.4 / rank] for rank, text in enumerate(guesses, 1)]}
-
-    masks = [
-        {"ratio": 0.15, "hidden": [token(1, True, " cat", " dog")]},
-        {
-            "ratio": 0.5,
-            "hidden": [
-                token(1, True, " cat", " dog"),
-                token(2, False, " and", "\n"),
-                token(4, False, " at", "it"),
-                token(7, False, " <i>", " dog"),
-            ],
-        },
-    ]
-    return {"pattern": "scattered", "rows": [{"documents": DOCUMENTS, "masks": masks}]}
-
-
-def text_likelihood(seed):
-    ratios = np.arange(1, 15) / 14
-    return {
-        "words": {"sample": "row", "position": "token", "dimension": "token"}
-        | {"anchor": "uniform predictor, -ln 8,187"},
-        "data": "novels",
-        "num_samples": 24,
-        "passes": 8,
-        "seed": 0,
-        "length": 13.6,
-        "num_dims": 13.6,
-        "curve": [
-            {"size": size + 1, "ratio": float(ratio)} | spread("score", -4 - ratio - 0.1 * seed)
-            for size, ratio in enumerate(ratios)
-        ],
-        "area": {
-            "nats": -61.3 - seed,
-            "bits_per_dim": 6.55,
-            "stderr": 1.2,
-            "stderr_masks": 0.4,
-            "bits_stderr": 0.13,
-            "perplexity": 93.6,
-            "bits_per_byte": 1.937,
-        },
-        "anchor": {"score": -9.01, "nats": -121.6, "bits_per_dim": 13.0},
-        "law": {
-            "name": "uniform:0.1,0.5",
-            "low": 0.1,
-            "high": 0.5,
-            "sizes_outside": 8,
-            "nats_outside": -36.9,
-        },
-    }
-
-
-@pytest.fixture
-def make_text_run(make_run):
-    """Build a small run folder of a run on texts, as `make_run` does for images."""
-
-    def make(name="novels", seed=0, evaluated=True, **changes) -> Path:
-        run = make_run(name, seed, evaluated=False, **(TEXT_CONFIG | changes))
-        if evaluated:
-            (run / "result.json").write_text(json.dumps(text_result(seed)))
-            (run / "likelihood.json").write_text(json.dumps(text_likelihood(seed)))
-            (run / "samples.json").write_text(json.dumps(text_samples()))
-        return run
-
-    return make
-
-
-@pytest.fixture
-def make_tabular_run(make_run):
-    """Build a small run folder of a run on cells or a table."""
-
-    def make(modality, name="blood", seed=0, evaluated=True, **changes) -> Path:
-        run = make_run(name, seed, evaluated=False, **(tabular.CONFIG[modality] | changes))
-        if evaluated:
-            (run / "result.json").write_text(json.dumps(tabular.result(modality, seed)))
-            (run / "samples.json").write_text(json.dumps(tabular.samples(seed)))
-        return run
-
-    return make
+def texts(table):
+    return [[cell.text for cell in cells] for cells in table.rows]

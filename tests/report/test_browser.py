@@ -52,13 +52,12 @@ def open_page(path, profile):
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium installed to open the report in")
-def test_pages_render_with_nothing_loaded_and_no_console_error(
-    make_run, make_text_run, make_tabular_run, tmp_path
-):
-    runs = [make_run("a"), make_run("b", seed=1, law="scheduled:linear,0.9..0.5")]
-    texts = [make_text_run("c"), make_text_run("d", seed=1)]
+def test_pages_render_with_nothing_loaded_and_no_console_error(make, tmp_path):
+    moving = make("images", "b", seed=1, law="scheduled:linear,0.9..0.5")
+    runs = [make("images", "a"), moving]
+    texts = [make("text", "c"), make("text", "d", seed=1)]
     pages = (("one", runs[:1]), ("moving", runs[1:]), ("both", runs))
-    cells = [make_tabular_run("cells", "e")]
+    cells = [make("cells", "e")]
     for name, chosen in (*pages, ("text", texts[:1]), ("texts", texts), ("cells", cells)):
         page = write(chosen, tmp_path / f"{name}.html").read_text()
         copy = tmp_path / f"{name}-measured.html"

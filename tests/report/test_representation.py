@@ -4,17 +4,9 @@ from html import unescape
 
 import numpy as np
 
-from maskwise.report import folder, representation, write
-from tests.report.diagnosed import features
-
-
-def section(page):
-    return re.search(r'<section id="features".*?</section>', page, re.DOTALL).group()
-
-
-def change(run, **changes):
-    result = json.loads((run / "result.json").read_text())
-    (run / "result.json").write_text(json.dumps(result | changes))
+from maskwise.report import folder, representation
+from tests.report.conftest import change, section, show
+from tests.report.made_up import features
 
 
 def rows_of(table):
@@ -28,8 +20,8 @@ def titles(found):
 OF_RESULT = ["Singular spectrum", "Drift by ratio", "Effective rank by ratio"]
 
 
-def test_figures_of_both_models_stand_side_by_side(make_run):
-    [found] = representation.sections(folder.read(make_run()))
+def test_figures_of_both_models_stand_side_by_side(make):
+    [found] = representation.sections([folder.read(make("images"))])
     assert "features of 2,048 held-out samples" in found.text
     assert "Means over positions of the last layer, 64 numbers a sample." in found.text
     assert titles(found) == OF_RESULT
@@ -44,69 +36,69 @@ def test_figures_of_both_models_stand_side_by_side(make_run):
     assert all("centred" in rows[name][3].text for name in ("energy", "mean cosine", "uniformity"))
 
 
-def test_the_drawn_curves(make_run):
-    page = section(write([make_run()]).read_text())
+def test_the_drawn_curves(page):
+    page = section(page("images"), "features")
     for text in ("encoder", "untrained encoder", "cosine", "CKA", "nothing hidden", "in training"):
         assert f"{text}</text>" in page
-    assert 'aria-label="Effective rank by hidden ratio of digits-uniform"' in page
+    assert 'aria-label="Effective rank by hidden ratio of run"' in page
     assert page.count("<svg") == 3
 
 
-def test_what_training_measured_now_and_then(make_run):
-    run = make_run(steps=40)
+def test_what_training_measured_now_and_then(make):
+    run = make("images")
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    for row in rows[9::10]:
+    for row in rows[1::2]:
         row |= {"effective_rank": row["step"] / 2, "cosine2": 0.5, "probe_accuracy": 0.9}
     for row in rows:
         row["coding_rate"] = -3.0
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     columns = folder.read_metrics(run / "metrics.jsonl")
-    assert np.isfinite(columns["effective_rank"]).nonzero()[0].tolist() == [9, 19, 29, 39]
-    [found] = representation.sections(folder.read(run))
+    assert np.isfinite(columns["effective_rank"]).nonzero()[0].tolist() == [1, 3, 5]
+    [found] = representation.sections([folder.read(run)])
     drawn = ["effective rank", "probe accuracy", "cosine2", "coding rate"]
     assert titles(found) == [*OF_RESULT, *(f"Training: {name}" for name in drawn)]
     # Points that lie apart are joined, and a run that is not evaluated has them too.
     line = re.search(r'<path d="(M[^"]*)"[^>]*stroke: var\(--blue\)', found.figures[3].body)
-    assert len(re.findall(r"[ML] ", line.group(1))) == 4
+    assert len(re.findall(r"[ML] ", line.group(1))) == 3
     (run / "result.json").unlink()
-    [found] = representation.sections(folder.read(run))
+    [found] = representation.sections([folder.read(run)])
     assert titles(found) == [f"Training: {name}" for name in drawn]
     assert found.commands == (f"maskwise evaluate {run}",)
-    assert write([run]).read_text()
+    assert show(representation.sections, run)
 
 
-def test_little_is_shown_where_little_was_measured(make_run):
-    run = make_run()
+def test_little_is_shown_where_little_was_measured(make):
+    run = make("images")
     note = "20 samples of 64 features span at most 20 directions"
     few = {"num_samples": 20, "encoder": {"alignment": 0.3}, "notes": [note, "another"]}
     few["drift"] = [{"ratio": 0.5, "realised": 0.5, "cosine": 0.9}]
     whole = features(0)
     del whole["untrained encoder"]
     change(run, features=whole | few)
-    [found] = representation.sections(folder.read(run))
+    [found] = representation.sections([folder.read(run)])
     assert found.missing == f"{note}; another"
     assert titles(found) == ["Drift by ratio"]
     assert [row[0].text for row in found.tables[0].rows] == ["alignment"]
-    assert write([run]).read_text()
+    assert show(representation.sections, run)
     nothing = {key: whole[key] for key in ("pool", "layer", "law", "pattern", "num_views")}
     change(run, features=nothing | {"num_samples": 0, "notes": ["no sample"]})
-    [found] = representation.sections(folder.read(run))
+    [found] = representation.sections([folder.read(run)])
     assert (found.missing, found.tables, found.figures) == ("no sample", (), ())
-    [found] = representation.comparison(["a"], [folder.read(run)])
-    assert rows_of(found.tables[0])["a"][1].text == "none"
-    assert write([run]).read_text()
+    [found] = representation.sections([folder.read(run)] * 2)
+    assert rows_of(found.tables[0])["run"][1].text == "none"
+    assert show(representation.sections, run)
 
 
-def test_a_run_of_before_names_the_command(make_run):
-    run = make_run()
+def test_a_run_of_before_names_the_command(make):
+    run = make("images")
     change(run, features=None)
-    page = unescape(section(write([run]).read_text()))
+    page = unescape(show(representation.sections, run))
     assert f"<code>maskwise evaluate {run}</code>" in page
 
 
-def test_comparison_has_a_row_for_each_run(make_run):
-    runs = [make_run("a"), make_run("b", seed=1), make_run("c", evaluated=False)]
-    [found] = representation.comparison(["a", "b", "c"], [folder.read(run) for run in runs])
+def test_comparison_has_a_row_for_each_run(make):
+    runs = [make("images", "a"), make("images", "b", seed=1), make("images", "c", evaluated=False)]
+    [found] = representation.sections([folder.read(run) for run in runs])
     assert found.commands == (f"maskwise evaluate {runs[2]}",)
     [table] = found.tables
     assert table.head == ("run", "effective rank", "RankMe", "LiDAR", "energy")
@@ -114,6 +106,6 @@ def test_comparison_has_a_row_for_each_run(make_run):
     assert list(rows) == ["a", "b"]
     assert rows["a"][0].small == "2,048 samples, 64 features\nuniform:0.4,0.9"
     assert (rows["b"][1].text, rows["b"][1].small) == ("30.42", "untrained: 9.5")
-    assert "Encoder features" in write(runs).read_text()
-    [found] = representation.comparison(["c"], [folder.read(runs[2])])
+    assert "Encoder features" in show(representation.sections, *runs)
+    [found] = representation.sections([folder.read(runs[2])] * 2)
     assert (found.tables, found.text) == ((), "")

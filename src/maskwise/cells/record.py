@@ -10,6 +10,7 @@ from maskwise.cells import data as cells_data
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsSplits
 from maskwise.cells.recipes import RECIPES, CellsConfig, any_cells
+from maskwise.cells.words import WORDS
 from maskwise.columns import runs
 from maskwise.columns.features import embed_rows
 from maskwise.columns.losses import column_likelihood
@@ -57,6 +58,7 @@ RECORD = Modality(
     settings=CellsConfig,
     recipes=RECIPES,
     own=any_cells,
+    words=WORDS,
     sources="FILE.h5ad|.zarr, a folder of these, A.h5ad+B.h5ad",
     endings=frozenset({".h5ad", ".zarr", ".h5"}),  # the last says how to make the others
     folders="flat",

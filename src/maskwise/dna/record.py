@@ -17,6 +17,7 @@ from maskwise.dna.likelihoods import dna_likelihood
 from maskwise.dna.model import DNAModel
 from maskwise.dna.recipes import DNAConfig, any_dna
 from maskwise.dna.tasks import check_dna_files
+from maskwise.dna.words import WORDS
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention
 from maskwise.modality import Modality, Pool
@@ -96,6 +97,7 @@ RECORD = Modality(
     settings=DNAConfig,
     recipes={},
     own=any_dna,
+    words=WORDS,
     sources="FILE.fa|.fasta|.fna|.ffn (.gz, .bgz, .xz), a folder of these",
     endings=frozenset(SUFFIXES),
     precedence=1,

@@ -21,6 +21,7 @@ from maskwise.images.pictures import SUFFIXES
 from maskwise.images.recipes import RECIPES, ImageConfig, any_images
 from maskwise.images.samples import write
 from maskwise.images.source import ImageSource, ImageSplits
+from maskwise.images.words import WORDS
 from maskwise.layers.transformer import Attention, Transformer
 from maskwise.modality import Augment, Features, Modality, Pool
 from maskwise.patches.losses import patch_likelihood
@@ -115,6 +116,7 @@ RECORD = Modality(
     settings=ImageConfig,
     recipes=RECIPES,
     own=any_images,
+    words=WORDS,
     sources="FILE.npz|.npy|.npy.xz, a folder of images or arrays, hf:NAME",
     endings=frozenset(SUFFIXES),
     precedence=2,

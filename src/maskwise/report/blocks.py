@@ -1,13 +1,16 @@
 """What a page is made of: sections with notes, numbers, figures and tables.
 
-The builders fill these; the template lays them out. Text is escaped by the template, and only
+The parts fill these; the template lays them out. Text is escaped by the template, and only
 `Figure.body` is markup.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from importlib import resources
 
 from markupsafe import Markup
+
+from maskwise.report.folder import Row, RunFolder
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,76 @@ class Section:
     compact: bool = False
 
 
-def unmade(section: Section, what: str, command: str) -> Section:
-    """Return a section that says what it lacks and how to make it."""
-    missing = f"No {what} yet. Evaluate the run to make it:"
-    return replace(section, missing=missing, commands=(command,))
+def render(title: str, summary: str, sections: Sequence[Section]) -> str:
+    """Fill the template; every text is escaped."""
+    import jinja2
+
+    text = resources.files("maskwise.report").joinpath("page.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(text)
+    return template.render(title=title, summary=summary, sections=sections)
 
 
-def number(value: Any) -> str:
+def unmade(
+    section: Section, runs: Sequence[RunFolder], what: str, has: Callable[[RunFolder], object]
+) -> Section:
+    """Return a section that says how to make what runs lack; itself if they lack nothing.
+
+    Args:
+        section: what there is without it.
+        runs: one run, or several that are compared.
+        what: what an only run may lack.
+        has: whether a run has it.
+    """
+    lacking = [run for run in runs if not has(run)]
+    if not lacking:
+        return section
+    missing = "Some runs are not evaluated yet. To evaluate them:"
+    if len(runs) == 1:
+        missing = f"No {what} yet. Evaluate the run to make it:"
+    commands = tuple(run.command("evaluate") for run in lacking)
+    return replace(section, missing=missing, commands=commands)
+
+
+def grouped(rows: Iterable[Row], name: Callable[[Row], str]) -> dict[str, list[Row]]:
+    """Return rows by their name, in order."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(name(row), []).append(row)
+    return found
+
+
+def highest(values: Iterable[float | None]) -> float | None:
+    """Return the largest of the values that are known."""
+    return max((value for value in values if value is not None), default=None)
+
+
+def between(row: Row, *, share: bool = False) -> str:
+    """Write the interval of a value, or of a share in percent, if it is known.
+
+    >>> between({"low": 0.5, "high": 0.75}), between({"low": None, "high": None})
+    ('0.500 to 0.750', '')
+    """
+    low, high = row.get("low"), row.get("high")
+    if low is None or high is None:
+        return ""
+    return f"{100 * low:.1f} to {100 * high:.1f}" if share else f"{low:.3f} to {high:.3f}"
+
+
+def scored(
+    row: Row | None, key: str, best: float | None = None, *, share: bool = False, name: str = ""
+) -> Cell:
+    """Return a cell with the value of `key`, or a share, over its interval; the best is bold."""
+    if row is None or row.get(key) is None:
+        return Cell("none")
+    text = percent(row[key]) if share else f"{row[key]:.3f}"
+    small = "\n".join(filter(None, (name, between(row, share=share))))
+    return Cell(text, small, row[key] == best)
+
+
+def number(value: object) -> str:
     """Format a value for reading.
 
     >>> number(1234567), number(0.000123456), number(0.25), number(None), number(True)

@@ -1,4 +1,4 @@
-"""Line figures as inline SVG: training curves and error by ratio.
+"""Figures as inline SVG, and the one that most sections draw: a value by hidden ratio.
 
 Colours are the Okabe-Ito palette, which stays apart under colour-blind sight, written as CSS
 variables so that the page can lighten them on a dark background.
@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from markupsafe import Markup
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ CSS_NAMES = {
     INK: "ink",
     RULE: "rule",
 }
-MAX_POINTS = 2000
 WIDE = (6.4, 3.7)  # inches; wider ones would be too small to read on a phone
 # Text stays text (selectable, in the page's font); ids come from the content, so equal input
 # gives an equal page.
@@ -109,97 +107,6 @@ def run_style(index: int) -> dict[str, Any]:
     }
 
 
-def thin(length: int, most: int = MAX_POINTS) -> np.ndarray:
-    """Return at most `most` indices spread over ``range(length)``, first and last among them.
-
-    >>> thin(5, 3).tolist(), thin(2, 3).tolist()
-    ([0, 2, 4], [0, 1])
-    """
-    return np.unique(np.linspace(0, length - 1, min(length, most)).round().astype(int))
-
-
-def smooth(values: np.ndarray) -> np.ndarray:
-    """Centred running mean over a twentieth of the points, one-sided near the ends; skips NaN.
-
-    >>> smooth(np.array([1.0, 1.0, 1.0])).tolist()
-    [1.0, 1.0, 1.0]
-    """
-    known = np.isfinite(values)
-    sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
-    counts = np.concatenate([[0], np.cumsum(known)])
-    at, half = np.arange(len(values)), max(1, len(values) // 40)
-    low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
-    count = counts[high] - counts[low]
-    return np.where(count > 0, (sums[high] - sums[low]) / np.maximum(count, 1), np.nan)
-
-
-def metric_curve(
-    label: str, metrics: Mapping[str, np.ndarray], key: str, *, smoothed: bool = False
-) -> Markup:
-    """Draw one metric by step; `smoothed` adds its running mean."""
-    steps, values = metrics["step"], metrics[key]
-    keep = thin(len(steps))
-
-    def plot(axes: "Axes") -> None:
-        raw: dict[str, Any] = {"alpha": 0.35, "linewidth": 0.9} if smoothed else {}
-        axes.plot(steps[keep], values[keep], color=BLUE, label="each step", **raw)
-        if smoothed:
-            axes.plot(steps[keep], smooth(values)[keep], color=BLUE, label="running mean")
-            legend(axes, 2)
-        axes.set(xlabel="step", ylabel=key.replace("_", " "))
-        if smoothed:  # a learning rate that ends at zero spans any number of decades
-            _log_if_wide(axes, values)
-
-    return svg(label, plot)
-
-
-def ratio_curve(
-    label: str, metrics: Mapping[str, np.ndarray], bounds: Sequence[tuple[float, float]]
-) -> Markup:
-    """Draw the realised ratio of each step over the law's support at even progress."""
-    steps, values = metrics["step"], metrics["ratio"]
-    keep = thin(len(steps))
-    low, high = np.array(bounds).T
-    at = np.linspace(steps[0], steps[-1], len(bounds))
-
-    def plot(axes: "Axes") -> None:
-        # A fixed ratio has no width: give it one that can be seen.
-        wide = np.minimum(low, high - 0.01)
-        axes.fill_between(at, wide, high, color=ORANGE, alpha=0.18, linewidth=0, label="support")
-        axes.plot(
-            steps[keep],
-            values[keep],
-            linestyle="none",
-            marker="o",
-            markersize=2.2,
-            markeredgewidth=0,
-            alpha=0.6,
-            color=BLUE,
-            label="drawn",
-        )
-        axes.set(xlabel="step", ylabel="hidden ratio", ylim=(0, 1))
-        legend(axes, 2)
-
-    return svg(label, plot)
-
-
-def loss_curves(
-    label: str, curves: Sequence[tuple[str, np.ndarray, np.ndarray]], xlabel: str
-) -> Markup:
-    """Overlay the smoothed losses of several runs, each given as (name, x, loss)."""
-    from matplotlib.ticker import EngFormatter
-
-    def plot(axes: "Axes") -> None:
-        for index, (name, x, loss) in enumerate(curves):
-            keep = thin(len(x))
-            axes.plot(x[keep], smooth(loss)[keep], label=plain(name), **run_style(index))
-        axes.set(xlabel=xlabel, ylabel="loss, running mean")
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        legend(axes, len(curves))
-
-    return svg(label, plot, size=WIDE)
-
-
 def by_ratio(
     curves: Sequence[tuple[str, Sequence[Mapping[str, float]]]],
     key: str,
@@ -246,7 +153,7 @@ def by_ratio(
                 linewidth=1.2,
                 label=plain(name),
             )
-        axes.set(xlabel="hidden ratio", ylabel=ylabel, xlim=(0, 1))
+        axes.set(xlabel="hidden ratio", ylabel=plain(ylabel), xlim=(0, 1))
         legend(axes, len(curves) + len(dashed) + bool(support))
 
     return plot
@@ -270,9 +177,3 @@ def legend(axes: "Axes", entries: int) -> None:
             "borderaxespad": 0.0,
         }
         axes.legend(ncols=min(entries, 3), **place)
-
-
-def _log_if_wide(axes: "Axes", values: np.ndarray) -> None:
-    known = values[np.isfinite(values)]
-    if len(known) and known.min() > 0 and known.max() > 30 * known.min():
-        axes.set_yscale("log")

@@ -2,38 +2,40 @@
 
 import shlex
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maskwise import laws
+from maskwise import laws, words
 from maskwise.errors import UserError
 from maskwise.files import read_json, read_json_lines
+from maskwise.words import Words
 
-MODALITIES = ("images", "text", "dna", "cells", "tables")
-SAMPLE_ARRAYS = ("images", "ratios", "hidden", "filled_visible", "filled_true")
+Row = Mapping[str, Any]  # an object of a JSON file
+PICTURES = ("images", "ratios", "hidden", "filled_visible", "filled_true")
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """What a run folder says; results, likelihood and samples are empty without their file."""
 
     path: Path
     name: str
-    config: Mapping[str, Any]
-    env: Mapping[str, Any]
+    config: Row
+    env: Row
     metrics: Mapping[str, np.ndarray]
-    result: Mapping[str, Any]
-    likelihood: Mapping[str, Any]
-    samples: Mapping[str, Any]
+    result: Row
+    likelihood: Row
+    samples: Row
+    words: Words
 
     @property
     def modality(self) -> str:
-        """The kind of data, one of `MODALITIES`."""
-        return str(self.config.get("modality", "images"))
+        """The kind of data."""
+        return str(self.config.get("modality", "data"))
 
     @property
     def law(self) -> laws.Law:
@@ -46,22 +48,22 @@ class Run:
         return str(self.result.get("data", {}).get("name") or self.config["data"].get("source"))
 
     @property
-    def evaluate_command(self) -> str:
-        """The command that makes the files an unevaluated run lacks."""
-        return f"maskwise evaluate {shlex.quote(str(self.path))}"
+    def num_steps(self) -> int:
+        """The number of steps done: the last one logged."""
+        steps = self.metrics.get("step", np.zeros(0))
+        return int(steps[-1]) if len(steps) else 0
 
-    @property
-    def likelihood_command(self) -> str:
-        """The command that makes likelihood.json."""
-        return f"maskwise likelihood {shlex.quote(str(self.path))}"
+    def command(self, name: str) -> str:
+        """Return the command that makes files that the run lacks."""
+        return f"maskwise {name} {shlex.quote(str(self.path))}"
 
 
-def read(path: Path) -> Run:
+def read(path: Path) -> RunFolder:
     """Read one run folder.
 
     Args:
         path: folder with config.json, env.json, metrics.jsonl and, once evaluated, result.json,
-            samples.npz (images) or samples.json, and likelihood.json.
+            words.json, samples.npz (pictures) or samples.json, and likelihood.json.
 
     Raises:
         UserError: the folder is not a run folder, or one of its files is damaged.
@@ -77,10 +79,7 @@ def read(path: Path) -> Run:
     for key, kind in (("data", Mapping), ("law", str), ("train", Mapping)):
         if not isinstance(config.get(key), kind):
             raise UserError(f"{path / 'config.json'}: no '{key}'; restore the file or train again")
-    if (modality := config.get("modality", "images")) not in MODALITIES:
-        known = ", ".join(MODALITIES)
-        raise UserError(f"{path / 'config.json'}: modality {modality!r} is none of {known}")
-    return Run(
+    return RunFolder(
         path=path,
         name=path.resolve().name,
         config=config,
@@ -89,13 +88,8 @@ def read(path: Path) -> Run:
         result=_json(path / "result.json", needed=False),
         likelihood=_json(path / "likelihood.json", needed=False),
         samples=_samples(path),
+        words=words.read(path),
     )
-
-
-def not_evaluated(runs: Sequence[Run], key: str) -> tuple[str, tuple[str, ...]]:
-    """Return what a comparison says of runs whose result lacks `key`, and the commands to run."""
-    commands = tuple(run.evaluate_command for run in runs if key not in run.result)
-    return ("Some runs are not evaluated yet. To evaluate them:" if commands else ""), commands
 
 
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
@@ -111,11 +105,11 @@ def read_metrics(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _json(path: Path, *, needed: bool = True) -> dict[str, Any]:
+def _json(path: Path, *, needed: bool = True) -> Row:
     if not needed and not path.is_file():
         return {}
     values = read_json(path)
@@ -124,13 +118,13 @@ def _json(path: Path, *, needed: bool = True) -> dict[str, Any]:
     return values
 
 
-def _samples(folder: Path) -> dict[str, Any]:
+def _samples(folder: Path) -> Row:
     path = folder / "samples.npz"
     if not path.is_file():
         return _json(folder / "samples.json", needed=False)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in SAMPLE_ARRAYS}
+            return {name: arrays[name] for name in PICTURES}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{path} is damaged ({error}); make it again with maskwise evaluate {folder}"

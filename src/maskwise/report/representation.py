@@ -2,21 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
 
-from maskwise.report import figures, law_figures
+from maskwise.report import figures
 from maskwise.report.blocks import Cell, Figure, Section, Table, number, unmade
-from maskwise.report.folder import Run, not_evaluated
+from maskwise.report.folder import Row, RunFolder
+from maskwise.report.law import reach
+from maskwise.report.training import metric_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Entry = Mapping[str, Any]
-
 ENCODERS = ("encoder", "untrained encoder")
+COMPARED = ("effective_rank", "rankme", "lidar", "energy")
 # Key, name, and what it says; {} are filled in from the entry.
 FIGURES = (
     (
@@ -90,71 +91,67 @@ TERMS = (
 )
 
 
-def sections(run: Run) -> list[Section]:
-    """Return the section of one run's page."""
+def sections(runs: Sequence[RunFolder]) -> list[Section]:
+    """Return the figures of one run, or a row of a few for each of several."""
+    empty = unmade(
+        *(Section("features", "Encoder features"), runs, "figures of features in result.json"),
+        lambda run: run.result.get("features"),
+    )
+    return [_compared(empty, runs) if len(runs) > 1 else _figures(empty, runs[0])]
+
+
+def _figures(empty: Section, run: RunFolder) -> Section:
     trained = tuple(_training(run))
-    empty = Section("features", "Encoder features", figures=trained)
     found = run.result.get("features")
     if not found:
-        return [unmade(empty, "figures of features in result.json", run.evaluate_command)]
-    missing = "; ".join(found["notes"])
-    if not (models := _models(found)):
-        return [replace(empty, missing=missing)]
+        return replace(empty, figures=trained)
+    empty = replace(empty, missing="; ".join(found["notes"]), figures=trained)
+    models = {name: found[name] for name in ENCODERS if found.get(name)}
+    if not models:
+        return empty
     text = (
         f"How many directions the features of {number(found['num_samples'])} held-out samples use,"
         f" and how far masks move them. {_source(found)} Ranks grow with the number of samples:"
         " compare them at equal numbers."
     )
     drawn = (*_spectra(run, models), *_by_ratio(run, found), *trained)
-    table = _table(found, models)
-    return [replace(empty, text=text, missing=missing, figures=drawn, tables=(table,))]
+    return replace(empty, text=text, figures=drawn, tables=(_table(found, models),))
 
 
-def comparison(labels: Sequence[str], runs: Sequence[Run]) -> list[Section]:
-    """Return the section of a comparison: a row for each run."""
-    missing, commands = not_evaluated(runs, "features")
-    shown = ("effective_rank", "rankme", "lidar", "energy")
-    names = {key: name for key, name, _ in FIGURES}
+def _compared(empty: Section, runs: Sequence[RunFolder]) -> Section:
     rows = []
-    for label, run in zip(labels, runs, strict=True):
-        found = run.result.get("features")
-        if found:
-            trained, before = (found.get(name, {}) for name in ENCODERS)
-            cells = [
-                Cell(
-                    number(trained.get(key)),
-                    f"untrained: {number(before[key])}" if key in before else "",
-                )
-                for key in shown
-            ]
-            size = f"{number(found['num_samples'])} samples, {found.get('dim', 'no')} features"
-            rows.append((Cell(label, f"{size}\n{found['law']}"), *cells))
+    for run in runs:
+        if not (found := run.result.get("features")):
+            continue
+        trained, before = (found.get(name, {}) for name in ENCODERS)
+        size = f"{number(found['num_samples'])} samples, {found.get('dim', 'no')} features"
+        cells = [
+            Cell(
+                number(trained.get(key)),
+                f"untrained: {number(before[key])}" if key in before else "",
+            )
+            for key in COMPARED
+        ]
+        rows.append((Cell(run.name, f"{size}\n{found['law']}"), *cells))
+    if not rows:
+        return empty
     text = (
         "Compare at equal numbers of samples and features only. LiDAR's views are masked by the"
         " law of each run: across laws it compares encoders under different masks."
     )
     caption = "Effective rank is of centred features; RankMe and energy are not centred"
-    head = ("run", *(names[key] for key in shown))
-    table = Table(caption, head, tuple(rows))
-    return [
-        Section(
-            *("features", "Encoder features", text if rows else "", missing, commands),
-            tables=(table,) * bool(rows),
-        )
-    ]
+    names = {key: name for key, name, _ in FIGURES}
+    table = Table(caption, ("run", *(names[key] for key in COMPARED)), tuple(rows))
+    return replace(empty, text=text, tables=(table,))
 
 
-def _source(found: Entry) -> str:
+def _source(found: Row) -> str:
     pool = "The class token" if found["pool"] == "class" else "Means over positions"
     layer = "the last layer" if found["layer"] == -1 else f"layer {found['layer']}"
     return f"{pool} of {layer}, {found['dim']} numbers a sample."
 
 
-def _models(found: Entry) -> dict[str, Entry]:
-    return {name: found[name] for name in ENCODERS if found.get(name)}
-
-
-def _table(found: Entry, models: Mapping[str, Entry]) -> Table:
+def _table(found: Row, models: Mapping[str, Row]) -> Table:
     words = {key: found[key] for key in ("dim", "num_views", "law")} | {"floor": 1 / found["dim"]}
     rows = tuple(
         (
@@ -169,11 +166,21 @@ def _table(found: Entry, models: Mapping[str, Entry]) -> Table:
     return Table(caption, ("figure", *models, "what it says"), rows)
 
 
-def _spectra(run: Run, models: Mapping[str, Entry]) -> list[Figure]:
+def _spectra(run: RunFolder, models: Mapping[str, Row]) -> list[Figure]:
     lines = {name: model["spectrum"] for name, model in models.items() if "spectrum" in model}
     if not lines:
         return []
-    body = _spectrum(f"Singular spectra of features of {run.name}", lines)
+
+    def plot(axes: "Axes") -> None:
+        for index, (name, values) in enumerate(lines.items()):
+            # Rounding leaves tails of almost nothing, which a log scale would stretch.
+            share = [value for value in values if value > 1e-6]
+            rank, style = range(1, len(share) + 1), figures.run_style(index)
+            axes.plot(rank, share, label=figures.plain(name), **style)
+        axes.set(xlabel="rank of the singular value", ylabel="share of the largest", yscale="log")
+        figures.legend(axes, len(lines))
+
+    body = figures.svg(f"Singular spectra of features of {run.name}", plot)
     caption = (
         "Singular values of centred features, as shares of the largest. A curve that falls at"
         " once is a collapse: few directions hold what the features say."
@@ -181,26 +188,8 @@ def _spectra(run: Run, models: Mapping[str, Entry]) -> list[Figure]:
     return [Figure(body, caption, "Singular spectrum")]
 
 
-def _spectrum(label: str, lines: Mapping[str, Sequence[float]]) -> Markup:
-    def plot(axes: "Axes") -> None:
-        for index, (name, values) in enumerate(lines.items()):
-            share = np.array(values)
-            # Rounding leaves tails of almost nothing, which a log scale would stretch.
-            share = share[share > 1e-6]
-            axes.plot(
-                np.arange(1, len(share) + 1),
-                share,
-                label=figures.plain(name),
-                **figures.run_style(index),
-            )
-        axes.set(xlabel="rank of the singular value", ylabel="share of the largest", yscale="log")
-        figures.legend(axes, len(lines))
-
-    return figures.svg(label, plot)
-
-
-def _by_ratio(run: Run, found: Entry) -> list[Figure]:
-    support = law_figures.reach(run.law)
+def _by_ratio(run: RunFolder, found: Row) -> list[Figure]:
+    support = reach(run.law)
 
     def draw(label: str, kinds: Mapping[str, str], whole: float | None, ylabel: str) -> Markup:
         curves = [(name, _points(found["drift"], key)) for key, name in kinds.items()]
@@ -227,7 +216,7 @@ def _by_ratio(run: Run, found: Entry) -> list[Figure]:
     return drawn
 
 
-def _points(drift: Sequence[Entry], key: str) -> list[dict[str, float]]:
+def _points(drift: Sequence[Row], key: str) -> list[dict[str, float]]:
     return [
         {name: point[name] for name in ("ratio", "realised")}
         | dict.fromkeys(("value", "low", "high"), point[key])
@@ -236,7 +225,7 @@ def _points(drift: Sequence[Entry], key: str) -> list[dict[str, float]]:
     ]
 
 
-def _training(run: Run) -> list[Figure]:
+def _training(run: RunFolder) -> list[Figure]:
     """Draw what was measured of features in training."""
     columns = LOGGED | dict.fromkeys(TERMS, "Value of this term of the loss, before its weight.")
     drawn = []
@@ -246,6 +235,6 @@ def _training(run: Run) -> list[Figure]:
         if known.any():
             metrics = {"step": run.metrics["step"][known], key: values[known]}
             name = key.replace("_", " ")
-            body = figures.metric_curve(f"Training: {name} by step of {run.name}", metrics, key)
+            body = metric_curve(f"Training: {name} by step of {run.name}", metrics, key)
             drawn.append(Figure(body, caption, f"Training: {name}"))
     return drawn

@@ -1,27 +1,60 @@
-"""Sample masks and reconstructions as strips of small images, inlined as PNG."""
+"""Held-out samples with hidden parts filled in: pictures, marked tokens, or a map of rows."""
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from maskwise.report.blocks import Figure, Section, percent, unmade
+from maskwise.report.blocks import Figure, Section, number, percent, unmade
 from maskwise.report.curves import target_of
-from maskwise.report.folder import Run
+from maskwise.report.figures import BLUE, CYCLE, INK, plain, svg
+from maskwise.report.folder import Row, RunFolder
 
-MOST = 8
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TITLES = {
+    "pictures": "Masks and reconstructions",
+    "tokens": "Hidden tokens and predictions",
+    "rows": "Features and predictions",
+}
+MOST = 8  # pictures
 # Slate rather than neutral: on grey images a hidden patch must not pass for a grey one.
 HIDDEN_COLOR = np.array([0.47, 0.53, 0.64])
 LEAK = "uses true patch statistics: leaks, display only"
+RIGHT = Markup('<mark class="right" title="{}">{}</mark>')
+# The true token is below, so that it can be read without a mouse.
+WRONG = Markup(
+    '<ruby title="{}"><mark class="wrong">{}</mark><rp> (</rp><rt>{}</rt><rp>)</rp></ruby>'
+)
+KEY = Markup(
+    "The likeliest token stands in the place of each hidden one. {} were predicted right; {} were"
+    " predicted wrong, and the true token stands below. Pointing at one shows other guesses."
+).format(
+    Markup('<mark class="right">Underlined</mark>'), Markup('<mark class="wrong">Dotted</mark>')
+)
+SIGNS = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "↵"})
+MARKERS = ("o", "^", "s")
+MOST_CLASSES = 18  # that have a look of their own
 
 
-def section(run: Run) -> Section:
-    """Return the section of one run's page."""
-    empty = Section("samples", "Masks and reconstructions")
-    if not run.samples:
-        return unmade(empty, "samples.npz", run.evaluate_command)
+def sections(runs: Sequence[RunFolder]) -> list[Section]:
+    """Return the section of one run's page; a comparison, or data shown in no way, has none."""
+    shown = runs[0].words.shown
+    if len(runs) > 1 or not shown:
+        return []
+    [run] = runs
+    file, key = ("samples.npz", "images") if shown == "pictures" else ("samples.json", "rows")
+    if not len(run.samples.get(key, ())):
+        section = Section("samples", TITLES[shown])
+        return [unmade(section, runs, file, lambda run: False)]
+    return [SHOW[shown](run)]
+
+
+def _pictures(run: RunFolder) -> Section:
     target = target_of(run)
     text = f"The model predicts {target} pixel values of each hidden patch."
     if target == "normalised":
@@ -35,10 +68,10 @@ def section(run: Run) -> Section:
         text += (
             f" The images have {channels} channels; {'3 are' if channels > 3 else '1 is'} shown."
         )
-    return Section(empty.slug, empty.title, text, figures=figures(run.samples, target))
+    return Section("samples", TITLES["pictures"], text, figures=_strips(run.samples, target))
 
 
-def figures(samples: Mapping[str, np.ndarray], target: str) -> tuple[Figure, ...]:
+def _strips(samples: Mapping[str, np.ndarray], target: str) -> tuple[Figure, ...]:
     """Return one figure for each ratio: original, masked, and the hidden patches filled in.
 
     Args:
@@ -102,3 +135,183 @@ def _rgb(images: np.ndarray) -> np.ndarray:
     """Three display channels of [..., C]: the first three, or the first as grey."""
     channels = images[..., :3] if images.shape[-1] >= 3 else images[..., :1].repeat(3, axis=-1)
     return np.clip(np.nan_to_num(channels.astype(float)), 0, 1)
+
+
+def _tokens(run: RunFolder) -> Section:
+    rows = run.samples["rows"]
+    kind = "tokens bases" if run.words.aligned else "tokens"
+    drawn = [_marked_rows(rows, place, kind) for place in range(len(rows[0]["masks"]))]
+    return Section("samples", TITLES["tokens"], KEY, figures=tuple(drawn))
+
+
+def _marked_rows(rows: Sequence[Row], place: int, kind: str) -> Figure:
+    """Return the rows hidden at one ratio."""
+    masks = [row["masks"][place] for row in rows]
+    tokens = [token for mask in masks for token in mask["hidden"]]
+    right = sum(token["right"] for token in tokens)
+    total = sum(len(pieces) for row in rows for pieces in row["documents"])
+    body = Markup("").join(
+        Markup('<div class="{}">{}</div>').format(
+            kind, _paragraphs(row["documents"], mask["hidden"])
+        )
+        for row, mask in zip(rows, masks, strict=True)
+    )
+    share = f" ({percent(right / len(tokens))})" if tokens else ""
+    caption = (
+        f"{number(len(tokens))} of {number(total)} tokens are hidden; {number(right)} of them"
+        f"{share} are predicted right."
+    )
+    return Figure(body, caption, f"Ratio {masks[0]['ratio']:.2f}")
+
+
+def _paragraphs(documents: Sequence[Sequence[str]], hidden: Sequence[Row]) -> Markup:
+    """Return documents, a paragraph each, with what is predicted in the hidden places."""
+    filled = {token["place"]: token for token in hidden}
+    paragraphs, place = [], 0
+    for pieces in documents:
+        parts = []
+        for number_in, piece in enumerate(pieces):
+            shown = piece if number_in else piece.lstrip(" ")
+            found = filled.get(place)
+            parts.append(escape(shown) if found is None else _marked(shown, found))
+            place += 1
+        paragraphs.append(Markup("<p>{}</p>").format(Markup("").join(parts)))
+    return Markup("").join(paragraphs)
+
+
+def _marked(piece: str, token: Row) -> Markup:
+    """Return the guess in place of a hidden token, between the white space of the text."""
+    guess = token["guesses"][0][0]
+    blank = piece.isspace()
+    before = "" if blank else piece[: len(piece) - len(piece.lstrip(" "))]
+    after = piece if blank and "\n" in piece else ""
+    # Tokens that differ in white space alone must not look alike.
+    alike = not token["right"] and guess.strip() == piece.strip()
+    told = ", ".join(f"{_plain(text, spaces=False)} {percent(p)}" for text, p in token["guesses"])
+    true = _plain(piece, spaces=alike)
+    told += f"; true: {true} {percent(token['probability'])}"
+    if token["right"]:
+        return before + RIGHT.format(told, true) + after
+    return before + WRONG.format(told, _plain(guess, spaces=alike), true) + after
+
+
+def _plain(piece: str, *, spaces: bool) -> str:
+    """Make white space visible: where asked for, and where there is nothing else.
+
+    >>> _plain(" cat", spaces=False), _plain(" cat", spaces=True), _plain(" ", spaces=False)
+    ('cat', '␣cat', '␣')
+    """
+    text = piece.translate(SIGNS)
+    if spaces or not text.strip():
+        return text.replace(" ", "␣") or "\N{REPLACEMENT CHARACTER}"
+    return text.strip()
+
+
+def _rows(run: RunFolder) -> Section:
+    drawn = [
+        Figure(
+            _map(f"{name}: two principal components", points, run.samples),
+            _share(run.samples["explained"][name]),
+            f"{name[0].upper()}{name[1:]}",
+        )
+        for name, points in run.samples["points"].items()
+    ]
+    figures = (*drawn, _filled(run.samples["rows"]))
+    return Section("samples", TITLES["rows"], figures=figures)
+
+
+def _share(explained: Sequence[float]) -> str:
+    first, second = (f"{100 * share:.0f} %" for share in explained)
+    return f"Principal components of held-out samples: {first} and {second} of the variance."
+
+
+def _map(label: str, points: Sequence[Sequence[float]], found: Row) -> Markup:
+    """Draw samples at two coordinates, with a colour and a mark for each class."""
+    places = np.array(points, float).reshape(-1, 2)
+    classes, labels = found["classes"], np.array(found["labels"] or [-1] * len(places))
+    counts = np.bincount(labels[labels >= 0], minlength=1)
+    common = np.sort(np.argsort(-counts, kind="stable")[:MOST_CLASSES])
+    common = common[counts[common] > 0]
+    groups = [
+        (_short(str(classes[of])), labels == of, CYCLE[place % 6], MARKERS[place // 6])
+        for place, of in enumerate(common)
+    ]
+    if (rest := ~np.isin(labels, common)).any():
+        groups.insert(0, ("other", rest, INK if groups else BLUE, "."))
+
+    def plot(axes: "Axes") -> None:
+        for name, at, color, marker in groups:
+            axes.plot(
+                *places[at].T,
+                linestyle="none",
+                marker=marker,
+                color=color,
+                alpha=0.75,
+                markersize=3,
+                markeredgewidth=0,
+                label=plain(name),
+            )
+        axes.set(xlabel="first", ylabel="second", xticks=[], yticks=[])
+        if len(groups) > 1:
+            widest = max(len(name) for name, *_ in groups)
+            columns = 4 if widest < 10 else 3 if widest < 16 else 2
+            axes.legend(
+                loc="lower center",
+                bbox_to_anchor=(0.5, 1.0),
+                ncols=columns,
+                markerscale=2,
+                fontsize=8,
+                columnspacing=1,
+                handletextpad=0.2,
+            )
+
+    return svg(label, plot, size=(5.0, 4.6))
+
+
+def _short(name: str) -> str:
+    """Cut a name that would make the legend wider than the figure.
+
+    >>> _short("CD8+/CD45RA+ naive cytotoxic T cells of blood")
+    'CD8+/CD45RA+ naive cytot…'
+    """
+    return name if len(name) <= 25 else f"{name[:24]}…"
+
+
+def _filled(found: Row) -> Figure:
+    """Draw rows of samples as they are, as they are seen and as they are filled in."""
+    true = np.array(found["true"], float)  # None = not measured = NaN
+    hidden = np.array(found["hidden"], bool)
+    filled = np.where(hidden, np.array(found["predicted"], float), true)
+    low = np.nanmin(true, axis=0, initial=np.inf, where=~np.isnan(true))
+    high = np.nanmax(true, axis=0, initial=-np.inf, where=~np.isnan(true))
+    parts = [("true", true), ("visible", np.where(hidden, np.nan, true)), ("filled in", filled)]
+    num, gap = len(true), 1
+    sheet = np.full((3 * num + 2 * gap, true.shape[1]), np.nan)
+    for place, (_, part) in enumerate(parts):
+        start = place * (num + gap)
+        sheet[start : start + num] = (part - low) / np.maximum(high - low, 1e-12)
+    sheet = np.ma.masked_invalid(np.clip(sheet, 0, 1))
+
+    def plot(axes: "Axes") -> None:
+        axes.pcolormesh(sheet, cmap="viridis", vmin=0, vmax=1)
+        axes.invert_yaxis()
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        names = [plain(_short(name)) for name in found["names"]]
+        axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=40, ha="right", fontsize=8)
+        middles = [place * (num + gap) + num / 2 for place in range(3)]
+        axes.set_yticks(middles, [name for name, _ in parts])
+
+    label = f"{num} held-out samples by {true.shape[1]} features: true, visible and filled in"
+    caption = (
+        f"{num} held-out samples (a row each) and {true.shape[1]} of"
+        f" {number(found['num_features'])} features; ratio {found['ratio']:g}. Colour: from the"
+        " least true value of a feature here (dark) to its largest (light). Blank: hidden from the"
+        " model, or not measured."
+    )
+    height = 0.9 + 0.12 * len(sheet)
+    return Figure(svg(label, plot, size=(5.0, height)), caption, "Hidden values")
+
+
+SHOW = {"pictures": _pictures, "tokens": _tokens, "rows": _rows}

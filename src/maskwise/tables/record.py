@@ -19,6 +19,7 @@ from maskwise.tables.files import read_table
 from maskwise.tables.filling import fill, fill_file
 from maskwise.tables.recipes import RECIPES, TablesConfig, any_tables
 from maskwise.tables.table import Table
+from maskwise.tables.words import WORDS
 
 
 def _load(data: Any, config: Any) -> TableSplits:
@@ -53,6 +54,7 @@ RECORD = Modality(
     settings=TablesConfig,
     recipes=RECIPES,
     own=any_tables,
+    words=WORDS,
     sources="FILE.csv|.tsv (.gz, .xz), FILE.parquet|.feather",
     endings=frozenset({".csv", ".tsv", ".feather", ".parquet"}),
     folders="none",

@@ -24,6 +24,7 @@ from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
 from maskwise.text.model import TextModel
 from maskwise.text.recipes import RECIPES, TextConfig, any_texts
 from maskwise.text.text import Text
+from maskwise.text.words import WORDS
 from maskwise.textio import kind_of, names_in_parquet
 from maskwise.tokens.model import LanguageModel
 from maskwise.tokens.network import TokenNetwork
@@ -140,6 +141,7 @@ RECORD = Modality(
     settings=TextConfig,
     recipes=RECIPES,
     own=any_texts,
+    words=WORDS,
     sources="FILE.txt|.md|.jsonl|.parquet (.gz, .xz), a folder of these, hf:NAME",
     endings=frozenset(SUFFIXES),
     owns=lambda path: kind_of(path) != ".parquet" or _holds_texts(path),

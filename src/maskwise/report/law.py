@@ -1,17 +1,50 @@
-"""Figures of a ratio law: its density, what the loss sees of it, how it moves in training."""
+"""The law of the ratio: its density, what the loss sees of it, how it moves in training."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
 
 from maskwise.laws import Law, Reduction, Scope, effective
+from maskwise.report.blocks import Figure, Section
 from maskwise.report.figures import BLUE, ORANGE, legend, svg
+from maskwise.report.folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PROGRESS = tuple(float(value) for value in np.linspace(0, 1, 41))
+
+
+def sections(runs: Sequence[RunFolder]) -> list[Section]:
+    """Return the section of one run's page; a comparison has none."""
+    if len(runs) > 1:
+        return []
+    law, train = runs[0].law, runs[0].config["train"]
+    scope, reduction = train.get("scope", "step"), train.get("reduction", "sample_mean")
+    moving = moves(law)
+    made = []
+    for progress in (0.0, 0.5, 1.0) if moving else (0.0,):
+        when = f"at {progress:.0%} of training" if moving else ""
+        body = _density(f"Law {law} {when}".strip(), law, reduction, scope, progress)
+        low, high = law.support(progress)
+        caption = f"From {low:g} to {high:g}, {law.mean(progress):.3g} on average."
+        ratios, weights = effective(law, reduction, scope, progress)
+        if not np.isclose(seen := float(ratios @ weights), law.mean(progress), atol=1e-3):
+            caption += f" The loss sees {seen:.3g} on average."
+        caption = f"Always {low:g}." if low == high else caption
+        made.append(Figure(body, caption, when.capitalize()))
+    if moving:
+        body = _movement(f"Mean and support of {law} by training progress", law)
+        made.append(Figure(body, "Mean (line) and support (shaded).", "Through training"))
+    text = f"{law}: one ratio per {scope}, loss reduced by {reduction}. "
+    _, factor = _tilt(law, reduction, scope, 0.0)
+    if np.allclose(factor, 1):
+        text += "The loss sees the law as it is drawn."
+    else:
+        text += "A sample's weight grows with its ratio: the loss sees another law (dashed)."
+    return [Section("law", "The law", text, figures=tuple(made))]
 
 
 def moves(law: Law) -> bool:
@@ -29,7 +62,7 @@ def reach(law: Law) -> tuple[float, float]:
     return float(low.min()), float(high.max())
 
 
-def tilt(
+def _tilt(
     law: Law, reduction: Reduction, scope: Scope, progress: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return ratios, ascending, and how much the loss multiplies the law's density there."""
@@ -39,11 +72,11 @@ def tilt(
     return ratios[order], (seen / weights)[order]
 
 
-def density(
+def _density(
     label: str, law: Law, reduction: Reduction, scope: Scope, progress: float = 0.0
 ) -> Markup:
     """Draw the law and, where it differs, the law that the loss sees."""
-    at, factor = tilt(law, reduction, scope, progress)
+    at, factor = _tilt(law, reduction, scope, progress)
     low, high = law.support(progress)
     # A density may be infinite at its ends (cosine, some betas): stop just short of them.
     inside = np.linspace(max(low, 1e-3), min(high, 1 - 1e-3), 400)
@@ -84,7 +117,7 @@ def density(
     return svg(label, plot)
 
 
-def movement(label: str, law: Law) -> Markup:
+def _movement(label: str, law: Law) -> Markup:
     """Draw the law's mean and support by training progress."""
     low, high = np.array([law.support(progress) for progress in PROGRESS]).T
     mean = [law.mean(progress) for progress in PROGRESS]
