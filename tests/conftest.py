@@ -1,8 +1,7 @@
-import pytest
-import torch
-from hypothesis import settings
+import sys
 
-from maskwise.cli import main
+import pytest
+from hypothesis import settings
 
 pytest_plugins = (
     "tests.fixtures.models_and_sources",
@@ -14,7 +13,8 @@ pytest_plugins = (
 def pytest_runtest_setup():
     # One thread: the suite shares its cores, small tensors gain nothing from more, and the order
     # of sums depends on their number. Libraries set it when they are loaded.
-    torch.set_num_threads(1)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 # The same examples on every run and machine, and no clock.
@@ -29,6 +29,37 @@ def tokens_of_the_tests(tmp_path_factory):
     """Tokenized corpora are kept in a folder of the tests' own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MASKWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+class Undrawn:
+    """A figure that is plotted and never drawn."""
+
+    def __init__(self, plot, size):
+        from matplotlib.figure import Figure
+
+        plot(Figure(figsize=size).subplots())
+
+    def savefig(self, file, **options):
+        file.write("<svg></svg>")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def draw():
+    """Draw no figures in reports: it is most of the time of a tiny run. Give what draws them."""
+    from maskwise.report import figures
+
+    real = figures.draw
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "draw", Undrawn)
+        yield real
+
+
+@pytest.fixture(scope="module")
+def drawn(draw):
+    """Draw them after all: in tests/report, and where a test asks for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maskwise.report.figures.draw", draw)
         yield
 
 
@@ -70,6 +101,8 @@ def language_model(request, tmp_path_factory):
         initializer_range=0.4,
         pad_token_id=vocab[pad],
     )
+    import torch
+
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(5)
         getattr(transformers, f"{kind}ForMaskedLM")(config).save_pretrained(folder)
@@ -79,6 +112,8 @@ def language_model(request, tmp_path_factory):
 @pytest.fixture
 def cli(capsys):
     """Run a command in this process; give (status, stdout, stderr)."""
+
+    from maskwise.cli import main
 
     def call(*words):
         capsys.readouterr()

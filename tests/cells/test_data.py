@@ -10,9 +10,11 @@ from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsData, align, describe, from_anndata, load
 from maskwise.errors import UserError
 from maskwise.settings import to_dict
+from tests.lazy import lazy
 
-ad = pytest.importorskip("anndata")
-pd = pytest.importorskip("pandas")
+ad = lazy("anndata")
+pd = lazy("pandas")
+
 
 GENES = [f"GENE{n}" for n in range(20)]
 

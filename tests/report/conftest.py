@@ -37,6 +37,11 @@ ENV = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def figures(drawn):
+    """Of which these tests are."""
+
+
 def metrics(steps, seed):
     rng = np.random.default_rng(seed)
     rows = []

@@ -4,10 +4,9 @@ import logging
 import math
 import time
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 import torch
-from lightning_fabric import Fabric
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -28,9 +27,14 @@ from maskwise.train.monitor import Monitor
 from maskwise.train.optim import learning_rate, make_optimizer
 from maskwise.train.stop import StopRequest
 
+if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
+    from lightning_fabric import Fabric
 
-def connect(efficiency: Efficiency) -> Fabric:
+
+def connect(efficiency: Efficiency) -> "Fabric":
     """Return the devices that the configuration asks for, not yet launched."""
+    from lightning_fabric import Fabric
+
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     return Fabric(
         accelerator=efficiency.accelerator,
@@ -42,7 +46,7 @@ def connect(efficiency: Efficiency) -> Fabric:
 
 
 def setup(
-    fabric: Fabric, model: AnyModel, optimizer: torch.optim.Optimizer
+    fabric: "Fabric", model: AnyModel, optimizer: torch.optim.Optimizer
 ) -> tuple[Any, torch.optim.Optimizer]:
     """Return model and optimizer as the devices run them."""
     wrapped, made = cast(tuple[Any, Any], fabric.setup(model, optimizer))
@@ -51,7 +55,7 @@ def setup(
 
 
 def train(
-    fabric: Fabric,
+    fabric: "Fabric",
     model: AnyModel,
     batches: Batches,
     config: Config,
@@ -155,7 +159,7 @@ class Prepared(NamedTuple):
 
 
 def gradients(
-    fabric: Fabric,
+    fabric: "Fabric",
     wrapped: Any,
     optimizer: torch.optim.Optimizer,
     model: AnyModel,
@@ -204,7 +208,7 @@ def prepare(batch: Batch, model: AnyModel, config: Config, device: torch.device)
 
 
 def backward(
-    fabric: Fabric, model: Any, part: Prepared, config: Config, progress: float = 0.0
+    fabric: "Fabric", model: Any, part: Prepared, config: Config, progress: float = 0.0
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Accumulate the gradients of a step over its micro-batches.
 
@@ -240,7 +244,7 @@ def backward(
     return loss, terms
 
 
-def _mean(fabric: Fabric, value: Tensor) -> Tensor:
+def _mean(fabric: "Fabric", value: Tensor) -> Tensor:
     """Average numbers over devices."""
     return cast(Tensor, fabric.all_reduce(value, reduce_op="mean"))
 
