@@ -1,3 +1,4 @@
+import os
 import sys
 
 import pytest
@@ -11,10 +12,10 @@ pytest_plugins = (
 
 
 def pytest_runtest_setup():
-    # One thread: the suite shares its cores, small tensors gain nothing from more, and the order
-    # of sums depends on their number. Libraries set it when they are loaded.
+    # One thread, if nothing else is said: the suite shares its cores, and small tensors gain
+    # nothing from more. Libraries set it when they are loaded.
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
+        sys.modules["torch"].set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
 # The same examples on every run and machine, and no clock.
