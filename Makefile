@@ -6,7 +6,7 @@ DEMO := runs/demo
 export PYTHONPATH := .
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-all test-portable lint types bench clean
+.PHONY: demo test test-all lint types bench clean
 
 demo: $(VENV)/ready
 	rm -rf $(DEMO)
@@ -19,18 +19,6 @@ test: lint types
 test-all: export OMP_NUM_THREADS = 1
 test-all: lint types
 	$(RUN)/pytest -n 2 --dist loadfile
-
-# The suite as processors without AVX-512, and without AVX2, compute it; with one thread and with
-# two, in another time zone, and where text is ASCII unless a program says otherwise.
-test-portable: $(VENV)/ready
-	ATEN_CPU_CAPABILITY=avx2 NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" \
-	  OPENBLAS_CORETYPE=Haswell ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
-	  OMP_NUM_THREADS=1 TZ=Asia/Kathmandu LC_ALL=C.UTF-8 \
-	  $(RUN)/pytest -m "not slow" -n 2 --dist loadfile
-	ATEN_CPU_CAPABILITY=default NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR" \
-	  OPENBLAS_CORETYPE=Nehalem ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 \
-	  OMP_NUM_THREADS=2 TZ=America/St_Johns LC_ALL=C PYTHONCOERCECLOCALE=0 PYTHONUTF8=0 \
-	  $(RUN)/pytest -m "not slow" -n 2 --dist loadfile
 
 lint: $(VENV)/ready
 	$(RUN)/ruff format --check .

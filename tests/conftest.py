@@ -4,6 +4,8 @@ import sys
 import pytest
 from hypothesis import settings
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 pytest_plugins = (
     "tests.fixtures.models_and_sources",
     "tests.fixtures.masked_models",
@@ -12,10 +14,11 @@ pytest_plugins = (
 
 
 def pytest_runtest_setup():
-    # One thread, if nothing else is said: the suite shares its cores, and small tensors gain
-    # nothing from more. Libraries set it when they are loaded.
+    # One thread, if the environment, which subprocesses share, does not say otherwise: the suite
+    # shares its cores, small tensors gain nothing from more, and the order of sums depends on
+    # their number. Libraries set it when they are loaded.
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 # The same examples on every run and machine, and no clock.
