@@ -1,8 +1,10 @@
+import os
+import sys
+
 import pytest
-import torch
 from hypothesis import settings
 
-from maskwise.cli import main
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = (
     "tests.fixtures.models_and_sources",
@@ -12,9 +14,11 @@ pytest_plugins = (
 
 
 def pytest_runtest_setup():
-    # One thread: the suite shares its cores, small tensors gain nothing from more, and the order
-    # of sums depends on their number. Libraries set it when they are loaded.
-    torch.set_num_threads(1)
+    # One thread, if the environment, which subprocesses share, does not say otherwise: the suite
+    # shares its cores, small tensors gain nothing from more, and the order of sums depends on
+    # their number. Libraries set it when they are loaded.
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 # The same examples on every run and machine, and no clock.
@@ -29,6 +33,37 @@ def tokens_of_the_tests(tmp_path_factory):
     """Tokenized corpora are kept in a folder of the tests' own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MASKWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+class Undrawn:
+    """A figure that is plotted and never drawn."""
+
+    def __init__(self, plot, size):
+        from matplotlib.figure import Figure
+
+        plot(Figure(figsize=size).subplots())
+
+    def savefig(self, file, **options):
+        file.write("<svg></svg>")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def draw():
+    """Draw no figures in reports: it is most of the time of a tiny run. Give what draws them."""
+    from maskwise.report import figures
+
+    real = figures.draw
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "draw", Undrawn)
+        yield real
+
+
+@pytest.fixture(scope="module")
+def drawn(draw):
+    """Draw them after all: in tests/report, and where a test asks for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maskwise.report.figures.draw", draw)
         yield
 
 
@@ -70,6 +105,8 @@ def language_model(request, tmp_path_factory):
         initializer_range=0.4,
         pad_token_id=vocab[pad],
     )
+    import torch
+
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(5)
         getattr(transformers, f"{kind}ForMaskedLM")(config).save_pretrained(folder)
@@ -79,6 +116,8 @@ def language_model(request, tmp_path_factory):
 @pytest.fixture
 def cli(capsys):
     """Run a command in this process; give (status, stdout, stderr)."""
+
+    from maskwise.cli import main
 
     def call(*words):
         capsys.readouterr()

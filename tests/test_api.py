@@ -29,14 +29,8 @@ SMALL = {
 
 
 @pytest.fixture
-def no_report(monkeypatch):
-    """Reports have tests of their own and take most of the time of a tiny run."""
-    monkeypatch.setattr("maskwise.report.write", lambda runs, out=None: None)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    return mw.pretrain("digits", out=tmp_path_factory.mktemp("runs") / "finished", **SMALL)
+def finished(finished):
+    return mw.Run(finished)
 
 
 def global_state():

@@ -13,14 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from maskwise.cli import main
-
-TINY = [
-    *("--model.width", "16", "--model.depth", "1", "--model.heads", "2"),
-    *("--model.decoder_width", "8", "--model.decoder_heads", "2", "--train.steps", "2"),
-    *("--train.batch_size", "16", "--evaluate.protocols", "knn", "--evaluate.ratios", "0.5"),
-    *("--evaluate.baselines", "false", "--evaluate.num_train", "100"),
-    *("--efficiency.accelerator", "cpu"),
-]
+from tests.fixtures.runs import TINY
 
 
 @dataclasses.dataclass
@@ -252,13 +245,6 @@ CASES = {
         "show-mask 0.5 -o {out}/mask.png", r"cannot write out/mask\.png", a_file
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    out = tmp_path_factory.mktemp("finished") / "run"
-    assert main(["pretrain", "digits", "--out", str(out), *TINY]) == 0
-    return out
 
 
 def contents(folder: Path) -> dict[str, bytes]:

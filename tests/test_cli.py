@@ -1,5 +1,6 @@
 import itertools
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,25 +13,9 @@ from safetensors.torch import load_file
 
 import maskwise
 from maskwise.cli import main
+from maskwise.errors import UserError
 from maskwise.run import Run
-
-MODEL = [
-    *("--model.width", "16", "--model.depth", "1", "--model.heads", "2"),
-    *("--model.decoder_width", "8", "--model.decoder_heads", "2"),
-]
-FAST = [
-    *("--train.batch_size", "16", "--train.log_every", "1", "--efficiency.accelerator", "cpu"),
-    *("--evaluate.protocols", "knn", "--evaluate.baselines", "false"),
-    *("--evaluate.ratios", "0.5", "--evaluate.num_train", "100"),
-]
-TINY = [*MODEL, *FAST, "--train.steps", "3"]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "finished"
-    assert main(["pretrain", "digits", "--out", str(out), *TINY]) == 0
-    return out
+from tests.fixtures.runs import FAST, MODEL, TINY
 
 
 def command(*words):
@@ -80,17 +65,18 @@ def test_what_pretraining_prints(cli, tmp_path):
     assert (config.train.steps, config.evaluate.ratios) == (2, (0.5,))
 
 
-def test_evaluating_again(cli, finished):
-    before = json.loads((finished / "result.json").read_text("utf-8"))
-    (finished / "report.html").unlink()
-    status, out, _ = cli("evaluate", finished, "--evaluate.ratios", "0.3,0.6")
+def test_evaluating_again(cli, finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "finished")
+    before = json.loads((run / "result.json").read_text("utf-8"))
+    (run / "report.html").unlink()
+    status, out, _ = cli("evaluate", run, "--evaluate.ratios", "0.3,0.6")
     assert status == 0
-    after = json.loads((finished / "result.json").read_text("utf-8"))
+    after = json.loads((run / "result.json").read_text("utf-8"))
     assert [row["ratio"] for row in after["reconstruction"]["curve"]] == [0.3, 0.6]
     assert after["probes"] == before["probes"]
     assert after["train"] == before["train"]
-    assert out.splitlines()[-1] == f"report: {finished / 'report.html'}"
-    assert (finished / "report.html").exists()
+    assert out.splitlines()[-1] == f"report: {run / 'report.html'}"
+    assert (run / "report.html").exists()
 
 
 @pytest.mark.parametrize("pool", ["mean", "class", "both"])
@@ -180,12 +166,15 @@ def test_help_and_version(capsys):
     assert f"maskwise {maskwise.__version__}" in out
 
 
-@pytest.mark.parametrize("words", [["--debug", "report", "x"], ["report", "x", "--debug"]])
-def test_debug_gives_the_traceback(words, tmp_path):
-    done = subprocess.run(command(*words), capture_output=True, text=True, cwd=tmp_path)
+def test_debug_gives_the_traceback(cli, tmp_path):
+    done = subprocess.run(
+        command("report", "x", "--debug"), capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode != 0
     assert "Traceback (most recent call last)" in done.stderr
     assert "UserError: x is not a run folder" in done.stderr
+    with pytest.raises(UserError, match="x is not a run folder"):
+        cli("--debug", "report", "x")
     plain = subprocess.run(command("report", "x"), capture_output=True, text=True, cwd=tmp_path)
     assert plain.returncode == 2
     assert plain.stderr.startswith("maskwise: x is not a run folder")
@@ -193,7 +182,7 @@ def test_debug_gives_the_traceback(words, tmp_path):
 
 
 def test_ctrl_c_saves_and_resuming_gives_the_same_weights(cli, tmp_path):
-    words = ["pretrain", "digits", *MODEL, *FAST, "--train.steps", "400"]
+    words = ["pretrain", "digits", *MODEL, *FAST, "--train.steps", "150"]
     metrics = tmp_path / "run" / "metrics.jsonl"
     with subprocess.Popen(
         command(*words, "--out", tmp_path / "run"), stderr=subprocess.PIPE, text=True
@@ -211,7 +200,7 @@ def test_ctrl_c_saves_and_resuming_gives_the_same_weights(cli, tmp_path):
     assert last == "maskwise: stopped; continue with the same command and --resume"
     assert "Traceback" not in err
     done = len(metrics.read_text().splitlines())
-    assert 0 < done < 400
+    assert 0 < done < 150
     assert not (tmp_path / "run" / "model").exists()
     assert cli(*words, "--out", tmp_path / "run", "--resume")[0] == 0
     assert cli(*words, "--out", tmp_path / "straight")[0] == 0
@@ -221,7 +210,7 @@ def test_ctrl_c_saves_and_resuming_gives_the_same_weights(cli, tmp_path):
         assert all(torch.equal(first[key], second[key]) for key in first), name
     losses = [[row["loss"] for row in Run(tmp_path / run).metrics] for run in ("run", "straight")]
     assert losses[0] == losses[1]
-    assert len(losses[0]) == 400
+    assert len(losses[0]) == 150
 
 
 def test_two_processes_train_as_one(cli, tmp_path):

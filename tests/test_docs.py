@@ -2,7 +2,7 @@
 
 Blocks of one page share a folder and a namespace, in order. A page may put a comment before a
 block: ``<!-- test: resolve -->`` only checks the command and its settings, for data that a reader
-has to bring. Otherwise commands run as written, but smaller: `_small` bounds steps and sizes.
+has to bring. Otherwise commands run as written, but smaller: `small_runs` bounds steps and sizes.
 """
 
 import doctest
@@ -12,9 +12,7 @@ import runpy
 import shlex
 from pathlib import Path
 
-import anndata
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -30,7 +28,9 @@ from maskwise import (
     objectives,
     theory,
 )
-from maskwise.settings import override
+from tests.lazy import lazy
+
+anndata, pd = lazy("anndata"), lazy("pandas")
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -48,7 +48,7 @@ def name_of(path):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, small_runs):
     """Work in a folder with what a reader has to bring, and with every training bounded."""
     monkeypatch.chdir(tmp_path)
     letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 9000))
@@ -62,8 +62,6 @@ def folder(tmp_path, monkeypatch):
     variants = f"#CHROM\tPOS\tID\tREF\tALT\nchr0\t100\trs1\t{letters[99]}\t{alt}\n"
     (tmp_path / "variants.vcf").write_text(variants)
     _features(tmp_path)
-    resolve = api.config_of
-    monkeypatch.setattr(api, "config_of", lambda *arguments: _small(resolve(*arguments)))
     return tmp_path
 
 
@@ -80,29 +78,6 @@ def _features(path):
     table = table.mask(rng.random((60, 4)) < 0.2)
     table["smoker"], table["outcome"] = ["yes", "no", None] * 20, ["well", "ill"] * 30
     table.to_csv(path / "patients.csv", index=False)
-
-
-def _small(config):
-    most = {
-        "train.steps": 3,
-        "train.batch_size": 16,
-        "model.depth": 2,
-        "evaluate.num_train": 150,
-        "evaluate.num_test": 30,
-        "diagnose.num_samples": 256,
-        "diagnose.num_views": 2,
-    }
-    bounds: dict = {"evaluate.protocols": ["knn"]}
-    if hasattr(config.evaluate, "few"):
-        bounds |= {"evaluate.few": [5], "evaluate.draws": 2, "evaluate.impute": [0.5]}
-    if config.modality == "images":
-        bounds |= {"evaluate.finetune.epochs": 2, "evaluate.finetune.warmup": 1}
-    most["evaluate.num_rows"] = most["evaluate.num_windows"] = 8
-    for key, value in most.items():
-        group, field = key.split(".")
-        if hasattr(getattr(config, group), field):
-            bounds[key] = min(value, getattr(getattr(config, group), field))
-    return override(config, bounds)
 
 
 def blocks(page):

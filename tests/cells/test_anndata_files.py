@@ -10,10 +10,12 @@ from scipy import sparse
 from maskwise.cells import anndata_matrix
 from maskwise.cells.anndata_files import files_of, of_anndata, open_file
 from maskwise.errors import UserError
+from tests.lazy import lazy
 
-ad = pytest.importorskip("anndata")
-pd = pytest.importorskip("pandas")
-h5py = pytest.importorskip("h5py")
+ad = lazy("anndata")
+pd = lazy("pandas")
+h5py = lazy("h5py")
+
 
 NAMES = [f"GENE{n}" for n in range(12)]
 

@@ -7,9 +7,11 @@ import pytest
 
 from maskwise.cells.cells import Cells
 from tests.columns.test_command_impute import make_run
+from tests.lazy import lazy
 
-ad = pytest.importorskip("anndata")
-pd = pytest.importorskip("pandas")
+ad = lazy("anndata")
+pd = lazy("pandas")
+
 
 GENES = [f"GENE{n}" for n in range(12)]
 COUNTS = np.random.default_rng(0).poisson(2.0, (40, 12)).astype(np.float32)

@@ -12,9 +12,11 @@ from maskwise.cells.recipes import CellsConfig
 from maskwise.errors import UserError
 from maskwise.modalities import find
 from maskwise.settings import to_dict
+from tests.lazy import lazy
 
-ad = pytest.importorskip("anndata")
-pd = pytest.importorskip("pandas")
+ad = lazy("anndata")
+pd = lazy("pandas")
+
 
 GENES = [f"GENE{n}" for n in range(20)]
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from benchmarks import cells_loader
+from tests.lazy import lazy
 
-ad = pytest.importorskip("anndata")
+ad = lazy("anndata")
 
 
 @pytest.fixture(autouse=True)

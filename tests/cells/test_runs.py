@@ -15,9 +15,11 @@ from maskwise.settings import flatten
 from maskwise.storage import build
 from maskwise.train.batches import Batches
 from maskwise.train.loop import plan_of, prepare
+from tests.lazy import lazy
 
-ad = pytest.importorskip("anndata")
-pd = pytest.importorskip("pandas")
+ad = lazy("anndata")
+pd = lazy("pandas")
+
 
 GENES = [f"GENE{n}" for n in range(24)]
 TINY = {

@@ -10,8 +10,10 @@ from maskwise.cells import survey as cells_survey
 from maskwise.cells.anndata_files import open_file
 from maskwise.cells.survey import survey
 from maskwise.errors import UserError
+from tests.lazy import lazy
 
-ad = pytest.importorskip("anndata")
+ad = lazy("anndata")
+
 
 TRAIN = np.array([True, True, False, True])
 

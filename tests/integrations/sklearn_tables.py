@@ -1,7 +1,10 @@
 """Small tables for estimators."""
 
 import numpy as np
-import pandas
+
+from tests.lazy import lazy
+
+pandas = lazy("pandas")
 
 
 def linear_table(num, width, seed=0):

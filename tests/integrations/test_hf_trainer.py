@@ -5,14 +5,15 @@ import math
 import pytest
 import torch
 
-pytest.importorskip("transformers", reason="transformers is not installed")
-pytest.importorskip("accelerate", reason="accelerate is not installed")
+from tests.lazy import lazy
+
+transformers = lazy("transformers")
+lazy("accelerate")
 
 
 @pytest.fixture
 def train(tokenizer, samples, tmp_path):
     """Train a tiny model; give the batches of all steps and the state at the end."""
-    import transformers
 
     class Recording(transformers.Trainer):
         def training_step(self, model, inputs, *more, **options):

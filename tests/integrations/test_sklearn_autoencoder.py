@@ -2,20 +2,22 @@ import itertools
 import pickle
 
 import numpy as np
-import pandas
-import polars
 import pytest
-import skops.io
 import torch
-from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
 
 from maskwise.integrations import sklearn_network
 from maskwise.integrations.sklearn import MaskedAutoencoder
 from tests.integrations.sklearn_tables import linear_table, mixed_table
+from tests.lazy import lazy
+
+pandas = lazy("pandas")
+polars = lazy("polars")
+skops = lazy("skops.io")
+base = lazy("sklearn.base")
+compose = lazy("sklearn.compose")
+linear = lazy("sklearn.linear_model")
+selection = lazy("sklearn.model_selection")
+pipelines = lazy("sklearn.pipeline")
 
 SMALL = {"width": 16, "depth": 1, "code": 3, "batch_size": 32, "random_state": 0}
 
@@ -44,10 +46,10 @@ def test_the_state_is_plain_values_and_arrays(fitted):
 
 def test_skops_trusts_all_but_the_class_itself(fitted):
     model, X = fitted
-    data = skops.io.dumps(model)
-    unknown = skops.io.get_untrusted_types(data=data)
+    data = skops.dumps(model)
+    unknown = skops.get_untrusted_types(data=data)
     assert unknown == ["maskwise.integrations.sklearn_autoencoder.MaskedAutoencoder"]
-    again = skops.io.loads(data, trusted=unknown)
+    again = skops.loads(data, trusted=unknown)
     assert np.array_equal(again.transform(X), model.transform(X))
     assert np.array_equal(again.score_samples(X), model.score_samples(X))
 
@@ -56,7 +58,7 @@ def test_pickles_and_clones(fitted):
     model, X = fitted
     again = pickle.loads(pickle.dumps(model))
     assert np.array_equal(again.impute(X), model.impute(X))
-    fresh = clone(model)
+    fresh = base.clone(model)
     assert not hasattr(fresh, "state_")
     assert np.array_equal(fresh.fit(X).transform(X), model.transform(X))
 
@@ -156,7 +158,7 @@ def test_columns_of_codes_are_named_and_framed(fitted):
     names = ["maskedautoencoder0", "maskedautoencoder1", "maskedautoencoder2"]
     assert model.get_feature_names_out().tolist() == names
     for library, kind in (("pandas", pandas.DataFrame), ("polars", polars.DataFrame)):
-        found = clone(model).set_output(transform=library).fit_transform(X)
+        found = base.clone(model).set_output(transform=library).fit_transform(X)
         assert isinstance(found, kind)
         assert list(found.columns) == names
 
@@ -164,11 +166,15 @@ def test_columns_of_codes_are_named_and_framed(fitted):
 def test_works_in_pipelines_and_searches():
     frame = mixed_table(90)
     y = np.arange(90) % 2
-    columns = ColumnTransformer([("codes", MaskedAutoencoder(steps=3, **SMALL), ["age", "city"])])
-    pipeline = make_pipeline(columns, LogisticRegression())
+    columns = compose.ColumnTransformer(
+        [("codes", MaskedAutoencoder(steps=3, **SMALL), ["age", "city"])]
+    )
+    pipeline = pipelines.make_pipeline(columns, linear.LogisticRegression())
     grid = {"columntransformer__codes__law": ["fixed:0.3", "uniform:0.1,0.9"]}
-    assert GridSearchCV(pipeline, grid, cv=2).fit(frame, y).best_score_ > 0
-    search = GridSearchCV(MaskedAutoencoder(steps=3, **SMALL), {"lr": [1e-9, 1e-2]}, cv=2)
+    assert selection.GridSearchCV(pipeline, grid, cv=2).fit(frame, y).best_score_ > 0
+    search = selection.GridSearchCV(
+        MaskedAutoencoder(steps=3, **SMALL), {"lr": [1e-9, 1e-2]}, cv=2
+    )
     assert search.fit(linear_table(90, 5)).best_params_ == {"lr": 1e-2}
 
 

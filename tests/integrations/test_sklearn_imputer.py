@@ -1,16 +1,18 @@
 import numpy as np
-import pandas
-import polars
 import pytest
-import skops.io
-from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
 
 from maskwise.integrations.sklearn import MaskedAutoencoder, MaskedImputer
 from tests.integrations.sklearn_tables import linear_table, mixed_table
+from tests.lazy import lazy
+
+pandas = lazy("pandas")
+polars = lazy("polars")
+skops = lazy("skops.io")
+base = lazy("sklearn.base")
+compose = lazy("sklearn.compose")
+linear = lazy("sklearn.linear_model")
+selection = lazy("sklearn.model_selection")
+pipelines = lazy("sklearn.pipeline")
 
 SMALL = MaskedAutoencoder(width=16, depth=1, code=3, batch_size=32, steps=5)
 
@@ -52,7 +54,7 @@ def test_empty_columns_are_left_out_or_zero_and_constant_ones_keep_their_constan
     assert imputer.get_feature_names_out().tolist() == ["x0", "x1", "x2", "x3", "x5"]
     X[2, 4] = 3.0  # of a column without any value in `fit`
     assert imputer.transform(X).shape == (60, 5)
-    kept = clone(imputer).set_params(keep_empty_features=True).fit(X[3:]).transform(X)
+    kept = base.clone(imputer).set_params(keep_empty_features=True).fit(X[3:]).transform(X)
     assert kept[2, 4] == 3
     assert not np.delete(kept[:, 4], 2).any()
 
@@ -142,28 +144,28 @@ def test_frames_of_numbers_become_arrays_as_elsewhere_in_scikit_learn():
 def test_skops_trusts_all_but_the_classes_themselves():
     X = holed()
     imputer = MaskedImputer(SMALL, random_state=0).fit(X)
-    data = skops.io.dumps(imputer)
-    unknown = skops.io.get_untrusted_types(data=data)
+    data = skops.dumps(imputer)
+    unknown = skops.get_untrusted_types(data=data)
     assert unknown == [
         "maskwise.integrations.sklearn_autoencoder.MaskedAutoencoder",
         "maskwise.integrations.sklearn_imputer.MaskedImputer",
     ]
-    assert np.array_equal(skops.io.loads(data, trusted=unknown).transform(X), imputer.transform(X))
+    assert np.array_equal(skops.loads(data, trusted=unknown).transform(X), imputer.transform(X))
 
 
 def test_works_in_pipelines_and_searches():
     X, y = holed(), np.arange(60.0)
-    columns = ColumnTransformer(
+    columns = compose.ColumnTransformer(
         [("impute", MaskedImputer(SMALL), [0, 2])], remainder="passthrough"
     )
-    pipeline = make_pipeline(columns, Ridge())
+    pipeline = pipelines.make_pipeline(columns, linear.Ridge())
     grid = {"columntransformer__impute__estimator__width": [4, 8]}
-    assert np.isfinite(GridSearchCV(pipeline, grid, cv=2).fit(X, y).best_score_)
+    assert np.isfinite(selection.GridSearchCV(pipeline, grid, cv=2).fit(X, y).best_score_)
 
 
 def test_arrays_of_objects_whose_categories_are_named():
     X = np.array([["Bern", 1.5], ["Rome", 7.5], [None, 1.0], ["Rome", np.nan]] * 9, dtype=object)
-    imputer = MaskedImputer(clone(SMALL).set_params(categorical=[0]), random_state=0)
+    imputer = MaskedImputer(base.clone(SMALL).set_params(categorical=[0]), random_state=0)
     found = imputer.fit_transform(X)
     assert set(found[:, 0]) == {"Bern", "Rome"}
     assert np.isfinite(found[:, 1].astype(float)).all()

@@ -121,7 +121,8 @@ def test_diagnostics_are_summaries_of_the_same_orders():
     bound = order_mixture_bound(model, x, num_orders=5, seed=3)
     torch.testing.assert_close(bound, found.exp().mean(0).log())
     assert (bound >= found.mean(0)).all()
-    assert torch.equal(order_log_probs(model, x, num_orders=2, seed=3), found[:2])
+    fewer = order_log_probs(model, x, num_orders=2, seed=3)
+    torch.testing.assert_close(fewer, found[:2], rtol=1e-13, atol=0)
 
 
 def test_compatible_conditionals_have_no_spread(make_table, make_dense):

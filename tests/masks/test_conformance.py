@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskwise import laws, masks
 from maskwise.masks import PATTERNS, Mask
+from tests.pairs import pairs
 
 GRIDS = [(16,), (8, 8), (7, 5), (4, 6, 6)]
 LAWS = ["fixed:0.75", "uniform:0.1,0.9", "choice:0.02,0.98", "likelihood"]
@@ -23,11 +24,12 @@ VARIANTS = {
 WORDS = {"words", "ngrams"}
 NAMES = [variant for name in PATTERNS for variant in VARIANTS.get(name, [name])]
 IDS = torch.tensor([3, 0, 41, 2**40 + 1, 7, 12])
+SCOPES = ["step", "sample"]
 
 every_pattern = pytest.mark.parametrize("pattern", NAMES)
-every_grid = pytest.mark.parametrize("grid", GRIDS, ids=str)
-every_law = pytest.mark.parametrize("law", LAWS)
-every_scope = pytest.mark.parametrize("scope", ["step", "sample"])
+every_two = pytest.mark.parametrize(
+    ("pattern", "grid", "law", "scope"), pairs(NAMES, GRIDS, LAWS, SCOPES), ids=str
+)
 
 
 def draw(law: str, grid: tuple[int, ...], pattern: str, ids: torch.Tensor = IDS, **more) -> Mask:
@@ -41,10 +43,7 @@ def draw(law: str, grid: tuple[int, ...], pattern: str, ids: torch.Tensor = IDS,
     return masks.draw(law, grid, sample_ids=ids, pattern=pattern, **more)
 
 
-@every_pattern
-@every_grid
-@every_law
-@every_scope
+@every_two
 def test_a_mask_is_a_function_of_its_keys(
     pattern: str, grid: tuple[int, ...], law: str, scope: str
 ) -> None:
@@ -62,8 +61,9 @@ def test_a_mask_is_a_function_of_its_keys(
         assert mask.is_rectangular
 
 
-@pytest.mark.parametrize("pattern", [name for name in NAMES if name != "shared"])
-@every_grid
+@pytest.mark.parametrize(
+    ("pattern", "grid"), pairs([name for name in NAMES if name != "shared"], GRIDS), ids=str
+)
 def test_seed_epoch_and_sample_change_the_positions(pattern: str, grid: tuple[int, ...]) -> None:
     ids = torch.arange(40)
     mask = draw("fixed:0.5", grid, pattern, ids)
@@ -96,20 +96,19 @@ def test_what_the_ratio_depends_on(pattern: str) -> None:
     assert counts(scope="sample", seed=1) != by_sample
 
 
-@every_pattern
-@every_grid
-@every_scope
-@pytest.mark.parametrize("law", [law for law in LAWS if law != "likelihood"])
+@pytest.mark.parametrize(
+    ("pattern", "grid", "law", "scope"), pairs(NAMES, GRIDS, LAWS[:-1], SCOPES), ids=str
+)
 def test_both_sides_are_never_empty(
-    pattern: str, grid: tuple[int, ...], scope: str, law: str
+    pattern: str, grid: tuple[int, ...], law: str, scope: str
 ) -> None:
+    assert law != "likelihood"
     mask = draw(law, grid, pattern, torch.arange(100), scope=scope)
     assert int(mask.num_hidden.min()) >= 1
     assert int(mask.num_hidden.max()) <= math.prod(grid) - 1
 
 
-@every_pattern
-@every_grid
+@pytest.mark.parametrize(("pattern", "grid"), pairs(NAMES, GRIDS), ids=str)
 def test_counts(pattern: str, grid: tuple[int, ...]) -> None:
     """Exact, or the nearest that whole units allow."""
     length, ids = math.prod(grid), torch.arange(20)
@@ -145,9 +144,11 @@ def largest_unit(pattern: str, grid: tuple[int, ...]) -> int:
     return math.prod(min(int(argument or 2), side) for side in grid)
 
 
-@pytest.mark.parametrize("pattern", [name for name in NAMES if name not in WORDS])
-@every_grid
-@pytest.mark.parametrize("partly", [False, True])
+@pytest.mark.parametrize(
+    ("pattern", "grid", "partly"),
+    pairs([name for name in NAMES if name not in WORDS], GRIDS, [False, True]),
+    ids=str,
+)
 def test_masks_are_nested_across_ratios(pattern: str, grid: tuple[int, ...], partly: bool) -> None:
     ids = torch.arange(20)
     eligible = ragged(20, math.prod(grid)) if partly else None
@@ -167,12 +168,9 @@ def ragged(batch: int, length: int) -> torch.Tensor:
     return order < sizes
 
 
-@every_pattern
-@every_grid
-@every_scope
-@every_law
+@every_two
 def test_only_eligible_positions_are_hidden(
-    pattern: str, grid: tuple[int, ...], scope: str, law: str
+    pattern: str, grid: tuple[int, ...], law: str, scope: str
 ) -> None:
     eligible = ragged(24, math.prod(grid))
     mask = draw(law, grid, pattern, torch.arange(24), scope=scope, eligible=eligible)
@@ -193,11 +191,11 @@ def test_only_eligible_positions_are_hidden(
 
 
 @every_pattern
-@every_grid
-def test_all_eligible_is_the_default(pattern: str, grid: tuple[int, ...]) -> None:
-    everything = torch.ones(math.prod(grid), dtype=torch.bool)
-    asked = draw("uniform:0,1", grid, pattern, scope="sample", eligible=everything)
-    assert torch.equal(asked.hidden, draw("uniform:0,1", grid, pattern, scope="sample").hidden)
+def test_all_eligible_is_the_default(pattern: str) -> None:
+    for grid in GRIDS:
+        everything = torch.ones(math.prod(grid), dtype=torch.bool)
+        asked = draw("uniform:0,1", grid, pattern, scope="sample", eligible=everything)
+        assert torch.equal(asked.hidden, draw("uniform:0,1", grid, pattern, scope="sample").hidden)
 
 
 @every_pattern
@@ -209,6 +207,7 @@ def test_an_empty_batch(pattern: str) -> None:
 
 
 @every_pattern
+@settings(max_examples=30)
 @given(
     grid=st.lists(st.integers(1, 6), min_size=1, max_size=4).map(tuple),
     law=st.sampled_from(LAWS),

@@ -3,7 +3,6 @@
 Each kind is trained once in a session, and its page is drawn once.
 """
 
-import importlib
 import json
 import re
 import shutil
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 
 import maskwise as mw
-from maskwise import words
 from maskwise.report import folder, write
 from maskwise.report.blocks import render
 from tests.report import made_up
@@ -22,6 +20,11 @@ KINDS = ("images", "text", "dna", "cells", "tables")
 SMALL = {"train": {"steps": 6, "batch_size": 16, "log_every": 1}, "diagnose.num_samples": 40}
 SMALL |= {"efficiency.accelerator": "cpu", "model": {"width": 8, "depth": 1, "heads": 2}}
 COLUMNS = {"ratios": (0.3, 0.7), "impute": (0.5,), "protocols": ("knn",), "few": (2,), "draws": 2}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def figures(drawn):
+    """Of which these tests are."""
 
 
 def images(data, out):
@@ -88,7 +91,6 @@ def trained(tmp_path_factory):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("maskwise.report.write", lambda runs, out=None: None)
             run = globals()[kind](place, place / "run")
-        words.save(run.path, importlib.import_module(f"maskwise.{kind}.words").WORDS)
         return run.path
 
     return of

@@ -1,5 +1,4 @@
 import numpy as np
-import pandas
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +8,9 @@ from maskwise.modalities import find
 from maskwise.tables.data import TableData, describe, from_frame, load
 from maskwise.tables.recipes import TablesConfig
 from maskwise.tables.split import at_random, in_time
+from tests.lazy import lazy
+
+pandas = lazy("pandas")
 
 
 def frame(num=40, seed=0):

@@ -3,12 +3,14 @@ import lzma
 import sys
 
 import numpy as np
-import pandas
 import pytest
-from pyarrow import feather
 
 from maskwise.errors import UserError
 from maskwise.tables.files import read_table, write_table
+from tests.lazy import lazy
+
+pandas = lazy("pandas")
+feather = lazy("pyarrow.feather")
 
 TEXT = 'a,"b, c",d\n1,x,0.5\n2,"y ""z""",\n3,?,-1e-3\n'
 EXPECTED = {

@@ -2,13 +2,15 @@ import datetime
 import decimal
 
 import numpy as np
-import pandas
-import polars
-import pyarrow
 import pytest
 
 from maskwise.errors import UserError
 from maskwise.tables.frames import columns_of, from_texts, is_missing, no_column
+from tests.lazy import lazy
+
+pandas = lazy("pandas")
+polars = lazy("polars")
+pyarrow = lazy("pyarrow")
 
 PLAIN = {
     "whole": [1, 2, 3],

@@ -3,13 +3,15 @@
 import json
 
 import numpy as np
-import pandas
 import pytest
 import torch
 
 import maskwise as mw
 from maskwise.errors import UserError
 from maskwise.settings import to_dict
+from tests.lazy import lazy
+
+pandas = lazy("pandas")
 
 TINY = {
     "model": {"width": 8, "depth": 1, "code": 4, "heads": 2},

@@ -2,7 +2,6 @@ import json
 import sys
 
 import numpy as np
-import pandas
 import pytest
 import torch
 from hypothesis import given
@@ -13,6 +12,9 @@ from maskwise.tables.columns import Column, codes_of, learn
 from maskwise.tables.data import TableData, table_of
 from maskwise.tables.frames import columns_of
 from maskwise.tables.table import Table, lagged
+from tests.lazy import lazy
+
+pandas = lazy("pandas")
 
 FRAME = {
     "age": np.array([20.0, np.nan, 40.0, 60.0]),

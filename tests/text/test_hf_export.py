@@ -12,8 +12,10 @@ from maskwise.storage import save_model
 from maskwise.text.model import TextModel
 from maskwise.text.tokenizer import train_tokenizer
 from maskwise.tokens.model import LanguageModel
+from tests.lazy import lazy
 
-transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+transformers = lazy("transformers")
+
 
 TEXTS = ["the cat sat", "a dog, ça va, lay by the mat and a door", " Where [MASK] is?"]
 LENGTH = 24

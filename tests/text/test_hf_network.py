@@ -11,8 +11,10 @@ from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.objectives.cross_entropy import losses_of
 from maskwise.text.hf_network import HFNetwork
+from tests.lazy import lazy
 
-pytest.importorskip("transformers", reason="transformers is not installed")
+lazy("transformers")
+
 
 TOKENS, LENGTH, PAD = 40, 10, 3
 COMMON = {"vocab_size": TOKENS, "pad_token_id": PAD}

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.covariance import ledoit_wolf_shrinkage
 
 from maskwise.errors import UserError
 from maskwise.theory import (
@@ -13,6 +12,9 @@ from maskwise.theory import (
     latent_factor,
     risk,
 )
+from tests.lazy import lazy
+
+covariance = lazy("sklearn.covariance")
 
 
 def samples(matrix, num, seed=0):
@@ -106,7 +108,7 @@ def test_risk_is_the_mean_over_targets(law, per_dim, options):
 def test_shrinkage_is_that_of_ledoit_and_wolf(num, dim):
     x = samples(ar1(dim, 0.6).matrix, num) * np.arange(1, dim + 1) + 3
     model = estimate(x)
-    expected = ledoit_wolf_shrinkage(standardised(x), assume_centered=True)
+    expected = covariance.ledoit_wolf_shrinkage(standardised(x), assume_centered=True)
     assert model.shrinkage == pytest.approx(expected, rel=1e-9)
     assert model.num_samples == num
     assert model.dim == dim - 1

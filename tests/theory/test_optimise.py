@@ -1,5 +1,7 @@
 """The best ratio, interval and law: against closed forms and brute force."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy import optimize
@@ -13,6 +15,12 @@ TOP = theory.Spectrum(
     np.r_[1 / theory.power_law(400).eigenvalues[0], np.zeros(399)],
 )
 RESCALED = {"target_hidden": True, "rescale": True}
+
+
+@cache
+def best_of(search, noise=0.2):
+    """Search once for all tests."""
+    return search(TOP, 360, noise, **RESCALED)
 
 
 def total(model, law, num_samples, noise, **options):
@@ -73,7 +81,7 @@ def test_with_fresh_masks_the_best_ratio_is_the_best_scaled_ridge(num_samples):
 
 
 def test_best_interval_is_no_worse_than_any_interval_of_a_grid():
-    best = theory.best_interval(TOP, 360, 0.2, **RESCALED)
+    best = best_of(theory.best_interval)
     bounds = np.linspace(0.02, 0.9, 12)
     others = [
         total(TOP, f"uniform:{low},{high}", 360, 0.2, **RESCALED)
@@ -82,11 +90,11 @@ def test_best_interval_is_no_worse_than_any_interval_of_a_grid():
     ]
     assert best.risk.total <= min(others) + 1e-6
     # Here an interval beats every fixed ratio.
-    assert best.risk.total < theory.best_ratio(TOP, 360, 0.2, **RESCALED).risk.total
+    assert best.risk.total < best_of(theory.best_ratio).risk.total
 
 
 def test_best_law_beats_every_pair_of_ratios_and_its_certificate_holds_off_the_grid():
-    best = theory.best_law(TOP, 360, 0.2, **RESCALED)
+    best = best_of(theory.best_law)
     least = best.risk.total
     assert isinstance(best.law, Choice)
     assert best.certificate <= 1e-4
@@ -108,9 +116,9 @@ def test_best_law_beats_every_pair_of_ratios_and_its_certificate_holds_off_the_g
 
 def test_best_law_saves_what_the_best_fixed_ratio_cannot():
     """A random law wins: rescaled inputs, a hidden target, one mask each."""
-    fixed = theory.best_ratio(TOP, 360, 0.2, **RESCALED).risk.total
+    fixed = best_of(theory.best_ratio).risk.total
     assert fixed == pytest.approx(0.26843, abs=2e-5)
-    assert theory.best_law(TOP, 360, 0.2, **RESCALED).risk.total < 0.945 * fixed
+    assert best_of(theory.best_law).risk.total < 0.945 * fixed
 
 
 def test_with_fresh_masks_no_law_beats_the_best_fixed_ratio():
@@ -146,8 +154,7 @@ def test_a_tolerance_that_cannot_be_met_is_an_error():
 def test_win_map_compares_the_two_searches(family):
     found = theory.win_map(TOP, [200, 360], [0.2, 1.0], family=family, **RESCALED)
     search = theory.best_law if family == "any" else theory.best_interval
-    fixed = theory.best_ratio(TOP, 360, 1.0, **RESCALED)
-    law = search(TOP, 360, 1.0, **RESCALED)
+    fixed, law = best_of(theory.best_ratio, 1.0), best_of(search, 1.0)
     assert found.fixed.shape == (2, 2)
     assert found.fixed[1, 1] == fixed.risk.total
     assert found.law[1, 1] == law.risk.total

@@ -7,14 +7,14 @@ from maskwise.report import figures
 from maskwise.report.blocks import Cell, Fact, Figure, Section, Table, number
 from maskwise.report.folder import Row, RunFolder
 from maskwise.settings import override
-from maskwise.words import LikelihoodWords, Words
+from maskwise.words import GENERIC, LikelihoodWords, Words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Picture
 
 TITLE = "Likelihood"
-GENERIC = Words()
+
 BYTES = "bits per byte"
 
 

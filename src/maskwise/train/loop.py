@@ -6,11 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.wrappers import _FabricModule as Wrapped
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -32,9 +30,15 @@ from maskwise.train.monitor import Monitor
 from maskwise.train.optim import learning_rate, make_optimizer
 from maskwise.train.stop import StopRequest
 
+if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
+    from lightning_fabric import Fabric
+    from lightning_fabric.wrappers import _FabricModule as Wrapped
 
-def connect(efficiency: Efficiency) -> Fabric:
+
+def connect(efficiency: Efficiency) -> "Fabric":
     """Return the devices that the configuration asks for, not yet launched."""
+    from lightning_fabric import Fabric
+
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     return Fabric(
         accelerator=efficiency.accelerator,
@@ -116,18 +120,18 @@ class Learner(nn.Module):
 
 
 def setup(
-    fabric: Fabric, learner: Learner, settings: Train
-) -> tuple[Wrapped, torch.optim.Optimizer]:
+    fabric: "Fabric", learner: Learner, settings: Train
+) -> "tuple[Wrapped, torch.optim.Optimizer]":
     """Return what is trained, and its optimizer, as the devices run them."""
     made = fabric.setup(learner, make_optimizer(learner, settings))
-    wrapped, optimizer = cast(tuple[Wrapped, torch.optim.Optimizer], made)
+    wrapped, optimizer = cast("tuple[Wrapped, torch.optim.Optimizer]", made)
     # Through the wrapper where several devices need it; a direct call where not.
     wrapped.mark_forward_method("losses")
     return wrapped, optimizer
 
 
 def train(
-    fabric: Fabric,
+    fabric: "Fabric",
     model: MaskedModel,
     batches: Batches,
     config: Config,
@@ -226,8 +230,8 @@ def train(
 
 
 def gradients(
-    fabric: Fabric,
-    wrapped: Wrapped,
+    fabric: "Fabric",
+    wrapped: "Wrapped",
     optimizer: torch.optim.Optimizer,
     model: MaskedModel,
     batch: Batch,
@@ -282,8 +286,8 @@ def prepare(batch: Batch, model: MaskedModel, plan: Plan, device: torch.device) 
 
 
 def backward(
-    fabric: Fabric,
-    wrapped: Wrapped,
+    fabric: "Fabric",
+    wrapped: "Wrapped",
     model: MaskedModel,
     part: Prepared,
     plan: Plan,
@@ -321,7 +325,7 @@ def backward(
     return loss, terms
 
 
-def _mean(fabric: Fabric, value: Tensor) -> Tensor:
+def _mean(fabric: "Fabric", value: Tensor) -> Tensor:
     """Average numbers over devices."""
     return cast(Tensor, fabric.all_reduce(value, reduce_op="mean"))
 
