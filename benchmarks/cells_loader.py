@@ -32,8 +32,8 @@ from torch import Tensor
 
 from benchmarks.dna_loader import peak
 from benchmarks.step import measure
-from maskwise.cells.data import CellsData, load
-from maskwise.columns.tabular import Rows
+from maskwise.cells.data import CellsDataSettings, load
+from maskwise.columns.tabular import TabularRows
 from maskwise.train.batches import Batches
 
 GENES, DETECTED = 20_000, 1_000
@@ -107,11 +107,11 @@ def speed(path: Path, rounds: int) -> None:
     """Print cells/s of both sides, and their ratio."""
     for which in ("first", "second"):
         began = time.perf_counter()
-        few = load(CellsData(source=str(path)))
+        few = load(CellsDataSettings(source=str(path)))
         print(f"  opened for the {which} time in {time.perf_counter() - began:.1f} s", flush=True)
-    everything = load(CellsData(source=str(path), num_genes=None))
+    everything = load(CellsDataSettings(source=str(path), num_genes=None))
 
-    def ours(rows: Rows) -> Callable[[int], None]:
+    def ours(rows: TabularRows) -> Callable[[int], None]:
         batches = Batches(rows, batch_size=BATCH, seed=0)
 
         def step(number: int) -> None:
@@ -149,7 +149,7 @@ def speed(path: Path, rounds: int) -> None:
 def memory(path: Path | None) -> float:
     """Return the most MiB that this process held, after reading a file."""
     if path is not None:
-        rows = load(CellsData(source=str(path))).train
+        rows = load(CellsDataSettings(source=str(path))).train
         generator = np.random.default_rng(1)
         for _ in range(READS // BATCH):
             rows.get(generator.integers(0, len(rows), BATCH))

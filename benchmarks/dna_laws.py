@@ -25,17 +25,17 @@ import numpy as np
 from benchmarks.dna_data import HELDOUT, WIDTH
 from benchmarks.law_tables import differences_table, scores_table
 from maskwise.dna import data as dna_data
-from maskwise.dna.data import DNAData, DNASplits, either_strand
-from maskwise.dna.evaluation import DNAEvaluate, evaluate_dna
+from maskwise.dna.data import DNADataSettings, DNASplits, either_strand
+from maskwise.dna.evaluation import DNAEvaluateSettings, evaluate_dna
 from maskwise.dna.finetuning import finetune_sequences
-from maskwise.dna.model import DNAModel
-from maskwise.dna.recipes import DNAConfig
+from maskwise.dna.model import DNAModelSettings
+from maskwise.dna.recipes import DNARunSettings
 from maskwise.dna.tasks import read_dna_task
 from maskwise.files import write_json
-from maskwise.measure.finetuning import FineTune
+from maskwise.measure.finetuning import FineTuneSettings
 from maskwise.storage import build, load_model, save_model
 from maskwise.train.batches import Batches
-from maskwise.train.config import Efficiency, Train
+from maskwise.train.config import EfficiencySettings, TrainSettings
 from maskwise.train.loop import connect, train
 
 LAWS = (
@@ -55,18 +55,18 @@ TASKS = (
 )
 
 
-def sequences(data: Path) -> DNAData:
+def sequences(data: Path) -> DNADataSettings:
     """Return which windows there are."""
-    return DNAData(source=str(data / "genomes"), heldout=HELDOUT, window=WIDTH)
+    return DNADataSettings(source=str(data / "genomes"), heldout=HELDOUT, window=WIDTH)
 
 
-def configuration(arguments: argparse.Namespace, law: str, seed: int) -> DNAConfig:
+def configuration(arguments: argparse.Namespace, law: str, seed: int) -> DNARunSettings:
     """Return the configuration of one run."""
-    return DNAConfig(
+    return DNARunSettings(
         data=sequences(arguments.data),
-        model=DNAModel(width=arguments.width, depth=arguments.depth),
+        model=DNAModelSettings(width=arguments.width, depth=arguments.depth),
         law=law,
-        train=Train(
+        train=TrainSettings(
             steps=arguments.steps,
             batch_size=128,
             lr=arguments.lr,
@@ -74,7 +74,7 @@ def configuration(arguments: argparse.Namespace, law: str, seed: int) -> DNAConf
             weight_decay=0.01,
             log_every=50,
         ),
-        efficiency=Efficiency(precision="bf16"),
+        efficiency=EfficiencySettings(precision="bf16"),
         seed=seed,
     )
 
@@ -84,7 +84,7 @@ def folder_of(out: Path, law: str, seed: int) -> Path:
     return out / f"{law.replace(':', '-').replace(',', '-').replace('..', '-')}-s{seed}"
 
 
-def pretrain(config: DNAConfig, splits: DNASplits, folder: Path) -> None:
+def pretrain(config: DNARunSettings, splits: DNASplits, folder: Path) -> None:
     """Train one run, unless it is there already."""
     if (folder / "summary.json").exists():
         return
@@ -114,7 +114,7 @@ def train_all(arguments: argparse.Namespace) -> None:
 
 def evaluate_all(arguments: argparse.Namespace) -> None:
     """Measure every run that has been trained, and with the first one the baselines."""
-    settings = DNAEvaluate(
+    settings = DNAEvaluateSettings(
         ratios=RATIOS,
         num_windows=2048,
         probes=tuple(task.format(arguments.data) for task in TASKS),
@@ -131,7 +131,7 @@ def evaluate_all(arguments: argparse.Namespace) -> None:
         model = load_model(folder / "model")
         # Those of the untrained model depend on the seed.
         first = summary["law"] == LAWS[0]
-        untrained = build(model.modality, model.config, seed=summary["seed"]) if first else None
+        untrained = build(model.tokenizer, model.config, seed=summary["seed"]) if first else None
         config = replace(settings, baselines=first)
         found = evaluate_dna(model, splits, config, pattern="scattered", untrained=untrained)
         write_json(folder / "evaluation.json", found)
@@ -182,11 +182,11 @@ def finetune_all(arguments: argparse.Namespace) -> None:
     for seed in arguments.seeds:
         for law in arguments.laws:
             model = load_model(folder_of(arguments.out, law, seed) / "model")
-            untrained = build(model.modality, model.config, seed=seed)
+            untrained = build(model.tokenizer, model.config, seed=seed)
             models = {f"`{law}`, seed {seed}": model, f"untrained, seed {seed}": untrained}
             for text in TASKS:
                 task = read_dna_task(text.format(arguments.data), 8000, 5000, 0)
-                for row in finetune_sequences(models, task, FineTune()):
+                for row in finetune_sequences(models, task, FineTuneSettings()):
                     cells = (
                         "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**row[what])
                         for what in ("accuracy", "mcc", "auroc")

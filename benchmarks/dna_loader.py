@@ -35,7 +35,7 @@ from maskwise.dna.windows import Windows, split, windows
 from maskwise.rng import shuffled
 from maskwise.storage import build
 from maskwise.train.batches import Batches
-from maskwise.train.config import Efficiency
+from maskwise.train.config import EfficiencySettings
 from maskwise.train.loop import Learner, backward, connect, plan_of, prepare, setup
 
 WIDTH, LINE, RECORD = 512, 60, 10**8
@@ -152,7 +152,7 @@ def compare(steps: dict[str, Callable[[int], None]], rounds: int, num: int) -> f
 def model_rate(source: Windows, rounds: int = 3) -> float:
     """Return the windows/s of a training step of the model for data of one's own, in bf16."""
     config = any_dna("array")
-    fabric = connect(Efficiency(accelerator="cpu", precision="bf16"))
+    fabric = connect(EfficiencySettings(accelerator="cpu", precision="bf16"))
     fabric.launch()
     network = build(DNA(WIDTH), config.model, seed=0)
     model, optimizer = setup(fabric, Learner(network), config.train)

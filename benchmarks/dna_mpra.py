@@ -94,7 +94,7 @@ def measure(model: Any, genome: Genome, out: Path, name: str) -> list[dict[str, 
     if not kept.exists():
         scores = out / f"{name}.tsv.gz"
         score_file(model, genome, out / "variants.tsv", scores)
-        rows = effects_of_file(scores, genome, model.modality.window, "effect", "element")
+        rows = effects_of_file(scores, genome, model.tokenizer.window, "effect", "element")
         write_json(kept, rows)
     return json.loads(kept.read_text("utf-8"))
 
@@ -110,7 +110,7 @@ def measure_all(runs: list[Path], out: Path) -> dict[str, list[list[dict[str, An
         name = str(run).strip("/").replace("/", "-")
         found[law].append(measure(model, genome, out, name))
         # Runs that differ in their law only begin with the same weights.
-        shape = f"{model.config} {model.modality.window} {model.modality.tokens} {seed}"
+        shape = f"{model.config} {model.tokenizer.window} {model.tokenizer.tokens} {seed}"
         if shape not in seen:
             seen.add(shape)
             twin = untrained(model, seed)

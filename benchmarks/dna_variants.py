@@ -18,7 +18,7 @@ from benchmarks.step import measure
 from maskwise.dna.bases import encode, reverse_complement
 from maskwise.dna.dna import DNA
 from maskwise.dna.fasta import Genome, genome_of
-from maskwise.dna.model import DNAModel
+from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.places import Variant
 from maskwise.dna.variant_scores import score_variants
 from maskwise.masks import Mask
@@ -67,7 +67,7 @@ def main() -> None:
     letters = "".join(np.random.default_rng(0).choice(list("ACGT"), num))
     genome = genome_of([letters], names=["one"])
     variants = variants_of(letters, range(WINDOW, WINDOW + arguments.positions))
-    model = build(DNA(WINDOW), DNAModel(width=64, depth=6), seed=0).eval()
+    model = build(DNA(WINDOW), DNAModelSettings(width=64, depth=6), seed=0).eval()
     together = score_variants(model, genome, variants).score
     difference = np.abs(together - one_by_one(model, genome, variants)).max()
     print(f"{len(variants)} variants, largest difference {difference:.1e} nats")

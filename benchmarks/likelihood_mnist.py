@@ -22,7 +22,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from benchmarks.likelihood_ppca import panels, shown
 from maskwise import masks
-from maskwise.images.data import ImageData, load
+from maskwise.images.data import ImageDataSettings, load
 from maskwise.images.source import ImageSource, first_shuffled
 from maskwise.likelihood import BernoulliLatent, loss
 from maskwise.report.figures import run_style
@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=150)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    splits = load(ImageData(source=arguments.data, limit=1000))
+    splits = load(ImageDataSettings(source=arguments.data, limit=1000))
     x, x_test = binary(splits.train), binary(first_shuffled(splits.test, 500))
     runs = compare(x, x_test, arguments.epochs, arguments.seeds, print)
     print(table(runs, x.shape[1]))

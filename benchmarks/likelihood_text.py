@@ -114,14 +114,14 @@ def of_transformers(name: str, path: Path) -> tuple[list[dict], int]:
     held_out = text[len(text) * 9 // 10 :][: 2**20]
     trained = hf.load(name)
     ids, eligible, num_bytes = (
-        part[:: max(1, len(part) // 64)][:64] for part in trained.modality.windows(held_out)
+        part[:: max(1, len(part) // 64)][:64] for part in trained.tokenizer.windows(held_out)
     )
     rows = []
     for label, model in (("trained", trained), ("untrained", hf.untrained(trained))):
         row = measure(model, ids)
         bits = row["bits"] * int(eligible.sum()) / int(num_bytes.sum())
         rows.append({"law": label, **row, "bits_per_byte": bits})
-    return rows, int(trained.modality.alphabet.sum())
+    return rows, int(trained.tokenizer.alphabet.sum())
 
 
 def table_of_models(rows: list[dict], num_values: int) -> str:

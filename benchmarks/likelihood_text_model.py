@@ -8,7 +8,7 @@ from maskwise import masks
 from maskwise.layers.transformer import Transformer
 from maskwise.likelihood import loss
 from maskwise.rng import shuffled
-from maskwise.train.config import Train
+from maskwise.train.config import TrainSettings
 from maskwise.train.optim import learning_rate, make_optimizer
 
 
@@ -44,7 +44,7 @@ def build(window: int, seed: int) -> Letters:
 
 def train(model: Letters, pool: Tensor, law: str, steps: int, seed: int) -> None:
     """Train with a ratio for each sample, drawn from the law and spread over the batch."""
-    settings = Train(steps=steps, batch_size=64, lr=2e-3)
+    settings = TrainSettings(steps=steps, batch_size=64, lr=2e-3)
     optimizer = make_optimizer(model, settings)
     size = settings.batch_size
     per_epoch = len(pool) // size

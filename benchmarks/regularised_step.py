@@ -16,16 +16,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.step import maskwise_step, measure
-from maskwise.objectives import Regularise, uniformity
+from maskwise.objectives import RegulariseSettings, uniformity
 
 TERMS = {
-    "uniformity": Regularise(pool="class", uniformity="0.01"),
-    "coding rate": Regularise(pool="class", coding_rate="0.01"),
-    "variance, covariance": Regularise(pool="class", variance="1", covariance="0.04"),
-    "KoLeo": Regularise(pool="class", koleo="0.1"),
-    "MAGMA": Regularise(pool="class", magma="0.1"),
-    "local dimension": Regularise(pool="class", local_dimension="0.01"),
-    "orthogonality": Regularise(orthogonality="0.0001"),
+    "uniformity": RegulariseSettings(pool="class", uniformity="0.01"),
+    "coding rate": RegulariseSettings(pool="class", coding_rate="0.01"),
+    "variance, covariance": RegulariseSettings(pool="class", variance="1", covariance="0.04"),
+    "KoLeo": RegulariseSettings(pool="class", koleo="0.1"),
+    "MAGMA": RegulariseSettings(pool="class", magma="0.1"),
+    "local dimension": RegulariseSettings(pool="class", local_dimension="0.01"),
+    "orthogonality": RegulariseSettings(orthogonality="0.0001"),
 }
 NUM, WIDTH = 4096, 768
 

@@ -23,14 +23,14 @@ from lightning_fabric import Fabric
 
 from benchmarks.textbook import Layer, SdpaLayer, TextbookMAE
 from maskwise import laws, masks
-from maskwise.images.data import ImageData
+from maskwise.images.data import ImageDataSettings
 from maskwise.images.images import Images
-from maskwise.images.recipes import ImageConfig
-from maskwise.objectives import Regularise
-from maskwise.patches.model import Model
+from maskwise.images.recipes import ImageRunSettings
+from maskwise.objectives import RegulariseSettings
+from maskwise.patches.model import PatchModelSettings
 from maskwise.storage import build
 from maskwise.train.batches import Batch
-from maskwise.train.config import Efficiency, Train
+from maskwise.train.config import EfficiencySettings, TrainSettings
 from maskwise.train.loop import Learner, backward, plan_of, prepare, setup
 
 BATCH, LENGTH = 64, 64
@@ -38,15 +38,15 @@ Step = Callable[[int], float | None]
 
 
 def maskwise_step(
-    law: str, precision: str, device: str, regularise: Regularise | None = None
+    law: str, precision: str, device: str, regularise: RegulariseSettings | None = None
 ) -> Callable[[int], float]:
-    config = ImageConfig(
-        data=ImageData(patch=(4, 4)),
-        model=Model(),
+    config = ImageRunSettings(
+        data=ImageDataSettings(patch=(4, 4)),
+        model=PatchModelSettings(),
         law=law,
-        regularise=regularise or Regularise(),
-        train=Train(steps=1000, batch_size=BATCH),
-        efficiency=Efficiency(precision="bf16" if precision == "bf16" else "fp32"),
+        regularise=regularise or RegulariseSettings(),
+        train=TrainSettings(steps=1000, batch_size=BATCH),
+        efficiency=EfficiencySettings(precision="bf16" if precision == "bf16" else "fp32"),
     )
     images = Images(
         patch=(4, 4), channels=3, height=32, width=32, mean=(127.5,) * 3, std=(64.0,) * 3

@@ -23,18 +23,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks.law_tables import differences_table, scores_table
-from maskwise.cells.data import CellsData
-from maskwise.cells.recipes import CellsConfig
-from maskwise.columns.evaluation import TabularEvaluate, evaluate_tabular
-from maskwise.columns.model import Tabular
+from maskwise.cells.data import CellsDataSettings
+from maskwise.cells.recipes import CellsRunSettings
+from maskwise.columns.evaluation import TabularEvaluateSettings, evaluate_tabular
+from maskwise.columns.model import TabularModelSettings
 from maskwise.files import write_json
 from maskwise.laws import Scope
 from maskwise.modalities import find
 from maskwise.storage import build, load_model, save_model
-from maskwise.tables.data import TableData
-from maskwise.tables.recipes import TablesConfig
+from maskwise.tables.data import TableDataSettings
+from maskwise.tables.recipes import TableRunSettings
 from maskwise.train.batches import Batches
-from maskwise.train.config import Config, Train
+from maskwise.train.config import RunSettings, TrainSettings
 from maskwise.train.loop import connect, train
 
 # Name, law and scope of the ratio.
@@ -59,7 +59,7 @@ FEW = (5, 20)
 EXPECTED = "encoder, expected values"
 
 
-def configuration(arguments: argparse.Namespace, name: str, law: str, seed: int) -> Config:
+def configuration(arguments: argparse.Namespace, name: str, law: str, seed: int) -> RunSettings:
     """Return the configuration of one run."""
     text, scope = LAWS[law]
     settings: dict[str, Any] = {"law": text, "seed": seed}
@@ -70,13 +70,13 @@ def configuration(arguments: argparse.Namespace, name: str, law: str, seed: int)
         data |= {"source": source, "labels": CELLS[name], "num_genes": NUM_GENES}
         if name == "pbmc68k":
             data |= {"source": name, "layer": "raw", "values": "normalised"}
-        settings["data"] = CellsData(**data)
-        settings["train"] = Train(steps=steps, batch_size=128, lr=3e-3, **options)
-        return CellsConfig(**settings)
+        settings["data"] = CellsDataSettings(**data)
+        settings["train"] = TrainSettings(steps=steps, batch_size=128, lr=3e-3, **options)
+        return CellsRunSettings(**settings)
     source = str(arguments.data / f"{name}.csv")
-    settings["data"] = TableData(**data, source=source, labels=TABLES[name])
-    settings["train"] = Train(steps=arguments.steps, batch_size=256, lr=2e-3, **options)
-    return TablesConfig(**settings, model=Tabular())
+    settings["data"] = TableDataSettings(**data, source=source, labels=TABLES[name])
+    settings["train"] = TrainSettings(steps=arguments.steps, batch_size=256, lr=2e-3, **options)
+    return TableRunSettings(**settings, model=TabularModelSettings())
 
 
 def folder_of(out: Path, name: str, law: str, seed: int) -> Path:
@@ -113,7 +113,7 @@ def train_all(arguments: argparse.Namespace) -> None:
 
 def evaluate_all(arguments: argparse.Namespace) -> None:
     """Measure every run that has been trained, and with the first law the baselines."""
-    settings = TabularEvaluate(
+    settings = TabularEvaluateSettings(
         ratios=RATIOS, impute=RATIOS, protocols=("logistic",), few=FEW, draws=10, baselines=False
     )
     for name in arguments.sets:
@@ -127,7 +127,7 @@ def evaluate_all(arguments: argparse.Namespace) -> None:
                 model = load_model(folder / "model")
                 # Those of the untrained model depend on the seed.
                 first = law == next(iter(LAWS))
-                untrained = build(model.modality, model.config, seed=seed) if first else None
+                untrained = build(model.tokenizer, model.config, seed=seed) if first else None
                 slow = first and seed == arguments.seeds[0] and name == "covertype"
                 changed = replace(settings, baselines=first, slow_baselines=slow)
                 found = evaluate_tabular(model, splits, changed, untrained=untrained)

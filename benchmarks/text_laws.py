@@ -26,13 +26,13 @@ from maskwise import laws
 from maskwise.files import write_json
 from maskwise.storage import build, load_model, save_model
 from maskwise.text import data as text_data
-from maskwise.text.data import TextData
-from maskwise.text.evaluation import TextEvaluate, evaluate_text
-from maskwise.text.model import TextModel
-from maskwise.text.recipes import TextConfig
+from maskwise.text.data import TextDataSettings
+from maskwise.text.evaluation import TextEvaluateSettings, evaluate_text
+from maskwise.text.model import TextModelSettings
+from maskwise.text.recipes import TextRunSettings
 from maskwise.text.source import TextSplits
 from maskwise.train.batches import Batches
-from maskwise.train.config import Efficiency, Train
+from maskwise.train.config import EfficiencySettings, TrainSettings
 from maskwise.train.loop import connect, train
 
 LAWS = (
@@ -64,19 +64,23 @@ def num_steps(law: str, budget: str, steps: int) -> int:
     return steps if budget == "steps" else round(steps * REFERENCE / mean_ratio(law))
 
 
-def configuration(arguments: argparse.Namespace, law: str, seed: int, steps: int) -> TextConfig:
+def configuration(
+    arguments: argparse.Namespace, law: str, seed: int, steps: int
+) -> TextRunSettings:
     """Return the configuration of one run."""
-    return TextConfig(
-        data=TextData(
+    return TextRunSettings(
+        data=TextDataSettings(
             source=arguments.text,
             heldout=arguments.heldout,
             vocab_size=4096,
             lowercase=True,
             length=64,
         ),
-        model=TextModel(width=arguments.width, depth=arguments.depth, heads=arguments.width // 32),
+        model=TextModelSettings(
+            width=arguments.width, depth=arguments.depth, heads=arguments.width // 32
+        ),
         law=law,
-        train=Train(
+        train=TrainSettings(
             steps=steps,
             batch_size=32,
             lr=arguments.lr,
@@ -84,7 +88,7 @@ def configuration(arguments: argparse.Namespace, law: str, seed: int, steps: int
             weight_decay=0.01,
             log_every=50,
         ),
-        efficiency=Efficiency(precision="bf16"),
+        efficiency=EfficiencySettings(precision="bf16"),
         seed=seed,
     )
 
@@ -95,7 +99,7 @@ def folder_of(out: Path, law: str, steps: int, seed: int) -> Path:
     return out / f"{name}-{steps}-s{seed}"
 
 
-def pretrain(config: TextConfig, splits: TextSplits, folder: Path) -> None:
+def pretrain(config: TextRunSettings, splits: TextSplits, folder: Path) -> None:
     """Train one run, unless it is there already."""
     if (folder / "summary.json").exists():
         return
@@ -129,7 +133,7 @@ def train_all(arguments: argparse.Namespace) -> None:
 def evaluate_all(arguments: argparse.Namespace) -> None:
     """Measure every run that has been trained, and the untrained model."""
     study = json.loads((arguments.out / "study.json").read_text())
-    settings = TextEvaluate(
+    settings = TextEvaluateSettings(
         ratios=RATIOS,
         num_rows=1024,
         pairs=tuple(arguments.pairs),
@@ -149,7 +153,7 @@ def evaluate_all(arguments: argparse.Namespace) -> None:
         summary = json.loads((folder / "summary.json").read_text())
         model = load_model(folder / "model")
         if splits is None:
-            data = TextData(
+            data = TextDataSettings(
                 source=study["text"],
                 heldout=study["heldout"],
                 vocab_size=4096,
@@ -159,7 +163,7 @@ def evaluate_all(arguments: argparse.Namespace) -> None:
             splits = text_data.load(data)
         # With the first run come the baselines, which do not depend on the run.
         first = summary["seed"] == 0 and summary["law"] == LAWS[0]
-        untrained = build(model.modality, model.config, seed=0) if first else None
+        untrained = build(model.tokenizer, model.config, seed=0) if first else None
         config = replace(settings, baselines=first)
         found = evaluate_text(model, splits, config, pattern="scattered", untrained=untrained)
         write_json(folder / "evaluation.json", found)

@@ -25,13 +25,13 @@ from benchmarks.step import measure
 from maskwise.laws import Scope
 from maskwise.settings import override
 from maskwise.storage import build
-from maskwise.text.data import TextData, from_texts
+from maskwise.text.data import TextDataSettings, from_texts
 from maskwise.text.hf_network import HFNetwork
-from maskwise.text.model import TextModel
-from maskwise.text.recipes import TextConfig
+from maskwise.text.model import TextModelSettings
+from maskwise.text.recipes import TextRunSettings
 from maskwise.text.text import Text
 from maskwise.train.batches import Batch, Batches
-from maskwise.train.config import Efficiency, Train
+from maskwise.train.config import EfficiencySettings, TrainSettings
 from maskwise.train.loop import Learner, Prepared, backward, connect, plan_of, prepare, setup
 
 BATCH, LENGTH, VOCABULARY = 32, 128, 30_522
@@ -82,12 +82,12 @@ class Ours:
         packed: int = 1,
         scope: Scope = "step",
     ) -> None:
-        self.config = TextConfig(
-            data=TextData(length=LENGTH),
-            model=TextModel(width=256, depth=4, heads=4, mlp_ratio=4),
+        self.config = TextRunSettings(
+            data=TextDataSettings(length=LENGTH),
+            model=TextModelSettings(width=256, depth=4, heads=4, mlp_ratio=4),
             law=law,
-            train=Train(steps=1000, batch_size=BATCH, scope=scope),
-            efficiency=Efficiency(precision=precision, accelerator="cpu"),
+            train=TrainSettings(steps=1000, batch_size=BATCH, scope=scope),
+            efficiency=EfficiencySettings(precision=precision, accelerator="cpu"),
         )
         self.packed, self.fabric = packed, connect(self.config.efficiency)
         text = Text(tokenizer(), LENGTH, 4, 0, (2,), (3,), (0, 2, 3, 4))
@@ -203,7 +203,7 @@ def pipeline(rounds: int) -> None:
     generator = np.random.default_rng(0)
     words = ["".join(generator.choice(list("aeiouklmnprst"), size=6)) for _ in range(5000)]
     texts = [" ".join(generator.choice(words, size=300)) for _ in range(1000)]
-    splits = from_texts(texts, TextData(length=LENGTH, vocab_size=4000), units="words")
+    splits = from_texts(texts, TextDataSettings(length=LENGTH, vocab_size=4000), units="words")
     batches = Batches(splits.train, batch_size=BATCH, seed=0)
     ours = Ours("fixed:0.15")
 

@@ -126,7 +126,7 @@ def test_arrays_of_any_shape(tmp_path, no_report, kind):
         7,
         16,
     )
-    assert mw.load(run.path).modality.grid == (2, 3)
+    assert mw.load(run.path).tokenizer.grid == (2, 3)
     if kind == "numpy":
         with pytest.raises(UserError, match="give them again, as data="):
             mw.evaluate(run)
@@ -180,7 +180,7 @@ def test_a_seed_decides_the_initial_weights(tmp_path, no_report):
     run = mw.pretrain("digits", seed=3, out=tmp_path / "run", **SMALL, **still)
     model = run.model()
     for seed in (3, 0):
-        weights = build(model.modality, model.config, seed=seed).head.weight
+        weights = build(model.tokenizer, model.config, seed=seed).head.weight
         assert torch.allclose(weights, model.head.weight, atol=1e-6) == (seed == 3)
 
 

@@ -6,7 +6,7 @@ import pytest
 from maskwise.dna.bases import encode
 from maskwise.dna.dna import DNA
 from maskwise.dna.features import embed_sequences
-from maskwise.dna.model import DNAModel
+from maskwise.dna.model import DNAModelSettings
 from maskwise.files import write_json
 from maskwise.modalities import find
 from maskwise.settings import override, to_dict
@@ -23,7 +23,7 @@ REGIONS = [("chr2", 5, 15), ("chr1", 0, 90), ("short", 1, 7), ("chr2", 0, 10), (
 def run(tmp_path):
     """The folder of a run that was trained on regions, with initial weights."""
     folder = tmp_path / "run"
-    shape = DNAModel(width=8, depth=2, kernel=5)
+    shape = DNAModelSettings(width=8, depth=2, kernel=5)
     save_model(folder / "model", build(DNA(window=16), shape, seed=0))
     config = override(find("dna").settings(model=shape), {"data.regions": "elsewhere.bed"})
     write_json(folder / "config.json", to_dict(config))

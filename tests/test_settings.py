@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from pydantic import Field, PositiveInt
 
 from maskwise import UserError
-from maskwise.images.recipes import ImageConfig, cifar10, digits
+from maskwise.images.recipes import ImageRunSettings, cifar10, digits
 from maskwise.settings import differences, flatten, from_dict, override, settings, to_dict
-from maskwise.train.config import Train
+from maskwise.train.config import TrainSettings
 
 
 @settings
@@ -135,10 +135,10 @@ def test_flatten_and_differences() -> None:
     assert differences(old, new) == ["a.b: 1 -> 2", "e: x -> None", "f: None -> y"]
 
 
-@pytest.mark.parametrize("config", [ImageConfig(), digits(), cifar10("choice:1*0.1,2*0.7")])
-def test_a_configuration_survives_json(config: ImageConfig) -> None:
+@pytest.mark.parametrize("config", [ImageRunSettings(), digits(), cifar10("choice:1*0.1,2*0.7")])
+def test_a_configuration_survives_json(config: ImageRunSettings) -> None:
     text = json.dumps(to_dict(config))
-    again = from_dict(ImageConfig, json.loads(text))
+    again = from_dict(ImageRunSettings, json.loads(text))
     assert again == config
     assert json.dumps(to_dict(again)) == text
     assert differences(to_dict(again), to_dict(config)) == []
@@ -155,8 +155,10 @@ def test_any_configuration_survives_json(
     weights: list[float], lr: float, seed: int, steps: int, clip: float | None
 ) -> None:
     law = "choice:" + ",".join(f"{w!r}*{(i + 1) / 10}" for i, w in enumerate(weights))
-    config = ImageConfig(law=law, seed=seed, train=Train(lr=lr, steps=steps, clip=clip))
-    assert from_dict(ImageConfig, json.loads(json.dumps(to_dict(config)))) == config
+    config = ImageRunSettings(
+        law=law, seed=seed, train=TrainSettings(lr=lr, steps=steps, clip=clip)
+    )
+    assert from_dict(ImageRunSettings, json.loads(json.dumps(to_dict(config)))) == config
 
 
 @pytest.mark.parametrize(
@@ -173,9 +175,9 @@ def test_any_configuration_survives_json(
     ],
 )
 def test_bad_configurations_in_one_line(key: str, value: str, says: str) -> None:
-    assert says in refusal(override, ImageConfig(), {key: value})
+    assert says in refusal(override, ImageRunSettings(), {key: value})
 
 
 def test_a_law_is_kept_in_its_normal_form() -> None:
-    assert ImageConfig(law=" 0.75 ").law == "fixed:0.75"
-    assert override(ImageConfig(), {"law": "0.75"}).law == "fixed:0.75"
+    assert ImageRunSettings(law=" 0.75 ").law == "fixed:0.75"
+    assert override(ImageRunSettings(), {"law": "0.75"}).law == "fixed:0.75"

@@ -14,7 +14,7 @@ from maskwise.storage import build, load_model, save_model
 
 def test_a_seed_decides_the_weights(make):
     model = make()
-    first, again, other = (build(model.modality, model.config, seed=s) for s in (3, 3, 4))
+    first, again, other = (build(model.tokenizer, model.config, seed=s) for s in (3, 3, 4))
     assert first.state_dict().keys() == model.state_dict().keys()
     for name, value in first.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
@@ -41,7 +41,7 @@ def test_a_saved_model_comes_back_to_the_bit(make, batch, even, tmp_path, change
     shutil.copytree(tmp_path / "model", tmp_path / "elsewhere")
     copy = load_model(tmp_path / "elsewhere")
     assert not copy.training
-    assert copy.modality == model.modality
+    assert copy.tokenizer == model.tokenizer
     assert copy.config == model.config
     for name, value in model.state_dict().items():
         assert torch.equal(value, copy.state_dict()[name])

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from maskwise.dna.dna import DNA
-from maskwise.dna.model import DNAModel
+from maskwise.dna.model import DNAModelSettings
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.rng import Keys
 from maskwise.storage import build
 from maskwise.text.hf_network import HFNetwork
-from maskwise.text.model import TextModel
+from maskwise.text.model import TextModelSettings
 from maskwise.text.tokenizer import train_tokenizer
 from maskwise.tokens.model import LanguageModel
 from maskwise.train.loop import Learner, Prepared
@@ -26,14 +26,14 @@ def language(kind: str):
     if kind in ("text", "bert"):
         text = train_tokenizer(["the cat sat on the mat", "a dog"] * 9, vocab_size=290, length=12)
         ids = text.tokenize(["the cat sat", "a dog", "on the mat a dog sat", "the"]).ids
-        config, network = TextModel(width=8, depth=2, heads=2), None
+        config, network = TextModelSettings(width=8, depth=2, heads=2), None
         if kind == "bert":
             bert = {"model_type": "bert", "hidden_size": 8, "num_hidden_layers": 2}
             bert |= {"num_attention_heads": 2, "intermediate_size": 8, "vocab_size": 300}
             network = lambda: HFNetwork.from_config(bert)  # noqa: E731
         return awake(build(text, config, seed=0, encoder=network)), ids
     tokens = "overlapping:3" if kind == "k-mers" else "bases"
-    shape = DNAModel(kind="conv", width=8, depth=2, equivariant=kind == "both strands")
+    shape = DNAModelSettings(kind="conv", width=8, depth=2, equivariant=kind == "both strands")
     model = build(DNA(window=16, tokens=tokens), shape, seed=0)
     return awake(model), torch.randint(4, (4, 16), generator=generator).to(torch.uint8)
 
@@ -83,7 +83,7 @@ def test_hidden_positions_do_not_matter(case):
     if isinstance(model, LanguageModel):  # of DNA, too, positions are those of the samples
         changed = torch.where(hidden, samples.flip(0), samples)
     elif samples.ndim == 4:
-        pixels = hidden.view(-1, 1, *model.modality.grid)
+        pixels = hidden.view(-1, 1, *model.tokenizer.grid)
         pixels = pixels.repeat_interleave(2, 2).repeat_interleave(2, 3)
         changed = torch.where(pixels, 255 - samples, samples)
     else:
@@ -96,7 +96,7 @@ def test_hidden_positions_do_not_matter(case):
 
 
 def _eligible(model, samples):
-    found = model.modality.eligible(samples)
+    found = model.tokenizer.eligible(samples)
     return torch.ones(1, dtype=torch.bool) if found is None else found
 
 

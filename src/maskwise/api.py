@@ -17,7 +17,7 @@ from maskwise.run import Run, create
 from maskwise.settings import flatten, override
 from maskwise.storage import build, load_model, save_model, untrained
 from maskwise.train.batches import Batches
-from maskwise.train.config import Config
+from maskwise.train.config import RunSettings
 from maskwise.train.loop import connect, train
 from maskwise.train.monitor import Monitor
 
@@ -209,13 +209,13 @@ def load(path: str | Path, encoder: EncoderFactory | None = None) -> MaskedModel
     return Run(path).model(encoder)
 
 
-def default_folder(name: str, config: Config) -> Path:
+def default_folder(name: str, config: RunSettings) -> Path:
     """Return runs/NAME-LAW-sSEED."""
     law = re.sub(r"[^a-z0-9.]+", "-", config.law.lower())
     return Path("runs") / f"{name.replace('/', '-')}-{law}-s{config.seed}"
 
 
-def _check_features(model: MaskedModel, config: Config) -> None:
+def _check_features(model: MaskedModel, config: RunSettings) -> None:
     """Refuse layers and pools that the model lacks, before anything is written.
 
     Raises:
@@ -249,7 +249,7 @@ def _check_features(model: MaskedModel, config: Config) -> None:
 
 def _changed(
     run: Run | str | Path, overrides: Mapping[str, Any], *groups: str
-) -> tuple[Run, Config]:
+) -> tuple[Run, RunSettings]:
     """Return a run and its configuration with changes to some groups, given as "GROUP."."""
     run = run if isinstance(run, Run) else Run(Path(run))
     changes = flatten(overrides)
@@ -260,7 +260,7 @@ def _changed(
     return run, override(run.config, changes)
 
 
-def _trained(run: Run, config: Config, summary: Entries) -> Entries:
+def _trained(run: Run, config: RunSettings, summary: Entries) -> Entries:
     """Return what result.json holds when training has ended: its summary, and the law."""
     settings = config.train
     law = laws.parse(config.law)
@@ -280,7 +280,7 @@ def _trained(run: Run, config: Config, summary: Entries) -> Entries:
 
 
 def _finish(
-    run: Run, model: MaskedModel, config: Config, splits: Any, encoder: EncoderFactory | None
+    run: Run, model: MaskedModel, config: RunSettings, splits: Any, encoder: EncoderFactory | None
 ) -> None:
     """Evaluate, and write result.json, what the report shows, and the report."""
     kind, before = run.kind, untrained(model, config.seed, encoder)

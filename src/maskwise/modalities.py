@@ -15,7 +15,7 @@ from maskwise.textio import kind_of
 
 if TYPE_CHECKING:  # so that to know the names costs nothing
     from maskwise.modality import Features, Modality
-    from maskwise.train.config import Config
+    from maskwise.train.config import RunSettings
 
 Kind: TypeAlias = "Modality[Any, Any, Any]"
 
@@ -47,12 +47,14 @@ def kinds() -> "Iterator[Kind]":
     return map(find, KINDS)
 
 
-def recipes() -> "dict[str, Callable[[], Config]]":
+def recipes() -> "dict[str, Callable[[], RunSettings]]":
     """Return the recipes of all kinds by name."""
     return {name: recipe for kind in kinds() for name, recipe in kind.recipes.items()}
 
 
-def config_of(data: object, changes: Mapping[str, Any], modality: str | None = None) -> "Config":
+def config_of(
+    data: object, changes: Mapping[str, Any], modality: str | None = None
+) -> "RunSettings":
     """Return the settings of a recipe or a data source with changes applied.
 
     Args:
@@ -99,7 +101,7 @@ def _kind(data: object, named: Mapping[str, object]) -> "Kind":
     return next((kind for kind, it in zip(asked, takes, strict=True) if it), find(LAST))
 
 
-def read_config(values: object) -> "Config":
+def read_config(values: object) -> "RunSettings":
     """Build the settings of a run from what its config.json holds.
 
     Raises:

@@ -247,7 +247,7 @@ class MaskedModel(nn.Module, ABC):
     L positions is hidden; what samples hold there is not used.
     """
 
-    modality: Tokenizer
+    tokenizer: Tokenizer
     config: ModelSettings
 
     @property
@@ -306,7 +306,7 @@ class MaskedModel(nn.Module, ABC):
 
     def eligible(self, samples: Tensor) -> Tensor | None:
         """Return what may be hidden, bool [B, L]; None = all."""
-        return self.modality.eligible(samples)
+        return self.tokenizer.eligible(samples)
 
 
 class Objective(nn.Module, ABC):

@@ -18,7 +18,7 @@ from maskwise.modalities import Kind, find, read_config
 from maskwise.modality import EncoderFactory, MaskedModel, Pool
 from maskwise.settings import differences, to_dict
 from maskwise.storage import load_model
-from maskwise.train.config import Config
+from maskwise.train.config import RunSettings
 from maskwise.train.metrics import NAME as METRICS
 
 
@@ -34,7 +34,7 @@ class Run:
             raise UserError(f"{self.path} is not a run folder: it has no config.json")
 
     @property
-    def config(self) -> Config:
+    def config(self) -> RunSettings:
         """The resolved configuration."""
         path = self.path / "config.json"
         try:
@@ -116,7 +116,9 @@ class Run:
         return self.kind.can("impute")(self.model(), data, self.config)
 
 
-def create(folder: Path, config: Config, fingerprint: dict[str, Any], *, resume: bool) -> None:
+def create(
+    folder: Path, config: RunSettings, fingerprint: dict[str, Any], *, resume: bool
+) -> None:
     """Make the run folder with its first files, or check that it may go on.
 
     Args:
@@ -142,7 +144,7 @@ def create(folder: Path, config: Config, fingerprint: dict[str, Any], *, resume:
     write_json(folder / "config.json", to_dict(config))
 
 
-def _check_resumable(folder: Path, config: Config, fingerprint: dict[str, Any]) -> None:
+def _check_resumable(folder: Path, config: RunSettings, fingerprint: dict[str, Any]) -> None:
     saved = read_json(Run(folder).path / "config.json")
     changed = differences(saved, to_dict(config))
     changed = [line for line in changed if not line.startswith("efficiency.")]

@@ -48,8 +48,8 @@ def settings(cls: type[T]) -> type[T]:
 def to_dict(config: Any) -> dict[str, Any]:
     """Return nested settings as plain JSON-ready values.
 
-    >>> from maskwise.images.data import ImageData
-    >>> to_dict(ImageData(source="digits"))["source"]
+    >>> from maskwise.images.data import ImageDataSettings
+    >>> to_dict(ImageDataSettings(source="digits"))["source"]
     'digits'
     """
     return json.loads(json.dumps(dataclasses.asdict(config)))

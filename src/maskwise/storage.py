@@ -49,15 +49,15 @@ def untrained(model: Any, seed: int = 0, encoder: EncoderFactory | None = None) 
         seed: decides the weights.
         encoder: the function that the model was given, if it was given one.
     """
-    kind = find(model.modality.modality)
+    kind = find(model.tokenizer.modality)
     encoder = encoder or kind.encoder_of_parts(kind.parts(model))
-    made = build(model.modality, model.config, seed=seed, encoder=encoder)
+    made = build(model.tokenizer, model.config, seed=seed, encoder=encoder)
     return made.to(next(model.parameters()).device).eval()
 
 
 def save_model(folder: Path, model: MaskedModel) -> None:
     """Write `folder`/config.json, `folder`/weights.safetensors and files of the modality."""
-    kind = find(model.modality.modality)
+    kind = find(model.tokenizer.modality)
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     with atomic(folder / "weights.safetensors") as temporary:
         save_file(weights, temporary, {"format": "pt"})
@@ -65,7 +65,7 @@ def save_model(folder: Path, model: MaskedModel) -> None:
         folder / "config.json",
         {
             "modality": kind.name,
-            kind.name: model.modality.save(folder),
+            kind.name: model.tokenizer.save(folder),
             "model": to_dict(model.config),
             **kind.parts(model),
         },

@@ -140,7 +140,7 @@ def load_of(modality: str, place: str, of_any: bool = False) -> Any:
     kind = find(modality)
     ours = any((Path(place) / name).exists() for name in ("weights.safetensors", "model"))
     model = load(place) if ours or kind.foreign is None else kind.foreign(place)
-    found = find(model.modality.modality).title
+    found = find(model.tokenizer.modality).title
     if found != kind.title and not of_any:
         raise UserError(f"{place} is {found}, not {kind.title}")
     return model

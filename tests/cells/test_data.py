@@ -7,8 +7,8 @@ import pytest
 from scipy import sparse
 
 from maskwise.cells.cells import Cells
-from maskwise.cells.data import CellsData, align, describe, from_anndata, load
-from maskwise.cells.recipes import CellsConfig
+from maskwise.cells.data import CellsDataSettings, align, describe, from_anndata, load
+from maskwise.cells.recipes import CellsRunSettings
 from maskwise.errors import UserError
 from maskwise.modalities import find
 from maskwise.settings import to_dict
@@ -41,7 +41,7 @@ def normalised(values, target):
 
 def test_counts_are_normalised_to_the_median_library_of_training_cells():
     values = counts()
-    splits = from_anndata(annotated(values), CellsData(num_genes=None))
+    splits = from_anndata(annotated(values), CellsDataSettings(num_genes=None))
     assert (len(splits.train), len(splits.test)) == (54, 6)
     assert sorted([*splits.train.index, *splits.test.index]) == list(range(60))
     target = np.median(values[splits.train.index].sum(axis=1))
@@ -50,14 +50,14 @@ def test_counts_are_normalised_to_the_median_library_of_training_cells():
         index = np.arange(len(rows))[::-1]
         expected = normalised(values, target)[rows.index[index]]
         np.testing.assert_allclose(rows.get(index).numpy(), expected, rtol=1e-6)
-    assert describe(splits, CellsData()).genes == tuple(GENES)
+    assert describe(splits, CellsDataSettings()).genes == tuple(GENES)
 
 
 @pytest.mark.parametrize("loss", ["nb", "zinb"])
 def test_counts_and_the_mean_share_of_each_gene(loss):
     values = counts()
     values[:, 3] = 0
-    data = CellsData(num_genes=None, loss=loss, library="all", zeros=0.1)
+    data = CellsDataSettings(num_genes=None, loss=loss, library="all", zeros=0.1)
     splits = from_anndata(annotated(values), data)
     np.testing.assert_array_equal(splits.train.get([2, 0]), values[splits.train.index[[2, 0]]])
     train = values[splits.train.index]
@@ -70,7 +70,7 @@ def test_counts_and_the_mean_share_of_each_gene(loss):
 
 def test_library_sizes_are_over_all_genes():
     values = counts()
-    splits = from_anndata(annotated(values), CellsData(num_genes=5))
+    splits = from_anndata(annotated(values), CellsDataSettings(num_genes=5))
     assert len(splits.cells.genes) == 5
     place = [GENES.index(name) for name in splits.cells.genes]
     assert place == sorted(place)
@@ -81,7 +81,7 @@ def test_library_sizes_are_over_all_genes():
 def test_variable_genes_are_those_of_scanpy_on_training_cells():
     scanpy = pytest.importorskip("scanpy")
     values = counts(num=200, seed=3)
-    splits = from_anndata(annotated(values), CellsData(num_genes=6))
+    splits = from_anndata(annotated(values), CellsDataSettings(num_genes=6))
     train = values[splits.train.index].astype(np.float64)
     adata = annotated(normalised(train, np.median(train.sum(axis=1))))
     scanpy.pp.highly_variable_genes(adata, flavor="seurat", n_top_genes=6)
@@ -92,13 +92,13 @@ def test_variable_genes_are_those_of_scanpy_on_training_cells():
 
 def test_normalised_values_are_taken_as_they_are():
     values = normalised(counts(), 100.0).astype(np.float32)
-    data = CellsData(values="normalised", num_genes=None)
+    data = CellsDataSettings(values="normalised", num_genes=None)
     splits = from_anndata(annotated(values), data)
     np.testing.assert_array_equal(splits.test.get(range(6)), values[splits.test.index])
     assert not splits.cells.counts
-    same = from_anndata(annotated(counts()), CellsData(num_genes=4))
+    same = from_anndata(annotated(counts()), CellsDataSettings(num_genes=4))
     values = normalised(counts(), same.cells.target_sum).astype(np.float32)
-    few = from_anndata(annotated(values), CellsData(values="normalised", num_genes=4))
+    few = from_anndata(annotated(values), CellsDataSettings(values="normalised", num_genes=4))
     assert few.cells.genes == same.cells.genes
 
 
@@ -106,7 +106,7 @@ def test_labels_batches_and_groups():
     kinds = np.array(["b", "a", None])[np.arange(60) % 3]
     donors = np.arange(60) // 10
     adata = annotated(counts(), kind=kinds, donor=donors)
-    data = CellsData(labels="kind", batch="donor", group="donor", holdout=0.2)
+    data = CellsDataSettings(labels="kind", batch="donor", group="donor", holdout=0.2)
     splits = from_anndata(adata, data)
     assert splits.classes == ("a", "b")
     for rows in (splits.train, splits.test):
@@ -138,7 +138,9 @@ def two_files(tmp_path):
 def test_genes_of_several_files_are_aligned(two_files, caplog):
     folder, first, second = two_files
     with caplog.at_level(logging.INFO, logger="maskwise"):
-        splits = load(CellsData(source=str(folder), loss="nb", num_genes=None, batch="file"))
+        splits = load(
+            CellsDataSettings(source=str(folder), loss="nb", num_genes=None, batch="file")
+        )
     assert f"{folder}/b.h5ad: 15 of 20 genes (5 by name, 10 in another case)" in caplog.text
     assert splits.name == "a+b"
     assert splits.batches == ("a", "b")
@@ -154,7 +156,7 @@ def test_genes_of_several_files_are_aligned(two_files, caplog):
 
 
 def test_variable_genes_are_of_those_that_all_files_have(two_files):
-    splits = load(CellsData(source=f"{two_files[0]}/*.h5ad", num_genes=8))
+    splits = load(CellsDataSettings(source=f"{two_files[0]}/*.h5ad", num_genes=8))
     assert len(splits.cells.genes) == 8
     assert set(splits.cells.genes) <= set(GENES[5:15])
     assert not splits.train.get(range(20)).isnan().any()
@@ -162,7 +164,7 @@ def test_variable_genes_are_of_those_that_all_files_have(two_files):
 
 def test_a_list_of_genes(two_files, tmp_path, caplog):
     (tmp_path / "list.txt").write_text("GENE18\nGENE2\n\nNONE\nGENE2\nGENE7 \n")
-    data = CellsData(
+    data = CellsDataSettings(
         source=f"{two_files[0]}/a.h5ad+{two_files[0]}/b.h5ad", genes=str(tmp_path / "list.txt")
     )
     splits = load(data)
@@ -180,7 +182,7 @@ def test_other_cells_are_read_as_the_model_knows_them(two_files, caplog):
     values = counts(40, seed=1, genes=15)
     values[3] = 0
     with caplog.at_level(logging.INFO, logger="maskwise"):
-        rows, [matching] = align(annotated(values, GENES[:15]), known, CellsData())
+        rows, [matching] = align(annotated(values, GENES[:15]), known, CellsDataSettings())
     assert "1 cells without any count are kept" in caplog.text
     assert "batches of the cells are not known" in caplog.text
     assert matching.num_matched == 3
@@ -188,7 +190,7 @@ def test_other_cells_are_read_as_the_model_knows_them(two_files, caplog):
     expected = np.log1p(values / np.maximum(values.sum(axis=1, keepdims=True), 1) * 50)
     np.testing.assert_allclose(rows.get(range(40))[:, :3], expected[:, [7, 0, 6]], rtol=1e-6)
     assert (rows.get(range(40))[:, 3] == -1).all()
-    rows, matchings = align(str(two_files[0]), known, CellsData(batch="file"))
+    rows, matchings = align(str(two_files[0]), known, CellsDataSettings(batch="file"))
     assert [each.num_matched for each in matchings] == [3, 2]
     assert rows.batches.tolist() == [0] * 40 + [-1] * 30
     assert "30 cells are of batches that the model does not know" in caplog.text
@@ -198,16 +200,18 @@ def test_other_cells_are_read_as_the_model_knows_them(two_files, caplog):
 def test_other_cells_without_the_genes_or_the_counts():
     known = Cells(("GENE1", "A", "B"))
     with pytest.raises(UserError, match="1 of 3 genes of the model are in array"):
-        align(annotated(counts()), known, CellsData())
+        align(annotated(counts()), known, CellsDataSettings())
     with pytest.raises(UserError, match="no count; no layer has counts; the model wants them"):
-        align(annotated(counts() / 2), Cells(tuple(GENES)), CellsData())
-    rows, _ = align(annotated(counts() / 64), Cells(tuple(GENES), counts=False), CellsData())
+        align(annotated(counts() / 2), Cells(tuple(GENES)), CellsDataSettings())
+    rows, _ = align(
+        annotated(counts() / 64), Cells(tuple(GENES), counts=False), CellsDataSettings()
+    )
     np.testing.assert_array_equal(rows.get(range(60)), counts() / 64)
 
 
 def test_a_run_that_goes_on_must_have_the_same_cells():
-    first, same = (from_anndata(annotated(counts()), CellsData()) for _ in range(2))
-    other = from_anndata(annotated(counts(seed=1)), CellsData())
+    first, same = (from_anndata(annotated(counts()), CellsDataSettings()) for _ in range(2))
+    other = from_anndata(annotated(counts(seed=1)), CellsDataSettings())
     assert first.fingerprint == same.fingerprint
     assert first.fingerprint != other.fingerprint
     assert (first.train.index == same.train.index).all()
@@ -216,7 +220,7 @@ def test_a_run_that_goes_on_must_have_the_same_cells():
 def test_empty_cells_are_left_out_and_counted(caplog):
     values = counts()
     values[[4, 9]] = 0
-    splits = from_anndata(annotated(values), CellsData())
+    splits = from_anndata(annotated(values), CellsDataSettings())
     assert "2 cells without any count left out, 58 kept" in caplog.text
     kept = [*splits.train.index, *splits.test.index]
     assert sorted(kept) == [n for n in range(60) if n not in (4, 9)]
@@ -250,7 +254,7 @@ def changed(value, place=(7, 2)):
 )
 def test_bad_input(adata, options, message):
     with pytest.raises(UserError, match=message) as error:
-        from_anndata(adata, CellsData(**options))
+        from_anndata(adata, CellsDataSettings(**options))
     assert "\n" not in str(error.value)
 
 
@@ -258,20 +262,22 @@ def test_bad_input(adata, options, message):
 def test_gene_names_that_occur_twice():
     adata = annotated(counts(), [*GENES[:19], "GENE0"])
     with pytest.raises(UserError, match=r"1 gene names occur more than once \(GENE0\): run"):
-        from_anndata(adata, CellsData())
+        from_anndata(adata, CellsDataSettings())
     adata.var["gene_ids"] = GENES
-    assert len(from_anndata(adata, CellsData(gene_ids="gene_ids")).cells.genes) == 20
+    assert len(from_anndata(adata, CellsDataSettings(gene_ids="gene_ids")).cells.genes) == 20
 
 
 def test_the_layer_with_counts_is_named():
     adata = annotated(np.log1p(counts()))
     adata.layers["counts"] = sparse.csr_matrix(counts())
     with pytest.raises(UserError, match=r"no count; counts are in --data.layer counts; log1p"):
-        from_anndata(adata, CellsData())
-    splits = from_anndata(adata, CellsData(layer="counts", loss="nb", num_genes=None))
+        from_anndata(adata, CellsDataSettings())
+    splits = from_anndata(adata, CellsDataSettings(layer="counts", loss="nb", num_genes=None))
     np.testing.assert_array_equal(splits.test.get(range(6)), counts()[splits.test.index])
 
 
 def test_settings_are_plain_values():
-    assert CellsData(**to_dict(CellsData(source="x.h5ad"))) == CellsData(source="x.h5ad")
-    assert find("cells").augment(CellsConfig()) is None
+    assert CellsDataSettings(**to_dict(CellsDataSettings(source="x.h5ad"))) == CellsDataSettings(
+        source="x.h5ad"
+    )
+    assert find("cells").augment(CellsRunSettings()) is None

@@ -69,7 +69,7 @@ def pretrain(source, out, **changes):
 
 def samples_of(model, adata):
     """Cells as a model reads them, the plain way."""
-    known = model.modality
+    known = model.tokenizer
     values = adata.X.toarray()
     library = values.sum(axis=1, keepdims=True)
     values = values[:, [GENES.index(gene) for gene in known.genes]]
@@ -137,7 +137,7 @@ EACH = [
 def test_resuming_is_exact(h5ad, resumed, no_report, changes):
     run = resumed(pretrain, h5ad, **changes)
     model = mw.load(run.path / "model")
-    if model.modality.loss == "mse":
+    if model.tokenizer.loss == "mse":
         assert model.log_variance.isfinite().all()
     assert model.config == run.config.model
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.cells.cells import Cells
-from maskwise.columns.model import Tabular, TabularModel
+from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.rng import Keys
 from maskwise.storage import build
 from maskwise.tables.columns import Column
@@ -101,7 +101,7 @@ def make(
     modality: Any, network: nn.Module | None = None, scale: float = 0.3, **changes: Any
 ) -> TabularModel:
     """Return a model with a likelihood."""
-    config = Tabular(**{**SHAPE, **changes})
+    config = TabularModelSettings(**{**SHAPE, **changes})
     model = build(modality, config, seed=0, encoder=None if network is None else lambda: network)
     awake(model, scale)
     model.log_variance.copy_(torch.linspace(-1, 0.5, model.length))

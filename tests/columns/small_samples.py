@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.cells.cells import Cells
-from maskwise.columns.model import Tabular, TabularModel
-from maskwise.columns.tabular import Rows, TabularSplits
+from maskwise.columns.model import TabularModel, TabularModelSettings
+from maskwise.columns.tabular import TabularRows, TabularSplits
 from maskwise.likelihood.ppca import PPCA
 from maskwise.tables.columns import Column
 from maskwise.tables.table import Table
@@ -27,8 +27,8 @@ def table_of(sizes: tuple[int, ...]) -> Table:
 
 def rows_of(
     samples: Tensor, labels: np.ndarray | None = None, batches: np.ndarray | None = None
-) -> Rows:
-    return Rows(
+) -> TabularRows:
+    return TabularRows(
         lambda index: samples[torch.from_numpy(index)], np.arange(len(samples)), labels, batches
     )
 
@@ -41,7 +41,7 @@ def splits_of(
     index = np.arange(len(samples))
     whole = rows_of(samples, labels)
     parts = [
-        Rows(whole.read, part, None if labels is None else labels[part])
+        TabularRows(whole.read, part, None if labels is None else labels[part])
         for part in (index[:num], index[num:])
     ]
     names = None if labels is None else tuple("abcdefg"[: labels.max() + 1])
@@ -52,7 +52,7 @@ def make_model(modality: Table | Cells, **changes: object) -> TabularModel:
     """Build a tiny model without touching the global generator."""
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(0)
-        return TabularModel(modality, Tabular(**(SMALL | changes)))
+        return TabularModel(modality, TabularModelSettings(**(SMALL | changes)))
 
 
 class Knowing(nn.Module):
@@ -61,12 +61,12 @@ class Knowing(nn.Module):
     def __init__(self, truth: PPCA) -> None:
         super().__init__()
         self.truth = truth
-        self.modality = table_of((0,) * len(truth.mean))
+        self.tokenizer = table_of((0,) * len(truth.mean))
         self.length = len(truth.mean)
         self.nothing = nn.Parameter(torch.zeros(1))
 
     def eligible(self, samples: Tensor) -> Tensor:
-        return self.modality.eligible(samples)
+        return self.tokenizer.eligible(samples)
 
     def predict(self, samples: Tensor, hidden: Tensor) -> Tensor:
         blank = hidden | samples.isnan()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maskwise.cells.cells import Cells
-from maskwise.columns.model import Tabular
+from maskwise.columns.model import TabularModelSettings
 from maskwise.files import write_json
 from maskwise.modalities import find
 from maskwise.run import Run
@@ -13,7 +13,7 @@ from maskwise.storage import build, save_model
 from maskwise.tables.columns import Column
 from maskwise.tables.table import Table
 
-SHAPE = Tabular(width=8, depth=1, code=4)
+SHAPE = TabularModelSettings(width=8, depth=1, code=4)
 GENES = tuple(f"g{i}" for i in range(6))
 
 

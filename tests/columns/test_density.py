@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from maskwise import likelihood
-from maskwise.columns.model import Tabular
+from maskwise.columns.model import TabularModelSettings
 from maskwise.rng import Keys
 from maskwise.storage import build
 from tests.columns.small_models import CASES, KINDS, NUM, each_case, hide, make, rows, table
@@ -120,6 +120,6 @@ def test_of_one_feature_only_the_score_is_exact():
 
 def test_a_model_of_categories_needs_no_noise():
     modality, samples = CASES["categories"]
-    fresh = build(modality, Tabular(width=8, depth=1, code=3), seed=0)
+    fresh = build(modality, TabularModelSettings(width=8, depth=1, code=3), seed=0)
     hidden = hide(samples, 3)
     assert torch.equal(fresh.conditional_log_prob(samples, hidden), -fresh.losses(samples, hidden))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from maskwise.columns.evaluation import TabularEvaluate, evaluate_tabular, tabular_probes
+from maskwise.columns.evaluation import TabularEvaluateSettings, evaluate_tabular, tabular_probes
 from maskwise.errors import UserError
 from maskwise.measure.classification import Judge
 from maskwise.measure.protocols import ONE_SCALE_STRENGTHS, Logistic, one_scale
 from tests.columns.small_samples import cells_of, make_model, splits_of, table_of
 
-QUICK = TabularEvaluate(ratios=(0.2, 0.8), impute=(0.5,), few=(5,), draws=2)
+QUICK = TabularEvaluateSettings(ratios=(0.2, 0.8), impute=(0.5,), few=(5,), draws=2)
 
 
 @pytest.mark.parametrize("loss", ["mse", "nb"])
@@ -83,7 +83,7 @@ def types(num: int, num_classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np
 def test_what_tells_classes_is_found_and_noise_is_not() -> None:
     (x, y), (test, want) = types(90), types(60, seed=1)
     features = {"good": (x, test), "noise": (x[:, 2:], test[:, 2:])}
-    rows = tabular_probes(features, y, want, "made up", TabularEvaluate(few=(5,), draws=4))
+    rows = tabular_probes(features, y, want, "made up", TabularEvaluateSettings(few=(5,), draws=4))
     assert [(row["task"], row["features"]) for row in rows[::2]] == [
         (f"made up, {task}", name)
         for task in ("all labels", "5 labels a class")
@@ -105,16 +105,20 @@ def test_few_labels_are_the_same_for_all_features_and_every_time() -> None:
     (x, y), (test, want) = types(60), types(30, seed=1)
     features = dict.fromkeys(("one", "other"), (x[:, 1:], test[:, 1:]))
     rows = tabular_probes(
-        features, y, want, "", TabularEvaluate(few=(3,), draws=3, protocols=("knn",))
+        features, y, want, "", TabularEvaluateSettings(few=(3,), draws=3, protocols=("knn",))
     )
     again = tabular_probes(
-        features, y, want, "", TabularEvaluate(few=(3,), draws=3, protocols=("knn",))
+        features, y, want, "", TabularEvaluateSettings(few=(3,), draws=3, protocols=("knn",))
     )
     assert rows == again
     one, other = rows[2:]
     assert {**one, "features": ""} == {**other, "features": ""}
     moved = tabular_probes(
-        features, y, want, "", TabularEvaluate(few=(3,), draws=3, protocols=("knn",), seed=1)
+        features,
+        y,
+        want,
+        "",
+        TabularEvaluateSettings(few=(3,), draws=3, protocols=("knn",), seed=1),
     )
     assert moved[2]["accuracy"] != one["accuracy"]
 
@@ -127,21 +131,24 @@ def test_unknown_labels_and_rare_classes(caplog: pytest.LogCaptureFixture) -> No
     # What has no label must not matter, whatever it holds.
     features = {"encoder": (np.where((y < 0)[:, None], 1e9, x), test)}
     with caplog.at_level(logging.INFO, "maskwise"):
-        rows = tabular_probes(features, y, want, "", TabularEvaluate(few=(10,), draws=2))
+        rows = tabular_probes(features, y, want, "", TabularEvaluateSettings(few=(10,), draws=2))
     assert "21 samples without a label" in caplog.text
     assert [row["num_train"] for row in rows] == [44, 44, 24, 24]
     assert {row["num_test"] for row in rows} == {25}
     assert "1 classes have fewer than 10 training samples" in rows[2]["note"]
     assert min(row["accuracy"] for row in rows[::2]) > 0.9
-    assert tabular_probes(features, np.full(60, -1), want, "", TabularEvaluate()) == []
-    assert tabular_probes(features, np.zeros(60, dtype=int), want, "", TabularEvaluate()) == []
+    assert tabular_probes(features, np.full(60, -1), want, "", TabularEvaluateSettings()) == []
+    assert (
+        tabular_probes(features, np.zeros(60, dtype=int), want, "", TabularEvaluateSettings())
+        == []
+    )
 
 
 def test_classes_without_training_samples_count_as_wrong() -> None:
     (x, y), (test, want) = types(60), types(30, seed=1)
     y[y == 2] = 1
     [row] = tabular_probes(
-        {"": (x, test)}, y, want, "", TabularEvaluate(few=(), protocols=("knn",))
+        {"": (x, test)}, y, want, "", TabularEvaluateSettings(few=(), protocols=("knn",))
     )
     assert row["accuracy"] <= 2 / 3
     assert row["note"] == "10 test samples of classes without training samples"
@@ -153,7 +160,7 @@ def test_macro_f1_is_that_of_scikit_learn() -> None:
     (x, y), (test, want) = types(60), types(30, seed=1)
     x, test = x[:, 1:], test[:, 1:]
     [row] = tabular_probes(
-        {"": (x, test)}, y, want, "", TabularEvaluate(few=(), protocols=("logistic",))
+        {"": (x, test)}, y, want, "", TabularEvaluateSettings(few=(), protocols=("logistic",))
     )
     found = {
         c: f1_score(want, _scores(x, y, test, c).argmax(axis=1), average="macro")
@@ -183,7 +190,7 @@ def test_sizes_of_components_are_not_thrown_away() -> None:
         for each in (y, want)
     )
     rows = tabular_probes(
-        {"": (x, test)}, y, want, "", TabularEvaluate(few=(5,), protocols=("logistic",))
+        {"": (x, test)}, y, want, "", TabularEvaluateSettings(few=(5,), protocols=("logistic",))
     )
     standardised = []
     for draw in range(5):

@@ -133,7 +133,7 @@ def test_expected_values_are_means_over_splits() -> None:
     hidden = draw("fixed:0.5", (6,), sample_ids=torch.arange(5), seed=0).hidden
     with torch.no_grad():
         halves = [model.predict(samples, each).numpy() for each in (hidden, ~hidden)]
-    one = one_hot(np.where(hidden, *halves), model.modality.sizes)
+    one = one_hot(np.where(hidden, *halves), model.tokenizer.sizes)
     np.testing.assert_allclose(
         expected_rows(model, rows_of(samples), index, pairs=1), one, atol=1e-6
     )

@@ -30,12 +30,12 @@ def test_r2_of_a_model_that_knows_is_the_explained_share() -> None:
     x = truth.sample(1500).float()
     model, index = Knowing(truth), np.arange(400)
     rows = rows_of(x)
-    train = numbers(model.modality, rows, np.arange(400, 1500))
+    train = numbers(model.tokenizer, rows, np.arange(400, 1500))
     table = imputation(model, rows, index, train, (0.25, 0.75))
     assert {row["method"] for row in table} == {"model", "feature mean", "kNN", "PCA"}
     every = truth.loadings.square().sum(dim=1) + truth.noise
     for ratio in (0.25, 0.75):
-        hidden = hide(model.modality, x[:400], index, "all", "random", ratio, 0)
+        hidden = hide(model.tokenizer, x[:400], index, "all", "random", ratio, 0)
         left = truth.conditional_moments(x[:400], hidden)[1].sum() / (every * hidden).sum()
         asked = {"ratio": ratio, "mechanism": "random"}
         found = only(table, "model", **asked)

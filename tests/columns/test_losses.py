@@ -24,7 +24,7 @@ def test_losses_of_what_is_known() -> None:
     truth = ppca()
     x = truth.sample(600).float()
     model, index = Knowing(truth), np.arange(500)
-    found = losses_of_rows(model, rows_of(x), index, (0.25, 0.75), 0, Marginal(model.modality, x))
+    found = losses_of_rows(model, rows_of(x), index, (0.25, 0.75), 0, Marginal(model.tokenizer, x))
     every = truth.loadings.square().sum(dim=1) + truth.noise
     for ratio, point, base in zip(
         (0.25, 0.75), found["curve"], found["baselines"]["marginal"], strict=True

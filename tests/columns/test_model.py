@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from maskwise import likelihood
-from maskwise.columns.model import Tabular
+from maskwise.columns.model import TabularModelSettings
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.storage import build, load_model, save_model
@@ -133,7 +133,7 @@ def test_the_library_of_all_genes_leaks(loss, kind):
 
 def by_hand(model, output, samples, row, feature, hidden):
     """The loss of one value, from what the network says."""
-    modality, value = model.modality, float(samples[row, feature])
+    modality, value = model.tokenizer, float(samples[row, feature])
     size = modality.sizes[feature]
     if size:
         first = sum(modality.sizes[:feature])
@@ -183,7 +183,7 @@ def test_gradients_are_finite(case, changes):
     idle = {name for name, each in gradients.items() if each is None or not each.any()}
     numbers = ("network.values", "network.number")
     categories = ("network.categories", "network.logit")
-    sizes = model.modality.sizes
+    sizes = model.tokenizer.sizes
     assert all(name.startswith(categories if 0 in sizes else numbers) for name in idle)
     assert not idle or not any(sizes) or 0 not in sizes
 
@@ -208,7 +208,7 @@ def test_a_saved_model_comes_back_to_the_bit(case, changes, tmp_path):
     save_model(tmp_path, model)
     copy = load_model(tmp_path)
     assert copy.config == model.config
-    assert copy.modality.save(tmp_path) == model.modality.save(tmp_path)
+    assert copy.tokenizer.save(tmp_path) == model.tokenizer.save(tmp_path)
     assert not copy.training
     for call in (
         lambda each: each.predict(samples, hidden),
@@ -222,7 +222,7 @@ def test_a_saved_model_comes_back_to_the_bit(case, changes, tmp_path):
 @each_case("mixed", "zinb with holes", "nb of batches")
 def test_a_seed_decides_the_weights(case, kind):
     modality, before = CASES[case][0], torch.get_rng_state()
-    config = Tabular(kind=kind, width=8, depth=1, code=3, heads=2)
+    config = TabularModelSettings(kind=kind, width=8, depth=1, code=3, heads=2)
     first, again, other = (build(modality, config, seed=s).state_dict() for s in (3, 3, 4))
     assert torch.equal(before, torch.get_rng_state())
     assert first.keys() == again.keys()
@@ -234,7 +234,7 @@ def test_a_seed_decides_the_weights(case, kind):
 
 def test_what_a_model_cannot_do():
     mixed, samples = CASES["mixed"]
-    fresh = build(mixed, Tabular(width=8, depth=1, code=3), seed=0)
+    fresh = build(mixed, TabularModelSettings(width=8, depth=1, code=3), seed=0)
     nothing = torch.zeros(NUM, 5, dtype=torch.bool)
     for call in (
         lambda: fresh.conditional_log_prob(samples, ~nothing),

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from maskwise.columns.model import Tabular, TabularModel
+from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.columns.networks import Output, Reading
 from maskwise.columns.noise import fit_feature_noise
-from maskwise.columns.tabular import Rows
+from maskwise.columns.tabular import TabularRows
 from maskwise.errors import UserError
 from maskwise.measure.noise import RATIOS
 from maskwise.storage import build
@@ -33,7 +33,7 @@ class Nothing(nn.Module):
 
 
 def expecting_zero(sizes: tuple[int, ...]) -> TabularModel:
-    return build(table_of(sizes), Tabular(), seed=0, encoder=Nothing)
+    return build(table_of(sizes), TabularModelSettings(), seed=0, encoder=Nothing)
 
 
 def normal(num: int, seed: int = 0) -> Tensor:
@@ -86,7 +86,7 @@ class Scaled(Nothing):
 
 def test_errors_of_two_factors_are_found() -> None:
     """Of zeros, all of one size: the number blank times the square of the feature's."""
-    model = build(table_of((0,) * 6), Tabular(), seed=0, encoder=Scaled)
+    model = build(table_of((0,) * 6), TabularModelSettings(), seed=0, encoder=Scaled)
     fit_feature_noise(model, rows_of(torch.zeros(64, 6)), batch_size=11)
     wanted = np.arange(1, 7)[:, None] * SPREAD**2
     np.testing.assert_allclose(variances(model), wanted, rtol=1e-3)
@@ -94,7 +94,7 @@ def test_errors_of_two_factors_are_found() -> None:
 
 
 def test_what_is_missing_counts_as_blank() -> None:
-    model = build(table_of((0,) * 6), Tabular(), seed=0, encoder=Scaled)
+    model = build(table_of((0,) * 6), TabularModelSettings(), seed=0, encoder=Scaled)
     samples = torch.zeros(300, 6)
     samples[:, 4:] = holes(samples[:, 4:], 0.5)
     fit_feature_noise(model, rows_of(samples), num_samples=300)
@@ -154,7 +154,7 @@ def test_samples_are_chosen_by_a_seed_and_the_batch_size_does_not_matter() -> No
     found = []
     for seed, batch_size in ((0, 256), (0, 7), (1, 256)):
         model = expecting_zero((0,) * 6)
-        rows = Rows(read, np.arange(200))
+        rows = TabularRows(read, np.arange(200))
         fit_feature_noise(model, rows, num_samples=30, seed=seed, batch_size=batch_size)
         found.append(variances(model))
     np.testing.assert_allclose(found[0], found[1], rtol=1e-5)

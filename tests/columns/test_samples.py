@@ -29,7 +29,7 @@ def test_a_table(tmp_path):
         want, _ = plane(model.encode(samples[40:]).numpy())
     np.testing.assert_allclose(found["points"]["encoder"], want, atol=1e-3)
     rows = found["rows"]
-    assert rows["names"] == list(model.modality.names[:12])
+    assert rows["names"] == list(model.tokenizer.names[:12])
     assert (rows["ratio"], rows["num_features"]) == (0.5, 14)
     true, hidden = np.array(rows["true"], float), np.array(rows["hidden"])
     assert true.shape == hidden.shape == np.shape(rows["predicted"]) == (8, 12)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from maskwise.dna.dna import DNA
-from maskwise.dna.model import DNAModel
+from maskwise.dna.model import DNAModelSettings
 from maskwise.images.images import Images
-from maskwise.patches.model import Model
+from maskwise.patches.model import PatchModelSettings
 from maskwise.storage import build, save_model
-from maskwise.text.model import TextModel
+from maskwise.text.model import TextModelSettings
 from maskwise.text.tokenizer import train_tokenizer
 
 LETTERS = "".join(np.random.default_rng(0).choice(list("ACGT"), 60))
@@ -17,7 +17,7 @@ VCF = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 
 @pytest.fixture
 def model(tmp_path):
-    made = build(DNA(window=16), DNAModel(width=8, depth=1, kernel=5), seed=0)
+    made = build(DNA(window=16), DNAModelSettings(width=8, depth=1, kernel=5), seed=0)
     save_model(tmp_path / "model", made)
     return tmp_path / "model"
 
@@ -115,9 +115,13 @@ def test_another_assembly(cli, model, vcf, fasta, tmp_path):
 
 def test_other_models_are_refused(cli, model, vcf, fasta, tmp_path):
     text = train_tokenizer(["the cat sat on the mat"] * 9, vocab_size=300, length=16)
-    save_model(tmp_path / "text", build(text, TextModel(width=8, depth=1, heads=1), seed=0))
+    save_model(
+        tmp_path / "text", build(text, TextModelSettings(width=8, depth=1, heads=1), seed=0)
+    )
     images = Images(patch=(2, 2), channels=1, height=4, width=4, mean=(0,), std=(1,))
-    shape = Model(width=8, depth=1, heads=1, decoder_width=8, decoder_depth=1, decoder_heads=1)
+    shape = PatchModelSettings(
+        width=8, depth=1, heads=1, decoder_width=8, decoder_depth=1, decoder_heads=1
+    )
     save_model(tmp_path / "images", build(images, shape, seed=0))
     for name, found in (("text", "a language model"), ("images", "a model of images")):
         status, _, err = cli(*words(tmp_path / name, vcf, fasta, tmp_path / "scores.tsv"))

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from maskwise.dna.bases import encode
-from maskwise.dna.evaluation import DNAEvaluate, dna_probes
+from maskwise.dna.evaluation import DNAEvaluateSettings, dna_probes
 from maskwise.dna.tasks import SequenceTask
 from maskwise.errors import UserError
 from maskwise.measure.probes import Fold
 from maskwise.tokens.model import LanguageModel
 
 Make = Callable[..., LanguageModel]
-EVERY_LAYER = DNAEvaluate(layers=())
+EVERY_LAYER = DNAEvaluateSettings(layers=())
 
 
 def make_task(num: int = 120, length: int = 12, folds: int = 3) -> SequenceTask:
@@ -57,11 +57,11 @@ def test_rows_of_models_and_baselines(make_dna_model: Make) -> None:
 def test_layers_and_protocols_as_asked_for(make_dna_model: Make) -> None:
     models = {"encoder": make_dna_model(depth=3)}
     task = make_task(60)
-    config = DNAEvaluate(layers=(-1, 0), protocols=("knn",), baselines=False)
+    config = DNAEvaluateSettings(layers=(-1, 0), protocols=("knn",), baselines=False)
     rows = dna_probes(models, task, config)
     assert [row["features"] for row in rows] == ["encoder layer 2", "encoder layer 0"]
     with pytest.raises(UserError, match="layer 3 is outside"):
-        dna_probes(models, task, DNAEvaluate(layers=(3,)))
+        dna_probes(models, task, DNAEvaluateSettings(layers=(3,)))
 
 
 def test_each_fold_is_predicted_from_the_others() -> None:

@@ -10,12 +10,12 @@ from maskwise.dna.bases import NOTHING, encode, reverse_complement
 from maskwise.dna.finetuning import finetune_sequences, sequence_samples
 from maskwise.dna.tasks import SequenceTask
 from maskwise.errors import UserError
-from maskwise.measure.finetuning import FineTune, tune
+from maskwise.measure.finetuning import FineTuneSettings, tune
 from maskwise.measure.probes import Fold
 from maskwise.tokens.model import LanguageModel
 
 Make = Callable[..., LanguageModel]
-QUICK = FineTune(epochs=6, batch_size=8, lr=1e-2, seeds=(0, 1))
+QUICK = FineTuneSettings(epochs=6, batch_size=8, lr=1e-2, seeds=(0, 1))
 
 
 def make_task(num: int = 96) -> SequenceTask:
@@ -52,7 +52,7 @@ def test_learns_a_distance(make_dna_model: Make) -> None:
 
 
 def test_depends_on_the_seed_alone(make_dna_model: Make) -> None:
-    weak = FineTune(epochs=1, batch_size=8, lr=1e-3)
+    weak = FineTuneSettings(epochs=1, batch_size=8, lr=1e-3)
     samples = sequence_samples(make_dna_model(), make_task(32))
     found = [tune(make_dna_model(), samples, weak, seed) for seed in (0, 0, 1)]
     assert (found[0] == found[1]).all()
@@ -87,7 +87,7 @@ def test_predictions_are_of_both_strands(make_dna_model: Make) -> None:
     task = make_task(32)
     test = task.folds[0].test
     turned = [reverse_complement(c) if i in test else c for i, c in enumerate(task.sequences)]
-    model, weak = make_dna_model(), FineTune(epochs=1, batch_size=8, lr=1e-3)
+    model, weak = make_dna_model(), FineTuneSettings(epochs=1, batch_size=8, lr=1e-3)
     found = [
         tune(model, sequence_samples(model, replace(task, sequences=each)), weak, 0)
         for each in (task.sequences, turned)

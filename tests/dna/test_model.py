@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from maskwise.dna.bases import NOTHING, encode, reverse_complement
 from maskwise.dna.dna import DNA
-from maskwise.dna.model import DNAModel
+from maskwise.dna.model import DNAModelSettings
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.rng import Keys
@@ -26,7 +26,7 @@ every = pytest.mark.parametrize(
 
 def make(kind="conv", tokens="bases", **changes) -> LanguageModel:
     dna = DNA(window=24, tokens=tokens, repeat_weight=changes.pop("repeat_weight", 1.0))
-    model = build(dna, DNAModel(kind=kind, width=8, depth=2, heads=2, **changes), seed=0)
+    model = build(dna, DNAModelSettings(kind=kind, width=8, depth=2, heads=2, **changes), seed=0)
     # Initial weights are so small that a test of what they carry could not see it.
     with torch.no_grad():
         for parameter in model.parameters():
@@ -88,7 +88,7 @@ def test_padding_changes_nothing(kind, tokens, equivariant, codes):
 @every
 def test_what_is_hidden_is_not_seen(kind, tokens, codes):
     model = make(kind, tokens)
-    ids = model.modality.ids(codes)
+    ids = model.tokenizer.ids(codes)
     hidden = hidden_of(model, codes)
     other = torch.where(hidden, (ids + 1) % 4, ids)
     assert not torch.equal(other, ids)
@@ -102,7 +102,7 @@ def test_probabilities_sum_to_one_over_bases_alone(kind, tokens, codes):
     hidden = hidden_of(model, codes)
     with torch.no_grad():
         [(found, _)] = list(model.predictions(codes, hidden, hidden))
-    alphabet = model.modality.alphabet
+    alphabet = model.tokenizer.alphabet
     torch.testing.assert_close(found.exp().sum(1), torch.ones(len(found)))
     assert torch.isinf(found[:, ~alphabet]).all()
     # Not even in training.
@@ -119,7 +119,7 @@ def test_loss_of_a_sample_is_the_weighted_mean(tokens, equivariant, codes):
     with torch.no_grad():
         losses = Learner(model).losses(Prepared(codes, mask, mask, keys))[0]
         each = -model.conditional_log_prob(codes, hidden)
-    weights = model.modality.weights(codes) * hidden
+    weights = model.tokenizer.weights(codes) * hidden
     torch.testing.assert_close(losses, (weights * each).sum(1) / weights.sum(1))
     assert weights.unique().numel() > 2
 
@@ -154,6 +154,6 @@ def test_shapes_that_cannot_be():
     with pytest.raises(UserError, match="must be 3, 5, 7"):
         make(kernel=4)
     with pytest.raises(UserError, match="even whole number for each head"):
-        build(DNA(window=24), DNAModel(kind="transformer", width=9, heads=2), seed=0)
+        build(DNA(window=24), DNAModelSettings(kind="transformer", width=9, heads=2), seed=0)
     with pytest.raises(UserError, match=r"outside 0\.\.1"):
         make().features(torch.zeros(1, 24, dtype=torch.uint8), layer=2)

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import dna_mpra
 from maskwise.dna.dna import DNA
-from maskwise.dna.model import DNAModel
+from maskwise.dna.model import DNAModelSettings
 from maskwise.files import write_json
 from maskwise.storage import build, save_model
 
@@ -58,7 +58,7 @@ def test_laws_beside_baselines(table, tmp_path, monkeypatch, capsys):
             run = tmp_path / "runs" / f"{law[0]}{seed}"
             # Initial weights of other seeds: there must be something to tell apart.
             other = seed + 10 + 5 * (law[0] == "u")
-            model = build(DNA(window=16), DNAModel(width=8, depth=1, kernel=5), seed=other)
+            model = build(DNA(window=16), DNAModelSettings(width=8, depth=1, kernel=5), seed=other)
             save_model(run / "model", model)
             write_json(run / "summary.json", {"law": law, "seed": seed})
             write_json(run / "config.json", {})

@@ -6,8 +6,8 @@ import torch
 
 import maskwise as mw
 from maskwise.dna.bases import encode
-from maskwise.dna.data import DNAData
-from maskwise.dna.recipes import DNAConfig
+from maskwise.dna.data import DNADataSettings
+from maskwise.dna.recipes import DNARunSettings
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.modalities import find
@@ -149,7 +149,7 @@ def test_either_strand_is_seen_about_half_of_the_time():
     assert 160 < int(turned.sum()) < 240
     assert torch.equal(seen[turned], other_strand(codes)[turned])
     for both, expected in ((True, either_strand), (False, None)):
-        config = DNAConfig(data=DNAData(both_strands=both))
+        config = DNARunSettings(data=DNADataSettings(both_strands=both))
         assert find("dna").augment(config) is expected
 
 

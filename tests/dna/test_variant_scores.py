@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from maskwise.dna.bases import decode, encode, reverse_complement
 from maskwise.dna.dna import DNA
 from maskwise.dna.fasta import Genome, open_genome
-from maskwise.dna.model import DNAModel
+from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.places import Variant
 from maskwise.dna.tokens import Pieces
 from maskwise.dna.variant_scores import judge, score_variants
@@ -34,7 +34,7 @@ def genome_of(tmp_path: Path) -> GenomeOf:
 
 
 def make(tokens: str = "bases", window: int = 16, equivariant: bool = False) -> LanguageModel:
-    config = DNAModel(width=8, depth=2, kernel=5, equivariant=equivariant)
+    config = DNAModelSettings(width=8, depth=2, kernel=5, equivariant=equivariant)
     model: LanguageModel = build(DNA(window, tokens), config, seed=3)
     with torch.no_grad():
         for weights in model.parameters():
@@ -68,8 +68,8 @@ def one_by_one(model: LanguageModel, sequence: str, variant: Variant) -> list[fl
     ref, alt = variant.ref.upper(), variant.alt.upper()
     differ = [i for i in range(len(ref)) if ref[i] != alt[i]]
     first, last = variant.pos - 1 + differ[0], variant.pos - 1 + differ[-1]
-    k = int(model.modality.tokens[-1]) if model.modality.tokens.startswith("kmers") else 1
-    width = min(model.modality.window, len(sequence)) // k * k
+    k = int(model.tokenizer.tokens[-1]) if model.tokenizer.tokens.startswith("kmers") else 1
+    width = min(model.tokenizer.window, len(sequence)) // k * k
     width -= k == 1 and width < len(sequence) and width % 2 == 0
     start, stop = variant.pos - 1, variant.pos - 1 + len(ref)
     other = sequence[:start] + alt + sequence[stop:]
@@ -83,7 +83,7 @@ def one_by_one(model: LanguageModel, sequence: str, variant: Variant) -> list[fl
         begin = first - (width - (last - first + 1)) // 2
         begin = max(0, min(begin, len(sequence) - width))
         codes = [torch.from_numpy(encode(text[begin : begin + width]))[None] for text in both]
-        ids = [model.modality.ids(each) for each in codes]
+        ids = [model.tokenizer.ids(each) for each in codes]
         hidden = ids[0] != ids[1]
         with torch.no_grad():
             old, new = (model.conditional_log_prob(each, hidden).sum() for each in ids)
@@ -122,7 +122,7 @@ class Neighbour(nn.Module):
 
 
 def test_known_conditionals(genome_of: GenomeOf) -> None:
-    model = LanguageModel(DNA(window=5), DNAModel(), network=Neighbour())
+    model = LanguageModel(DNA(window=5), DNAModelSettings(), network=Neighbour())
     table = model.network.table.detach().exp()
     a, c, g, t = range(4)
     genome = genome_of({"r": "TTTACGTTTT"})

@@ -8,7 +8,7 @@ import pytest
 from maskwise.dna import variant_tables
 from maskwise.dna.dna import DNA
 from maskwise.dna.fasta import Genome, open_genome
-from maskwise.dna.model import DNAModel
+from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.places import Variant
 from maskwise.dna.variant_effects import baselines, variant_effects
 from maskwise.dna.variant_scores import score_variants
@@ -22,7 +22,7 @@ LETTERS = "".join(np.random.default_rng(0).choice(list("ACGT"), 90))
 
 @pytest.fixture
 def model() -> LanguageModel:
-    return build(DNA(window=16), DNAModel(width=8, depth=2, kernel=5), seed=0)
+    return build(DNA(window=16), DNAModelSettings(width=8, depth=2, kernel=5), seed=0)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from maskwise.errors import UserError
-from maskwise.images.data import ImageData, load
+from maskwise.images.data import ImageDataSettings, load
 from maskwise.images.pictures import class_names
-from maskwise.images.recipes import ImageConfig
+from maskwise.images.recipes import ImageRunSettings
 from maskwise.modalities import find
 from maskwise.settings import override
 
@@ -34,12 +34,12 @@ def folder(tmp_path):
 
 def fails(match, source, classes):
     with pytest.raises(UserError, match=match) as caught:
-        load(ImageData(source=str(source), classes=classes))
+        load(ImageDataSettings(source=str(source), classes=classes))
     assert "\n" not in str(caught.value)
 
 
 def test_only_these_classes_sorted_and_alike_in_both_splits(folder, tmp_path):
-    splits = load(ImageData(source=str(folder), classes=("dog", "bee")))
+    splits = load(ImageDataSettings(source=str(folder), classes=("dog", "bee")))
     assert splits.train.classes == splits.test.classes == ("bee", "dog")
     for source, num in ((splits.train, 3), (splits.test, 2)):
         assert source.labels.tolist() == [0] * num + [1] * num
@@ -47,13 +47,18 @@ def test_only_these_classes_sorted_and_alike_in_both_splits(folder, tmp_path):
         assert values.tolist() == [1] * num + [3] * num
     names = tmp_path / "names.txt"
     names.write_text("# two\ndog\n\n bee \n")
-    listed = load(ImageData(source=str(folder), classes=(str(names),)))
+    listed = load(ImageDataSettings(source=str(folder), classes=(str(names),)))
     assert listed.train.labels.tolist() == splits.train.labels.tolist()
-    assert load(ImageData(source=str(folder))).train.classes == ("ant", "bee", "cat", "dog")
+    assert load(ImageDataSettings(source=str(folder))).train.classes == (
+        "ant",
+        "bee",
+        "cat",
+        "dog",
+    )
 
 
 def test_a_folder_without_splits(folder):
-    splits = load(ImageData(source=str(folder / "train"), classes=("cat", "ant")))
+    splits = load(ImageDataSettings(source=str(folder / "train"), classes=("cat", "ant")))
     assert splits.train.classes == ("ant", "cat")
     assert len(splits.train) + len(splits.test) == 6
 
@@ -79,14 +84,14 @@ def test_bad_lists_and_other_sources(folder, tmp_path):
     fails("hf:x/y is no folder of images", "hf:x/y", ("cat",))
     np.save(tmp_path / "x.npy", np.zeros((4, 4, 4), np.uint8))
     fails("is no folder of images", tmp_path / "x.npy", ("cat",))
-    config = ImageConfig(data=ImageData(source="array", classes=("cat",)))
+    config = ImageRunSettings(data=ImageDataSettings(source="array", classes=("cat",)))
     with pytest.raises(UserError, match="leave it out for arrays"):
         find("images").load(np.zeros((4, 4, 4)), config)
 
 
 def test_names_of_the_command_line():
     for text, names in (("0,2", ("0", "2")), ("imagenet100", ("imagenet100",)), ("none", ())):
-        assert override(ImageConfig(), {"data.classes": text}).data.classes == names
+        assert override(ImageRunSettings(), {"data.classes": text}).data.classes == names
 
 
 def test_imagenet100_is_the_list_that_others_use():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from maskwise.errors import UserError
-from maskwise.images.data import ImageData, from_arrays, load
+from maskwise.images.data import ImageDataSettings, from_arrays, load
 from maskwise.images.source import hold_out
 from maskwise.settings import from_dict, to_dict
 
@@ -38,14 +38,18 @@ def idx_bytes(array):
 def fails(match, **settings):
     """Loading fails with one line that matches."""
     with pytest.raises(UserError, match=match) as caught:
-        load(ImageData(**{key: str(v) if key == "source" else v for key, v in settings.items()}))
+        load(
+            ImageDataSettings(
+                **{key: str(v) if key == "source" else v for key, v in settings.items()}
+            )
+        )
     assert "\n" not in str(caught.value)
 
 
 def test_digits_keep_their_grey_levels_and_classes():
     from sklearn.datasets import load_digits
 
-    splits = load(ImageData())
+    splits = load(ImageDataSettings())
     assert splits.name == "digits"
     assert splits.train.shape == (1, 8, 8)
     assert splits.train.classes == tuple("0123456789")
@@ -71,7 +75,7 @@ def test_get_returns_channels_first_in_the_order_asked_for():
 def test_array_files_round_trip(tmp_path, ending, channels):
     x, path = pixels(channels=channels), tmp_path / f"cells{ending}"
     (save_xz if ending.endswith("xz") else np.save)(path, x)
-    splits = load(ImageData(source=str(path)))
+    splits = load(ImageDataSettings(source=str(path)))
     assert splits.name == "cells"
     assert splits.train.shape == (channels or 1, 4, 6)
     assert splits.train.labels is None
@@ -112,7 +116,7 @@ def test_npz_with_a_test_split(tmp_path):
     x, more, path = pixels(), pixels(4, seed=1), tmp_path / "a.npz"
     y = np.array([30, -5, 7, 7, 7, 30, 30, -5, -5, 7])
     np.savez(path, x=x, y=y, x_test=more, y_test=[7, 8, 30, 7])
-    splits = load(ImageData(source=str(path)))
+    splits = load(ImageDataSettings(source=str(path)))
     assert splits.train.classes == splits.test.classes == ("-5", "7", "8", "30")
     assert splits.train.labels.tolist() == [3, 0, 1, 1, 1, 3, 3, 0, 0, 1]
     assert splits.test.labels.tolist() == [1, 2, 3, 1]
@@ -122,7 +126,7 @@ def test_npz_with_a_test_split(tmp_path):
 
 def test_npz_mixed_types_become_float(tmp_path):
     np.savez(tmp_path / "a.npz", x=pixels(), x_test=pixels().astype(np.int64) + 1000)
-    splits = load(ImageData(source=str(tmp_path / "a.npz")))
+    splits = load(ImageDataSettings(source=str(tmp_path / "a.npz")))
     assert everything(splits.train).dtype == everything(splits.test).dtype == torch.float32
 
 
@@ -186,7 +190,7 @@ def test_folder_of_arrays_joins_its_parts_in_order(tmp_path):
         np.save(tmp_path / f"y_train_{number}.npy", np.full(10, number))
     save_xz(tmp_path / "x_test.npy.xz", pixels(2, seed=9))
     np.save(tmp_path / "y_test.npy", [2, 0])
-    splits = load(ImageData(source=str(tmp_path)))
+    splits = load(ImageDataSettings(source=str(tmp_path)))
     expected = np.concatenate(parts).transpose(0, 3, 1, 2)
     assert (everything(splits.train).numpy() == expected).all()
     assert splits.train.labels.tolist() == [0] * 10 + [1] * 10 + [2] * 10
@@ -217,13 +221,13 @@ def test_mnist_files(tmp_path, ending, pack):
         (tmp_path / f"{name}{ending}").write_bytes(pack(idx_bytes(array)))
 
     write("train-images-idx3-ubyte", x)
-    unlabelled = load(ImageData(source=str(tmp_path)))
+    unlabelled = load(ImageDataSettings(source=str(tmp_path)))
     assert unlabelled.train.labels is None
     assert len(unlabelled.test) == 2
     write("train-labels-idx1-ubyte", labels)
     write("t10k-images-idx3-ubyte", more)
     write("t10k-labels-idx1-ubyte", labels[:3])
-    splits = load(ImageData(source=str(tmp_path)))
+    splits = load(ImageDataSettings(source=str(tmp_path)))
     assert splits.train.shape == (1, 4, 6)
     assert (everything(splits.train).numpy()[:, 0] == x).all()
     assert (everything(splits.test).numpy()[:, 0] == more).all()
@@ -268,12 +272,12 @@ def test_holdout_outside_the_unit_interval():
 
 
 def test_limit_takes_a_prefix_of_one_shuffle():
-    rows = [load(ImageData(limit=limit)).train.rows for limit in (50, 200, 10_000)]
+    rows = [load(ImageDataSettings(limit=limit)).train.rows for limit in (50, 200, 10_000)]
     assert [len(row) for row in rows] == [50, 200, 1438]
     assert (rows[1][:50] == rows[0]).all()
     assert rows[0].max() > 1000
-    splits = load(ImageData(limit=50))
-    whole = load(ImageData())
+    splits = load(ImageDataSettings(limit=50))
+    whole = load(ImageDataSettings())
     assert len(splits.test) == len(whole.test)
     truth = dict(zip(whole.train.rows, whole.train.labels, strict=True))
     assert splits.train.labels.tolist() == [truth[row] for row in splits.train.rows]
@@ -294,7 +298,7 @@ def test_paths_that_cannot_be_used(tmp_path, monkeypatch):
 
 def test_arrays_are_not_converted(tmp_path):
     np.save(tmp_path / "a.npy", pixels())
-    assert load(ImageData(source=str(tmp_path / "a.npy"), size=(4, 6), channels=3))
+    assert load(ImageDataSettings(source=str(tmp_path / "a.npy"), size=(4, 6), channels=3))
     fails("4x6 images", source=tmp_path / "a.npy", size=(6, 4))
     fails("array with 3 channels", source=tmp_path / "a.npy", channels=1)
     fails("size=", size=16)
@@ -318,10 +322,12 @@ def test_arrays_are_not_converted(tmp_path):
 )
 def test_bad_settings(key, value):
     with pytest.raises(UserError, match=key):
-        from_dict(ImageData, {key: value})
+        from_dict(ImageDataSettings, {key: value})
 
 
 def test_settings_round_trip():
-    data = ImageData(source="photos", size=64, channels=3, limit=5, crop_scale=(0.2, 1), flip=True)  # type: ignore[arg-type]
+    data = ImageDataSettings(
+        source="photos", size=64, channels=3, limit=5, crop_scale=(0.2, 1), flip=True
+    )  # type: ignore[arg-type]
     assert data.size == (64, 64)
-    assert from_dict(ImageData, to_dict(data)) == data
+    assert from_dict(ImageDataSettings, to_dict(data)) == data

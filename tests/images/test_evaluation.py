@@ -8,14 +8,14 @@ import torch
 from scipy.stats import binom
 
 from maskwise.errors import UserError
-from maskwise.images.evaluation import Evaluate, evaluate, probe_table
+from maskwise.images.evaluation import ImageEvaluateSettings, evaluate, probe_table
 from maskwise.images.source import ImageSplits
 from maskwise.measure.protocols import PROBES
 from maskwise.patches.model import PatchModel
 from maskwise.settings import from_dict, to_dict
 
 Make = Callable[..., PatchModel]
-FAST = Evaluate(protocols=("knn",), ratios=(0.5,))
+FAST = ImageEvaluateSettings(protocols=("knn",), ratios=(0.5,))
 
 
 def relabelled(
@@ -31,10 +31,14 @@ def relabelled(
 def test_result_is_plain_json_and_repeats(make_model: Make, splits: ImageSplits) -> None:
     model = make_model()
     state = torch.random.get_rng_state()
-    result = evaluate(model, splits, Evaluate(), pattern="scattered", untrained=make_model())
+    result = evaluate(
+        model, splits, ImageEvaluateSettings(), pattern="scattered", untrained=make_model()
+    )
     assert torch.equal(state, torch.random.get_rng_state())
     assert json.loads(json.dumps(result)) == result
-    again = evaluate(model, splits, Evaluate(), pattern="scattered", untrained=make_model())
+    again = evaluate(
+        model, splits, ImageEvaluateSettings(), pattern="scattered", untrained=make_model()
+    )
     assert result == again
     assert result["data"] == {
         "name": "made up",
@@ -49,7 +53,7 @@ def test_result_is_plain_json_and_repeats(make_model: Make, splits: ImageSplits)
 def test_every_kind_of_features_under_every_protocol(
     make_model: Make, splits: ImageSplits
 ) -> None:
-    table = probe_table(make_model(), splits, Evaluate(), make_model())
+    table = probe_table(make_model(), splits, ImageEvaluateSettings(), make_model())
     kinds = ["encoder, mean", "encoder, class", "untrained encoder, mean"]
     kinds += ["untrained encoder, class", "raw pixels", "PCA (48)"]
     names = [probe.title for probe in PROBES.values()]
@@ -65,7 +69,7 @@ def test_bright_class_is_found_and_the_other_two_are_at_chance(
 ) -> None:
     # Class 2 is bright, 10 of 30; among the other 20 the probe guesses.
     low, high = 10 + binom.ppf([1e-3, 1 - 1e-3], 20, 1 / 2)
-    bright = Evaluate(protocols=("logistic",), pools=("mean",))
+    bright = ImageEvaluateSettings(protocols=("logistic",), pools=("mean",))
     for row in probe_table(make_model(), splits, bright):
         assert low <= row["accuracy"] * 30 <= high
     labels = [(part.labels == 2).astype(np.int64) for part in (splits.train, splits.test)]
@@ -79,7 +83,7 @@ def test_the_untrained_and_the_trained_encoder_are_not_mixed_up(
     blind = make_model()
     with torch.no_grad():
         blind.embed.weight.zero_()
-    only = Evaluate(protocols=("logistic",), pools=("mean",))
+    only = ImageEvaluateSettings(protocols=("logistic",), pools=("mean",))
     found = {r["features"]: r["accuracy"] for r in probe_table(blind, splits, only, make_model())}
     assert found["encoder, mean"] == pytest.approx(1 / 3)
     assert found["untrained encoder, mean"] > 0.5
@@ -87,10 +91,10 @@ def test_the_untrained_and_the_trained_encoder_are_not_mixed_up(
 
 def test_layer_is_used_and_named(make_model: Make, splits: ImageSplits) -> None:
     only = {"protocols": ("knn",), "pools": ("mean",)}
-    table = probe_table(make_model(), splits, Evaluate(layer=0, **only))
+    table = probe_table(make_model(), splits, ImageEvaluateSettings(layer=0, **only))
     assert table[0]["features"] == "encoder block 0, mean"
     with pytest.raises(UserError, match="layer 2 is outside"):
-        probe_table(make_model(), splits, Evaluate(layer=2, **only))
+        probe_table(make_model(), splits, ImageEvaluateSettings(layer=2, **only))
 
 
 def test_pools_that_need_a_class_token(make_model: Make, splits: ImageSplits) -> None:
@@ -98,7 +102,7 @@ def test_pools_that_need_a_class_token(make_model: Make, splits: ImageSplits) ->
     table = probe_table(model, splits, FAST)
     assert [row["features"] for row in table] == ["encoder, mean", "raw pixels", "PCA (48)"]
     with pytest.raises(UserError, match="needs a class token"):
-        probe_table(model, splits, Evaluate(pools=("class",)))
+        probe_table(model, splits, ImageEvaluateSettings(pools=("class",)))
 
 
 def test_caps_are_a_fixed_random_choice(make_model: Make, splits: ImageSplits) -> None:
@@ -122,7 +126,9 @@ def test_class_in_the_test_part_only_is_wrong_and_said(
     make_model: Make, splits: ImageSplits
 ) -> None:
     unseen = splits.train.labels % 2
-    table = probe_table(make_model(), relabelled(splits, unseen, splits.test.labels), Evaluate())
+    table = probe_table(
+        make_model(), relabelled(splits, unseen, splits.test.labels), ImageEvaluateSettings()
+    )
     for row in table:
         assert "10 test samples of classes without training samples" in row["note"]
         assert row["accuracy"] <= 2 / 3
@@ -133,15 +139,15 @@ def test_fewer_training_samples_than_classes(make_model: Make, splits: ImageSpli
     table = probe_table(
         make_model(),
         relabelled(splits, labels, labels[:30]),
-        Evaluate(num_train=5, protocols=tuple(PROBES)),
+        ImageEvaluateSettings(num_train=5, protocols=tuple(PROBES)),
     )
     assert all(0 <= row["accuracy"] <= 5 / 30 for row in table)
 
 
 def test_settings_go_to_json_and_back_and_refuse_bad_values() -> None:
-    config = Evaluate(layer=3, pools=("both",))
-    assert from_dict(Evaluate, to_dict(config)) == config
+    config = ImageEvaluateSettings(layer=3, pools=("both",))
+    assert from_dict(ImageEvaluateSettings, to_dict(config)) == config
     bad = ({"ratios": [1.0]}, {"pools": ["max"]}, {"protocols": ["svm"]}, {"num_train": 1})
     for values in bad:
         with pytest.raises(UserError, match=next(iter(values))):
-            from_dict(Evaluate, values)
+            from_dict(ImageEvaluateSettings, values)

@@ -11,14 +11,14 @@ from PIL import Image
 
 from maskwise.errors import UserError
 from maskwise.images import decode as image_decode
-from maskwise.images.data import ImageData, load
+from maskwise.images.data import ImageDataSettings, load
 from maskwise.images.source import read_ahead
 
 
 def fails(match, source, **settings):
     """Loading fails with one line that matches."""
     with pytest.raises(UserError, match=match) as caught:
-        load(ImageData(source=str(source), **settings))
+        load(ImageDataSettings(source=str(source), **settings))
     assert "\n" not in str(caught.value)
 
 
@@ -37,7 +37,7 @@ def test_flat_folder_in_order(tmp_path):
     (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / ".hidden.png").write_text("not an image either")
     (tmp_path / "empty").mkdir()
-    splits = load(ImageData(source=str(tmp_path), holdout=0.5))
+    splits = load(ImageDataSettings(source=str(tmp_path), holdout=0.5))
     assert splits.name == tmp_path.name
     assert splits.train.labels is None
     assert splits.train.shape == (3, 5, 7)
@@ -57,14 +57,14 @@ def test_class_folders_and_splits(tmp_path):
             for n in range(3):
                 path = tmp_path / split / name / ("deep" if n else "") / f"{n}.bmp"
                 values[split, name, n] = save(path, seed=len(values))
-    splits = load(ImageData(source=str(tmp_path)))
+    splits = load(ImageDataSettings(source=str(tmp_path)))
     assert splits.train.classes == splits.test.classes == ("ant", "cat")
     assert splits.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert splits.test.labels.tolist() == [1, 1, 1]
     first = splits.train.get([3])[0].permute(1, 2, 0).numpy()
     assert (first == values["train", "cat", 0]).all()
     save(tmp_path / "test" / "bee" / "0.bmp", seed=99)  # test goes before val
-    splits = load(ImageData(source=str(tmp_path)))
+    splits = load(ImageDataSettings(source=str(tmp_path)))
     assert splits.test.labels.tolist() == [1]
     assert splits.test.classes == ("ant", "bee", "cat")
 
@@ -73,7 +73,7 @@ def test_classes_without_splits_are_held_out_in_proportion(tmp_path):
     for name in ("train", "plane"):  # a class may be called train
         for n in range(5):
             save(tmp_path / name / f"{n}.png", seed=n)
-    splits = load(ImageData(source=str(tmp_path)))
+    splits = load(ImageDataSettings(source=str(tmp_path)))
     assert splits.train.classes == ("plane", "train")
     assert splits.test.labels.tolist() == [0, 1]
 
@@ -111,7 +111,7 @@ def test_mixed_sizes(tmp_path):
     save(tmp_path / "1.png", 5, 7)
     save(tmp_path / "2.png", 9, 8)
     fails(r"0\.png is 5x7, .*2\.png is 9x8 .*--data\.size 5,7 .*--data\.size 5", tmp_path)
-    splits = load(ImageData(source=str(tmp_path), size=(4, 3)))
+    splits = load(ImageDataSettings(source=str(tmp_path), size=(4, 3)))
     assert splits.train.shape == (3, 4, 3)
 
 
@@ -120,7 +120,10 @@ def test_mixed_channels(tmp_path):
     save(tmp_path / "1.png", mode="RGB")
     fails(r"0\.png has 1, .*1\.png has 3; give --data\.channels 3", tmp_path)
     for channels in (1, 3):
-        assert load(ImageData(source=str(tmp_path), channels=channels)).train.shape[0] == channels
+        assert (
+            load(ImageDataSettings(source=str(tmp_path), channels=channels)).train.shape[0]
+            == channels
+        )
 
 
 def test_mixed_depth(tmp_path):
@@ -135,9 +138,9 @@ def test_mixed_depth(tmp_path):
 def test_modes(tmp_path, mode, channels):
     save(tmp_path / "0.png", mode=mode)
     save(tmp_path / "1.png", mode=mode)
-    assert load(ImageData(source=str(tmp_path))).train.shape == (channels, 5, 7)
-    assert load(ImageData(source=str(tmp_path), channels=3)).train.shape == (3, 5, 7)
-    grey = load(ImageData(source=str(tmp_path), channels=1)).train
+    assert load(ImageDataSettings(source=str(tmp_path))).train.shape == (channels, 5, 7)
+    assert load(ImageDataSettings(source=str(tmp_path), channels=3)).train.shape == (3, 5, 7)
+    grey = load(ImageDataSettings(source=str(tmp_path), channels=1)).train
     assert grey.shape == (1, 5, 7)
     with Image.open(tmp_path / f"{grey.rows[0]}.png") as image:
         expected = np.asarray(image.convert("RGB").convert("L") if channels == 3 else image)
@@ -149,7 +152,7 @@ def test_modes(tmp_path, mode, channels):
 def test_palette_with_transparency(tmp_path):
     for n in range(2):
         save(tmp_path / f"{n}.png", mode="P", transparency=bytes(range(256)))
-    assert load(ImageData(source=str(tmp_path))).train.shape == (3, 5, 7)
+    assert load(ImageDataSettings(source=str(tmp_path))).train.shape == (3, 5, 7)
 
 
 @pytest.mark.parametrize("channels", [None, 3])
@@ -157,12 +160,14 @@ def test_deep_images_become_floats(tmp_path, channels):
     values = np.random.default_rng(0).integers(0, 65536, (5, 7), dtype=np.uint16)
     for n in range(2):
         Image.fromarray(values).save(tmp_path / f"{n}.png")
-    source = load(ImageData(source=str(tmp_path), channels=channels)).train
+    source = load(ImageDataSettings(source=str(tmp_path), channels=channels)).train
     assert source.shape == (channels or 1, 5, 7)
     got = source.get([0])
     assert got.dtype == torch.float32
     assert (got[0].numpy() == values).all()
-    small = load(ImageData(source=str(tmp_path), size=(2, 2), channels=channels)).train.get([0])
+    small = load(
+        ImageDataSettings(source=str(tmp_path), size=(2, 2), channels=channels)
+    ).train.get([0])
     assert small.shape == (1, channels or 1, 2, 2)
     assert 255 < small.mean() < 65535
 
@@ -183,7 +188,7 @@ def test_exif_orientation(tmp_path, ending):
     exif[0x0112] = 6  # to be turned a quarter clockwise: the top becomes the right side
     for n in range(2):
         Image.fromarray(values).save(tmp_path / f"{n}.{ending}", exif=exif)
-    source = load(ImageData(source=str(tmp_path))).train
+    source = load(ImageDataSettings(source=str(tmp_path))).train
     assert source.shape == (1, 24, 16)
     image = source.get([0])[0, 0].int()
     assert abs(image[:, 8:] - 200).max() < 5
@@ -195,19 +200,19 @@ def test_resize_covers_then_crops_the_centre(tmp_path):
     values[:, 10:30] = 100  # the middle half is what a square crop of this must lie in
     for n in range(2):
         Image.fromarray(values).save(tmp_path / f"{n}.png")
-    image = load(ImageData(source=str(tmp_path), size=5)).train.get([0])  # type: ignore[arg-type]
+    image = load(ImageDataSettings(source=str(tmp_path), size=5)).train.get([0])  # type: ignore[arg-type]
     assert image.shape == (1, 3, 5, 5)
     assert (image == 100).all()
-    tall = load(ImageData(source=str(tmp_path), size=(10, 40))).train.get([0])[0]
+    tall = load(ImageDataSettings(source=str(tmp_path), size=(10, 40))).train.get([0])[0]
     assert (tall.permute(1, 2, 0).numpy() == values).all()
 
 
 def test_large_folders_are_decoded_when_asked_for(tmp_path, monkeypatch):
     for n in range(6):
         save(tmp_path / "ab"[n % 2] / f"{n}.png", seed=n)
-    kept = load(ImageData(source=str(tmp_path)))
+    kept = load(ImageDataSettings(source=str(tmp_path)))
     monkeypatch.setattr(image_decode, "MEMORY_BYTES", 6 * 5 * 7 * 3 - 1)
-    lazy = load(ImageData(source=str(tmp_path)))
+    lazy = load(ImageDataSettings(source=str(tmp_path)))
     assert (kept.train.in_memory, lazy.train.in_memory) == (True, False)
     assert lazy.train.shape == kept.train.shape
     assert lazy.train.labels.tolist() == kept.train.labels.tolist()
@@ -215,7 +220,7 @@ def test_large_folders_are_decoded_when_asked_for(tmp_path, monkeypatch):
     assert torch.equal(pickle.loads(pickle.dumps(lazy.test)).get([0]), kept.test.get([0]))
     save(tmp_path / "b" / "9.png", 6, 7)
     fails(r"9\.png is 6x7", tmp_path)  # found from headers, before training
-    lazy = load(ImageData(source=str(tmp_path), size=(5, 7), channels=3))
+    lazy = load(ImageDataSettings(source=str(tmp_path), size=(5, 7), channels=3))
     bad = tmp_path / "a" / "0.png"
     bad.write_bytes(bad.read_bytes()[:60])
     with pytest.raises(UserError, match=r"0\.png: unreadable"):
@@ -228,7 +233,7 @@ def test_limit_decodes_no_more_than_it_needs(tmp_path, monkeypatch):
     opened = []
     real = Image.open
     monkeypatch.setattr(Image, "open", lambda path: opened.append(path) or real(path))
-    splits = load(ImageData(source=str(tmp_path), limit=4))
+    splits = load(ImageDataSettings(source=str(tmp_path), limit=4))
     assert (len(splits.train), len(splits.test)) == (4, 8)
     assert len(set(opened)) <= 4 + 8 + 1
 
@@ -290,7 +295,7 @@ def use_fake(monkeypatch, splits):
 def test_hub_data_set(monkeypatch):
     parts = {"train": fake_split(6, 0), "unused": None, "validation": fake_split(3, 1)}
     seen = use_fake(monkeypatch, parts)
-    splits = load(ImageData(source="hf:someone/pictures"))
+    splits = load(ImageDataSettings(source="hf:someone/pictures"))
     assert seen == ["someone/pictures"]
     assert splits.name == "someone/pictures"
     assert splits.train.shape == (3, 5, 7)
@@ -301,13 +306,13 @@ def test_hub_data_set(monkeypatch):
         for n in range(len(source)):
             expected = np.asarray(parts[key][n]["img"])
             assert (source.get([n])[0].permute(1, 2, 0).numpy() == expected).all()
-    small = load(ImageData(source="hf:someone/pictures", size=(4, 4), channels=1))
+    small = load(ImageDataSettings(source="hf:someone/pictures", size=(4, 4), channels=1))
     assert small.train.shape == (1, 4, 4)
 
 
 def test_hub_data_set_without_test_split_or_labels(monkeypatch):
     use_fake(monkeypatch, {"train": fake_split(10, 0, columns=("img",))})
-    splits = load(ImageData(source="hf:x"))
+    splits = load(ImageDataSettings(source="hf:x"))
     assert (len(splits.train), len(splits.test)) == (8, 2)
     assert splits.train.labels is None
 
@@ -345,7 +350,7 @@ def test_files_are_read_ahead_in_order(tmp_path, monkeypatch):
     for n in range(40):
         save(tmp_path / f"{n:02d}.png", seed=n)
     monkeypatch.setattr(image_decode, "MEMORY_BYTES", 1)
-    source = load(ImageData(source=str(tmp_path))).train
+    source = load(ImageDataSettings(source=str(tmp_path))).train
     assert not source.in_memory
     parts = torch.randperm(32, generator=torch.Generator().manual_seed(0)).split(20)
     found = list(read_ahead(source, parts))

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from maskwise.errors import UserError
 from maskwise.images import data as image_data
-from maskwise.images.evaluation import Evaluate, evaluate
+from maskwise.images.evaluation import ImageEvaluateSettings, evaluate
 from maskwise.images.finetuning import (
     Classifier,
-    ImageFineTune,
+    ImageFineTuneSettings,
     dropped_paths,
     encoder_groups,
     finetune_images,
@@ -23,24 +23,24 @@ from maskwise.images.finetuning import (
 from maskwise.images.images import Images, describe
 from maskwise.images.source import ImageSource, ImageSplits
 from maskwise.layers.transformer import Block, Transformer
-from maskwise.patches.model import Model, PatchModel
+from maskwise.patches.model import PatchModel, PatchModelSettings
 
 Make = Callable[..., PatchModel]
 PLAIN = {"mixup": 0.0, "cutmix": 0.0, "erase": 0.0, "drop_path": 0.0, "smoothing": 0.0}
 IMAGES = Images(patch=(2, 2), channels=1, height=4, width=4, mean=(0.0,), std=(1.0,))
 SMALL = {"width": 8, "depth": 3, "heads": 2, "decoder_width": 8, "decoder_depth": 1}
-QUICK = ImageFineTune(seeds=(0, 1), epochs=3, warmup=1, batch_size=16, lr=2e-2)
+QUICK = ImageFineTuneSettings(seeds=(0, 1), epochs=3, warmup=1, batch_size=16, lr=2e-2)
 
 
 def test_whole_digits_are_learnt_where_the_first_head_knows_nothing() -> None:
     splits = image_data.load(image_data.ImageData(source="digits", limit=400))
-    small = Model(width=16, depth=2, heads=2, decoder_width=8, decoder_depth=1)
+    small = PatchModelSettings(width=16, depth=2, heads=2, decoder_width=8, decoder_depth=1)
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(0)
         model = PatchModel(describe(splits.train, (2, 2), "raw"), small)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    config = ImageFineTune(epochs=12, warmup=1, batch_size=20, lr=0.1, **PLAIN)
+    config = ImageFineTuneSettings(epochs=12, warmup=1, batch_size=20, lr=0.1, **PLAIN)
     scores = finetune_images(model, splits, config, seed=0)
     assert scores.dtype == np.float32
     assert scores.sum(axis=1) == pytest.approx(1, abs=1e-5)
@@ -75,7 +75,7 @@ def test_depends_on_the_seed_alone(make_model: Make, splits: ImageSplits) -> Non
 def test_every_part_of_the_protocol_does_something(
     change: dict[str, object], make_model: Make, splits: ImageSplits
 ) -> None:
-    base = ImageFineTune(epochs=1, warmup=0, batch_size=20, lr=1e-2, **PLAIN)
+    base = ImageFineTuneSettings(epochs=1, warmup=0, batch_size=20, lr=1e-2, **PLAIN)
     settings = (base, dataclasses.replace(base, **change))
     plain, other = (finetune_images(make_model(), splits, each, seed=0) for each in settings)
     assert (plain != other).any()
@@ -99,7 +99,7 @@ def test_features_are_a_norm_of_the_mean_of_patches(make_model: Make, source: Im
 
 
 def test_the_rate_rises_and_falls_to_its_end() -> None:
-    config = ImageFineTune(epochs=20, warmup=4, batch_size=128, lr=2e-3)
+    config = ImageFineTuneSettings(epochs=20, warmup=4, batch_size=128, lr=2e-3)
     assert [learning_rate(epoch, config) for epoch in (0, 1, 4)] == [0, 2.5e-4, 1e-3]
     assert learning_rate(8, config) == pytest.approx(1e-6 + (1e-3 - 1e-6) * (1 + 0.5**0.5) / 2)
     assert learning_rate(20, config) == pytest.approx(1e-6)
@@ -107,8 +107,8 @@ def test_the_rate_rises_and_falls_to_its_end() -> None:
 
 
 def test_an_encoder_of_your_own(splits: ImageSplits, make_model: Make) -> None:
-    config = Model(mode="replace", class_token=False, width=16)
-    model = PatchModel(make_model().modality, config, encoder=torch.nn.Linear(16, 16))
+    config = PatchModelSettings(mode="replace", class_token=False, width=16)
+    model = PatchModel(make_model().tokenizer, config, encoder=torch.nn.Linear(16, 16))
     [row] = image_finetune_table({"encoder": model}, splits, QUICK)
     assert row["note"] == "no drop path in an encoder of your own"
     assert 0 <= row["accuracy"]["mean"] <= 1
@@ -117,7 +117,9 @@ def test_an_encoder_of_your_own(splits: ImageSplits, make_model: Make) -> None:
 def test_table(make_model: Make, splits: ImageSplits) -> None:
     train = splits.train.take(np.flatnonzero(splits.train.labels != 1))
     splits = dataclasses.replace(splits, train=train)
-    config = Evaluate(finetune=QUICK, protocols=(), ratios=(0.5,), num_train=32, num_test=24)
+    config = ImageEvaluateSettings(
+        finetune=QUICK, protocols=(), ratios=(0.5,), num_train=32, num_test=24
+    )
     result = evaluate(
         make_model(), splits, config, pattern="scattered", untrained=make_model(width=8)
     )
@@ -132,7 +134,7 @@ def test_table(make_model: Make, splits: ImageSplits) -> None:
         values = [each["accuracy"] for each in row["seeds"]]
         assert row["accuracy"]["mean"] == pytest.approx(np.mean(values))
     assert json.loads(json.dumps(rows)) == rows
-    nothing = dataclasses.replace(config, finetune=ImageFineTune())
+    nothing = dataclasses.replace(config, finetune=ImageFineTuneSettings())
     assert evaluate(make_model(), splits, nothing, pattern="scattered")["finetuning"] == []
 
 
@@ -164,7 +166,7 @@ def test_refuses_images_that_cannot_be_used(make_model: Make, splits: ImageSplit
 )
 def test_refuses_settings_that_cannot_work(change: dict[str, object]) -> None:
     with pytest.raises(UserError, match=next(iter(change))):
-        ImageFineTune(seeds=(0,), **change)  # type: ignore[arg-type]
+        ImageFineTuneSettings(seeds=(0,), **change)  # type: ignore[arg-type]
 
 
 def settings_of(model: PatchModel) -> dict[str, tuple[float, float]]:
@@ -180,7 +182,7 @@ def settings_of(model: PatchModel) -> dict[str, tuple[float, float]]:
 
 
 def test_every_parameter_of_the_encoder_has_the_rate_of_its_layer() -> None:
-    found = settings_of(PatchModel(IMAGES, Model(positions="learned", **SMALL)))
+    found = settings_of(PatchModel(IMAGES, PatchModelSettings(positions="learned", **SMALL)))
     # Three blocks: the input is layer 0 of 4.
     assert found.pop("embed.weight") == (1 / 16, 0.05)
     for name in ("embed.bias", "class_token", "positions"):
@@ -197,7 +199,7 @@ def test_every_parameter_of_the_encoder_has_the_rate_of_its_layer() -> None:
 
 
 def test_layers_of_an_encoder_of_your_own_are_one_block() -> None:
-    config = Model(mode="replace", class_token=False, **SMALL)
+    config = PatchModelSettings(mode="replace", class_token=False, **SMALL)
     found = settings_of(PatchModel(IMAGES, config, encoder=torch.nn.Linear(8, 8)))
     assert found == {
         "embed.weight": (0.25, 0.05),
@@ -208,7 +210,7 @@ def test_layers_of_an_encoder_of_your_own_are_one_block() -> None:
 
 
 def test_without_decay_all_layers_learn_alike() -> None:
-    model = PatchModel(IMAGES, Model(**SMALL))
+    model = PatchModel(IMAGES, PatchModelSettings(**SMALL))
     assert {group["scale"] for group in encoder_groups(model, 1.0, 0.05)} == {1.0}
 
 

@@ -21,24 +21,24 @@ def lm(language_model):
 
 @pytest.fixture
 def text(lm):
-    return lm.modality.tokenize(TEXTS)
+    return lm.tokenizer.tokenize(TEXTS)
 
 
 def unknown(lm):
-    names = lm.modality.tokenizer.get_vocab()
+    names = lm.tokenizer.tokenizer.get_vocab()
     return names.get("[UNK]", names.get("<unk>"))
 
 
 def encode(lm, sentence):
-    return lm.modality.tokenizer.encode(sentence).ids
+    return lm.tokenizer.tokenizer.encode(sentence).ids
 
 
 @torch.no_grad()
 def by_hand(lm, row, hidden):
     """{word id: log p} at each hidden position of one row without padding."""
-    names = lm.modality.tokenizer.get_vocab()
+    names = lm.tokenizer.tokenizer.get_vocab()
     words = [*(names[word] for word in WORDS), unknown(lm)]
-    ids = [lm.modality.mask if t in hidden else int(i) for t, i in enumerate(row)]
+    ids = [lm.tokenizer.mask if t in hidden else int(i) for t, i in enumerate(row)]
     logits = lm.network.model(input_ids=torch.tensor([ids])).logits[0].double()
     found = {}
     for t in hidden:
@@ -72,13 +72,13 @@ def test_log_probs_are_those_of_the_words_that_a_text_can_hold(lm):
 @torch.no_grad()
 def test_normalised_over_the_alphabet(lm):
     row = one_row(lm, TEXTS[0])
-    everything = torch.arange(lm.modality.num_tokens)
+    everything = torch.arange(lm.tokenizer.num_tokens)
     x = row.repeat(len(everything), 1)
     x[:, 2] = everything
     found = lm.conditional_log_prob(x, mask_of(row, 2).expand(len(x), -1))[:, 2]
     assert float(found.exp().sum()) == pytest.approx(1, abs=1e-6)
-    assert torch.equal(found > -torch.inf, lm.modality.alphabet)
-    assert int(lm.modality.alphabet.sum()) == len(WORDS) + 1
+    assert torch.equal(found > -torch.inf, lm.tokenizer.alphabet)
+    assert int(lm.tokenizer.alphabet.sum()) == len(WORDS) + 1
 
 
 @torch.no_grad()
@@ -86,7 +86,7 @@ def test_padding_changes_nothing(lm, text):
     hidden = text.eligible & (torch.arange(text.ids.shape[1]) % 3 != 0)
     together = lm.conditional_log_prob(text.ids, hidden)
     for row, sentence in enumerate(TEXTS):
-        alone = lm.modality.tokenize([sentence])
+        alone = lm.tokenizer.tokenize([sentence])
         num = alone.ids.shape[1]
         found = lm.conditional_log_prob(alone.ids, hidden[row : row + 1, :num])
         assert torch.allclose(found[0], together[row, :num], atol=1e-5)
@@ -97,7 +97,7 @@ def test_what_is_hidden_is_not_read(lm, text):
     hidden = mask_of(text.ids[1], 2, 3)
     rows = text.ids[1].repeat(3, 1)
     # Not even whether it is padding.
-    rows[1, 3], rows[2, 3] = lm.modality.pad, lm.modality.mask
+    rows[1, 3], rows[2, 3] = lm.tokenizer.pad, lm.tokenizer.mask
     found = lm.conditional_log_prob(rows, hidden.expand(3, -1))[:, 2]
     torch.testing.assert_close(found, found[:1].expand(3))
 
@@ -115,7 +115,7 @@ def mean_over_orders(lm, row, positions):
 
 
 def test_likelihood_of_texts_of_different_lengths(lm):
-    text = lm.modality.tokenize(["the cat sat", "a dog ran by"])
+    text = lm.tokenizer.tokenize(["the cat sat", "a dog ran by"])
     found = log_likelihood(lm, text.ids, "exhaustive")
     for row, num in enumerate((3, 4)):
         alone = text.ids[row, : num + 2]
@@ -156,18 +156,18 @@ def test_documents(lm, text):
     assert text.eligible.sum(dim=1).tolist() == [3, 8, 4]
     assert text.num_bytes.tolist() == [len(sentence) for sentence in TEXTS]
     assert not text.eligible[:, 0].any()
-    assert (text.ids[0, 5:] == lm.modality.pad).all()
+    assert (text.ids[0, 5:] == lm.tokenizer.pad).all()
     # An unknown word is part of the text.
     assert int(text.ids[2, 2]) == unknown(lm)
     assert text.eligible[2, 2]
-    short = lm.modality.tokenize(["the cat sat on a mat", "où"], length=5)
+    short = lm.tokenizer.tokenize(["the cat sat on a mat", "où"], length=5)
     assert short.eligible.sum(dim=1).tolist() == [3, 1]
     assert short.num_bytes.tolist() == [len("the cat sat "), 3]
 
 
 def test_windows(lm):
     running = "the cat sat on\na mat, ça and the dog ran by. a"
-    ids, eligible, num_bytes = lm.modality.windows(running, length=6)
+    ids, eligible, num_bytes = lm.tokenizer.windows(running, length=6)
     assert ids.shape == (3, 6)
     frame = torch.tensor([False, True, True, True, True, False])
     assert torch.equal(eligible, frame.expand(3, 6))
@@ -178,9 +178,9 @@ def test_windows(lm):
     assert ids[:, -1].tolist() == [end] * 3
     parts = ["the cat sat on\n", "a mat, ça ", "and the dog ran "]
     assert num_bytes.tolist() == [len(part.encode()) for part in parts]
-    assert lm.modality.windows("the cat " * 100).ids.shape == (200 // 18, 20)
+    assert lm.tokenizer.windows("the cat " * 100).ids.shape == (200 // 18, 20)
     # What is left over would be a whole window, and all bytes are counted.
-    assert int(lm.modality.windows("the cat " * 18, 11).num_bytes.sum()) == 8 * 18
+    assert int(lm.tokenizer.windows("the cat " * 18, 11).num_bytes.sum()) == 8 * 18
 
 
 def test_draws_follow_the_conditionals(lm):
@@ -190,8 +190,8 @@ def test_draws_follow_the_conditionals(lm):
     drawn = lm.conditional_sample(row.repeat(num, 1), hidden, Keys(0, 0, torch.arange(num)))
     assert torch.equal(drawn[~hidden], row.repeat(num, 1)[~hidden])
     for t, expected in by_hand(lm, row, [2, 4]).items():
-        counts = drawn[:, t].bincount(minlength=len(lm.modality.alphabet))
-        assert int(counts[~lm.modality.alphabet].sum()) == 0
+        counts = drawn[:, t].bincount(minlength=len(lm.tokenizer.alphabet))
+        assert int(counts[~lm.tokenizer.alphabet].sum()) == 0
         for word, log_prob in expected.items():
             p = math.exp(log_prob)
             assert abs(int(counts[word]) / num - p) < 4.5 * math.sqrt(p * (1 - p) / num) + 1e-9
@@ -227,13 +227,13 @@ def test_dropout_is_off(lm, text):
     ("call", "says"),
     [
         (
-            lambda lm: lm.modality.windows("the cat sat"),
+            lambda lm: lm.tokenizer.windows("the cat sat"),
             "the text has 3 tokens, too few for a window of 18",
         ),
-        (lambda lm: lm.modality.windows("the cat", 2), "length 2 is outside 3..20"),
-        (lambda lm: lm.modality.windows("the cat", 21), "length 21 is outside 3..20"),
-        (lambda lm: lm.modality.tokenize(["the", " "]), "text 1 has no token: leave it out"),
-        (lambda lm: lm.modality.tokenize([]), "no texts"),
+        (lambda lm: lm.tokenizer.windows("the cat", 2), "length 2 is outside 3..20"),
+        (lambda lm: lm.tokenizer.windows("the cat", 21), "length 21 is outside 3..20"),
+        (lambda lm: lm.tokenizer.tokenize(["the", " "]), "text 1 has no token: leave it out"),
+        (lambda lm: lm.tokenizer.tokenize([]), "no texts"),
     ],
 )
 def test_bad_input(lm, call, says):

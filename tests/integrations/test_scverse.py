@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from maskwise.cells.cells import Cells
-from maskwise.cells.data import CellsData
+from maskwise.cells.data import CellsDataSettings
 from maskwise.errors import UserError
 from maskwise.integrations import scverse
 from tests.columns.small_samples import make_model, table_of
@@ -95,7 +95,7 @@ def test_raw_has_genes_of_its_own(model, adata):
     whole = adata.copy()
     adata.raw = adata
     few = adata[:, ["g2", "x", "g1"]].copy()
-    scverse.impute(model, few, data=CellsData(layer="raw"))
+    scverse.impute(model, few, data=CellsDataSettings(layer="raw"))
     scverse.impute(model, whole)
     want = whole[:, ["g2", "x", "g1"]].layers["maskwise_imputed"]
     np.testing.assert_allclose(few.layers["maskwise_imputed"], want, rtol=1e-5)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
-from maskwise.measure.finetuning import FineTune, Samples, fit, over_seeds, tune, tuned_row
+from maskwise.measure.finetuning import FineTuneSettings, Samples, fit, over_seeds, tune, tuned_row
 
 
 class Vectors(nn.Module):
@@ -14,7 +14,7 @@ class Vectors(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.modality = object()
+        self.tokenizer = object()
         weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
         self.weight = nn.Parameter(weight)
         self.drop = nn.Dropout(0.5)
@@ -43,7 +43,7 @@ def test_learns_a_sign_from_batches_of_similar_lengths() -> None:
     seen: list[list[int]] = []
     model = Vectors()
     samples = make_samples(seen)
-    config = FineTune(epochs=8, batch_size=10, lr=0.05, seeds=(0, 1))
+    config = FineTuneSettings(epochs=8, batch_size=10, lr=0.05, seeds=(0, 1))
     row = tuned_row("toy", model, samples, config, ("accuracy", "macro_f1"))
     assert row["accuracy"]["mean"] > 0.9
     assert [list(each) for each in row["seeds"]] == [["seed", "accuracy", "macro_f1"]] * 2
@@ -61,7 +61,7 @@ def test_learns_a_sign_from_batches_of_similar_lengths() -> None:
 
 
 def test_dropout_is_off() -> None:
-    config = FineTune(epochs=1, batch_size=10, lr=0.05)
+    config = FineTuneSettings(epochs=1, batch_size=10, lr=0.05)
     found = [tune(Vectors(), make_samples([]), config, seed=0) for _ in range(2)]
     assert (found[0] == found[1]).all()
 
@@ -100,4 +100,4 @@ def test_intervals_cover_seeds() -> None:
 @pytest.mark.parametrize("changes", [{"seeds": ()}, {"epochs": 0}, {"lr": 0.0}, {"batch_size": 0}])
 def test_refuses_settings_that_cannot_work(changes: dict[str, object]) -> None:
     with pytest.raises(UserError):
-        FineTune(**changes)  # type: ignore[arg-type]
+        FineTuneSettings(**changes)  # type: ignore[arg-type]

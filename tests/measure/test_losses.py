@@ -40,7 +40,7 @@ def test_equals_a_loop_over_hidden_patches(
         for column, sample in enumerate(INDEX):
             image, ids = source.get([sample]), torch.tensor([sample])
             mask = masks.draw(f"fixed:{ratio}", (2, 3), sample_ids=ids, seed=5)
-            targets = model.modality.target_of(model.modality.tokenize(image))[0]
+            targets = model.tokenizer.target_of(model.tokenizer.tokenize(image))[0]
             with torch.no_grad():
                 prediction = model.predict(image, mask)[0][0]
             hidden = torch.where(mask.hidden[0])[0].tolist()

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.cells.cells import Cells
-from maskwise.columns.tabular import Rows
+from maskwise.columns.tabular import TabularRows
 from maskwise.errors import UserError
 from maskwise.images.features import extract
 from maskwise.images.source import ImageSplits
 from maskwise.masks import Mask
 from maskwise.measure import representation
-from maskwise.measure.representation import Diagnose, diagnose
+from maskwise.measure.representation import DiagnoseSettings, diagnose
 from tests.columns.small_samples import cells_of, make_model, rows_of, table_of
 
 RUN = {"law": "uniform:0.2,0.8", "pattern": "scattered"}
-SMALL = Diagnose(num_views=3, ratios=(0.25, 0.75))
+SMALL = DiagnoseSettings(num_views=3, ratios=(0.25, 0.75))
 
 
 class Fake(nn.Module):
@@ -26,7 +26,7 @@ class Fake(nn.Module):
     def __init__(self, turn: float = 0.0) -> None:
         super().__init__()
         self.turn, self.nothing = turn, nn.Parameter(torch.zeros(1))
-        self.modality = table_of((0,) * 8)
+        self.tokenizer = table_of((0,) * 8)
         self.masks: list[Tensor] = []
 
     def encode(self, batch: Tensor, pool: str, layer: int) -> Tensor:
@@ -45,7 +45,7 @@ class Fake(nn.Module):
         return torch.stack(turned, dim=2).flatten(1) * ~mask.hidden.all(dim=1)[:, None]
 
 
-def hypercube(rank: int) -> Rows:
+def hypercube(rank: int) -> TabularRows:
     """All corners of a cube of some dimensions, in 8: centred, of equal variance along each."""
     corners = np.array(np.meshgrid(*[(-1.0, 1.0)] * rank)).reshape(rank, -1).T
     return rows_of(torch.from_numpy(np.pad(corners, ((0, 0), (0, 8 - rank)))).float())
@@ -77,7 +77,7 @@ def test_known_drift() -> None:
         assert point["cka"] == pytest.approx(1)  # turning all alike keeps their distances
     # Views of two ratios are apart by an angle a: |z - z'|² = 2 - 2 cos a.
     fake = Fake(turn=np.pi / 2)
-    found = diagnose(fake, hypercube(8), Diagnose(num_views=2, ratios=()), **RUN)
+    found = diagnose(fake, hypercube(8), DiagnoseSettings(num_views=2, ratios=()), **RUN)
     angles = [np.pi / 2 * hidden.double().mean(1) for hidden in fake.masks]
     want = (2 - 2 * (angles[0] - angles[1]).cos()).mean()
     assert found["encoder"]["alignment"] == pytest.approx(float(want), rel=1e-5)
@@ -86,7 +86,7 @@ def test_known_drift() -> None:
 
 def test_views_are_drawn_from_the_law() -> None:
     fake = Fake()
-    diagnose(fake, hypercube(8), Diagnose(num_views=4, ratios=()), **RUN)
+    diagnose(fake, hypercube(8), DiagnoseSettings(num_views=4, ratios=()), **RUN)
     first, *_ = ratios = [hidden.double().mean(1) for hidden in fake.masks]
     assert len(ratios) == 4
     for each in ratios:
@@ -94,13 +94,21 @@ def test_views_are_drawn_from_the_law() -> None:
         assert float(each.mean()) == pytest.approx(0.5, abs=0.05)
     assert not any(torch.equal(first, other) for other in ratios[1:])
     fake = Fake()
-    diagnose(fake, hypercube(8), Diagnose(num_views=2, ratios=()), law="0.5", pattern="scattered")
+    diagnose(
+        fake,
+        hypercube(8),
+        DiagnoseSettings(num_views=2, ratios=()),
+        law="0.5",
+        pattern="scattered",
+    )
     assert all((hidden.sum(1) == 4).all() for hidden in fake.masks)
     assert not torch.equal(*fake.masks)
     # As the law is when training ends.
     fake = Fake()
     law = "scheduled:linear,0.9..0.5"
-    diagnose(fake, hypercube(8), Diagnose(num_views=2, ratios=()), law=law, pattern="scattered")
+    diagnose(
+        fake, hypercube(8), DiagnoseSettings(num_views=2, ratios=()), law=law, pattern="scattered"
+    )
     assert all((hidden.sum(1) == 4).all() for hidden in fake.masks)
 
 
@@ -110,7 +118,7 @@ def test_nothing_depends_on_batches_or_global_state(monkeypatch: pytest.MonkeyPa
     assert model.training
     monkeypatch.setattr(representation, "in_batches", lambda index: np.array_split(index, 7))
     assert near(diagnose(model, source, SMALL, **RUN), whole)
-    other = diagnose(model, source, Diagnose(num_views=3, ratios=(0.25,), seed=1), **RUN)
+    other = diagnose(model, source, DiagnoseSettings(num_views=3, ratios=(0.25,), seed=1), **RUN)
     assert other["encoder"]["lidar"] != pytest.approx(whole["encoder"]["lidar"], rel=1e-6)
 
 
@@ -122,7 +130,7 @@ def near(one: object, other: object) -> bool:
     return one == (other if isinstance(one, str) else pytest.approx(other, rel=1e-4, abs=1e-6))
 
 
-def numbers(num: int, width: int = 9) -> Rows:
+def numbers(num: int, width: int = 9) -> TabularRows:
     return rows_of(torch.from_numpy(np.random.default_rng(0).normal(size=(num, width))).float())
 
 
@@ -160,7 +168,7 @@ def test_the_class_token_a_layer_and_an_untrained_model(
     make_model: Callable, splits: ImageSplits
 ) -> None:
     model, other = make_model(width=12), make_model(width=12, positions="learned")
-    config = Diagnose(pool="class", layer=0, num_samples=50, num_views=3, ratios=())
+    config = DiagnoseSettings(pool="class", layer=0, num_samples=50, num_views=3, ratios=())
     found = diagnose(model, splits.train, config, untrained=other, **RUN)
     check(found, 50, 12, ratios=())
     assert (found["pool"], found["layer"]) == ("class", 0)
@@ -220,14 +228,14 @@ def test_cells_of_batches() -> None:
 def test_masks_that_hide_everything_are_left_out() -> None:
     fake = Fake()
     law = "likelihood"
-    found = diagnose(fake, hypercube(6), Diagnose(ratios=()), law=law, pattern="scattered")
+    found = diagnose(fake, hypercube(6), DiagnoseSettings(ratios=()), law=law, pattern="scattered")
     assert any(hidden.all(1).any() for hidden in fake.masks)
     assert found["encoder"]["alignment"] == pytest.approx(0, abs=1e-10)
     assert found["notes"] == ["alpha-ReQ fits 10 eigenvalues or more: these features have 8"]
 
 
 def test_too_few_samples_leave_notes(make_model: Callable, splits: ImageSplits) -> None:
-    config = Diagnose(num_samples=10, num_views=2, ratios=(0.5,))
+    config = DiagnoseSettings(num_samples=10, num_views=2, ratios=(0.5,))
     found = diagnose(make_model(), splits.test, config, untrained=make_model(), **RUN)
     json.dumps(found, allow_nan=False)
     assert (found["num_samples"], found["dim"]) == (10, 16)
@@ -263,10 +271,10 @@ def test_notes_say_whose_features_are_meant() -> None:
 
 def test_what_the_model_lacks(make_model: Callable, splits: ImageSplits) -> None:
     with pytest.raises(UserError, match=r"layer 9 is outside 0\.\.1"):
-        diagnose(make_model(), splits.test, Diagnose(layer=9), **RUN)
+        diagnose(make_model(), splits.test, DiagnoseSettings(layer=9), **RUN)
     with pytest.raises(UserError, match="pool 'class' needs a class token"):
-        diagnose(make_model(class_token=False), splits.test, Diagnose(pool="class"), **RUN)
+        diagnose(make_model(class_token=False), splits.test, DiagnoseSettings(pool="class"), **RUN)
     with pytest.raises(UserError, match="num_views=1"):
-        Diagnose(num_views=1)
+        DiagnoseSettings(num_views=1)
     with pytest.raises(UserError, match="num_samples=0"):
-        Diagnose(num_samples=0)
+        DiagnoseSettings(num_samples=0)

@@ -7,7 +7,7 @@ from torch import nn
 
 from maskwise.errors import UserError
 from maskwise.objectives import regularisers
-from maskwise.objectives.regularise import TERMS, Regularise, penalty
+from maskwise.objectives.regularise import TERMS, RegulariseSettings, penalty
 from maskwise.settings import from_dict, override, to_dict
 
 ENCODER = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
@@ -46,8 +46,8 @@ def test_every_term_is_a_function_and_a_setting():
     assert set(TERMS) == functions
     weights = {
         field.name
-        for field in dataclasses.fields(Regularise)
-        if getattr(Regularise(), field.name) == "0"
+        for field in dataclasses.fields(RegulariseSettings)
+        if getattr(RegulariseSettings(), field.name) == "0"
     }
     assert set(TERMS) == weights
     assert by_hand(features(), features(1)).keys() == TERMS.keys()
@@ -55,7 +55,7 @@ def test_every_term_is_a_function_and_a_setting():
 
 @pytest.mark.parametrize("name", TERMS)
 def test_one_term(name):
-    config = Regularise(**SETTINGS, **{name: "0.3"})
+    config = RegulariseSettings(**SETTINGS, **{name: "0.3"})
     assert [*config.terms] == [name]
     assert config.layers == ((1, 0) if name == "magma" else (1,))
     earlier, later = features().requires_grad_(), features(1, width=4).requires_grad_()
@@ -79,14 +79,14 @@ def test_one_term(name):
 
 def test_magma_has_what_an_earlier_layer_says_as_given():
     earlier, later = features(), features(1)
-    _, values = penalty(Regularise(magma="1"), [later, earlier], ENCODER, 0)
+    _, values = penalty(RegulariseSettings(magma="1"), [later, earlier], ENCODER, 0)
     there, back = regularisers.magma(earlier, later), regularisers.magma(later, earlier)
     assert abs(float(there - back)) > 1e-3
     assert float(values["magma"]) == pytest.approx(float(there))
 
 
 def test_the_sum_of_all_terms_moves_with_the_schedule():
-    config = Regularise(
+    config = RegulariseSettings(
         **SETTINGS,
         **dict.fromkeys(set(TERMS) - {"variance", "koleo"}, "0.1"),
         variance="linear:1..3@0.5",
@@ -107,14 +107,17 @@ def test_the_sum_of_all_terms_moves_with_the_schedule():
 
 
 def test_nothing_is_asked_for_unless_a_weight_is():
-    for config in (Regularise(), Regularise(uniformity="0.0", magma="linear:0..0")):
+    for config in (
+        RegulariseSettings(),
+        RegulariseSettings(uniformity="0.0", magma="linear:0..0"),
+    ):
         assert (config.terms, config.layers) == ({}, ())
-    assert Regularise(uniformity="linear:0..0.01").layers == (-1,)
+    assert RegulariseSettings(uniformity="linear:0..0.01").layers == (-1,)
 
 
 def test_weight_and_scale_of_the_public_code():
     z = features()
-    found, values = penalty(Regularise(uniformity="0.01", scale="public"), [z], ENCODER, 0)
+    found, values = penalty(RegulariseSettings(uniformity="0.01", scale="public"), [z], ENCODER, 0)
     expected = regularisers.uniformity(z, scale="public")
     assert float(found.detach()) == pytest.approx(0.01 * float(expected))
     # It counts each sample against itself; what compares across batch sizes does not.
@@ -124,7 +127,7 @@ def test_weight_and_scale_of_the_public_code():
 
 def test_features_in_half_precision_give_a_penalty_in_full():
     z = features().bfloat16().requires_grad_()
-    found, values = penalty(Regularise(uniformity="0.1", variance="1"), [z], ENCODER, 0)
+    found, values = penalty(RegulariseSettings(uniformity="0.1", variance="1"), [z], ENCODER, 0)
     assert {found.dtype, *(value.dtype for value in values.values())} == {torch.float32}
     found.backward()
     assert z.grad.dtype == torch.bfloat16
@@ -132,9 +135,9 @@ def test_features_in_half_precision_give_a_penalty_in_full():
 
 
 def test_settings_from_numbers_and_texts_are_the_same():
-    assert Regularise(uniformity=0.01) == Regularise(uniformity="0.01")
-    config = override(Regularise(), {"koleo": 0.1, "covariance": "linear:0..1"})
-    assert from_dict(Regularise, to_dict(config)) == config
+    assert RegulariseSettings(uniformity=0.01) == RegulariseSettings(uniformity="0.01")
+    config = override(RegulariseSettings(), {"koleo": 0.1, "covariance": "linear:0..1"})
+    assert from_dict(RegulariseSettings, to_dict(config)) == config
     assert [*config.terms] == ["covariance", "koleo"]
 
 
@@ -153,13 +156,13 @@ def test_settings_from_numbers_and_texts_are_the_same():
 )
 def test_bad_settings_are_one_line(values, says):
     with pytest.raises(UserError, match=says) as error:
-        from_dict(Regularise, values)
+        from_dict(RegulariseSettings, values)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", [name for name in TERMS if name != "orthogonality"])
 def test_terms_refuse_a_single_sample(name):
-    config = Regularise(**{name: 1, "neighbours": 2})
+    config = RegulariseSettings(**{name: 1, "neighbours": 2})
     with pytest.raises(UserError, match=r"a batch of 1") as error:
         penalty(config, [features()[:1], features(1)[:1]], ENCODER, 0)
     assert "\n" not in str(error.value)
@@ -167,7 +170,7 @@ def test_terms_refuse_a_single_sample(name):
 
 @pytest.mark.parametrize("name", TERMS)
 def test_only_terms_of_directions_refuse_features_of_zeros(name):
-    config = Regularise(**{name: 1, "neighbours": 2})
+    config = RegulariseSettings(**{name: 1, "neighbours": 2})
     zero = features()
     zero[3] = 0
     if name not in ("uniformity", "coding_rate", "koleo"):

@@ -10,7 +10,7 @@ from maskwise.errors import UserError
 from maskwise.images.images import Images
 from maskwise.images.source import array_source
 from maskwise.likelihood.contract import check_leak
-from maskwise.patches.model import Model
+from maskwise.patches.model import PatchModelSettings
 from maskwise.patches.noise import fit_noise
 from maskwise.rng import Keys, Stream
 from maskwise.storage import build, load_model, save_model
@@ -74,7 +74,9 @@ def test_integrates_to_one():
     pixels = Images(
         patch=(1, 1), channels=1, height=2, width=4, mean=(90,), std=(50,), target="raw"
     )
-    model = fitted(build(pixels, Model(width=8, depth=1, heads=2, decoder_width=8), seed=0))
+    model = fitted(
+        build(pixels, PatchModelSettings(width=8, depth=1, heads=2, decoder_width=8), seed=0)
+    )
     hidden = torch.tensor([[True, False, True, True, False, False, True, False]])
     grid = torch.linspace(-700, 900, 3201)
     images = torch.full((len(grid), 1, 2, 4), 60.0)
@@ -93,7 +95,7 @@ def test_does_not_depend_on_the_units_of_the_model(make, batch, even, target):
     for times in (1, 7.5):
         model = make(target=target)
         fields = {"mean": (11, 5), "std": tuple(times * np.array([50, 60]))}
-        model.modality = replace(model.modality, **fields)
+        model.tokenizer = replace(model.tokenizer, **fields)
         model.reconstruct = lambda images, hidden, statistics="visible", model=model: model.mix(
             images, filled, hidden
         )
@@ -116,7 +118,7 @@ def test_a_leak_is_found(make, batch, target):
     honest = model.reconstruct
 
     def own_mean(images, hidden, statistics="visible"):
-        tokens = model.modality.tokenize(images)
+        tokens = model.tokenizer.tokenize(images)
         return honest(images, hidden) + 30 * tokens.mean((1, 2))[:, None, None, None]
 
     model.reconstruct = own_mean
@@ -129,7 +131,7 @@ def test_samples_follow_the_density(model, batch, ragged):
     keys = Keys(3, 0, torch.arange(4))
     drawn = model.conditional_sample(batch, ragged, keys)
     assert torch.equal(drawn, model.conditional_sample(batch, ragged, keys))
-    pixels = model.modality.spread(ragged).expand_as(drawn)
+    pixels = model.tokenizer.spread(ragged).expand_as(drawn)
     assert torch.equal(drawn[~pixels], batch[~pixels].float())
     filled = model.reconstruct(batch, ragged).numpy()
     scores = patches((drawn.numpy() - filled) / deviations(model, ragged))

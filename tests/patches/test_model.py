@@ -37,7 +37,7 @@ def fresh(cls):
 
 def perturb(model, batch, where):
     """Other pixels in the patches `where`, bool [B, L]."""
-    pixels = where.view(-1, 1, *model.modality.grid)
+    pixels = where.view(-1, 1, *model.tokenizer.grid)
     pixels = pixels.repeat_interleave(2, 2).repeat_interleave(2, 3)
     return torch.where(pixels, 255 - batch, batch)
 
@@ -96,7 +96,7 @@ def test_the_shape_and_place_of_predictions(model, batch, ragged):
     mask = Mask(ragged)
     prediction, target = model.predict(batch, mask)
     assert prediction.shape == target.shape == (4, 7, 8)
-    tokens = model.modality.tokenize(batch)
+    tokens = model.tokenizer.tokenize(batch)
     for b in range(4):
         places = ragged[b].nonzero()[:, 0]
         assert torch.equal(target[b, : len(places)], tokens[b, places])
@@ -115,7 +115,7 @@ def test_predicting_a_part_of_the_hidden_positions(make, batch, even):
     # Replace mode predicts the same; in drop mode the decoder sees fewer mask tokens.
     part = even & (torch.arange(8) % 2 == 0)
     model = make(mode="replace")
-    tokens = model.modality.tokenize(batch)
+    tokens = model.tokenizer.tokenize(batch)
     full = torch.zeros(4, 8, 8).scatter_(
         1, Mask(even).hidden_idx[..., None].expand(-1, -1, 8), model(tokens, Mask(even))
     )
@@ -128,7 +128,7 @@ def test_predicting_a_part_of_the_hidden_positions(make, batch, even):
     model = make()
     prediction = model(tokens, Mask(even), few)
     assert prediction.shape == (4, int(part.sum(1).max()), 8)
-    changed = model.modality.tokenize(perturb(model, batch, even))
+    changed = model.tokenizer.tokenize(perturb(model, batch, even))
     assert torch.equal(prediction[own], model(changed, Mask(even), few)[own])
     one = Mask(part[:1])
     alone = model(tokens[:1], Mask(even[:1]), one)

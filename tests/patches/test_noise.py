@@ -6,7 +6,7 @@ import torch
 
 from maskwise.images.images import Images
 from maskwise.images.source import ImageSource, array_source
-from maskwise.patches.model import Model, PatchModel
+from maskwise.patches.model import PatchModel, PatchModelSettings
 from maskwise.patches.noise import fit_noise
 from maskwise.storage import build
 
@@ -20,7 +20,7 @@ def test_errors_of_two_factors_are_found(
     images = Images(
         patch=(4, 2), channels=2, height=4, width=6, mean=(90, 110), std=(50, 60), target="raw"
     )
-    model = build(images, Model(width=8, depth=1, heads=2, decoder_width=8), seed=0)
+    model = build(images, PatchModelSettings(width=8, depth=1, heads=2, decoder_width=8), seed=0)
     by_value = torch.linspace(0.5, 1.5, 48).view(1, 3, 16)
 
     def wrong(batch: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
@@ -50,7 +50,7 @@ def test_between_the_sizes_it_is_interpolated(source: ImageSource) -> None:
     pixels = Images(
         patch=(1, 1), channels=2, height=4, width=6, mean=(90, 110), std=(50, 60), target="raw"
     )
-    model = build(pixels, Model(width=8, depth=1, heads=2, decoder_width=8), seed=0)
+    model = build(pixels, PatchModelSettings(width=8, depth=1, heads=2, decoder_width=8), seed=0)
     fit_noise(model, source, num_samples=7, seed=2)
     # 24 positions: 1, 2, 5, 7, 10, 12, ... of them are measured.
     table = model.log_variance

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from maskwise.errors import UserError
 from maskwise.modalities import find
-from maskwise.tables.data import TableData, describe, from_frame, load
-from maskwise.tables.recipes import TablesConfig
+from maskwise.tables.data import TableDataSettings, describe, from_frame, load
+from maskwise.tables.recipes import TableRunSettings
 from maskwise.tables.split import at_random, in_time
 from tests.lazy import lazy
 
@@ -25,7 +25,7 @@ def frame(num=40, seed=0):
     }
 
 
-DATA = TableData(labels="kind", drop=("id",))
+DATA = TableDataSettings(labels="kind", drop=("id",))
 
 
 def test_tables_are_split_and_encoded():
@@ -50,15 +50,17 @@ def test_labels_and_classes():
     for part in (splits.train, splits.test):
         named = [None if i < 0 else splits.classes[i] for i in part.labels]
         assert named == columns["kind"][part.index].tolist()
-    pair = from_frame((np.arange(20.0).reshape(10, 2) ** 2, np.arange(10) % 3), TableData())
+    pair = from_frame(
+        (np.arange(20.0).reshape(10, 2) ** 2, np.arange(10) % 3), TableDataSettings()
+    )
     assert pair.classes == ("0", "1", "2")
     assert (pair.train.labels == pair.train.index % 3).all()
-    assert from_frame(np.arange(20.0).reshape(10, 2), TableData()).train.labels is None
+    assert from_frame(np.arange(20.0).reshape(10, 2), TableDataSettings()).train.labels is None
 
 
 def test_a_file_gives_what_its_frame_gives(tmp_path):
     pandas.DataFrame(frame()).to_csv(tmp_path / "t.v1.csv", index=False)
-    found = load(TableData(source=str(tmp_path / "t.v1.csv"), labels="kind", drop=("id",)))
+    found = load(TableDataSettings(source=str(tmp_path / "t.v1.csv"), labels="kind", drop=("id",)))
     expected = from_frame(frame(), DATA)
     assert found.fingerprint == expected.fingerprint
     assert found.table == expected.table
@@ -68,7 +70,7 @@ def test_a_file_gives_what_its_frame_gives(tmp_path):
 
 def test_groups_are_held_out_whole():
     columns = frame(200)
-    splits = from_frame(columns, TableData(drop=("id", "kind"), group="who", holdout=0.3))
+    splits = from_frame(columns, TableDataSettings(drop=("id", "kind"), group="who", holdout=0.3))
     assert splits.table.names == ("a", "b", "c")
     train, test = (set(columns["who"][part.index]) for part in (splits.train, splits.test))
     assert len(train | test) == 8
@@ -115,7 +117,7 @@ def test_a_share_is_held_out():
 
 def test_series_are_split_in_time_with_a_gap():
     columns = {"a": np.arange(100.0), "b": np.arange(100.0) % 7}
-    splits = from_frame(columns, TableData(lags=5, holdout=0.2))
+    splits = from_frame(columns, TableDataSettings(lags=5, holdout=0.2))
     train, test = (part.get(range(len(part))).numpy() for part in (splits.train, splits.test))
     raw = [
         splits.table.columns[0].decode(part[:, :6]).round().astype(int) for part in (train, test)
@@ -175,24 +177,24 @@ def test_rows_and_columns_without_values_are_left_out(caplog):
 def test_settings_that_do_not_fit(change, settings, says):
     data = {"labels": "kind", "drop": ("id",), "max_categories": 30} | settings
     with pytest.raises(UserError, match=says):
-        from_frame(frame() | change, TableData(**data))
+        from_frame(frame() | change, TableDataSettings(**data))
 
 
 def test_tables_without_rows(tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n")
     with pytest.raises(UserError, match=r"t\.csv: 0 rows of 2 columns: no data"):
-        load(TableData(source=str(tmp_path / "t.csv")))
+        load(TableDataSettings(source=str(tmp_path / "t.csv")))
     with pytest.raises(UserError, match="3 labels for 4 rows"):
-        from_frame((np.eye(4), [0, 1, 2]), TableData())
+        from_frame((np.eye(4), [0, 1, 2]), TableDataSettings())
 
 
 def test_a_whole_table_of_one_column_is_a_series():
-    splits = from_frame({"a": np.sin(np.arange(50.0))}, TableData(lags=3))
+    splits = from_frame({"a": np.sin(np.arange(50.0))}, TableDataSettings(lags=3))
     assert splits.table.names == ("a@-3", "a@-2", "a@-1", "a")
 
 
 def test_training_sees_samples_as_they_are():
-    assert find("tables").augment(TablesConfig()) is None
+    assert find("tables").augment(TableRunSettings()) is None
 
 
 def test_series_need_rows_of_both_parts():
@@ -203,4 +205,4 @@ def test_series_need_rows_of_both_parts():
     with pytest.raises(UserError, match="40 rows are too few"):
         in_time({"a": values}, 3, 0.1)
     with pytest.raises(UserError, match="0 columns that vary"):
-        from_frame({"a": np.ones(40)}, TableData(lags=3))
+        from_frame({"a": np.ones(40)}, TableDataSettings(lags=3))

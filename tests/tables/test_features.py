@@ -3,7 +3,7 @@ import pytest
 from scipy import sparse
 
 from maskwise.errors import UserError
-from maskwise.images.data import ImageData, load
+from maskwise.images.data import ImageDataSettings, load
 from maskwise.modalities import read_features
 
 
@@ -23,7 +23,7 @@ def write_csv(path, lines):
 
 def test_features_of_images_are_means_of_patches():
     found = read_features(*source("digits", patch=(4, 2)))
-    images = load(ImageData(source="digits")).train.get(range(1438)).numpy()[:, 0]
+    images = load(ImageDataSettings(source="digits")).train.get(range(1438)).numpy()[:, 0]
     means = images.reshape(-1, 2, 4, 4, 2).mean(axis=(2, 4)).reshape(-1, 8)
     # Standardised by channel, which changes scale and offset of all of them only.
     scale = found.values.std() / means.std()

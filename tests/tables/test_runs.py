@@ -66,7 +66,7 @@ def pretrain(source, out, **changes):
 def samples_of(model, frame):
     """Rows as a model reads them, the plain way."""
     columns = []
-    for column in model.modality.columns:
+    for column in model.tokenizer.columns:
         values = frame[column.name]
         if column.kind == "category":
             codes = pandas.Categorical(values, column.categories).codes.astype(float)
@@ -115,8 +115,8 @@ def test_a_run_on_a_file(table, frame, tmp_path):
     gaps = frame["age"].isna()
     nothing = torch.zeros(samples.shape, dtype=torch.bool)
     with torch.no_grad():
-        said = model.predict(samples, nothing)[:, model.modality.names.index("age")].numpy()
-    [age] = [column for column in model.modality.columns if column.name == "age"]
+        said = model.predict(samples, nothing)[:, model.tokenizer.names.index("age")].numpy()
+    [age] = [column for column in model.tokenizer.columns if column.name == "age"]
     np.testing.assert_allclose(full["age"][gaps], (said * age.std + age.mean)[gaps], rtol=1e-4)
     for name, values in frame.items():
         assert (full[name] == values)[values.notna()].all()

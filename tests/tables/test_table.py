@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from maskwise.errors import UserError
 from maskwise.tables.columns import Column, codes_of, learn
-from maskwise.tables.data import TableData, table_of
+from maskwise.tables.data import TableDataSettings, table_of
 from maskwise.tables.frames import columns_of
 from maskwise.tables.table import Table, lagged
 from tests.lazy import lazy
@@ -28,7 +28,7 @@ FRAME = {
 
 @pytest.fixture
 def table():
-    return table_of(FRAME, TableData())
+    return table_of(FRAME, TableDataSettings())
 
 
 def same(found, expected):
@@ -99,7 +99,7 @@ def test_columns_are_found_by_name(table):
 
 def test_columns_of_arrays_are_found_by_number():
     array = np.arange(12.0).reshape(4, 3)
-    table = table_of(columns_of(array), TableData())
+    table = table_of(columns_of(array), TableDataSettings())
     same(table.arrays(table.encode(array)), columns_of(array))
     with pytest.raises(UserError, match="2 columns, but the table has 3"):
         table.encode(array[:, :2])
@@ -111,7 +111,7 @@ def test_columns_of_arrays_are_found_by_number():
 
 
 def test_constant_columns_may_lack():
-    table = table_of(columns_of(FRAME | {"same": np.array([7, 7, 7, 7])}), TableData())
+    table = table_of(columns_of(FRAME | {"same": np.array([7, 7, 7, 7])}), TableDataSettings())
     assert "same" not in table.names
     np.testing.assert_array_equal(table.encode(FRAME), table.encode(FRAME | {"same": [7] * 4}))
     assert "same" not in table.fill(FRAME, table.encode(FRAME))
@@ -145,7 +145,7 @@ def test_new_values_must_be_of_their_kind(table, change, says):
 
 
 def test_tables_are_restored(table, tmp_path):
-    quantiles = table_of(FRAME, TableData(scale="quantile", lags=2))
+    quantiles = table_of(FRAME, TableDataSettings(scale="quantile", lags=2))
     for each in (table, quantiles):
         values = json.loads(json.dumps(each.save(tmp_path)))
         assert Table.load(tmp_path, values) == each
@@ -153,7 +153,7 @@ def test_tables_are_restored(table, tmp_path):
 
 def test_lags_are_the_rows_before():
     frame = {"a": np.array([0.0, 1, 2, 3]), "b": np.array([5.0, 5, 7, 9]), "c": np.ones(4)}
-    table = table_of(frame, TableData(lags=2))
+    table = table_of(frame, TableDataSettings(lags=2))
     assert table.names == ("a@-2", "a@-1", "a", "b@-2", "b@-1", "b")
     samples = table.encode(frame)
     rows = Table(table.columns).encode(frame)
@@ -174,7 +174,7 @@ def test_only_gaps_are_filled(table):
     expected["sex"] = np.array(["m", "f", "f", "m"], dtype=object)
     same(filled, expected)
     array = np.array([[1.0, 2], [np.nan, 3], [4, 7], [9, 8]])
-    numbers = table_of(columns_of(array), TableData())
+    numbers = table_of(columns_of(array), TableDataSettings())
     same(
         numbers.fill(array, np.zeros((4, 2))),
         {"x0": np.array([1, 14 / 3, 4, 9]), "x1": array[:, 1]},

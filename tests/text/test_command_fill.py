@@ -3,14 +3,16 @@ import re
 import pytest
 
 from maskwise.storage import build, save_model
-from maskwise.text.model import TextModel
+from maskwise.text.model import TextModelSettings
 from maskwise.text.tokenizer import train_tokenizer
 
 
 @pytest.fixture
 def model(tmp_path):
     text = train_tokenizer(["the cat sat on the mat"] * 9, vocab_size=300, length=16)
-    save_model(tmp_path / "model", build(text, TextModel(width=16, depth=1, heads=2), seed=0))
+    save_model(
+        tmp_path / "model", build(text, TextModelSettings(width=16, depth=1, heads=2), seed=0)
+    )
     return tmp_path / "model"
 
 

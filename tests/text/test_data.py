@@ -12,7 +12,7 @@ from maskwise.errors import UserError
 from maskwise.files import cached
 from maskwise.text import data as text_data
 from maskwise.text.corpus import open_corpus
-from maskwise.text.data import TextData, documents, from_texts, load
+from maskwise.text.data import TextDataSettings, documents, from_texts, load
 
 pytest.importorskip("tokenizers")
 LINES = [f"line {n} tells of {n * n} cats and some {n % 7} dogs" for n in range(200)]
@@ -31,7 +31,7 @@ def corpus(tmp_path):
 
 
 def settings(path, **changes):
-    return TextData(**{"source": str(path), "vocab_size": 300, "length": 24, **changes})
+    return TextDataSettings(**{"source": str(path), "vocab_size": 300, "length": 24, **changes})
 
 
 def text_of(source):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.measure.finetuning import FineTune
+from maskwise.measure.finetuning import FineTuneSettings
 from maskwise.modality import Source
 from maskwise.settings import from_dict, override, to_dict
 from maskwise.text.data import TextSplits
 from maskwise.text.evaluation import (
-    TextEvaluate,
+    TextEvaluateSettings,
     bag_of_words,
     check_files,
     evaluate_text,
@@ -46,16 +46,16 @@ def write_tasks(folder: Path) -> dict[str, str]:
 
 def test_everything(make_language_model: Make, splits: TextSplits, tmp_path: Path) -> None:
     files = write_tasks(tmp_path)
-    config = TextEvaluate(
+    config = TextEvaluateSettings(
         ratios=(0.5,),
         num_rows=4,
         pairs=(files["pairs"],),
         probes=(files["texts"],),
         token_probes=(files["tags"],),
-        finetune=FineTune(tasks=(files["texts"],), seeds=(0,), epochs=1),
+        finetune=FineTuneSettings(tasks=(files["texts"],), seeds=(0,), epochs=1),
     )
     check_files(config)
-    assert from_dict(TextEvaluate, to_dict(config)) == config
+    assert from_dict(TextEvaluateSettings, to_dict(config)) == config
     model, untrained = make_language_model(), make_language_model(width=8)
     found = evaluate_text(model, splits, config, pattern="scattered", untrained=untrained)
     assert json.loads(json.dumps(found)) == found
@@ -83,7 +83,7 @@ def test_everything(make_language_model: Make, splits: TextSplits, tmp_path: Pat
 
 
 def test_only_losses_without_files(make_language_model: Make, splits: TextSplits) -> None:
-    config = TextEvaluate(ratios=(0.5,), num_rows=2)
+    config = TextEvaluateSettings(ratios=(0.5,), num_rows=2)
     found = evaluate_text(make_language_model(), splits, config, pattern="scattered")
     assert (found["probes"], found["minimal_pairs"], found["finetuning"]) == ([], [], [])
 
@@ -94,10 +94,10 @@ def test_files_are_missed_early(tmp_path: Path) -> None:
         {"pairs": ("absent.txt",)},
         {"probes": (f"{files['pairs']}:absent.txt",)},
         {"token_probes": ("absent.txt:absent.txt",)},
-        {"finetune": FineTune(tasks=("absent.txt:absent.txt",))},
+        {"finetune": FineTuneSettings(tasks=("absent.txt:absent.txt",))},
     ):
         with pytest.raises(UserError, match=r"absent.txt, which evaluation needs, does not exist"):
-            check_files(TextEvaluate(**values))  # type: ignore[arg-type]
+            check_files(TextEvaluateSettings(**values))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,12 @@ def test_files_are_missed_early(tmp_path: Path) -> None:
 )
 def test_refuses_settings_that_cannot_work(changes: dict[str, str]) -> None:
     with pytest.raises(UserError):
-        override(TextEvaluate(), changes)
+        override(TextEvaluateSettings(), changes)
 
 
 def test_settings_from_the_command_line() -> None:
     config = override(
-        TextEvaluate(),
+        TextEvaluateSettings(),
         {"probes": "a=b:c,d=e:f", "layers": "-1", "finetune.lr": "1e-3", "finetune.seeds": "5"},
     )
     assert config.probes == ("a=b:c", "d=e:f")
@@ -133,7 +133,7 @@ def make_task(num: int = 60) -> TextTask:
 
 def test_a_word_that_decides_is_found_at_every_layer(make_language_model: Make) -> None:
     models = {"encoder": make_language_model(), "untrained encoder": make_language_model(width=8)}
-    rows = text_probes(models, make_task(), TextEvaluate(pools=("mean", "both")))
+    rows = text_probes(models, make_task(), TextEvaluateSettings(pools=("mean", "both")))
     assert [row["features"] for row in rows[::2]] == [
         *[f"encoder layer {layer}, {pool}" for layer in (0, 1) for pool in ("mean", "both")],
         *[f"untrained encoder layer {i}, {pool}" for i in (0, 1) for pool in ("mean", "both")],
@@ -152,11 +152,11 @@ def test_a_word_that_decides_is_found_at_every_layer(make_language_model: Make) 
 def test_layers_as_asked_for(make_language_model: Make) -> None:
     models = {"encoder": make_language_model(depth=3)}
     task = make_task()
-    config = TextEvaluate(layers=(-1, 0), protocols=("knn",), baselines=False)
+    config = TextEvaluateSettings(layers=(-1, 0), protocols=("knn",), baselines=False)
     rows = text_probes(models, task, config)
     assert [row["features"] for row in rows] == ["encoder layer 2, mean", "encoder layer 0, mean"]
     with pytest.raises(UserError, match="layer 3 is outside"):
-        text_probes(models, task, TextEvaluate(layers=(3,)))
+        text_probes(models, task, TextEvaluateSettings(layers=(3,)))
 
 
 def test_notes_count_what_is_cut_and_classes_never_seen(make_language_model: Make) -> None:
@@ -164,7 +164,7 @@ def test_notes_count_what_is_cut_and_classes_never_seen(make_language_model: Mak
     task.train[0] += " on the mat" * 9
     task.test_y[:3] = 2
     models = {"encoder": make_language_model()}
-    *rows, words = text_probes(models, task, TextEvaluate())
+    *rows, words = text_probes(models, task, TextEvaluateSettings())
     unseen = "3 test samples of classes without training samples"
     assert {row["note"] for row in rows} == {f"{unseen}; 1 texts cut at 22 tokens"}
     assert words["note"] == unseen
@@ -188,7 +188,7 @@ def make_words(num: int) -> tuple[list[list[str]], np.ndarray]:
 def test_tags_of_words(make_language_model: Make) -> None:
     train, test = make_words(80), make_words(40)
     task = WordTask("tags", *train, *test)
-    rows = word_probes({"encoder": make_language_model()}, task, TextEvaluate())
+    rows = word_probes({"encoder": make_language_model()}, task, TextEvaluateSettings())
     names = ["encoder layer 0", "encoder layer 1", "most frequent tag of the word"]
     assert [row["features"] for row in rows] == names
     assert [row["accuracy"] for row in rows] == [1, 1, 1]
@@ -201,7 +201,7 @@ def test_words_cut_off_are_left_out_and_counted(make_language_model: Make) -> No
     test[0], test_y = ["the"] * 25, np.concatenate([np.zeros(25, int), test_y[len(test[0]) :]])
     task = WordTask("tags", train, train_y, test, test_y)
     models = {"encoder": make_language_model()}
-    row, baseline = word_probes(models, task, TextEvaluate(layers=(0,)))
+    row, baseline = word_probes(models, task, TextEvaluateSettings(layers=(0,)))
     assert row["note"] == "3 words without tokens of their own left out"
     assert row["num_test"] == len(test_y) - 3
     assert baseline["num_test"] == len(test_y)
@@ -212,7 +212,7 @@ def test_intervals_are_of_sentences() -> None:
     words = [[f"w{i}"] * 20 for i in range(50)]
     truth = np.repeat(np.arange(50) % 2, 20)
     task = WordTask("same", words[:2], truth[:40], words, truth)
-    [row] = word_probes({}, task, TextEvaluate())
+    [row] = word_probes({}, task, TextEvaluateSettings())
     # Half of the words are guessed right, and w1 is known.
     assert row["accuracy"] == 26 / 50
     width = 2 * 1.96 * 0.5 / 50**0.5

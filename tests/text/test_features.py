@@ -22,7 +22,7 @@ def test_equals_encoding_one_by_one(make_language_model: Make, pool: str, layer:
     assert found.shape == (len(TEXTS), 32 if pool == "both" else 16)
     with torch.no_grad():
         want = [
-            model.encode(model.modality.tokenize([text]).ids, pool, layer)  # type: ignore[arg-type]
+            model.encode(model.tokenizer.tokenize([text]).ids, pool, layer)  # type: ignore[arg-type]
             for text in TEXTS
         ]
     np.testing.assert_allclose(found, torch.cat(want), rtol=1e-4, atol=1e-5)

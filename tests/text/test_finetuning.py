@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from maskwise.errors import UserError
-from maskwise.measure.finetuning import FineTune, tune
+from maskwise.measure.finetuning import FineTuneSettings, tune
 from maskwise.text.finetuning import finetune_texts, text_samples
 from maskwise.text.tasks import TextTask
 from maskwise.tokens.model import LanguageModel
 
 Make = Callable[..., LanguageModel]
-QUICK = FineTune(epochs=4, batch_size=8, lr=1e-2, seeds=(0, 1))
+QUICK = FineTuneSettings(epochs=4, batch_size=8, lr=1e-2, seeds=(0, 1))
 
 
 def make_task(num: int = 64) -> TextTask:
@@ -26,7 +26,9 @@ def make_task(num: int = 64) -> TextTask:
     return TextTask("order", texts[:num], y[:num], texts[num:], y[num:], ("no", "yes"))
 
 
-def finetune(model: LanguageModel, task: TextTask, config: FineTune, seed: int) -> np.ndarray:
+def finetune(
+    model: LanguageModel, task: TextTask, config: FineTuneSettings, seed: int
+) -> np.ndarray:
     return tune(model, text_samples(model, task), config, seed).argmax(axis=1)
 
 
@@ -47,7 +49,7 @@ def test_learns_an_order_of_words(make_language_model: Make) -> None:
 def test_depends_on_the_seed_alone(make_language_model: Make) -> None:
     task = make_task(16)
     task.test[:] = ["cat", "dog", "sat on a mat", "the", "mats", "a", "dogs ran", "b"] * 2
-    weak = FineTune(epochs=1, batch_size=8, lr=1e-4)
+    weak = FineTuneSettings(epochs=1, batch_size=8, lr=1e-4)
     found = [finetune(make_language_model(), task, weak, seed) for seed in (0, 0, 1, 2, 3)]
     assert (found[0] == found[1]).all()
     assert any((found[0] != other).any() for other in found[2:])
@@ -78,7 +80,7 @@ def test_table(make_language_model: Make) -> None:
 
 def test_matthews_correlation_of_a_constant_is_zero(make_language_model: Make) -> None:
     task = make_task(16)
-    nothing = FineTune(epochs=1, lr=1e-9, seeds=(0,))
+    nothing = FineTuneSettings(epochs=1, lr=1e-9, seeds=(0,))
     task.test[:] = ["cat"] * len(task.test)
     [row] = finetune_texts({"encoder": make_language_model()}, task, nothing)
     assert row["mcc"] == {"mean": 0.0, "low": None, "high": None}

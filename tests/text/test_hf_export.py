@@ -9,7 +9,7 @@ from maskwise.errors import UserError
 from maskwise.integrations import hf
 from maskwise.masks import Mask
 from maskwise.storage import save_model
-from maskwise.text.model import TextModel
+from maskwise.text.model import TextModelSettings
 from maskwise.text.tokenizer import train_tokenizer
 from maskwise.tokens.model import LanguageModel
 from tests.lazy import lazy
@@ -25,7 +25,7 @@ def ours():
     text = train_tokenizer([*TEXTS, "the cat and a dog"] * 9, vocab_size=310, length=LENGTH)
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(0)
-        model = LanguageModel(text, TextModel(width=16, depth=3, heads=2)).eval()
+        model = LanguageModel(text, TextModelSettings(width=16, depth=3, heads=2)).eval()
         # Initial weights are so small that a test of what they carry could not see it.
         for parameter in model.parameters():
             parameter.data.mul_(15 if parameter.ndim == 2 else 1)
@@ -44,12 +44,12 @@ def exported(request, language_model, tmp_path_factory):
 
 @pytest.fixture
 def ids(exported):
-    return exported.model.modality.tokenize(TEXTS[:2]).ids
+    return exported.model.tokenizer.tokenize(TEXTS[:2]).ids
 
 
 @torch.no_grad()
 def test_equal_logits(exported, ids):
-    model, text = exported.model, exported.model.modality
+    model, text = exported.model, exported.model.tokenizer
     loaded = transformers.AutoModelForMaskedLM.from_pretrained(exported.folder).eval()
     # One row has padding.
     attention = (ids != text.pad).long()
@@ -66,7 +66,7 @@ def test_equal_logits(exported, ids):
 @torch.no_grad()
 def test_the_way_back(exported, ids):
     again = hf.load(exported.folder, device="cpu")
-    assert again.modality.length == exported.model.modality.length
+    assert again.tokenizer.length == exported.model.tokenizer.length
     assert again.num_layers == exported.model.num_layers
     for layer in range(again.num_layers):
         found, expected = (
@@ -77,7 +77,7 @@ def test_the_way_back(exported, ids):
 
 def test_equal_tokens(exported):
     tokenizer = transformers.AutoTokenizer.from_pretrained(exported.folder)
-    text = exported.model.modality
+    text = exported.model.tokenizer
     found = tokenizer(TEXTS[:2], padding=True)
     assert torch.equal(torch.tensor(found["input_ids"]), text.tokenize(TEXTS[:2]).ids)
     assert "token_type_ids" not in found
@@ -135,12 +135,12 @@ def test_a_tokenizer_without_frame(tmp_path):
     bare.pre_tokenizer = pre_tokenizers.Whitespace()
     bare.add_special_tokens(["[MASK]", "[UNK]"])
     text = Text(bare, 8, mask=0, pad=-1, start=(), stop=(), special=(0,))
-    model = LanguageModel(text, TextModel(width=8, depth=1, heads=1))
+    model = LanguageModel(text, TextModelSettings(width=8, depth=1, heads=1))
     folder = hf.export(model, tmp_path / "model")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     assert tokenizer("a c [MASK] b")["input_ids"] == [2, 1, 0, 3]
     assert tokenizer.pad_token is None
-    assert hf.load(folder).modality.pad == -1
+    assert hf.load(folder).tokenizer.pad == -1
 
 
 def test_verb(exported, cli, tmp_path):
@@ -159,11 +159,13 @@ def test_verb(exported, cli, tmp_path):
 
 def test_images_are_refused(cli, tmp_path):
     from maskwise.images.images import Images
-    from maskwise.patches.model import Model
+    from maskwise.patches.model import PatchModelSettings
     from maskwise.storage import build
 
     images = Images(patch=(2, 2), channels=1, height=4, width=4, mean=(0,), std=(1,))
-    shape = Model(width=8, depth=1, heads=1, decoder_width=8, decoder_depth=1, decoder_heads=1)
+    shape = PatchModelSettings(
+        width=8, depth=1, heads=1, decoder_width=8, decoder_depth=1, decoder_heads=1
+    )
     save_model(tmp_path / "images", build(images, shape, seed=0))
     status, _, err = cli("export", tmp_path / "images", tmp_path / "out")
     assert status == 2

@@ -20,7 +20,7 @@ def lm(language_model):
 def test_the_area_is_the_sum_over_every_mask(lm):
     text = "the cat sat on a dog the mat lay by and ran saw a mat the dog"
     found = measure_text(lm, text, length=7, passes=96)
-    ids, eligible, num_bytes = lm.modality.windows(text, 7)
+    ids, eligible, num_bytes = lm.tokenizer.windows(text, 7)
     exact = score_curve(lm, ids, sizes=[1, 2, 3, 4, 5], exhaustive=True, eligible=eligible)
     every = log_likelihood(lm, ids, "exhaustive", eligible=eligible)
     area = found["area"]

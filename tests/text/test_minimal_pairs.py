@@ -36,7 +36,7 @@ class RightNeighbour(nn.Module):
 
 
 def one_by_one(model: LanguageModel, sentence: str, metric: str) -> float:
-    text = model.modality
+    text = model.tokenizer
     [found] = text.encode([sentence])
     ids = torch.tensor([[*text.start, *found.ids, *text.stop]])
     word = np.cumsum(found.starts).tolist()
@@ -91,12 +91,12 @@ def test_no_sentence_is_cut(make_language_model: Make) -> None:
     long = "the cat sat on the mat " * 9
     found, _ = pseudo_log_likelihoods(model, [long])
     assert found[0] == pytest.approx(one_by_one(model, long, "within-word-l2r"), rel=1e-4)
-    object.__setattr__(model.modality, "longest", 24)
+    object.__setattr__(model.tokenizer, "longest", 24)
     try:
         with pytest.raises(UserError, match="longer than 22 tokens: the cat"):
             pseudo_log_likelihoods(model, ["a", long])
     finally:
-        object.__setattr__(model.modality, "longest", None)
+        object.__setattr__(model.tokenizer, "longest", None)
 
 
 def write(path: Path, lines: list[str]) -> Path:

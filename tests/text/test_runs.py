@@ -48,7 +48,7 @@ def test_a_run_on_a_text_file(corpus, tmp_path):
     assert z.shape == (2, 16)
     assert np.isfinite(z).all()
     model = mw.load(run.path)
-    alone = model.encode(model.modality.tokenize(["some dogs"]).ids).detach().numpy()
+    alone = model.encode(model.tokenizer.tokenize(["some dogs"]).ids).detach().numpy()
     np.testing.assert_allclose(z[1:], alone, atol=1e-5)
 
 
@@ -124,7 +124,7 @@ def test_a_model_of_transformers(language_model, tmp_path, losses, pretrained):
     assert run.config.data.pack is False
     assert run.config.data.tokenizer == str(language_model)
     again = mw.load(run.path / "model")
-    z = again.encode(again.modality.tokenize(["the cat"]).ids).detach().numpy()
+    z = again.encode(again.tokenizer.tokenize(["the cat"]).ids).detach().numpy()
     np.testing.assert_allclose(run.embed(["the cat"]), z, atol=1e-5)
     assert losses(run)[-1] < losses(run)[0] + 1
 

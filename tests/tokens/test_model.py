@@ -10,7 +10,7 @@ from maskwise.likelihood import contract
 from maskwise.masks import Mask
 from maskwise.rng import Keys
 from maskwise.storage import build, load_model, save_model
-from maskwise.text.model import TextModel
+from maskwise.text.model import TextModelSettings
 from maskwise.text.tokenizer import train_tokenizer
 from maskwise.tokens.model import LanguageModel
 from maskwise.train.loop import Learner, Prepared
@@ -27,7 +27,7 @@ def text():
 @pytest.fixture
 def make(text):
     def build_one(**changes) -> LanguageModel:
-        return build(text, TextModel(width=16, depth=2, heads=2, **changes), seed=0).eval()
+        return build(text, TextModelSettings(width=16, depth=2, heads=2, **changes), seed=0).eval()
 
     return build_one
 
@@ -63,8 +63,8 @@ def test_a_sample_loss_is_the_mean_over_its_hidden_tokens(make, ids):
     part = masks.subset(mask, 0.5, KEYS)
     for predicted in (mask, part):
         losses = Learner(model).losses(Prepared(ids, mask, predicted, KEYS))[0]
-        seen = torch.where(mask.hidden, model.modality.mask, ids)
-        every = model.network.logits(seen, model.modality.documents(seen), Mask(ids > -1))
+        seen = torch.where(mask.hidden, model.tokenizer.mask, ids)
+        every = model.network.logits(seen, model.tokenizer.documents(seen), Mask(ids > -1))
         every = F.cross_entropy(every, ids.flatten(), reduction="none").view_as(ids)
         for row in range(2):
             expected = every[row][predicted.hidden[row]].mean()
@@ -76,7 +76,7 @@ def test_an_untrained_model_knows_nothing(make, ids):
     model = make()
     mask = draw(model, ids)
     losses = Learner(model).losses(Prepared(ids, mask, mask, KEYS))[0]
-    assert losses.mean().item() == pytest.approx(math.log(model.modality.num_tokens), rel=0.02)
+    assert losses.mean().item() == pytest.approx(math.log(model.tokenizer.num_tokens), rel=0.02)
 
 
 def test_what_is_hidden_does_not_matter(make, ids):
@@ -123,12 +123,12 @@ def test_conditionals_are_distributions_over_what_a_text_can_hold(make, ids):
     hidden = torch.zeros_like(ids, dtype=torch.bool)
     hidden[0, 2] = True
     totals = 0.0
-    for token in range(model.modality.num_tokens):
+    for token in range(model.tokenizer.num_tokens):
         changed = ids.clone()
         changed[0, 2] = token
         value = model.conditional_log_prob(changed, hidden).detach()
         assert (value[~hidden] == 0).all()
-        special = not bool(model.modality.alphabet[token])
+        special = not bool(model.tokenizer.alphabet[token])
         assert (value[0, 2] == -math.inf) == special
         totals += float(value[0, 2].exp())
     assert totals == pytest.approx(1, abs=1e-5)
@@ -166,7 +166,7 @@ def test_features_of_texts(make, text):
 
 
 def test_the_seed_decides_the_weights(text):
-    config = TextModel(width=16, depth=1, heads=2)
+    config = TextModelSettings(width=16, depth=1, heads=2)
     one, same, other = (build(text, config, seed=seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["network.embed.weight"], other["network.embed.weight"])
@@ -194,4 +194,4 @@ def test_a_model_survives_its_folder(make, ids, tmp_path):
 )
 def test_shapes_that_cannot_be(changes, says):
     with pytest.raises(UserError, match=says):
-        TextModel(**changes)
+        TextModelSettings(**changes)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from maskwise.text import data as text_data
-from maskwise.text.data import TextData
+from maskwise.text.data import TextDataSettings
 from maskwise.text.source import TextSource
 from maskwise.text.text import Text
 from maskwise.tokens.model import LanguageModel
@@ -21,7 +21,7 @@ LINES = [f"the cat saw dog {number} on the mat — čau" for number in range(60)
 def source(request: pytest.FixtureRequest, words: Text, tmp_path: Path) -> TextSource:
     tokenizer = tmp_path / "tokenizer.json"
     tokenizer.write_text(words.tokenizer.to_str(), "utf-8")
-    data = TextData(tokenizer=str(tokenizer), length=24, holdout=0.3)
+    data = TextDataSettings(tokenizer=str(tokenizer), length=24, holdout=0.3)
     return text_data.from_texts(LINES, data, units=request.param).test
 
 
@@ -85,10 +85,10 @@ def test_guesses_are_those_of_the_model(
 
 def _pieces(model: LanguageModel, source: TextSource, at: int) -> list[list[str]]:
     ids = source.get([at])
-    documents = model.modality.documents(ids)[0]
+    documents = model.tokenizer.documents(ids)[0]
     kept = model.eligible(ids)[0]
     return [
-        model.modality.spell(ids[0, kept & (documents == each)].tolist())
+        model.tokenizer.spell(ids[0, kept & (documents == each)].tolist())
         for each in range(1, int(documents.max()) + 1)
     ]
 

@@ -5,25 +5,27 @@ from typing import Any
 
 import pytest
 
-from maskwise.images.data import ImageData, load
+from maskwise.images.data import ImageDataSettings, load
 from maskwise.images.images import describe
-from maskwise.images.recipes import ImageConfig
+from maskwise.images.recipes import ImageRunSettings
 from maskwise.images.source import ImageSource
 from maskwise.modalities import find
-from maskwise.patches.model import Model, PatchModel
+from maskwise.patches.model import PatchModel, PatchModelSettings
 from maskwise.settings import override
 from maskwise.storage import build
 from maskwise.train.batches import Batch, Batches
-from maskwise.train.config import Efficiency, Train
+from maskwise.train.config import EfficiencySettings, TrainSettings
 from maskwise.train.loop import connect, train
 from maskwise.train.monitor import Monitor
 
-TINY = ImageConfig(
-    data=ImageData(source="digits", patch=(2, 2), target="normalised"),
-    model=Model(width=16, depth=1, heads=2, decoder_width=8, decoder_depth=1, decoder_heads=2),
+TINY = ImageRunSettings(
+    data=ImageDataSettings(source="digits", patch=(2, 2), target="normalised"),
+    model=PatchModelSettings(
+        width=16, depth=1, heads=2, decoder_width=8, decoder_depth=1, decoder_heads=2
+    ),
     law="uniform:0.4,0.9",
-    train=Train(steps=6, batch_size=16, lr=2e-3, log_every=1, checkpoint_every=1000),
-    efficiency=Efficiency(accelerator="cpu"),
+    train=TrainSettings(steps=6, batch_size=16, lr=2e-3, log_every=1, checkpoint_every=1000),
+    efficiency=EfficiencySettings(accelerator="cpu"),
 )
 
 
@@ -42,23 +44,23 @@ class Interrupting:
 
 @pytest.fixture(scope="session")
 def digits() -> ImageSource:
-    return load(ImageData(source="digits")).train
+    return load(ImageDataSettings(source="digits")).train
 
 
 @pytest.fixture(scope="session")
 def held() -> ImageSource:
-    return load(ImageData(source="digits")).test
+    return load(ImageDataSettings(source="digits")).test
 
 
 @pytest.fixture
-def tiny() -> Callable[..., ImageConfig]:
+def tiny() -> Callable[..., ImageRunSettings]:
     """Give a tiny configuration with dotted changes."""
     return lambda changes=None: override(TINY, changes or {})
 
 
 @pytest.fixture
-def new_model(digits) -> Callable[[ImageConfig], PatchModel]:
-    def make(config: ImageConfig) -> PatchModel:
+def new_model(digits) -> Callable[[ImageRunSettings], PatchModel]:
+    def make(config: ImageRunSettings) -> PatchModel:
         modality = describe(digits, config.data.patch, config.data.target)
         return build(modality, config.model, seed=config.seed)
 
@@ -74,7 +76,7 @@ def run(digits, new_model) -> Callable[..., tuple[PatchModel, dict[str, Any]]]:
 
     def call(
         folder: Path,
-        config: ImageConfig,
+        config: ImageRunSettings,
         resume: bool = False,
         stop_at: int | None = None,
         source: ImageSource | None = None,

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import distributed as dist
 from torch import multiprocessing
 
-from maskwise.images.data import ImageData, load
+from maskwise.images.data import ImageDataSettings, load
 from maskwise.images.images import describe
 from maskwise.settings import override
 from maskwise.storage import build
@@ -44,7 +44,7 @@ def steps(name, folder, num_ranks=1):
     config = override(TINY, CHANGES | RUNS[name] | {"efficiency.devices": num_ranks})
     if num_ranks > 1:
         config = override(config, {"efficiency.strategy": "ddp"})
-    digits = load(ImageData(source="digits"))
+    digits = load(ImageDataSettings(source="digits"))
     modality = describe(digits.train, config.data.patch, config.data.target)
     model = build(modality, config.model, seed=config.seed)
     fabric = connect(config.efficiency)

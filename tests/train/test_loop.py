@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from maskwise.errors import UserError
 from maskwise.files import read_json_lines
-from maskwise.images.recipes import ImageConfig
+from maskwise.images.recipes import ImageRunSettings
 from maskwise.train import checkpoint
 
 GOLDEN = [
@@ -264,4 +264,4 @@ def test_a_configuration_is_what_its_dictionary_says(tiny):
     from maskwise.settings import from_dict, to_dict
 
     config = tiny({"train.ema": 0.99, "data.crop_scale": (0.2, 1.0), "data.patch": 4})
-    assert from_dict(ImageConfig, to_dict(config)) == config
+    assert from_dict(ImageRunSettings, to_dict(config)) == config

@@ -10,7 +10,7 @@ from maskwise import diagnostics
 from maskwise.errors import UserError
 from maskwise.files import read_json_lines
 from maskwise.measure.features import random_subset
-from maskwise.measure.representation import Diagnose
+from maskwise.measure.representation import DiagnoseSettings
 from maskwise.modalities import config_of, find
 from maskwise.storage import build
 from maskwise.train import checkpoint
@@ -40,7 +40,7 @@ def monitor(digits, held, tiny, new_model):
     """A monitor of an untrained model."""
 
     def make(train=digits, test=held, **changes):
-        config = Diagnose(**({"every": 1, "num_samples": 120} | changes))
+        config = DiagnoseSettings(**({"every": 1, "num_samples": 120} | changes))
         return Monitor(new_model(tiny()), train, test, config)
 
     return make
@@ -130,7 +130,7 @@ def test_texts_have_no_labels():
     splits = find("text").load(texts, config)
     modality, config = find("text").describe(splits, config)
     model = build(modality, config.model, seed=0)
-    monitor = Monitor(model, splits.train, splits.test, Diagnose(every=1))
+    monitor = Monitor(model, splits.train, splits.test, DiagnoseSettings(every=1))
     assert monitor.measure().keys() == {"effective_rank", "energy"}
     assert model.training
 

@@ -109,7 +109,7 @@ def test_by_default_the_model_says_what_is_minimised(run, digits, new_model, tin
     assert [name for name, _ in learner.named_parameters()] == [
         f"model.{name}" for name, _ in model.named_parameters()
     ]
-    run(tmp_path / "named", config, objective=Reconstruction(model.modality.target_of))
+    run(tmp_path / "named", config, objective=Reconstruction(model.tokenizer.target_of))
     run(tmp_path / "plain", config)
     named, plain = (load_file(tmp_path / each / checkpoint.NAME) for each in ("named", "plain"))
     assert named.keys() == plain.keys()

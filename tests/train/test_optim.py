@@ -3,15 +3,15 @@ import math
 import pytest
 
 from maskwise.cells.cells import Cells
-from maskwise.columns.model import Tabular
+from maskwise.columns.model import TabularModelSettings
 from maskwise.storage import build
-from maskwise.train.config import Train
+from maskwise.train.config import TrainSettings
 from maskwise.train.optim import learning_rate, make_optimizer
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(100, 0.1), (7, 0.3), (10, 0.0), (10, 1.0), (1, 0)])
 def test_a_linear_rise_then_half_a_cosine(steps, warmup):
-    config = Train(steps=steps, warmup=warmup, lr=0.5)
+    config = TrainSettings(steps=steps, warmup=warmup, lr=0.5)
     rates = [learning_rate(step, config) for step in range(steps)]
     rise = round(steps * warmup)
     for step, rate in enumerate(rates):
@@ -50,9 +50,9 @@ def test_only_matrices_decay(tiny, new_model):
 @pytest.mark.parametrize("kind", ["mlp", "transformer"])
 def test_biases_of_many_parameters_do_not_decay(kind):
     """The transformer of features has one for each parameter of each number."""
-    shape = Tabular(kind=kind, width=8, depth=1, code=4)
+    shape = TabularModelSettings(kind=kind, width=8, depth=1, code=4)
     model = build(Cells(("a", "b"), "zinb", profile=(0.5, 0.5)), shape, seed=0)
-    optimizer = make_optimizer(model, Train())
+    optimizer = make_optimizer(model, TrainSettings())
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     decay, rest = ({names[id(p)] for p in group["params"]} for group in optimizer.param_groups)
     biases = {name for name in names.values() if name.endswith("bias")}

@@ -12,11 +12,11 @@ import torch
 
 from maskwise import __version__
 from maskwise.cells.cells import Cells
-from maskwise.cells.data import CellsData, align
+from maskwise.cells.data import CellsDataSettings, align
 from maskwise.cells.genes import Matching
 from maskwise.columns.features import embed_rows
 from maskwise.columns.model import TabularModel
-from maskwise.columns.tabular import Rows
+from maskwise.columns.tabular import TabularRows
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.measure.features import frozen, in_batches
@@ -32,7 +32,7 @@ Entries = Literal["zeros", "all"]
 
 
 def embed(
-    run: Any, adata: Any, key: str = KEY, *, layer: int = -1, data: CellsData | None = None
+    run: Any, adata: Any, key: str = KEY, *, layer: int = -1, data: CellsDataSettings | None = None
 ) -> None:
     """Write features of cells to ``adata.obsm[key]``, float32 [N, D]; nothing is hidden.
 
@@ -50,8 +50,8 @@ def embed(
 
     Example:
         >>> import anndata
-        >>> from maskwise.columns.model import Tabular
-        >>> model = TabularModel(Cells(("CD3E", "LYZ")), Tabular(width=8, depth=1, code=4))
+        >>> from maskwise.columns.model import TabularModelSettings
+        >>> model = TabularModel(Cells(("CD3E", "LYZ")), TabularModelSettings(width=8, depth=1, code=4))
         >>> adata = anndata.AnnData(np.array([[3.0, 0, 1], [0, 2, 0]], dtype=np.float32))
         >>> adata.var_names = ["LYZ", "CD3E", "GNLY"]
         >>> embed(model, adata)
@@ -71,7 +71,7 @@ def impute(
     entries: Entries = "zeros",
     folds: int = 5,
     seed: int = 0,
-    data: CellsData | None = None,
+    data: CellsDataSettings | None = None,
 ) -> None:
     """Write what a model expects of each gene to ``adata.layers[layer]``, float32 [N, genes].
 
@@ -115,7 +115,7 @@ def impute(
 
 
 def embed_file(
-    run: Any, source: Path, out: Path, *, layer: int = -1, data: CellsData | None = None
+    run: Any, source: Path, out: Path, *, layer: int = -1, data: CellsDataSettings | None = None
 ) -> tuple[int, int]:
     """Write a copy of an .h5ad with features in obsm; return their shape. As `embed`."""
     with _copied(source, out) as (adata, write):
@@ -126,7 +126,12 @@ def embed_file(
 
 
 def impute_file(
-    run: Any, source: Path, out: Path, *, entries: Entries = "zeros", data: CellsData | None = None
+    run: Any,
+    source: Path,
+    out: Path,
+    *,
+    entries: Entries = "zeros",
+    data: CellsDataSettings | None = None,
 ) -> tuple[int, int]:
     """Write a copy of an .h5ad with an imputed layer; return its shape. As `impute`."""
     with _copied(source, out) as (adata, write):
@@ -137,19 +142,19 @@ def impute_file(
 
 
 def _aligned(
-    run: Any, adata: Any, data: CellsData | None
-) -> tuple[TabularModel, Rows, Matching, CellsData]:
+    run: Any, adata: Any, data: CellsDataSettings | None
+) -> tuple[TabularModel, TabularRows, Matching, CellsDataSettings]:
     """Return the model, the cells as it reads them, what genes they have and how they are read."""
     model = run if isinstance(run, TabularModel) else run.model()
     known = getattr(model, "modality", None)
     if not isinstance(known, Cells):
         raise UserError("AnnData is for models of cells, and this is none")
-    data = data or (CellsData() if model is run else run.config.data)
+    data = data or (CellsDataSettings() if model is run else run.config.data)
     rows, [matching] = align(adata, known, data)
     return model, rows, matching, data
 
 
-def _columns(adata: Any, matching: Matching, data: CellsData) -> np.ndarray:
+def _columns(adata: Any, matching: Matching, data: CellsDataSettings) -> np.ndarray:
     """Return which gene of `adata` each of the model is, int64 [F], -1 = none."""
     columns = matching.columns
     if data.layer != "raw":
@@ -160,7 +165,7 @@ def _columns(adata: Any, matching: Matching, data: CellsData) -> np.ndarray:
 
 
 def _predicted(
-    model: TabularModel, rows: Rows, folds: int, seed: int
+    model: TabularModel, rows: TabularRows, folds: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Give numbers of cells [b], their genes and what is expected of each while hidden, [b, F]."""
     order = np.random.default_rng(seed).permutation(model.length)

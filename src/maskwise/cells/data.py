@@ -26,7 +26,7 @@ from maskwise.cells.obs import read_column
 from maskwise.cells.reader import reader
 from maskwise.cells.split import held_out
 from maskwise.cells.survey import Survey, survey
-from maskwise.columns.tabular import Loss, Rows, TabularSplits
+from maskwise.columns.tabular import Loss, TabularRows, TabularSplits
 from maskwise.errors import UserError
 from maskwise.settings import settings
 
@@ -34,7 +34,7 @@ log = logging.getLogger("maskwise")
 
 
 @settings
-class CellsData:
+class CellsDataSettings:
     """Which cells to use and how to read them."""
 
     source: str = "array"
@@ -81,7 +81,7 @@ class CellsSplits(TabularSplits):
     cells: Cells
 
 
-def load(data: CellsData) -> CellsSplits:
+def load(data: CellsDataSettings) -> CellsSplits:
     """Open the cells that `data` describes, look through them and choose genes.
 
     Raises:
@@ -90,24 +90,26 @@ def load(data: CellsData) -> CellsSplits:
     return _splits(_open(data.source, data), data)
 
 
-def from_anndata(adata: Any, data: CellsData) -> CellsSplits:
+def from_anndata(adata: Any, data: CellsDataSettings) -> CellsSplits:
     """Use cells of an AnnData; arguments as for `load`."""
     return _splits([of_anndata(adata, data.layer, data.gene_ids)], data)
 
 
-def describe(splits: CellsSplits, data: CellsData) -> Cells:
+def describe(splits: CellsSplits, data: CellsDataSettings) -> Cells:
     """Return how the cells become what a model reads."""
     return splits.cells
 
 
-def align(cells: Any, known: Cells, data: CellsData) -> tuple[Rows, tuple[Matching, ...]]:
+def align(
+    cells: Any, known: Cells, data: CellsDataSettings
+) -> tuple[TabularRows, tuple[Matching, ...]]:
     """Return other cells, all and in their order, as a model that knows some genes reads them.
 
     Genes that they lack are NaN, batches that it does not know -1. Cells without a count are
     kept, and counted.
 
     Args:
-        cells: AnnData, or a source as in `CellsData`.
+        cells: AnnData, or a source as in `CellsDataSettings`.
         known: what the model learned from.
         data: how to read them: layer, gene_ids, batch.
 
@@ -132,10 +134,10 @@ def align(cells: Any, known: Cells, data: CellsData) -> tuple[Rows, tuple[Matchi
     batches = _known_batches(sets, known, data) if known.batches else None
     target = known.target_sum if known.loss == "mse" and known.counts else None
     read = reader([each.matrix for each in sets], matchings, library, target, batches)
-    return Rows(read, np.arange(len(library)), batches=batches), matchings
+    return TabularRows(read, np.arange(len(library)), batches=batches), matchings
 
 
-def _known_batches(sets: Sequence[Annotated], known: Cells, data: CellsData) -> np.ndarray:
+def _known_batches(sets: Sequence[Annotated], known: Cells, data: CellsDataSettings) -> np.ndarray:
     if data.batch is None:
         log.warning("the batches of the cells are not known: give --data.batch")
         return np.full(sum(len(each.matrix) for each in sets), -1)
@@ -145,7 +147,7 @@ def _known_batches(sets: Sequence[Annotated], known: Cells, data: CellsData) -> 
     return column.codes
 
 
-def _open(source: str, data: CellsData) -> list[Annotated]:
+def _open(source: str, data: CellsDataSettings) -> list[Annotated]:
     if source == "pbmc68k":
         return [replace(of_anndata(pbmc68k(), data.layer, data.gene_ids), name=source)]
     paths = files_of(source)
@@ -158,7 +160,7 @@ def _open(source: str, data: CellsData) -> list[Annotated]:
     return sets
 
 
-def _splits(sets: Sequence[Annotated], data: CellsData) -> CellsSplits:
+def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> CellsSplits:
     counts = data.values != "normalised"
     if data.loss != "mse" and not counts:
         raise UserError(f"loss {data.loss} is of counts: leave out --data.values normalised")
@@ -188,7 +190,9 @@ def _splits(sets: Sequence[Annotated], data: CellsData) -> CellsSplits:
         None if batch is None else batch.codes,
     )
     rows = [
-        Rows(read, part, *(None if each is None else each.codes[part] for each in (labels, batch)))
+        TabularRows(
+            read, part, *(None if each is None else each.codes[part] for each in (labels, batch))
+        )
         for part in (train, test)
     ]
     name = "+".join(each.name for each in sets) if len(sets) < 4 else Path(data.source).name
@@ -202,7 +206,7 @@ def _splits(sets: Sequence[Annotated], data: CellsData) -> CellsSplits:
     )
 
 
-def _vocabulary(sets: Sequence[Annotated], data: CellsData) -> Vocabulary:
+def _vocabulary(sets: Sequence[Annotated], data: CellsDataSettings) -> Vocabulary:
     """Return the genes to choose from."""
     known = [each.genes for each in sets]
     genes = all_genes(known) if data.genes is None else listed_genes(data.genes, known)
@@ -216,7 +220,7 @@ def _choose(
     genes: Vocabulary,
     surveys: Sequence[Survey],
     parts: Sequence[np.ndarray],
-    data: CellsData,
+    data: CellsDataSettings,
     scale: float,
 ) -> tuple[Vocabulary, tuple[float, ...]]:
     """Return the genes to use, and the mean share of each in a cell's counts."""

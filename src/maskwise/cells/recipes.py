@@ -4,36 +4,38 @@ from typing import Literal
 
 from pydantic import Field
 
-from maskwise.cells.data import CellsData
-from maskwise.columns.evaluation import TabularEvaluate
-from maskwise.columns.model import Tabular
+from maskwise.cells.data import CellsDataSettings
+from maskwise.columns.evaluation import TabularEvaluateSettings
+from maskwise.columns.model import TabularModelSettings
 from maskwise.measure.features import check_layer
 from maskwise.settings import settings
-from maskwise.train.config import Config, Train
+from maskwise.train.config import RunSettings, TrainSettings
 
 
 @settings
-class CellsConfig(Config):
+class CellsRunSettings(RunSettings):
     """Everything that decides what a run on single cells does."""
 
     modality: Literal["cells"] = "cells"
     """kind of data"""
-    data: CellsData = Field(default_factory=CellsData)
-    model: Tabular = Field(default_factory=lambda: Tabular(corruption="zero", norm=False))
-    evaluate: TabularEvaluate = Field(default_factory=TabularEvaluate)
+    data: CellsDataSettings = Field(default_factory=CellsDataSettings)
+    model: TabularModelSettings = Field(
+        default_factory=lambda: TabularModelSettings(corruption="zero", norm=False)
+    )
+    evaluate: TabularEvaluateSettings = Field(default_factory=TabularEvaluateSettings)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_layer(self.evaluate.layer, self.model.num_layers)
 
 
-CELLS = Train(steps=2000, batch_size=128, lr=3e-3, weight_decay=0.01)
+CELLS = TrainSettings(steps=2000, batch_size=128, lr=3e-3, weight_decay=0.01)
 
 
-def pbmc68k(law: str = "uniform:0.1,0.9") -> CellsConfig:
+def pbmc68k(law: str = "uniform:0.1,0.9") -> CellsRunSettings:
     """700 blood cells by 765 genes that scanpy brings along, log-normalised; half a minute."""
-    return CellsConfig(
-        data=CellsData(
+    return CellsRunSettings(
+        data=CellsDataSettings(
             source="pbmc68k", layer="raw", values="normalised", labels="bulk_labels", holdout=0.2
         ),
         law=law,
@@ -41,9 +43,9 @@ def pbmc68k(law: str = "uniform:0.1,0.9") -> CellsConfig:
     )
 
 
-def any_cells(source: str) -> CellsConfig:
+def any_cells(source: str) -> CellsRunSettings:
     """Cells of your own: 2,000 highly variable genes, an MLP with a code of 64, R²MAE."""
-    return CellsConfig(data=CellsData(source=source), train=CELLS)
+    return CellsRunSettings(data=CellsDataSettings(source=source), train=CELLS)
 
 
 RECIPES = {"pbmc68k": pbmc68k, "pbmc68k-fixed": lambda: pbmc68k(law="fixed:0.5")}

@@ -9,7 +9,7 @@ from maskwise.cells import annotated
 from maskwise.cells import data as cells_data
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsSplits
-from maskwise.cells.recipes import RECIPES, CellsConfig, any_cells
+from maskwise.cells.recipes import RECIPES, CellsRunSettings, any_cells
 from maskwise.cells.words import WORDS
 from maskwise.columns import runs
 from maskwise.columns.features import embed_rows
@@ -30,7 +30,7 @@ def _load(data: Any, config: Any) -> CellsSplits:
 
 def _embed(model: TabularModel, cells: Any, config: Any, pool: Pool, layer: int) -> np.ndarray:
     """Return features of the cells of an AnnData or a file, in their order."""
-    known: Any = model.modality
+    known: Any = model.tokenizer
     rows, _ = cells_data.align(cells, known, config.data)
     return embed_rows(model, rows, layer=layer, pool=pool)
 
@@ -55,7 +55,7 @@ def _impute_file(
 RECORD = Modality(
     name="cells",
     title="a model of features",
-    settings=CellsConfig,
+    settings=CellsRunSettings,
     recipes=RECIPES,
     own=any_cells,
     words=WORDS,

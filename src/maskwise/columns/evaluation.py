@@ -27,7 +27,7 @@ log = logging.getLogger("maskwise")
 
 
 @settings
-class TabularEvaluate:
+class TabularEvaluateSettings:
     """How a model of single cells or of a table is evaluated."""
 
     ratios: tuple[Ratio, ...] = tuple(n / 10 for n in range(1, 10))
@@ -60,7 +60,7 @@ class TabularEvaluate:
 def evaluate_tabular(
     model: TabularModel,
     splits: TabularSplits,
-    config: TabularEvaluate,
+    config: TabularEvaluateSettings,
     *,
     untrained: TabularModel | None = None,
 ) -> Entries:
@@ -77,7 +77,7 @@ def evaluate_tabular(
     Raises:
         UserError: a layer that the model does not have.
     """
-    seed, modality = config.seed, model.modality
+    seed, modality = config.seed, model.tokenizer
     train, test = splits.train, splits.test
     train_index = random_subset(len(train), config.num_train, seed)
     test_index = random_subset(len(test), config.num_test, seed)
@@ -111,7 +111,7 @@ def tabular_probes(
     train_y: np.ndarray,
     test_y: np.ndarray,
     name: str,
-    config: TabularEvaluate,
+    config: TabularEvaluateSettings,
 ) -> list[Entries]:
     """Return the rows of the table of probes, with all labels and with few; none of one class.
 
@@ -145,7 +145,7 @@ def tabular_probes(
 def _features(
     model: TabularModel,
     splits: TabularSplits,
-    config: TabularEvaluate,
+    config: TabularEvaluateSettings,
     untrained: TabularModel | None,
     index: tuple[np.ndarray, np.ndarray],
     values: np.ndarray,
@@ -163,7 +163,7 @@ def _features(
     found[f"encoder, expected values, PCA ({expected[0].shape[1]})"] = expected
     if config.baselines:
         mean = column_means(values)
-        raw = [filled(each, mean) for each in (values, numbers(model.modality, *parts[1]))]
+        raw = [filled(each, mean) for each in (values, numbers(model.tokenizer, *parts[1]))]
         components = pca(raw, seed, NUM_COMPONENTS)
         found |= {f"PCA ({components[0].shape[1]})": components, RAW: raw}
     return found

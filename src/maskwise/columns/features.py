@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from maskwise.columns.model import TabularModel
-from maskwise.columns.tabular import Rows, TabularModality, measured
+from maskwise.columns.tabular import ColumnTokenizer, TabularRows, measured
 from maskwise.masks import draw
 from maskwise.measure.features import frozen, in_batches
 from maskwise.modality import Pool
@@ -16,7 +16,7 @@ from maskwise.modality import Pool
 
 def embed_rows(
     model: TabularModel,
-    rows: Rows,
+    rows: TabularRows,
     index: np.ndarray | None = None,
     layer: int = -1,
     pool: Pool = "mean",
@@ -43,7 +43,7 @@ def embed_rows(
 
 
 def expected_rows(
-    model: TabularModel, rows: Rows, index: np.ndarray, *, pairs: int = 4, seed: int = 0
+    model: TabularModel, rows: TabularRows, index: np.ndarray, *, pairs: int = 4, seed: int = 0
 ) -> np.ndarray:
     """Return what the model expects of every feature from others, float32 [N, D].
 
@@ -59,7 +59,7 @@ def expected_rows(
         pairs: how many splits.
         seed: of the splits.
     """
-    modality, found = model.modality, []
+    modality, found = model.tokenizer, []
     with frozen(model) as device:
         for part in in_batches(index):
             samples, ids = rows.get(part).to(device), torch.from_numpy(part)
@@ -75,7 +75,7 @@ def expected_rows(
     return values if modality.loss == "mse" else np.log1p(values)
 
 
-def comparable(modality: TabularModality, samples: Tensor, hidden: Tensor | None = None) -> Tensor:
+def comparable(modality: ColumnTokenizer, samples: Tensor, hidden: Tensor | None = None) -> Tensor:
     """Return values in which errors are measured, float32 [B, F]; NaN where hidden or missing.
 
     Samples as they are; of counts the logarithm of 1 + counts scaled to one library size, that of
@@ -94,7 +94,7 @@ def comparable(modality: TabularModality, samples: Tensor, hidden: Tensor | None
     return values.masked_fill(hidden | ~known, torch.nan)
 
 
-def numbers(modality: TabularModality, rows: Rows, index: np.ndarray) -> np.ndarray:
+def numbers(modality: ColumnTokenizer, rows: TabularRows, index: np.ndarray) -> np.ndarray:
     """Return what `comparable` does of samples by their number, categories one-hot, [N, D]."""
     parts = [
         one_hot(comparable(modality, rows.get(part)).numpy(), modality.sizes)

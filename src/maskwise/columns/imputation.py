@@ -18,7 +18,7 @@ from maskwise.columns.imputation_baselines import (
     by_regression,
 )
 from maskwise.columns.model import TabularModel
-from maskwise.columns.tabular import Rows, TabularModality
+from maskwise.columns.tabular import ColumnTokenizer, TabularRows
 from maskwise.masks.select import hide_lowest
 from maskwise.measure.bootstrap import ends
 from maskwise.measure.features import frozen, in_batches
@@ -47,7 +47,7 @@ class Asked(NamedTuple):
 
 def imputation(
     model: TabularModel,
-    rows: Rows,
+    rows: TabularRows,
     index: np.ndarray,
     train: np.ndarray,
     ratios: Sequence[float],
@@ -73,7 +73,7 @@ def imputation(
         slow_baselines: also scikit-learn's IterativeImputer, of up to 150 columns.
         seed: of the masks, the methods and the bootstrap.
     """
-    modality = model.modality
+    modality = model.tokenizer
     mean = column_means(train)
     methods, note = _methods(model, train, mean, baselines, slow_baselines, seed)
     table = []
@@ -99,7 +99,7 @@ def imputation(
     return table
 
 
-def kinds(modality: TabularModality) -> list[tuple[Entries, Mechanism]]:
+def kinds(modality: ColumnTokenizer) -> list[tuple[Entries, Mechanism]]:
     """Return which entries are hidden, and how."""
     if modality.sparse:
         return [("all", "random"), ("nonzero", "random"), ("nonzero", "intensity")]
@@ -107,7 +107,7 @@ def kinds(modality: TabularModality) -> list[tuple[Entries, Mechanism]]:
 
 
 def hide(
-    modality: TabularModality,
+    modality: ColumnTokenizer,
     samples: Tensor,
     index: np.ndarray,
     entries: Entries,
@@ -216,13 +216,13 @@ def _methods(
     seed: int,
 ) -> tuple[dict[str, Method], str]:
     """Return the methods by name, and a note on those that are not among them."""
-    notes = [IN_LOGS] if model.modality.loss != "mse" else []
+    notes = [IN_LOGS] if model.tokenizer.loss != "mse" else []
     fills: dict[str, Fill] = {"feature mean": by_mean(mean)}
     if baselines:
         fills["kNN"] = by_neighbours(train, mean)
         fills["PCA"] = by_components(train, mean, seed)
     if slow_baselines and train.shape[1] <= MOST_COLUMNS:
-        fills["IterativeImputer"] = by_regression(train, model.modality.sizes, seed)
+        fills["IterativeImputer"] = by_regression(train, model.tokenizer.sizes, seed)
     elif slow_baselines:
         notes.append(f"no IterativeImputer: {train.shape[1]} columns, above {MOST_COLUMNS}")
     else:
@@ -230,8 +230,10 @@ def _methods(
 
     def of(fill: Fill) -> Method:
         def method(samples: Tensor, hidden: Tensor) -> np.ndarray:
-            visible = comparable(model.modality, samples, hidden).numpy()
-            return from_one_hot(fill(one_hot(visible, model.modality.sizes)), model.modality.sizes)
+            visible = comparable(model.tokenizer, samples, hidden).numpy()
+            return from_one_hot(
+                fill(one_hot(visible, model.tokenizer.sizes)), model.tokenizer.sizes
+            )
 
         return method
 
@@ -246,4 +248,4 @@ def _predicted(model: TabularModel, samples: Tensor, hidden: Tensor) -> Iterator
     with frozen(model) as device:
         for part in in_batches(np.arange(len(samples))):
             x, blank = samples[part].to(device), hidden[part].to(device)
-            yield model.modality.as_inputs(model.predict(x, blank), x).cpu().numpy()
+            yield model.tokenizer.as_inputs(model.predict(x, blank), x).cpu().numpy()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maskwise.columns.features import column_means
 from maskwise.columns.model import TabularModel
-from maskwise.columns.tabular import Rows, TabularModality, TabularSplits
+from maskwise.columns.tabular import ColumnTokenizer, TabularRows, TabularSplits
 from maskwise.masks import Mask
 from maskwise.measure.features import random_subset
 from maskwise.measure.likelihoods import NUM_TRAIN, Held, measure
@@ -21,7 +21,7 @@ from maskwise.objectives.columns import count_losses
 
 def losses_of_rows(
     model: TabularModel,
-    rows: Rows,
+    rows: TabularRows,
     index: np.ndarray,
     ratios: Sequence[float],
     seed: int,
@@ -62,7 +62,7 @@ def column_likelihood(
     probabilities. The anchor takes every feature for itself, as training samples show it: numbers
     normal, counts negative binomial. Samples with nothing measured are left out.
     """
-    sample, feature = model.modality.words
+    sample, feature = model.tokenizer.words
     words = {"sample": sample, "position": feature, "dimension": feature}
     words["anchor"] = f"independent {feature}s"
 
@@ -71,7 +71,7 @@ def column_likelihood(
         samples = samples[model.eligible(samples).any(dim=1)]
         eligible = model.eligible(samples)
         train = splits.train.get(random_subset(len(splits.train), NUM_TRAIN, seed))
-        log_probs = Marginal(model.modality, train).log_prob(samples)
+        log_probs = Marginal(model.tokenizer, train).log_prob(samples)
         nats = float(torch.where(eligible, log_probs, 0).double().sum(dim=1).mean())
         num = float(eligible.sum(dim=1).double().mean())
         return Held(samples, num, num, (nats / num, nats), words)
@@ -93,7 +93,7 @@ class Marginal:
         samples: training samples [N, F] or [N, F + 1].
     """
 
-    def __init__(self, modality: TabularModality, samples: Tensor) -> None:
+    def __init__(self, modality: ColumnTokenizer, samples: Tensor) -> None:
         self.loss, self.sizes = modality.loss, modality.sizes
         self.log_scale = modality.log_scale
         values = samples[:, : len(self.sizes)].numpy()

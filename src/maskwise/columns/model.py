@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from maskwise.columns.networks import MLP, ColumnNetwork, FeatureTransformer, Output, Reading
-from maskwise.columns.tabular import TabularModality, measured
+from maskwise.columns.tabular import ColumnTokenizer, measured
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention
 from maskwise.masks import Mask
@@ -22,7 +22,7 @@ MOST = 10.0  # log of how many times its average a count is expected to be
 
 
 @settings
-class Tabular:
+class TabularModelSettings:
     """The shape of a masked model of features."""
 
     kind: Literal["mlp", "transformer"] = "mlp"
@@ -53,21 +53,21 @@ class Tabular:
         """Layers that can be read: the blocks, and the code of an mlp."""
         return self.depth + (self.kind == "mlp")
 
-    def network(self, modality: TabularModality, attention: Attention) -> ColumnNetwork:
+    def network(self, tokenizer: ColumnTokenizer, attention: Attention) -> ColumnNetwork:
         """Return the network that these settings describe.
 
         Raises:
             UserError: a linear path where there can be none.
         """
-        if self.linear and (self.kind != "mlp" or modality.loss != "mse"):
+        if self.linear and (self.kind != "mlp" or tokenizer.loss != "mse"):
             raise UserError(f"linear {self.linear}: only an mlp of no counts has a linear path")
-        num_parameters = 2 if modality.loss == "zinb" else 1
+        num_parameters = 2 if tokenizer.loss == "zinb" else 1
         indicator = self.corruption == "indicator"
         if self.kind == "mlp":
             return MLP(
-                modality.sizes,
+                tokenizer.sizes,
                 num_parameters,
-                modality.num_batches,
+                tokenizer.num_batches,
                 width=self.width,
                 depth=self.depth,
                 code=self.code,
@@ -76,9 +76,9 @@ class Tabular:
                 linear=self.linear,
             )
         return FeatureTransformer(
-            modality.sizes,
+            tokenizer.sizes,
             num_parameters,
-            modality.num_batches,
+            tokenizer.num_batches,
             width=self.width,
             depth=self.depth,
             heads=self.heads,
@@ -94,34 +94,34 @@ class TabularModel(MaskedModel):
     What was not measured (NaN) is handled as hidden and never predicted.
 
     Args:
-        modality: what the features are.
+        tokenizer: what the features are.
         config: the shape of the model.
         attention: "auto", "sdpa" or "plain"; equal up to rounding.
         network: what reads features and predicts them; default: what `config` describes.
 
     Example:
         >>> from maskwise.cells.cells import Cells
-        >>> model = TabularModel(Cells(("CD3E", "CD19", "LYZ")), Tabular(width=8, depth=1, code=4))
+        >>> model = TabularModel(Cells(("CD3E", "CD19", "LYZ")), TabularModelSettings(width=8, depth=1, code=4))
         >>> model.encode(torch.rand(5, 3)).shape
         torch.Size([5, 4])
     """
 
-    modality: TabularModality
-    config: Tabular
+    tokenizer: ColumnTokenizer
+    config: TabularModelSettings
     has_class_token = False
     values_per_position = 1
 
     def __init__(
         self,
-        modality: TabularModality,
-        config: Tabular,
+        tokenizer: ColumnTokenizer,
+        config: TabularModelSettings,
         attention: Attention = "auto",
         network: ColumnNetwork | None = None,
     ) -> None:
         super().__init__()
-        self.modality, self.config = modality, config
-        self.network = network or config.network(modality, attention)
-        sizes, num = modality.sizes, len(modality.sizes)
+        self.tokenizer, self.config = tokenizer, config
+        self.network = network or config.network(tokenizer, attention)
+        sizes, num = tokenizer.sizes, len(tokenizer.sizes)
         columns = [feature for feature, size in enumerate(sizes) if size]
         first = torch.tensor([sum(sizes[:feature]) for feature in columns], dtype=torch.int64)
         places = torch.arange(max(sizes))[None] + first[:, None]
@@ -130,7 +130,7 @@ class TabularModel(MaskedModel):
         self.columns = nn.Buffer(torch.tensor(columns, dtype=torch.int64), persistent=False)
         self.places = nn.Buffer(places, persistent=False)
         self.is_number = nn.Buffer(torch.tensor(sizes) == 0, persistent=False)
-        self.log_dispersion = nn.Parameter(torch.zeros(num)) if modality.loss != "mse" else None
+        self.log_dispersion = nn.Parameter(torch.zeros(num)) if tokenizer.loss != "mse" else None
         # Of a number when 1..F features are blank; `fit_feature_noise` sets it.
         self.log_variance = nn.Buffer(torch.full((num,), torch.inf))
         self.log_spread = nn.Buffer(torch.zeros(num))
@@ -138,7 +138,7 @@ class TabularModel(MaskedModel):
     @property
     def length(self) -> int:
         """Features of a sample, F."""
-        return len(self.modality.sizes)
+        return len(self.tokenizer.sizes)
 
     @property
     def num_layers(self) -> int:
@@ -181,7 +181,7 @@ class TabularModel(MaskedModel):
 
     def objective(self) -> ColumnLikelihood:
         """Return the likelihood of hidden features."""
-        return ColumnLikelihood(self.modality.loss, self.columns)
+        return ColumnLikelihood(self.tokenizer.loss, self.columns)
 
     def visible_features(
         self, samples: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
@@ -200,7 +200,7 @@ class TabularModel(MaskedModel):
 
     def eligible(self, samples: Tensor) -> Tensor:
         """Return which features may be hidden: those that were measured, bool [B, F]."""
-        return self.modality.eligible(samples)
+        return self.tokenizer.eligible(samples)
 
     def encode(self, samples: Tensor, pool: Pool = "mean", layer: int = -1) -> Tensor:
         """Return features of whole samples, [B, D]; nothing is hidden but what was not measured.
@@ -230,9 +230,9 @@ class TabularModel(MaskedModel):
         """
         output = self(batch, hidden)
         found = output.numbers[..., 0].float()
-        if self.modality.loss != "mse":
+        if self.tokenizer.loss != "mse":
             found = self._log_mean(output, batch, hidden).exp()
-            if self.modality.loss == "zinb":
+            if self.tokenizer.loss == "zinb":
                 found = found * torch.sigmoid(-output.numbers[..., 1])
         return self._with_categories(found, output)
 
@@ -246,7 +246,7 @@ class TabularModel(MaskedModel):
             UserError: a transformer has no code, of a linear path it says too little, and counts
                 have a library size too.
         """
-        if self.config.kind != "mlp" or self.config.linear or self.modality.loss != "mse":
+        if self.config.kind != "mlp" or self.config.linear or self.tokenizer.loss != "mse":
             raise UserError("only an mlp of no counts, without a linear path, decodes a code")
         assert isinstance(self.network, MLP)
         output = self.network.decode(code)
@@ -276,18 +276,18 @@ class TabularModel(MaskedModel):
         """
         output, wanted = self(batch, hidden), hidden & self.eligible(batch)
         costs = self._losses(output, batch, hidden, wanted)
-        if self.modality.loss != "mse" or not self.is_number.any():
+        if self.tokenizer.loss != "mse" or not self.is_number.any():
             return -costs
         log_variance = self._log_variances(batch, hidden)
         normal = math.log(2 * math.pi) / 2 + log_variance / 2 + costs * (-log_variance).exp()
-        normal = normal + self.modality.log_scale.to(costs.device)
+        normal = normal + self.tokenizer.log_scale.to(costs.device)
         return -torch.where(wanted, torch.where(self.is_number, normal, costs), 0.0)
 
     def conditional_sample(self, batch: Tensor, hidden: Tensor, keys: Keys) -> Tensor:
         """Return samples with each hidden feature drawn from its own conditional."""
         u = keys.open_uniform(Stream.SAMPLE, self.length)
         output = self(batch, hidden)
-        if self.modality.loss != "mse":
+        if self.tokenizer.loss != "mse":
             drawn = _draw_counts(self._log_mean(output, batch, hidden), output, u, self)
         else:
             noise = torch.special.ndtri(u).to(output.numbers.dtype)
@@ -306,7 +306,7 @@ class TabularModel(MaskedModel):
 
     def empty(self, num: int) -> Tensor:
         """Return `num` samples that hold nothing yet; of no batch, where there are batches."""
-        samples = self.log_spread.new_zeros(num, self.length + bool(self.modality.num_batches))
+        samples = self.log_spread.new_zeros(num, self.length + bool(self.tokenizer.num_batches))
         samples[:, self.length :] = -1
         return samples
 
@@ -314,31 +314,31 @@ class TabularModel(MaskedModel):
         """Return what the network is shown."""
         known = measured(batch, self.length)
         blank = hidden | ~known
-        values = self.modality.inputs(batch, blank)
+        values = self.tokenizer.inputs(batch, blank)
         if self.config.corruption == "permute" and keys is not None:
-            everything = self.modality.inputs(batch, ~known)
+            everything = self.tokenizer.inputs(batch, ~known)
             order = keys.bits(Stream.PERMUTE, self.length).argsort(dim=0)
             there = known.gather(0, order)
             values = torch.where(hidden & there, everything.gather(0, order), values)
             blank = blank & ~(hidden & there)
-        shown = values.new_zeros(len(values), sum(self.modality.sizes))
+        shown = values.new_zeros(len(values), sum(self.tokenizer.sizes))
         if len(self.columns):
             at = self.places[:, 0] + values[:, self.columns].long()
             shown.scatter_(1, at, (~blank[:, self.columns]).to(shown.dtype))
-        of = batch[:, self.length].long() if self.modality.num_batches else None
+        of = batch[:, self.length].long() if self.tokenizer.num_batches else None
         return Reading(torch.where(self.is_number, values, 0.0), shown, blank, of)
 
     def _prediction(self, output: Output, batch: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
         """Return log-probabilities of categories and the parameters of numbers or counts."""
-        if self.modality.loss == "mse":
+        if self.tokenizer.loss == "mse":
             return self._log_probs(output), output.numbers[..., 0].float()
         log_mean = self._log_mean(output, batch, hidden)
         found = self._log_probs(output), log_mean, self._dispersions(log_mean)
-        return (*found, output.numbers[..., 1].float()) if self.modality.loss == "zinb" else found
+        return (*found, output.numbers[..., 1].float()) if self.tokenizer.loss == "zinb" else found
 
     def _losses(self, output: Output, batch: Tensor, hidden: Tensor, wanted: Tensor) -> Tensor:
         """Return the loss of every feature that is wanted, float32 [B, F]; 0 elsewhere."""
-        said = self.modality.loss, self.columns, self._prediction(output, batch, hidden)
+        said = self.tokenizer.loss, self.columns, self._prediction(output, batch, hidden)
         return column_losses(*said, batch[:, : self.length], wanted)
 
     def _with_categories(self, found: Tensor, output: Output) -> Tensor:
@@ -356,7 +356,7 @@ class TabularModel(MaskedModel):
     def _log_mean(self, output: Output, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the log of expected counts, before zero inflation, [B, F]."""
         times = output.numbers[..., 0].float().clamp(max=MOST)
-        return self.modality.log_library(batch, hidden) + times
+        return self.tokenizer.log_library(batch, hidden) + times
 
     def _dispersions(self, values: Tensor) -> Tensor:
         assert self.log_dispersion is not None
@@ -385,7 +385,7 @@ def _draw_counts(log_mean: Tensor, output: Output, u: Tensor, model: TabularMode
     mean = log_mean.double().exp().cpu().numpy()
     dispersion = model._dispersions(log_mean).double().exp().cpu().numpy()
     level = u.cpu()
-    if model.modality.loss == "zinb":
+    if model.tokenizer.loss == "zinb":
         zero = torch.sigmoid(output.numbers[..., 1]).double().cpu()
         level = ((level - zero) / (1 - zero)).clamp(min=0)
     drawn = nbinom.ppf(level.numpy(), dispersion, dispersion / (dispersion + mean))

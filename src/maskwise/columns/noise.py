@@ -3,13 +3,13 @@
 from torch import Tensor
 
 from maskwise.columns.model import TabularModel
-from maskwise.columns.tabular import Rows
+from maskwise.columns.tabular import TabularRows
 from maskwise.measure.noise import fit_variances
 
 LEAST = 1e-6
 
 
-def fit_feature_noise(model: TabularModel, rows: Rows, **options: int) -> None:
+def fit_feature_noise(model: TabularModel, rows: TabularRows, **options: int) -> None:
     """Set the variances of the model's conditional densities of numbers, if it has any.
 
     Args:
@@ -17,7 +17,7 @@ def fit_feature_noise(model: TabularModel, rows: Rows, **options: int) -> None:
         rows: training samples.
         **options: `num_samples`, `seed` and `batch_size` of `fit_variances`.
     """
-    if model.modality.loss != "mse" or not model.is_number.any():
+    if model.tokenizer.loss != "mse" or not model.is_number.any():
         return
 
     def squares_of(samples: Tensor, hidden: Tensor) -> Tensor:

@@ -6,11 +6,11 @@ from typing import Any
 from torch import nn
 
 from maskwise.columns.evaluation import evaluate_tabular
-from maskwise.columns.model import Tabular, TabularModel
+from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.columns.networks import ColumnNetwork
 from maskwise.columns.noise import fit_feature_noise
 from maskwise.columns.samples import write_tabular
-from maskwise.columns.tabular import TabularModality, TabularSplits
+from maskwise.columns.tabular import ColumnTokenizer, TabularSplits
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention
 
@@ -46,7 +46,10 @@ def samples(folder: Path, model: TabularModel, splits: TabularSplits, config: An
 
 
 def build(
-    modality: TabularModality, config: Tabular, attention: Attention, network: nn.Module | None
+    modality: ColumnTokenizer,
+    config: TabularModelSettings,
+    attention: Attention,
+    network: nn.Module | None,
 ) -> TabularModel:
     """Return a model with initial weights."""
     assert network is None or isinstance(network, ColumnNetwork)

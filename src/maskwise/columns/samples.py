@@ -8,7 +8,7 @@ import torch
 
 from maskwise.columns.features import column_means, embed_rows, filled, numbers
 from maskwise.columns.model import TabularModel
-from maskwise.columns.tabular import Rows, TabularSplits
+from maskwise.columns.tabular import TabularRows, TabularSplits
 from maskwise.files import write_json
 from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.losses import fixed_mask
@@ -42,7 +42,7 @@ def write_tabular(
     """
     source = splits.test
     index = random_subset(len(source), num, seed)
-    raw = numbers(model.modality, source, index)
+    raw = numbers(model.tokenizer, source, index)
     kinds = {
         "encoder": embed_rows(model, source, index),
         "raw values": filled(raw, column_means(raw)),
@@ -83,13 +83,13 @@ def plane(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _rows(
     model: TabularModel,
-    source: Rows,
+    source: TabularRows,
     index: np.ndarray,
     seed: int,
     ratio: float,
 ) -> dict[str, Any]:
     """Return a few samples, what of them is hidden, and what the model says of it."""
-    modality = model.modality
+    modality = model.tokenizer
     chosen = index[random_subset(len(index), NUM_ROWS, seed)]
     if source.labels is not None:
         chosen = chosen[np.argsort(source.labels[chosen], kind="stable")]

@@ -13,7 +13,7 @@ from maskwise.objectives.columns import Loss
 from maskwise.rng import Keys
 
 
-class TabularModality(Tokenizer, Protocol):
+class ColumnTokenizer(Tokenizer, Protocol):
     """What a model of samples by features asks of its data.
 
     Samples are float32 [B, F]: a number, the code of a category, or NaN where nothing was
@@ -74,7 +74,7 @@ class TabularModality(Tokenizer, Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class TabularRows:
     """Some samples of a table.
 
     Args:
@@ -104,14 +104,14 @@ class Rows:
         return None
 
 
-def rows_of(samples: np.ndarray) -> Rows:
+def rows_of(samples: np.ndarray) -> TabularRows:
     """Return samples in memory, float32 [N, F], as rows.
 
     >>> rows_of(np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32)).get([1]).tolist()
     [[3.0, 4.0]]
     """
     values = torch.from_numpy(samples)
-    return Rows(lambda index: values[index], np.arange(len(samples)))
+    return TabularRows(lambda index: values[index], np.arange(len(samples)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +127,8 @@ class TabularSplits:
         fingerprint: what must be the same when a run is resumed.
     """
 
-    train: Rows
-    test: Rows
+    train: TabularRows
+    test: TabularRows
     name: str
     classes: tuple[str, ...] | None
     batches: tuple[str, ...] | None

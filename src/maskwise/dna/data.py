@@ -33,7 +33,7 @@ def _tokens(text: str) -> str:
 
 
 @settings
-class DNAData:
+class DNADataSettings:
     """Which sequences to use and how to read them."""
 
     source: str = "array"
@@ -93,7 +93,7 @@ class DNASplits:
         }
 
 
-def load(data: DNAData) -> DNASplits:
+def load(data: DNADataSettings) -> DNASplits:
     """Open the sequences that `data` describes and lay windows over them.
 
     Raises:
@@ -103,7 +103,7 @@ def load(data: DNAData) -> DNASplits:
     return _splits(open_genome(source), source.name.split(".")[0] or data.source, data)
 
 
-def from_sequences(sequences: Sequence[str], data: DNAData) -> DNASplits:
+def from_sequences(sequences: Sequence[str], data: DNADataSettings) -> DNASplits:
     """Lay windows over sequences in memory, a record each; arguments as for `load`."""
     for number, sequence in enumerate(sequences):
         if not isinstance(sequence, str):
@@ -112,7 +112,7 @@ def from_sequences(sequences: Sequence[str], data: DNAData) -> DNASplits:
     return _splits(genome_of(sequences), "sequences", data)
 
 
-def describe(splits: DNASplits, data: DNAData) -> DNA:
+def describe(splits: DNASplits, data: DNADataSettings) -> DNA:
     """Return how the windows become tokens; pieces are learned from them."""
     name, number = parse_tokens(data.tokens)
     kind: Pieces | None = None
@@ -143,7 +143,7 @@ def as_codes(sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
     return found
 
 
-def sequences(data: DNAData) -> list[np.ndarray]:
+def sequences(data: DNADataSettings) -> list[np.ndarray]:
     """Return all records of a source as codes, or its regions where there are some."""
     genome = open_genome(Path(data.source).expanduser())
     wanted: Regions | Parts = whole(genome)
@@ -156,7 +156,7 @@ def sequences(data: DNAData) -> list[np.ndarray]:
     ]
 
 
-def _splits(genome: Genome, name: str, data: DNAData) -> DNASplits:
+def _splits(genome: Genome, name: str, data: DNADataSettings) -> DNASplits:
     width = data.window or int(min(WINDOW, genome.lengths.max()))
     regions = None if data.regions is None else read_bed(data.regions, genome)
     train, test = (

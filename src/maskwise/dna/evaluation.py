@@ -16,7 +16,7 @@ from maskwise.dna.finetuning import finetune_sequences
 from maskwise.dna.tasks import SequenceTask, parse_dna_task, read_dna_task
 from maskwise.measure.evaluation import ALWAYS, Ratio, data_entry, models_of
 from maskwise.measure.features import in_batches, random_subset
-from maskwise.measure.finetuning import FineTune
+from maskwise.measure.finetuning import FineTuneSettings
 from maskwise.measure.probes import Labels, probe_row
 from maskwise.measure.protocols import CHOSEN, ScoringName
 from maskwise.modality import Entries, Source
@@ -26,7 +26,7 @@ from maskwise.tokens.model import LanguageModel
 
 
 @settings
-class DNAEvaluate:
+class DNAEvaluateSettings:
     """How a model of DNA is evaluated."""
 
     ratios: tuple[Ratio, ...] = (0.05, 0.15, 0.3, 0.5, 0.7, 0.9)
@@ -46,7 +46,7 @@ class DNAEvaluate:
     """Labelled sequences to test on at most, chosen at random."""
     baselines: bool = True
     """Also probe and fine-tune the untrained model, and probe sequences without a model."""
-    finetune: FineTune = FineTune()
+    finetune: FineTuneSettings = FineTuneSettings()
     """Fine-tuning of the whole model."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the choice of samples, the masks, the folds and the bootstrap."""
@@ -59,7 +59,7 @@ class DNAEvaluate:
 def evaluate_dna(
     model: LanguageModel,
     splits: DNASplits,
-    config: DNAEvaluate,
+    config: DNAEvaluateSettings,
     *,
     pattern: str,
     untrained: LanguageModel | None = None,
@@ -78,7 +78,7 @@ def evaluate_dna(
     Raises:
         UserError: a file that cannot be used, or a layer that the model does not have.
     """
-    seed, dna = config.seed, model.modality
+    seed, dna = config.seed, model.tokenizer
     models = models_of(model, untrained, baselines=config.baselines)
     some = random_subset(len(splits.test), config.num_windows, seed)
     index = with_tokens(dna, splits.test, some)
@@ -105,7 +105,7 @@ def evaluate_dna(
 
 
 def dna_probes(
-    models: Mapping[str, LanguageModel], task: SequenceTask, config: DNAEvaluate
+    models: Mapping[str, LanguageModel], task: SequenceTask, config: DNAEvaluateSettings
 ) -> list[Entries]:
     """Return the rows of the table of probes: labelled sequences under every model and layer.
 

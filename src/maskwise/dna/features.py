@@ -35,7 +35,7 @@ def embed_sequences(
     """
     if not len(sequences):
         raise UserError("no sequences: give at least one")
-    window = model.modality.window
+    window = model.tokenizer.window
     owners: list[int] = []
     tiles: list[np.ndarray] = []
     for place, codes in enumerate(sequences):

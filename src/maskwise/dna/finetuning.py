@@ -10,14 +10,14 @@ from maskwise.dna.bases import NOTHING, reverse_complement
 from maskwise.dna.features import embed_sequences
 from maskwise.dna.tasks import SequenceTask
 from maskwise.errors import UserError
-from maskwise.measure.finetuning import FineTune, Samples, tuned_row
+from maskwise.measure.finetuning import FineTuneSettings, Samples, tuned_row
 from maskwise.modality import Entries
 from maskwise.rng import Stream, uniforms
 from maskwise.tokens.model import LanguageModel
 
 
 def finetune_sequences(
-    models: Mapping[str, LanguageModel], task: SequenceTask, config: FineTune
+    models: Mapping[str, LanguageModel], task: SequenceTask, config: FineTuneSettings
 ) -> list[Entries]:
     """Return accuracy, Matthews correlation and AUROC of fine-tuned models, see `tuned_row`.
 
@@ -45,9 +45,9 @@ def sequence_samples(model: LanguageModel, task: SequenceTask) -> Samples[Langua
     train, test = task.folds[0]
     if len(np.unique(task.y[test])) < 2:
         raise UserError(f"task '{task.name}': the first fold has one class: give TRAIN:TEST")
-    window = model.modality.window
+    window = model.tokenizer.window
     sequences = [_middle(codes, window) for codes in task.sequences]
-    known = model.modality.eligible(_padded(sequences)).any(dim=1)
+    known = model.tokenizer.eligible(_padded(sequences)).any(dim=1)
     if not known.all():
         place = int(known.int().argmin())
         raise UserError(

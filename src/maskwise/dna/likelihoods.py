@@ -24,7 +24,7 @@ def dna_likelihood(
 
     Values per base can be compared between kinds of tokens.
     """
-    dna = model.modality
+    dna = model.tokenizer
     position = "base" if dna.tokens == "bases" else "token"
     words = {"sample": "window", "position": position, "dimension": "base"}
 

@@ -18,7 +18,7 @@ NEVER = -1e4  # a logit
 
 
 @settings
-class DNAModel:
+class DNAModelSettings:
     """The shape of a masked model of DNA."""
 
     kind: Literal["conv", "transformer"] = "conv"

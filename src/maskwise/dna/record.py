@@ -14,8 +14,8 @@ from maskwise.dna.evaluation import evaluate_dna
 from maskwise.dna.fasta_files import SUFFIXES
 from maskwise.dna.features import embed_sequences
 from maskwise.dna.likelihoods import dna_likelihood
-from maskwise.dna.model import DNAModel
-from maskwise.dna.recipes import DNAConfig, any_dna
+from maskwise.dna.model import DNAModelSettings
+from maskwise.dna.recipes import DNARunSettings, any_dna
 from maskwise.dna.tasks import check_dna_files
 from maskwise.dna.words import WORDS
 from maskwise.errors import UserError
@@ -85,7 +85,7 @@ def _source_settings(source: str, fasta: str | None) -> dict[str, Any]:
 
 
 def _build(
-    dna: DNA, config: DNAModel, attention: Attention, network: nn.Module | None
+    dna: DNA, config: DNAModelSettings, attention: Attention, network: nn.Module | None
 ) -> LanguageModel:
     assert network is None or isinstance(network, TokenNetwork)
     return LanguageModel(dna, config, attention, network)
@@ -94,7 +94,7 @@ def _build(
 RECORD = Modality(
     name="dna",
     title="a model of DNA",
-    settings=DNAConfig,
+    settings=DNARunSettings,
     recipes={},
     own=any_dna,
     words=WORDS,

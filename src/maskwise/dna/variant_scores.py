@@ -78,14 +78,14 @@ def score_variants(
     Source: Benegas, Batra and Song (2023), PNAS 120, e2311219120 (GPN).
 
     >>> from maskwise.dna.fasta import genome_of
-    >>> from maskwise.dna.model import DNAModel
+    >>> from maskwise.dna.model import DNAModelSettings
     >>> from maskwise.storage import build
     >>> genome = genome_of(["ACGTACGT"], names=["chr1"])
-    >>> model = build(DNA(window=8), DNAModel(width=8, depth=1), seed=0)
+    >>> model = build(DNA(window=8), DNAModelSettings(width=8, depth=1), seed=0)
     >>> score_variants(model, genome, [Variant("chr1", 3, "G", "T")]).status
     ['scored']
     """
-    status = judge(model.modality, genome, variants)
+    status = judge(model.tokenizer, genome, variants)
     check_references(zip(variants, status, strict=True))
     return score_judged(model, genome, variants, status, batch_size)
 
@@ -175,7 +175,7 @@ def score_judged(
 ) -> Scores:
     """Score the variants whose status, by `judge`, is "scored"; see `score_variants`."""
     strands = np.full((2, len(variants)), np.nan)
-    dna: DNA = model.modality
+    dna: DNA = model.tokenizer
     found: dict[int, dict[Change, list[tuple[int, str]]]] = defaultdict(lambda: defaultdict(list))
     for place, variant in enumerate(variants):
         if status[place] == SCORED:
@@ -252,7 +252,7 @@ def _score_batch(
         changed[row, change.start - starts[row] + np.array(change.places)] = True
     others = codes[owners]
     others[changed[owners]] = encode("".join(alts) * 2)
-    dna: DNA = model.modality
+    dna: DNA = model.tokenizer
     ids, other_ids = (_tokens(dna, part) for part in (codes, others))
     # Tokens of unknown bases are those with a base that changes.
     blank = np.zeros_like(codes)

@@ -61,7 +61,7 @@ def score_file(model: LanguageModel, genome: Genome, path: Path, out: Path) -> S
     file = open_variants(path)
     for name in set(COLUMNS) & set(file.carried):
         raise UserError(f"{path} has a column {name} already: rename it")
-    dna = model.modality
+    dna = model.tokenizer
     parts = _parts(row.variant for row in file.rows(genome))
     check_references(
         pair for part in parts for pair in zip(part, judge(dna, genome, part), strict=True)

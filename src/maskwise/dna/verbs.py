@@ -45,7 +45,7 @@ def variants(
             f" from {low:.3f} (5%) to {high:.3f} (95%)"
         )
     if effect is not None:
-        _print_effects(effects_of_file(out, genome, run.modality.window, effect, group))
+        _print_effects(effects_of_file(out, genome, run.tokenizer.window, effect, group))
 
 
 def _print_effects(rows: list[dict[str, Any]]) -> None:

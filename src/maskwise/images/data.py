@@ -33,7 +33,7 @@ def _square(value: object) -> object:
 
 
 @settings
-class ImageData:
+class ImageDataSettings:
     """Which images to use and how to read them."""
 
     source: str = "digits"
@@ -63,7 +63,7 @@ class ImageData:
     """What is predicted: each patch standardised by its own mean and variance, or raw pixels."""
 
 
-def load(data: ImageData) -> ImageSplits:
+def load(data: ImageDataSettings) -> ImageSplits:
     """Read the images that `data` describes.
 
     Args:
@@ -76,7 +76,7 @@ def load(data: ImageData) -> ImageSplits:
     Raises:
         UserError: a source that does not exist or cannot be used, saying which and why.
 
-    >>> digits = load(ImageData(source="digits"))
+    >>> digits = load(ImageDataSettings(source="digits"))
     >>> len(digits.train), len(digits.test), digits.train.shape
     (1438, 359, (1, 8, 8))
     """
@@ -128,7 +128,7 @@ def as_source(x: np.ndarray | torch.Tensor, name: str = "array") -> ImageSource:
     return array_source(images, None, None)
 
 
-def load_all(data: ImageData) -> ImageSource:
+def load_all(data: ImageDataSettings) -> ImageSource:
     """Read every image that `data` describes as one source: the training part, then any test part.
 
     Raises:
@@ -141,7 +141,9 @@ def load_all(data: ImageData) -> ImageSource:
     return parts[0] if test is None else joined(*parts)
 
 
-def _open_source(data: ImageData) -> tuple[ImageSource, ImageSource | None, Pictures | None]:
+def _open_source(
+    data: ImageDataSettings,
+) -> tuple[ImageSource, ImageSource | None, Pictures | None]:
     """Choose the reader; pictures are returned where there is decoding to do."""
     if data.source.startswith("hf:"):
         _refuse_classes(data)
@@ -172,7 +174,7 @@ def _digits() -> ImageSource:
     return array_source(images, digits.target.astype(np.int64), tuple(map(str, range(10))))
 
 
-def _refuse_conversion(data: ImageData, shape: tuple[int, int, int]) -> None:
+def _refuse_conversion(data: ImageDataSettings, shape: tuple[int, int, int]) -> None:
     _refuse_classes(data)
     channels, height, width = shape
     if data.size not in (None, (height, width)):
@@ -187,7 +189,7 @@ def _refuse_conversion(data: ImageData, shape: tuple[int, int, int]) -> None:
         )
 
 
-def _refuse_classes(data: ImageData) -> None:
+def _refuse_classes(data: ImageDataSettings) -> None:
     if data.classes:
         raise UserError(
             f"classes={','.join(data.classes)}: {data.source} is no folder of images, which alone"

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from maskwise.images.features import extract, raw, raw_size
-from maskwise.images.finetuning import ImageFineTune, image_finetune_table
+from maskwise.images.finetuning import ImageFineTuneSettings, image_finetune_table
 from maskwise.images.source import ImageSplits
 from maskwise.measure.evaluation import Ratio, data_entry, models_of
 from maskwise.measure.features import pca, random_subset
@@ -20,7 +20,7 @@ from maskwise.settings import settings
 
 
 @settings
-class Evaluate:
+class ImageEvaluateSettings:
     """How a model is evaluated."""
 
     pools: tuple[Pool, ...] = ("mean", "class")
@@ -38,7 +38,7 @@ class Evaluate:
     baselines: bool = True
     """Also probe raw pixels, their principal components and the untrained encoder, and fine-tune
     the latter."""
-    finetune: ImageFineTune = ImageFineTune()
+    finetune: ImageFineTuneSettings = ImageFineTuneSettings()
     """Fine-tuning of the encoder, on the samples that probes use."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the choice of samples, the masks, the probes and the bootstrap."""
@@ -47,7 +47,7 @@ class Evaluate:
 def evaluate(
     model: PatchModel,
     splits: ImageSplits,
-    config: Evaluate,
+    config: ImageEvaluateSettings,
     *,
     pattern: str,
     untrained: PatchModel | None = None,
@@ -77,7 +77,7 @@ def evaluate(
     }
 
 
-def chosen(splits: ImageSplits, config: Evaluate) -> ImageSplits:
+def chosen(splits: ImageSplits, config: ImageEvaluateSettings) -> ImageSplits:
     """Return the samples that probes and fine-tuning use; nothing is copied or decoded."""
     parts = ((splits.train, config.num_train), (splits.test, config.num_test))
     train, test = (
@@ -87,7 +87,10 @@ def chosen(splits: ImageSplits, config: Evaluate) -> ImageSplits:
 
 
 def probe_table(
-    model: PatchModel, splits: ImageSplits, config: Evaluate, untrained: PatchModel | None = None
+    model: PatchModel,
+    splits: ImageSplits,
+    config: ImageEvaluateSettings,
+    untrained: PatchModel | None = None,
 ) -> list[Entries]:
     """Return the "probes" entry of result.json: every kind of features under every protocol.
 
@@ -111,7 +114,7 @@ def probe_table(
 
 
 def _feature_sets(
-    models: dict[str, PatchModel], splits: ImageSplits, config: Evaluate
+    models: dict[str, PatchModel], splits: ImageSplits, config: ImageEvaluateSettings
 ) -> Iterator[tuple[str, list[np.ndarray]]]:
     """Give (name, [train [N, D], test [M, D]]) one kind at a time, so one is in memory."""
     parts = (splits.train, splits.test)

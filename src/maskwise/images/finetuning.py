@@ -31,7 +31,7 @@ Hook = Callable[[nn.Module, object, Tensor], Tensor]
 
 
 @settings
-class ImageFineTune:
+class ImageFineTuneSettings:
     """How image models are fine-tuned."""
 
     seeds: tuple[int, ...] = ()
@@ -98,7 +98,7 @@ class Classifier(nn.Module):
         """Return a score for each class, [B, C]."""
         return F.linear(self.norm(self.model.encode(images, "mean")), self.weight, self.bias)
 
-    def groups(self, config: ImageFineTune) -> list[dict[str, Any]]:
+    def groups(self, config: ImageFineTuneSettings) -> list[dict[str, Any]]:
         """Return the parameters as groups of an optimizer; "scale" is that of their rate."""
         whole = {"scale": 1.0}
         return [
@@ -109,7 +109,7 @@ class Classifier(nn.Module):
 
 
 def finetune_images(
-    model: PatchModel, splits: ImageSplits, config: ImageFineTune, seed: int
+    model: PatchModel, splits: ImageSplits, config: ImageFineTuneSettings, seed: int
 ) -> np.ndarray:
     """Train a copy of a model and a linear classifier of its mean features; score test images.
 
@@ -136,8 +136,8 @@ def finetune_images(
     train_y, _ = check_finetuning(splits, config)
     labels, num_classes = torch.from_numpy(train_y), int(train_y.max()) + 1
     train, test = splits.train, splits.test
-    assert isinstance(model.modality, Images)
-    mean, std = model.modality.mean, model.modality.std
+    assert isinstance(model.tokenizer, Images)
+    mean, std = model.tokenizer.mean, model.tokenizer.std
     rng = np.random.default_rng(seed)
     tuned = Classifier(model, num_classes, rng)
     device = tuned.bias.device
@@ -169,10 +169,10 @@ def finetune_images(
     return torch.cat(found).softmax(dim=1).numpy()
 
 
-def learning_rate(epoch: float, config: ImageFineTune) -> float:
+def learning_rate(epoch: float, config: ImageFineTuneSettings) -> float:
     """Return the rate of the classifier: a linear rise, then half a cosine to 1e-6.
 
-    >>> config = ImageFineTune(epochs=105, warmup=5, batch_size=512, lr=1e-3)
+    >>> config = ImageFineTuneSettings(epochs=105, warmup=5, batch_size=512, lr=1e-3)
     >>> [round(learning_rate(epoch, config), 6) for epoch in (0, 2.5, 5, 55, 105)]
     [0.0, 0.001, 0.002, 0.001, 1e-06]
     """
@@ -184,7 +184,7 @@ def learning_rate(epoch: float, config: ImageFineTune) -> float:
 
 
 def image_finetune_table(
-    models: Mapping[str, PatchModel], splits: ImageSplits, config: ImageFineTune
+    models: Mapping[str, PatchModel], splits: ImageSplits, config: ImageFineTuneSettings
 ) -> list[Entries]:
     """Return the "finetuning" entry of result.json: the accuracy of each model, for all seeds.
 
@@ -201,7 +201,9 @@ def image_finetune_table(
     return [_row(name, model, splits, config) for name, model in models.items()]
 
 
-def _row(name: str, model: PatchModel, splits: ImageSplits, config: ImageFineTune) -> Entries:
+def _row(
+    name: str, model: PatchModel, splits: ImageSplits, config: ImageFineTuneSettings
+) -> Entries:
     train_y, test_y = check_finetuning(splits, config)
 
     def accuracy(seed: int) -> dict[str, float]:
@@ -223,7 +225,9 @@ def _row(name: str, model: PatchModel, splits: ImageSplits, config: ImageFineTun
     }
 
 
-def check_finetuning(splits: ImageSplits, config: ImageFineTune) -> tuple[np.ndarray, np.ndarray]:
+def check_finetuning(
+    splits: ImageSplits, config: ImageFineTuneSettings
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the classes to train and to test on; refuse images that cannot be fine-tuned on.
 
     Raises:
@@ -242,10 +246,10 @@ def check_finetuning(splits: ImageSplits, config: ImageFineTune) -> tuple[np.nda
     return train_y, test_y
 
 
-def protocol_name(config: ImageFineTune) -> str:
+def protocol_name(config: ImageFineTuneSettings) -> str:
     """Return what is printed beside the numbers.
 
-    >>> print(protocol_name(ImageFineTune(mixup=0, erase=0, flip=True)))
+    >>> print(protocol_name(ImageFineTuneSettings(mixup=0, erase=0, flip=True)))
     mae-finetune (layer decay 0.75, drop path 0.1, cutmix 1, smoothing 0.1, flip, no RandAugment)
     """
     names = ("layer_decay", "drop_path", "mixup", "cutmix", "smoothing", "erase")

@@ -14,30 +14,30 @@ from typing import Literal
 from pydantic import Field
 
 from maskwise.errors import UserError
-from maskwise.images.data import ImageData
-from maskwise.images.evaluation import Evaluate
-from maskwise.images.finetuning import ImageFineTune
+from maskwise.images.data import ImageDataSettings
+from maskwise.images.evaluation import ImageEvaluateSettings
+from maskwise.images.finetuning import ImageFineTuneSettings
 from maskwise.measure.features import check_layer
-from maskwise.measure.representation import Diagnose
-from maskwise.objectives.regularise import Regularise
+from maskwise.measure.representation import DiagnoseSettings
+from maskwise.objectives.regularise import RegulariseSettings
 from maskwise.objectives.regularisers import Scale
-from maskwise.patches.model import Model
+from maskwise.patches.model import PatchModelSettings
 from maskwise.settings import settings
-from maskwise.train.config import Config, Efficiency, LawText, Train
+from maskwise.train.config import EfficiencySettings, LawText, RunSettings, TrainSettings
 
 UMAE_LAW = "fixed:0.75"
 BATCH, EPOCHS = 1024, 200
 
 
 @settings
-class ImageConfig(Config):
+class ImageRunSettings(RunSettings):
     """Everything that decides what a run on images does."""
 
     modality: Literal["images"] = "images"
     """kind of data"""
-    data: ImageData = Field(default_factory=ImageData)
-    model: Model = Field(default_factory=Model)
-    evaluate: Evaluate = Field(default_factory=Evaluate)
+    data: ImageDataSettings = Field(default_factory=ImageDataSettings)
+    model: PatchModelSettings = Field(default_factory=PatchModelSettings)
+    evaluate: ImageEvaluateSettings = Field(default_factory=ImageEvaluateSettings)
     law: LawText = "uniform:0.4,0.9"
     """the law of the mask ratio"""
 
@@ -48,81 +48,81 @@ class ImageConfig(Config):
             raise UserError("evaluate.pools without 'mean' need --model.class_token true")
 
 
-def digits(law: str = "uniform:0.4,0.9") -> ImageConfig:
+def digits(law: str = "uniform:0.4,0.9") -> ImageRunSettings:
     """Scikit-learn's 1,797 handwritten digits of 8 x 8, built in; a minute on two cores.
 
     Raw targets: a normalised patch of four pixels has lost most of what a stroke looks like.
     """
-    return ImageConfig(
-        data=ImageData(source="digits", patch=(2, 2), target="raw"),
-        model=Model(width=64, depth=4, heads=4, decoder_width=48, decoder_depth=1),
+    return ImageRunSettings(
+        data=ImageDataSettings(source="digits", patch=(2, 2), target="raw"),
+        model=PatchModelSettings(width=64, depth=4, heads=4, decoder_width=48, decoder_depth=1),
         law=law,
-        train=Train(steps=2000, batch_size=128, lr=2e-3),
+        train=TrainSettings(steps=2000, batch_size=128, lr=2e-3),
     )
 
 
-def mnist(law: str = "uniform:0.6,0.9") -> ImageConfig:
+def mnist(law: str = "uniform:0.6,0.9") -> ImageRunSettings:
     """MNIST, 28 x 28 grey; `--data.source` names a folder with its files (default: the hub)."""
-    return ImageConfig(
-        data=ImageData(source="hf:ylecun/mnist", patch=(4, 4)),
-        model=Model(width=96, depth=6, heads=3, decoder_width=64, decoder_depth=1),
+    return ImageRunSettings(
+        data=ImageDataSettings(source="hf:ylecun/mnist", patch=(4, 4)),
+        model=PatchModelSettings(width=96, depth=6, heads=3, decoder_width=64, decoder_depth=1),
         law=law,
-        train=Train(steps=5000, batch_size=256, lr=1.5e-3),
+        train=TrainSettings(steps=5000, batch_size=256, lr=1.5e-3),
     )
 
 
-def cifar10(law: str = "uniform:0.6,0.9") -> ImageConfig:
+def cifar10(law: str = "uniform:0.6,0.9") -> ImageRunSettings:
     """CIFAR-10, 32 x 32 RGB, ViT-Tiny; `--data.source` names its arrays (default: the hub)."""
-    return ImageConfig(
-        data=ImageData(
+    return ImageRunSettings(
+        data=ImageDataSettings(
             source="hf:uoft-cs/cifar10", patch=(4, 4), crop_scale=(0.2, 1.0), flip=True
         ),
-        model=Model(width=192, depth=12, heads=3, decoder_width=128, decoder_depth=2),
+        model=PatchModelSettings(width=192, depth=12, heads=3, decoder_width=128, decoder_depth=2),
         law=law,
-        train=Train(steps=40_000, batch_size=256, lr=1.5e-3, checkpoint_every=1000),
+        train=TrainSettings(steps=40_000, batch_size=256, lr=1.5e-3, checkpoint_every=1000),
     )
 
 
-def any_images(source: str) -> ImageConfig:
+def any_images(source: str) -> ImageRunSettings:
     """Images of your own: ViT-Tiny, a patch that gives at most 200 positions, R²MAE."""
-    return ImageConfig(
-        data=ImageData(source=source),
-        model=Model(width=192, depth=12, heads=3, decoder_width=128, decoder_depth=2),
+    return ImageRunSettings(
+        data=ImageDataSettings(source=source),
+        model=PatchModelSettings(width=192, depth=12, heads=3, decoder_width=128, decoder_depth=2),
         law="uniform:0.6,0.9",
-        train=Train(steps=10_000, batch_size=64, lr=1e-3),
+        train=TrainSettings(steps=10_000, batch_size=64, lr=1e-3),
     )
 
 
-def _uniform(scale: Scale) -> Regularise:
-    return Regularise(uniformity="0.01", pool="class", scale=scale)
+def _uniform(scale: Scale) -> RegulariseSettings:
+    return RegulariseSettings(uniformity="0.01", pool="class", scale=scale)
 
 
-def cifar10_umae(scale: Scale = "exact") -> ImageConfig:
+def cifar10_umae(scale: Scale = "exact") -> ImageRunSettings:
     """CIFAR-10, ViT-Tiny, 200 epochs; `--data.source` names its arrays (default: the hub)."""
     return replace(
         cifar10(UMAE_LAW),
         regularise=_uniform(scale),
-        train=Train(steps=39_000, batch_size=256, lr=1.5e-3, checkpoint_every=1000),
-        diagnose=Diagnose(pool="class", every=1000),
-        evaluate=Evaluate(
-            num_train=50_000, finetune=ImageFineTune(crop_scale=(0.2, 1.0), flip=True)
+        train=TrainSettings(steps=39_000, batch_size=256, lr=1.5e-3, checkpoint_every=1000),
+        diagnose=DiagnoseSettings(pool="class", every=1000),
+        evaluate=ImageEvaluateSettings(
+            num_train=50_000, finetune=ImageFineTuneSettings(crop_scale=(0.2, 1.0), flip=True)
         ),
     )
 
 
-def imagenet100_umae(scale: Scale = "exact") -> ImageConfig:
+def imagenet100_umae(scale: Scale = "exact") -> ImageRunSettings:
     """100 classes of ImageNet, ViT-B/16, 200 epochs; `--data.source` names ImageNet's folder."""
     return _imagenet(("imagenet100",), 126_689, scale)
 
 
-def imagenet1k_umae(scale: Scale = "exact") -> ImageConfig:
+def imagenet1k_umae(scale: Scale = "exact") -> ImageRunSettings:
     """ImageNet, ViT-B/16, 200 epochs; `--data.source` names a folder with train/ and val/."""
     return _imagenet((), 1_281_167, scale)
 
 
-def _imagenet(classes: tuple[str, ...], num_train: int, scale: Scale) -> ImageConfig:
-    return ImageConfig(
-        data=ImageData(
+def _imagenet(classes: tuple[str, ...], num_train: int, scale: Scale) -> ImageRunSettings:
+    return ImageRunSettings(
+        data=ImageDataSettings(
             source="imagenet",
             classes=classes,
             size=(224, 224),
@@ -131,7 +131,7 @@ def _imagenet(classes: tuple[str, ...], num_train: int, scale: Scale) -> ImageCo
             crop_scale=(0.2, 1.0),
             flip=True,
         ),
-        model=Model(
+        model=PatchModelSettings(
             width=768,
             depth=12,
             heads=12,
@@ -141,7 +141,7 @@ def _imagenet(classes: tuple[str, ...], num_train: int, scale: Scale) -> ImageCo
         ),
         law=UMAE_LAW,
         regularise=_uniform(scale),
-        train=Train(
+        train=TrainSettings(
             steps=EPOCHS * (num_train // BATCH),
             batch_size=BATCH,
             lr=1.5e-4 * BATCH / 256,
@@ -149,14 +149,14 @@ def _imagenet(classes: tuple[str, ...], num_train: int, scale: Scale) -> ImageCo
             clip=None,
             checkpoint_every=1000,
         ),
-        diagnose=Diagnose(pool="class", num_samples=8192, every=10 * (num_train // BATCH)),
-        evaluate=Evaluate(
+        diagnose=DiagnoseSettings(pool="class", num_samples=8192, every=10 * (num_train // BATCH)),
+        evaluate=ImageEvaluateSettings(
             pools=("class",),
             protocols=("mae", "knn"),
             num_train=num_train,
             num_test=50_000,
             baselines=False,
-            finetune=ImageFineTune(
+            finetune=ImageFineTuneSettings(
                 batch_size=1024,
                 lr=5e-4,
                 layer_decay=0.65,
@@ -165,7 +165,7 @@ def _imagenet(classes: tuple[str, ...], num_train: int, scale: Scale) -> ImageCo
                 precision="bf16",
             ),
         ),
-        efficiency=Efficiency(precision="bf16"),
+        efficiency=EfficiencySettings(precision="bf16"),
     )
 
 

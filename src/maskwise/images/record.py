@@ -12,20 +12,20 @@ from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.images import data as image_data
 from maskwise.images.augment import crop_and_flip
-from maskwise.images.data import ImageData
+from maskwise.images.data import ImageDataSettings
 from maskwise.images.evaluation import chosen, evaluate
 from maskwise.images.features import extract
 from maskwise.images.finetuning import check_finetuning
 from maskwise.images.images import Images, describe
 from maskwise.images.pictures import SUFFIXES
-from maskwise.images.recipes import RECIPES, ImageConfig, any_images
+from maskwise.images.recipes import RECIPES, ImageRunSettings, any_images
 from maskwise.images.samples import write
 from maskwise.images.source import ImageSource, ImageSplits
 from maskwise.images.words import WORDS
 from maskwise.layers.transformer import Attention, Transformer
 from maskwise.modality import Augment, Features, Modality, Pool
 from maskwise.patches.losses import patch_likelihood
-from maskwise.patches.model import Model, PatchModel
+from maskwise.patches.model import PatchModel, PatchModelSettings
 from maskwise.patches.noise import fit_noise
 from maskwise.settings import override
 
@@ -89,7 +89,7 @@ def _embed(
 
 
 def _build(
-    images: Images, config: Model, attention: Attention, encoder: nn.Module | None
+    images: Images, config: PatchModelSettings, attention: Attention, encoder: nn.Module | None
 ) -> PatchModel:
     return PatchModel(images, config, attention, encoder)
 
@@ -98,7 +98,7 @@ def _features(
     source: str, changes: Mapping[str, Any], target: str | None, classes: bool
 ) -> Features:
     """Return means of patches, because those are hidden."""
-    data = override(ImageData(source=source), changes)
+    data = override(ImageDataSettings(source=source), changes)
     if target is not None:
         raise UserError(f"{source}: images have no column '{target}'; leave it out")
     train = image_data.load(data).train
@@ -113,7 +113,7 @@ def _features(
 RECORD = Modality(
     name="images",
     title="a model of images",
-    settings=ImageConfig,
+    settings=ImageRunSettings,
     recipes=RECIPES,
     own=any_images,
     words=WORDS,

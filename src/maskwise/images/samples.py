@@ -44,12 +44,12 @@ def write(
     index = random_subset(len(source), num, seed)
     images = source.get(index)
     scale = _display_scale(images)
-    grid = model.modality.grid
+    grid = model.tokenizer.grid
     hidden, visible, true = [], [], []
     with frozen(model) as device:
         for ratio in ratios:
             mask = fixed_mask(grid, ratio, index, pattern, seed, device)
-            hidden.append(model.modality.spread(mask.hidden)[:, 0].cpu().numpy())
+            hidden.append(model.tokenizer.spread(mask.hidden)[:, 0].cpu().numpy())
             batch = images.to(device)
             visible.append(_display(model.reconstruct(batch, mask.hidden, "visible"), *scale))
             true.append(_display(model.reconstruct(batch, mask.hidden, "true"), *scale))

@@ -11,7 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from maskwise import laws
-from maskwise.columns.model import Tabular
+from maskwise.columns.model import TabularModelSettings
 from maskwise.integrations import sklearn_network as network
 from maskwise.integrations.sklearn_tables import (
     Given,
@@ -22,7 +22,7 @@ from maskwise.integrations.sklearn_tables import (
     with_values,
 )
 from maskwise.settings import from_dict
-from maskwise.train.config import Train
+from maskwise.train.config import TrainSettings
 
 # Of the default number of steps: passes over the rows, and bounds.
 EPOCHS, FEWEST, MOST = 50, 200, 5000
@@ -204,7 +204,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         names = _check_feature_names_in(self)
         table = table_of(given, names.tolist(), self.categorical, self.scale)
         shape = from_dict(
-            Tabular,
+            TabularModelSettings,
             {
                 "kind": self.kind,
                 "width": self.width,
@@ -221,7 +221,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     def _learn(self, given: Given, steps: int, *, constant: bool) -> Self:
         train = from_dict(
-            Train,
+            TrainSettings,
             {
                 "steps": steps,
                 "batch_size": min(self.batch_size, len(given)),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maskwise import laws
-from maskwise.columns.model import Tabular, TabularModel
+from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.columns.noise import fit_feature_noise
 from maskwise.columns.tabular import rows_of
 from maskwise.errors import UserError
@@ -19,7 +19,7 @@ from maskwise.settings import from_dict, to_dict
 from maskwise.storage import build
 from maskwise.tables.table import Table
 from maskwise.train.batches import Batches
-from maskwise.train.config import Efficiency, Train
+from maskwise.train.config import EfficiencySettings, TrainSettings
 from maskwise.train.loop import Learner, Plan, connect, gradients, setup
 from maskwise.train.optim import learning_rate
 
@@ -42,13 +42,13 @@ class Training:
     """
 
     law: str
-    train: Train
+    train: TrainSettings
     seed: int
     accelerator: Any
     constant: bool
 
 
-def begin(table: Table, shape: Tabular, seed: int) -> State:
+def begin(table: Table, shape: TabularModelSettings, seed: int) -> State:
     """Return a model with random weights; with none, if no column varies."""
     if table.features:
         return _state(build(table, shape, seed=seed))
@@ -70,7 +70,7 @@ def learn(state: State, samples: np.ndarray, run: Training) -> State:
         return state
     model, train = _model(state).float().train(), run.train
     plan = Plan(laws.parse(run.law), Scattered(), train, run.seed)
-    fabric = connect(Efficiency(accelerator=run.accelerator))
+    fabric = connect(EfficiencySettings(accelerator=run.accelerator))
     wrapped, optimizer = setup(fabric, Learner(model), train)
     rows = rows_of(samples)
     for batch in Batches(rows, batch_size=train.batch_size, seed=run.seed).read(0, train.steps):
@@ -148,7 +148,7 @@ def width_of(state: State) -> int:
 def _state(model: TabularModel) -> State:
     weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
     return {
-        "table": model.modality.save(Path()),
+        "table": model.tokenizer.save(Path()),
         "network": to_dict(model.config),
         "weights": weights,
     }
@@ -156,7 +156,7 @@ def _state(model: TabularModel) -> State:
 
 def _model(state: State) -> TabularModel:
     """Return the model in double precision, so that no row depends on its batch by rounding."""
-    model = build(table_of(state), from_dict(Tabular, state["network"]), seed=0)
+    model = build(table_of(state), from_dict(TabularModelSettings, state["network"]), seed=0)
     model.load_state_dict({key: torch.from_numpy(v) for key, v in state["weights"].items()})
     return model.double().eval()
 

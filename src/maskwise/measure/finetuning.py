@@ -21,7 +21,7 @@ WARMUP, WEIGHT_DECAY, MAX_NORM = 0.06, 0.01, 1.0
 
 
 @settings
-class FineTune:
+class FineTuneSettings:
     """How a model is fine-tuned, all of its weights."""
 
     tasks: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Encoder(Protocol):
     """What is asked of a model, which is a torch module."""
 
     @property
-    def modality(self) -> object:
+    def tokenizer(self) -> object:
         """How samples become tokens, which is not trained."""
 
     def encode(self, batch: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class Samples(Generic[M]):
 def trainable(model: M) -> M:
     """Return a copy of a model to train all weights of, in evaluation mode: without dropout."""
     # The tokenizer is not trained, and need not be copied.
-    return copy.deepcopy(model, {id(model.modality): model.modality}).eval().requires_grad_()
+    return copy.deepcopy(model, {id(model.tokenizer): model.tokenizer}).eval().requires_grad_()
 
 
 def fit(
@@ -122,7 +122,7 @@ def fit(
             step += 1
 
 
-def tune(model: M, samples: Samples[M], config: FineTune, seed: int) -> np.ndarray:
+def tune(model: M, samples: Samples[M], config: FineTuneSettings, seed: int) -> np.ndarray:
     """Train a copy of a model and a linear classifier of its mean features; score test samples.
 
     All weights are trained: AdamW, a learning rate that rises for 6 % of the steps and then falls
@@ -187,7 +187,7 @@ def tuned_row(
     name: str,
     model: M,
     samples: Samples[M],
-    config: FineTune,
+    config: FineTuneSettings,
     measures: Sequence[str] = Measures._fields,
 ) -> Entries:
     """Return the measures of a fine-tuned model, with every seed, see `over_seeds`.

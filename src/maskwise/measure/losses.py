@@ -81,11 +81,11 @@ def losses_and_ratios(
     batch_size: int = 256,
 ) -> np.ndarray:
     """Return each sample's losses and, last, its hidden fractions, float64 [K + 1, ratios, N]."""
-    parts, grid = [], model.modality.grid
+    parts, grid = [], model.tokenizer.grid
     with frozen(model) as device:
         for part in in_batches(index, batch_size):
             samples, units = source.get(part).to(device), source.units(part)
-            eligible = model.modality.eligible(samples)
+            eligible = model.tokenizer.eligible(samples)
             if eligible is not None:
                 some = eligible.any(dim=1)
                 samples, eligible, kept = samples[some], eligible[some], some.cpu()

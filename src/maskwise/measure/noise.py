@@ -59,7 +59,7 @@ def fit_variances(
             ids = torch.from_numpy(part).to(device)
             samples = source.get(part).to(device)
             scores = Keys(seed, 0, ids).bits(Stream.SCORE, length)
-            known = model.modality.eligible(samples)
+            known = model.tokenizer.eligible(samples)
             known = torch.ones_like(scores, dtype=torch.bool) if known is None else known
             for place, size in enumerate(sizes):
                 more = (size - (~known).sum(dim=1)).clamp(min=0)

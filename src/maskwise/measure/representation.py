@@ -20,7 +20,7 @@ from maskwise.settings import settings
 
 
 @settings
-class Diagnose:
+class DiagnoseSettings:
     """How the features of held-out samples are diagnosed."""
 
     pool: VisiblePool = "mean"
@@ -45,7 +45,7 @@ class Diagnose:
 def diagnose(
     model: MaskedModel,
     source: Source,
-    config: Diagnose,
+    config: DiagnoseSettings,
     *,
     law: str,
     pattern: str,
@@ -98,7 +98,7 @@ def _maskable(model: MaskedModel, source: Source, index: np.ndarray) -> np.ndarr
     """Return those of the samples that have two positions that may be hidden."""
     parts = []
     for part in in_batches(index):
-        eligible = model.modality.eligible(source.get(part))
+        eligible = model.tokenizer.eligible(source.get(part))
         if eligible is None:  # every position of every sample
             return index
         parts.append(part[(eligible.sum(dim=1) > 1).numpy()])
@@ -109,7 +109,7 @@ def _features(
     model: MaskedModel,
     source: Source,
     index: np.ndarray,
-    config: Diagnose,
+    config: DiagnoseSettings,
     law: str,
     pattern: str,
     ratios: Sequence[float],
@@ -118,12 +118,12 @@ def _features(
 
     The masks are the views, then one for each of `ratios`: M of them.
     """
-    pool, layer, grid, seed = config.pool, config.layer, model.modality.grid, config.seed
+    pool, layer, grid, seed = config.pool, config.layer, model.tokenizer.grid, config.seed
     features, realised = [], []
     with frozen(model) as device:
         for part in in_batches(index):
             samples, units = source.get(part).to(device), source.units(part)
-            eligible = model.modality.eligible(samples)
+            eligible = model.tokenizer.eligible(samples)
             views = [
                 draw(
                     law,

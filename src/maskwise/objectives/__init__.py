@@ -1,6 +1,6 @@
 """What training minimises: reconstruction losses, and terms against collapsed features."""
 
-from maskwise.objectives.regularise import Regularise, penalty
+from maskwise.objectives.regularise import RegulariseSettings, penalty
 from maskwise.objectives.regularisers import (
     coding_rate,
     covariance,

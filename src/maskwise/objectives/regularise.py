@@ -25,7 +25,7 @@ WeightText = Annotated[str, AfterValidator(_weight)]
 
 
 @settings
-class Regularise:
+class RegulariseSettings:
     """Terms that are added to the loss, and of which features.
 
     A weight is a number, or SHAPE:FROM..TO[@SHARE] for one that moves over that share of training
@@ -77,7 +77,7 @@ class Regularise:
         return (self.layer, self.earlier_layer) if "magma" in self.terms else (self.layer,)
 
 
-Term = Callable[[Regularise, list[Tensor], nn.Module], Tensor]
+Term = Callable[[RegulariseSettings, list[Tensor], nn.Module], Tensor]
 # A new term is one function, one line here, and a setting of its name.
 TERMS: dict[str, Term] = {
     "uniformity": lambda config, z, _: regularisers.uniformity(z[0], config.scale),
@@ -92,7 +92,7 @@ TERMS: dict[str, Term] = {
 
 
 def penalty(
-    config: Regularise, features: list[Tensor], encoder: nn.Module, progress: float
+    config: RegulariseSettings, features: list[Tensor], encoder: nn.Module, progress: float
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return sum_k w_k(t) R_k, and each term for itself with the mean squared cosine.
 

@@ -33,7 +33,7 @@ def reconstruction(
     the sample's visible targets. Targets normalised per patch have mean 0 and variance 1 (flat
     patches are 0), so there it costs about 1, as predicting 0 does.
     """
-    target = getattr(model.modality, "target", "raw")  # not all have a choice
+    target = getattr(model.tokenizer, "target", "raw")  # not all have a choice
     of, names = partial(costs, model), ["visible mean"]
     return {"target": target} | loss_curves(
         model, source, indices, ratios, pattern, seed, of, names
@@ -44,7 +44,7 @@ def costs(
     model: PatchModel, samples: Tensor, masks: Sequence[Mask]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Give the error of each sample and that of the visible mean, [B], under each mask."""
-    target = model.modality.target_of(model.modality.tokenize(samples))
+    target = model.tokenizer.target_of(model.tokenizer.tokenize(samples))
     for mask in masks:
         prediction, wanted = model.predict(samples, mask)
         guess = _mean(target, ~mask.hidden)[:, None].expand_as(wanted)

@@ -27,7 +27,7 @@ Pool = Literal["mean", "class", "both", "none"]
 
 
 @settings
-class Model:
+class PatchModelSettings:
     """The shape of a masked transformer."""
 
     width: int = 192
@@ -67,7 +67,7 @@ class PatchModel(MaskedModel):
     """Predict hidden tokens from visible ones; encode whole samples.
 
     Args:
-        modality: how samples become tokens.
+        tokenizer: how samples become tokens.
         config: the shape of the model.
         attention: "auto", "sdpa" or "plain"; equal up to rounding.
         encoder: any module from [B, N, width] to [B, N, width], in "replace" mode without a class
@@ -76,18 +76,18 @@ class PatchModel(MaskedModel):
     Example:
         >>> from maskwise.images.images import Images
         >>> images = Images(patch=(2, 2), channels=1, height=4, width=4, mean=(0.,), std=(1.,))
-        >>> model = PatchModel(images, Model(width=8, depth=1, heads=2, decoder_width=8))
+        >>> model = PatchModel(images, PatchModelSettings(width=8, depth=1, heads=2, decoder_width=8))
         >>> model.encode(torch.zeros(3, 1, 4, 4)).shape
         torch.Size([3, 8])
     """
 
-    modality: PatchTokenizer
-    config: Model
+    tokenizer: PatchTokenizer
+    config: PatchModelSettings
 
     def __init__(
         self,
-        modality: PatchTokenizer,
-        config: Model,
+        tokenizer: PatchTokenizer,
+        config: PatchModelSettings,
         attention: Attention = "auto",
         encoder: nn.Module | None = None,
     ) -> None:
@@ -96,10 +96,10 @@ class PatchModel(MaskedModel):
             raise UserError(
                 "an encoder of your own needs model.mode='replace' and model.class_token=False"
             )
-        self.modality, self.config = modality, config
+        self.tokenizer, self.config = tokenizer, config
         width = config.width
-        self.embed = nn.Linear(modality.token_dim, width)
-        self.positions = _positions(modality.grid, width, config.positions)
+        self.embed = nn.Linear(tokenizer.token_dim, width)
+        self.positions = _positions(tokenizer.grid, width, config.positions)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if config.class_token else None
         self.encoder = encoder or Transformer(
             width, config.depth, config.heads, config.mlp_ratio, attention
@@ -107,15 +107,15 @@ class PatchModel(MaskedModel):
         if config.mode == "drop":
             width = config.decoder_width
             self.to_decoder = nn.Linear(config.width, width)
-            self.decoder_positions = _positions(modality.grid, width, config.positions)
+            self.decoder_positions = _positions(tokenizer.grid, width, config.positions)
             self.decoder = Transformer(
                 width, config.decoder_depth, config.decoder_heads, config.mlp_ratio, attention
             )
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.head = nn.Linear(width, modality.token_dim)
+        self.head = nn.Linear(width, tokenizer.token_dim)
         # Of a hidden value, standardised, when 1..L positions are hidden; `fit_noise` sets it.
         self.log_variance = nn.Buffer(torch.full((self.length,), torch.inf))
-        self.log_spread = nn.Buffer(torch.zeros(self.length, modality.token_dim))
+        self.log_spread = nn.Buffer(torch.zeros(self.length, tokenizer.token_dim))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -137,12 +137,12 @@ class PatchModel(MaskedModel):
     @property
     def length(self) -> int:
         """Positions of a sample, L."""
-        return math.prod(self.modality.grid)
+        return math.prod(self.tokenizer.grid)
 
     @property
     def values_per_position(self) -> int:
         """Values in a position, whose density `conditional_log_prob` is."""
-        return self.modality.token_dim
+        return self.tokenizer.token_dim
 
     @property
     def num_layers(self) -> int:
@@ -158,7 +158,7 @@ class PatchModel(MaskedModel):
         """Return predictions in target space at `predicted.hidden_idx`, [B, H, token_dim].
 
         Args:
-            tokens: what the modality made of a batch, [B, L, token_dim].
+            tokens: what the tokenizer made of a batch, [B, L, token_dim].
             mask: hidden positions; what their tokens hold is not used.
             predicted: a part of the hidden positions; default: all of them.
         """
@@ -177,15 +177,15 @@ class PatchModel(MaskedModel):
 
         Keys are not used: hidden positions all look the same.
         """
-        tokens = self.modality.tokenize(samples)
+        tokens = self.tokenizer.tokenize(samples)
         states, found = self._states(tokens, mask, predicted, layers)
         prediction = self.head(states)
         features = [self._pooled(each, mask, pool) for each in found]
         return Answer(tokens, states, (prediction,), features)
 
     def objective(self) -> Reconstruction:
-        """Return the reconstruction of what the modality makes of tokens."""
-        return Reconstruction(self.modality.target_of)
+        """Return the reconstruction of what the tokenizer makes of tokens."""
+        return Reconstruction(self.tokenizer.target_of)
 
     def _states(
         self, tokens: Tensor, mask: Mask, predicted: Mask, layers: Sequence[int]
@@ -229,12 +229,12 @@ class PatchModel(MaskedModel):
         """Return features of masked samples, [B, width].
 
         Args:
-            batch: what the modality tokenizes.
+            batch: what the tokenizer tokenizes.
             mask: hidden positions.
             pool: "mean" of the visible positions, or the "class" token.
             layer: which encoder block, -1 = the last; the final LayerNorm is applied to any.
         """
-        [encoded] = self._encoded(self.modality.tokenize(batch), mask, [layer])
+        [encoded] = self._encoded(self.tokenizer.tokenize(batch), mask, [layer])
         return self._pooled(encoded, mask, pool)
 
     def _pooled(self, encoded: Tensor, mask: Mask, pool: VisiblePool) -> Tensor:
@@ -286,7 +286,7 @@ class PatchModel(MaskedModel):
         """Return features of whole samples; nothing is ever hidden.
 
         Args:
-            batch: what the modality tokenizes.
+            batch: what the tokenizer tokenizes.
             pool: "mean" of the positions, "class" token, "both" side by side, or "none" for every
                 position.
             layer: which encoder block, -1 = the last; the final LayerNorm is applied to any.
@@ -296,7 +296,7 @@ class PatchModel(MaskedModel):
         """
         if pool in ("class", "both"):
             self._need_class_token(pool)
-        tokens = self.embed(self.modality.tokenize(batch)) + self.positions
+        tokens = self.embed(self.tokenizer.tokenize(batch)) + self.positions
         [encoded] = self._outputs(tokens, [layer])
         patches = encoded[:, 1:] if self.has_class_token else encoded
         if pool == "none":
@@ -306,8 +306,8 @@ class PatchModel(MaskedModel):
 
     def predict(self, batch: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
         """Return (prediction, target) at `mask.hidden_idx`, each [B, H, token_dim]."""
-        tokens = self.modality.tokenize(batch)
-        target = self.modality.target_of(gather(tokens, mask.hidden_idx))
+        tokens = self.tokenizer.tokenize(batch)
+        target = self.tokenizer.target_of(gather(tokens, mask.hidden_idx))
         return self(tokens, mask), target
 
     def reconstruct(
@@ -316,16 +316,16 @@ class PatchModel(MaskedModel):
         """Return the samples with hidden positions replaced by predictions, in raw units.
 
         Args:
-            batch: what the modality tokenizes.
+            batch: what the tokenizer tokenizes.
             hidden: bool [B, L].
             statistics: for normalised targets, "visible" takes a patch's mean and variance from
                 visible patches nearby, "true" its own (which leaks; for display only).
         """
         mask = Mask(hidden)
-        prediction = self(self.modality.tokenize(batch), mask)
+        prediction = self(self.tokenizer.tokenize(batch), mask)
         full = prediction.new_zeros(*hidden.shape, prediction.shape[-1])
         full.scatter_(1, mask.hidden_idx[..., None].expand_as(prediction), prediction)
-        return self.modality.fill(batch, full, hidden, statistics)
+        return self.tokenizer.fill(batch, full, hidden, statistics)
 
     def conditional_log_prob(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the log-density of each hidden position given the visible ones, [B, L] in nats.
@@ -340,16 +340,16 @@ class PatchModel(MaskedModel):
         does not depend on how the model standardises.
 
         Args:
-            batch: what the modality tokenizes.
+            batch: what the tokenizer tokenizes.
             hidden: bool [B, L].
 
         Raises:
             UserError: `fit_noise` has not been called.
         """
         mean, log_variance = self._hidden_normal(batch, hidden)
-        squares = (self.modality.tokenize(batch) - mean).square()
+        squares = (self.tokenizer.tokenize(batch) - mean).square()
         each = math.log(2 * math.pi) + log_variance + squares * (-log_variance).exp()
-        return -0.5 * each.sum(-1) - self.modality.log_scale
+        return -0.5 * each.sum(-1) - self.tokenizer.log_scale
 
     def conditional_sample(self, batch: Tensor, hidden: Tensor, keys: Keys) -> Tensor:
         """Return the batch with each hidden position drawn from its own conditional density."""
@@ -357,16 +357,16 @@ class PatchModel(MaskedModel):
         uniform = keys.open_uniform(Stream.SAMPLE, mean[0].numel())
         noise = torch.special.ndtri(uniform).to(mean).view_as(mean)
         drawn = mean + (log_variance / 2).exp() * noise
-        return self.mix(batch, self.modality.untokenize(drawn), hidden)
+        return self.mix(batch, self.tokenizer.untokenize(drawn), hidden)
 
     def mix(self, batch: Tensor, other: Tensor, hidden: Tensor) -> Tensor:
         """Return the batch with the hidden positions of another one."""
-        return torch.where(self.modality.spread(hidden), other, batch)
+        return torch.where(self.tokenizer.spread(hidden), other, batch)
 
     def empty(self, num: int) -> Tensor:
         """Return `num` samples that hold nothing yet."""
-        shape = (num, self.length, self.modality.token_dim)
-        return self.modality.untokenize(self.head.weight.new_zeros(shape))
+        shape = (num, self.length, self.tokenizer.token_dim)
+        return self.tokenizer.untokenize(self.head.weight.new_zeros(shape))
 
     def _hidden_normal(self, batch: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Return means and log-variances of standardised tokens, [B, L, token_dim] each."""
@@ -375,7 +375,7 @@ class PatchModel(MaskedModel):
                 "this model has no likelihood yet: call maskwise.patches.noise.fit_noise"
                 "(model, source) with training images first"
             )
-        mean = self.modality.tokenize(self.reconstruct(batch, hidden))
+        mean = self.tokenizer.tokenize(self.reconstruct(batch, hidden))
         # A sample that hides nothing is asked for nothing: any variance will do.
         by_size = self.log_variance[(hidden.sum(dim=1) - 1).clamp(min=0)]
         return mean, by_size[:, None, None] + self.log_spread

@@ -18,7 +18,7 @@ def fit_noise(model: PatchModel, source: Source, **options: int) -> None:
         source: training samples.
         **options: `num_samples`, `seed` and `batch_size` of `fit_variances`.
     """
-    tokenize = model.modality.tokenize
+    tokenize = model.tokenizer.tokenize
 
     def squares_of(samples: Tensor, hidden: Tensor) -> Tensor:
         return (tokenize(model.reconstruct(samples, hidden)) - tokenize(samples)).square()
@@ -34,4 +34,4 @@ def _least(model: PatchModel, dtype: torch.dtype) -> float:
     """
     if dtype != torch.uint8:
         return 1e-6
-    return math.exp(-2 * model.modality.log_scale / model.modality.token_dim) / 12
+    return math.exp(-2 * model.tokenizer.log_scale / model.tokenizer.token_dim) / 12

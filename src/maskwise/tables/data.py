@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from maskwise.columns.tabular import Rows, TabularSplits
+from maskwise.columns.tabular import TabularRows, TabularSplits
 from maskwise.errors import UserError
 from maskwise.settings import settings
 from maskwise.tables.columns import codes_of, distinct, learn
@@ -25,7 +25,7 @@ log = logging.getLogger("maskwise")
 
 
 @settings
-class TableData:
+class TableDataSettings:
     """Which table to use and how to read it."""
 
     source: str = "array"
@@ -62,7 +62,7 @@ class TableSplits(TabularSplits):
     table: Table
 
 
-def load(data: TableData) -> TableSplits:
+def load(data: TableDataSettings) -> TableSplits:
     """Read the table that `data` describes and split it.
 
     Raises:
@@ -75,7 +75,7 @@ def load(data: TableData) -> TableSplits:
         raise UserError(f"{data.source}: {error}") from None
 
 
-def from_frame(frame: Any, data: TableData) -> TableSplits:
+def from_frame(frame: Any, data: TableDataSettings) -> TableSplits:
     """Split a table in memory.
 
     Args:
@@ -87,7 +87,7 @@ def from_frame(frame: Any, data: TableData) -> TableSplits:
         UserError: as for `load`.
 
     >>> columns = {"a": range(20), "b": range(20, 0, -1), "c": ["x", "y"] * 10}
-    >>> splits = from_frame(columns, TableData())
+    >>> splits = from_frame(columns, TableDataSettings())
     >>> len(splits.train), len(splits.test), splits.table.sizes
     (18, 2, (0, 0, 2))
     """
@@ -98,12 +98,14 @@ def from_frame(frame: Any, data: TableData) -> TableSplits:
     return _splits(columns_of(frame), "table", data, labels)
 
 
-def describe(splits: TableSplits, data: TableData) -> Table:
+def describe(splits: TableSplits, data: TableDataSettings) -> Table:
     """Return how rows become samples, as training rows say."""
     return splits.table
 
 
-def table_of(columns: Columns, data: TableData, rows: np.ndarray | slice = slice(None)) -> Table:
+def table_of(
+    columns: Columns, data: TableDataSettings, rows: np.ndarray | slice = slice(None)
+) -> Table:
     """Return how rows become samples, learned from some of them.
 
     Constant columns are left out of the features, and so are those without any value.
@@ -138,7 +140,7 @@ def table_of(columns: Columns, data: TableData, rows: np.ndarray | slice = slice
 
 
 def _splits(
-    columns: Columns, name: str, data: TableData, labels: np.ndarray | None = None
+    columns: Columns, name: str, data: TableDataSettings, labels: np.ndarray | None = None
 ) -> TableSplits:
     for wanted in (data.labels, data.group, *data.drop):
         if wanted is not None and wanted not in columns:
@@ -171,13 +173,15 @@ def _splits(
         "sha256": hashlib.sha256(rows.tobytes()).hexdigest(),
     }
 
-    def part(index: np.ndarray) -> Rows:
-        return Rows(_reader(rows, data.lags), index, None if labels is None else labels[index])
+    def part(index: np.ndarray) -> TabularRows:
+        return TabularRows(
+            _reader(rows, data.lags), index, None if labels is None else labels[index]
+        )
 
     return TableSplits(part(train), part(test), name, classes, None, fingerprint, table)
 
 
-def _classes(labels: np.ndarray, data: TableData) -> tuple[tuple[str, ...], np.ndarray]:
+def _classes(labels: np.ndarray, data: TableDataSettings) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the names of classes and the number of each label, -1 where there is none."""
     found = distinct(labels)
     if len(found) > data.max_categories or any(isinstance(value, float) for value in found):

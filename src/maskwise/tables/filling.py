@@ -65,7 +65,7 @@ def fill(model: Any, frame: Any) -> Any:
 
 def found(model: Any, frame: Any) -> dict[str, Filled]:
     """Return what a model puts in the gaps of a table, by column; only of columns with gaps."""
-    table = model.modality
+    table = model.tokenizer
     if not isinstance(table, Table):
         raise UserError("tables are for models of tables, and this is none")
     samples = torch.from_numpy(table.encode(frame))

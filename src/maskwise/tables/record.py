@@ -17,7 +17,7 @@ from maskwise.tables.data import TableSplits
 from maskwise.tables.features import features_of_file
 from maskwise.tables.files import read_table
 from maskwise.tables.filling import fill, fill_file
-from maskwise.tables.recipes import RECIPES, TablesConfig, any_tables
+from maskwise.tables.recipes import RECIPES, TableRunSettings, any_tables
 from maskwise.tables.table import Table
 from maskwise.tables.words import WORDS
 
@@ -33,7 +33,7 @@ def _load(data: Any, config: Any) -> TableSplits:
 
 def _embed(model: TabularModel, frame: Any, config: Any, pool: Pool, layer: int) -> np.ndarray:
     """Return features of the rows of a table, in their order."""
-    table: Any = model.modality
+    table: Any = model.tokenizer
     return embed_rows(model, rows_of(table.encode(frame)), layer=layer, pool=pool)
 
 
@@ -51,7 +51,7 @@ def _in_memory(data: object) -> bool:
 RECORD = Modality(
     name="tables",
     title="a model of features",
-    settings=TablesConfig,
+    settings=TableRunSettings,
     recipes=RECIPES,
     own=any_tables,
     words=WORDS,

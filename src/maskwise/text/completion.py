@@ -47,15 +47,15 @@ def complete(model: LanguageModel, text: str, num: int = 5) -> Completion:
         UserError: a text without a gap, or longer than the model can take.
 
     >>> from maskwise.text.tokenizer import train_tokenizer
-    >>> from maskwise.text.model import TextModel
+    >>> from maskwise.text.model import TextModelSettings
     >>> words = train_tokenizer(["the cat sat on the mat"] * 9, vocab_size=300, length=8)
-    >>> model = LanguageModel(words, TextModel(width=16, depth=1, heads=2))
+    >>> model = LanguageModel(words, TextModelSettings(width=16, depth=1, heads=2))
     >>> [len(gap) for gap in complete(model, "the [MASK] sat", num=3).alternatives]
     [3]
     """
     if num < 1:
         raise UserError(f"num {num} is too small: give the number of alternatives, 1 or more")
-    modality = model.modality
+    modality = model.tokenizer
     ids, open_ = tokens_with_gaps(modality, text)
     with frozen(model) as device:
         ids, open_ = ids.to(device), open_.to(device)
@@ -121,6 +121,6 @@ def _encoded(text: Text, piece: str, attached: bool) -> list[int]:
 def _log_probs(model: LanguageModel, ids: Tensor, hidden: Tensor) -> Tensor:
     """Return the log-probabilities of all tokens in each gap, [gaps, V]; -inf for special ones."""
     found = torch.cat([found for found, _ in model.predictions(ids, hidden, ids)])
-    known = model.modality.tokenizer.get_added_tokens_decoder()
+    known = model.tokenizer.tokenizer.get_added_tokens_decoder()
     special = [token for token, each in known.items() if each.special]
     return found.index_fill(1, torch.tensor(special, device=found.device), -torch.inf)

@@ -31,7 +31,7 @@ _FEW_DOCUMENTS = 20
 
 
 @settings
-class TextData:
+class TextDataSettings:
     """Which texts to use and how to read them."""
 
     source: str = "pydoc"
@@ -71,7 +71,7 @@ class Texts:
     parts: Callable[[], Iterable[Part]]
 
 
-def load(data: TextData, *, units: str | None = None) -> TextSplits:
+def load(data: TextDataSettings, *, units: str | None = None) -> TextSplits:
     """Tokenize the texts that `data` describes, unless it was done before, and cut them in rows.
 
     Args:
@@ -87,7 +87,9 @@ def load(data: TextData, *, units: str | None = None) -> TextSplits:
     return _splits(_named(data.source, data), heldout, data, units)
 
 
-def from_texts(texts: Sequence[str], data: TextData, *, units: str | None = None) -> TextSplits:
+def from_texts(
+    texts: Sequence[str], data: TextDataSettings, *, units: str | None = None
+) -> TextSplits:
     """Tokenize texts in memory, one document each; arguments as for `load`."""
     digest = hashlib.sha256()
     for number, text in enumerate(texts):
@@ -130,7 +132,9 @@ def name_of(source: str) -> str:
     return Path(source).name.split(".")[0] or source
 
 
-def _splits(texts: Texts, heldout: str | None, data: TextData, units: str | None) -> TextSplits:
+def _splits(
+    texts: Texts, heldout: str | None, data: TextDataSettings, units: str | None
+) -> TextSplits:
     corpus = _tokenized(texts, data)
     starts = _unit_starts(corpus, data, units)
     if heldout:
@@ -150,7 +154,7 @@ def _splits(texts: Texts, heldout: str | None, data: TextData, units: str | None
     return TextSplits(train, test, texts.name)
 
 
-def _tokenized(texts: Texts, data: TextData, text: Text | None = None) -> Corpus:
+def _tokenized(texts: Texts, data: TextDataSettings, text: Text | None = None) -> Corpus:
     """Return the tokens of texts, from the cache or written to it.
 
     Args:
@@ -168,7 +172,7 @@ def _tokenized(texts: Texts, data: TextData, text: Text | None = None) -> Corpus
     return replace(corpus, text=corpus.text.with_length(data.length))
 
 
-def _named(source: str, data: TextData) -> Texts:
+def _named(source: str, data: TextDataSettings) -> Texts:
     identity: Any
     if source == "pydoc":
         identity = [source, platform.python_version()]
@@ -180,7 +184,7 @@ def _named(source: str, data: TextData) -> Texts:
     return Texts(name_of(source), identity, parts)
 
 
-def _tokenizer_identity(data: TextData, text: Text | None) -> Any:
+def _tokenizer_identity(data: TextDataSettings, text: Text | None) -> Any:
     if text is not None:
         return hashlib.sha256(text.tokenizer.to_str().encode()).hexdigest()
     if data.tokenizer is not None:
@@ -194,7 +198,7 @@ def _stamps(files: Iterable[Path]) -> list[Any]:
     return [stamp(path) for path in files if path.exists()]
 
 
-def _text(texts: Texts, data: TextData) -> Text:
+def _text(texts: Texts, data: TextDataSettings) -> Text:
     if data.tokenizer is not None:
         return load_tokenizer(data.tokenizer, data.length)
     return train_tokenizer(
@@ -242,14 +246,14 @@ def _hold_out(documents: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarr
     return train, test
 
 
-def _unit_starts(corpus: Corpus, data: TextData, units: str | None) -> np.ndarray | None:
+def _unit_starts(corpus: Corpus, data: TextDataSettings, units: str | None) -> np.ndarray | None:
     """Return where units begin in a corpus; None where nobody asks."""
     if units == "ngrams":
         return ngram_starts(corpus, data.ngrams)
     return corpus.starts if units else None
 
 
-def _source(corpus: Corpus, data: TextData, starts: np.ndarray | None) -> TextSource:
+def _source(corpus: Corpus, data: TextDataSettings, starts: np.ndarray | None) -> TextSource:
     text = corpus.text
     first, size = cut(corpus.documents, text.room())
     separate = bool(text.start) and text.pad >= 0

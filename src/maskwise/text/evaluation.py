@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt
 from maskwise.errors import UserError
 from maskwise.measure.evaluation import ALWAYS, Ratio, data_entry, models_of
 from maskwise.measure.features import random_subset
-from maskwise.measure.finetuning import FineTune
+from maskwise.measure.finetuning import FineTuneSettings
 from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES, Probe, ScoringName
 from maskwise.modality import Entries, Pool
@@ -27,7 +27,7 @@ from maskwise.tokens.model import LanguageModel
 
 
 @settings
-class TextEvaluate:
+class TextEvaluateSettings:
     """How a language model is evaluated."""
 
     ratios: tuple[Ratio, ...] = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 0.95)
@@ -54,7 +54,7 @@ class TextEvaluate:
     """Labelled texts, or tagged words, to test on at most, chosen at random."""
     baselines: bool = True
     """Also probe and fine-tune the untrained model, and probe words without a model."""
-    finetune: FineTune = FineTune()
+    finetune: FineTuneSettings = FineTuneSettings()
     """Fine-tuning of the whole model."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the choice of samples, the masks and the bootstrap."""
@@ -64,7 +64,7 @@ class TextEvaluate:
             parse_task(text)
 
 
-def check_files(config: TextEvaluate) -> None:
+def check_files(config: TextEvaluateSettings) -> None:
     """Refuse files that are not there, before anything is trained.
 
     Raises:
@@ -80,7 +80,7 @@ def check_files(config: TextEvaluate) -> None:
 def evaluate_text(
     model: LanguageModel,
     splits: TextSplits,
-    config: TextEvaluate,
+    config: TextEvaluateSettings,
     *,
     pattern: str,
     untrained: LanguageModel | None = None,
@@ -110,9 +110,9 @@ def evaluate_text(
     tasks = [read_task(text, *sizes, seed) for text in config.finetune.tasks]
     index = random_subset(len(splits.test), config.num_rows, seed)
     chosen = random_subset(len(splits.train), config.num_train, seed)
-    unigram = {"unigram": -shares(model.modality, splits.train, chosen).log()}
+    unigram = {"unigram": -shares(model.tokenizer, splits.train, chosen).log()}
     return {
-        "data": data_entry(splits, [model.modality.length]),
+        "data": data_entry(splits, [model.tokenizer.length]),
         "reconstruction": losses_by_ratio(
             model, splits.test, index, (*config.ratios, ALWAYS), pattern, seed, unigram
         ),
@@ -128,7 +128,7 @@ def evaluate_text(
 
 
 def text_probes(
-    models: Mapping[str, LanguageModel], task: TextTask, config: TextEvaluate
+    models: Mapping[str, LanguageModel], task: TextTask, config: TextEvaluateSettings
 ) -> list[Entries]:
     """Return the rows of the table of probes: labelled texts under every model, layer and pool.
 
@@ -138,7 +138,7 @@ def text_probes(
     parts, labels = (task.train, task.test), given_split(task.train_y, task.test_y)
     rows = []
     for title, model in models.items():
-        noted = replace(labels, note=cut_note(model.modality, [*task.train, *task.test]))
+        noted = replace(labels, note=cut_note(model.tokenizer, [*task.train, *task.test]))
         for layer in config.layers or range(model.num_layers):
             for pool in config.pools:
                 x = np.concatenate([embed_texts(model, texts, pool, layer) for texts in parts])
@@ -152,7 +152,7 @@ def text_probes(
 
 
 def word_probes(
-    models: Mapping[str, LanguageModel], task: WordTask, config: TextEvaluate
+    models: Mapping[str, LanguageModel], task: WordTask, config: TextEvaluateSettings
 ) -> list[Entries]:
     """Return the rows of the table of probes: the tags of words, by logistic regression.
 

@@ -34,10 +34,10 @@ def embed_texts(
     Raises:
         UserError: no texts, a text without a token, or a layer or pool that the model lacks.
     """
-    pieces, _ = cut_texts(model.modality, texts, model.modality.room())
+    pieces, _ = cut_texts(model.tokenizer, texts, model.tokenizer.room())
     found: list[np.ndarray] = [np.empty(0)] * len(pieces)
     with frozen(model) as device:
-        for index, ids in equal_lengths(model.modality, pieces, batch_size):
+        for index, ids in equal_lengths(model.tokenizer, pieces, batch_size):
             encoded = model.encode(ids.to(device), pool, layer).float().cpu().numpy()
             for place, values in zip(index, encoded, strict=True):
                 found[place] = values
@@ -96,7 +96,7 @@ def word_features(
         layer: which layer, -1 = the last.
         batch_size: sentences encoded at once.
     """
-    text = model.modality
+    text = model.tokenizer
     pieces, _ = cut_texts(text, [" ".join(words) for words in sentences], text.room())
     found: list[np.ndarray] = [np.empty(0)] * len(pieces)
     with frozen(model) as device:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from maskwise.measure.finetuning import FineTune, Samples, tuned_row
+from maskwise.measure.finetuning import FineTuneSettings, Samples, tuned_row
 from maskwise.modality import Entries
 from maskwise.text.features import cut_note, embed_texts
 from maskwise.text.tasks import TextTask
@@ -10,7 +10,7 @@ from maskwise.tokens.model import LanguageModel
 
 
 def finetune_texts(
-    models: Mapping[str, LanguageModel], task: TextTask, config: FineTune
+    models: Mapping[str, LanguageModel], task: TextTask, config: FineTuneSettings
 ) -> list[Entries]:
     """Return accuracy and Matthews correlation of fine-tuned models, see `tuned_row`.
 
@@ -31,7 +31,7 @@ def text_samples(model: LanguageModel, task: TextTask) -> Samples[LanguageModel]
     Raises:
         UserError: a text without a token.
     """
-    text = model.modality
+    text = model.tokenizer
     note = cut_note(text, [*task.train, *task.test])
     ids = text.tokenize(task.train).ids
     lengths = (ids != text.pad).sum(dim=1)

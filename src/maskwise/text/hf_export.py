@@ -33,7 +33,7 @@ def export(model: LanguageModel, folder: str | Path) -> Path:
         UserError: another kind of model, or a folder that holds something or cannot be written.
     """
     folder = Path(folder)
-    if not isinstance(model.modality, Text):
+    if not isinstance(model.tokenizer, Text):
         kind = "DNA" if isinstance(model, LanguageModel) else "images"
         raise UserError(
             f"only language models are exported to transformers: this one is of {kind}"
@@ -44,7 +44,7 @@ def export(model: LanguageModel, folder: str | Path) -> Path:
     try:
         temporary.mkdir(parents=True)
         _write_network(model, temporary)
-        _write_tokenizer(model.modality, temporary)
+        _write_tokenizer(model.tokenizer, temporary)
         temporary.replace(folder)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
@@ -61,7 +61,7 @@ def _write_network(model: LanguageModel, folder: Path) -> None:
     assert isinstance(network, SequenceNetwork)
     weights = {name: value.contiguous().cpu() for name, value in _weights(network).items()}
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    write_json(folder / "config.json", _config(network, model.modality))
+    write_json(folder / "config.json", _config(network, model.tokenizer))
 
 
 def _weights(network: SequenceNetwork) -> dict[str, Tensor]:

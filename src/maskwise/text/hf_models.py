@@ -7,7 +7,7 @@ import torch
 from maskwise.errors import UserError
 from maskwise.text import hf_load
 from maskwise.text.hf_network import HFNetwork
-from maskwise.text.model import TextModel
+from maskwise.text.model import TextModelSettings
 from maskwise.text.tokenizer import of_transformers
 from maskwise.tokens.model import LanguageModel
 
@@ -34,7 +34,7 @@ def load(
     Example:
         >>> from maskwise.likelihood import log_likelihood
         >>> model = load("bert-base-uncased")  # doctest: +SKIP
-        >>> text = model.modality.tokenize(["A sentence.", "A longer one."])  # doctest: +SKIP
+        >>> text = model.tokenizer.tokenize(["A sentence.", "A longer one."])  # doctest: +SKIP
         >>> log_likelihood(model, text.ids).perplexity  # doctest: +SKIP
     """
     network, tokenizer = hf_load.load(str(name))
@@ -51,5 +51,5 @@ def load(
             text = text.with_length(length)
     except UserError as error:
         raise UserError(f"{name}: {error}") from None
-    model = LanguageModel(text, TextModel(), network=HFNetwork(network))
+    model = LanguageModel(text, TextModelSettings(), network=HFNetwork(network))
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()

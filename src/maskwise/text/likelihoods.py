@@ -57,7 +57,7 @@ def measure_text(
     Raises:
         UserError: too few windows or passes for a standard error, or a text without a window.
     """
-    ids, _, num_bytes = model.modality.windows(text, length)
+    ids, _, num_bytes = model.tokenizer.windows(text, length)
     words = {"sample": "window", "position": "token", "dimension": "token"}
 
     def held(index: np.ndarray) -> Held:
@@ -82,7 +82,7 @@ def text_likelihood(
 
     def held(index: np.ndarray) -> Held:
         ids = splits.test.get(index)
-        num_bytes = sum(len(model.modality.decode(row).encode()) for row in ids)
+        num_bytes = sum(len(model.tokenizer.decode(row).encode()) for row in ids)
         return held_tokens(model, ids, words)._replace(num_bytes=num_bytes)
 
     options["num_samples"] = 64 if num_samples is None else num_samples

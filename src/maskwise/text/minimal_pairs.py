@@ -101,16 +101,16 @@ def pseudo_log_likelihoods(
     Raises:
         UserError: no sentences, one without a token, or one that the model cannot take.
     """
-    longest = model.modality.longest
-    room = UNLIMITED if longest is None else model.modality.room(longest)
-    pieces, num_cut = cut_texts(model.modality, sentences, room)
+    longest = model.tokenizer.longest
+    room = UNLIMITED if longest is None else model.tokenizer.room(longest)
+    pieces, num_cut = cut_texts(model.tokenizer, sentences, room)
     if num_cut:
         place = next(i for i, piece in enumerate(pieces) if len(piece.ids) == room)
         raise UserError(f"a sentence is longer than {room} tokens: {sentences[place][:40]}...")
     values, ratios = np.zeros((2, len(sentences)))
-    first = len(model.modality.start)
+    first = len(model.tokenizer.start)
     with frozen(model) as device:
-        for index, ids in equal_lengths(model.modality, pieces, batch_size):
+        for index, ids in equal_lengths(model.tokenizer, pieces, batch_size):
             begins = torch.from_numpy(np.stack([pieces[place].starts for place in index]))
             hidden = _hidden(begins, metric)
             ratios[index] = hidden.float().mean(dim=(1, 2))

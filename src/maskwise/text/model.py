@@ -13,7 +13,7 @@ from maskwise.tokens.sequence import SequenceNetwork
 
 
 @settings
-class TextModel:
+class TextModelSettings:
     """The shape of a masked language model."""
 
     width: int = 256

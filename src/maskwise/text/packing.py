@@ -6,7 +6,7 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class PackedRows:
     """Which pieces each row holds.
 
     Args:
@@ -64,13 +64,13 @@ def cut(documents: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
     return first, base[which] + (number < extra[which])
 
 
-def one_per_row(first: np.ndarray, size: np.ndarray, start: int) -> Rows:
+def one_per_row(first: np.ndarray, size: np.ndarray, start: int) -> PackedRows:
     """Return rows of one piece each, after `start` special tokens."""
     begin = np.arange(len(size) + 1)
-    return Rows(first, size, np.full(len(size), start), begin)
+    return PackedRows(first, size, np.full(len(size), start), begin)
 
 
-def pack(first: np.ndarray, size: np.ndarray, length: int, start: int, stop: int) -> Rows:
+def pack(first: np.ndarray, size: np.ndarray, length: int, start: int, stop: int) -> PackedRows:
     """Fill rows with whole pieces, best fit first: the largest, then the largest that still fits.
 
     Args:
@@ -108,7 +108,7 @@ def pack(first: np.ndarray, size: np.ndarray, length: int, start: int, stop: int
     framed = size[chosen] + frame
     before = np.cumsum(framed) - framed
     place = before - np.repeat(before[begin[:-1]], count) + start
-    return Rows(first[chosen], size[chosen], place, begin)
+    return PackedRows(first[chosen], size[chosen], place, begin)
 
 
 def _combination(left: np.ndarray, length: int, frame: int) -> list[int]:

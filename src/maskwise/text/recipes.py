@@ -5,41 +5,41 @@ from typing import Literal
 from pydantic import Field
 
 from maskwise.settings import settings
-from maskwise.text.data import TextData
-from maskwise.text.evaluation import TextEvaluate
-from maskwise.text.model import TextModel
-from maskwise.train.config import Config, LawText, Train
+from maskwise.text.data import TextDataSettings
+from maskwise.text.evaluation import TextEvaluateSettings
+from maskwise.text.model import TextModelSettings
+from maskwise.train.config import LawText, RunSettings, TrainSettings
 
 
 @settings
-class TextConfig(Config):
+class TextRunSettings(RunSettings):
     """Everything that decides what a run on texts does."""
 
     modality: Literal["text"] = "text"
     """kind of data"""
-    data: TextData = Field(default_factory=TextData)
-    model: TextModel = Field(default_factory=TextModel)
-    evaluate: TextEvaluate = Field(default_factory=TextEvaluate)
+    data: TextDataSettings = Field(default_factory=TextDataSettings)
+    model: TextModelSettings = Field(default_factory=TextModelSettings)
+    evaluate: TextEvaluateSettings = Field(default_factory=TextEvaluateSettings)
     law: LawText = "uniform:0.1,0.5"
     """the law of the mask ratio"""
 
 
-def pydoc(law: str = "uniform:0.1,0.5") -> TextConfig:
+def pydoc(law: str = "uniform:0.1,0.5") -> TextRunSettings:
     """Python's own manual, 0.5 MB of English, built in; a minute on two cores."""
-    return TextConfig(
-        data=TextData(source="pydoc", vocab_size=2048, length=64),
-        model=TextModel(width=96, depth=3, heads=3),
+    return TextRunSettings(
+        data=TextDataSettings(source="pydoc", vocab_size=2048, length=64),
+        model=TextModelSettings(width=96, depth=3, heads=3),
         law=law,
-        train=Train(steps=600, batch_size=64, lr=3e-3),
+        train=TrainSettings(steps=600, batch_size=64, lr=3e-3),
     )
 
 
-def any_texts(source: str) -> TextConfig:
+def any_texts(source: str) -> TextRunSettings:
     """Texts of your own: 6 layers of width 256, rows of 128 tokens, R²MAE."""
-    return TextConfig(
-        data=TextData(source=source),
+    return TextRunSettings(
+        data=TextDataSettings(source=source),
         law="uniform:0.1,0.5",
-        train=Train(steps=20_000, batch_size=64, lr=1e-3, weight_decay=0.01),
+        train=TrainSettings(steps=20_000, batch_size=64, lr=1e-3, weight_decay=0.01),
     )
 
 

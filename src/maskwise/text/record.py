@@ -21,8 +21,8 @@ from maskwise.text.features import cut_note, embed_texts
 from maskwise.text.files import SUFFIXES, hub_columns
 from maskwise.text.hf_network import HFNetwork
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
-from maskwise.text.model import TextModel
-from maskwise.text.recipes import RECIPES, TextConfig, any_texts
+from maskwise.text.model import TextModelSettings
+from maskwise.text.recipes import RECIPES, TextRunSettings, any_texts
 from maskwise.text.text import Text
 from maskwise.text.words import WORDS
 from maskwise.textio import kind_of, names_in_parquet
@@ -86,7 +86,7 @@ def _samples(folder: Path, model: LanguageModel, splits: TextSplits, config: Any
 def _embed(
     model: LanguageModel, texts: Sequence[str], config: Any, pool: Pool, layer: int
 ) -> np.ndarray:
-    if note := cut_note(model.modality, texts):
+    if note := cut_note(model.tokenizer, texts):
         log.warning("%s", note)
     return embed_texts(model, texts, pool, layer)
 
@@ -98,7 +98,7 @@ def _read(config: Any) -> list[str]:
 
 
 def _build(
-    text: Text, config: TextModel, attention: Attention, network: nn.Module | None
+    text: Text, config: TextModelSettings, attention: Attention, network: nn.Module | None
 ) -> LanguageModel:
     if network is None and config.hf is not None:
         network = hf_network.named(config.hf, config.pretrained)
@@ -138,7 +138,7 @@ def _likelihood_of_file(
 RECORD = Modality(
     name="text",
     title="a language model",
-    settings=TextConfig,
+    settings=TextRunSettings,
     recipes=RECIPES,
     own=any_texts,
     words=WORDS,

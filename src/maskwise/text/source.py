@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from maskwise.text.corpus import Corpus
-from maskwise.text.packing import Rows, expand
+from maskwise.text.packing import PackedRows, expand
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class TextSource:
     """
 
     corpus: Corpus
-    rows: Rows
+    rows: PackedRows
     starts: np.ndarray | None = None
     in_memory: bool = True
 

@@ -56,7 +56,7 @@ def _costs(
     model: LanguageModel, tables: Sequence[Tensor], samples: Tensor, masks: Sequence[Mask]
 ) -> Iterator[tuple[Tensor, ...]]:
     """Give each row's losses, the model's first, then those of tables [V], under each mask."""
-    ids = model.modality.ids(samples)
+    ids = model.tokenizer.ids(samples)
     guesses = [table.to(ids.device)[ids.clamp(min=0)] for table in tables]
     for mask in masks:
         losses = (-model.conditional_log_prob(ids, mask.hidden), *guesses)
@@ -84,7 +84,7 @@ def held_tokens(model: LanguageModel, ids: Tensor, words: dict[str, str]) -> Hel
     """
     # Rows may hold different numbers of tokens.
     num_tokens = float(model.eligible(ids).sum(dim=1).double().mean())
-    num_words = int(model.modality.alphabet.sum())
+    num_words = int(model.tokenizer.alphabet.sum())
     score = -math.log(num_words)
     words = {**words, "anchor": f"uniform predictor, -ln {num_words:,}"}
     return Held(ids, num_tokens, num_tokens, (score, score * num_tokens), words, perplexity=True)

@@ -54,7 +54,7 @@ class LanguageSettings(ModelSettings, Protocol):
     def corruption(self) -> Shares:
         """Shares of the hidden tokens that become the mask token, a random token, and stay."""
 
-    def network(self, modality: Any, attention: Attention) -> TokenNetwork:
+    def network(self, tokenizer: Any, attention: Attention) -> TokenNetwork:
         """Return the network that these settings describe, for what reads its samples."""
 
 
@@ -69,38 +69,38 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
     words, have none, and are never hidden.
 
     Args:
-        modality: how samples become tokens.
+        tokenizer: how samples become tokens.
         config: the shape of the model.
         attention: "auto", "sdpa" or "plain"; equal up to rounding.
         network: what computes features and logits; default: what `config` describes.
 
     Example:
-        >>> from maskwise.text.model import TextModel
+        >>> from maskwise.text.model import TextModelSettings
         >>> from maskwise.text.tokenizer import train_tokenizer
         >>> text = train_tokenizer(["the cat sat on the mat"] * 9, vocab_size=300, length=8)
-        >>> model = LanguageModel(text, TextModel(width=16, depth=1, heads=2))
+        >>> model = LanguageModel(text, TextModelSettings(width=16, depth=1, heads=2))
         >>> model.encode(text.tokenize(["the cat", "a mat"]).ids).shape
         torch.Size([2, 16])
     """
 
-    modality: Symbols
+    tokenizer: Symbols
     config: LanguageSettings
 
     def __init__(
         self,
-        modality: Symbols,
+        tokenizer: Symbols,
         config: LanguageSettings,
         attention: Attention = "auto",
         network: TokenNetwork | None = None,
     ) -> None:
         super().__init__()
-        self.modality, self.config = modality, config
-        self.network = network or config.network(modality, attention)
+        self.tokenizer, self.config = tokenizer, config
+        self.network = network or config.network(tokenizer, attention)
 
     @property
     def has_class_token(self) -> bool:
         """Whether a row begins with a token that belongs to no text."""
-        return bool(self.modality.start)
+        return bool(self.tokenizer.start)
 
     @property
     def num_layers(self) -> int:
@@ -120,7 +120,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
             mask: hidden positions [B, L], which become the mask token.
             predicted: a part of the hidden positions; default: all of them.
         """
-        ids = self.modality.ids(batch).masked_fill(mask.hidden, self.modality.mask)
+        ids = self.tokenizer.ids(batch).masked_fill(mask.hidden, self.tokenizer.mask)
         return self.network.logits(*self._read(ids), predicted or mask)
 
     def answer(
@@ -137,13 +137,13 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         Features are those of the model as it is trained: where hidden tokens are replaced or stay,
         as they are.
         """
-        ids = self.modality.ids(samples)
+        ids = self.tokenizer.ids(samples)
         seen = corrupt(
             ids,
             mask.hidden,
             keys,
-            mask=self.modality.mask,
-            alphabet=self.modality.alphabet.to(ids.device),
+            mask=self.tokenizer.mask,
+            alphabet=self.tokenizer.alphabet.to(ids.device),
             shares=self.config.corruption,
         )
         said = self.network.at(*self._read(seen), predicted, layers)
@@ -153,7 +153,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
 
     def objective(self) -> CrossEntropy:
         """Return the cross-entropy of hidden tokens."""
-        return CrossEntropy(self.modality.weights)
+        return CrossEntropy(self.tokenizer.weights)
 
     def visible_features(
         self, samples: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
@@ -161,12 +161,12 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         """Return features of masked samples, [B, D].
 
         Args:
-            samples: what the modality reads.
+            samples: what the tokenizer reads.
             mask: hidden positions [B, L], which become the mask token.
             pool: "mean" of the visible tokens, or the "class" token in front of them.
             layer: which layer, -1 = the last.
         """
-        ids = self.modality.ids(samples).masked_fill(mask.hidden, self.modality.mask)
+        ids = self.tokenizer.ids(samples).masked_fill(mask.hidden, self.tokenizer.mask)
         tokens = self.network.features(*self._read(ids), self._layer(layer))
         return self._pooled(tokens, self.eligible(samples) & ~mask.hidden, pool)
 
@@ -176,7 +176,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
 
     def features(self, batch: Tensor, layer: int = -1) -> Tensor:
         """Return the features of every token after a layer, [B, L, width]; nothing is hidden."""
-        return self.network.features(*self._read(self.modality.ids(batch)), self._layer(layer))
+        return self.network.features(*self._read(self.tokenizer.ids(batch)), self._layer(layer))
 
     def _layer(self, layer: int) -> int:
         if not -self.num_layers <= layer < self.num_layers:
@@ -187,7 +187,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         """Return features of whole texts or sequences, one in each row; nothing is ever hidden.
 
         Args:
-            samples: what the modality reads.
+            samples: what the tokenizer reads.
             pool: "mean" of the tokens of the text, the "class" token in front of it, or "both"
                 side by side.
             layer: which layer, -1 = the last.
@@ -204,11 +204,11 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
 
     def eligible(self, samples: Tensor) -> Tensor:
         """Return which tokens may be hidden, bool [B, L]: neither special ones nor padding."""
-        return self.modality.eligible(samples)
+        return self.tokenizer.eligible(samples)
 
     def conditional_log_prob(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Return log p(x_t | x_R) of every hidden token, float32 [B, L]; -inf for special ones."""
-        ids = self.modality.ids(x)
+        ids = self.tokenizer.ids(x)
         found = [
             predicted.gather(1, wanted[:, None])[:, 0]
             for predicted, wanted in self.predictions(ids, hidden, ids)
@@ -218,7 +218,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
 
     def conditional_sample(self, x: Tensor, hidden: Tensor, keys: Keys) -> Tensor:
         """Return ids with each hidden token drawn for itself, by the inverse of its CDF."""
-        ids = self.modality.ids(x)
+        ids = self.tokenizer.ids(x)
         u = keys.open_uniform(Stream.SAMPLE, ids.shape[1])
         drawn = []
         for predicted, level in self.predictions(ids, hidden, u):
@@ -235,7 +235,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         Some rows at a time.
         """
         device = next(self.parameters()).device
-        most = max(1, int(hidden.sum(dim=1).max())) * len(self.modality.alphabet)
+        most = max(1, int(hidden.sum(dim=1).max())) * len(self.tokenizer.alphabet)
         num = max(1, MOST_LOGITS // most)
         each = (part.to(device).split(num) for part in (x, hidden, other))
         for rows, row_hidden, row_other in zip(*each, strict=True):
@@ -243,8 +243,8 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
             yield logits.log_softmax(dim=1), row_other[row_hidden]
 
     def possible_logits(self, batch: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
-        """Return `forward` in float32 over the modality's tokens; -inf for special tokens."""
-        alphabet = self.modality.alphabet.to(batch.device)
+        """Return `forward` in float32 over the tokenizer's tokens; -inf for special tokens."""
+        alphabet = self.tokenizer.alphabet.to(batch.device)
         logits = self(batch, mask, predicted).float()[:, : len(alphabet)]
         return logits.masked_fill(~alphabet, -torch.inf)
 
@@ -253,6 +253,6 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
 
         The latter are None where each row is one document.
         """
-        documents = self.modality.documents(ids)
-        inputs = self.modality.inputs(ids)
+        documents = self.tokenizer.documents(ids)
+        inputs = self.tokenizer.inputs(ids)
         return inputs, None if bool((documents == 1).all()) else documents

@@ -47,17 +47,17 @@ def write_rows(
         num: rows at most.
     """
     index = random_subset(len(source), num, seed)
-    ids, units = model.modality.ids(source.get(index)), source.units(index)
+    ids, units = model.tokenizer.ids(source.get(index)), source.units(index)
     eligible = model.eligible(ids)
     shown = eligible & (eligible.cumsum(dim=1) <= MOST)
     rows: list[dict[str, Any]] = [
-        {"documents": [model.modality.spell(part) for part in parts], "masks": []}
+        {"documents": [model.tokenizer.spell(part) for part in parts], "masks": []}
         for parts in _documents(model, ids, shown)
     ]
     with frozen(model) as device:
         for ratio in ratios:
             mask = fixed_mask(
-                *(model.modality.grid, ratio, index, pattern, seed, torch.device("cpu")),
+                *(model.tokenizer.grid, ratio, index, pattern, seed, torch.device("cpu")),
                 *(eligible, units),
             )
             for row, found in zip(
@@ -69,7 +69,7 @@ def write_rows(
 
 def _documents(model: LanguageModel, ids: Tensor, shown: Tensor) -> list[list[list[int]]]:
     """Return the ids of the tokens that are shown, by row and document."""
-    documents = model.modality.documents(ids)
+    documents = model.tokenizer.documents(ids)
     found = []
     for row in range(len(ids)):
         kept, of = ids[row, shown[row]], documents[row, shown[row]]
@@ -87,7 +87,7 @@ def _filled(
         true.append(predicted.gather(1, wanted[:, None])[:, 0])
     chance = torch.cat(true).exp().cpu()
     values, tokens = (torch.cat(part).cpu() for part in zip(*best, strict=True))
-    documents = model.modality.documents(ids)
+    documents = model.tokenizer.documents(ids)
     place = shown.long().cumsum(dim=1) - 1
     rows: list[list[dict[str, Any]]] = [[] for _ in ids]
     for number, (row, at) in enumerate(hidden.nonzero().tolist()):
@@ -96,7 +96,7 @@ def _filled(
         same = shown[row, :at] & (documents[row, :at] == documents[row, at])
         before = ids[row, :at][same].tolist()
         guesses = [
-            [model.modality.spell_next(before, token), round(float(np.exp(value)), 4)]
+            [model.tokenizer.spell_next(before, token), round(float(np.exp(value)), 4)]
             for token, value in zip(tokens[number].tolist(), values[number].tolist(), strict=True)
         ]
         rows[row].append(

@@ -8,15 +8,15 @@ from maskwise import laws, masks
 from maskwise.errors import UserError
 from maskwise.laws import Reduction, Scope
 from maskwise.masks import Sampling
-from maskwise.measure.representation import Diagnose
-from maskwise.objectives.regularise import Regularise
+from maskwise.measure.representation import DiagnoseSettings
+from maskwise.objectives.regularise import RegulariseSettings
 from maskwise.settings import settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @settings
-class Train:
+class TrainSettings:
     """How the model is trained."""
 
     steps: PositiveInt = 2000
@@ -50,7 +50,7 @@ class Train:
 
 
 @settings
-class Efficiency:
+class EfficiencySettings:
     """What may change speed, and results by rounding only."""
 
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -83,7 +83,7 @@ LawText = Annotated[str, AfterValidator(_law)]
 
 
 @settings
-class Config:
+class RunSettings:
     """Everything that decides what a run does. Each modality has its own data, model, evaluate."""
 
     modality: str
@@ -95,10 +95,10 @@ class Config:
     """the law of the mask ratio"""
     pattern: Annotated[str, AfterValidator(_pattern)] = "scattered"
     """which positions are hidden, given how many"""
-    regularise: Regularise = Field(default_factory=Regularise)
-    train: Train = Field(default_factory=Train)
-    diagnose: Diagnose = Field(default_factory=Diagnose)
-    efficiency: Efficiency = Field(default_factory=Efficiency)
+    regularise: RegulariseSettings = Field(default_factory=RegulariseSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    diagnose: DiagnoseSettings = Field(default_factory=DiagnoseSettings)
+    efficiency: EfficiencySettings = Field(default_factory=EfficiencySettings)
     seed: NonNegativeInt = 0
     """decides the initial weights, the order of the data and the masks"""
 

@@ -20,11 +20,11 @@ from maskwise.laws import Law
 from maskwise.masks import Mask, Pattern
 from maskwise.modality import Augment, MaskedModel, Objective, Scorer, VisiblePool
 from maskwise.objectives.reconstruction import importance, sample_weights
-from maskwise.objectives.regularise import Regularise, penalty
+from maskwise.objectives.regularise import RegulariseSettings, penalty
 from maskwise.rng import Keys
 from maskwise.train import checkpoint
 from maskwise.train.batches import Batch, Batches
-from maskwise.train.config import Config, Efficiency, Train
+from maskwise.train.config import EfficiencySettings, RunSettings, TrainSettings
 from maskwise.train.metrics import Metrics, Progress
 from maskwise.train.monitor import Monitor
 from maskwise.train.optim import learning_rate, make_optimizer
@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # it takes a second to import, and only those who train need 
     from lightning_fabric.wrappers import _FabricModule as Wrapped
 
 
-def connect(efficiency: Efficiency) -> "Fabric":
+def connect(efficiency: EfficiencySettings) -> "Fabric":
     """Return the devices that the configuration asks for, not yet launched."""
     from lightning_fabric import Fabric
 
@@ -55,9 +55,9 @@ class Plan:
 
     law: Law
     pattern: Pattern
-    train: Train
+    train: TrainSettings
     seed: int
-    regularise: Regularise = field(default_factory=Regularise)
+    regularise: RegulariseSettings = field(default_factory=RegulariseSettings)
     augment: Augment | None = None
     """how samples are changed before they are masked; None = not at all"""
     scorer: Scorer | None = None
@@ -68,7 +68,9 @@ class Plan:
             raise UserError(f"pattern {self.pattern} needs scores of the positions: give scorer=")
 
 
-def plan_of(config: Config, augment: Augment | None = None, scorer: Scorer | None = None) -> Plan:
+def plan_of(
+    config: RunSettings, augment: Augment | None = None, scorer: Scorer | None = None
+) -> Plan:
     """Return the plan of a configuration.
 
     Raises:
@@ -120,7 +122,7 @@ class Learner(nn.Module):
 
 
 def setup(
-    fabric: "Fabric", learner: Learner, settings: Train
+    fabric: "Fabric", learner: Learner, settings: TrainSettings
 ) -> "tuple[Wrapped, torch.optim.Optimizer]":
     """Return what is trained, and its optimizer, as the devices run them."""
     made = fabric.setup(learner, make_optimizer(learner, settings))
@@ -134,7 +136,7 @@ def train(
     fabric: "Fabric",
     model: MaskedModel,
     batches: Batches,
-    config: Config,
+    config: RunSettings,
     folder: Path,
     *,
     augment: Augment | None = None,
@@ -266,7 +268,7 @@ def prepare(batch: Batch, model: MaskedModel, plan: Plan, device: torch.device) 
             scores = plan.scorer(model, samples)
     mask = masks.draw(
         plan.law,
-        model.modality.grid,
+        model.tokenizer.grid,
         sample_ids=ids,
         seed=plan.seed,
         epoch=batch.epoch,
@@ -276,7 +278,7 @@ def prepare(batch: Batch, model: MaskedModel, plan: Plan, device: torch.device) 
         scope=plan.train.scope,
         sampling=plan.train.sampling,
         peers=batch.peers,
-        eligible=model.modality.eligible(samples, keys),
+        eligible=model.tokenizer.eligible(samples, keys),
         units=None if batch.units is None else batch.units.to(device),
         scores=scores,
     )
@@ -301,7 +303,7 @@ def backward(
         The loss of the objective, and these terms for themselves, means over the micro-batches.
     """
     weights = sample_weights(part.mask, plan.train.reduction)
-    if (of_positions := model.modality.weights(part.samples)) is not None:
+    if (of_positions := model.tokenizer.weights(part.samples)) is not None:
         weights = weights * importance(of_positions, part.predicted)
     # Devices average their gradients, so each divides by the mean of their total weights.
     total = _mean(fabric, weights.sum()).clamp(min=1e-6)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from maskwise.diagnostics import describe
 from maskwise.errors import UserError
 from maskwise.measure.features import frozen, random_subset
-from maskwise.measure.representation import Diagnose
+from maskwise.measure.representation import DiagnoseSettings
 from maskwise.modality import MaskedModel, Source
 from maskwise.train.batches import Batch
 
@@ -70,7 +70,9 @@ class Monitor:
         UserError: fewer held-out samples than features, which have no rank to speak of.
     """
 
-    def __init__(self, model: MaskedModel, train: Source, held: Source, config: Diagnose) -> None:
+    def __init__(
+        self, model: MaskedModel, train: Source, held: Source, config: DiagnoseSettings
+    ) -> None:
         self.model, self.held, self.config = model, held, config
         assert config.every is not None
         self.every = config.every

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from maskwise.layers.transformer import decays
-from maskwise.train.config import Train
+from maskwise.train.config import TrainSettings
 
 
-def make_optimizer(model: nn.Module, config: Train) -> torch.optim.AdamW:
+def make_optimizer(model: nn.Module, config: TrainSettings) -> torch.optim.AdamW:
     """Return AdamW, fused; only weights decay (biases, norms, tokens and positions do not)."""
     weights = [p for name, p in model.named_parameters() if decays(name, p)]
     rest = [p for name, p in model.named_parameters() if not decays(name, p)]
@@ -20,10 +20,10 @@ def make_optimizer(model: nn.Module, config: Train) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
 
 
-def learning_rate(step: int, config: Train) -> float:
+def learning_rate(step: int, config: TrainSettings) -> float:
     """Return the learning rate of a step: a linear rise, then half a cosine to zero.
 
-    >>> config = Train(steps=100, warmup=0.1, lr=1.0)
+    >>> config = TrainSettings(steps=100, warmup=0.1, lr=1.0)
     >>> learning_rate(0, config), learning_rate(9, config), round(learning_rate(55, config), 2)
     (0.1, 1.0, 0.5)
     """
