@@ -14,8 +14,10 @@ from types import FrameType
 
 import numpy as np
 
+import maskwise
+
 SOURCES = ("cells", "digits", "pictures")
-HERE = Path(__import__("maskwise").__file__).parent
+HERE = Path(str(maskwise.__file__)).parent
 
 
 class Arrived(Exception):
