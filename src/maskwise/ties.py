@@ -48,10 +48,10 @@ def descending(values: np.ndarray) -> np.ndarray:
 
 
 def _rounding(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Return how far apart equal numbers may be: a third of the bits, beside the largest size."""
-    bits = np.finfo(values.dtype).nmant * 2 // 3  # 34, in single precision 15
+    """Return how far apart equal numbers may be: the last quarter of the digits of the largest."""
     sizes = np.abs(np.where(np.isfinite(values), values, 0.0))
-    return sizes.max(axis=axis, keepdims=True, initial=0.0).astype(np.float64) * 2.0**-bits
+    share = float(np.finfo(values.dtype).eps) ** 0.75  # 2e-12, in single precision 6e-6
+    return sizes.max(axis=axis, keepdims=True, initial=0.0).astype(np.float64) * share
 
 
 def nearest(distances: np.ndarray, found: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
