@@ -6,7 +6,7 @@ DEMO := runs/demo
 export PYTHONPATH := .
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-all lint types bench clean
+.PHONY: demo test test-all test-portable lint types bench clean
 
 demo: $(VENV)/ready
 	rm -rf $(DEMO)
@@ -19,6 +19,10 @@ test: lint types
 test-all: export OMP_NUM_THREADS = 1
 test-all: lint types
 	$(RUN)/pytest -n 2 --dist loadfile
+
+# As on older CPUs, with other threads, locales and time zones: of all tests, or of TESTS.
+test-portable: $(VENV)/ready
+	$(RUN)/python -m tests.portable -- $(TESTS)
 
 lint: $(VENV)/ready
 	$(RUN)/ruff format --check .

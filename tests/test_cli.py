@@ -1,5 +1,6 @@
 import itertools
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -249,6 +250,16 @@ def test_bad_input_to_two_processes_is_one_line(tmp_path):
     assert done.returncode == 2
     assert done.stderr == "maskwise: width 16 is not a multiple of 3 heads\n"
     assert not (tmp_path / "run").exists()
+
+
+def test_characters_that_an_encoding_lacks_are_question_marks():
+    found = subprocess.run(
+        command("show-mask", "fixed:0.5", "--grid", "1x2", "--num", "1"),
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert (found.returncode, found.stderr) == (0, b"")
+    assert found.stdout.split()[-1] == b"????"
 
 
 def test_a_reader_that_stops_reading_is_no_error():

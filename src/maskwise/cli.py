@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import importlib.util
+import io
 import logging
 import os
 import sys
@@ -19,6 +20,9 @@ from maskwise.modalities import KINDS
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status: 0, 2 for bad input, 130 when interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal or a pipe whose encoding lacks a character gets a question mark.
+        sys.stdout.reconfigure(errors="replace")
     logging.basicConfig(format="%(message)s")
     logging.getLogger("maskwise").setLevel(logging.INFO)
     try:

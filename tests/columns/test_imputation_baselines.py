@@ -41,6 +41,16 @@ def test_neighbours_with_holes_count_for_what_they_have() -> None:
     assert np.isfinite(found).all()
 
 
+def test_of_equally_near_neighbours_the_first_count() -> None:
+    """Categories as columns of 0 and 1 put many samples at one distance."""
+    kinds = np.random.default_rng(0).random((6, 9)) < 0.5
+    number = np.arange(600, dtype=np.float32)[:, None]
+    train = np.concatenate([kinds[np.arange(600) % 6], number], axis=1, dtype=np.float32)
+    holes = np.concatenate([kinds, np.full((6, 1), np.nan)], axis=1, dtype=np.float32)
+    found = by_neighbours(train, column_means(train), k=5)(holes)[:, -1]
+    np.testing.assert_allclose(found, np.arange(6) + np.arange(0, 30, 6).mean(), rtol=1e-5)
+
+
 @pytest.mark.parametrize("method", ["PCA", "IterativeImputer"])
 def test_methods_fill_holes_and_touch_nothing_else(method: str, parts: Parts) -> None:
     train, holes, x = parts

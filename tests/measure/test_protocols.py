@@ -15,6 +15,7 @@ from maskwise.measure.protocols import (
     mae_batchnorm,
     rotated,
 )
+from maskwise.ties import largest
 
 
 def clusters(num: int, seed: int, spread: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
@@ -148,6 +149,8 @@ def test_lars_takes_the_plain_gradient_where_a_norm_is_zero() -> None:
 @pytest.mark.parametrize("protocol", list(PROBES))
 def test_class_without_training_samples_is_never_predicted(protocol: str) -> None:
     train_x, train_y = clusters(100, seed=0)
+    # Seen from the origin they would lie in one direction, to single precision.
+    train_x = train_x - train_x.mean(axis=0)
     kept = train_y != 1
     predicted = predicted_by(protocol, train_x[kept], train_y[kept], train_x)
     assert set(predicted.tolist()) == {0, 2}
@@ -243,6 +246,20 @@ def test_length_of_a_feature_does_not_matter_to_neighbours() -> None:
 
 def test_fewer_samples_than_neighbours() -> None:
     assert knn_votes(np.eye(3), np.arange(3), np.eye(3)).argmax(axis=1).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_equally_near_ones_the_first_vote(seed: int) -> None:
+    """Whatever basis features are in, and however their products round with it."""
+    rng = np.random.default_rng(seed)
+    turned = np.linalg.qr(rng.normal(size=(40, 40)))[0]
+    train = np.ones((30, 40)) + 2 * np.eye(40)[:30]
+    test = np.ones((9, 40)) @ turned
+    labels = np.repeat([2, 1, 0], 10)
+    assert (knn_votes(train @ turned, labels, test, k=10)[:, :2] == 0).all()
+    # Each class has as many votes, and the first of equals is predicted.
+    votes = knn_votes(train @ turned, labels, test, k=30)
+    assert largest(votes, axis=1).tolist() == [0] * 9
 
 
 def test_votes_are_sums_of_weights() -> None:

@@ -27,10 +27,36 @@ def ranks(tmp_path_factory):
     return found
 
 
+@pytest.fixture(scope="module")
+def conditions():
+    """How far each value and gradient moves, for a relative change of the features.
+
+    A rank multiplies fewer rows than one process, and another kernel may round the features
+    otherwise. What a term makes of that is its condition: koleo divides by the distance of near
+    samples twice, so that the last bit of features moves its gradient by hundreds.
+    """
+    change = 1e-6
+    rows = inputs(torch.float64)
+
+    def moved(seed):
+        generator = torch.Generator().manual_seed(seed)
+
+        def sign(z):
+            return torch.randint(0, 2, z.shape, generator=generator) * 2 - 1
+
+        return results(
+            lambda network: lambda x: [z * (1 + change * sign(z)) for z in network(x)], rows
+        )
+
+    alone = results(lambda network: network, rows)
+    others = [moved(seed) for seed in range(8)]
+    return {key: max(np.abs(r[key] - alone[key]).max() for r in others) / change for key in alone}
+
+
 @pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-13)])
 @pytest.mark.parametrize("name", TERMS)
-def test_gradient_is_that_of_one_process(ranks, name, dtype, tolerance, size):
+def test_gradient_is_that_of_one_process(ranks, conditions, name, dtype, tolerance, size):
     alone = results(lambda network: network, inputs(getattr(torch, dtype)))
     value, gradient = alone[f"{name}.value"], alone[f"{name}.gradient"]
     # The public code loses the other ranks' part.
@@ -39,9 +65,11 @@ def test_gradient_is_that_of_one_process(ranks, name, dtype, tolerance, size):
     for found in ranks(size, dtype):
         # The same on every rank, to the last bit.
         assert found[f"{name}.value"] == ranks(size, dtype)[0][f"{name}.value"]
-        np.testing.assert_allclose(found[f"{name}.value"], value, rtol=tolerance)
+        error = abs(found[f"{name}.value"] - value)
+        assert error <= tolerance * max(abs(value), conditions[f"{name}.value"])
         error = np.abs(found[f"{name}.gradient"] - expected).max()
-        assert error <= tolerance * max(1, np.abs(gradient).max())
+        scale = max(1, np.abs(gradient).max(), conditions[f"{name}.gradient"])
+        assert error <= tolerance * scale
 
 
 @pytest.mark.parametrize("size", [2, 4])

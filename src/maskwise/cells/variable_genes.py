@@ -2,7 +2,11 @@
 
 import numpy as np
 
+from maskwise.ties import descending
+
 _BINS = 20
+# Levels and dispersions are logarithms: those no further apart than this differ by rounding.
+_ALIKE = 1e-9
 
 
 def normalised_dispersions(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -29,14 +33,14 @@ def normalised_dispersions(mean: np.ndarray, variance: np.ndarray) -> np.ndarray
     level = np.log1p(mean)
     low, high = level.min(), level.max()
     edges = np.linspace(low, high, _BINS + 1)[1:-1]
-    bins = edges.searchsorted(level, "left")  # an edge belongs to the bin below
+    bins = (edges + _ALIKE).searchsorted(level, "left")  # an edge belongs to the bin below
     num, total = (np.bincount(bins[varies], w, _BINS) for w in (None, d[varies]))
     centre = total / np.maximum(num, 1)
     away = np.bincount(bins[varies], (d - centre[bins])[varies] ** 2, _BINS)
     spread = np.sqrt(away / np.maximum(num - 1, 1))
     alone = num == 1
     spread[alone], centre[alone] = centre[alone], 0.0
-    alike = spread == 0
+    alike = np.abs(spread) < _ALIKE
     scores = np.where(alike[bins], 0.0, (d - centre[bins]) / np.where(alike, 1.0, spread)[bins])
     return np.where(varies, scores, np.nan)
 
@@ -49,5 +53,5 @@ def most_variable(dispersions: np.ndarray, num: int) -> np.ndarray:
     >>> most_variable(np.array([0.5, np.nan, 2.0, 0.5]), 2)
     array([0, 2])
     """
-    order = np.argsort(-dispersions, kind="stable")  # NaN last
+    order = descending(dispersions)  # NaN last
     return np.sort(order[: min(num, int((~np.isnan(dispersions)).sum()))])

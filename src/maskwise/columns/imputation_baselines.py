@@ -8,6 +8,7 @@ import numpy as np
 from maskwise.columns.features import filled
 from maskwise.likelihood.ppca import PPCA
 from maskwise.measure.features import random_subset
+from maskwise.ties import nearest
 
 # Values with NaN where nothing is visible, [B, D], to values without, [B, D].
 Fill = Callable[[np.ndarray], np.ndarray]
@@ -29,6 +30,7 @@ def by_neighbours(train: np.ndarray, mean: np.ndarray, k: int = K) -> Fill:
     Distances are root mean squares over what both samples have, as in scikit-learn's
     `KNNImputer`, which this equals where training samples are complete, without a loop over
     columns. Of neighbours that lack a value the others count; the column's mean where none has it.
+    Of equally near ones the first are taken.
 
     Args:
         train: training samples [N, D], NaN where nothing was measured.
@@ -48,8 +50,9 @@ def by_neighbours(train: np.ndarray, mean: np.ndarray, k: int = K) -> Fill:
         both = seen.sum(axis=1, keepdims=True) if complete else seen @ weights.T
         square = own - 2 * x @ values.T + seen @ squares.T
         distance = np.where(both > 0, square / np.maximum(both, 1), np.inf)
-        nearest = np.argpartition(distance, k - 1, axis=1)[:, :k]
-        guess = [values[of].sum(axis=0) / np.maximum(weights[of].sum(axis=0), 1) for of in nearest]
+        found = np.argpartition(distance, k - 1, axis=1)[:, :k]
+        found = nearest(distance, found, own / np.maximum(both, 1))
+        guess = [values[of].sum(axis=0) / np.maximum(weights[of].sum(axis=0), 1) for of in found]
         return np.where(np.isnan(visible), np.stack(guess) + mean, visible)
 
     return fill

@@ -12,6 +12,7 @@ from maskwise.columns.tabular import TabularRows, TabularSplits
 from maskwise.files import write_json
 from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.losses import fixed_mask
+from maskwise.ties import descending
 
 NUM_ROWS, NUM_FEATURES = 8, 12
 
@@ -97,8 +98,8 @@ def _rows(
     values = batch[:, : model.length]
     shown = np.arange(min(NUM_FEATURES, model.length))
     if modality.sparse:  # of most features little is seen in a few samples
-        spread = values.nan_to_num(0.0).log1p().var(dim=0, correction=0).numpy()
-        shown = np.sort(np.argsort(-spread, kind="stable")[:NUM_FEATURES])
+        spread = values.double().nan_to_num(0.0).log1p().var(dim=0, correction=0).numpy()
+        shown = np.sort(descending(spread)[:NUM_FEATURES])
     with frozen(model) as device:
         cpu = torch.device("cpu")
         hidden = fixed_mask(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from maskwise.errors import UserError
+from maskwise.ties import largest
 
 
 def best_blocks(scores: Any, num_blocks: int) -> list[int]:
@@ -42,7 +43,7 @@ def best_blocks(scores: Any, num_blocks: int) -> list[int]:
     left = np.zeros(best.shape, np.int64)
     for count in range(1, length + 1):
         reached = best[:-1, :count] + scores[count - 1] * np.arange(count, 0, -1)
-        left[1:, count] = reached.argmax(axis=1)
+        left[1:, count] = largest(reached, axis=1)
         best[1:, count] = reached.max(axis=1)
     counts = [length]
     for num in range(num_blocks, 0, -1):

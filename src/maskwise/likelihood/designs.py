@@ -17,6 +17,7 @@ from maskwise.errors import UserError
 from maskwise.laws import LikelihoodUniform, num_hidden
 from maskwise.masks.select import hide_lowest
 from maskwise.rng import Keys, Stream
+from maskwise.ties import largest
 
 
 class Stratum(NamedTuple):
@@ -63,7 +64,7 @@ def _allocate(spread: np.ndarray, total: int) -> list[int]:
     """Share passes out: two each, the rest where they reduce sum(spread^2 / n) most."""
     nums = np.full(len(spread), 2)
     for _ in range(total - nums.sum()):
-        nums[np.argmax(spread**2 / (nums * (nums + 1)))] += 1
+        nums[largest(spread**2 / (nums * (nums + 1)))] += 1
     return nums.tolist()
 
 

@@ -62,7 +62,10 @@ class Gaussian:
 
     @torch.no_grad()
     def sample(self, num: int, seed: int = 0) -> Tensor:
-        """Return `num` samples, float64 [num, D]; the first ones are the same for any `num`."""
+        """Return `num` samples, float64 [num, D].
+
+        The first ones are the same for any `num`, but for rounding.
+        """
         mean, covariance = self._parameters()
         normal = normals(num, len(mean), seed).to(mean.device)
         return mean + normal @ torch.linalg.cholesky(covariance).T

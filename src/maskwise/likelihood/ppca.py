@@ -106,7 +106,10 @@ class PPCA:
 
     @torch.no_grad()
     def sample(self, num: int, seed: int = 0) -> Tensor:
-        """Return `num` samples, float64 [num, D]; the first ones are the same for any `num`."""
+        """Return `num` samples, float64 [num, D].
+
+        The first ones are the same for any `num`, but for rounding.
+        """
         loadings, noise, mean = self._parameters()
         widths = [loadings.shape[1], len(mean)]
         latent, rest = normals(num, sum(widths), seed).to(mean.device).split(widths, dim=1)

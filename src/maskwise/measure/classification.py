@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maskwise.measure.bootstrap import ends
+from maskwise.ties import largest
 
 
 class Measures(NamedTuple):
@@ -41,7 +42,7 @@ class Judge:
 
     def __init__(self, scores: np.ndarray, y: np.ndarray) -> None:
         self.num_classes = scores.shape[1]
-        self.cells = y * self.num_classes + scores.argmax(axis=1)
+        self.cells = y * self.num_classes + largest(scores, axis=1)
         asked = range(self.num_classes) if self.num_classes > 2 else [1]
         self.is_class = [y == each for each in asked]
         # Equal scores share a place.

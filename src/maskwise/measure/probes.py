@@ -12,6 +12,7 @@ from maskwise.measure.bootstrap import interval, over_draws
 from maskwise.measure.classification import Judge, Measures, judged
 from maskwise.measure.protocols import Probe
 from maskwise.modality import Entries
+from maskwise.ties import largest
 
 NUM_FOLDS = 5
 
@@ -154,7 +155,7 @@ def probe_row(
     if labels.few:
         measured = _over_draws([Judge(each, y[asked])() for each in scores])
     elif accuracy_only:
-        right = np.concatenate(scores).argmax(axis=1) == y[asked]
+        right = largest(np.concatenate(scores), axis=1) == y[asked]
         ends = interval(right, seed, groups=labels.groups[asked])
         measured = {"accuracy": dict(zip(("value", "low", "high"), ends, strict=True))}
     else:

@@ -68,7 +68,7 @@ def _tilt(
     """Return ratios, ascending, and how much the loss multiplies the law's density there."""
     ratios, weights = law.quadrature(64, progress)
     _, seen = effective(law, reduction, scope, progress, k=64)
-    order = np.argsort(ratios)
+    order = np.argsort(ratios, kind="stable")
     return ratios[order], (seen / weights)[order]
 
 

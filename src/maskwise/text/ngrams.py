@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwise.errors import UserError
+from maskwise.ties import descending
 
 Hashes = NDArray[np.uint64]
 _TOKEN, _WORD = (
@@ -133,7 +134,7 @@ def pmi(
         tables.append((hashes, logs))
         if n > 1:
             value = logs - _best_cut(words, places[first[often]], n, tables)
-            order = np.argsort(-value, kind="stable")
+            order = descending(value)
             # The longest share what is left with the second longest.
             chosen = order[: num >> (n - 1 if n < longest else n - 2)]
             chosen = chosen[value[chosen] > 1e-9]

@@ -24,6 +24,7 @@ from maskwise.theory.columns import read_columns
 from maskwise.theory.exact_graph import alignment
 from maskwise.theory.graph_curves import GraphCurve, MaskGraph, as_curve
 from maskwise.theory.spectra import Array
+from maskwise.ties import largest
 
 NEIGHBOURS = 10.0
 # Numbers of hidden positions that are looked at, if there are as many.
@@ -213,7 +214,7 @@ def _class_error(others: Array, classes: Array) -> float:
     votes = others @ classes
     # Where no other sample is joined the most frequent class decides.
     votes[others.sum(1) == 0] = classes.mean(0)
-    return float(1 - classes[np.arange(len(classes)), votes.argmax(1)].mean())
+    return float(1 - classes[np.arange(len(classes)), largest(votes, axis=1)].mean())
 
 
 def _numbers(ratios: Sequence[float] | None, length: int) -> list[int]:

@@ -14,6 +14,7 @@ from maskwise.laws import Choice, Fixed, Law, Uniform
 from maskwise.theory.classes import LawLike
 from maskwise.theory.risks import InfiniteRiskError, Risk, risk
 from maskwise.theory.spectra import Array, Model
+from maskwise.ties import smallest
 
 GRID = np.linspace(0.01, 0.99, 50)
 FLAT = 0.01
@@ -73,7 +74,8 @@ def best_ratio(
     found = optimize.minimize_scalar(
         cost, bounds=(low, high), method="bounded", options={"xatol": 1e-4}
     )
-    ratio = round(float(found.x if found.fun < totals[index] else grid[index]), DECIMALS)
+    better = smallest(np.array([totals[index], found.fun])) == 1
+    ratio = round(float(found.x if better else grid[index]), DECIMALS)
     least = risk(model, ratio, num_samples, noise, **options)
     place = int(np.searchsorted(grid, ratio))
     with_best = np.insert(grid, place, ratio), np.insert(totals, place, float(least.total))
@@ -131,7 +133,8 @@ def best_interval(
             "fatol": 1e-7,
         },
     )
-    law = Uniform(*bounds(found.x if found.fun < totals.min() else start))
+    better = smallest(np.array([totals.min(), found.fun])) == 1
+    law = Uniform(*bounds(found.x if better else start))
     return Best(law, risk(model, law, num_samples, noise, **options))
 
 
@@ -175,7 +178,7 @@ def best_law(
             for ratio in grid
             for step in STEPS
         }
-        ratio, step = min(added, key=lambda key: added[key])
+        ratio, step = list(added)[smallest(np.array(list(added.values())))]
         gain = 1 - added[ratio, step] / total
         if gain <= tolerance:
             law = _as_law(support, weights)
@@ -206,7 +209,7 @@ def _cost(
 def _least(totals: Array) -> int:
     if not np.isfinite(totals).any():
         raise UserError("the risk is infinite at every ratio of the grid: give a ridge > 0")
-    return int(np.argmin(totals))
+    return smallest(totals)
 
 
 def _flat(grid: Array, totals: Array, index: int) -> tuple[float, float]:
@@ -251,6 +254,6 @@ def _reweigh(
 def _as_law(support: Array, weights: Array) -> Law:
     if len(support) == 1:
         return Fixed(float(support[0]))
-    order = np.argsort(support)
+    order = np.argsort(support, kind="stable")
     rounded = (np.round(values[order], DECIMALS).tolist() for values in (support, weights))
     return Choice(*rounded)
