@@ -8,9 +8,9 @@ export OMP_NUM_THREADS ?= 2
 
 .PHONY: demo test test-all test-portable lint types bench clean
 
-demo: $(VENV)/ready
+demo: $(VENV)/demo
 	rm -rf $(DEMO)
-	$(RUN)/maskwise pretrain digits --law uniform:0.4,0.9 --out $(DEMO)
+	$(RUN)/python examples/demo.py $(DEMO)
 
 test: export OMP_NUM_THREADS = 1
 test: lint types
@@ -46,7 +46,14 @@ bench: $(VENV)/ready
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(VENV)/ready: pyproject.toml constraints.txt
-	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+$(RUN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# What the package needs, and for developers what its tests need too.
+$(VENV)/demo: pyproject.toml constraints.txt | $(RUN)/python
+	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
+
+$(VENV)/ready: pyproject.toml constraints.txt | $(RUN)/python
+	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@ $(VENV)/demo

@@ -1,12 +1,13 @@
 """One model, asked with much or little of the input there: a random ratio beside a fixed one.
 
-python examples/demo.py [FOLDER] trains two models of handwritten digits for equally long, one under
-a ratio drawn afresh at every step, one under the 75 % that a paper chose. Then both fill in digits
-that they have not seen, of which 90, 50 and 10 % are there, beside the plainest answer to the same
-question: the conditional mean of a Gaussian. A minute on two cores.
+python examples/demo.py [FOLDER] trains two models of handwritten digits for equally long, one
+under a ratio drawn afresh at every step, one under the 75 % that a paper chose. Then both fill in
+digits that they have not seen, of which 90, 50 and 10 % are there, beside the plainest answer to
+the same question: the conditional mean of a Gaussian. A minute on two cores.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +63,8 @@ def pixels(hidden: Tensor) -> Tensor:
     return hidden.view(-1, 1, 4, 4).repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
-def gaussian(train: Tensor, ridge: float = 1.0):  # type: ignore[no-untyped-def]
-    """Return what fills in the conditional mean E[x_M | x_R] = m_M + S_MR (S_RR + r I)^-1 (...)."""
+def gaussian(train: Tensor, ridge: float = 1.0) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return what fills in E[x_M | x_R] = m_M + S_MR (S_RR + r I)^-1 (x_R - m_R)."""
     rows = train.flatten(1).double().numpy()
     mean, cov = rows.mean(0), np.cov(rows.T) + ridge * np.eye(rows.shape[1])
 

@@ -51,7 +51,8 @@ def embed(
     Example:
         >>> import anndata
         >>> from maskwise.columns.model import TabularModelSettings
-        >>> model = TabularModel(Cells(("CD3E", "LYZ")), TabularModelSettings(width=8, depth=1, code=4))
+        >>> shape = TabularModelSettings(width=8, depth=1, code=4)
+        >>> model = TabularModel(Cells(("CD3E", "LYZ")), shape)
         >>> adata = anndata.AnnData(np.array([[3.0, 0, 1], [0, 2, 0]], dtype=np.float32))
         >>> adata.var_names = ["LYZ", "CD3E", "GNLY"]
         >>> embed(model, adata)

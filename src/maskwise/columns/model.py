@@ -101,7 +101,8 @@ class TabularModel(MaskedModel):
 
     Example:
         >>> from maskwise.cells.cells import Cells
-        >>> model = TabularModel(Cells(("CD3E", "CD19", "LYZ")), TabularModelSettings(width=8, depth=1, code=4))
+        >>> shape = TabularModelSettings(width=8, depth=1, code=4)
+        >>> model = TabularModel(Cells(("CD3E", "CD19", "LYZ")), shape)
         >>> model.encode(torch.rand(5, 3)).shape
         torch.Size([5, 4])
     """

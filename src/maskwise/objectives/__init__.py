@@ -14,7 +14,7 @@ from maskwise.objectives.regularisers import (
 from maskwise.objectives.weight import Weight
 
 __all__ = [
-    "Regularise",
+    "RegulariseSettings",
     "Weight",
     "coding_rate",
     "covariance",

@@ -76,7 +76,8 @@ class PatchModel(MaskedModel):
     Example:
         >>> from maskwise.images.images import Images
         >>> images = Images(patch=(2, 2), channels=1, height=4, width=4, mean=(0.,), std=(1.,))
-        >>> model = PatchModel(images, PatchModelSettings(width=8, depth=1, heads=2, decoder_width=8))
+        >>> shape = PatchModelSettings(width=8, depth=1, heads=2, decoder_width=8)
+        >>> model = PatchModel(images, shape)
         >>> model.encode(torch.zeros(3, 1, 4, 4)).shape
         torch.Size([3, 8])
     """
