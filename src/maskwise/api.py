@@ -14,7 +14,7 @@ from maskwise.measure.representation import diagnose
 from maskwise.modalities import config_of, find
 from maskwise.modality import EncoderFactory, Entries, MaskedModel
 from maskwise.run import Run, create
-from maskwise.settings import flatten, override
+from maskwise.settings import flatten, override, to_dict
 from maskwise.storage import build, load_model, save_model, untrained
 from maskwise.train.batches import Batches
 from maskwise.train.config import RunSettings
@@ -279,6 +279,29 @@ def _trained(run: Run, config: RunSettings, summary: Entries) -> Entries:
     }
 
 
+def within_budget(config: RunSettings) -> RunSettings:
+    """Return settings of an evaluation that takes no longer than a short training deserves.
+
+    Probes see as many samples as an eighth of those that training has seen, and 2,000 at least,
+    unless a number of samples is chosen.
+
+    >>> from maskwise.modalities import config_of
+    >>> short, long = (config_of("digits", {"train.steps": steps}) for steps in (60, 2000))
+    >>> within_budget(short).evaluate.num_train, within_budget(long).evaluate.num_train
+    (2000, 10000)
+    """
+    most = max(2000, config.train.steps * config.train.batch_size // 8)
+    chosen, usual = flatten(to_dict(config.evaluate)), flatten(to_dict(type(config.evaluate)()))
+    return override(
+        config,
+        {
+            f"evaluate.{name}": most
+            for name in ("num_train", "num_test")
+            if name in chosen and chosen[name] == usual[name] > most
+        },
+    )
+
+
 def _finish(
     run: Run, model: MaskedModel, config: RunSettings, splits: Any, encoder: EncoderFactory | None
 ) -> None:
@@ -286,7 +309,7 @@ def _finish(
     kind, before = run.kind, untrained(model, config.seed, encoder)
     run.say()
     result = _trained(run, config, run.result["train"])
-    result |= kind.evaluate(model, splits, config, before)
+    result |= kind.evaluate(model, splits, within_budget(config), before)
     result["features"] = diagnose(
         model,
         splits.test,
