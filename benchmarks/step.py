@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from benchmarks.textbook import Layer, SdpaLayer, TextbookMAE
 from maskwise import laws, masks
@@ -40,6 +39,8 @@ Step = Callable[[int], float | None]
 def maskwise_step(
     law: str, precision: str, device: str, regularise: RegulariseSettings | None = None
 ) -> Callable[[int], float]:
+    from lightning_fabric import Fabric
+
     config = ImageRunSettings(
         data=ImageDataSettings(patch=(4, 4)),
         model=PatchModelSettings(),

@@ -14,6 +14,8 @@ class Lazy:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("_"):  # pytest looks whether it is a test
+            raise AttributeError(attribute)
         return getattr(importlib.import_module(self._name), attribute)
 
 

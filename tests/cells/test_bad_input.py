@@ -184,23 +184,23 @@ def run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("verb", ["embed", "impute"])
 @pytest.mark.parametrize(
-    ("adata", "words", "says"),
+    ("given", "words", "says"),
     [
         (
-            annotated(names=[*GENES[:5], *"abcdefg"]),
+            {"names": [*GENES[:5], *"abcdefg"]},
             [],
             "5 of 12 genes of the model are in a.h5ad (missing: GENE5, GENE6, GENE7, ...; the data"
             " have names like GENE0, GENE1, GENE2): name them alike by a column of var:"
             " --data.gene_ids",
         ),
-        (annotated(changed(-3)), [], "a.h5ad: X has -3 in row 7, gene GENE2"),
-        (annotated(LOGGED), [], "no count; no layer has counts; the model wants them"),
-        (annotated(), ["--data.layer", "counts"], "no layer 'counts'"),
-        (annotated(), ["--data.zeroes", "1"], "unknown key 'data.zeroes'"),
+        ({"values": changed(-3)}, [], "a.h5ad: X has -3 in row 7, gene GENE2"),
+        ({"values": LOGGED}, [], "no count; no layer has counts; the model wants them"),
+        ({}, ["--data.layer", "counts"], "no layer 'counts'"),
+        ({}, ["--data.zeroes", "1"], "unknown key 'data.zeroes'"),
     ],
 )
-def test_cells_that_a_model_cannot_read(cli, run, tmp_path, verb, adata, words, says):
-    adata.write_h5ad("a.h5ad")
+def test_cells_that_a_model_cannot_read(cli, run, tmp_path, verb, given, words, says):
+    annotated(**given).write_h5ad("a.h5ad")
     refused(cli, [verb, run, "a.h5ad", "-o", "out.h5ad", *words], says)
     assert {path.name for path in tmp_path.iterdir()} == {"a.h5ad", "run"}
 

@@ -44,11 +44,11 @@ def categories_of(library):
 @pytest.mark.parametrize(
     "make",
     [
-        pandas.DataFrame,
+        lambda columns: pandas.DataFrame(columns),
         lambda columns: pandas.DataFrame(columns).convert_dtypes(),
         lambda columns: pandas.DataFrame(columns, dtype=object, index=[9, 7, 8]),
-        polars.DataFrame,
-        pyarrow.table,
+        lambda columns: polars.DataFrame(columns),
+        lambda columns: pyarrow.table(columns),
         dict,
     ],
     ids=["pandas", "pandas' own types", "objects", "polars", "arrow", "dict"],
