@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
 from maskwise.columns.tabular import Loss, measured
 from maskwise.errors import UserError
+from maskwise.modality import Entries
 from maskwise.rng import Keys, Stream
 
 Library = Literal["visible", "all"]
@@ -151,14 +152,14 @@ class Cells:
         share = torch.where(seen, profile, 0.0).sum(dim=1, keepdim=True)
         return (total + 1) / (share + 1 / self.target_sum)
 
-    def save(self, folder: Path) -> dict[str, Any]:
+    def save(self, folder: Path) -> Entries:
         """Return plain values that `load` reads."""
         lists = {key: list(getattr(self, key)) for key in ("genes", "profile", "batches")}
         plain = ("loss", "library", "zeros", "target_sum", "counts")
         return lists | {key: getattr(self, key) for key in plain}
 
     @classmethod
-    def load(cls, folder: Path, values: dict[str, Any]) -> Self:
+    def load(cls, folder: Path, values: Entries) -> Self:
         """Read what `save` returned."""
         lists = {key: tuple(values[key]) for key in ("genes", "profile", "batches")}
         return cls(**values | lists)

@@ -1,13 +1,17 @@
-"""Names of genes: which gene of one data set is which gene of another."""
+"""Names of genes: which gene of one data set is which gene of another, and which are used."""
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from maskwise.errors import UserError
+
+log = logging.getLogger("maskwise")
 
 OTHER_NAMES = (
     *("gene_ids", "gene_id", "ensembl_id", "ensembl_ids", "ensembl", "feature_id"),
@@ -175,3 +179,55 @@ def union(several: Sequence[Genes]) -> tuple[tuple[str, ...], list[Matching]]:
         known = set(names)
         names += [n for k, n in enumerate(genes.names) if k not in has and n not in known]
     return tuple(names), [match(names, genes) for genes in several]
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """Some genes, and where several data sets have them.
+
+    Args:
+        names: of the genes.
+        matchings: of each data set.
+    """
+
+    names: tuple[str, ...]
+    matchings: tuple[Matching, ...]
+
+    def __getitem__(self, some: np.ndarray) -> "Vocabulary":
+        matchings = (replace(each, columns=each.columns[some]) for each in self.matchings)
+        return Vocabulary(tuple(self.names[gene] for gene in some), tuple(matchings))
+
+
+def all_genes(sets: Sequence[Genes]) -> Vocabulary:
+    """Return the genes of several data sets."""
+    names, matchings = union(sets)
+    return Vocabulary(names, tuple(matchings))
+
+
+def listed_genes(source: str, sets: Sequence[Genes]) -> Vocabulary:
+    """Return the genes of a list that some data set has.
+
+    Args:
+        source: a file with a gene in each line.
+        sets: of the data sets.
+
+    Raises:
+        UserError: the file cannot be read, or fewer than two of its genes are there.
+    """
+    path = Path(source).expanduser()
+    try:
+        lines = path.read_text("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
+    names = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    found = Vocabulary(names, tuple(match(names, each) for each in sets))
+    there = np.any([each.columns >= 0 for each in found.matchings], axis=0)
+    if there.sum() < 2:
+        raise UserError(
+            f"{path}: {there.sum()} of {len(names):,} genes are in the data, whose names are like"
+            f" {', '.join(sets[0].names[:3])}: give at least two that are"
+        )
+    if not there.all():
+        missing = ", ".join(np.array(names)[~there][:5].tolist())
+        log.warning("%s: %d genes are not in the data: %s", path, (~there).sum(), missing)
+    return found[np.flatnonzero(there)]

@@ -367,7 +367,7 @@ class TabularModel(MaskedModel):
         """Return log-variances of hidden numbers, [B, F]."""
         if not self.log_variance.isfinite().all():
             raise UserError(
-                "this model has no likelihood yet: call maskwise.columns.noise."
+                "this model has no likelihood yet: call maskwise.columns.losses."
                 "fit_feature_noise(model, rows) with training samples first"
             )
         num_blank = (hidden | ~measured(batch, self.length)).sum(dim=1)
