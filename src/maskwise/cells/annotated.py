@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -140,10 +140,8 @@ def embed_file(
     data: CellsDataSettings | None = None,
 ) -> tuple[int, int]:
     """Write a copy of an .h5ad with features in obsm; return their shape. As `embed`."""
-    with _copied(source, out) as (adata, write):
+    with _copied(source, out, "obsm", KEY) as adata:
         embed(run, adata, layer=layer, data=data)
-        write("obsm", KEY, adata.obsm[KEY])
-        write("uns", NOTES, adata.uns[NOTES])
     return adata.obsm[KEY].shape
 
 
@@ -156,10 +154,8 @@ def impute_file(
     data: CellsDataSettings | None = None,
 ) -> tuple[int, int]:
     """Write a copy of an .h5ad with an imputed layer; return its shape. As `impute`."""
-    with _copied(source, out) as (adata, write):
+    with _copied(source, out, "layers", LAYER) as adata:
         impute(run, adata, entries=entries, data=data)
-        write("layers", LAYER, adata.layers[LAYER])
-        write("uns", NOTES, adata.uns[NOTES])
     return adata.shape
 
 
@@ -177,12 +173,10 @@ def _aligned(
 
 def _columns(adata: AnnData, matching: Matching, data: CellsDataSettings) -> np.ndarray:
     """Return which gene of `adata` each of the model is, int64 [F], -1 = none."""
-    columns = matching.columns
     if data.layer != "raw":
-        return columns
+        return matching.columns
     # The genes of raw are others than those of layers.
-    of_raw = np.append(adata.var_names.get_indexer(adata.raw.var_names), -1)
-    return of_raw[columns]
+    return np.append(adata.var_names.get_indexer(adata.raw.var_names), -1)[matching.columns]
 
 
 def _predicted(
@@ -209,10 +203,8 @@ def _note(adata: AnnData, key: str, matching: Matching, settings: dict[str, str 
 
 
 @contextmanager
-def _copied(
-    source: Path, out: Path
-) -> Iterator[tuple[AnnData, Callable[[str, str, object], None]]]:
-    """Give AnnData backed by a file, and what writes elements to a copy of that file."""
+def _copied(source: Path, out: Path, group: str, key: str) -> Iterator[AnnData]:
+    """Give AnnData backed by a file; an element that it gets is written to a copy of that file."""
     import anndata
     import h5py
     from anndata.io import write_elem
@@ -227,15 +219,15 @@ def _copied(
     if out.exists() and out.samefile(source):
         raise UserError(f"{out} is what is read: choose another -o")
     adata = anndata.read_h5ad(source, backed="r")
-    found: list[tuple[str, str, object]] = []
     try:
-        yield adata, lambda group, name, value: found.append((group, name, value))
+        yield adata
+        found = ((group, key, getattr(adata, group)[key]), ("uns", NOTES, adata.uns[NOTES]))
     finally:
         adata.file.close()
     with atomic(out) as temporary:
         shutil.copyfile(source, temporary)
         with h5py.File(temporary, "r+") as root:
-            for group, name, value in found:
-                if group not in root:
-                    write_elem(root, group, {})
-                write_elem(root[group], name, value)
+            for place, name, value in found:
+                if place not in root:
+                    write_elem(root, place, {})
+                write_elem(root[place], name, value)

@@ -17,7 +17,7 @@ from maskwise.errors import UserError
 _BLOCK = 1 << 19  # values read at once where all rows are
 
 Fill = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
-Matrix: TypeAlias = "np.ndarray | sparse.sparray | sparse.spmatrix"
+Matrix: TypeAlias = np.ndarray | sparse.sparray | sparse.spmatrix
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from maskwise.cells.anndata_files import (
 )
 from maskwise.cells.cells import Cells, Library
 from maskwise.cells.csr import CSR
-from maskwise.cells.genes import Matching, Vocabulary, all_genes, enough, listed_genes, match
+from maskwise.cells.genes import Matching, Vocabulary, enough, listed_genes, match, union
 from maskwise.cells.obs import held_out, read_column
 from maskwise.cells.survey import Survey, moments, survey, variable_genes
 from maskwise.columns.tabular import Loss, TabularRows, TabularSplits
@@ -201,7 +201,7 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> CellsSplits:
 def _vocabulary(sets: Sequence[Annotated], data: CellsDataSettings) -> Vocabulary:
     """Return the genes to choose from."""
     known = [each.genes for each in sets]
-    genes = all_genes(known) if data.genes is None else listed_genes(data.genes, known)
+    genes = union(known) if data.genes is None else listed_genes(data.genes, known)
     if len(sets) > 1 or data.genes is not None:
         for matching in genes.matchings:
             log.info("%s", matching)

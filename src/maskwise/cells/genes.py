@@ -75,16 +75,24 @@ class Matching:
         return f"{self.where}: {found}{f' ({ways})' if ways else ''}"
 
 
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """Names of genes, and which of them each of several data sets has."""
+
+    names: tuple[str, ...]
+    matchings: tuple[Matching, ...]
+
+    def __getitem__(self, some: np.ndarray) -> "Vocabulary":
+        matchings = (replace(each, columns=each.columns[some]) for each in self.matchings)
+        return Vocabulary(tuple(self.names[gene] for gene in some), tuple(matchings))
+
+
 def match(vocabulary: Sequence[str], genes: Genes) -> Matching:
-    """Find the genes of a vocabulary in a data set.
+    """Find the genes of a vocabulary, no two the same, in a data set.
 
     In turn: the same name; without the version of an Ensembl id; by another column of `var`; and
     in any case of letters. A name that several genes share, or that several of the vocabulary
     would take, is not used.
-
-    Args:
-        vocabulary: names, no two the same.
-        genes: of the data set.
 
     >>> genes = Genes(("ENSG00000000003.14", "Cd3e", "ACTB"))
     >>> found = match(("ACTB", "CD3E", "ENSG00000000003", "GAPDH"), genes)
@@ -158,10 +166,8 @@ def enough(matching: Matching, vocabulary: Sequence[str], genes: Genes) -> Match
     )
 
 
-def union(several: Sequence[Genes]) -> tuple[tuple[str, ...], list[Matching]]:
-    """Return the genes of several data sets, and which of them each has.
-
-    The names are those of the first, then what each other has besides.
+def union(several: Sequence[Genes]) -> Vocabulary:
+    """Return the genes of several data sets: those of the first, then what each other has besides.
 
     Raises:
         UserError: fewer than half of the genes of the smaller data set are in the others.
@@ -178,38 +184,11 @@ def union(several: Sequence[Genes]) -> tuple[tuple[str, ...], list[Matching]]:
         has = set(matching.columns.tolist())
         known = set(names)
         names += [n for k, n in enumerate(genes.names) if k not in has and n not in known]
-    return tuple(names), [match(names, genes) for genes in several]
-
-
-@dataclass(frozen=True, eq=False)
-class Vocabulary:
-    """Some genes, and where several data sets have them.
-
-    Args:
-        names: of the genes.
-        matchings: of each data set.
-    """
-
-    names: tuple[str, ...]
-    matchings: tuple[Matching, ...]
-
-    def __getitem__(self, some: np.ndarray) -> "Vocabulary":
-        matchings = (replace(each, columns=each.columns[some]) for each in self.matchings)
-        return Vocabulary(tuple(self.names[gene] for gene in some), tuple(matchings))
-
-
-def all_genes(sets: Sequence[Genes]) -> Vocabulary:
-    """Return the genes of several data sets."""
-    names, matchings = union(sets)
-    return Vocabulary(names, tuple(matchings))
+    return Vocabulary(tuple(names), tuple(match(names, genes) for genes in several))
 
 
 def listed_genes(source: str, sets: Sequence[Genes]) -> Vocabulary:
-    """Return the genes of a list that some data set has.
-
-    Args:
-        source: a file with a gene in each line.
-        sets: of the data sets.
+    """Return the genes that some data set has of a list, a file with a gene in each line.
 
     Raises:
         UserError: the file cannot be read, or fewer than two of its genes are there.

@@ -13,12 +13,7 @@ _FEW = 20  # different values are no measurements
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A name for each cell.
-
-    Args:
-        names: the different ones.
-        codes: which of them each cell has, int64 [N]; -1 = none.
-    """
+    """A name for each cell: which of the different ones it has, int64 [N]; -1 = none."""
 
     names: tuple[str, ...]
     codes: np.ndarray
@@ -45,7 +40,7 @@ def read_column(sets: Sequence[Annotated], name: str, what: str) -> Column:
     Args:
         sets: the data sets.
         name: of the column.
-        what: it is for: "labels", "batch" or "group".
+        what: it is for, "labels", "batch" or "group".
 
     Raises:
         UserError: a data set has no such column, or it is of measurements rather than of names.

@@ -23,11 +23,9 @@ _MOST = 30  # of a log1p of anything that is counted
 class Survey:
     """What a pass over a data set found.
 
-    Args:
-        library: sum of each cell's values, float64 [N].
-        sums: of each gene over the training cells, of its share in a cell's counts (of expm1 of
-            values that were normalised), float64 [G].
-        squares: the same of squares.
+    `library` is the sum of each cell's values, float64 [N]; the others are sums over the training
+    cells of each gene's share in a cell's counts (of expm1 of values that were normalised), and of
+    its square, float64 [G].
     """
 
     library: np.ndarray
@@ -134,11 +132,7 @@ def moments(
 ) -> Moments:
     """Put the surveys of data sets together.
 
-    Args:
-        genes: what they have.
-        surveys: of the data sets.
-        num_train: how many cells that are no empty ones each trains on.
-        scale: of the values; a library size.
+    Each trains on `num_train` cells that are not empty; `scale` is a library size.
 
     Raises:
         UserError: no gene varies.
@@ -172,12 +166,7 @@ def normalised_dispersions(mean: np.ndarray, variance: np.ndarray) -> np.ndarray
     alone): Satija et al., "Spatial reconstruction of single-cell gene expression data", Nature
     Biotechnology 2015, as scanpy's flavour "seurat" has it.
 
-    Args:
-        mean: of each gene, [G].
-        variance: of each gene, unbiased, [G].
-
-    Returns:
-        float64 [G]; NaN for genes that do not vary.
+    Means and unbiased variances are [G]; so is what is returned, NaN for genes that do not vary.
 
     >>> normalised_dispersions(np.array([1.0, 1.0, 9.0]), np.array([1.0, 4.0, 0.0])).round(2)
     array([-0.71,  0.71,   nan])

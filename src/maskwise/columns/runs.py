@@ -20,8 +20,8 @@ from maskwise.measure.features import check_layer, frozen, random_subset
 from maskwise.measure.losses import fixed_mask
 from maskwise.modality import Entries
 from maskwise.settings import settings
-from maskwise.train.config import RunSettings
 from maskwise.ties import descending
+from maskwise.train.config import RunSettings
 from maskwise.words import LossWords
 
 PATTERNS = ("scattered", "shared")

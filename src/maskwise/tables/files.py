@@ -19,7 +19,7 @@ from maskwise.textio import arrow_errors, kind_of, readable, table_rows
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".npy", ".npz")
 _SPARSE = {"format", "shape", "data"}
-Numbers: TypeAlias = "np.ndarray | sparse.sparray | sparse.spmatrix"
+Numbers: TypeAlias = np.ndarray | sparse.sparray | sparse.spmatrix
 
 
 def read_table(source: str | Path) -> Columns:
@@ -158,7 +158,7 @@ def features_of_file(
     index = _column(target, names, values.shape[1], source)
     rest = np.delete(np.arange(values.shape[1]), index)
     chosen = values[:, [index]]
-    chosen = chosen.toarray() if sparse.issparse(chosen) else chosen
+    chosen = chosen if isinstance(chosen, np.ndarray) else chosen.toarray()
     return Features(values[:, rest], np.ravel(chosen), "columns")
 
 

@@ -15,6 +15,8 @@ from maskwise.errors import UserError
 Columns = dict[str, np.ndarray]
 """One array [N] a column: floats (NaN = missing), integers, bools, times, or objects, which are
 texts, numbers and bools (None = missing) that stand for categories."""
+Plain = str | float | datetime.date | None
+"""a value of a column, as Python has it; None where it is missing"""
 F = TypeVar("F")
 
 MISSING = frozenset(
@@ -28,7 +30,7 @@ class Filled(NamedTuple):
 
     rows: np.ndarray
     """which rows had no value, [n]"""
-    values: list[Any]
+    values: list[Plain]
     """theirs now: a number, the likeliest category"""
 
 
@@ -72,7 +74,7 @@ def _found(frame: Any) -> Iterable[tuple[object, Any]]:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise UserError(f"two columns are called '{twice}': rename one") from None
     if isinstance(table, nw.DataFrame):
-        return [(series.name, series) for series in table.iter_columns()]
+        return [(name, table[:, place]) for place, name in enumerate(table.columns)]
     shape = f" of shape {frame.shape}" if hasattr(frame, "shape") else ""
     raise UserError(
         f"{type(frame).__name__}{shape} is no table: give a DataFrame, a dict of columns or "
@@ -107,12 +109,12 @@ def put(frame: F, gaps: Mapping[str, Filled]) -> F:
         series = table[:, place]
         items, whole = series.to_list(), series.dtype.is_integer()
         for row, value in zip(gaps[name].rows.tolist(), gaps[name].values, strict=True):
-            items[row] = round(value) if whole else value
+            items[row] = round(value) if whole and isinstance(value, float) else value
         out = _replaced(out, place, series.to_native(), items)
     return out
 
 
-def _replaced(frame: Any, place: int, old: Any, items: list[object]) -> Any:
+def _replaced(frame: Any, place: int, old: Any, items: list[Plain]) -> Any:
     """Return a data frame with other items in a column; one of pandas is changed."""
     library = nw.get_native_namespace(frame)
     if library.__name__ == "polars":
@@ -151,7 +153,7 @@ def from_texts(texts: Sequence[str]) -> np.ndarray:
     return numbers.astype(np.int64) if exact and not real else numbers
 
 
-def from_values(values: Iterable[Any]) -> np.ndarray:
+def from_values(values: Iterable[object]) -> np.ndarray:
     """Return plain values as a column: numbers if all are, bools if all are, else objects.
 
     Raises:
@@ -163,7 +165,8 @@ def from_values(values: Iterable[Any]) -> np.ndarray:
         return np.array([value in ("True", "true") for value in found])
     if kinds == {bool} and None not in found:
         return np.array(found, dtype=bool)
-    if kinds == {int} and None not in found and all(abs(value) < 2**63 for value in found):
+    largest = max((abs(value) for value in found if isinstance(value, int)), default=0)
+    if kinds == {int} and None not in found and largest < 2**63:
         return np.array(found, dtype=np.int64)
     if kinds <= {int, float}:
         return np.array(found, dtype=np.float64)  # None becomes NaN
@@ -172,7 +175,7 @@ def from_values(values: Iterable[Any]) -> np.ndarray:
     return _objects(found)
 
 
-def as_objects(values: Iterable[Any]) -> np.ndarray:
+def as_objects(values: Iterable[object]) -> np.ndarray:
     """Return plain values as categories, even if all are numbers."""
     return _objects([_plain(value) for value in values])
 
@@ -201,13 +204,13 @@ def _floats(texts: Sequence[str]) -> np.ndarray | None:
         return None
 
 
-def _objects(values: Sequence[Any]) -> np.ndarray:
+def _objects(values: Sequence[Plain]) -> np.ndarray:
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Plain:
     """Return a value as Python has it; None where it is missing."""
     if isinstance(value, np.generic):
         value = value.item()

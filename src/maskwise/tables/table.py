@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwise.columns.tabular import Loss, measured
+from maskwise.columns.tabular import ColumnTokenizer
 from maskwise.errors import UserError
 from maskwise.modality import Entries
-from maskwise.rng import Keys
 from maskwise.tables.columns import Column, learn
 from maskwise.tables.frames import Columns, Filled, columns_of, is_missing
 
@@ -22,7 +21,7 @@ log = logging.getLogger("maskwise")
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
+class Table(ColumnTokenizer):
     """How rows of a table become samples, float32 [B, F], and back.
 
     Args:
@@ -41,14 +40,10 @@ class Table:
     """
 
     modality: ClassVar[str] = "tables"
+    words: ClassVar[tuple[str, str]] = ("row", "feature")
 
     columns: tuple[Column, ...]
     lags: int = 0
-
-    loss: ClassVar[Loss] = "mse"
-    num_batches: ClassVar[int] = 0
-    words: ClassVar[tuple[str, str]] = ("row", "feature")
-    sparse: ClassVar[bool] = False
 
     @classmethod
     def learn(
@@ -97,11 +92,6 @@ class Table:
         """How many categories each feature has; 0 = it is a number."""
         return tuple(len(column.categories) for column in self.features)
 
-    @property
-    def grid(self) -> tuple[int]:
-        """(F,)."""
-        return (len(self.features),)
-
     @functools.cached_property
     def log_scale(self) -> Tensor:
         """Log of the standard deviation of each number, [F]; 0 of categories and normal scores.
@@ -112,33 +102,13 @@ class Table:
         scale = torch.tensor([column.std for column in self.features], dtype=torch.float64)
         return scale.log().float()
 
-    def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
-        """Return what may be hidden: what is known, bool [B, F]."""
-        return measured(batch, len(self.features))
-
-    def weights(self, batch: Tensor) -> Tensor | None:
-        """Return None: all features count the same."""
-        return None
-
     def inputs(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the samples, 0 where hidden or not known, float32 [B, F]."""
         return batch.masked_fill(hidden | batch.isnan(), 0)
 
-    def as_inputs(self, expected: Tensor, batch: Tensor) -> Tensor:
-        """Return the expected values as they are."""
-        return expected
-
     def intensities(self, values: Tensor) -> Tensor:
         """Return exp(value) of numbers, e times for every unit, and 1 for categories."""
         return torch.where(torch.tensor(self.sizes) == 0, values, 0.0).double().exp()
-
-    def log_library(self, batch: Tensor, hidden: Tensor) -> Tensor:
-        """Tables hold no counts.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError
 
     def encode(self, frame: object) -> np.ndarray:
         """Return the rows of a table as samples, float32 [N, F]: all of them, in their order.
