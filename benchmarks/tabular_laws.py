@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.law_tables import differences_table, scores_table
 from maskwise.cells.data import CellsDataSettings
-from maskwise.cells.recipes import CellsRunSettings
+from maskwise.cells.record import CellsRunSettings
 from maskwise.columns.evaluation import TabularEvaluateSettings, evaluate_tabular
 from maskwise.columns.model import TabularModelSettings
 from maskwise.files import write_json
@@ -32,7 +32,7 @@ from maskwise.laws import Scope
 from maskwise.modalities import find
 from maskwise.storage import build, load_model, save_model
 from maskwise.tables.data import TableDataSettings
-from maskwise.tables.recipes import TableRunSettings
+from maskwise.tables.record import TableRunSettings
 from maskwise.train.batches import Batches
 from maskwise.train.config import RunSettings, TrainSettings
 from maskwise.train.loop import connect, train

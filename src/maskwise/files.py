@@ -14,6 +14,9 @@ from safetensors import SafetensorError
 
 from maskwise.errors import UserError
 
+Stamp = list[str | int]
+"""what tells one state of a file from another"""
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -65,7 +68,7 @@ def cached(kind: str, key: Any) -> Path:
     return cache / kind / digest
 
 
-def stamp(path: Path) -> list[Any]:
+def stamp(path: Path) -> Stamp:
     """Return what tells one state of a file from another: where it is, its size and time."""
     status = path.stat()
     return [str(path.resolve()), status.st_size, status.st_mtime_ns]

@@ -7,8 +7,8 @@ import pytest
 from scipy import sparse
 
 from maskwise.cells.cells import Cells
-from maskwise.cells.data import CellsDataSettings, align, describe, from_anndata, load
-from maskwise.cells.recipes import CellsRunSettings
+from maskwise.cells.data import CellsDataSettings, align, from_anndata, load
+from maskwise.cells.record import CellsRunSettings
 from maskwise.errors import UserError
 from maskwise.modalities import find
 from maskwise.settings import to_dict
@@ -50,7 +50,7 @@ def test_counts_are_normalised_to_the_median_library_of_training_cells():
         index = np.arange(len(rows))[::-1]
         expected = normalised(values, target)[rows.index[index]]
         np.testing.assert_allclose(rows.get(index).numpy(), expected, rtol=1e-6)
-    assert describe(splits, CellsDataSettings()).genes == tuple(GENES)
+    assert splits.cells.genes == tuple(GENES)
 
 
 @pytest.mark.parametrize("loss", ["nb", "zinb"])

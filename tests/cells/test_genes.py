@@ -64,7 +64,8 @@ def test_fewer_than_half_are_not_enough():
 def test_the_genes_of_two_data_sets():
     first = Genes(("a", "b", "c"))
     second = Genes(("C", "d", "a"), where="other")
-    names, found = union([first, second])
+    union_of = union([first, second])
+    names, found = union_of.names, union_of.matchings
     assert names == ("a", "b", "c", "d")
     assert [each.columns.tolist() for each in found] == [[0, 1, 2, -1], [2, -1, 0, 1]]
     assert all(np.ndim(each.columns) == 1 for each in found)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from maskwise.columns.features import column_means
-from maskwise.columns.imputation_baselines import (
+from maskwise.columns.imputation import (
     by_components,
     by_mean,
     by_neighbours,

@@ -3,21 +3,25 @@ import pytest
 import torch
 from torch import nn
 
-from maskwise.columns.networks import MLP, FeatureTransformer, Reading
+from maskwise.columns.networks import (
+    MLP,
+    FeatureTransformer,
+    Reading,
+    TabularModelSettings,
+)
 from tests.columns.small_models import awake
 
 SIZES = (0, 3, 0, 2)
 
 
 def mlp(sizes=SIZES, num_parameters=1, num_batches=0, **changes):
-    shape = {"width": 8, "depth": 2, "code": 3, "indicator": True}
-    return awake(MLP(sizes, num_parameters, num_batches, **(shape | changes)))
+    shape = TabularModelSettings(**({"width": 8, "depth": 2, "code": 3} | changes))
+    return awake(MLP(sizes, num_parameters, num_batches, shape))
 
 
 def transformer(sizes=SIZES, num_parameters=1, num_batches=0, **changes):
-    shape = {"width": 8, "depth": 2, "heads": 2, "mlp_ratio": 2.0, "indicator": True}
-    shape |= {"attention": "plain"}
-    return awake(FeatureTransformer(sizes, num_parameters, num_batches, **(shape | changes)))
+    shape = TabularModelSettings(**({"width": 8, "depth": 2, "heads": 2} | changes))
+    return awake(FeatureTransformer(sizes, num_parameters, num_batches, shape, "plain"))
 
 
 def reading(num=5, sizes=SIZES, batch=None):
@@ -64,10 +68,10 @@ def test_samples_do_not_see_each_other(make):
 def test_only_an_indicator_tells_zero_from_blank(make):
     shown = reading(sizes=(0, 0, 0))
     other = shown._replace(blank=torch.zeros_like(shown.blank))
-    for indicator in (True, False):
-        network = make((0, 0, 0), indicator=indicator)
+    for corruption in ("indicator", "zero"):
+        network = make((0, 0, 0), corruption=corruption)
         same = torch.allclose(network(shown).numbers, network(other).numbers)
-        assert same != indicator
+        assert same != (corruption == "indicator")
 
 
 @pytest.mark.parametrize("make", [mlp, transformer])
@@ -133,7 +137,8 @@ def test_a_linear_path_finds_the_conditional_mean_of_normal_data():
 def test_a_linear_path_starts_at_nothing_and_predicts_categories_too():
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(0)
-        network = MLP(SIZES, 1, 0, width=8, depth=1, code=3, indicator=True, linear=2)
+        shape = TabularModelSettings(width=8, depth=1, code=3, linear=2)
+        network = MLP(SIZES, 1, 0, shape)
     shown = reading()
     before = network(shown)
     for said, decoded in zip(before, network.decode(network.features(shown)), strict=True):

@@ -1,15 +1,16 @@
 """The variances of what a model of features predicts."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from maskwise.columns.losses import fit_feature_noise
 from maskwise.columns.model import TabularModel, TabularModelSettings
-from maskwise.columns.networks import Output, Reading
-from maskwise.columns.noise import fit_feature_noise
+from maskwise.columns.networks import ColumnNetwork, Output, Reading
 from maskwise.columns.tabular import TabularRows
 from maskwise.errors import UserError
 from maskwise.measure.noise import RATIOS
@@ -19,7 +20,7 @@ from tests.columns.small_samples import cells_of, make_model, rows_of, table_of
 SPREAD = np.array([0.2, 0.5, 1.0, 2.0, 0.7, 0.3])
 
 
-class Nothing(nn.Module):
+class Nothing(ColumnNetwork):
     """A network that expects zero everywhere."""
 
     num_layers = 1
@@ -30,6 +31,12 @@ class Nothing(nn.Module):
 
     def forward(self, shown: Reading) -> Output:
         return Output(torch.zeros(*shown.values.shape, 1), torch.zeros_like(shown.categories))
+
+    def said(self, shown: Reading, layers: Sequence[int]) -> tuple[Output, Tensor, list[Tensor]]:
+        return self(shown), shown.values, []
+
+    def features(self, shown: Reading, layer: int = -1) -> Tensor:
+        return shown.values
 
 
 def expecting_zero(sizes: tuple[int, ...]) -> TabularModel:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from maskwise.cells.cells import Cells
-from maskwise.columns.samples import plane, write_tabular
+from maskwise.columns.runs import plane, write_tabular
 from tests.columns.small_samples import make_model, splits_of, table_of
 
 

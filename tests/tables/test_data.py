@@ -5,9 +5,8 @@ from hypothesis import strategies as st
 
 from maskwise.errors import UserError
 from maskwise.modalities import find
-from maskwise.tables.data import TableDataSettings, describe, from_frame, load
-from maskwise.tables.recipes import TableRunSettings
-from maskwise.tables.split import at_random, in_time
+from maskwise.tables.data import TableDataSettings, at_random, from_frame, in_time, load
+from maskwise.tables.record import RECORD, TableRunSettings
 from tests.lazy import lazy
 
 pandas = lazy("pandas")
@@ -32,7 +31,7 @@ def test_tables_are_split_and_encoded():
     columns = frame()
     splits = from_frame(columns, DATA)
     assert (len(splits.train), len(splits.test)) == (36, 4)
-    assert splits.table is describe(splits, DATA)
+    assert splits.table is RECORD.describe(splits, TableRunSettings())[0]
     assert splits.table.names == ("a", "b", "c", "who")
     # Statistics are those of the training rows.
     np.testing.assert_allclose(splits.train.get(range(36))[:, 0].mean(), 0, atol=1e-6)

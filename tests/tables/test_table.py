@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from maskwise.errors import UserError
 from maskwise.tables.columns import Column, codes_of, learn
 from maskwise.tables.data import TableDataSettings, table_of
-from maskwise.tables.frames import columns_of
+from maskwise.tables.frames import columns_of, put
 from maskwise.tables.table import Table, lagged
 from tests.lazy import lazy
 
@@ -71,8 +71,9 @@ def test_decoding_is_the_inverse(table):
 
 
 def test_pandas_is_not_needed(table, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    found = table.decode(table.encode(FRAME))
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pandas", None)
+        found = table.decode(table.encode(FRAME))
     assert isinstance(found, dict)
     same(found, FRAME)
 
@@ -114,7 +115,7 @@ def test_constant_columns_may_lack():
     table = table_of(columns_of(FRAME | {"same": np.array([7, 7, 7, 7])}), TableDataSettings())
     assert "same" not in table.names
     np.testing.assert_array_equal(table.encode(FRAME), table.encode(FRAME | {"same": [7] * 4}))
-    assert "same" not in table.fill(FRAME, table.encode(FRAME))
+    assert "same" not in put(FRAME, table.fill(FRAME, table.encode(FRAME)))
 
 
 def test_unseen_categories_count_as_missing(table, caplog):
@@ -169,14 +170,15 @@ def test_lags_are_the_rows_before():
 
 def test_only_gaps_are_filled(table):
     samples = np.zeros((4, 5), np.float32)
-    filled = table.fill(FRAME | {"id": np.arange(4)}, samples)
+    frame = FRAME | {"id": np.arange(4)}
+    filled = put(frame, table.fill(frame, samples))
     expected = FRAME | {"age": np.array([20.0, 40, 40, 60]), "id": np.arange(4)}
     expected["sex"] = np.array(["m", "f", "f", "m"], dtype=object)
     same(filled, expected)
     array = np.array([[1.0, 2], [np.nan, 3], [4, 7], [9, 8]])
     numbers = table_of(columns_of(array), TableDataSettings())
     same(
-        numbers.fill(array, np.zeros((4, 2))),
+        columns_of(put(array, numbers.fill(array, np.zeros((4, 2))))),
         {"x0": np.array([1, 14 / 3, 4, 9]), "x1": array[:, 1]},
     )
 

@@ -1,24 +1,42 @@
-"""AnnData, in memory or in files: its matrix, the names of its genes and columns of `obs`."""
+"""AnnData, in memory, in files or built in: its matrix, names of its genes, columns of `obs`."""
 
 import difflib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from maskwise.cells.anndata_counts import counts_in_file, counts_in_memory
-from maskwise.cells.anndata_matrix import open_matrix
-from maskwise.cells.csr import CSR, in_memory
+from maskwise.cells.anndata_matrix import Element, counts_in_file, counts_in_memory, open_matrix
+from maskwise.cells.csr import CSR, Matrix, in_memory
 from maskwise.cells.genes import OTHER_NAMES, Genes
 from maskwise.errors import UserError
-from maskwise.files import stamp
+from maskwise.files import Stamp, stamp
 
 _SUFFIXES = (".h5ad", ".zarr")
+
+
+class AnnData(Protocol):
+    """What is asked of anndata.AnnData; obs and var are frames of pandas."""
+
+    X: Matrix | None
+    raw: Any
+    obs: Any
+    var: Any
+    var_names: Any
+    layers: MutableMapping[str, Matrix]
+    obsm: MutableMapping[str, np.ndarray]
+    uns: MutableMapping[str, Any]
+    shape: tuple[int, int]
+    isbacked: bool
+    is_view: bool
+    filename: Path
+
+    def to_memory(self) -> "AnnData": ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +58,12 @@ class Annotated:
     matrix: CSR
     genes: Genes
     layer: str
-    column: Callable[[str], Any]
+    column: Callable[[str], object]
     columns: tuple[str, ...]
     with_counts: Callable[[], list[str]]
-    stamp: Any = None
+    stamp: Stamp | None = None
 
-    def obs(self, name: str) -> Any:
+    def obs(self, name: str) -> object:
         """Return a column of `obs`.
 
         Raises:
@@ -114,19 +132,12 @@ def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
         columns = tuple(map(str, obs.attrs.get("column-order", ())))
         genes = _genes(_read(var), gene_ids, str(path))
         matrix = open_matrix(element, path, stamped)
-    return Annotated(
-        _stem(path),
-        matrix,
-        genes,
-        shown,
-        partial(_column, path),
-        columns,
-        partial(_layers_with_counts, path),
-        stamped,
-    )
+    column, with_counts = partial(_column, path), partial(_layers_with_counts, path)
+    name = path.name.removesuffix(path.suffix)
+    return Annotated(name, matrix, genes, shown, column, columns, with_counts, stamped)
 
 
-def of_anndata(adata: Any, layer: str | None, gene_ids: str | None) -> Annotated:
+def of_anndata(adata: AnnData, layer: str | None, gene_ids: str | None) -> Annotated:
     """Return AnnData as it is; a backed one is read from its file.
 
     Raises:
@@ -154,8 +165,10 @@ def of_anndata(adata: Any, layer: str | None, gene_ids: str | None) -> Annotated
     return Annotated("array", matrix, genes, shown, adata.obs.__getitem__, columns, with_counts)
 
 
-def _matrices(adata: Any) -> dict[str, Any]:
-    found = {"X": adata.X} | {f"layers/{name}": adata.layers[name] for name in adata.layers}
+def _matrices(adata: AnnData) -> dict[str, Matrix]:
+    found: dict[str, Matrix | None] = {"X": adata.X} | {
+        f"layers/{name}": adata.layers[name] for name in adata.layers
+    }
     if adata.raw is not None:
         found["raw/X"] = adata.raw.X
     return {name: matrix for name, matrix in found.items() if matrix is not None}
@@ -179,7 +192,7 @@ def _no_layer(where: str, key: str, known: tuple[str, ...]) -> str:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path) -> Iterator[Mapping[str, Element]]:
     """Open the root of a file."""
     try:
         import anndata  # noqa: F401  registers how columns are stored
@@ -190,7 +203,8 @@ def _opened(path: Path) -> Iterator[Any]:
         import zarr
 
         try:
-            yield zarr.open_group(path, mode="r")
+            group: Any = zarr.open_group(path, mode="r")
+            yield group
         except (FileNotFoundError, zarr.errors.GroupNotFoundError):
             raise UserError(f"{path}: no zarr folder that anndata wrote") from None
         return
@@ -204,7 +218,7 @@ def _opened(path: Path) -> Iterator[Any]:
         yield file
 
 
-def _get(root: Mapping[str, Any], key: str, path: Path) -> Any:
+def _get(root: Mapping[str, Element], key: str, path: Path) -> Element:
     if "obs" not in root or "var" not in root:
         found = ", ".join(sorted(root)[:8]) or "nothing"
         raise UserError(
@@ -218,7 +232,7 @@ def _get(root: Mapping[str, Any], key: str, path: Path) -> Any:
     return root[key]
 
 
-def _read(element: Any) -> Any:
+def _read(element: Element) -> Any:
     """Read a table or a column into memory."""
     from anndata import OldFormatWarning
     from anndata.io import read_elem
@@ -228,7 +242,7 @@ def _read(element: Any) -> Any:
         return read_elem(element)
 
 
-def _column(path: Path, name: str) -> Any:
+def _column(path: Path, name: str) -> object:
     with _opened(path) as root:
         obs = root["obs"]
         # Files of anndata 0.7 keep categories apart, which reading all columns puts together.
@@ -255,12 +269,24 @@ def _genes(var: Any, gene_ids: str | None, where: str) -> Genes:
     return Genes(tuple(map(str, names)), tuple(known), where)
 
 
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(path.suffix)
-
-
-def _stamp(path: Path) -> Any:
+def _stamp(path: Path) -> Stamp:
     if path.is_file():
         return stamp(path)
     stamps = [stamp(each)[1:] for each in path.rglob("*") if each.is_file()]
     return [str(path.resolve()), *map(int, np.array(stamps, dtype=np.int64).sum(axis=0))]
+
+
+def pbmc68k() -> AnnData:
+    """Return scanpy's 700 blood cells as AnnData: `raw` holds log-normalised expression.
+
+    Source: Zheng et al., Massively parallel digital transcriptional profiling of single cells
+    (Nature Communications 8, 2017).
+
+    Raises:
+        UserError: scanpy is not installed.
+    """
+    try:
+        import scanpy
+    except ImportError:
+        raise UserError('pbmc68k comes with scanpy: pip install "maskwise[cells]"') from None
+    return scanpy.datasets.pbmc68k_reduced()

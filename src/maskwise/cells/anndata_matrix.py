@@ -1,23 +1,40 @@
 """Matrices of .h5ad and .zarr files, by rows: read where they lie, or unpacked into the cache."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from scipy import sparse
 
-from maskwise.cells.csr import CSR, Stored, in_file
+from maskwise.cells.csr import CSR, Matrix, Stored, in_file, in_memory
 from maskwise.errors import UserError
-from maskwise.files import atomic_folder, cached, read_json, write_json
+from maskwise.files import Stamp, atomic_folder, cached, read_json, write_json
 
 log = logging.getLogger("maskwise")
 
 _PART = 1 << 23  # values unpacked at once
 _VALUES, _INDICES, _INDPTR, _SHAPE = "values", "indices", "indptr", "shape.json"
+_SAMPLE = 200  # rows, at the beginning, in the middle and at the end
 
 
-def open_matrix(element: Any, path: Path, stamp: Any) -> CSR:
+class Element(Protocol):
+    """What h5py and zarr have in common: an array, or a group of them."""
+
+    name: str
+    attrs: Mapping[str, Any]
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    def __getitem__(self, key: Any) -> Any: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def __contains__(self, key: str) -> bool: ...
+
+
+def open_matrix(element: Element, path: Path, stamp: Stamp) -> CSR:
     """Open a matrix of a file.
 
     By rows and not compressed, it is read where it lies. Else it is unpacked into the cache, the
@@ -44,7 +61,7 @@ def open_matrix(element: Any, path: Path, stamp: Any) -> CSR:
     return _unpacked(folder)
 
 
-def layout(element: Any, path: Path) -> tuple[str, tuple[int, int]]:
+def layout(element: Element, path: Path) -> tuple[str, tuple[int, int]]:
     """Return "csr", "csc" or "dense", and how many cells and genes a matrix has.
 
     Raises:
@@ -65,10 +82,8 @@ def layout(element: Any, path: Path) -> tuple[str, tuple[int, int]]:
     return kind.removesuffix("_matrix"), (int(shape[0]), int(shape[1]))
 
 
-def rows(element: Any, kind: str, start: int, stop: int) -> Any:
+def rows(element: Element, kind: str, start: int, stop: int) -> sparse.csr_matrix:
     """Return some rows (some columns, transposed, of "csc") as a scipy matrix in memory."""
-    from scipy import sparse
-
     if kind == "dense":
         return sparse.csr_matrix(element[start:stop].astype(np.float32))
     indptr = element["indptr"][start : stop + 1].astype(np.int64)
@@ -79,7 +94,7 @@ def rows(element: Any, kind: str, start: int, stop: int) -> Any:
     return sparse.csr_matrix(some, shape=(stop - start, width))
 
 
-def _steps(element: Any, kind: str, num: int) -> Iterator[tuple[int, int]]:
+def _steps(element: Element, kind: str, num: int) -> Iterator[tuple[int, int]]:
     """Give ranges of rows (columns of "csc") with not too many values each."""
     if kind == "dense":
         step = max(1, _PART // max(element.shape[1], 1))
@@ -94,7 +109,7 @@ def _steps(element: Any, kind: str, num: int) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _in_place(data: Any, path: Path) -> Stored | None:
+def _in_place(data: object, path: Path) -> Stored | None:
     """Return an array of an HDF5 file that lies there as it is in memory, if it does."""
     import h5py
 
@@ -108,10 +123,9 @@ def _in_place(data: Any, path: Path) -> Stored | None:
     [size] = data.chunks
     offsets = np.full(-(-data.size // size), -1, dtype=np.int64)
 
-    def note(chunk: Any) -> None:
-        offsets[chunk.chunk_offset[0] // size] = chunk.byte_offset
-
-    data.id.chunk_iter(note)
+    data.id.chunk_iter(
+        lambda chunk: offsets.__setitem__(chunk.chunk_offset[0] // size, chunk.byte_offset)
+    )
     return None if (offsets < 0).any() else in_file(path, data.dtype, offsets, size)
 
 
@@ -120,7 +134,7 @@ def _contiguous(path: Path, dtype: np.dtype, offset: int, num: int) -> Stored:
     return in_file(path, dtype, offset + np.arange(0, num, _PART) * dtype.itemsize, _PART)
 
 
-def _unpack(element: Any, kind: str, shape: tuple[int, int], work: Path) -> None:
+def _unpack(element: Element, kind: str, shape: tuple[int, int], work: Path) -> None:
     indptr = [np.zeros(1, dtype=np.int64)]
     with (work / _VALUES).open("wb") as values, (work / _INDICES).open("wb") as indices:
         for start, stop in _steps(element, kind, shape[0]):
@@ -131,7 +145,7 @@ def _unpack(element: Any, kind: str, shape: tuple[int, int], work: Path) -> None
     _finish(work, np.concatenate(indptr), shape)
 
 
-def _transpose(element: Any, kind: str, shape: tuple[int, int], work: Path) -> None:
+def _transpose(element: Element, kind: str, shape: tuple[int, int], work: Path) -> None:
     """Write what is stored by columns by rows.
 
     The first pass counts the values of each row, the second puts them where they belong. Each
@@ -165,8 +179,9 @@ def _unpacked(folder: Path) -> CSR:
     num_columns = read_json(folder / _SHAPE)[1]
     indptr = np.fromfile(folder / _INDPTR, np.int64)
     types = np.dtype(np.int32), np.dtype(np.float32)
-    if not indptr[-1]:
-        return CSR(indptr, Stored(types[0], _nothing), Stored(types[1], _nothing), num_columns)
+    if not indptr[-1]:  # files without a byte
+        indices, values = (Stored(dtype, lambda out, bounds, starts: None) for dtype in types)
+        return CSR(indptr, indices, values, num_columns)
     indices, values = (
         _contiguous(folder / name, dtype, 0, int(indptr[-1]))
         for name, dtype in zip((_INDICES, _VALUES), types, strict=True)
@@ -174,5 +189,31 @@ def _unpacked(folder: Path) -> CSR:
     return CSR(indptr, indices, values, num_columns)
 
 
-def _nothing(out: np.ndarray, bounds: np.ndarray, starts: np.ndarray) -> None:
-    """Fill nothing: the matrix has no values."""
+def counts_in_memory(matrix: Matrix) -> bool:
+    """Return whether a matrix seems to hold counts.
+
+    >>> counts_in_memory(np.array([[0, 3], [1, 0]])), counts_in_memory(np.array([[0.5, 3]]))
+    (True, False)
+    """
+
+    def values(start: int, stop: int) -> np.ndarray:
+        return in_memory(matrix[start:stop]).read(np.arange(stop - start))[2]
+
+    return _counts(matrix.shape[0], values)
+
+
+def counts_in_file(element: Element, path: Path) -> bool:
+    """Return whether a matrix of a file seems to hold counts."""
+    kind, shape = layout(element, path)
+
+    def values(start: int, stop: int) -> np.ndarray:
+        return rows(element, kind, start, stop).data
+
+    return _counts(shape[kind == "csc"], values)
+
+
+def _counts(num: int, values: Callable[[int, int], np.ndarray]) -> bool:
+    """Return whether the values of some rows are integers from 0 up, some above 0."""
+    starts = {0, max(0, num // 2 - _SAMPLE // 2), max(0, num - _SAMPLE)}
+    some = np.concatenate([values(start, min(start + _SAMPLE, num)) for start in starts])
+    return bool(some.any() and ((some >= 0) & (some == np.rint(some))).all())

@@ -5,12 +5,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from maskwise import __version__
+from maskwise.cells.anndata_files import AnnData
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, align
 from maskwise.cells.genes import Matching
@@ -20,6 +21,8 @@ from maskwise.columns.tabular import TabularRows
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.measure.features import frozen, in_batches
+from maskwise.modality import Blanks, MaskedModel
+from maskwise.train.config import RunSettings
 
 log = logging.getLogger("maskwise")
 
@@ -28,11 +31,23 @@ LAYER = "maskwise_imputed"
 NOTES = "maskwise"
 LARGE = 4.0  # GiB of a layer that is worth a warning
 
-Entries = Literal["zeros", "all"]
+
+class CellsRun(Protocol):
+    """A run on cells."""
+
+    @property
+    def config(self) -> RunSettings: ...
+
+    def model(self) -> MaskedModel: ...
 
 
 def embed(
-    run: Any, adata: Any, key: str = KEY, *, layer: int = -1, data: CellsDataSettings | None = None
+    run: CellsRun | MaskedModel,
+    adata: AnnData,
+    key: str = KEY,
+    *,
+    layer: int = -1,
+    data: CellsDataSettings | None = None,
 ) -> None:
     """Write features of cells to ``adata.obsm[key]``, float32 [N, D]; nothing is hidden.
 
@@ -65,11 +80,11 @@ def embed(
 
 
 def impute(
-    run: Any,
-    adata: Any,
+    run: CellsRun | MaskedModel,
+    adata: AnnData,
     layer: str = LAYER,
     *,
-    entries: Entries = "zeros",
+    entries: Blanks = "zeros",
     folds: int = 5,
     seed: int = 0,
     data: CellsDataSettings | None = None,
@@ -100,69 +115,68 @@ def impute(
     model, rows, matching, data = _aligned(run, adata, data)
     places = _columns(adata, matching, data)
     known = places >= 0
-    size = adata.n_obs * adata.n_vars * 4 / 2**30
+    num, width = adata.shape
+    size = num * width * 4 / 2**30
     if size > LARGE:
         log.warning("layer '%s' takes %.0f GiB: choose some genes of adata first", layer, size)
-    out = np.full((adata.n_obs, adata.n_vars), np.nan, dtype=np.float32)
+    out = np.full(adata.shape, np.nan, dtype=np.float32)
     for part, given, values in _predicted(model, rows, folds, seed):
         if entries == "zeros":
             values = np.where(given > 0, given, values)
         out[np.ix_(part, places[known])] = values[:, known]
-    unknown = adata.n_vars - int(known.sum())
+    unknown = width - int(known.sum())
     if unknown:
-        log.warning("%d of %d genes are unknown to the model: NaN", unknown, adata.n_vars)
+        log.warning("%d of %d genes are unknown to the model: NaN", unknown, width)
     adata.layers[layer] = out
     _note(adata, layer, matching, {"entries": entries, "folds": folds, "seed": seed})
 
 
 def embed_file(
-    run: Any, source: Path, out: Path, *, layer: int = -1, data: CellsDataSettings | None = None
+    run: CellsRun | MaskedModel,
+    source: Path,
+    out: Path,
+    *,
+    layer: int = -1,
+    data: CellsDataSettings | None = None,
 ) -> tuple[int, int]:
     """Write a copy of an .h5ad with features in obsm; return their shape. As `embed`."""
-    with _copied(source, out) as (adata, write):
+    with _copied(source, out, "obsm", KEY) as adata:
         embed(run, adata, layer=layer, data=data)
-        write("obsm", KEY, adata.obsm[KEY])
-        write("uns", NOTES, adata.uns[NOTES])
     return adata.obsm[KEY].shape
 
 
 def impute_file(
-    run: Any,
+    run: CellsRun | MaskedModel,
     source: Path,
     out: Path,
     *,
-    entries: Entries = "zeros",
+    entries: Blanks = "zeros",
     data: CellsDataSettings | None = None,
 ) -> tuple[int, int]:
     """Write a copy of an .h5ad with an imputed layer; return its shape. As `impute`."""
-    with _copied(source, out) as (adata, write):
+    with _copied(source, out, "layers", LAYER) as adata:
         impute(run, adata, entries=entries, data=data)
-        write("layers", LAYER, adata.layers[LAYER])
-        write("uns", NOTES, adata.uns[NOTES])
     return adata.shape
 
 
 def _aligned(
-    run: Any, adata: Any, data: CellsDataSettings | None
+    run: CellsRun | MaskedModel, adata: AnnData, data: CellsDataSettings | None
 ) -> tuple[TabularModel, TabularRows, Matching, CellsDataSettings]:
     """Return the model, the cells as it reads them, what genes they have and how they are read."""
-    model = run if isinstance(run, TabularModel) else run.model()
-    known = getattr(model, "modality", None)
-    if not isinstance(known, Cells):
+    model = run if isinstance(run, MaskedModel) else run.model()
+    if not isinstance(model, TabularModel) or not isinstance(model.tokenizer, Cells):
         raise UserError("AnnData is for models of cells, and this is none")
-    data = data or (CellsDataSettings() if model is run else run.config.data)
-    rows, [matching] = align(adata, known, data)
+    data = data or (CellsDataSettings() if isinstance(run, MaskedModel) else run.config.data)
+    rows, [matching] = align(adata, model.tokenizer, data)
     return model, rows, matching, data
 
 
-def _columns(adata: Any, matching: Matching, data: CellsDataSettings) -> np.ndarray:
+def _columns(adata: AnnData, matching: Matching, data: CellsDataSettings) -> np.ndarray:
     """Return which gene of `adata` each of the model is, int64 [F], -1 = none."""
-    columns = matching.columns
     if data.layer != "raw":
-        return columns
+        return matching.columns
     # The genes of raw are others than those of layers.
-    of_raw = np.append(adata.var_names.get_indexer(adata.raw.var_names), -1)
-    return of_raw[columns]
+    return np.append(adata.var_names.get_indexer(adata.raw.var_names), -1)[matching.columns]
 
 
 def _predicted(
@@ -182,15 +196,15 @@ def _predicted(
             yield part, samples[:, : model.length].numpy(), values.numpy()
 
 
-def _note(adata: Any, key: str, matching: Matching, settings: dict[str, Any]) -> None:
+def _note(adata: AnnData, key: str, matching: Matching, settings: dict[str, str | int]) -> None:
     """Say how something was made."""
     made = {"version": __version__, "genes": str(matching), **settings}
     adata.uns[NOTES] = {**adata.uns.get(NOTES, {}), key: made}
 
 
 @contextmanager
-def _copied(source: Path, out: Path) -> Iterator[tuple[Any, Any]]:
-    """Give AnnData backed by a file, and what writes elements to a copy of that file."""
+def _copied(source: Path, out: Path, group: str, key: str) -> Iterator[AnnData]:
+    """Give AnnData backed by a file; an element that it gets is written to a copy of that file."""
     import anndata
     import h5py
     from anndata.io import write_elem
@@ -205,15 +219,15 @@ def _copied(source: Path, out: Path) -> Iterator[tuple[Any, Any]]:
     if out.exists() and out.samefile(source):
         raise UserError(f"{out} is what is read: choose another -o")
     adata = anndata.read_h5ad(source, backed="r")
-    found: list[tuple[str, str, Any]] = []
     try:
-        yield adata, lambda *element: found.append(element)
+        yield adata
+        found = ((group, key, getattr(adata, group)[key]), ("uns", NOTES, adata.uns[NOTES]))
     finally:
         adata.file.close()
     with atomic(out) as temporary:
         shutil.copyfile(source, temporary)
         with h5py.File(temporary, "r+") as root:
-            for group, name, value in found:
-                if group not in root:
-                    write_elem(root, group, {})
-                write_elem(root[group], name, value)
+            for place, name, value in found:
+                if place not in root:
+                    write_elem(root, place, {})
+                write_elem(root[place], name, value)

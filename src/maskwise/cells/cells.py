@@ -2,20 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
-from maskwise.columns.tabular import Loss, measured
+from maskwise.columns.tabular import ColumnTokenizer, Loss, measured
 from maskwise.errors import UserError
+from maskwise.modality import Entries
 from maskwise.rng import Keys, Stream
 
 Library = Literal["visible", "all"]
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class Cells(ColumnTokenizer):
     """How expression profiles become what a model reads and predicts.
 
     With loss "mse" samples are log1p-normalised expression and are read as they are. With "nb"
@@ -84,11 +85,6 @@ class Cells:
         return (0,) * len(self.genes)
 
     @property
-    def grid(self) -> tuple[int]:
-        """(G,)."""
-        return (len(self.genes),)
-
-    @property
     def num_batches(self) -> int:
         """How many batches are known; 0 = samples do not say theirs."""
         return len(self.batches)
@@ -111,10 +107,6 @@ class Cells:
         if self.zeros == 0:
             return known & detected
         return known & (detected | (keys.uniform(Stream.ZEROS, len(self.genes)) < self.zeros))
-
-    def weights(self, batch: Tensor) -> Tensor | None:
-        """Return None: all genes count the same."""
-        return None
 
     def inputs(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return log1p-normalised expression, float32 [B, G]; 0 where hidden or not measured."""
@@ -151,14 +143,14 @@ class Cells:
         share = torch.where(seen, profile, 0.0).sum(dim=1, keepdim=True)
         return (total + 1) / (share + 1 / self.target_sum)
 
-    def save(self, folder: Path) -> dict[str, Any]:
+    def save(self, folder: Path) -> Entries:
         """Return plain values that `load` reads."""
         lists = {key: list(getattr(self, key)) for key in ("genes", "profile", "batches")}
         plain = ("loss", "library", "zeros", "target_sum", "counts")
         return lists | {key: getattr(self, key) for key in plain}
 
     @classmethod
-    def load(cls, folder: Path, values: dict[str, Any]) -> Self:
+    def load(cls, folder: Path, values: Entries) -> Self:
         """Read what `save` returned."""
         lists = {key: tuple(values[key]) for key in ("genes", "profile", "batches")}
         return cls(**values | lists)

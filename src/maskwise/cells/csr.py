@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
+from scipy import sparse
 
 from maskwise.errors import UserError
 
 _BLOCK = 1 << 19  # values read at once where all rows are
 
 Fill = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+Matrix: TypeAlias = np.ndarray | sparse.sparray | sparse.spmatrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +81,13 @@ class CSR:
             start = stop
 
 
-def in_memory(matrix: Any) -> CSR:
+def in_memory(matrix: Matrix) -> CSR:
     """Return a matrix in memory, sparse or dense, by rows.
 
     >>> sizes, columns, values = in_memory(np.array([[0, 3, 0], [1, 0, 2]])).read(np.array([1, 0]))
     >>> sizes.tolist(), columns.tolist(), values.tolist()
     ([2, 1], [0, 2, 1], [1, 2, 3])
     """
-    from scipy import sparse
-
     if matrix.dtype.kind not in "biuf":
         raise UserError(f"the matrix of cells holds {matrix.dtype}, no numbers")
     rows = sparse.csr_matrix(matrix, dtype=matrix.dtype.newbyteorder("="))

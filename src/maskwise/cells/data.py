@@ -4,28 +4,29 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated as Limited
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+import torch
 from pydantic import Field, PositiveInt
+from torch import Tensor
 
-from maskwise.cells.anndata_files import Annotated, files_of, of_anndata, open_file
-from maskwise.cells.built_in import pbmc68k
-from maskwise.cells.cells import Cells, Library
-from maskwise.cells.chosen_genes import (
-    Vocabulary,
-    all_genes,
-    listed_genes,
-    moments,
-    variable_genes,
+from maskwise.cells.anndata_files import (
+    AnnData,
+    Annotated,
+    files_of,
+    of_anndata,
+    open_file,
+    pbmc68k,
 )
-from maskwise.cells.genes import Matching, enough, match
-from maskwise.cells.obs import read_column
-from maskwise.cells.reader import reader
-from maskwise.cells.split import held_out
-from maskwise.cells.survey import Survey, survey
+from maskwise.cells.cells import Cells, Library
+from maskwise.cells.csr import CSR
+from maskwise.cells.genes import Matching, Vocabulary, enough, listed_genes, match, union
+from maskwise.cells.obs import held_out, read_column
+from maskwise.cells.survey import Survey, moments, survey, variable_genes
 from maskwise.columns.tabular import Loss, TabularRows, TabularSplits
 from maskwise.errors import UserError
 from maskwise.settings import settings
@@ -72,11 +73,7 @@ class CellsDataSettings:
 
 @dataclass(frozen=True, eq=False)
 class CellsSplits(TabularSplits):
-    """Cells ready for use.
-
-    Args:
-        cells: how they become what a model reads.
-    """
+    """Cells ready for use, and how they become what a model reads."""
 
     cells: Cells
 
@@ -90,18 +87,13 @@ def load(data: CellsDataSettings) -> CellsSplits:
     return _splits(_open(data.source, data), data)
 
 
-def from_anndata(adata: Any, data: CellsDataSettings) -> CellsSplits:
+def from_anndata(adata: AnnData, data: CellsDataSettings) -> CellsSplits:
     """Use cells of an AnnData; arguments as for `load`."""
     return _splits([of_anndata(adata, data.layer, data.gene_ids)], data)
 
 
-def describe(splits: CellsSplits, data: CellsDataSettings) -> Cells:
-    """Return how the cells become what a model reads."""
-    return splits.cells
-
-
 def align(
-    cells: Any, known: Cells, data: CellsDataSettings
+    cells: AnnData | str | Path, known: Cells, data: CellsDataSettings
 ) -> tuple[TabularRows, tuple[Matching, ...]]:
     """Return other cells, all and in their order, as a model that knows some genes reads them.
 
@@ -133,7 +125,7 @@ def align(
     library = np.concatenate(libraries)
     batches = _known_batches(sets, known, data) if known.batches else None
     target = known.target_sum if known.loss == "mse" and known.counts else None
-    read = reader([each.matrix for each in sets], matchings, library, target, batches)
+    read = Reader([each.matrix for each in sets], matchings, library, target, batches)
     return TabularRows(read, np.arange(len(library)), batches=batches), matchings
 
 
@@ -184,7 +176,7 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> CellsSplits:
         *(() if data.loss == "mse" else shares, target, counts),
         () if batch is None else batch.names,
     )
-    read = reader(
+    read = Reader(
         *([each.matrix for each in sets], genes.matchings, library),
         target if counts and data.loss == "mse" else None,
         None if batch is None else batch.codes,
@@ -209,7 +201,7 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> CellsSplits:
 def _vocabulary(sets: Sequence[Annotated], data: CellsDataSettings) -> Vocabulary:
     """Return the genes to choose from."""
     known = [each.genes for each in sets]
-    genes = all_genes(known) if data.genes is None else listed_genes(data.genes, known)
+    genes = union(known) if data.genes is None else listed_genes(data.genes, known)
     if len(sets) > 1 or data.genes is not None:
         for matching in genes.matchings:
             log.info("%s", matching)
@@ -250,3 +242,73 @@ def _filled(library: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarr
             f"{len(train)} cells with counts to train on and {len(test)} held out are too few"
         )
     return train, test
+
+
+class Reader:
+    """Reads cells of several data sets, one after the other, by the genes of a vocabulary.
+
+    Args:
+        matrices: of the data sets.
+        matchings: which gene of each a gene of the vocabulary is.
+        library: the sum of each cell's counts, over all genes of its data set, [N].
+        target_sum: what cells are normalised to before log1p; None: they are taken as they are.
+        batches: the batch of each cell, int64 [N]; None: not asked for.
+    """
+
+    def __init__(
+        self,
+        matrices: Sequence[CSR],
+        matchings: Sequence[Matching],
+        library: np.ndarray,
+        target_sum: float | None,
+        batches: np.ndarray | None,
+    ) -> None:
+        self.matrices, self.batches = tuple(matrices), batches
+        self.num_genes = len(matchings[0].columns)
+        # Of each data set: which gene of the vocabulary its genes are, -1 = none; whether they
+        # are one; and which it lacks.
+        self.places = []
+        for matrix, matching in zip(matrices, matchings, strict=True):
+            place = np.full(matrix.num_columns, -1, dtype=np.int32)
+            found = np.flatnonzero(matching.columns >= 0)
+            place[matching.columns[found]] = found
+            self.places.append(place)
+        self.known = [place >= 0 for place in self.places]
+        self.lacking = [np.flatnonzero(matching.columns < 0) for matching in matchings]
+        self.scale = None
+        if target_sum is not None:
+            self.scale = (target_sum / np.maximum(library, 1)).astype(np.float32)
+
+    def __call__(self, index: np.ndarray) -> Tensor:
+        """Return cells by number, float32 [b, G] (or [b, G + 1]); NaN where a gene is lacking."""
+        width = self.num_genes + (self.batches is not None)
+        samples = np.zeros((len(index), width), dtype=np.float32)
+        starts = np.cumsum([0, *map(len, self.matrices)])
+        for number, (start, stop) in enumerate(pairwise(starts.tolist())):
+            here = np.flatnonzero((index >= start) & (index < stop))
+            self._fill(samples, here, number, index[here] - start, index[here])
+        if self.batches is not None:
+            samples[:, -1] = self.batches[index]
+        return torch.from_numpy(samples)
+
+    def _fill(
+        self,
+        samples: np.ndarray,
+        here: np.ndarray,
+        number: int,
+        rows: np.ndarray,
+        index: np.ndarray,
+    ) -> None:
+        sizes, columns, values = self.matrices[number].read(rows)
+        known = self.known[number].take(columns, mode="clip")  # without a check: faster
+        if not known.all():
+            kept = np.flatnonzero(known)
+            sizes = np.diff(kept.searchsorted(sizes.cumsum()), prepend=0)
+            columns, values = columns.take(kept), values.take(kept)
+        values = values.astype(np.float32, copy=False)
+        if self.scale is not None:
+            values = np.log1p(values * np.repeat(self.scale[index], sizes))
+        place = self.places[number].take(columns, mode="clip")
+        samples.ravel()[np.repeat(here * samples.shape[1], sizes) + place] = values
+        if len(self.lacking[number]):
+            samples[np.ix_(here, self.lacking[number])] = np.nan

@@ -1,13 +1,17 @@
-"""Names of genes: which gene of one data set is which gene of another."""
+"""Names of genes: which gene of one data set is which gene of another, and which are used."""
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from maskwise.errors import UserError
+
+log = logging.getLogger("maskwise")
 
 OTHER_NAMES = (
     *("gene_ids", "gene_id", "ensembl_id", "ensembl_ids", "ensembl", "feature_id"),
@@ -71,16 +75,24 @@ class Matching:
         return f"{self.where}: {found}{f' ({ways})' if ways else ''}"
 
 
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """Names of genes, and which of them each of several data sets has."""
+
+    names: tuple[str, ...]
+    matchings: tuple[Matching, ...]
+
+    def __getitem__(self, some: np.ndarray) -> "Vocabulary":
+        matchings = (replace(each, columns=each.columns[some]) for each in self.matchings)
+        return Vocabulary(tuple(self.names[gene] for gene in some), tuple(matchings))
+
+
 def match(vocabulary: Sequence[str], genes: Genes) -> Matching:
-    """Find the genes of a vocabulary in a data set.
+    """Find the genes of a vocabulary, no two the same, in a data set.
 
     In turn: the same name; without the version of an Ensembl id; by another column of `var`; and
     in any case of letters. A name that several genes share, or that several of the vocabulary
     would take, is not used.
-
-    Args:
-        vocabulary: names, no two the same.
-        genes: of the data set.
 
     >>> genes = Genes(("ENSG00000000003.14", "Cd3e", "ACTB"))
     >>> found = match(("ACTB", "CD3E", "ENSG00000000003", "GAPDH"), genes)
@@ -154,10 +166,8 @@ def enough(matching: Matching, vocabulary: Sequence[str], genes: Genes) -> Match
     )
 
 
-def union(several: Sequence[Genes]) -> tuple[tuple[str, ...], list[Matching]]:
-    """Return the genes of several data sets, and which of them each has.
-
-    The names are those of the first, then what each other has besides.
+def union(several: Sequence[Genes]) -> Vocabulary:
+    """Return the genes of several data sets: those of the first, then what each other has besides.
 
     Raises:
         UserError: fewer than half of the genes of the smaller data set are in the others.
@@ -174,4 +184,29 @@ def union(several: Sequence[Genes]) -> tuple[tuple[str, ...], list[Matching]]:
         has = set(matching.columns.tolist())
         known = set(names)
         names += [n for k, n in enumerate(genes.names) if k not in has and n not in known]
-    return tuple(names), [match(names, genes) for genes in several]
+    return Vocabulary(tuple(names), tuple(match(names, genes) for genes in several))
+
+
+def listed_genes(source: str, sets: Sequence[Genes]) -> Vocabulary:
+    """Return the genes that some data set has of a list, a file with a gene in each line.
+
+    Raises:
+        UserError: the file cannot be read, or fewer than two of its genes are there.
+    """
+    path = Path(source).expanduser()
+    try:
+        lines = path.read_text("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
+    names = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    found = Vocabulary(names, tuple(match(names, each) for each in sets))
+    there = np.any([each.columns >= 0 for each in found.matchings], axis=0)
+    if there.sum() < 2:
+        raise UserError(
+            f"{path}: {there.sum()} of {len(names):,} genes are in the data, whose names are like"
+            f" {', '.join(sets[0].names[:3])}: give at least two that are"
+        )
+    if not there.all():
+        missing = ", ".join(np.array(names)[~there][:5].tolist())
+        log.warning("%s: %d genes are not in the data: %s", path, (~there).sum(), missing)
+    return found[np.flatnonzero(there)]

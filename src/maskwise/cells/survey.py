@@ -1,14 +1,21 @@
 """One pass over all cells: are these counts, how deep is each cell, how much does a gene vary."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from maskwise.cells.anndata_files import Annotated
+from maskwise.cells.genes import Vocabulary
 from maskwise.errors import UserError
 from maskwise.files import atomic, cached
+from maskwise.ties import descending
 
+_BINS = 20  # of expression
+# Levels and dispersions are logarithms: those no further apart than this differ by rounding.
+_ALIKE = 1e-9
 _MOST = 30  # of a log1p of anything that is counted
 
 
@@ -16,11 +23,9 @@ _MOST = 30  # of a log1p of anything that is counted
 class Survey:
     """What a pass over a data set found.
 
-    Args:
-        library: sum of each cell's values, float64 [N].
-        sums: of each gene over the training cells, of its share in a cell's counts (of expm1 of
-            values that were normalised), float64 [G].
-        squares: the same of squares.
+    `library` is the sum of each cell's values, float64 [N]; the others are sums over the training
+    cells of each gene's share in a cell's counts (of expm1 of values that were normalised), and of
+    its square, float64 [G].
     """
 
     library: np.ndarray
@@ -60,8 +65,6 @@ def survey(
 
 
 def _look(cells: Annotated, train: np.ndarray, counts: bool, asked_by: str | None) -> Survey:
-    from scipy import sparse
-
     num_genes = cells.matrix.num_columns
     library = np.zeros(len(cells.matrix))
     sums, squares = np.zeros((2, num_genes))
@@ -113,3 +116,86 @@ def _explain(
         else "log1p-normalised values need --data.values normalised"
     )
     return f"{found}: no count; {ways}; {way}"
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean and unbiased variance of each gene over the training cells of the data sets with it."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    num: np.ndarray
+
+
+def moments(
+    genes: Vocabulary, surveys: Sequence[Survey], num_train: Sequence[int], scale: float
+) -> Moments:
+    """Put the surveys of data sets together.
+
+    Each trains on `num_train` cells that are not empty; `scale` is a library size.
+
+    Raises:
+        UserError: no gene varies.
+    """
+    sums, squares, num = np.zeros((3, len(genes.names)))
+    for each, matching, count in zip(surveys, genes.matchings, num_train, strict=True):
+        has = matching.columns >= 0
+        sums[has] += each.sums[matching.columns[has]]
+        squares[has] += each.squares[matching.columns[has]]
+        num[has] += count
+    mean = sums / np.maximum(num, 1)
+    variance = np.maximum(squares - num * mean**2, 0) / np.maximum(num - 1, 1)
+    variance[variance <= 1e-12 * mean**2] = 0  # what rounding leaves of a constant
+    if not variance.any():
+        raise UserError("all genes are constant in the cells to train on: nothing can be learned")
+    return Moments(mean * scale, variance * scale**2, num)
+
+
+def variable_genes(genes: Vocabulary, found: Moments, num: int) -> np.ndarray:
+    """Return the highly variable ones of the genes that all data sets have, int64 [n]."""
+    shared = np.flatnonzero(np.all([each.columns >= 0 for each in genes.matchings], axis=0))
+    scores = normalised_dispersions(found.mean[shared], found.variance[shared])
+    return shared[most_variable(scores, num)]
+
+
+def normalised_dispersions(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Return how much each gene varies, in standard deviations of genes that are as expressed.
+
+    d = log(variance / mean) of expression before the logarithm; genes are put in 20 bins of equal
+    width by log(1 + mean), and d is standardised within its bin (by its own size, where a gene is
+    alone): Satija et al., "Spatial reconstruction of single-cell gene expression data", Nature
+    Biotechnology 2015, as scanpy's flavour "seurat" has it.
+
+    Means and unbiased variances are [G]; so is what is returned, NaN for genes that do not vary.
+
+    >>> normalised_dispersions(np.array([1.0, 1.0, 9.0]), np.array([1.0, 4.0, 0.0])).round(2)
+    array([-0.71,  0.71,   nan])
+    """
+    mean = np.where(mean == 0, 1e-12, mean)
+    varies = variance > 0
+    d = np.log(np.where(varies, variance / mean, 1.0))
+    level = np.log1p(mean)
+    low, high = level.min(), level.max()
+    edges = np.linspace(low, high, _BINS + 1)[1:-1]
+    bins = (edges + _ALIKE).searchsorted(level, "left")  # an edge belongs to the bin below
+    num, total = (np.bincount(bins[varies], w, _BINS) for w in (None, d[varies]))
+    centre = total / np.maximum(num, 1)
+    away = np.bincount(bins[varies], (d - centre[bins])[varies] ** 2, _BINS)
+    spread = np.sqrt(away / np.maximum(num - 1, 1))
+    alone = num == 1
+    spread[alone], centre[alone] = centre[alone], 0.0
+    alike = np.abs(spread) < _ALIKE
+    scores = np.where(alike[bins], 0.0, (d - centre[bins]) / np.where(alike, 1.0, spread)[bins])
+    return np.where(varies, scores, np.nan)
+
+
+def most_variable(dispersions: np.ndarray, num: int) -> np.ndarray:
+    """Return the `num` genes of the largest dispersions, in the order of the genes, int64 [n].
+
+    Genes that do not vary are left out; of equals, the first ones are taken.
+
+    >>> most_variable(np.array([0.5, np.nan, 2.0, 0.5]), 2)
+    array([0, 2])
+    """
+    order = descending(dispersions)  # NaN last
+    return np.sort(order[: min(num, int((~np.isnan(dispersions)).sum()))])

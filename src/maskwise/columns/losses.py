@@ -1,9 +1,8 @@
-"""What hidden features cost, by ratio and in nats, beside what knows each one's distribution."""
+"""What hidden features cost, by ratio and in nats, and the variances that make it a density."""
 
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,8 @@ from maskwise.masks import Mask
 from maskwise.measure.features import random_subset
 from maskwise.measure.likelihoods import NUM_TRAIN, Held, measure
 from maskwise.measure.losses import loss_curves
+from maskwise.measure.noise import fit_variances
+from maskwise.modality import Entries
 from maskwise.objectives.columns import count_losses
 
 
@@ -26,7 +27,7 @@ def losses_of_rows(
     ratios: Sequence[float],
     seed: int,
     marginal: "Marginal",
-) -> dict[str, Any]:
+) -> Entries:
     """Return the "reconstruction" entry of result.json, in nats; see `loss_curves`.
 
     Half the squared error of a number, the cross-entropy of a category, minus the log-probability
@@ -55,7 +56,7 @@ def column_likelihood(
     num_samples: int | None = None,
     seed: int = 0,
     **options: int,
-) -> dict[str, Any]:
+) -> Entries:
     """Return what likelihood.json holds, for samples of the test part; see `measure`.
 
     Log-densities of numbers are in the units of the data, categories and counts have
@@ -78,6 +79,24 @@ def column_likelihood(
 
     options |= {"num_samples": 256 if num_samples is None else num_samples, "seed": seed}
     return measure(model, held, len(splits.test), splits.name, law, **options)
+
+
+def fit_feature_noise(model: TabularModel, rows: TabularRows, **options: int) -> None:
+    """Set the variances of the model's conditional densities of numbers, if it has any.
+
+    Args:
+        model: its device is used, and its training mode is restored.
+        rows: training samples.
+        **options: `num_samples`, `seed` and `batch_size` of `fit_variances`.
+    """
+    if model.tokenizer.loss != "mse" or not model.is_number.any():
+        return
+
+    def squares_of(samples: Tensor, hidden: Tensor) -> Tensor:
+        return 2 * model.losses(samples, hidden)[..., None]
+
+    buffers, numbers = (model.log_variance, model.log_spread), model.is_number
+    fit_variances(model, buffers, rows, squares_of, least=1e-6, numbers=numbers, **options)
 
 
 class Marginal:

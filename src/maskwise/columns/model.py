@@ -2,13 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from maskwise.columns.networks import MLP, ColumnNetwork, FeatureTransformer, Output, Reading
+from maskwise.columns.networks import (
+    MLP,
+    ColumnNetwork,
+    Output,
+    Reading,
+    TabularModelSettings,
+    network_of,
+)
 from maskwise.columns.tabular import ColumnTokenizer, measured
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention
@@ -16,76 +21,10 @@ from maskwise.masks import Mask
 from maskwise.modality import Answer, MaskedModel, Pool, VisiblePool
 from maskwise.objectives.columns import ColumnLikelihood, category_log_probs, column_losses
 from maskwise.rng import Keys, Stream
-from maskwise.settings import settings
+
+__all__ = ["TabularModel", "TabularModelSettings"]
 
 MOST = 10.0  # log of how many times its average a count is expected to be
-
-
-@settings
-class TabularModelSettings:
-    """The shape of a masked model of features."""
-
-    kind: Literal["mlp", "transformer"] = "mlp"
-    """an MLP with a bottleneck, or a transformer with a token for each feature"""
-    width: PositiveInt = 256
-    """width of the blocks"""
-    depth: PositiveInt = 2
-    """blocks; of the MLP on the way to the code, and as many back"""
-    code: PositiveInt = 64
-    """width of the bottleneck (mlp)"""
-    heads: PositiveInt = 4
-    """attention heads (transformer)"""
-    mlp_ratio: Annotated[float, Field(gt=0)] = 2.0
-    """width of the MLPs over that of the tokens (transformer)"""
-    corruption: Literal["indicator", "zero", "permute"] = "indicator"
-    """what stands for a hidden value in training: a sign that it is hidden, zero without a sign,
-    or the value of another sample of the batch, which keeps the feature's distribution"""
-    norm: bool = True
-    """LayerNorm in the blocks of an mlp: tables are learned better with it, cells without"""
-    linear: NonNegativeInt = 0
-    """how often a linear path around the code fills in blank numbers; 0 = there is none (mlp of
-    numbers that are no counts)"""
-    predict_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """share of the hidden values that training predicts"""
-
-    @property
-    def num_layers(self) -> int:
-        """Layers that can be read: the blocks, and the code of an mlp."""
-        return self.depth + (self.kind == "mlp")
-
-    def network(self, tokenizer: ColumnTokenizer, attention: Attention) -> ColumnNetwork:
-        """Return the network that these settings describe.
-
-        Raises:
-            UserError: a linear path where there can be none.
-        """
-        if self.linear and (self.kind != "mlp" or tokenizer.loss != "mse"):
-            raise UserError(f"linear {self.linear}: only an mlp of no counts has a linear path")
-        num_parameters = 2 if tokenizer.loss == "zinb" else 1
-        indicator = self.corruption == "indicator"
-        if self.kind == "mlp":
-            return MLP(
-                tokenizer.sizes,
-                num_parameters,
-                tokenizer.num_batches,
-                width=self.width,
-                depth=self.depth,
-                code=self.code,
-                indicator=indicator,
-                norm=self.norm,
-                linear=self.linear,
-            )
-        return FeatureTransformer(
-            tokenizer.sizes,
-            num_parameters,
-            tokenizer.num_batches,
-            width=self.width,
-            depth=self.depth,
-            heads=self.heads,
-            mlp_ratio=self.mlp_ratio,
-            indicator=indicator,
-            attention=attention,
-        )
 
 
 class TabularModel(MaskedModel):
@@ -121,7 +60,7 @@ class TabularModel(MaskedModel):
     ) -> None:
         super().__init__()
         self.tokenizer, self.config = tokenizer, config
-        self.network = network or config.network(tokenizer, attention)
+        self.network = network or network_of(tokenizer, config, attention)
         sizes, num = tokenizer.sizes, len(tokenizer.sizes)
         columns = [feature for feature, size in enumerate(sizes) if size]
         first = torch.tensor([sum(sizes[:feature]) for feature in columns], dtype=torch.int64)
@@ -367,7 +306,7 @@ class TabularModel(MaskedModel):
         """Return log-variances of hidden numbers, [B, F]."""
         if not self.log_variance.isfinite().all():
             raise UserError(
-                "this model has no likelihood yet: call maskwise.columns.noise."
+                "this model has no likelihood yet: call maskwise.columns.losses."
                 "fit_feature_noise(model, rows) with training samples first"
             )
         num_blank = (hidden | ~measured(batch, self.length)).sum(dim=1)

@@ -2,12 +2,49 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
+from maskwise.columns.tabular import ColumnTokenizer
+from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Transformer, mean_over
+from maskwise.settings import settings
+
+
+@settings
+class TabularModelSettings:
+    """The shape of a masked model of features."""
+
+    kind: Literal["mlp", "transformer"] = "mlp"
+    """an MLP with a bottleneck, or a transformer with a token for each feature"""
+    width: PositiveInt = 256
+    """width of the blocks"""
+    depth: PositiveInt = 2
+    """blocks; of the MLP on the way to the code, and as many back"""
+    code: PositiveInt = 64
+    """width of the bottleneck (mlp)"""
+    heads: PositiveInt = 4
+    """attention heads (transformer)"""
+    mlp_ratio: Annotated[float, Field(gt=0)] = 2.0
+    """width of the MLPs over that of the tokens (transformer)"""
+    corruption: Literal["indicator", "zero", "permute"] = "indicator"
+    """what stands for a hidden value in training: a sign that it is hidden, zero without a sign,
+    or the value of another sample of the batch, which keeps the feature's distribution"""
+    norm: bool = True
+    """LayerNorm in the blocks of an mlp: tables are learned better with it, cells without"""
+    linear: NonNegativeInt = 0
+    """how often a linear path around the code fills in blank numbers; 0 = there is none (mlp of
+    numbers that are no counts)"""
+    predict_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """share of the hidden values that training predicts"""
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that can be read: the blocks, and the code of an mlp."""
+        return self.depth + (self.kind == "mlp")
 
 
 class Reading(NamedTuple):
@@ -76,15 +113,10 @@ class MLP(ColumnNetwork):
         sizes: categories of each feature, 0 = a number.
         num_parameters: P, for each number.
         num_batches: of the data; 0 = none.
-        width: of the blocks.
-        depth: blocks on the way to the code, and on the way back.
-        code: width of the code.
-        indicator: read which features are blank.
-        norm: whether blocks have a LayerNorm.
-        linear: how often the linear map is applied; 0 = there is none.
+        shape: width, depth, code, norm, linear, and whether it reads which features are blank.
 
     Example:
-        >>> network = MLP((0, 0, 3), 1, 0, width=8, depth=1, code=4, indicator=True)
+        >>> network = MLP((0, 0, 3), 1, 0, TabularModelSettings(width=8, depth=1, code=4))
         >>> shown = Reading(torch.zeros(2, 3), torch.zeros(2, 3), torch.ones(2, 3) > 0, None)
         >>> numbers, logits = network(shown)
         >>> numbers.shape, logits.shape, network.features(shown).shape
@@ -96,18 +128,14 @@ class MLP(ColumnNetwork):
         sizes: Sequence[int],
         num_parameters: int,
         num_batches: int,
-        *,
-        width: int,
-        depth: int,
-        code: int,
-        indicator: bool,
-        norm: bool = True,
-        linear: int = 0,
+        shape: TabularModelSettings,
     ) -> None:
         super().__init__()
-        self.indicator, self.num_parameters, self.times = indicator, num_parameters, linear
+        width, depth, code, norm = shape.width, shape.depth, shape.code, shape.norm
+        self.num_parameters, self.times = num_parameters, shape.linear
+        self.indicator = shape.corruption == "indicator"
         num = len(sizes)
-        num_inputs = num + sum(sizes) + (num if indicator else 0)
+        num_inputs = num + sum(sizes) + (num if self.indicator else 0)
         self.encoder = nn.ModuleList(
             _block(num_inputs if index == 0 else width, width, norm) for index in range(depth)
         )
@@ -118,7 +146,7 @@ class MLP(ColumnNetwork):
         )
         self.numbers = nn.Linear(width, num * num_parameters)
         self.logits = nn.Linear(width, sum(sizes)) if any(sizes) else None
-        self.linear = nn.Linear(num + sum(sizes), num + sum(sizes)) if linear else None
+        self.linear = nn.Linear(num + sum(sizes), num + sum(sizes)) if self.times else None
         if self.linear is not None:
             nn.init.zeros_(self.linear.weight)
             nn.init.zeros_(self.linear.bias)
@@ -180,11 +208,7 @@ class FeatureTransformer(ColumnNetwork):
         sizes: categories of each feature, 0 = a number.
         num_parameters: P, for each number.
         num_batches: of the data; 0 = none.
-        width: of the tokens.
-        depth: blocks.
-        heads: attention heads.
-        mlp_ratio: width of the MLPs over that of the tokens.
-        indicator: blank features become the mask token; else their value is 0.
+        shape: width, depth, heads, mlp_ratio, and whether blank features become a mask token.
         attention: see `maskwise.layers.transformer.attend`.
 
     Source: Gorishniy et al., Revisiting deep learning models for tabular data (arXiv 2106.11959),
@@ -196,16 +220,11 @@ class FeatureTransformer(ColumnNetwork):
         sizes: Sequence[int],
         num_parameters: int,
         num_batches: int,
-        *,
-        width: int,
-        depth: int,
-        heads: int,
-        mlp_ratio: float,
-        indicator: bool,
+        shape: TabularModelSettings,
         attention: Attention,
     ) -> None:
         super().__init__()
-        num = len(sizes)
+        num, width, indicator = len(sizes), shape.width, shape.corruption == "indicator"
         owner = [feature for feature, size in enumerate(sizes) for _ in range(size)]
         self.owner = nn.Buffer(torch.tensor(owner, dtype=torch.int64), persistent=False)
         self.names = nn.Parameter(nn.init.normal_(torch.empty(num, width), std=0.02))
@@ -216,7 +235,7 @@ class FeatureTransformer(ColumnNetwork):
         self.mask_token = (
             nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02)) if indicator else None
         )
-        self.encoder = Transformer(width, depth, heads, mlp_ratio, attention)
+        self.encoder = Transformer(width, shape.depth, shape.heads, shape.mlp_ratio, attention)
         self.batch = nn.Embedding(num_batches, width) if num_batches else None
         self.numbers = nn.Parameter(
             nn.init.normal_(torch.empty(num_parameters, num, width), std=width**-0.5)
@@ -260,6 +279,22 @@ class FeatureTransformer(ColumnNetwork):
         logits = (x[:, self.owner] * self.logits).sum(dim=-1) + self.logit_bias
         features = [mean_over(each, ~shown.blank) for each in found]
         return Output(numbers, logits), states, features
+
+
+def network_of(
+    tokenizer: ColumnTokenizer, shape: TabularModelSettings, attention: Attention
+) -> ColumnNetwork:
+    """Return the network that settings describe.
+
+    Raises:
+        UserError: a linear path where there can be none.
+    """
+    if shape.linear and (shape.kind != "mlp" or tokenizer.loss != "mse"):
+        raise UserError(f"linear {shape.linear}: only an mlp of no counts has a linear path")
+    data = tokenizer.sizes, 2 if tokenizer.loss == "zinb" else 1, tokenizer.num_batches
+    return (
+        MLP(*data, shape) if shape.kind == "mlp" else FeatureTransformer(*data, shape, attention)
+    )
 
 
 def _block(num_inputs: int, width: int, norm: bool) -> nn.Sequential:

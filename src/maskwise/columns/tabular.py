@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from maskwise.modality import Tokenizer
+from maskwise.modality import Entries, Tokenizer
 from maskwise.objectives.columns import Loss
 from maskwise.rng import Keys
 
@@ -26,10 +27,6 @@ class ColumnTokenizer(Tokenizer, Protocol):
         """What a sample is called, and a feature."""
 
     @property
-    def sparse(self) -> bool:
-        """Whether most numbers are zero, so that those that are not tell more."""
-
-    @property
     def names(self) -> tuple[str, ...]:
         """What the features are called, F of them."""
 
@@ -38,29 +35,11 @@ class ColumnTokenizer(Tokenizer, Protocol):
         """How many categories each feature has; 0 = it is a number."""
 
     @property
-    def loss(self) -> Loss:
-        """What numbers cost: half their squared error, or minus the log-probability of counts."""
-
-    @property
-    def num_batches(self) -> int:
-        """How many batches are known; 0 = samples do not say theirs."""
-
-    @property
-    def grid(self) -> tuple[int]:
-        """(F,)."""
-
-    @property
     def log_scale(self) -> Tensor:
         """Log of how much larger a unit of each number is in the data than here, [F]."""
 
-    def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
-        """Return what may be hidden, bool [B, F]: with `keys` in a step of training, else ever."""
-
     def inputs(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return what a network reads, float32 [B, F]; 0 where hidden or not measured."""
-
-    def as_inputs(self, expected: Tensor, batch: Tensor) -> Tensor:
-        """Return expected values [B, F] as `inputs` returns samples with nothing hidden."""
 
     def intensities(self, values: Tensor) -> Tensor:
         """Return how much likelier large values are to be hidden "by intensity", float64 [B, F].
@@ -69,8 +48,43 @@ class ColumnTokenizer(Tokenizer, Protocol):
             values: as `inputs` returns them.
         """
 
+    # What differs where numbers are counts, where batches are known, or where most is zero.
+
+    @property
+    def loss(self) -> Loss:
+        """What numbers cost: half their squared error, or minus the log-probability of counts."""
+        return "mse"
+
+    @property
+    def num_batches(self) -> int:
+        """How many batches are known; 0 = samples do not say theirs."""
+        return 0
+
+    @property
+    def sparse(self) -> bool:
+        """Whether most numbers are zero, so that those that are not tell more."""
+        return False
+
+    def as_inputs(self, expected: Tensor, batch: Tensor) -> Tensor:
+        """Return expected values [B, F] as `inputs` returns samples with nothing hidden."""
+        return expected
+
     def log_library(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the log of what each count is expected to be of an average sample, [B, F]."""
+        raise NotImplementedError
+
+    @property
+    def grid(self) -> tuple[int]:
+        """(F,)."""
+        return (len(self.sizes),)
+
+    def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
+        """Return what may be hidden, bool [B, F]: with `keys` in a step of training, else ever."""
+        return measured(batch, len(self.sizes))
+
+    def weights(self, batch: Tensor) -> Tensor | None:
+        """Return None: all features count the same."""
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +109,11 @@ class TabularRows:
     def __len__(self) -> int:
         return len(self.index)
 
-    def get(self, indices: Any) -> Tensor:
+    def get(self, indices: ArrayLike) -> Tensor:
         """Return samples by their number among these rows."""
         return self.read(self.index[np.asarray(indices)])
 
-    def units(self, indices: Any) -> Tensor | None:
+    def units(self, indices: ArrayLike) -> Tensor | None:
         """Return None: every feature is its own unit."""
         return None
 
@@ -132,7 +146,7 @@ class TabularSplits:
     name: str
     classes: tuple[str, ...] | None
     batches: tuple[str, ...] | None
-    fingerprint: dict[str, Any]
+    fingerprint: Entries
 
 
 def measured(batch: Tensor, num: int) -> Tensor:

@@ -1,6 +1,367 @@
 """scikit-learn estimators: an encoder of tables with a likelihood, and an imputer."""
 
-from maskwise.integrations.sklearn_autoencoder import MaskedAutoencoder
-from maskwise.integrations.sklearn_imputer import MaskedImputer
+import math
+from collections.abc import Collection
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+
+from maskwise import laws
+from maskwise.columns.model import TabularModelSettings
+from maskwise.errors import UserError
+from maskwise.integrations import sklearn_network as network
+from maskwise.integrations.sklearn_tables import (
+    Given,
+    encode,
+    read,
+    table_in,
+    table_of,
+    with_values,
+)
+from maskwise.settings import from_dict
+from maskwise.train.config import TrainSettings
 
 __all__ = ["MaskedAutoencoder", "MaskedImputer"]
+
+# Of the default number of steps: passes over the rows, and bounds.
+EPOCHS, FEWEST, MOST = 50, 200, 5000
+
+
+def _has_decoder(estimator: "MaskedAutoencoder") -> bool:
+    return estimator.kind == "mlp" and not estimator.linear
+
+
+class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Learn the rows of a table by hiding parts of them; encode, impute and score rows.
+
+    Numbers are standardised; texts, bools and pandas or polars categoricals are categories, and so
+    are numbers of two values, both whole. Missing values (NaN, None) are allowed everywhere: the
+    network sees them as hidden and is never asked for them. Columns that are constant (or missing
+    throughout) in `fit` are no features: they have no part in codes and likelihoods, are imputed
+    by their constant, and stay missing if there is none. Unseen categories count as missing, and
+    the log of "maskwise" says how many.
+
+    Args:
+        law: of the share of a row that is hidden in a step.
+        kind: "mlp", or "transformer" with a token for each feature.
+        width: of the network.
+        depth: blocks.
+        code: width of the code (mlp); that of a transformer is `width`.
+        linear: how often a linear path around the code (mlp) fills in what is hidden; with it,
+            there is no `inverse_transform`, and imputation of linear data is better.
+        corruption: "indicator", "zero" or "permute": what stands for a hidden value in training.
+        scale: "standard" or "quantile" (normal scores) for numbers.
+        categorical: "infer", or names or numbers of further columns that are categories.
+        steps: of the optimiser; default: 50 passes over the rows, but within 200 and 5000.
+        batch_size: rows in a step, or all if there are fewer.
+        lr: peak learning rate of `fit`, the learning rate of `partial_fit`.
+        weight_decay: of matrices.
+        passes: masked inputs for each row in `score_samples`.
+        accelerator: where `fit` computes: "cpu", "gpu", "mps" or "auto". All else is on the CPU.
+        random_state: int, RandomState or None: weights, order of the rows, masks.
+
+    Attributes:
+        state_: the table's columns, the network's shape and its weights, as plain values and
+            arrays.
+        n_steps_: steps of the optimiser so far.
+        n_features_in_: columns.
+        feature_names_in_: their names, if they are all texts.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> model = MaskedAutoencoder(code=2, steps=20, random_state=0)
+        >>> model.fit_transform(load_iris().data).shape
+        (150, 2)
+    """
+
+    def __init__(
+        self,
+        law: str = "uniform:0.1,0.9",
+        *,
+        kind: Literal["mlp", "transformer"] = "mlp",
+        width: int = 256,
+        depth: int = 2,
+        code: int = 64,
+        linear: int = 0,
+        corruption: Literal["indicator", "zero", "permute"] = "indicator",
+        scale: Literal["standard", "quantile"] = "standard",
+        categorical: str | Collection[str | int] = "infer",
+        steps: int | None = None,
+        batch_size: int = 256,
+        lr: float = 1e-3,
+        weight_decay: float = 0.05,
+        passes: int = 16,
+        accelerator: Literal["cpu", "gpu", "mps", "auto"] = "cpu",
+        random_state: int | RandomState | None = None,
+    ) -> None:
+        self.law = law
+        self.kind = kind
+        self.width = width
+        self.depth = depth
+        self.code = code
+        self.linear = linear
+        self.corruption = corruption
+        self.scale = scale
+        self.categorical = categorical
+        self.steps = steps
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.passes = passes
+        self.accelerator = accelerator
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Learn from rows: an array [N, F], or a pandas or polars frame; `y` is not used.
+
+        Raises:
+            ValueError: no rows, infinite numbers, text in an array, or a setting out of range.
+        """
+        given = self._read(X, reset=True)
+        self._begin(given)
+        steps = self.steps
+        if steps is None:
+            steps = min(max(EPOCHS * len(given) // self.batch_size, FEWEST), MOST)
+        return self._learn(given, steps, constant=False)
+
+    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Learn from more rows: one pass over them.
+
+        The first call also learns the columns' scales and categories, so it should see a few
+        hundred rows at least. The optimiser starts anew in each call.
+        """
+        first = not hasattr(self, "state_")
+        given = self._read(X, reset=first)
+        if first:
+            self._begin(given)
+        return self._learn(given, math.ceil(len(given) / self.batch_size), constant=True)
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Return the codes of rows, float64 [N, code]; nothing is hidden but what is missing."""
+        check_is_fitted(self)
+        return network.codes(self.state_, self._samples(X))
+
+    @available_if(_has_decoder)
+    def inverse_transform(self, X: ArrayLike) -> Any:
+        """Return the rows that codes [N, code] stand for, in the container of `fit`."""
+        check_is_fitted(self)
+        samples = network.decoded(self.state_, np.asarray(X))
+        columns = network.table_of(self.state_).arrays(samples)
+        return table_in(self.container_, columns)
+
+    def impute(self, X: ArrayLike) -> Any:
+        """Return rows whose missing values are filled with what is expected given the others.
+
+        The container, the types and whatever is not missing stay the same.
+        """
+        check_is_fitted(self)
+        given = self._read(X, reset=False)
+        samples = encode(network.table_of(self.state_), given)
+        return with_values(given, network.complete(self.state_, samples))
+
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
+        """Return lower bounds of the log-likelihoods of rows, nats, float64 [N].
+
+        The mean over all orders of the features of the sum of log p(x_j | those before), which is
+        at most the log-likelihood of the mixture of the orders (Jensen's inequality), estimated
+        without bias from `passes` masks for each row. Densities of numbers are in their own units
+        (of normal scores, with scale="quantile"), categories have probabilities. Of a row with
+        missing values it is that of the others.
+        """
+        check_is_fitted(self)
+        return network.scores(self.state_, self._samples(X), self.passes)
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """Return the mean of `score_samples`, which model selection maximises."""
+        return float(self.score_samples(X).mean())
+
+    @property
+    def _n_features_out(self) -> int:
+        return network.width_of(self.state_)
+
+    def _read(self, X: ArrayLike, *, reset: bool) -> Given:
+        return read(self, X, reset=reset, objects=not isinstance(self.categorical, str))
+
+    def _samples(self, X: ArrayLike) -> np.ndarray:
+        return encode(network.table_of(self.state_), self._read(X, reset=False))
+
+    def _begin(self, given: Given) -> None:
+        """Learn the columns and draw weights."""
+        laws.parse(self.law)
+        names = _check_feature_names_in(self)
+        table = table_of(given, names.tolist(), self.categorical, self.scale)
+        chosen = ("kind", "width", "depth", "code", "linear", "corruption")
+        shape = from_dict(TabularModelSettings, {name: getattr(self, name) for name in chosen})
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self.n_steps_ = 0
+        self.container_ = given.library
+        self.state_ = network.begin(table, shape, self.seed_)
+
+    def _learn(self, given: Given, steps: int, *, constant: bool) -> Self:
+        batch = {"steps": steps, "batch_size": min(self.batch_size, len(given))}
+        rates = {"lr": self.lr, "weight_decay": self.weight_decay}
+        train = from_dict(TrainSettings, batch | rates)
+        samples = encode(network.table_of(self.state_), given)
+        self.state_ = network.learn(
+            self.state_,
+            samples,
+            self.law,
+            train,
+            seed=self.seed_ + self.n_steps_,  # each call has an order and masks of its own
+            accelerator=self.accelerator,
+            constant=constant,
+        )
+        self.n_steps_ += steps
+        return self
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _default(rows: int) -> MaskedAutoencoder:
+    """Return what suits imputation: with few rows little more than the linear path."""
+    width = min(max(rows // 40, 8), 200)
+    steps = min(max(rows // 20, 600), 5000)
+    return MaskedAutoencoder(
+        "uniform:0.1,0.5", width=width, depth=1, code=width, linear=8, steps=steps, lr=5e-3
+    )
+
+
+class MaskedImputer(TransformerMixin, BaseEstimator):
+    """Fill missing values with what a masked autoencoder expects given the others.
+
+    A drop-in beside `sklearn.impute.IterativeImputer`: one network is trained to predict any part
+    of a row from any other, where that has a regression for each column and round. What is not
+    missing stays bit for bit the same. Tables of numbers become float arrays; frames with texts,
+    bools or categories, which are imputed too, stay frames.
+
+    Args:
+        estimator: a `MaskedAutoencoder`; default: one with a linear path, and wider and
+            trained for longer the more rows there are.
+        missing_values: what stands for a missing value; NaN also means None and pandas.NA. Any
+            other value is for tables of numbers only.
+        sample_posterior: draw each missing value from what is likely given the others, and those
+            drawn before it in the row, instead of filling in what is expected. For multiple
+            imputation call `set_params(random_state=...).transform(X)` several times.
+        min_value: least imputed value, for all columns or [F].
+        max_value: largest imputed value.
+        add_indicator: append a column for each that had missing values in `fit`: where it has.
+        keep_empty_features: columns without any value in `fit` become 0, instead of being left
+            out.
+        random_state: int, RandomState or None: of the estimator and the draws.
+
+    Attributes:
+        estimator_: the fitted estimator.
+        indicator_features_: numbers of the columns that had missing values, if they are appended.
+        empty_features_: bool [F], columns without any value.
+        n_features_in_: columns, F.
+        feature_names_in_: their names, if they are all texts.
+
+    Example:
+        >>> nan = np.nan
+        >>> table = [[1.0, 2.0], [2.0, 4.0], [nan, 6.0], [4.0, 8.0], [5.0, 10.0]] * 20
+        >>> network = MaskedAutoencoder(width=8, depth=1, linear=4, lr=0.05, steps=80)
+        >>> MaskedImputer(network, random_state=0).fit_transform(table)[2].round().tolist()
+        [3.0, 6.0]
+    """
+
+    def __init__(
+        self,
+        estimator: MaskedAutoencoder | None = None,
+        *,
+        missing_values: float = np.nan,
+        sample_posterior: bool = False,
+        min_value: ArrayLike = -np.inf,
+        max_value: ArrayLike = np.inf,
+        add_indicator: bool = False,
+        keep_empty_features: bool = False,
+        random_state: int | RandomState | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.missing_values = missing_values
+        self.sample_posterior = sample_posterior
+        self.min_value = min_value
+        self.max_value = max_value
+        self.add_indicator = add_indicator
+        self.keep_empty_features = keep_empty_features
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Learn from rows: an array [N, F], or a pandas or polars frame; `y` is not used.
+
+        Raises:
+            ValueError: no rows, infinite numbers, text in an array, or a setting out of range.
+        """
+        given = self._read(X, reset=True)
+        gaps = given.gaps
+        self.empty_features_ = np.asarray(gaps.all(axis=0))
+        self.indicator_features_ = np.flatnonzero(gaps.any(axis=0) & bool(self.add_indicator))
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        chosen = _default(len(given)) if self.estimator is None else self.estimator
+        self.estimator_ = clone(chosen).set_params(random_state=seed).fit(given.data)
+        return self
+
+    def transform(self, X: ArrayLike) -> Any:
+        """Return rows, with the columns of `fit`, whose missing values are filled."""
+        check_is_fitted(self)
+        given = self._read(X, reset=False)
+        seed = None
+        if self.sample_posterior:
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        state = self.estimator_.state_
+        found = network.complete(state, encode(network.table_of(state), given), seed)
+        return self._result(given, [self._bounded(*each) for each in enumerate(found)])
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Return the names of the columns of `transform`."""
+        check_is_fitted(self)
+        names = _check_feature_names_in(self, input_features)
+        told = [f"missingindicator_{names[place]}" for place in self.indicator_features_]
+        return np.array([*names[self._kept], *told], dtype=object)
+
+    @property
+    def _kept(self) -> np.ndarray:
+        return np.logical_or(~self.empty_features_, self.keep_empty_features)
+
+    def _read(self, X: ArrayLike, *, reset: bool) -> Given:
+        objects = self.estimator is not None and not isinstance(self.estimator.categorical, str)
+        return read(self, X, reset=reset, objects=objects, missing=self.missing_values)
+
+    def _bounded(self, place: int, values: np.ndarray) -> np.ndarray:
+        """Return values of a column within bounds; 0 where nothing is known of it."""
+        if self.empty_features_[place]:
+            return np.zeros(len(values))
+        low, high = (
+            np.broadcast_to(bound, self.n_features_in_)[place]
+            for bound in (self.min_value, self.max_value)
+        )
+        if low > high:
+            raise UserError(f"min_value {low:g} is above max_value {high:g} in column {place}")
+        return np.clip(values, low, high) if values.dtype.kind in "fiu" else values
+
+    def _result(self, given: Given, values: list[np.ndarray]) -> Any:
+        """Return the filled table without empty columns, and with those that tell of gaps."""
+        names = self.get_feature_names_out()[np.count_nonzero(self._kept) :]
+        gaps = given.gaps[:, self.indicator_features_]
+        given = given.as_array()
+        filled = with_values(given, values)
+        if given.library == "numpy":
+            return np.hstack([filled[:, self._kept], gaps.astype(filled.dtype)])
+        told = dict(zip(names, gaps.T, strict=True))
+        if given.library == "polars":
+            return filled[:, np.flatnonzero(self._kept).tolist()].with_columns(**told)
+        return filled.loc[:, self._kept].assign(**told)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = bool(np.isnan(self.missing_values))
+        return tags

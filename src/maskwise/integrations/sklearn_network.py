@@ -1,20 +1,21 @@
 """The model inside an estimator: trained in memory, kept as arrays."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from maskwise import laws
+from maskwise.columns.losses import fit_feature_noise
 from maskwise.columns.model import TabularModel, TabularModelSettings
-from maskwise.columns.noise import fit_feature_noise
 from maskwise.columns.tabular import rows_of
 from maskwise.errors import UserError
 from maskwise.likelihood import fill, log_likelihood
 from maskwise.masks.scattered import Scattered
+from maskwise.modality import Entries
 from maskwise.settings import from_dict, to_dict
 from maskwise.storage import build
 from maskwise.tables.table import Table
@@ -23,29 +24,10 @@ from maskwise.train.config import EfficiencySettings, TrainSettings
 from maskwise.train.loop import Learner, Plan, connect, gradients, setup
 from maskwise.train.optim import learning_rate
 
-State = dict[str, Any]
+State = Entries
 """A fitted model as plain values and arrays, so that nothing of torch is ever pickled."""
 
 ROWS = 4096  # in one call of the model
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a model is trained.
-
-    Args:
-        law: of the mask ratio.
-        train: steps, batches, learning rate.
-        seed: of the order of the rows and the masks.
-        accelerator: where.
-        constant: whether the learning rate stays the same.
-    """
-
-    law: str
-    train: TrainSettings
-    seed: int
-    accelerator: Any
-    constant: bool
 
 
 def begin(table: Table, shape: TabularModelSettings, seed: int) -> State:
@@ -55,33 +37,46 @@ def begin(table: Table, shape: TabularModelSettings, seed: int) -> State:
     return {"table": table.save(Path()), "network": to_dict(shape), "weights": {}}
 
 
-def learn(state: State, samples: np.ndarray, run: Training) -> State:
+def learn(
+    state: State,
+    samples: np.ndarray,
+    law: str,
+    train: TrainSettings,
+    *,
+    seed: int,
+    accelerator: Literal["cpu", "gpu", "mps", "auto"],
+    constant: bool,
+) -> State:
     """Return the model after more training, with the noise of its conditionals.
 
     Args:
         state: the model so far.
         samples: float32 [N, F].
-        run: how it is trained.
+        law: of the mask ratio.
+        train: steps, batches, learning rate.
+        seed: of the order of the rows and the masks.
+        accelerator: where.
+        constant: whether the learning rate stays the same.
 
     Raises:
         UserError: the loss is not finite.
     """
     if not state["weights"]:
         return state
-    model, train = _model(state).float().train(), run.train
-    plan = Plan(laws.parse(run.law), Scattered(), train, run.seed)
-    fabric = connect(EfficiencySettings(accelerator=run.accelerator))
+    model = _model(state).float().train()
+    plan = Plan(laws.parse(law), Scattered(), train, seed)
+    fabric = connect(EfficiencySettings(accelerator=accelerator))
     wrapped, optimizer = setup(fabric, Learner(model), train)
     rows = rows_of(samples)
-    for batch in Batches(rows, batch_size=train.batch_size, seed=run.seed).read(0, train.steps):
-        lr = train.lr if run.constant else learning_rate(batch.step, train)
+    for batch in Batches(rows, batch_size=train.batch_size, seed=seed).read(0, train.steps):
+        lr = train.lr if constant else learning_rate(batch.step, train)
         _, loss, _, _ = gradients(fabric, wrapped, optimizer, model, batch, plan, lr)
         if not loss.isfinite():
             raise UserError(f"step {batch.step + 1}: the loss is {float(loss):g}; lower lr={lr:g}")
         optimizer.step()
         optimizer.zero_grad()
     model.cpu().eval()
-    fit_feature_noise(model, rows, seed=run.seed)
+    fit_feature_noise(model, rows, seed=seed)
     return _state(model)
 
 
@@ -161,7 +156,7 @@ def _model(state: State) -> TabularModel:
     return model.double().eval()
 
 
-def _in_parts(compute: Any, rows: np.ndarray) -> np.ndarray:
+def _in_parts(compute: Callable[[Tensor], Tensor], rows: np.ndarray) -> np.ndarray:
     """Return what a function makes of rows, computed in double precision, some at a time."""
     parts = torch.from_numpy(np.asarray(rows, dtype=np.float64)).split(ROWS)
     return torch.cat([compute(part) for part in parts]).double().numpy()

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
@@ -83,7 +83,6 @@ def learn(
     name: str,
     values: np.ndarray,
     rows: np.ndarray | slice = slice(None),
-    *,
     categorical: bool = False,
     quantile: bool = False,
     max_categories: int = 100,
@@ -186,14 +185,14 @@ def codes_of(values: np.ndarray, categories: Sequence[Value]) -> np.ndarray:
     >>> codes_of(np.array(["a", None, "c"], dtype=object), ("a", "b")).tolist()
     [0, -1, -2]
     """
-    numbers: dict[Any, int] = {str(value): code for code, value in enumerate(categories)}
+    numbers: dict[object, int] = {str(value): code for code, value in enumerate(categories)}
     numbers |= {value: code for code, value in enumerate(categories)}
     different, place = list(values), np.arange(len(values))
     if values.dtype.kind != "O":
         found, place = np.unique(values, return_inverse=True)
         different = as_objects(found).tolist()
 
-    def code(value: Any) -> int:
+    def code(value: object) -> int:
         if value is None:
             return -1
         return numbers.get(value, numbers.get(_spelt(value), -2))
@@ -202,7 +201,7 @@ def codes_of(values: np.ndarray, categories: Sequence[Value]) -> np.ndarray:
     return codes[place.reshape(-1)]
 
 
-def _spelt(value: Any) -> str:
+def _spelt(value: object) -> str:
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 

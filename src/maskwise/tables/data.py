@@ -1,11 +1,11 @@
-"""Where tables come from: settings, and `load`, which turns them into samples to train on."""
+"""Where tables come from: settings, and `load`, which makes samples of them and holds out some."""
 
 import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -15,13 +15,14 @@ from torch import Tensor
 from maskwise.columns.tabular import TabularRows, TabularSplits
 from maskwise.errors import UserError
 from maskwise.settings import settings
-from maskwise.tables.columns import codes_of, distinct, learn
+from maskwise.tables.columns import codes_of, distinct
 from maskwise.tables.files import read_table
-from maskwise.tables.frames import Columns, columns_of, no_column
-from maskwise.tables.split import at_random, in_time
+from maskwise.tables.frames import Columns, columns_of, is_missing, no_column
 from maskwise.tables.table import Table, num_rows
 
 log = logging.getLogger("maskwise")
+
+Parts = tuple[np.ndarray, np.ndarray]
 
 
 @settings
@@ -53,11 +54,7 @@ class TableDataSettings:
 
 @dataclass(frozen=True, eq=False)
 class TableSplits(TabularSplits):
-    """Rows ready for use.
-
-    Args:
-        table: what was learned of the training rows.
-    """
+    """Rows ready for use, and what was learned of the training rows."""
 
     table: Table
 
@@ -75,7 +72,7 @@ def load(data: TableDataSettings) -> TableSplits:
         raise UserError(f"{data.source}: {error}") from None
 
 
-def from_frame(frame: Any, data: TableDataSettings) -> TableSplits:
+def from_frame(frame: object, data: TableDataSettings) -> TableSplits:
     """Split a table in memory.
 
     Args:
@@ -98,11 +95,6 @@ def from_frame(frame: Any, data: TableDataSettings) -> TableSplits:
     return _splits(columns_of(frame), "table", data, labels)
 
 
-def describe(splits: TableSplits, data: TableDataSettings) -> Table:
-    """Return how rows become samples, as training rows say."""
-    return splits.table
-
-
 def table_of(
     columns: Columns, data: TableDataSettings, rows: np.ndarray | slice = slice(None)
 ) -> Table:
@@ -116,19 +108,13 @@ def table_of(
     for name in data.categorical:
         if name not in columns:
             raise no_column(name, list(columns))
-    table = Table(
-        tuple(
-            learn(
-                name,
-                values,
-                rows,
-                categorical=name in data.categorical,
-                quantile=data.scale == "quantile",
-                max_categories=data.max_categories,
-            )
-            for name, values in columns.items()
-        ),
-        data.lags,
+    table = Table.learn(
+        columns,
+        rows,
+        categorical=data.categorical,
+        scale=data.scale,
+        max_categories=data.max_categories,
+        lags=data.lags,
     )
     constant = [column.name for column in table.columns if column.kind == "constant"]
     if constant:
@@ -203,3 +189,84 @@ def _reader(rows: np.ndarray, lags: int) -> Callable[[np.ndarray], Tensor]:
         return torch.from_numpy(np.ascontiguousarray(samples).reshape(len(index), -1))
 
     return read
+
+
+def at_random(columns: Columns, groups: np.ndarray | None, holdout: float) -> Parts:
+    """Return rows to learn from and rows held out: whole groups, which are equal rows by default.
+
+    Rows without any value are in neither.
+
+    Args:
+        columns: the features.
+        groups: [N] a column whose values say which rows belong together; those without one do.
+        holdout: share of the rows to hold out, at most where groups allow that.
+
+    Raises:
+        UserError: there are no two groups.
+
+    >>> [part.tolist() for part in at_random({"a": np.array([5, 6, 5, 5])}, None, 0.5)]
+    [[0, 2, 3], [1]]
+    """
+    index = np.flatnonzero(_any_value(columns))
+    if groups is None:
+        group = _equal_rows({name: values[index] for name, values in columns.items()})
+        what = "different rows"
+    else:
+        group = codes_of(groups[index], distinct(groups))
+        what = "groups"
+    group = np.unique(group, return_inverse=True)[1].reshape(-1)
+    sizes = np.bincount(group)
+    if len(sizes) < 2:
+        raise UserError(f"{len(sizes)} {what}: a split needs two")
+    held = np.zeros(len(sizes), dtype=bool)
+    left = max(round(holdout * len(index)), 1)
+    for one in np.random.default_rng(0).permutation(len(sizes)):
+        if sizes[one] <= left:
+            held[one] = True
+            left -= sizes[one]
+    if not held.any() or held.all():
+        held[:] = False
+        held[sizes.argmin()] = True
+    return index[~held[group]], index[held[group]]
+
+
+def in_time(columns: Columns, lags: int, holdout: float) -> Parts:
+    """Return rows to learn from and the last ones, held out, with a gap of `lags` rows.
+
+    No sample of both parts, with the rows before its own, holds the same value. Rows without any
+    value are in neither.
+
+    Raises:
+        UserError: there are too few rows.
+
+    >>> [part.tolist() for part in in_time({"a": np.arange(10)}, 2, 0.3)]
+    [[2, 3, 4], [7, 8, 9]]
+    """
+    known = _any_value(columns)
+    first = len(known) - max(round(holdout * len(known)), 1)
+    index = np.flatnonzero(known)
+    train, test = index[(index >= lags) & (index < first - lags)], index[index >= first]
+    if not len(train) or not len(test):
+        raise UserError(f"{len(known)} rows are too few for {lags} lags and a share held out")
+    return train, test
+
+
+def _any_value(columns: Columns) -> np.ndarray:
+    """Return which rows hold a value, bool [N]."""
+    known = ~np.all([is_missing(values) for values in columns.values()], axis=0)
+    if num := int((~known).sum()):
+        log.warning("%d of %d rows hold no value and are left out", num, len(known))
+    return known
+
+
+def _equal_rows(columns: Columns) -> np.ndarray:
+    """Return a number for each row that equal rows share, int64 [N]."""
+    numbers = [
+        codes_of(values, distinct(values)) if values.dtype.kind == "O" else values
+        for values in columns.values()
+    ]
+    seen: dict[bytes, int] = {}
+    rows = np.stack([values.astype(np.float64) for values in numbers], axis=1)
+    rows[np.isnan(rows)] = np.nan  # which has many forms, ...
+    rows += 0.0  # ... and zero has two
+    return np.array([seen.setdefault(row.tobytes(), len(seen)) for row in rows], dtype=np.int64)

@@ -1,12 +1,13 @@
-"""Columns of a data frame as arrays, whichever library holds it; none of them is needed."""
+"""Columns of a data frame as arrays, and values put into it, whichever library holds it."""
 
 import datetime
 import decimal
 import difflib
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
+import narwhals as nw
 import numpy as np
 
 from maskwise.errors import UserError
@@ -14,6 +15,9 @@ from maskwise.errors import UserError
 Columns = dict[str, np.ndarray]
 """One array [N] a column: floats (NaN = missing), integers, bools, times, or objects, which are
 texts, numbers and bools (None = missing) that stand for categories."""
+Plain = str | float | datetime.date | None
+"""a value of a column, as Python has it; None where it is missing"""
+F = TypeVar("F")
 
 MISSING = frozenset(
     ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
@@ -21,7 +25,16 @@ MISSING = frozenset(
 """Texts that say that there is no value."""
 
 
-def columns_of(frame: Any) -> Columns:
+class Filled(NamedTuple):
+    """What stands in the gaps of a column."""
+
+    rows: np.ndarray
+    """which rows had no value, [n]"""
+    values: list[Plain]
+    """theirs now: a number, the likeliest category"""
+
+
+def columns_of(frame: object) -> Columns:
     """Return the columns of a pandas, polars or Arrow table, a mapping or an array [N, F].
 
     Columns of an array are called x0, x1, ...
@@ -32,32 +45,14 @@ def columns_of(frame: Any) -> Columns:
     >>> columns_of({"a": [1, None], "b": ["x", "NA"]})
     {'a': array([ 1., nan]), 'b': array(['x', None], dtype=object)}
     """
-    found: list[tuple[Any, Any, Callable[[Any], np.ndarray]]]
-    library = type(frame).__module__.partition(".")[0]
-    if library == "pandas" and hasattr(frame, "columns"):
-        found = [(name, frame.iloc[:, i], _of_pandas) for i, name in enumerate(frame.columns)]
-    elif library == "polars" and hasattr(frame, "get_columns"):
-        found = [(column.name, column, _of_polars) for column in frame.get_columns()]
-    elif library == "pyarrow" and hasattr(frame, "column_names"):
-        found = [
-            (frame.column_names[i], frame.column(i), _of_arrow) for i in range(frame.num_columns)
-        ]
-    elif isinstance(frame, dict):
-        found = [(name, np.asarray(values), _of_array) for name, values in frame.items()]
-    elif isinstance(frame, np.ndarray) and frame.ndim == 2:
-        found = [(f"x{i}", frame[:, i], _of_array) for i in range(frame.shape[1])]
-    else:
-        shape = f" of shape {frame.shape}" if hasattr(frame, "shape") else ""
-        raise UserError(
-            f"{type(frame).__name__}{shape} is no table: give a DataFrame, a dict of columns or "
-            "an array of rows and columns"
-        )
     columns: Columns = {}
-    for name, values, read in found:
+    for name, values in _found(frame):
         if str(name) in columns:
             raise UserError(f"two columns are called '{name}': rename one")
         try:
-            columns[str(name)] = read(values)
+            columns[str(name)] = (_of_series if isinstance(values, nw.Series) else _of_array)(
+                values
+            )
         except UserError as error:
             raise UserError(f"column '{name}': {error}") from None
     sizes = {name: len(values) for name, values in columns.items()}
@@ -65,6 +60,76 @@ def columns_of(frame: Any) -> Columns:
         short, long = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
         raise UserError(f"column '{short}' has {sizes[short]} rows and '{long}' has {sizes[long]}")
     return columns
+
+
+def _found(frame: Any) -> Iterable[tuple[object, Any]]:
+    """Return names and values of columns, which are arrays or narwhals' series."""
+    if isinstance(frame, dict):
+        return [(name, np.asarray(values)) for name, values in frame.items()]
+    if isinstance(frame, np.ndarray) and frame.ndim == 2:
+        return [(f"x{i}", values) for i, values in enumerate(frame.T)]
+    try:
+        table = nw.from_native(frame, eager_only=True, pass_through=True)
+    except nw.exceptions.DuplicateError:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise UserError(f"two columns are called '{twice}': rename one") from None
+    if isinstance(table, nw.DataFrame):
+        return [(name, table[:, place]) for place, name in enumerate(table.columns)]
+    shape = f" of shape {frame.shape}" if hasattr(frame, "shape") else ""
+    raise UserError(
+        f"{type(frame).__name__}{shape} is no table: give a DataFrame, a dict of columns or "
+        "an array of rows and columns"
+    )
+
+
+def put(frame: F, gaps: Mapping[str, Filled]) -> F:
+    """Return a table whose gaps are filled, by column as `columns_of` names them.
+
+    All else stays bit for bit the same, and so do types; a mapping becomes one of arrays. Where
+    pandas does not know a category, it is told.
+    """
+    out: Any = frame
+    if isinstance(out, np.ndarray):
+        out = np.array(out)
+        for name, (rows, values) in gaps.items():
+            out[rows, int(name[1:])] = values
+        return out
+    if isinstance(out, dict):
+        out = columns_of(out)
+        for name, (rows, values) in gaps.items():
+            out[name] = out[name].copy()  # it may be the caller's
+            out[name][rows] = values
+        return out
+    table = nw.from_native(out, eager_only=True)
+    if table.implementation.is_pandas_like():
+        out = out.copy()
+    for place, name in enumerate(map(str, table.columns)):
+        if name not in gaps:
+            continue
+        series = table[:, place]
+        items, whole = series.to_list(), series.dtype.is_integer()
+        for row, value in zip(gaps[name].rows.tolist(), gaps[name].values, strict=True):
+            items[row] = round(value) if whole and isinstance(value, float) else value
+        out = _replaced(out, place, series.to_native(), items)
+    return out
+
+
+def _replaced(frame: Any, place: int, old: Any, items: list[Plain]) -> Any:
+    """Return a data frame with other items in a column; one of pandas is changed."""
+    library = nw.get_native_namespace(frame)
+    if library.__name__ == "polars":
+        return frame.with_columns(library.Series(old.name, items, dtype=old.dtype))
+    if library.__name__ == "pyarrow":
+        field = frame.schema.field(place)
+        return frame.set_column(place, field, library.array(items, type=field.type))
+    kind = old.dtype
+    if kind.name == "category":
+        unknown = {item for item in items if item == item} - set(kind.categories)
+        kind = library.CategoricalDtype(
+            [*kind.categories, *sorted(unknown, key=str)], kind.ordered
+        )
+    frame.isetitem(place, library.Series(items, index=old.index, name=old.name, dtype=kind))
+    return frame
 
 
 def no_column(name: str, known: Sequence[str]) -> UserError:
@@ -88,7 +153,7 @@ def from_texts(texts: Sequence[str]) -> np.ndarray:
     return numbers.astype(np.int64) if exact and not real else numbers
 
 
-def from_values(values: Iterable[Any]) -> np.ndarray:
+def from_values(values: Iterable[object]) -> np.ndarray:
     """Return plain values as a column: numbers if all are, bools if all are, else objects.
 
     Raises:
@@ -100,7 +165,8 @@ def from_values(values: Iterable[Any]) -> np.ndarray:
         return np.array([value in ("True", "true") for value in found])
     if kinds == {bool} and None not in found:
         return np.array(found, dtype=bool)
-    if kinds == {int} and None not in found and all(abs(value) < 2**63 for value in found):
+    largest = max((abs(value) for value in found if isinstance(value, int)), default=0)
+    if kinds == {int} and None not in found and largest < 2**63:
         return np.array(found, dtype=np.int64)
     if kinds <= {int, float}:
         return np.array(found, dtype=np.float64)  # None becomes NaN
@@ -109,7 +175,7 @@ def from_values(values: Iterable[Any]) -> np.ndarray:
     return _objects(found)
 
 
-def as_objects(values: Iterable[Any]) -> np.ndarray:
+def as_objects(values: Iterable[object]) -> np.ndarray:
     """Return plain values as categories, even if all are numbers."""
     return _objects([_plain(value) for value in values])
 
@@ -138,13 +204,13 @@ def _floats(texts: Sequence[str]) -> np.ndarray | None:
         return None
 
 
-def _objects(values: Sequence[Any]) -> np.ndarray:
+def _objects(values: Sequence[Plain]) -> np.ndarray:
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Plain:
     """Return a value as Python has it; None where it is missing."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -171,31 +237,11 @@ def _of_array(values: np.ndarray) -> np.ndarray:
     return values if values.dtype.kind in "bMm" else from_values(values)
 
 
-def _of_pandas(series: Any) -> np.ndarray:
-    if series.dtype.name == "category":
-        return as_objects(series.astype(object))
-    if series.dtype.kind in "fiu":  # also of pandas' own types
-        if series.hasnans:
-            return series.to_numpy(np.float64, na_value=np.nan)
-        return _of_array(np.asarray(series))
-    if series.dtype.kind == "M":
-        return series.to_numpy("datetime64[us]")
-    return from_values(series.astype(object))
-
-
-def _of_polars(series: Any) -> np.ndarray:
+def _of_series(series: nw.Series[Any]) -> np.ndarray:
     kind = series.dtype
-    if kind.is_temporal() or (kind.is_numeric() and not kind.is_decimal()):
-        return _of_array(series.to_numpy())
-    categories = str(kind).startswith(("Categorical", "Enum"))
+    if kind.is_temporal() or (kind.is_numeric() and kind != nw.Decimal):
+        values = _of_array(series.to_numpy())
+        # Python's own times know no nanoseconds.
+        return values.astype("datetime64[us]") if values.dtype == "datetime64[ns]" else values
+    categories = kind in (nw.Categorical, nw.Enum)
     return (as_objects if categories else from_values)(series.to_list())
-
-
-def _of_arrow(column: Any) -> np.ndarray:
-    import pyarrow
-
-    kinds = pyarrow.types
-    plain = (kinds.is_integer, kinds.is_floating, kinds.is_temporal)
-    if any(each(column.type) for each in plain):
-        return _of_array(column.to_numpy())
-    return (as_objects if kinds.is_dictionary(column.type) else from_values)(column.to_pylist())

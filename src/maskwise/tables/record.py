@@ -1,43 +1,99 @@
-"""Runs on tables."""
+"""Runs on tables: their settings, what reports say of them, and all that a run asks for."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from maskwise.columns import runs
 from maskwise.columns.features import embed_rows
 from maskwise.columns.losses import column_likelihood
-from maskwise.columns.model import TabularModel
+from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.columns.tabular import rows_of
 from maskwise.errors import UserError
 from maskwise.modality import Modality, Pool
-from maskwise.tables import data as table_data
-from maskwise.tables.data import TableSplits
-from maskwise.tables.features import features_of_file
-from maskwise.tables.files import read_table
+from maskwise.settings import settings
+from maskwise.tables.data import TableDataSettings, TableSplits, from_frame, load
+from maskwise.tables.files import features_of_file, read_table
 from maskwise.tables.filling import fill, fill_file
-from maskwise.tables.recipes import RECIPES, TableRunSettings, any_tables
 from maskwise.tables.table import Table
-from maskwise.tables.words import WORDS
+from maskwise.train.config import TrainSettings
+from maskwise.words import LikelihoodWords, ProbeWords, Words
 
 
-def _load(data: Any, config: Any) -> TableSplits:
+@settings
+class TableRunSettings(runs.TabularRunSettings):
+    """Everything that decides what a run on a table does."""
+
+    modality: Literal["tables"] = "tables"
+    """kind of data"""
+    data: TableDataSettings = Field(default_factory=TableDataSettings)
+
+
+def breast_cancer(law: str = "uniform:0.1,0.9") -> TableRunSettings:
+    """Scikit-learn's 569 tumours by 30 measurements, built in; a quarter of a minute."""
+    return TableRunSettings(
+        data=TableDataSettings(source="breast-cancer", labels="diagnosis", holdout=0.2),
+        model=TabularModelSettings(width=128, code=16),
+        law=law,
+        train=TrainSettings(steps=2000, batch_size=128, lr=2e-3, weight_decay=0.01),
+    )
+
+
+def any_tables(source: str) -> TableRunSettings:
+    """A table of your own: an MLP with a code of 64, R²MAE."""
+    return TableRunSettings(
+        data=TableDataSettings(source=source),
+        train=TrainSettings(steps=3000, batch_size=256, lr=2e-3, weight_decay=0.01),
+    )
+
+
+RECIPES: dict[str, Callable[[], TableRunSettings]] = {
+    "breast-cancer": breast_cancer,
+    "breast-cancer-fixed": lambda: breast_cancer(law="fixed:0.3"),
+}
+
+WORDS = Words(
+    counted=("rows seen", "values read", "predicted values"),
+    shown="rows",
+    loss=runs.loss_words(
+        "half the squared error of a number, the cross-entropy of a category",
+        samples="held-out rows",
+        between=("labels", "drop", "categorical", "scale", "lags"),
+        differ="data, columns or pattern",
+    ),
+    likelihood=LikelihoodWords(
+        compare="Numbers have densities in the units of the table and categories have"
+        " probabilities: compare models of the same columns only. ",
+        dashed="each column as it is distributed in training rows, whatever is visible",
+        tested="held-out rows",
+    ),
+    probes=ProbeWords(samples="rows", measures=("macro_f1",)),
+)
+
+
+def _load(data: object, config: TableRunSettings) -> TableSplits:
     runs.check_pattern(config)
     if data is not None:
-        return table_data.from_frame(data, config.data)
+        return from_frame(data, config.data)
     if config.data.source == "array":
         raise UserError("this run was given a table: give it again, as data=")
-    return table_data.load(config.data)
+    return load(config.data)
 
 
-def _embed(model: TabularModel, frame: Any, config: Any, pool: Pool, layer: int) -> np.ndarray:
+def _embed(
+    model: TabularModel, frame: object, config: TableRunSettings, pool: Pool, layer: int
+) -> np.ndarray:
     """Return features of the rows of a table, in their order."""
-    table: Any = model.tokenizer
-    return embed_rows(model, rows_of(table.encode(frame)), layer=layer, pool=pool)
+    assert isinstance(model.tokenizer, Table)
+    return embed_rows(model, rows_of(model.tokenizer.encode(frame)), layer=layer, pool=pool)
 
 
-def _impute_file(model: TabularModel, source: Path, out: Path, config: Any, entries: str) -> str:
+def _impute_file(
+    model: TabularModel, source: Path, out: Path, config: TableRunSettings, entries: str
+) -> str:
     filled = fill_file(model, source, out)
     return f"{out}: {sum(filled.values()):,} missing values filled in, {len(filled)} columns"
 
@@ -60,7 +116,7 @@ RECORD = Modality(
     folders="none",
     of_memory=_in_memory,
     load=_load,
-    describe=lambda splits, config: (table_data.describe(splits, config.data), config),
+    describe=lambda splits, config: (splits.table, config),
     fingerprint=lambda splits: splits.fingerprint,
     build=runs.build,
     settle=runs.settle,

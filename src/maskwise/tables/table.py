@@ -3,24 +3,25 @@
 import dataclasses
 import functools
 import logging
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from maskwise.columns.tabular import Loss, measured
+from maskwise.columns.tabular import ColumnTokenizer
 from maskwise.errors import UserError
-from maskwise.rng import Keys
-from maskwise.tables.columns import Column
-from maskwise.tables.frames import Columns, columns_of, is_missing
+from maskwise.modality import Entries
+from maskwise.tables.columns import Column, learn
+from maskwise.tables.frames import Columns, Filled, columns_of, is_missing
 
 log = logging.getLogger("maskwise")
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
+class Table(ColumnTokenizer):
     """How rows of a table become samples, float32 [B, F], and back.
 
     Args:
@@ -39,14 +40,33 @@ class Table:
     """
 
     modality: ClassVar[str] = "tables"
+    words: ClassVar[tuple[str, str]] = ("row", "feature")
 
     columns: tuple[Column, ...]
     lags: int = 0
 
-    loss: ClassVar[Loss] = "mse"
-    num_batches: ClassVar[int] = 0
-    words: ClassVar[tuple[str, str]] = ("row", "feature")
-    sparse: ClassVar[bool] = False
+    @classmethod
+    def learn(
+        cls,
+        columns: Columns,
+        rows: np.ndarray | slice = slice(None),
+        *,
+        categorical: Collection[str] = (),
+        scale: str = "standard",
+        max_categories: int = 100,
+        lags: int = 0,
+    ) -> Self:
+        """Return how rows become samples, learned from some of them; arguments as of `learn`.
+
+        Raises:
+            UserError: a column cannot be used.
+        """
+        quantile, most = scale == "quantile", max_categories
+        learned = (
+            learn(name, values, rows, name in categorical, quantile, most)
+            for name, values in columns.items()
+        )
+        return cls(tuple(learned), lags)
 
     @functools.cached_property
     def varying(self) -> tuple[Column, ...]:
@@ -72,11 +92,6 @@ class Table:
         """How many categories each feature has; 0 = it is a number."""
         return tuple(len(column.categories) for column in self.features)
 
-    @property
-    def grid(self) -> tuple[int]:
-        """(F,)."""
-        return (len(self.features),)
-
     @functools.cached_property
     def log_scale(self) -> Tensor:
         """Log of the standard deviation of each number, [F]; 0 of categories and normal scores.
@@ -87,35 +102,15 @@ class Table:
         scale = torch.tensor([column.std for column in self.features], dtype=torch.float64)
         return scale.log().float()
 
-    def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
-        """Return what may be hidden: what is known, bool [B, F]."""
-        return measured(batch, len(self.features))
-
-    def weights(self, batch: Tensor) -> Tensor | None:
-        """Return None: all features count the same."""
-        return None
-
     def inputs(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the samples, 0 where hidden or not known, float32 [B, F]."""
         return batch.masked_fill(hidden | batch.isnan(), 0)
-
-    def as_inputs(self, expected: Tensor, batch: Tensor) -> Tensor:
-        """Return the expected values as they are."""
-        return expected
 
     def intensities(self, values: Tensor) -> Tensor:
         """Return exp(value) of numbers, e times for every unit, and 1 for categories."""
         return torch.where(torch.tensor(self.sizes) == 0, values, 0.0).double().exp()
 
-    def log_library(self, batch: Tensor, hidden: Tensor) -> Tensor:
-        """Tables hold no counts.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError
-
-    def encode(self, frame: Any) -> np.ndarray:
+    def encode(self, frame: object) -> np.ndarray:
         """Return the rows of a table as samples, float32 [N, F]: all of them, in their order.
 
         Columns are found by name; others are left out. Those of an array with as many columns as
@@ -129,7 +124,7 @@ class Table:
         """
         return lagged(self.encode_rows(frame), self.lags)
 
-    def encode_rows(self, frame: Any) -> np.ndarray:
+    def encode_rows(self, frame: object) -> np.ndarray:
         """Return samples without the rows before theirs, float32 [N, F / (lags + 1)]."""
         found = columns_of(frame)
         places = self._places(found, isinstance(frame, np.ndarray))
@@ -155,7 +150,7 @@ class Table:
         nothing = np.empty(len(rows))
         return {each.name: each.decode(varying.get(each, nothing)) for each in self.columns}
 
-    def decode(self, samples: np.ndarray | Tensor) -> Any:
+    def decode(self, samples: np.ndarray | Tensor) -> object:
         """Return what `arrays` does as a pandas DataFrame, where pandas is installed."""
         try:
             import pandas
@@ -163,27 +158,22 @@ class Table:
             return self.arrays(samples)
         return pandas.DataFrame(self.arrays(samples))
 
-    def fill(self, frame: Any, samples: np.ndarray | Tensor) -> Columns:
-        """Return a table whose missing values are those that samples [N, F] of it stand for.
+    def fill(self, frame: object, samples: np.ndarray | Tensor) -> dict[str, Filled]:
+        """Return what samples [N, F] of a table put in its gaps, by column; only of such with."""
+        found, filled, gaps = columns_of(frame), self.arrays(samples), {}
+        for name, place in self._places(found, isinstance(frame, np.ndarray)).items():
+            rows = np.flatnonzero(is_missing(found[place]) & ~is_missing(filled[name]))
+            if len(rows):
+                values = filled[name][rows].astype(found[place].dtype)
+                gaps[place] = Filled(rows, values.tolist())
+        return gaps
 
-        All else stays as it is, also columns that this table does not have.
-        """
-        found = columns_of(frame)
-        places = self._places(found, isinstance(frame, np.ndarray))
-        filled = self.arrays(samples)
-        for name in places:
-            values, given = filled[name], found[places[name]]
-            gaps = is_missing(given)
-            if gaps.any():
-                found[places[name]] = np.where(gaps, values.astype(given.dtype), given)
-        return found
-
-    def save(self, folder: Path) -> dict[str, Any]:
+    def save(self, folder: Path) -> Entries:
         """Return plain values that `load` reads."""
         return {"columns": [dataclasses.asdict(each) for each in self.columns], "lags": self.lags}
 
     @classmethod
-    def load(cls, folder: Path, values: dict[str, Any]) -> Self:
+    def load(cls, folder: Path, values: Entries) -> Self:
         """Read what `save` returned, also through JSON."""
         lists = ("knots", "scores", "categories")
         columns = (
