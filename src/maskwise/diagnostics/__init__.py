@@ -4,18 +4,24 @@ Functions of features [N, d], array-like or tensors, computed in float64. The fi
 and on centring; each function says how.
 """
 
-from maskwise.diagnostics.comparison import cka, drift
-from maskwise.diagnostics.description import describe
-from maskwise.diagnostics.pairs import energy, mean_cosine, uniformity
+from maskwise.diagnostics.pairs import (
+    alignment,
+    cka,
+    drift,
+    energy,
+    lidar,
+    mean_cosine,
+    uniformity,
+)
 from maskwise.diagnostics.spectra import (
     alpha_req,
+    describe,
     effective_rank,
     participation_ratio,
     rankme,
     spectrum,
     stable_rank,
 )
-from maskwise.diagnostics.views import alignment, lidar
 
 __all__ = [
     "alignment",

@@ -8,15 +8,18 @@ A new law is a frozen dataclass with the methods of `Law` and one line in `strin
 
 from maskwise.laws.base import Law
 from maskwise.laws.combined import Mixture, Scheduled
-from maskwise.laws.counts import Reduction, Scope, effective, num_hidden
 from maskwise.laws.plain import (
     Beta,
     Choice,
     Cosine,
     Fixed,
     LikelihoodUniform,
+    Reduction,
+    Scope,
     TruncatedNormal,
     Uniform,
+    effective,
+    num_hidden,
 )
 from maskwise.laws.strings import FORMS, parse
 

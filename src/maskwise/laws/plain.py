@@ -1,24 +1,28 @@
-"""Plain laws: one distribution, the same throughout training."""
+"""Plain laws, one distribution each, and from ratios to counts."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Literal, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from maskwise.laws.base import (
     Array,
     Continuous,
     Discrete,
+    Law,
     normalised,
     pick,
     require,
     require_bounds,
     text,
 )
+
+Scope = Literal["step", "sample"]
+Reduction = Literal["sample_mean", "token_mean", "inverse_ratio"]
 
 
 @dataclass(frozen=True)
@@ -197,11 +201,8 @@ class TruncatedNormal(Continuous):
     def _scaled(self) -> Array:
         return (np.array([self.low, self.high]) - self.mu) / self.sigma
 
-    def _frozen(self) -> Any:
-        return stats.truncnorm(*self._scaled(), loc=self.mu, scale=self.sigma)
-
     def mean(self, progress: float = 0.0) -> float:
-        return float(self._frozen().mean())
+        return float(stats.truncnorm.mean(*self._scaled(), loc=self.mu, scale=self.sigma))
 
     def support(self, progress: float = 0.0) -> tuple[float, float]:
         return self.low, self.high
@@ -212,7 +213,8 @@ class TruncatedNormal(Continuous):
         return np.clip(self.mu + self.sigma * z, self.low, self.high)
 
     def density(self, ratios: ArrayLike, progress: float = 0.0) -> Array:
-        return self._frozen().pdf(np.asarray(ratios, dtype=np.float64))
+        r = np.asarray(ratios, dtype=np.float64)
+        return stats.truncnorm.pdf(r, *self._scaled(), loc=self.mu, scale=self.sigma)
 
 
 @dataclass(frozen=True)
@@ -242,3 +244,46 @@ class LikelihoodUniform(Continuous):
     def density(self, ratios: ArrayLike, progress: float = 0.0) -> Array:
         r = np.asarray(ratios, dtype=np.float64)
         return ((r >= 0) & (r <= 1)).astype(np.float64)
+
+
+def num_hidden(
+    law: Law, u: ArrayLike, eligible: ArrayLike, progress: float = 0.0
+) -> NDArray[np.int64]:
+    """Return how many of the eligible positions a law hides: the only place that rounds.
+
+    round(ratio * eligible), half up, kept between 1 and eligible - 1 where there are two or more
+    eligible positions. `LikelihoodUniform` is 1 + floor(u * eligible) instead: exactly uniform on
+    1..eligible, where everything may be hidden.
+
+    Uniforms `u` in (0, 1) are broadcast against the numbers of eligible positions.
+
+    >>> from maskwise.laws import Fixed
+    >>> num_hidden(Fixed(0.75), 0.5, [64, 10, 2, 1, 0]).tolist()
+    [48, 8, 1, 1, 0]
+    """
+    eligible = np.asarray(eligible, dtype=np.int64)
+    if isinstance(law, LikelihoodUniform):
+        return np.minimum(1 + np.floor(np.asarray(u) * eligible).astype(np.int64), eligible)
+    # The small nudge keeps products such as 0.7 * 45 = 31.499999999999996 on the half.
+    counts = np.floor(law.draw(u, progress) * eligible + (0.5 + 1e-9)).astype(np.int64)
+    return np.minimum(np.clip(counts, 1, np.maximum(eligible - 1, 1)), eligible)
+
+
+def effective(
+    law: Law, reduction: Reduction, scope: Scope, progress: float = 0.0, k: int = 64
+) -> tuple[Array, Array]:
+    """Return (ratios, weights) of the law that the loss sees.
+
+    A mean over all hidden positions of a batch whose samples have ratios of their own gives a
+    sample a weight in proportion to its ratio, which tilts the law: density(r) r / E[r]. With one
+    ratio per step, and with the other reductions, the loss sees the law itself.
+
+    >>> from maskwise.laws import Uniform
+    >>> ratios, weights = effective(Uniform(0.0, 1.0), "token_mean", "sample")
+    >>> round(float(ratios @ weights), 4)
+    0.6667
+    """
+    ratios, weights = law.quadrature(k, progress)
+    if scope == "sample" and reduction == "token_mean":
+        weights = weights * ratios / (weights @ ratios)
+    return ratios, weights

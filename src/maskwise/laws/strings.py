@@ -33,7 +33,8 @@ def parse(text: str | float | Law) -> Law:
     if not arguments and is_number(name):
         name, arguments = "fixed", name
     if name not in FORMS:
-        raise UserError(f"unknown law '{text}'; laws are {_known()}")
+        known = ", ".join(form for form, _ in FORMS.values())
+        raise UserError(f"unknown law '{text}'; laws are {known}")
     form, read = FORMS[name]
     try:
         return read(arguments)
@@ -104,7 +105,3 @@ FORMS: dict[str, tuple[str, Callable[[str], Law]]] = {
     "mixture": ("mixture:W1*LAW+W2*LAW", _mixture),
     "scheduled": ("scheduled:linear|cosine|step,LAW..LAW", _scheduled),
 }
-
-
-def _known() -> str:
-    return ", ".join(form for form, _ in FORMS.values())
