@@ -32,9 +32,8 @@ def risk(
 ) -> None:
     """Print the risk of laws, for a given spectrum of the data."""
     from maskwise import theory
-    from maskwise.theory.advice import aligned
-    from maskwise.theory.figures import risk_figure
-    from maskwise.theory.strings import parse_model
+    from maskwise.theory.advice import aligned, risk_figure
+    from maskwise.theory.models import parse_model
 
     model = parse_model(spectrum, dim, noise)
     common: dict[str, Any] = {
@@ -77,7 +76,7 @@ def advise(
     Settings: --data.KEY VALUE.
     """
     from maskwise import theory
-    from maskwise.theory.figures import advice_figure
+    from maskwise.theory.advice import advice_figure
 
     only_data(settings, "advice has no setting")
     features = _features(data, settings, target)
@@ -116,8 +115,7 @@ def graph(
     Settings: --data.KEY VALUE.
     """
     from maskwise.theory import estimate_mask_graphs
-    from maskwise.theory.figures import graph_figure
-    from maskwise.theory.graph_curves import LEGEND, LEGEND_OF_CLASSES, as_text
+    from maskwise.theory.graph_curves import LEGEND, LEGEND_OF_CLASSES, as_text, graph_figure
 
     only_data(settings, "mask graphs have no setting")
     features = _features(data, settings, labels, classes=True)

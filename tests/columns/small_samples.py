@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from maskwise.cells.cells import Cells
 from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.columns.tabular import TabularRows, TabularSplits
-from maskwise.likelihood.ppca import PPCA
+from maskwise.likelihood import PPCA
 from maskwise.tables.columns import Column
 from maskwise.tables.table import Table
 

@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 
 from maskwise import masks
 from maskwise.masks import parse_pattern
-from maskwise.masks.block import Block, InverseBlock
-from maskwise.masks.request import Request
-from maskwise.masks.units import Columns, Units
+from maskwise.masks.patterns import Block, Columns, InverseBlock, Request, Units
 from maskwise.rng import Keys
 
 SIDES = st.lists(st.integers(1, 8), min_size=1, max_size=3).map(tuple)

@@ -9,8 +9,7 @@ import torch
 from scipy import stats
 
 from maskwise import masks
-from maskwise.masks.request import Request
-from maskwise.masks.spans import GEOMETRIC, LONGEST, Spans
+from maskwise.masks.patterns import GEOMETRIC, LONGEST, Request, Spans
 from maskwise.rng import Keys, Stream
 
 

@@ -14,9 +14,8 @@ from maskwise.theory import (
     power_law,
     risk,
 )
-from maskwise.theory.advice import RATIOS, aligned, curve
-from maskwise.theory.figures import advice_figure, risk_figure
-from maskwise.theory.strings import parse_model
+from maskwise.theory.advice import RATIOS, advice_figure, aligned, curve, risk_figure
+from maskwise.theory.models import parse_model
 
 
 def table(num=400, dim=12, seed=0):

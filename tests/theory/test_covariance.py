@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from maskwise.errors import UserError
 from maskwise.theory import Covariance, Spectrum, ar1, block, latent_factor
-from maskwise.theory.covariance import dense_energies, dense_traces
+from maskwise.theory.spectra import dense_energies, dense_traces
 
 COEFFICIENT = st.floats(0.05, 3)
 ONE = np.ones(3)

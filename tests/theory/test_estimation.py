@@ -154,7 +154,7 @@ def test_blocks_change_nothing(monkeypatch):
     for table in (x, x.T):
         whole = estimate(table)
         with monkeypatch.context() as patch:
-            patch.setattr("maskwise.theory.columns.BLOCK", 150)
+            patch.setattr("maskwise.theory.estimation.BLOCK", 150)
             parts = estimate(table)
         np.testing.assert_allclose(whole.exact_energies(0.3), parts.exact_energies(0.3))
 

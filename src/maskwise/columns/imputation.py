@@ -12,7 +12,7 @@ from torch import Tensor
 from maskwise.columns.features import column_means, comparable, filled, from_one_hot, one_hot
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import ColumnTokenizer, TabularRows
-from maskwise.likelihood.ppca import PPCA
+from maskwise.likelihood import PPCA
 from maskwise.masks.select import hide_lowest
 from maskwise.measure.bootstrap import ends
 from maskwise.measure.features import frozen, in_batches, random_subset

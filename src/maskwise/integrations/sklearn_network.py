@@ -14,7 +14,7 @@ from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.columns.tabular import rows_of
 from maskwise.errors import UserError
 from maskwise.likelihood import fill, log_likelihood
-from maskwise.masks.scattered import Scattered
+from maskwise.masks.patterns import Scattered
 from maskwise.modality import Entries
 from maskwise.settings import from_dict, to_dict
 from maskwise.storage import build

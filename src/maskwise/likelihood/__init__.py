@@ -5,26 +5,28 @@ The masked score, summed over all numbers of hidden positions, is the log-likeli
 ``conditional_log_prob(x, hidden)``.
 """
 
-from maskwise.likelihood.anomaly import score_samples
-from maskwise.likelihood.blocks import best_blocks, block_bound
-from maskwise.likelihood.contract import ConditionalModel, GenerativeModel, check_leak
+from maskwise.likelihood.contract import ConditionalModel, GenerativeModel, check_leak, loss
 from maskwise.likelihood.discrete import BernoulliLatent, Tabular
-from maskwise.likelihood.estimates import Estimate
-from maskwise.likelihood.estimators import Method, log_likelihood
-from maskwise.likelihood.gaussian import Gaussian
+from maskwise.likelihood.estimators import Estimate, Method, log_likelihood, score_samples
 from maskwise.likelihood.generate import Imputation, fill, impute, sample
-from maskwise.likelihood.losses import loss
-from maskwise.likelihood.orders import chain_rule, order_mixture_bound, order_spread
-from maskwise.likelihood.ppca import PPCA, conjugate_mean
+from maskwise.likelihood.normal import PPCA, Gaussian, conjugate_mean
+from maskwise.likelihood.orders import (
+    best_blocks,
+    block_bound,
+    chain_rule,
+    order_mixture_bound,
+    order_spread,
+)
 from maskwise.likelihood.scores import (
+    RatioSupportWarning,
     ScoreCurve,
     crossing_ratio,
     fixed_ratio_bias,
+    outside_support,
     partial,
     score_at_size,
     score_curve,
 )
-from maskwise.likelihood.support import RatioSupportWarning, outside_support
 
 __all__ = [
     "PPCA",

@@ -1,13 +1,20 @@
-"""What a model must offer to be given a likelihood, and what is checked of it."""
+"""What a model must offer to be given a likelihood, what is checked of it, and its loss."""
 
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from maskwise.errors import UserError
+from maskwise.laws import Reduction
+from maskwise.masks import Mask
 from maskwise.masks.select import hide_lowest
+from maskwise.objectives.reconstruction import sample_weights
 from maskwise.rng import Keys, Stream
+
+Values: TypeAlias = ArrayLike | Tensor
+"""an array, a list or a tensor"""
 
 
 class ConditionalModel(Protocol):
@@ -45,19 +52,19 @@ class GenerativeModel(ConditionalModel, Protocol):
         ...
 
 
-def length_of(model: Any, x: Tensor) -> int:
+def length_of(model: ConditionalModel, x: Tensor) -> int:
     """Return D, the number of positions of a sample."""
     return int(getattr(model, "length", None) or x.shape[1])
 
 
-def mix(model: Any, x: Tensor, other: Tensor, hidden: Tensor) -> Tensor:
+def mix(model: ConditionalModel, x: Tensor, other: Tensor, hidden: Tensor) -> Tensor:
     """Return `x` with the hidden positions taken from `other`."""
     if hasattr(model, "mix"):
         return model.mix(x, other, hidden)
     return torch.where(hidden.view(*hidden.shape, *[1] * (x.ndim - 2)), other, x)
 
 
-def samples(x: Any) -> Tensor:
+def samples(x: Values) -> Tensor:
     """Return samples given as a tensor or an array.
 
     Raises:
@@ -69,7 +76,7 @@ def samples(x: Any) -> Tensor:
     return x
 
 
-def which(model: Any, x: Tensor, given: Any, name: str) -> Tensor:
+def which(model: ConditionalModel, x: Tensor, given: Values, name: str) -> Tensor:
     """Return positions that the user named, bool [B, D].
 
     Raises:
@@ -83,7 +90,7 @@ def which(model: Any, x: Tensor, given: Any, name: str) -> Tensor:
     return found.expand(shape)
 
 
-def eligible_of(model: Any, x: Tensor, eligible: Any = None) -> Tensor:
+def eligible_of(model: ConditionalModel, x: Tensor, eligible: Values | None = None) -> Tensor:
     """Return which positions may be hidden, bool [B, D]; by default those the model says, or all.
 
     Raises:
@@ -100,7 +107,7 @@ def eligible_of(model: Any, x: Tensor, eligible: Any = None) -> Tensor:
     return found
 
 
-def refuse_training(model: Any) -> None:
+def refuse_training(model: ConditionalModel) -> None:
     """Refuse a network whose dropout or batch statistics make it another model at each call.
 
     Raises:
@@ -115,11 +122,7 @@ def log_probs(
 ) -> Tensor:
     """Return the model's log-probabilities, float64 [B, D], 0 at visible positions.
 
-    Args:
-        model: has `conditional_log_prob`.
-        x: samples [B, D, ...].
-        hidden: bool [B, D].
-        rows: what errors call the samples; default: 0..B-1.
+    `rows` are what errors call the samples; default: 0..B-1.
 
     Raises:
         UserError: they have another shape, or are NaN or infinitely large where it counts.
@@ -144,7 +147,12 @@ def log_probs(
 
 
 def check_leak(
-    model: ConditionalModel, x: Any, *, eligible: Any = None, seed: int = 0, num: int = 4
+    model: ConditionalModel,
+    x: Values,
+    *,
+    eligible: Values | None = None,
+    seed: int = 0,
+    num: int = 4,
 ) -> None:
     """Refuse a model whose answers depend on what is hidden.
 
@@ -153,13 +161,6 @@ def check_leak(
     positions of the first `num` samples are hidden, half of those are asked for.
 
     A model that looks at nothing hidden but the very position it predicts is not found out.
-
-    Args:
-        model: the model.
-        x: samples.
-        eligible: bool [D] or [B, D], positions that may be hidden; default: all.
-        seed: which positions are hidden.
-        num: samples looked at.
 
     Raises:
         UserError: the model leaks, with the position and the size of the change.
@@ -191,3 +192,35 @@ def check_leak(
             f" {float(change[row, position].detach()):.3g} when other hidden positions change;"
             " it must read visible positions only"
         )
+
+
+def loss(
+    model: ConditionalModel, x: Tensor, mask: Mask, reduction: Reduction = "sample_mean"
+) -> Tensor:
+    """Return minus the mean log-probability of hidden positions, in nats, differentiable.
+
+        loss = -sum_i w_i S_i / sum_i w_i,  S_i = mean_{t hidden in i} log p(x_it | x_iR)
+
+    What it estimates is decided by the law that drew the mask, and by the reduction's weights:
+
+    - law "likelihood": -log p(x) / D, unbiased (the cumulative loss, and masked diffusion's with
+      weight 1 / ratio); scope "step" takes one size at a time, scope "sample" with stratified
+      sampling spreads them over the batch;
+    - "fixed:R": -S at one size, a composite likelihood, biased as an estimate of -log p(x) / D;
+    - any other law: the mean of S under it.
+
+    Example:
+        >>> from maskwise import masks
+        >>> from maskwise.likelihood import PPCA
+        >>> model = PPCA(loadings=torch.zeros(4, 1), noise=1.0)  # independent positions
+        >>> x = torch.zeros(8, 4)
+        >>> ids = torch.arange(8)
+        >>> mask = masks.draw("likelihood", (4,), sample_ids=ids, seed=0, scope="sample")
+        >>> round(4 * float(loss(model, x, mask)), 4), round(-float(model.log_prob(x)[0]), 4)
+        (3.6758, 3.6758)
+
+    Source: arXiv 2306.00520.
+    """
+    weights = sample_weights(mask, reduction)
+    scores = log_probs(model, x, mask.hidden).sum(dim=1) / mask.num_hidden.clamp(min=1)
+    return -(weights * scores).sum() / weights.sum()

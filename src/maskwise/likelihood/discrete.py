@@ -1,12 +1,11 @@
 """Models of discrete positions whose conditionals are known: a table, and a latent variable."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from maskwise.errors import UserError
+from maskwise.likelihood.contract import Values
 from maskwise.likelihood.exact import (
     hidden_of,
     in_pieces,
@@ -40,7 +39,7 @@ class Tabular:
         0.5
     """
 
-    def __init__(self, probabilities: Any) -> None:
+    def __init__(self, probabilities: Values) -> None:
         self.probabilities = parameter(probabilities, "probabilities", "...")
         table = self.probabilities.detach().double()
         if table.min() < 0:
@@ -49,7 +48,7 @@ class Tabular:
             total = float(table.sum())
             raise UserError(f"the probabilities sum to {total:.7g}: divide them by their sum")
 
-    def log_prob(self, x: Any) -> Tensor:
+    def log_prob(self, x: Values) -> Tensor:
         """Return log p(x), [B] nats."""
         return self._table()[self._values(x).unbind(dim=1)].log()
 
@@ -61,7 +60,7 @@ class Tabular:
         cell = torch.searchsorted(table.flatten().cumsum(dim=0), uniform)
         return torch.stack(torch.unravel_index(cell, table.shape), dim=1)
 
-    def conditional_log_prob(self, x: Any, hidden: Any) -> Tensor:
+    def conditional_log_prob(self, x: Values, hidden: Values) -> Tensor:
         """Return log p(x_t | x_R) for every hidden t, [B, D] nats.
 
         It is -inf where the visible values have probability 0 together, as log p(x) is.
@@ -78,7 +77,7 @@ class Tabular:
         return in_pieces(log_probs, table.numel(), x, hidden_of(hidden, x))
 
     @torch.no_grad()
-    def conditional_sample(self, x: Any, hidden: Any, keys: Keys) -> Tensor:
+    def conditional_sample(self, x: Values, hidden: Values, keys: Keys) -> Tensor:
         """Return `x`, int64, with each hidden position drawn given the visible, for itself.
 
         Raises:
@@ -109,7 +108,7 @@ class Tabular:
         table = self.probabilities.double()
         return table / table.sum()
 
-    def _values(self, x: Any, hidden: Tensor | None = None) -> Tensor:
+    def _values(self, x: Values, hidden: Tensor | None = None) -> Tensor:
         sizes = list(self.probabilities.shape)
         return _indices(rows(x, self.empty(1)[0]), sizes, hidden)
 
@@ -154,7 +153,9 @@ class BernoulliLatent:
         0.5
     """
 
-    def __init__(self, weights: Any, bias: Any, points: int = 20, limit: float = 5.0) -> None:
+    def __init__(
+        self, weights: Values, bias: Values, points: int = 20, limit: float = 5.0
+    ) -> None:
         self.weights = parameter(weights, "weights", "DK")
         self.bias = parameter(bias, "bias", "D").to(self.weights.device)
         num_positions, width = self.weights.shape
@@ -171,7 +172,7 @@ class BernoulliLatent:
         self._log_weights = (-0.5 * self.grid.square().sum(dim=1)).log_softmax(dim=0)
         self._logits()
 
-    def log_prob(self, x: Any) -> Tensor:
+    def log_prob(self, x: Values) -> Tensor:
         """Return log p(x), [B] nats."""
         x = self._values(x)
         logits = self._logits()
@@ -191,7 +192,7 @@ class BernoulliLatent:
         )
         return (uniform[:, 1:] < self._logits().sigmoid()[point]).to(torch.int64)
 
-    def conditional_log_prob(self, x: Any, hidden: Any) -> Tensor:
+    def conditional_log_prob(self, x: Values, hidden: Values) -> Tensor:
         """Return log p(x_t | x_R) for every hidden t, [B, D] nats."""
         x = self._values(x)
         logits = self._logits()
@@ -205,7 +206,7 @@ class BernoulliLatent:
         return in_pieces(log_probs, sum(logits.shape), x, hidden_of(hidden, x))
 
     @torch.no_grad()
-    def conditional_sample(self, x: Any, hidden: Any, keys: Keys) -> Tensor:
+    def conditional_sample(self, x: Values, hidden: Values, keys: Keys) -> Tensor:
         """Return `x`, int64, with each hidden position drawn given the visible, for itself."""
         hidden = hidden_of(hidden, rows(x, self.bias))
         x = self._values(x, hidden)
@@ -221,7 +222,7 @@ class BernoulliLatent:
         """Return `num` samples of zeros, int64 [num, D]."""
         return self.bias.new_zeros(num, len(self.bias), dtype=torch.int64)
 
-    def _values(self, x: Any, hidden: Tensor | None = None) -> Tensor:
+    def _values(self, x: Values, hidden: Tensor | None = None) -> Tensor:
         return _indices(rows(x, self.bias), [2] * len(self.bias), hidden)
 
     def _logits(self) -> Tensor:

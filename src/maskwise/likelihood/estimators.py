@@ -1,33 +1,97 @@
 """The log-likelihood of samples, estimated from masked predictions with a standard error."""
 
 import math
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.likelihood.contract import (
     ConditionalModel,
+    Values,
     check_leak,
     eligible_of,
     refuse_training,
     samples,
 )
 from maskwise.likelihood.designs import DESIGNS, Passes, masks_of, spell_out
-from maskwise.likelihood.estimates import Estimate
 from maskwise.likelihood.orders import chain_rule, random_orders
-from maskwise.likelihood.scores import evaluate, score_at_size
-from maskwise.likelihood.support import warn_outside
+from maskwise.likelihood.scores import evaluate, score_at_size, warn_outside
 
 Method = Literal["systematic", "exhaustive", "per_size", "bernoulli", "chain_rule", "quadrature"]
+Units = Literal["nats", "bits_per_dim", "perplexity"]
 
 # With D positions there are 2^D - 1 masks.
 MOST_EXHAUSTIVE = 20
 # Log-probabilities held at once: samples x passes x positions.
 MOST_VALUES = 2**24
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A log-likelihood in nats: the sum over samples, and each sample's own.
+
+    `stderr` and `per_sample_stderr` are the errors of having drawn some masks and not all, for
+    these very samples; NaN where the method cannot tell.
+    """
+
+    value: float
+    stderr: float
+    per_sample: Tensor
+    """float64 [B]"""
+    passes: int
+    """masked inputs evaluated for a sample"""
+    per_sample_stderr: Tensor
+    """float64 [B]"""
+    num_dims: int
+    """values whose density this is, over all samples: eligible positions x values in each"""
+    dof: float
+    """degrees of freedom of `stderr` (Welch-Satterthwaite)"""
+
+    @property
+    def bits_per_dim(self) -> float:
+        """-log2 of the likelihood, per value."""
+        return convert(self.value, self.num_dims, "bits_per_dim")
+
+    @property
+    def perplexity(self) -> float:
+        """exp(-log-likelihood per value)."""
+        return convert(self.value, self.num_dims, "perplexity")
+
+    def interval(self, level: float = 0.95, units: Units = "nats") -> tuple[float, float]:
+        """Return a confidence interval of the sum, by Student's t, of coverage `level`.
+
+        >>> found = Estimate(-100.0, 2.0, torch.tensor([-100.0]), 64, torch.tensor([2.0]), 10, 1e9)
+        >>> [round(end, 2) for end in found.interval()]
+        [-103.92, -96.08]
+        >>> [round(end, 2) for end in found.interval(units="bits_per_dim")]
+        [13.86, 14.99]
+        """
+        if not 0 < level < 1:
+            raise UserError(f"level {level:g} is outside (0, 1): 0.95 is usual")
+        wide = self.stderr and float(stats.t.ppf((1 + level) / 2, self.dof)) * self.stderr
+        low, high = (convert(self.value + end, self.num_dims, units) for end in (-wide, wide))
+        return min(low, high), max(low, high)
+
+
+def convert(nats: float, num_dims: float, units: str) -> float:
+    """Return a log-likelihood in other units, per value but for nats.
+
+    >>> round(convert(-8 * math.log(2), 8, "bits_per_dim"), 6)
+    1.0
+    """
+    if units == "nats":
+        return nats
+    if units == "bits_per_dim":
+        return -nats / num_dims / math.log(2)
+    if units == "perplexity":
+        return math.exp(-nats / num_dims)
+    raise UserError(f"unknown units '{units}'; units are nats, bits_per_dim, perplexity")
 
 
 class _Job(NamedTuple):
@@ -56,13 +120,13 @@ class _Found(NamedTuple):
 
 def log_likelihood(
     model: ConditionalModel,
-    x: Any,
+    x: Values,
     method: Method = "systematic",
     passes: int | None = None,
     seed: int = 0,
     *,
-    eligible: Any = None,
-    sample_ids: Any = None,
+    eligible: Values | None = None,
+    sample_ids: Values | None = None,
     law: Law | str | None = None,
     batch_size: int = 1024,
 ) -> Estimate:
@@ -149,6 +213,39 @@ def log_likelihood(
         num_dims=int(lengths.sum()) * int(getattr(model, "values_per_position", 1)),
         dof=total**2 / spreads if spreads > 0 else math.inf,
     )
+
+
+def score_samples(
+    model: ConditionalModel,
+    x: Values,
+    *,
+    passes: int = 64,
+    seed: int = 0,
+    eligible: Values | None = None,
+    batch_size: int = 1024,
+) -> Tensor:
+    """Return each sample's log-likelihood, float64 [B], in nats: low scores are anomalies.
+
+    `log_likelihood` with the same masks for all samples, so that no sample looks odd because its
+    masks were hard; a score does not depend on the batch. Arguments are those of `log_likelihood`.
+
+    Example:
+        >>> from maskwise.likelihood import PPCA
+        >>> model = PPCA(loadings=torch.ones(4, 1), noise=0.1)
+        >>> usual, odd = score_samples(model, [[1.0, 1.2, 0.9, 1.0], [1.0, -1.0, 1.0, 1.0]])
+        >>> bool(odd < usual)
+        True
+    """
+    x = samples(x)
+    return log_likelihood(
+        model,
+        x,
+        passes=passes,
+        seed=seed,
+        eligible=eligible,
+        sample_ids=torch.zeros(len(x), dtype=torch.int64),
+        batch_size=batch_size,
+    ).per_sample
 
 
 def _designed(job: _Job, method: str, passes: int) -> _Found:

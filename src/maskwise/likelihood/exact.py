@@ -1,26 +1,22 @@
 """What the exact models share: reading their arguments, and how many rows go in one piece."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.likelihood.contract import samples
+from maskwise.likelihood.contract import Values, samples
 from maskwise.rng import Keys, Stream
 
 # Numbers in one temporary array, 4 MB of them: larger ones are slower, as they leave the caches.
 _PIECE = 2**19
 
 
-def parameter(value: Any, name: str, axes: str) -> Tensor:
+def parameter(value: Values, name: str, axes: str) -> Tensor:
     """Return a parameter as it is given, when it is one: what casts it keeps its gradient.
 
-    Args:
-        value: an array, a list or a tensor.
-        name: what the user calls it.
-        axes: its axes, a letter each: "DK" for [D, K], "" for a number, "..." for one or more.
+    Its `axes` are a letter each: "DK" for [D, K], "" for a number, "..." for one or more.
 
     Raises:
         UserError: no numbers, another number of axes, an axis of length 0, NaN or infinity.
@@ -38,7 +34,7 @@ def parameter(value: Any, name: str, axes: str) -> Tensor:
     return found
 
 
-def positive(value: Any, name: str) -> Tensor:
+def positive(value: Values, name: str) -> Tensor:
     """Return a positive number as a tensor, as it is given when it is one.
 
     Raises:
@@ -52,12 +48,8 @@ def positive(value: Any, name: str) -> Tensor:
     return found
 
 
-def rows(x: Any, like: Tensor) -> Tensor:
-    """Return samples [B, D] in float64, on the device of the model.
-
-    Args:
-        x: samples.
-        like: one of the model's tensors of shape [D].
+def rows(x: Values, like: Tensor) -> Tensor:
+    """Return samples [B, D] in float64, on the device of the model, which `like` [D] is on.
 
     Raises:
         UserError: no numbers, or not the number of positions that the model has.
@@ -68,7 +60,7 @@ def rows(x: Any, like: Tensor) -> Tensor:
     return x
 
 
-def hidden_of(hidden: Any, x: Tensor) -> Tensor:
+def hidden_of(hidden: Values, x: Tensor) -> Tensor:
     """Return which positions are hidden, bool [B, D].
 
     Raises:
@@ -119,18 +111,15 @@ def own_keys(num: int, seed: int) -> Keys:
 
 
 def in_pieces(function: Callable[..., Tensor], size: int, *arguments: Tensor) -> Tensor:
-    """Return `function` of a few rows at a time, so that memory stays bounded.
+    """Return `function` of a few rows of the arguments at a time, so that memory stays bounded.
 
-    Args:
-        function: takes rows of the arguments, returns [..., rows, D].
-        size: numbers that it keeps per row.
-        arguments: with rows along axis 0.
+    It gives [..., rows, D] and keeps `size` numbers per row.
     """
     pieces = zip(*(argument.split(max(1, _PIECE // size)) for argument in arguments), strict=True)
     return torch.cat([function(*piece) for piece in pieces], dim=-2)
 
 
-def _numbers(value: Any, name: str) -> Tensor:
+def _numbers(value: Values, name: str) -> Tensor:
     try:
         return torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):

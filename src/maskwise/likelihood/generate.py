@@ -3,34 +3,33 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.likelihood.blocks import sizes_of
 from maskwise.likelihood.contract import (
     GenerativeModel,
+    Values,
     length_of,
     mix,
     refuse_training,
     samples,
     which,
 )
-from maskwise.likelihood.orders import orders_of, random_orders, ranks
+from maskwise.likelihood.orders import orders_of, random_orders, ranks, sizes_of
 from maskwise.rng import Keys
 
 
 def fill(
     model: GenerativeModel,
-    x: Any,
-    hidden: Any,
+    x: Values,
+    hidden: Values,
     *,
     blocks: int | Sequence[int] | None = None,
-    order: Any = None,
+    order: Values | None = None,
     seed: int = 0,
-    sample_ids: Any = None,
+    sample_ids: Values | None = None,
     batch_size: int = 1024,
 ) -> Tensor:
     """Return the samples with their hidden positions drawn, given the visible ones.
@@ -84,7 +83,7 @@ def sample(
     num: int,
     *,
     blocks: int | Sequence[int] | None = None,
-    order: Any = None,
+    order: Values | None = None,
     seed: int = 0,
     batch_size: int = 1024,
 ) -> Tensor:
@@ -134,10 +133,7 @@ class Imputation:
         """Return the ends, each [B, D, ...], between which a missing value lies.
 
         The ends are quantiles at (S + 1) q, so that an interval from S draws covers a further draw
-        with probability `level`, and not only one from very many.
-
-        Args:
-            level: in (0, 1); with S draws at most (S - 1) / (S + 1).
+        with probability `level`, at most (S - 1) / (S + 1), and not only one from very many.
 
         Raises:
             UserError: a level outside (0, 1), or one that takes more draws.
@@ -166,8 +162,8 @@ class Imputation:
 
 def impute(
     model: GenerativeModel,
-    x: Any,
-    observed: Any,
+    x: Values,
+    observed: Values,
     *,
     num_samples: int = 20,
     blocks: int | Sequence[int] | None = None,
@@ -176,14 +172,8 @@ def impute(
 ) -> Imputation:
     """Draw what is missing, several times, given what was observed (multiple imputation).
 
-    Args:
-        model: has `conditional_sample`.
-        x: samples [B, D, ...]; what they hold where nothing was observed is not used: NaN, say.
-        observed: bool [D] or [B, D].
-        num_samples: draws for each sample; more of them begin with the same ones.
-        blocks: as for `fill`; default: one position at a time, exact for an exact model.
-        seed: of the draws.
-        batch_size: samples in one call of the model.
+    `observed` is bool [D] or [B, D]; of `num_samples` draws for each sample, more begin with the
+    same ones. Other arguments are those of `fill`.
 
     Raises:
         UserError: shapes that do not fit, or NaN or infinity at an observed position.

@@ -2,25 +2,27 @@
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from maskwise import laws
 from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.likelihood.contract import (
     ConditionalModel,
+    Values,
     eligible_of,
     log_probs,
     refuse_training,
     samples,
 )
-from maskwise.likelihood.support import warn_outside
 from maskwise.masks.select import hide_lowest
 from maskwise.rng import Keys, Stream
 
@@ -62,32 +64,34 @@ class ScoreCurve:
         return float(self.every_size.mean() * self.length)
 
 
+class ScoreOptions(TypedDict, total=False):
+    """What else `score_at_size` may be told."""
+
+    exhaustive: bool
+    num_masks: int
+    seed: int
+    eligible: Values | None
+    batch_size: int
+
+
 def score_at_size(
     model: ConditionalModel,
-    x: Any,
+    x: Values,
     size: int,
     exhaustive: bool = False,
     *,
     num_masks: int = 8,
     seed: int = 0,
-    eligible: Any = None,
+    eligible: Values | None = None,
     batch_size: int = 1024,
 ) -> Tensor:
     """Return S(x; M), the mean log-probability of a hidden position when M are hidden, [B].
 
         S(x; M) = E_{m uniform, |m| = M} (1/M) sum_{t in m} log p(x_t | x_R)
 
-    Differentiable in the model's parameters.
-
-    Args:
-        model: has `conditional_log_prob`.
-        x: samples [B, D, ...].
-        size: M, in 1..D.
-        exhaustive: take all masks of that size instead of some.
-        num_masks: masks for each sample otherwise.
-        seed: of those masks.
-        eligible: bool [D] or [B, D], positions that may be hidden; default: all.
-        batch_size: masked inputs in one call of the model.
+    Over `num_masks` masks of `size` M in 1..D for each sample, or over all of them if
+    `exhaustive`; differentiable in the model's parameters. Other arguments are those of
+    `log_likelihood`.
 
     Raises:
         UserError: a size out of range, or what `log_likelihood` refuses.
@@ -114,31 +118,22 @@ def score_at_size(
 
 def score_curve(
     model: ConditionalModel,
-    x: Any,
+    x: Values,
     sizes: Sequence[int] | None = None,
     *,
     ratios: Sequence[float] | None = None,
     exhaustive: bool = False,
     num_masks: int = 8,
     seed: int = 0,
-    eligible: Any = None,
+    eligible: Values | None = None,
     law: Law | str | None = None,
     batch_size: int = 1024,
 ) -> ScoreCurve:
     """Return S at several sizes, with standard errors.
 
-    Args:
-        model: has `conditional_log_prob`.
-        x: samples [B, D, ...].
-        sizes: numbers hidden, rising, each in 1..D; default: all.
-        ratios: hidden fractions in (0, 1] instead, where samples have different lengths: each
-            hides ceil(ratio x its eligible positions).
-        exhaustive: take all masks of each size.
-        num_masks: masks for each sample and size otherwise.
-        seed: of those masks.
-        eligible: bool [D] or [B, D], positions that may be hidden; default: all.
-        law: the law that the model was trained with; warns of sizes that it never hid.
-        batch_size: masked inputs in one call of the model.
+    `sizes` are numbers hidden, rising, each in 1..D; default: all. Where samples have different
+    lengths, give `ratios` instead, in (0, 1]: each hides ceil(ratio x its eligible positions).
+    Other arguments are those of `score_at_size` and `log_likelihood`.
 
     Example:
         >>> from maskwise.likelihood import PPCA
@@ -183,7 +178,7 @@ def stderr_of_mean(values: Tensor) -> NDArray[np.float64]:
     return (values.std(dim=0) / math.sqrt(len(values))).cpu().numpy()
 
 
-def _sizes(lengths: Tensor, sizes: Any, ratios: Any) -> Tensor:
+def _sizes(lengths: Tensor, sizes: Sequence[int] | None, ratios: Sequence[float] | None) -> Tensor:
     """Return the sizes asked for, int64 [B, K]."""
     shortest = int(lengths.min())
     if ratios is not None:
@@ -200,16 +195,14 @@ def _sizes(lengths: Tensor, sizes: Any, ratios: Any) -> Tensor:
     return wanted.long().expand(len(lengths), -1).to(lengths.device)
 
 
-def partial(model: ConditionalModel, x: Any, size: int, **options: Any) -> Tensor:
+def partial(
+    model: ConditionalModel, x: Values, size: int, **options: Unpack[ScoreOptions]
+) -> Tensor:
     """Return the mean log-probability of P hidden positions jointly, given the others, [B].
 
         (1 / C_P) sum_{|m| = P} log p(x_m | x_R) = sum_{M=1}^{P} S(x; M)
 
-    Args:
-        model: has `conditional_log_prob`.
-        x: samples [B, D, ...].
-        size: P, in 1..D; P = D is the log-likelihood.
-        **options: those of `score_at_size`.
+    P = D is the log-likelihood. Arguments are those of `score_at_size`, with `size` P, in 1..D.
 
     Source: arXiv 2306.00520; the partial sum corresponds to the cumulative cross-validation of
     Fong and Holmes (arXiv 1905.08737).
@@ -308,3 +301,46 @@ def _all_masks(
             total = total + torch.cat(sums).view(len(rows), -1).sum(dim=1)
         scores = scores.index_put((rows,), total / (num * size))
     return scores
+
+
+class RatioSupportWarning(UserWarning):
+    """Scores are asked for at ratios that training never hid: there a model extrapolates."""
+
+
+def support_of(law: Law | str) -> tuple[float, float]:
+    """Return the smallest and the largest ratio of a law at any time of the training.
+
+    >>> support_of("scheduled:linear,fixed:0.1..fixed:0.6")
+    (0.1, 0.6)
+    """
+    law = laws.parse(law)
+    lows, highs = zip(*(law.support(t) for t in np.linspace(0, 1, 101)), strict=True)
+    return min(lows), max(highs)
+
+
+def outside_support(law: Law | str, ratios: ArrayLike, length: float) -> NDArray[np.bool_]:
+    """Return where ratios lie outside those of a law, at any time of the training.
+
+    Laws are rounded to whole ones of `length` positions, which is allowed for.
+
+    >>> outside_support("uniform:0.4,0.9", [0.1, 0.5, 1.0], 100).tolist()
+    [True, False, True]
+    """
+    low, high = support_of(law)
+    ratios = np.asarray(ratios, dtype=np.float64)
+    slack = 0.5 / length + 1e-9
+    return (ratios < low - slack) | (ratios > high + slack)
+
+
+def warn_outside(law: Law | str | None, ratios: ArrayLike, length: float) -> None:
+    """Warn where ratios lie outside those of a law."""
+    if law is None:
+        return
+    outside = outside_support(law, ratios, length)
+    if outside.any():
+        warnings.warn(
+            f"{outside.mean():.0%} of the sizes asked for were never hidden in training with"
+            f" {laws.parse(law)}: there the model extrapolates",
+            RatioSupportWarning,
+            stacklevel=3,
+        )

@@ -12,14 +12,19 @@ from torch import Tensor
 from maskwise import laws
 from maskwise.errors import UserError
 from maskwise.laws import Law, Scope
-from maskwise.masks.block import Block, InverseBlock
 from maskwise.masks.mask import Mask
-from maskwise.masks.request import Pattern, Request
-from maskwise.masks.scattered import Scattered
-from maskwise.masks.shared import Shared
-from maskwise.masks.spans import Spans
-from maskwise.masks.units import Columns, Units
-from maskwise.masks.words import Words
+from maskwise.masks.patterns import (
+    Block,
+    Columns,
+    InverseBlock,
+    Pattern,
+    Request,
+    Scattered,
+    Shared,
+    Spans,
+    Units,
+    Words,
+)
 from maskwise.rng import Keys, Stream, uniforms
 
 Sampling = Literal["independent", "stratified", "antithetic"]

@@ -9,10 +9,8 @@ from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.likelihood.contract import ConditionalModel, eligible_of
-from maskwise.likelihood.estimates import Estimate, convert
-from maskwise.likelihood.estimators import log_likelihood
-from maskwise.likelihood.scores import ScoreCurve, score_curve
-from maskwise.likelihood.support import outside_support, support_of
+from maskwise.likelihood.estimators import Estimate, convert, log_likelihood
+from maskwise.likelihood.scores import ScoreCurve, outside_support, score_curve, support_of
 from maskwise.measure.features import frozen, random_subset
 
 NUM_SIZES = 16

@@ -1,6 +1,6 @@
 """What training minimises: reconstruction losses, and terms against collapsed features."""
 
-from maskwise.objectives.regularise import RegulariseSettings, penalty
+from maskwise.objectives.regularise import RegulariseSettings, Weight, penalty
 from maskwise.objectives.regularisers import (
     coding_rate,
     covariance,
@@ -11,7 +11,6 @@ from maskwise.objectives.regularisers import (
     uniformity,
     variance,
 )
-from maskwise.objectives.weight import Weight
 
 __all__ = [
     "RegulariseSettings",

@@ -34,12 +34,9 @@ class Reconstruction(Objective):
 
 
 def sample_losses(prediction: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
-    """Return each sample's mean squared error over its hidden positions, float32 [B].
+    """Return the mean squared error over the hidden positions of each sample, float32 [B].
 
-    Args:
-        prediction: [B, H, P].
-        target: [B, H, P].
-        valid: bool [B, H], which positions are a sample's own; None = all.
+    Of prediction and target [B, H, P]; `valid` [B, H] are a sample's own positions, None = all.
     """
     error = (prediction.float() - target).square().mean(dim=-1)
     if valid is None:
@@ -70,12 +67,8 @@ def sample_weights(mask: Mask, reduction: Reduction) -> Tensor:
 def importance(weights: Tensor, predicted: Mask) -> Tensor:
     """Return the mean weight of each sample's predicted positions, float32 [B].
 
-    A sample's loss is a weighted mean over its positions, so times this it counts in a batch as
-    much as its positions do.
-
-    Args:
-        weights: of positions, [B, L].
-        predicted: which of them are predicted.
+    A sample's loss is a mean weighted by `weights` [B, L] of its positions, so times this it
+    counts in a batch as much as its positions do.
     """
     total = torch.where(predicted.hidden, weights, 0).sum(dim=1)
     return total / predicted.num_hidden.clamp(min=1)

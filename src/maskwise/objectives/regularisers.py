@@ -3,7 +3,8 @@
 Each takes this rank's features [N, d], as many rows on every rank, and returns a scalar over the
 rows of all ranks, the same on every rank. The mean over ranks of its gradients is the gradient of
 one process with all rows. Terms are computed in float32 (float64 of features in float64), also
-within autocast. Features that are not finite give a term that is not finite.
+within autocast. Features that are not finite give a term that is not finite. A `UserError` refuses
+fewer than two samples, features of width 0, and, where their directions count, vectors of zeros.
 """
 
 from typing import Literal
@@ -58,13 +59,6 @@ def uniformity(z: Tensor, scale: Scale = "exact") -> Tensor:
     gradient is that of each rank's own samples, so after the mean over ranks it is that of the
     public value over the number of ranks.
 
-    Args:
-        z: features [N, d] of this rank.
-        scale: "exact" or "public".
-
-    Raises:
-        UserError: fewer than two samples, features of width 0, or a feature vector of zeros.
-
     Source: Zhang et al., How mask matters (arXiv 2210.08344), the uniformity loss.
 
     >>> z = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
@@ -84,12 +78,7 @@ def coding_rate(z: Tensor, mu: float = 1.0) -> Tensor:
     To second order in c = mu / d it is -c N + c²/2 sum_ij cos²(z_i, z_j): uniformity with its
     diagonal. It is a sum over samples, so it grows with the batch.
 
-    Args:
-        z: features [N, d] of this rank.
-        mu: how far the logarithm is from its expansion; 1 for ViT-B and 3 for ViT-L in the paper.
-
-    Raises:
-        UserError: fewer than two samples, features of width 0, or a feature vector of zeros.
+    `mu` says how far the logarithm is from its expansion; 1 for ViT-B, 3 for ViT-L in the paper.
 
     Source: Tan et al., Information flow in self-supervised learning (arXiv 2309.17281), M-MAE.
 
@@ -111,12 +100,6 @@ def variance(z: Tensor) -> Tensor:
 
     var_j is the unbiased variance of dimension j over the samples of all ranks.
 
-    Args:
-        z: features [N, d] of this rank.
-
-    Raises:
-        UserError: fewer than two samples, or features of width 0.
-
     Source: Bardes et al., VICReg (arXiv 2105.04906), equations 1 and 2.
 
     >>> variance(torch.tensor([[0.0, 5.0], [2.0, 5.0]]))  # the second dimension does not vary
@@ -129,12 +112,6 @@ def variance(z: Tensor) -> Tensor:
 
 def covariance(z: Tensor) -> Tensor:
     """Return sum_{i != j} C_ij² / d, with C the unbiased covariance over samples of all ranks.
-
-    Args:
-        z: features [N, d] of this rank.
-
-    Raises:
-        UserError: fewer than two samples, or features of width 0.
 
     Source: Bardes et al., VICReg (arXiv 2105.04906), equations 3 and 4.
 
@@ -150,13 +127,7 @@ def covariance(z: Tensor) -> Tensor:
 def _nearest(rows: Tensor, everyone: Tensor, num: int) -> Tensor:
     """Return where the nearest others of this rank's rows stand among all rows, nearest first.
 
-    Args:
-        rows: [N, d].
-        everyone: all ranks' rows [R, d].
-        num: how many others.
-
-    Returns:
-        int64 [N, num].
+    Rows [N, d] and those of all ranks [R, d] give int64 [N, num].
     """
     # Differences first: a product of matrices loses the distances of features that are close.
     distances = torch.cdist(rows, everyone, compute_mode="donot_use_mm_for_euclid_dist")
@@ -169,12 +140,6 @@ def koleo(z: Tensor) -> Tensor:
 
     The nearest other sample is sought among all ranks. Samples that coincide do not push each
     other apart: their distance has gradient 0.
-
-    Args:
-        z: features [N, d] of this rank.
-
-    Raises:
-        UserError: fewer than two samples, features of width 0, or a feature vector of zeros.
 
     Source: Sablayrolles et al., Spreading vectors for similarity search (arXiv 1806.03198);
     normalised and with this epsilon as in DINOv2 (arXiv 2304.07193).
@@ -196,12 +161,8 @@ def local_dimension(z: Tensor, neighbours: int) -> Tensor:
     and m the mean distance to those before it. They are sought among all ranks and held fixed.
     m / w is kept within [1e-6, 1 - 1e-6]; outside, as where samples coincide, the gradient is 0.
 
-    Args:
-        z: features [N, d] of this rank.
-        neighbours: how many, at least 2.
-
     Raises:
-        UserError: features of width 0, fewer than 2 neighbours, or not fewer than samples.
+        UserError: fewer than 2 neighbours, or not fewer than samples.
 
     Source: Huang et al., LDReg (arXiv 2401.10474), algorithms 1 and 2, L1 form.
 
@@ -232,12 +193,7 @@ def magma(x: Tensor, y: Tensor) -> Tensor:
     joins them all, that of the public code those of a rank. As there, the gradient goes through x
     and y.
 
-    Args:
-        x: features [N, d] of this rank, of an earlier layer.
-        y: features [N, e] of the same samples, of a later layer.
-
-    Raises:
-        UserError: fewer than two samples, or features of width 0.
+    `x` [N, d] are features of an earlier layer, `y` [N, e] of a later one, of the same samples.
 
     Source: Dondera et al., MAGMA (arXiv 2412.02871).
 
@@ -264,9 +220,6 @@ def orthogonality(module: nn.Module) -> Tensor:
     """Return the mean of |WᵀW - I|² over the linear layers of a module.
 
     On the smaller side: W Wᵀ where W has fewer rows than columns. The same on every rank.
-
-    Args:
-        module: the encoder, with nn.Linear layers in it.
 
     Raises:
         UserError: no linear layer.

@@ -6,17 +6,15 @@ scipy are used (torch for `simulate` on a GPU).
 """
 
 from maskwise.theory.advice import Advice, advise
-from maskwise.theory.covariance import Covariance, ar1, block, latent_factor
 from maskwise.theory.estimated_graph import estimate_mask_graph, estimate_mask_graphs
 from maskwise.theory.estimation import FeatureSpectrum, estimate
-from maskwise.theory.exact_graph import mask_graph, mask_graphs
+from maskwise.theory.exact_graph import World, bit_world, mask_graph, mask_graphs
 from maskwise.theory.graph_curves import GraphCurve, MaskGraph
-from maskwise.theory.optimise import Best, best_interval, best_law, best_ratio
+from maskwise.theory.models import ar1, block, isotropic, latent_factor, power_law, spiked
+from maskwise.theory.optimise import Best, WinMap, best_interval, best_law, best_ratio, win_map
 from maskwise.theory.risks import Risk, risk
 from maskwise.theory.simulation import Simulation, simulate
-from maskwise.theory.spectra import Spectrum, isotropic, power_law, spiked
-from maskwise.theory.wins import WinMap, win_map
-from maskwise.theory.worlds import World, bit_world
+from maskwise.theory.spectra import Covariance, Spectrum
 
 __all__ = [
     "Advice",

@@ -1,25 +1,28 @@
 """Advice from a user's own data: what a ratio costs, which is best, and how much it matters."""
 
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from maskwise.errors import UserError
 from maskwise.laws import Law
-from maskwise.theory.columns import read_columns
-from maskwise.theory.covariance import Covariance
-from maskwise.theory.estimation import FeatureSpectrum, estimate
-from maskwise.theory.optimise import Best, best_interval, best_ratio
-from maskwise.theory.risks import InfiniteRiskError, Masks, risk
-from maskwise.theory.spectra import Array, Model, Spectrum
+from maskwise.theory.estimation import FeatureSpectrum, Table, estimate, read_columns
+from maskwise.theory.optimise import Best, best_interval, best_ratio, cost_of
+from maskwise.theory.risks import Masks, RiskOptions
+from maskwise.theory.spectra import Array, Covariance, Model, Spectrum
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 RATIOS = np.linspace(0.01, 0.99, 99)
 # A smaller gain is none: it is below what the search for an interval resolves.
 SMALLEST_GAIN = 5e-4
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
+STYLES = ("--", ":", "-.", (0, (1, 4)))
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,11 @@ class Advice:
 
 
 def advise(
-    data: Any,
+    data: Table | Model,
     target: ArrayLike | None = None,
     *,
     num_samples: Sequence[int] | int | None = None,
-    **options: Any,
+    **options: Unpack[RiskOptions],
 ) -> Advice:
     """Return what the theory advises for data, with one mask per sample and with fresh masks.
 
@@ -127,7 +130,7 @@ def advise(
     return Advice(model, rows, _sentence(model, rows), (*_assumptions(model, options), *notes))
 
 
-def _estimated(data: Any, target: ArrayLike | None) -> tuple[Model, list[str], int]:
+def _estimated(data: Table, target: ArrayLike | None) -> tuple[Model, list[str], int]:
     columns = read_columns(data)
     notes = []
     still = columns.still
@@ -153,7 +156,7 @@ def _sizes(dim: int, own: int, target_hidden: bool) -> list[int]:
     return [size for size in dict.fromkeys(sizes) if target_hidden or size != dim]
 
 
-def _row(model: Model, num_samples: int, masks: Masks, options: dict[str, Any]) -> AdviceRow:
+def _row(model: Model, num_samples: int, masks: Masks, options: RiskOptions) -> AdviceRow:
     options = {**options, "masks": masks}
     best = best_ratio(model, num_samples, **options)
     interval, gain = None, 0.0
@@ -167,19 +170,11 @@ def _row(model: Model, num_samples: int, masks: Masks, options: dict[str, Any]) 
     )
 
 
-def curve(model: Model, num_samples: float, **options: Any) -> Array:
-    """Return the risk of the fixed ratios `RATIOS` [99], NaN where it is infinite.
-
-    Args:
-        model: the data.
-        num_samples: n.
-        options: those of `risk`.
-    """
-    totals = np.full(len(RATIOS), np.nan)
-    for index, ratio in enumerate(RATIOS):
-        with contextlib.suppress(InfiniteRiskError):
-            totals[index] = risk(model, float(ratio), num_samples, **options).total
-    return totals
+def curve(model: Model, num_samples: float, **options: Unpack[RiskOptions]) -> Array:
+    """Return the risk of the fixed ratios `RATIOS` [99], NaN where it is infinite."""
+    cost = cost_of(model, num_samples, None, options)
+    totals = np.array([cost(float(ratio)) for ratio in RATIOS])
+    return np.where(np.isinf(totals), np.nan, totals)
 
 
 def _sentence(model: Model, rows: Sequence[AdviceRow]) -> str:
@@ -239,7 +234,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _assumptions(model: Model, options: dict[str, Any]) -> list[str]:
+def _assumptions(model: Model, options: RiskOptions) -> list[str]:
     weights = f"{model.dim:,} weights"
     if isinstance(model, FeatureSpectrum):
         task = f"every feature in turn, when hidden, is predicted from the others, {weights}"
@@ -256,3 +251,72 @@ def _assumptions(model: Model, options: dict[str, Any]) -> list[str]:
         "whether networks follow differs by data and network: take this as where to start, and "
         "compare laws in short runs",
     ]
+
+
+def risk_figure(
+    curves: Mapping[int, Array], laws: Mapping[str, Sequence[float]], baseline: float
+) -> "Figure":
+    """Draw the risk of fixed ratios, and of laws as horizontal lines.
+
+    Args:
+        curves: for each number of samples, the risk of `RATIOS`.
+        laws: for each law, its risk at these numbers of samples.
+        baseline: risk of predicting the mean.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for index, (num, totals) in enumerate(curves.items()):
+        axes.plot(RATIOS, totals, color=color_of(index), label=f"fixed ratio, n = {num:,}")
+    for style, (law, risks) in enumerate(laws.items()):
+        for index, total in enumerate(risks):
+            label = law if index == 0 else None
+            axes.axhline(
+                total, color=color_of(index), linestyle=STYLES[style % len(STYLES)], label=label
+            )
+    axes.set_ylabel("risk")
+    _finish(axes, baseline, [*curves.values(), *map(np.array, laws.values())])
+    return figure
+
+
+def advice_figure(advice: Advice) -> "Figure":
+    """Draw risk against ratio, one panel for each kind of masks; a dot is the best ratio."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 4.2), layout="constrained")
+    for axes, masks in zip(figure.subplots(1, 2, sharey=True), ("static", "fresh"), strict=True):
+        rows = [row for row in advice.rows if row.masks == masks]
+        for index, row in enumerate(rows):
+            color, best = color_of(index), row.best
+            axes.plot(RATIOS, row.curve, color=color, label=f"{row.num_samples:,} samples")
+            axes.plot(best.law.mean(), best.risk.total, "o", color=color)
+            if row.interval is not None:
+                low, high = row.interval.support()
+                total = (1 - row.gain) * float(best.risk.total)
+                axes.plot([low, high], [total, total], color=color, linewidth=4, alpha=0.5)
+        axes.set_title("one mask per sample" if masks == "static" else "fresh masks")
+        _finish(axes, advice.baseline, [row.curve for row in advice.rows])
+    figure.axes[0].set_ylabel("risk")
+    return figure
+
+
+def _finish(axes: "Axes", baseline: float, totals: Sequence[Array]) -> None:
+    axes.axhline(baseline, color="grey", linewidth=0.8, label="predicting the mean")
+    lowest = min(float(np.nanmin(part)) for part in totals)
+    # Risks are infinite here and there; what is worse than this is not worth seeing.
+    axes.set(ylim=(0, 2 * max(lowest, baseline)))
+    plain(axes)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def plain(axes: "Axes") -> None:
+    """Give a panel against the ratio the look of all of them."""
+    axes.set(xlim=(0, 1), xlabel="ratio hidden")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+
+
+def color_of(index: int) -> str:
+    """Return the color of a curve."""
+    return COLORS[index % len(COLORS)]

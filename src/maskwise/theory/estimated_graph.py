@@ -11,7 +11,6 @@ S_v and S_m are projections and the singular values those of the graph of the ob
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,9 +19,8 @@ from scipy.spatial.distance import cdist
 
 from maskwise import laws
 from maskwise.errors import UserError
-from maskwise.theory.columns import read_columns
-from maskwise.theory.exact_graph import alignment
-from maskwise.theory.graph_curves import GraphCurve, MaskGraph, as_curve
+from maskwise.theory.estimation import Table, read_columns
+from maskwise.theory.graph_curves import GraphCurve, MaskGraph, alignment, as_curve
 from maskwise.theory.spectra import Array
 from maskwise.ties import largest
 
@@ -91,7 +89,7 @@ def estimate_mask_graph(
 
 
 def estimate_mask_graphs(
-    data: Any,
+    data: Table,
     labels: ArrayLike | None = None,
     *,
     ratios: Sequence[float] | None = None,

@@ -1,23 +1,85 @@
-"""Spectra from data: the theory asks for correlations only, and samples tell those."""
+"""Spectra from data: the theory asks for correlations only, and samples tell those.
 
+Tables of samples by features, dense or sparse, are standardised a block at a time.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, overload
+from typing import TypeAlias, cast, overload
 
 import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike
-from scipy import linalg
+from scipy import linalg, sparse
 
 from maskwise.errors import UserError
-from maskwise.theory.columns import Columns, read_columns, read_targets
 from maskwise.theory.spectra import Array, Spectrum, scale
+
+Table: TypeAlias = ArrayLike | sparse.spmatrix | sparse.sparray
+# Numbers in a block that is made dense and float64 at a time.
+BLOCK = 2**22
+# A deviation this small beside the mean is rounding: the column never varies.
+STILL = 1e-12
 
 # Eigenvalues below this, of a correlation matrix, are rounding.
 ZERO = 1e-10
 # The series of energies: the range of ζ, and its degree; how energies scale with A.
 LOWEST, HIGHEST, DEGREE = 1e-3, 1e5, 71
 POWERS = np.array([1.0, 2.0, 2.0])
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """A table [n, d], dense or sparse, with the mean and standard deviation [d] of its columns."""
+
+    values: np.ndarray | sparse.csr_array
+    mean: Array
+    deviation: Array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.values.shape
+
+    @property
+    def still(self) -> np.ndarray:
+        """Indices of columns that never vary."""
+        return np.flatnonzero(self.deviation == 0)
+
+    def take(self, columns: np.ndarray) -> "Columns":
+        return Columns(self.values[:, columns], self.mean[columns], self.deviation[columns])
+
+    def blocks(self, axis: int) -> Iterator[tuple[slice, Array]]:
+        """Yield blocks of rows (axis 0) or of columns (axis 1), standardised, and their places."""
+        for place, block in _blocks(self.values, axis):
+            columns = place if axis else slice(None)
+            block -= self.mean[columns]
+            block /= self.deviation[columns]
+            yield place, block
+
+
+def read_columns(data: Table) -> Columns:
+    """Return a table [n, d] with the moments of its columns.
+
+    Raises:
+        UserError: not two axes of at least 2, not numbers, or a value that is not finite.
+    """
+    values = cast(sparse.csr_array, data).tocsr() if sparse.issparse(data) else np.asarray(data)
+    if values.ndim != 2 or min(values.shape) < 2:
+        raise UserError(
+            f"data of shape {values.shape} must be [samples, features], at least 2 of each"
+        )
+    if values.dtype.kind not in "biuf":
+        raise UserError(f"data of type {values.dtype} must be real numbers")
+    mean, deviation = np.empty((2, values.shape[1]))
+    for place, block in _blocks(values, axis=1):
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean[place] = block.mean(axis=0)
+            deviation[place] = np.sqrt(((block - mean[place]) ** 2).mean(axis=0))
+        if not np.isfinite(deviation[place]).all():
+            raise UserError(_why(block, deviation[place], place.start))
+    deviation[deviation <= STILL * np.abs(mean)] = 0.0
+    return Columns(values, mean, deviation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,14 +172,16 @@ class FeatureSpectrum:
 
 @overload
 def estimate(
-    X: Any, target: None = None, *, shrinkage: float | None = None
+    X: Table | Columns, target: None = None, *, shrinkage: float | None = None
 ) -> FeatureSpectrum: ...
 @overload
-def estimate(X: Any, target: ArrayLike, *, shrinkage: float | None = None) -> Spectrum: ...
+def estimate(
+    X: Table | Columns, target: ArrayLike, *, shrinkage: float | None = None
+) -> Spectrum: ...
 
 
 def estimate(
-    X: Any, target: ArrayLike | None = None, *, shrinkage: float | None = None
+    X: Table | Columns, target: ArrayLike | None = None, *, shrinkage: float | None = None
 ) -> Spectrum | FeatureSpectrum:
     """Return the spectrum of data, for a target or with every feature in turn as the target.
 
@@ -127,8 +191,7 @@ def estimate(
     What remains unexplained is estimated on the same samples: rough with few samples per feature.
 
     Args:
-        X: [n, d] samples by features, an array or a scipy.sparse matrix (never made dense as a
-            whole).
+        X: [n, d] samples by features, dense or sparse (never made dense as a whole).
         target: [n] numbers to be predicted from the features, or [n, m] for m targets, whose
             risks are summed.
         shrinkage: ρ in [0, 1]; by default the intensity of Ledoit and Wolf (2004, "A
@@ -151,9 +214,11 @@ def estimate(
         raise UserError(
             f"{len(columns.still)} of {d} columns never vary ({shown}): leave them out"
         )
-    targets = None if target is None else read_targets(target, n)
+    targets = None if target is None else _read_targets(target, n)
     values, vectors, fourth = _principal(columns)
-    rho = _intensity(values, fourth, n, d) if shrinkage is None else _checked(shrinkage)
+    rho = _intensity(values, fourth, n, d) if shrinkage is None else float(shrinkage)
+    if not 0 <= rho <= 1:
+        raise UserError(f"shrinkage {rho:g} is outside [0, 1]: it is a share of the identity")
     shrunk = (1 - rho) * values + rho
     rest = d - len(values)
     if min(shrunk[0], rho if rest else 1.0) < ZERO:
@@ -210,14 +275,6 @@ def _intensity(values: Array, fourth: float, num_samples: int, dim: int) -> floa
     return 1.0 if error >= distance else max(error, 0.0) / distance
 
 
-def _checked(shrinkage: float) -> float:
-    if not 0 <= shrinkage <= 1:
-        raise UserError(
-            f"shrinkage {shrinkage:g} is outside [0, 1]: it is a share of the identity"
-        )
-    return float(shrinkage)
-
-
 def _shares(columns: Columns, values: Array, vectors: Array) -> Array:
     """Return the squared loadings of features, with a last column for directions left out."""
     n, d = columns.shape
@@ -248,14 +305,8 @@ def _explained(
     """Return the noise of targets, and their signal [r], so that the two make up their variance.
 
     The noise is the mean square of the residuals of ridge regression over tr (I - H)²/n, the
-    share of freedom that the fit leaves them, as in an adjusted R².
-
-    Args:
-        values: [r] eigenvalues of the correlations.
-        shrunk: [r] the same after shrinkage.
-        squares: [r] squared correlations of targets along eigenvectors, summed over targets.
-        num_samples: n.
-        num_targets: m, the variance of all targets.
+    share of freedom that the fit leaves them, as in an adjusted R². `squares` [r] are the squared
+    correlations of targets along eigenvectors, summed over targets.
     """
     fitted = values / shrunk
     left = num_samples - 1 - float((fitted * (2 - fitted)).sum())
@@ -263,3 +314,48 @@ def _explained(
     noise = min(max(residual * num_samples / left, 0.0), num_targets) if left > ZERO else 0.0
     signal = squares / shrunk**2
     return noise, signal * scale(float(shrunk @ signal), num_targets - noise)
+
+
+def _read_targets(target: ArrayLike, num_samples: int) -> Array:
+    """Return targets [n, m], standardised.
+
+    Raises:
+        UserError: they are not one finite number per sample, or never vary.
+    """
+    values = np.asarray(target)
+    if values.ndim not in (1, 2) or len(values) != num_samples:
+        raise UserError(f"a target of shape {values.shape} needs {num_samples} rows, as the data")
+    if values.dtype.kind not in "biuf":
+        raise UserError(f"a target of type {values.dtype} must be real numbers")
+    values = values.reshape(num_samples, -1).astype(np.float64)
+    if not np.isfinite(values).all():
+        row = np.argwhere(~np.isfinite(values))[0, 0]
+        raise UserError(f"target of row {row} is not finite: fill it in or leave the row out")
+    centred = values - values.mean(axis=0)
+    deviation = np.sqrt((centred**2).mean(axis=0))
+    if (deviation <= STILL * np.abs(values.mean(axis=0))).any():
+        raise UserError("the target never varies: there is nothing to predict")
+    return centred / deviation
+
+
+def _blocks(values: np.ndarray | sparse.csr_array, axis: int) -> Iterator[tuple[slice, Array]]:
+    if not isinstance(values, np.ndarray):
+        values = values.tocsc() if axis else values.tocsr()
+    step = max(1, BLOCK // values.shape[1 - axis])
+    for start in range(0, values.shape[axis], step):
+        place = slice(start, start + step)
+        part = values[:, place] if axis else values[place]
+        dense = part if isinstance(part, np.ndarray) else part.toarray()
+        yield place, dense.astype(np.float64)
+
+
+def _why(block: Array, deviation: Array, first: int) -> str:
+    bad = np.argwhere(~np.isfinite(block))
+    if not len(bad):
+        column = first + int(np.argmin(np.isfinite(deviation)))
+        return f"column {column} holds numbers too large to square: rescale it"
+    row, column = bad[0]
+    return (
+        f"row {row}, column {first + column} is {block[row, column]}: fill it in, or leave the "
+        "row or column out"
+    )

@@ -1,4 +1,4 @@
-"""Exact mask graphs of small discrete worlds.
+"""Exact mask graphs of small discrete worlds, of which every sample is listed.
 
 A mask cuts a sample into a visible part v and a hidden part m. The mask graph has visible parts on
 one side, hidden parts on the other and edges of weight A(v, m) = P(v, m). With the sums of rows
@@ -7,22 +7,115 @@ visible parts that share a hidden one (How Mask Matters, arXiv 2210.08344).
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg
 
 from maskwise.errors import UserError
-from maskwise.theory.graph_curves import GraphCurve, MaskGraph, as_curve
+from maskwise.theory.graph_curves import GraphCurve, MaskGraph, alignment, as_curve
 from maskwise.theory.spectra import Array
-from maskwise.theory.worlds import World
 
+# Bits of a world that is listed completely.
+MOST_BITS = 16
 # Visible times hidden parts of one graph, and positions of which every mask is looked at.
 MOST_EDGES = 2**22
 MOST_POSITIONS = 12
-# Singular values this close to σ₂ are equal to it.
-EQUAL = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """A distribution over sequences of symbols.
+
+    Args:
+        samples: [S, L] symbols at L positions, any numbers; a sample is a row.
+        probability: [S] of each sample; they sum to 1.
+        posterior: [S, C] probabilities of C classes given the sample, or None. Labels [S] are
+            taken too: the class is then certain.
+
+    Raises:
+        UserError: shapes that do not fit, or probabilities that are none or do not sum to 1.
+
+    >>> coin = World([[0, 0], [1, 1]], [0.5, 0.5], posterior=[0, 1])
+    >>> coin.num_positions, coin.posterior.tolist()
+    (2, [[1.0, 0.0], [0.0, 1.0]])
+    """
+
+    samples: np.ndarray
+    probability: Array
+    posterior: Array | None = None
+
+    def __init__(
+        self, samples: ArrayLike, probability: ArrayLike, posterior: ArrayLike | None = None
+    ) -> None:
+        rows = np.asarray(samples)
+        if rows.ndim != 2 or len(rows) < 2 or rows.shape[1] < 2:
+            raise UserError(
+                f"samples of shape {rows.shape} must be [samples, positions], at least 2 of each"
+            )
+        weights = np.asarray(probability, dtype=np.float64)
+        if weights.shape != (len(rows),):
+            raise UserError(f"{len(rows)} samples and probabilities of shape {weights.shape}")
+        _check_distribution("probabilities", weights)
+        object.__setattr__(self, "samples", rows[weights > 0])
+        object.__setattr__(self, "probability", weights[weights > 0])
+        if posterior is not None:
+            classes = _as_posterior(np.asarray(posterior), len(rows))
+            object.__setattr__(self, "posterior", classes[weights > 0])
+
+    @property
+    def num_positions(self) -> int:
+        return self.samples.shape[1]
+
+
+def bit_world(
+    prototypes: Sequence[str], flip: float, *, unit: int = 1, unit_flip: float = 0.0
+) -> World:
+    """Return a world of bits: each class is a prototype, of which bits are flipped.
+
+    Neighbours in a unit share a flip of their own, which is local structure that the class does
+    not explain.
+
+    Args:
+        prototypes: one string of 0 and 1 for each class; classes are equally likely.
+        flip: probability that a bit is flipped, independently.
+        unit: bits of a unit.
+        unit_flip: probability that all bits of a unit are flipped, before single ones are.
+
+    Raises:
+        UserError: prototypes of different lengths or too long, a unit that does not divide them,
+            or probabilities outside [0, 1].
+
+    >>> world = bit_world(["00", "11"], flip=0.1)
+    >>> world.samples.tolist(), world.probability.round(2).tolist()
+    ([[0, 0], [0, 1], [1, 0], [1, 1]], [0.41, 0.09, 0.09, 0.41])
+    """
+    length = len(prototypes[0]) if prototypes else 0
+    if any(len(bits) != length or set(bits) - {"0", "1"} for bits in prototypes):
+        raise UserError(f"prototypes {list(prototypes)} must be strings of 0 and 1 of one length")
+    if not 2 <= length <= MOST_BITS:
+        raise UserError(f"{length} bits: give 2 to {MOST_BITS}, because every sample is listed")
+    if unit < 1 or length % unit:
+        raise UserError(f"unit {unit} does not divide {length} bits")
+    for name, value in (("flip", flip), ("unit_flip", unit_flip)):
+        if not 0 <= value <= 1:
+            raise UserError(f"{name} {value:g} is no probability")
+    samples = np.arange(2**length)[:, None] >> np.arange(length)[::-1] & 1
+    joint = np.empty((2**length, len(prototypes)))
+    for index, bits in enumerate(prototypes):
+        flipped = samples != np.array(list(bits), dtype=int)
+        chances = [
+            np.where(flipped == shared, 1 - flip, flip).reshape(len(samples), -1, unit).prod(-1)
+            for shared in (False, True)
+        ]
+        joint[:, index] = ((1 - unit_flip) * chances[0] + unit_flip * chances[1]).prod(-1)
+    joint /= len(prototypes)
+    probability = joint.sum(1)
+    seen = probability > 0
+    posterior = joint[seen] / probability[seen, None]
+    return World(samples[seen], probability[seen], posterior)
 
 
 def mask_graph(world: World, hidden: ArrayLike) -> MaskGraph:
@@ -79,26 +172,13 @@ def mask_graphs(world: World) -> GraphCurve:
             "give single masks to mask_graph, or samples to estimate_mask_graphs"
         )
     graphs = {
-        num: [mask_graph(world, mask) for mask in _masks(length, num)] for num in range(1, length)
+        num: [
+            mask_graph(world, np.isin(np.arange(length), chosen))
+            for chosen in itertools.combinations(range(length), num)
+        ]
+        for num in range(1, length)
     }
     return as_curve(length, graphs)
-
-
-def alignment(functions: Array, values: Array, posterior: Array, weights: Array) -> float:
-    """Return the largest correlation of the functions of σ₂ with the class; NaN without either.
-
-    Args:
-        functions: [V, K] orthonormal singular vectors, which hold √weight times the function.
-        values: [K] their singular values, largest first.
-        posterior: [V, C] probability of each class.
-        weights: [V] probability of each visible part.
-    """
-    centred = np.sqrt(weights)[:, None] * (posterior - weights @ posterior)
-    # Rounding is not a class that varies.
-    if len(values) < 2 or np.abs(centred).max() < EQUAL:
-        return np.nan
-    second = functions[:, np.abs(values - values[1]) < EQUAL]
-    return float(linalg.norm(second.T @ linalg.orth(centred, rcond=EQUAL), 2))
 
 
 def _parts(world: World, hidden: np.ndarray) -> tuple[Array, Array, Array]:
@@ -123,13 +203,6 @@ def _parts(world: World, hidden: np.ndarray) -> tuple[Array, Array, Array]:
     return joint, visible, target
 
 
-def _masks(length: int, num_hidden: int) -> Iterator[np.ndarray]:
-    for chosen in itertools.combinations(range(length), num_hidden):
-        mask = np.zeros(length, dtype=bool)
-        mask[list(chosen)] = True
-        yield mask
-
-
 def _checked(hidden: ArrayLike, length: int) -> np.ndarray:
     mask = np.asarray(hidden)
     if mask.shape != (length,) or mask.dtype != bool:
@@ -141,3 +214,24 @@ def _checked(hidden: ArrayLike, length: int) -> np.ndarray:
             f"the mask hides {'everything' if mask.all() else 'nothing'}: a graph needs both"
         )
     return mask
+
+
+def _as_posterior(values: np.ndarray, num_samples: int) -> Array:
+    if values.ndim not in (1, 2) or len(values) != num_samples:
+        raise UserError(f"{num_samples} samples, but classes of shape {values.shape}")
+    if values.ndim == 1:
+        classes, codes = np.unique(values, return_inverse=True)
+        return np.eye(len(classes))[codes]
+    values = values.astype(np.float64)
+    _check_distribution("class probabilities of each sample", values)
+    return values
+
+
+def _check_distribution(what: str, values: Array) -> None:
+    """Refuse what is negative or does not sum to 1 along the last axis."""
+    total = values.sum(-1)
+    if not (np.isfinite(values).all() and (values >= 0).all()):
+        raise UserError(f"{what} must be finite and >= 0")
+    if np.abs(total - 1).max() > 1e-8:
+        wrong = np.ravel(total)[np.abs(np.ravel(total) - 1).argmax()]
+        raise UserError(f"{what} sum to {wrong:.10g}, not to 1: divide them by their sum")

@@ -3,18 +3,25 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import linalg
 
 from maskwise import laws
 from maskwise.errors import UserError
 from maskwise.laws import Law
-from maskwise.theory.advice import aligned
+from maskwise.theory.advice import aligned, color_of, plain
 from maskwise.theory.classes import TIMES
 from maskwise.theory.spectra import Array
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 # Uniforms that a law is asked for: each count's probability is off by at most twice its inverse.
 DRAWS = 2**14
+# Singular values this close to σ₂ are equal to it.
+EQUAL = 1e-9
 LEGEND = """\
 gap: 1 - σ₂² of the mask graph, blurred over neighbours; compare it within one table only, and see
   nothing in it where it is close to the unrelated gap, that of shuffled parts"""
@@ -22,6 +29,7 @@ LEGEND_OF_CLASSES = """\
 disagreement: how often samples with alike hidden parts differ in class; falls with the ratio
 class error: how often the class cannot be told from what is visible; rises with the ratio
 alignment: correlation of the second singular function with the class"""
+MARKERS = "Ds^vPX"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +112,7 @@ MEASURES = tuple(field.name for field in dataclasses.fields(GraphCurve))[2:]
 
 def as_text(curve: GraphCurve, laws: Sequence[str] = ()) -> str:
     """Return a table of the curve, a row for each number of hidden positions and each law."""
-    columns = ["ratio", *(name for name in MEASURES if not np.isnan(getattr(curve, name)).all())]
+    columns = ["ratio", *(name for name in MEASURES if _is_known(curve, name))]
     rows = [["hidden", *(name.replace("_", " ") for name in columns)]]
     for index, num in enumerate(curve.num_hidden):
         cells = [f"{getattr(curve, name)[index]:.3f}" for name in columns[1:]]
@@ -115,6 +123,10 @@ def as_text(curve: GraphCurve, laws: Sequence[str] = ()) -> str:
     return aligned(rows)
 
 
+def _is_known(curve: GraphCurve, name: str) -> bool:
+    return not np.isnan(getattr(curve, name)).all()
+
+
 def as_curve(num_positions: int, graphs: Mapping[int, Sequence[MaskGraph]]) -> GraphCurve:
     """Return means over graphs, by the number of positions that they hide."""
     means = {
@@ -122,6 +134,64 @@ def as_curve(num_positions: int, graphs: Mapping[int, Sequence[MaskGraph]]) -> G
         for name in MEASURES
     }
     return GraphCurve(num_positions, np.array(list(graphs)), **means)
+
+
+def alignment(functions: Array, values: Array, posterior: Array, weights: Array) -> float:
+    """Return the largest correlation of the functions of σ₂ with the class; NaN without either.
+
+    Args:
+        functions: [V, K] orthonormal singular vectors, which hold √weight times the function.
+        values: [K] their singular values, largest first.
+        posterior: [V, C] probability of each class.
+        weights: [V] probability of each visible part.
+    """
+    centred = np.sqrt(weights)[:, None] * (posterior - weights @ posterior)
+    # Rounding is not a class that varies.
+    if len(values) < 2 or np.abs(centred).max() < EQUAL:
+        return np.nan
+    second = functions[:, np.abs(values - values[1]) < EQUAL]
+    return float(linalg.norm(second.T @ linalg.orth(centred, rcond=EQUAL), 2))
+
+
+def graph_figure(curves: Mapping[str, GraphCurve], laws: Sequence[str] = ()) -> "Figure":
+    """Draw what mask graphs say against the ratio, a color for each curve.
+
+    Args:
+        curves: by name; dotted is the gap of unrelated parts, where it is not 1.
+        laws: drawn as markers at their mean ratio.
+    """
+    from matplotlib.figure import Figure
+
+    panels = {
+        "gap": "spectral gap",
+        "disagreement": "label disagreement of views\nthat share a hidden part",
+        "class_error": "class error from what is visible",
+        "alignment": "correlation of σ₂'s function\nwith the class",
+    }
+    shown = [name for name in panels if any(_is_known(curve, name) for curve in curves.values())]
+    figure = Figure(figsize=(max(4.8, 3.4 * len(shown)), 3.8), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        for index, (label, curve) in enumerate(curves.items()):
+            color = color_of(index)
+            values = getattr(curve, name)
+            axes.plot(curve.ratios, values, ".-", color=color, label=label)
+            if name == "gap" and curve.unrelated_gap.min() < 1:
+                axes.plot(curve.ratios, curve.unrelated_gap, ":", color=color, label="unrelated")
+            for number, law in enumerate(laws):
+                means = curve.under(law)
+                axes.plot(
+                    means["ratio"],
+                    means[name],
+                    MARKERS[number % len(MARKERS)],
+                    color=color,
+                    markerfacecolor="none",
+                    label=None if index else law,
+                )
+        axes.set(ylim=(0, 1.03), title=panels[name])
+        plain(axes)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False, fontsize=8)
+    return figure
 
 
 def _counts(law: Law | str | float, num_positions: int) -> Array:

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +12,7 @@ from scipy import optimize
 from maskwise.errors import UserError
 from maskwise.laws import Choice, Fixed, Law, Uniform
 from maskwise.theory.classes import LawLike
-from maskwise.theory.risks import InfiniteRiskError, Risk, risk
+from maskwise.theory.risks import InfiniteRiskError, Risk, RiskOptions, risk
 from maskwise.theory.spectra import Array, Model
 from maskwise.ties import smallest
 
@@ -50,16 +50,11 @@ def best_ratio(
     noise: float | None = None,
     *,
     ratios: ArrayLike = GRID,
-    **options: Any,
+    **options: Unpack[RiskOptions],
 ) -> Best:
     """Return the fixed ratio of least risk: the best of a grid, refined between its neighbours.
 
-    Args:
-        model: the data.
-        num_samples: n, samples to fit.
-        noise: variance of the noise in the target (default: the model's own).
-        ratios: the grid that is searched, rising, in (0, 1).
-        options: those of `risk`.
+    `ratios` is the grid, rising, in (0, 1); other arguments are those of `risk`.
 
     >>> from maskwise.theory import isotropic
     >>> best = best_ratio(isotropic(400), 100, 0.5, target_hidden=True)
@@ -67,7 +62,7 @@ def best_ratio(
     0.12
     """
     grid = np.asarray(ratios, dtype=np.float64)
-    cost = _cost(model, num_samples, noise, options)
+    cost = cost_of(model, num_samples, noise, options)
     totals = np.array([cost(ratio) for ratio in grid])
     index = _least(totals)
     low, high = grid[max(index - 1, 0)], grid[min(index + 1, len(grid) - 1)]
@@ -88,16 +83,11 @@ def best_interval(
     noise: float | None = None,
     *,
     ratios: ArrayLike = GRID[::6],
-    **options: Any,
+    **options: Unpack[RiskOptions],
 ) -> Best:
     """Return the uniform law U[a, b] of least risk: the best of a grid, refined.
 
-    Args:
-        model: the data.
-        num_samples: n, samples to fit.
-        noise: variance of the noise in the target (default: the model's own).
-        ratios: the grid of bounds a < b that is searched, in (0, 1).
-        options: those of `risk`.
+    `ratios` is the grid of bounds a < b, in (0, 1); other arguments are those of `risk`.
 
     >>> from maskwise.theory import isotropic
     >>> best = best_interval(isotropic(400), 100, 0.5, target_hidden=True)
@@ -105,7 +95,7 @@ def best_interval(
     [0.12, 0.13]
     """
     grid = np.asarray(ratios, dtype=np.float64)
-    cost = _cost(model, num_samples, noise, options)
+    cost = cost_of(model, num_samples, noise, options)
 
     # Bounds as centre and half-width, so that every point of the search is an interval.
     def bounds(point: Array) -> tuple[float, float]:
@@ -145,20 +135,16 @@ def best_law(
     *,
     ratios: ArrayLike = GRID,
     tolerance: float = 1e-4,
-    **options: Any,
+    **options: Unpack[RiskOptions],
 ) -> Best:
     """Return the law of least risk among all laws on a grid of ratios, with a certificate.
 
     From the best fixed ratio on: find the ratio whose addition helps most, add it, then choose
     all weights anew; stop when no addition helps by more than the tolerance.
 
-    Args:
-        model: the data.
-        num_samples: n, samples to fit.
-        noise: variance of the noise in the target (default: the model's own).
-        ratios: the grid of ratios that may be used, in (0, 1), besides the best fixed ratio.
-        tolerance: relative gain in risk that is not worth another ratio.
-        options: those of `risk`.
+    The law may use the ratios of the grid, in (0, 1), besides the best fixed ratio; `tolerance`
+    is the relative gain in risk that is not worth another ratio. Other arguments are those of
+    `risk`.
 
     Raises:
         UserError: the search does not end within `tolerance`.
@@ -169,7 +155,7 @@ def best_law(
     (0.12, True)
     """
     grid = np.asarray(ratios, dtype=np.float64)
-    cost = _cost(model, num_samples, noise, options)
+    cost = cost_of(model, num_samples, noise, options)
     start = best_ratio(model, num_samples, noise, ratios=grid, **options).law.mean()
     support, weights, total = np.array([start]), np.ones(1), cost(start)
     for _ in range(MOST_ROUNDS):
@@ -192,8 +178,8 @@ def best_law(
     )
 
 
-def _cost(
-    model: Model, num_samples: float, noise: float | None, options: dict[str, Any]
+def cost_of(
+    model: Model, num_samples: float, noise: float | None, options: RiskOptions
 ) -> Callable[[LawLike], float]:
     """Return the total risk as a function of the law; infinite where rows equal features."""
 
@@ -257,3 +243,77 @@ def _as_law(support: Array, weights: Array) -> Law:
     order = np.argsort(support, kind="stable")
     rounded = (np.round(values[order], DECIMALS).tolist() for values in (support, weights))
     return Choice(*rounded)
+
+
+FAMILIES = {"any": best_law, "interval": best_interval}
+
+
+@dataclass(frozen=True)
+class WinMap:
+    """The best fixed ratio against the best law, over numbers of samples and noise.
+
+    Args:
+        num_samples: [N] samples to fit.
+        noise: [M] variances of the noise.
+        ratio: [N, M] best fixed ratio.
+        fixed: [N, M] its risk.
+        law: [N, M] risk of the best law.
+        gain: [N, M] share of the risk that the law saves, 1 - law / fixed; 0 where no law is
+            better than a fixed ratio.
+        laws: [N][M] the laws.
+    """
+
+    num_samples: Array
+    noise: Array
+    ratio: Array
+    fixed: Array
+    law: Array
+    gain: Array
+    laws: list[list[str]]
+
+
+def win_map(
+    model: Model,
+    num_samples: ArrayLike,
+    noise: ArrayLike,
+    *,
+    family: Literal["any", "interval"] = "any",
+    **options: Unpack[RiskOptions],
+) -> WinMap:
+    """Return where, and by how much, a random law beats the best fixed ratio.
+
+    `family` is "any", laws on a grid of ratios, or "interval", U[a, b]; other arguments are those
+    of `risk`, with numbers of samples [N] and variances of the noise [M].
+
+    Raises:
+        UserError: an unknown family, or what `risk` refuses.
+
+    >>> from maskwise.theory import spiked
+    >>> found = win_map(spiked(100, 30.0, alignment=1.0), [50, 90], [0.2], target_hidden=True)
+    >>> bool((found.gain >= 0).all())
+    True
+    """
+    if family not in FAMILIES:
+        raise UserError(f"family '{family}' is unknown: give one of {', '.join(FAMILIES)}")
+    sizes, levels = (np.atleast_1d(np.asarray(x, dtype=np.float64)) for x in (num_samples, noise))
+    cells = [
+        [
+            (
+                best_ratio(model, size, level, **options),
+                FAMILIES[family](model, size, level, **options),
+            )
+            for level in levels
+        ]
+        for size in sizes
+    ]
+    fixed = np.array([[float(best.risk.total) for best, _ in row] for row in cells])
+    law = np.array([[float(best.risk.total) for _, best in row] for row in cells])
+    return WinMap(
+        num_samples=sizes,
+        noise=levels,
+        ratio=np.array([[best.law.mean() for best, _ in row] for row in cells]),
+        fixed=fixed,
+        law=law,
+        gain=np.maximum(1 - law / fixed, 0.0),
+        laws=[[str(best.law) for _, best in row] for row in cells],
+    )

@@ -8,7 +8,7 @@ docs/theory.md.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,14 +17,15 @@ from maskwise.errors import UserError
 from maskwise.theory.classes import (
     NODES,
     Classes,
+    FixedPoint,
     LawLike,
     Moments,
     Weights,
     classes_of,
     moments_at,
     nodes_of,
+    solve,
 )
-from maskwise.theory.fixed_point import FixedPoint, solve
 from maskwise.theory.spectra import Array, Model, check_noise
 
 Masks = Literal["static", "fresh"]
@@ -48,6 +49,17 @@ class Risk:
     bias: float | Array
     variance: float | Array
     irreducible: float | Array
+
+
+class RiskOptions(TypedDict, total=False):
+    """What else `risk` may be told."""
+
+    test_ratio: LawGrid
+    target_hidden: bool
+    rescale: bool
+    ridge: float
+    weights: Weights
+    masks: Masks
 
 
 class Setting(NamedTuple):
@@ -173,12 +185,10 @@ def _with_nodes(
     tested = moments_at(setting.test_ratio, setting.rescale, num_nodes)
     if setting.masks == "fresh":
         return _fresh(model, classes, num_samples, setting, tested)
-    if setting.ridge > 0:
-        point = solve(model, classes, rows, identity=setting.ridge, offset=1.0)
-    elif rows < model.dim:
-        point = solve(model, classes, rows, identity=1.0, offset=0.0)
-    else:
-        point = solve(model, classes, rows, identity=0.0, offset=1.0)
+    # Without ridge, the limit of a small one, on either side of as many rows as features.
+    few = setting.ridge == 0 and rows < model.dim
+    identity, offset = (1.0, 0.0) if few else (setting.ridge, 1.0)
+    point = solve(model, classes, rows, identity=identity, offset=offset)
     return _parts(model, classes, rows, point, setting.noise, tested)
 
 

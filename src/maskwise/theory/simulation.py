@@ -5,12 +5,12 @@ Gaussian data is drawn and masked, the linear model is fitted, and its risk is c
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.theory.basis import dense
 from maskwise.theory.classes import (
     LawLike,
     Weights,
@@ -19,9 +19,8 @@ from maskwise.theory.classes import (
     moments_at,
     nodes_of,
 )
-from maskwise.theory.covariance import Covariance
 from maskwise.theory.risks import Masks, Setting, check, rows_of
-from maskwise.theory.spectra import Array, Model, check_noise
+from maskwise.theory.spectra import Array, Covariance, Model, Spectrum, check_noise
 
 # Directions of a Gram matrix below this share of the largest are dependent rows or columns.
 CUTOFF = 1e-12
@@ -37,18 +36,18 @@ class Simulation:
 
 
 class _Backend(NamedTuple):
-    """Where the linear algebra runs: numpy, or torch, which has the same names for it."""
+    """Where the linear algebra runs: numpy, or torch, whose tensors answer to the same names."""
 
-    xp: Any
-    put: Callable[[Array], Any]
+    xp: ModuleType
+    put: Callable[[Array], Array]
 
 
 class _Data(NamedTuple):
     """The model on the device: `root` of Σ, β, the `same` units [d, d], and their index [d]."""
 
-    root: Any
-    beta: Any
-    same: Any
+    root: Array
+    beta: Array
+    same: Array
     unit: np.ndarray
 
 
@@ -74,21 +73,13 @@ def simulate(
     Ratios are drawn from the nodes that `risk` puts in a continuous law's place, so that both
     have the same law. A repeat depends on `seed` and its number only.
 
-    Args:
-        model: the data: a `Spectrum`, in a basis drawn by `basis.dense`, or a `Covariance`.
-        law: a `Law`, its string, a ratio, or (ratios, weights).
-        num_samples: n, samples to fit.
-        noise: variance of the noise, over all targets (default: the model's own).
-        test_ratio: as in `risk`.
-        target_hidden: as in `risk`.
-        rescale: as in `risk`.
-        ridge: λ of the penalty λ ‖b‖² per row that counts.
-        weights: as in `risk`.
-        masks: "static": `masks_per_sample` masks; "fresh": the exact average over all masks.
-        repeats: how often data is drawn and fitted.
-        seed: decides all draws.
-        masks_per_sample: how often each sample is seen, with a ratio and a mask of its own.
-        device: where torch runs the linear algebra ("cuda"); numpy does when not given.
+    Arguments are those of `risk`, `ridge` is the penalty λ ‖b‖² per row that counts, and
+
+    - model: a `Spectrum` is given a basis by `dense`;
+    - masks: "static" is `masks_per_sample` for each sample, each with a ratio of its own; "fresh"
+      is the exact average over all masks;
+    - repeats: how often data is drawn and fitted; seed: decides all draws;
+    - device: where torch runs the linear algebra ("cuda"); numpy does when not given.
 
     Raises:
         UserError: what `risk` refuses, too few repeats or masks, or no such device.
@@ -141,7 +132,7 @@ def _backend(device: str | None) -> _Backend:
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"device '{device}' is of no use here ({reason}); leave it out") from None
-    return _Backend(torch, lambda array: torch.as_tensor(array, device=device))
+    return _Backend(torch, lambda array: cast(Array, torch.as_tensor(array, device=device)))
 
 
 def _on_device(source: Covariance, backend: _Backend) -> _Data:
@@ -157,7 +148,7 @@ def _on_device(source: Covariance, backend: _Backend) -> _Data:
 
 def _draw(
     rng: np.random.Generator, num_samples: int, noise: float, data: _Data, backend: _Backend
-) -> tuple[Any, Any]:
+) -> tuple[Array, Array]:
     """Return features [n, d] and targets [n, m]; each target has its share of the noise."""
     dim, num_targets = data.beta.shape
     x = backend.put(rng.standard_normal((num_samples, dim))) @ data.root.T
@@ -167,14 +158,14 @@ def _draw(
 
 def _masked(
     rng: np.random.Generator,
-    x: Any,
-    y: Any,
+    x: Array,
+    y: Array,
     unit: np.ndarray,
     law: LawLike,
     masks_per_sample: int,
     setting: Setting,
     backend: _Backend,
-) -> tuple[Any, Any]:
+) -> tuple[Array, Array]:
     """Return what the model sees and its target, in rows that count, times √weight."""
     ratios, share = nodes_of(law)
     roots = np.sqrt(loss_weights(setting.weights, ratios))
@@ -194,8 +185,8 @@ def _masked(
 
 
 def _fit_fresh(
-    x: Any, y: Any, same: Any, law: LawLike, setting: Setting, backend: _Backend
-) -> Any:
+    x: Array, y: Array, same: Array, law: LawLike, setting: Setting, backend: _Backend
+) -> Array:
     """Return the minimiser of the loss averaged over masks: A₁ (A₂ Σ̂ + A₃ D̂ + λ I)⁻¹ ĉ."""
     classes = classes_of(
         law,
@@ -209,7 +200,7 @@ def _fit_fresh(
     return _solve(second, cross * (x.T @ y) / len(x), backend)
 
 
-def least_squares(z: Any, y: Any, penalty: float, backend: _Backend) -> Any:
+def least_squares(z: Array, y: Array, penalty: float, backend: _Backend) -> Array:
     """Return the b of smallest norm that minimises ‖y - zb‖² + penalty ‖b‖²."""
     if len(z) < z.shape[1]:
         return z.T @ _solve(z @ z.T + penalty * backend.put(np.eye(len(z))), y, backend)
@@ -217,7 +208,7 @@ def least_squares(z: Any, y: Any, penalty: float, backend: _Backend) -> Any:
     return _solve(gram, z.T @ y, backend)
 
 
-def _solve(gram: Any, right: Any, backend: _Backend) -> Any:
+def _solve(gram: Array, right: Array, backend: _Backend) -> Array:
     """Solve a positive semi-definite system, by its inverse on its range when it is singular."""
     if not len(gram):
         return right
@@ -231,3 +222,58 @@ def _solve(gram: Any, right: Any, backend: _Backend) -> Any:
     values, vectors = linalg.eigh(gram)
     keep = values > CUTOFF * values[-1]
     return vectors[:, keep] @ (vectors[:, keep].T @ right / values[keep, None])
+
+
+def dense(model: Model, seed: int = 0) -> Covariance:
+    """Return a model as a covariance, from which data can be drawn.
+
+    The eigenvectors of a `Spectrum` are a random basis in which every feature has the same
+    variance, and β has random signs along them; a `Covariance` is returned as it is.
+
+    Args:
+        model: the data.
+        seed: decides the basis and the signs.
+
+    Raises:
+        UserError: the model does not say what its covariance is.
+
+    >>> from maskwise.theory import Spectrum
+    >>> dense(Spectrum([2.0, 0.5, 0.5], [1.0, 0.0, 0.0])).matrix.diagonal().tolist()
+    [1.0, 1.0, 1.0]
+    """
+    if isinstance(model, Covariance):
+        return model
+    if not isinstance(model, Spectrum):
+        raise UserError(
+            f"no data can be drawn from a {type(model).__name__}: give a Spectrum or a Covariance"
+        )
+    rng = np.random.default_rng(seed)
+    values = model.eigenvalues
+    vectors = _levelled(np.linalg.qr(rng.standard_normal((model.dim, model.dim)))[0], values)
+    matrix = (vectors * values) @ vectors.T
+    np.fill_diagonal(matrix, values.mean())
+    beta = vectors @ (np.sqrt(model.signal) * rng.choice([-1.0, 1.0], model.dim))
+    return Covariance(matrix, beta, model.noise)
+
+
+def _levelled(vectors: Array, values: Array) -> Array:
+    """Rotate pairs of features until each has the mean variance.
+
+    Each rotation sets one feature's variance to the mean, as in Bendel and Mickey, "Population
+    correlation matrices for sampling experiments" (1978), but of eigenvectors, which are kept.
+    """
+    mean = values.mean()
+    above = vectors**2 @ values - mean
+    for _ in range(len(values) - 1):
+        low, high = above.argmin(), above.argmax()
+        if above[high] - above[low] <= 1e-13 * mean:
+            break
+        # The smaller root t, the tangent, of above_low + 2 t covariance + t² above_high = 0.
+        covariance = (vectors[low] * values) @ vectors[high]
+        root = np.sqrt(covariance**2 - above[low] * above[high])
+        tangent = -above[low] / (covariance + np.copysign(root, covariance))
+        rotation = np.array([[1.0, tangent], [-tangent, 1.0]]) / np.sqrt(1 + tangent**2)
+        vectors[[low, high]] = rotation @ vectors[[low, high]]
+        above[high] += above[low]
+        above[low] = 0.0
+    return vectors

@@ -1,16 +1,16 @@
-"""Spectra: models of the data whose features all have the same variance.
+"""Models of the data: they answer two questions about Q = (ι I + A Σ + B D)⁻¹, D = diag Σ.
 
-Then Σ and its diagonal commute, and everything that the theory asks of a model is a sum over
-eigenvalues. A model of the data answers two questions about the resolvent
-Q = (ι I + A Σ + B D)⁻¹, D = diag Σ: its `traces` and the `energies` of the signal in it.
+Its `traces`, and the `energies` of the signal in it. Where all features have the same variance, Σ
+and D commute, and both are sums over eigenvalues: a `Spectrum`. Else dense algebra finds them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import linalg
 
 from maskwise.errors import UserError
 
@@ -62,9 +62,9 @@ class Spectrum:
     noise: float = 0.0
 
     def __init__(self, eigenvalues: ArrayLike, signal: ArrayLike, noise: float = 0.0) -> None:
-        values = _non_negative("eigenvalue", eigenvalues)
+        values = non_negative("eigenvalue", eigenvalues)
         object.__setattr__(self, "eigenvalues", values)
-        object.__setattr__(self, "signal", _non_negative("signal", signal))
+        object.__setattr__(self, "signal", non_negative("signal", signal))
         object.__setattr__(self, "noise", check_noise(noise))
         if self.signal.shape != values.shape:
             raise UserError(
@@ -96,72 +96,209 @@ class Spectrum:
     def _resolvent(self, identity: float, full: float, diagonal: float) -> tuple[Array, ...]:
         """Return the eigenvalues of Q, ΣQ and DQ."""
         s, v = self.eigenvalues, self.eigenvalues.mean()
-        q = _inverse(identity + diagonal * v + full * s)
+        values = identity + diagonal * v + full * s
+        # A direction that never varies and is not penalised takes no part.
+        q = np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
         return q, s * q, v * q
 
 
-def isotropic(dim: int, *, variance: float = 1.0, noise: float = 0.0) -> Spectrum:
-    """Return uncorrelated features: Σ = I, ‖β‖² = `variance`.
-
-    >>> round(isotropic(100).variance, 9)
-    1.0
-    """
-    return _scaled(np.ones(check_dim(dim)), np.ones(dim), variance, noise)
-
-
-def spiked(
-    dim: int,
-    strengths: Sequence[float] | float,
-    *,
-    rank: int = 1,
-    alignment: float = 0.5,
-    variance: float = 1.0,
-    noise: float = 0.0,
-) -> Spectrum:
-    """Return Σ = I + Σ_i strength_i P_i, each P_i a projection of the same `rank`.
+@dataclass(frozen=True, eq=False)
+class Covariance:
+    """Features with any covariance, and the coefficients of the signal.
 
     Args:
-        dim: number of features d.
-        strengths: how far each spike stands above the bulk, whose eigenvalue is 1.
-        rank: eigenvalues per spike.
-        alignment: share of the signal's variance that lies in the spikes, in [0, 1].
-        variance: variance βᵀΣβ of the signal.
+        matrix: [d, d] covariance Σ of the features, symmetric and positive semi-definite.
+        beta: [d] coefficients of the signal, y = xᵀβ + noise, or [d, m] for m targets, whose
+            risks are summed.
         noise: variance of the noise, for functions that are given none.
+        units: [d] integers: features with the same number are hidden together (the numbers of
+            one patch, the indicators of one symbol). Then D is block-diagonal: Σ inside units.
+            The theory is a limit of many units, so that they should be many and small.
 
     Raises:
-        UserError: the spikes do not fit, or `alignment` is outside [0, 1].
+        UserError: the matrix is not a covariance, or a feature never varies.
 
-    >>> spiked(4, 8.0, alignment=1.0).eigenvalues.tolist()
-    [9.0, 1.0, 1.0, 1.0]
+    >>> Covariance([[2.0, 1.0], [1.0, 1.0]], [1.0, 0.0]).variance
+    2.0
     """
-    heights = np.repeat(_non_negative("strength", np.atleast_1d(strengths)), max(rank, 0))
-    if not 0 < len(heights) < check_dim(dim):
-        raise UserError(f"{len(heights)} spiked eigenvalues must be fewer than the {dim} features")
-    if not 0 <= alignment <= 1:
-        raise UserError(f"alignment {alignment:g} is outside [0, 1]: it is a share of the signal")
-    eigenvalues = np.ones(dim)
-    eigenvalues[: len(heights)] += heights
-    share = np.full(dim, (1 - alignment) / (dim - len(heights)))
-    share[: len(heights)] = alignment / len(heights)
-    return _scaled(eigenvalues, share / eigenvalues, variance, noise)
+
+    matrix: Array
+    beta: Array
+    noise: float = 0.0
+    units: np.ndarray | None = None
+
+    def __init__(
+        self,
+        matrix: ArrayLike,
+        beta: ArrayLike,
+        noise: float = 0.0,
+        units: ArrayLike | None = None,
+    ) -> None:
+        sigma = check_covariance(np.array(matrix, dtype=np.float64))
+        coefficients = np.array(beta, dtype=np.float64)
+        if coefficients.ndim not in (1, 2) or len(coefficients) != len(sigma):
+            raise UserError(
+                f"beta of shape {coefficients.shape} needs {len(sigma)} rows, one per feature"
+            )
+        if not np.isfinite(coefficients).all():
+            raise UserError("beta has values that are not finite: give real coefficients")
+        object.__setattr__(self, "matrix", sigma)
+        object.__setattr__(self, "beta", coefficients.reshape(len(sigma), -1))
+        object.__setattr__(self, "noise", check_noise(noise))
+        object.__setattr__(self, "units", None if units is None else np.asarray(units))
+        if self.units is not None and self.units.shape != (len(sigma),):
+            raise UserError(f"units of shape {self.units.shape} must be {len(sigma)} integers")
+
+    @property
+    def dim(self) -> int:
+        return len(self.matrix) if self.units is None else self._unit_whitener.shape[1]
+
+    @cached_property
+    def variance(self) -> float:
+        return float(np.sum(self.beta * self.cross))
+
+    @cached_property
+    def cross(self) -> Array:
+        """[d, m] covariance s = Σβ of features and targets."""
+        return self.matrix @ self.beta
+
+    @cached_property
+    def diagonal(self) -> Array:
+        """D: the variances [d], or with units the block-diagonal matrix [d, d]."""
+        if self.units is None:
+            return np.diag(self.matrix).copy()
+        return np.where(self.units[:, None] == self.units, self.matrix, 0.0)
+
+    @cached_property
+    def whitened(self) -> Spectrum:
+        """The spectrum of D^-½ Σ D^-½: all that matters when nothing but D is added to Σ."""
+        if self.units is None:
+            root = np.sqrt(self.diagonal)
+            values, vectors = linalg.eigh(self.matrix / root / root[:, None])
+            rotated = vectors.T @ (self.cross / root[:, None])
+        else:
+            root = self._unit_whitener
+            values, vectors = linalg.eigh(root.T @ self.matrix @ root)
+            rotated = vectors.T @ (root.T @ self.cross)
+        values = np.maximum(values, 0.0)
+        squares = np.sum(rotated**2, axis=1)
+        energies = np.divide(
+            squares, values**2, out=np.zeros_like(values), where=values > 1e-12 * values[-1]
+        )
+        return Spectrum(values, energies)
+
+    @cached_property
+    def _unit_whitener(self) -> Array:
+        """W [d, r] with Wᵀ D W = I; r < d when features of a unit determine each other."""
+        columns = []
+        for unit in np.unique(np.asarray(self.units)):
+            inside = np.flatnonzero(self.units == unit)
+            values, vectors = linalg.eigh(self.matrix[np.ix_(inside, inside)])
+            keep = values > 1e-12 * values[-1]
+            part = np.zeros((len(self.matrix), int(keep.sum())))
+            part[inside] = vectors[:, keep] / np.sqrt(values[keep])
+            columns.append(part)
+        return np.concatenate(columns, axis=1)
+
+    def traces(self, identity: float, full: float, diagonal: float) -> tuple[Array, Array]:
+        extra = self._as_diagonal(identity)
+        if extra is not None:
+            return self.whitened.traces(0.0, full, diagonal + extra)
+        return dense_traces(self, identity, full, diagonal)
+
+    def energies(self, identity: float, full: float, diagonal: float) -> Array:
+        extra = self._as_diagonal(identity)
+        if extra is not None:
+            return self.whitened.energies(0.0, full, diagonal + extra)
+        return dense_energies(self, identity, full, diagonal)
+
+    def _as_diagonal(self, identity: float) -> float | None:
+        """Return the multiple of D that `identity` I is, when it is one."""
+        if identity == 0:
+            return 0.0
+        if self.units is None and np.ptp(self.diagonal) <= 1e-12 * self.diagonal.max():
+            return identity / float(self.diagonal[0])
+        return None
 
 
-def power_law(
-    dim: int,
-    exponent: float = 1.0,
-    *,
-    signal_exponent: float = 0.0,
-    variance: float = 1.0,
-    noise: float = 0.0,
-) -> Spectrum:
-    """Return eigenvalues ∝ i^-exponent of mean 1, squared coefficients of β ∝ i^-signal_exponent.
+def dense_traces(
+    model: Covariance, identity: float, full: float, diagonal: float
+) -> tuple[Array, Array]:
+    """Return the traces of `Model` from one inverse, because A ΣQ = I - ιQ - B DQ."""
+    dim = len(model.matrix)
+    lower = _lower_inverse(_precision(model, identity, full, diagonal))
+    if model.units is None:
+        sides = np.stack([np.ones(dim), model.diagonal], axis=1)
+        trace = lower.diagonal() @ sides
+        # The strict lower triangle counts twice in a sum over a symmetric matrix.
+        squares = lower * lower
+        half = sides.T @ (squares @ sides)
+        square = half + half.T - (sides.T * squares.diagonal()) @ sides
+    else:
+        q = lower + np.tril(lower, -1).T
+        dq = model.diagonal @ q
+        trace = np.array([np.trace(q), np.trace(dq)])
+        cross = np.sum(q * dq)
+        square = np.array([[np.sum(q * q), cross], [cross, np.sum(dq * dq.T)]])
+    minus = np.array([identity, diagonal])
+    first = (dim - minus @ trace) / full
+    cross = (trace[1] - minus @ square[1]) / full
+    second = (dim - 2 * minus @ trace + minus @ square @ minus) / full**2
+    return np.array([first, trace[1]]), np.array([[second, cross], [cross, square[1, 1]]])
 
-    >>> round(float(power_law(400).eigenvalues.mean()), 9)
-    1.0
+
+def dense_energies(model: Covariance, identity: float, full: float, diagonal: float) -> Array:
+    """Return the energies of `Model` from one Cholesky factor."""
+    factor = linalg.cho_factor(_precision(model, identity, full, diagonal))
+    h = linalg.cho_solve(factor, model.cross)
+    dh = model.diagonal[:, None] * h if model.units is None else model.diagonal @ h
+    return np.array([np.sum(model.cross * h), np.sum(h * (model.matrix @ h)), np.sum(h * dh)])
+
+
+def _precision(model: Covariance, identity: float, full: float, diagonal: float) -> Array:
+    matrix = full * model.matrix
+    if model.units is None:
+        np.fill_diagonal(matrix, np.diag(matrix) + identity + diagonal * model.diagonal)
+        return matrix
+    return matrix + diagonal * model.diagonal + identity * np.eye(len(matrix))
+
+
+def _lower_inverse(matrix: Array) -> Array:
+    """Return the lower triangle of a positive definite matrix's inverse."""
+    factor, _ = linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+    inverse, _ = linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
+    return np.tril(inverse)
+
+
+def check_covariance(matrix: Array) -> Array:
+    """Return the matrix when it is a covariance of features that vary.
+
+    Raises:
+        UserError: it is not square, finite, symmetric or positive semi-definite, or a variance
+            is zero.
     """
-    order = np.arange(1, check_dim(dim) + 1, dtype=np.float64)
-    eigenvalues = order**-exponent
-    return _scaled(eigenvalues / eigenvalues.mean(), order**-signal_exponent, variance, noise)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
+        raise UserError(f"a covariance of shape {matrix.shape} must be square, [d, d]")
+    if not np.isfinite(matrix).all():
+        row, column = np.argwhere(~np.isfinite(matrix))[0]
+        raise UserError(f"covariance[{row}, {column}] is {matrix[row, column]}: must be finite")
+    scale = np.abs(matrix).max()
+    gap = np.abs(matrix - matrix.T)
+    if gap.max() > 1e-8 * scale:
+        row, column = np.unravel_index(gap.argmax(), gap.shape)
+        raise UserError(
+            f"the covariance is not symmetric: [{row}, {column}] and [{column}, {row}] differ by "
+            f"{gap.max():.3g}; average it with its transpose"
+        )
+    zero = np.flatnonzero(np.diag(matrix) <= 1e-14 * scale)
+    if len(zero):
+        raise UserError(f"feature {zero[0]} never varies (variance 0): leave it out")
+    lowest = linalg.eigvalsh(matrix, subset_by_index=[0, 0])[0]
+    if lowest < -1e-8 * scale:
+        raise UserError(
+            f"the covariance is indefinite (smallest eigenvalue {lowest:.3g}): raise its diagonal"
+        )
+    return (matrix + matrix.T) / 2
 
 
 def check_dim(dim: int) -> int:
@@ -185,16 +322,8 @@ def scale(now: float, variance: float) -> float:
     return variance / now
 
 
-def _scaled(eigenvalues: Array, signal: Array, variance: float, noise: float) -> Spectrum:
-    return Spectrum(eigenvalues, signal * scale(float(eigenvalues @ signal), variance), noise)
-
-
-def _inverse(values: Array) -> Array:
-    # A direction that never varies and is not penalised takes no part.
-    return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
-
-
-def _non_negative(name: str, values: ArrayLike) -> Array:
+def non_negative(name: str, values: ArrayLike) -> Array:
+    """Return numbers along one axis when all are finite and >= 0."""
     array = np.array(values, dtype=np.float64)
     if array.ndim != 1 or not len(array):
         raise UserError(f"a {name} array of shape {array.shape} must have one axis, not empty")

@@ -1,25 +1,140 @@
-"""Probabilistic PCA: a normal distribution of low rank, with masks of each row's own."""
+"""Normal distributions: of any covariance, and of low rank, probabilistic PCA."""
 
-from typing import Any, Self
+import math
+from abc import ABC, abstractmethod
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.likelihood.exact import in_pieces, parameter, positive, rows
-from maskwise.likelihood.gaussian import (
-    LOG_2PI,
-    draw,
-    finite,
-    given,
-    log_density,
-    mean_of,
-    normals,
+from maskwise.likelihood.contract import Values
+from maskwise.likelihood.exact import (
+    hidden_of,
+    in_pieces,
+    own_keys,
+    parameter,
+    positive,
+    refuse,
+    rows,
+    uniforms,
 )
-from maskwise.rng import Keys
+from maskwise.rng import Keys, Stream
+from maskwise.theory.spectra import check_covariance
+
+LOG_2PI = math.log(2 * math.pi)
 
 
-class PPCA:
+class Normal(ABC):
+    """A model whose conditionals are normal."""
+
+    mean: Tensor
+
+    @abstractmethod
+    def conditional_moments(self, x: Values, hidden: Values) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of each hidden position given the visible ones, [B, D] each.
+
+        A visible position has its own value, and variance 0. What `x` holds at hidden positions
+        is not looked at.
+        """
+
+    def conditional_log_prob(self, x: Values, hidden: Values) -> Tensor:
+        """Return log p(x_t | x_R) for every hidden t, [B, D] nats, from mean and variance."""
+        mean, variance = self.conditional_moments(x, hidden)
+        x = finite(rows(x, mean[0]))
+        # A visible position has no density: any finite number will do.
+        variance = torch.where(hidden_of(hidden, x), variance, 1.0)
+        return -0.5 * (LOG_2PI + variance.log() + (x - mean).square() / variance)
+
+    @torch.no_grad()
+    def conditional_sample(self, x: Values, hidden: Values, keys: Keys) -> Tensor:
+        """Return `x` with each hidden position drawn given the visible ones, for itself."""
+        mean, variance = self.conditional_moments(x, hidden)
+        return mean + variance.sqrt() * torch.special.ndtri(uniforms(keys, mean))
+
+    def empty(self, num: int) -> Tensor:
+        """Return `num` samples of zeros, [num, D]."""
+        return self.mean.new_zeros(num, len(self.mean), dtype=torch.float64)
+
+
+class Gaussian(Normal):
+    """The normal distribution N(μ, Σ), by dense algebra.
+
+    Position t given the visible R has mean μ_t + a'(x_R - μ_R) and variance Σ_tt - Σ_tR a, with
+    a = Σ_RR⁻¹ Σ_Rt. Tensors are read at each call: they may be trained, and gradients reach them.
+
+    Args:
+        mean: μ [D].
+        covariance: Σ [D, D], symmetric and positive definite.
+
+    Raises:
+        UserError: shapes that do not agree, or no positive definite covariance.
+
+    Example:
+        >>> model = Gaussian([0.0, 0.0], [[2.0, 1.0], [1.0, 2.0]])
+        >>> mean, variance = model.conditional_moments([[3.0, 0.0]], [[False, True]])
+        >>> round(float(mean[0, 1]), 6), round(float(variance[0, 1]), 6)
+        (1.5, 1.5)
+    """
+
+    def __init__(self, mean: Values, covariance: Values) -> None:
+        self.covariance = parameter(covariance, "covariance", "DD")
+        check_covariance(self.covariance.detach().double().cpu().numpy())
+        self.mean = mean_of(mean, self.covariance)
+        if torch.linalg.cholesky_ex(self._parameters()[1]).info:
+            raise UserError(
+                "the covariance is singular (a position follows from others): raise its diagonal"
+            )
+
+    def log_prob(self, x: Values) -> Tensor:
+        """Return log p(x), [B] nats."""
+        mean, covariance = self._parameters()
+        root = torch.linalg.cholesky(covariance)
+        x = finite(rows(x, mean))
+        white = torch.linalg.solve_triangular(root, (x - mean).T, upper=False)
+        log_det = 2 * root.diagonal().log().sum()
+        return -0.5 * (len(mean) * LOG_2PI + log_det + white.square().sum(dim=0))
+
+    @torch.no_grad()
+    def sample(self, num: int, seed: int = 0) -> Tensor:
+        """Return `num` samples, float64 [num, D]; the first ones are the same for any `num`."""
+        mean, covariance = self._parameters()
+        normal = normals(num, len(mean), seed).to(mean.device)
+        return mean + normal @ torch.linalg.cholesky(covariance).T
+
+    def conditional_moments(self, x: Values, hidden: Values) -> tuple[Tensor, Tensor]:
+        mean, covariance = self._parameters()
+        x, hidden = given(x, hidden, mean)
+
+        def moments(deviation: Tensor, hidden: Tensor) -> Tensor:
+            # Rows that hide the same share the cubic part of the work.
+            masks, place = hidden.unique(dim=0, return_inverse=True)
+            root, half = _factors(covariance, ~masks)
+            white = torch.linalg.solve_triangular(root[place], deviation[..., None], upper=False)
+            variance = covariance.diagonal() - half.square().sum(dim=1)
+            return torch.stack([(white.mT @ half[place])[:, 0], variance[place]])
+
+        deviation = torch.where(hidden, 0.0, x - mean)
+        predicted, variance = in_pieces(moments, len(mean) ** 2, deviation, hidden)
+        return torch.where(hidden, mean + predicted, x), torch.where(hidden, variance, 0.0)
+
+    def _parameters(self) -> tuple[Tensor, Tensor]:
+        # Checked again: training may have moved them.
+        covariance = parameter(self.covariance, "covariance", "DD").double()
+        return parameter(self.mean, "mean", "D").double(), (covariance + covariance.T) / 2
+
+
+def _factors(covariance: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    """Return L with L L' = Σ_RR, and L⁻¹ Σ_R·, [M, D, D] each, for M masks [M, D]."""
+    # Hidden positions are made independent ones of variance 1: nothing then flows from them.
+    both = visible[:, :, None] & visible[:, None, :]
+    block = torch.where(both, covariance, torch.eye(len(covariance)).to(covariance))
+    root = torch.linalg.cholesky(block)
+    cross = torch.where(visible[:, :, None], covariance, 0.0)
+    return root, torch.linalg.solve_triangular(root, cross, upper=False)
+
+
+class PPCA(Normal):
     """Probabilistic PCA: x = μ + W z + e with z ~ N(0, I_K) and e ~ N(0, σ² I_D).
 
     Given the visible positions R, with Λ = I + W_R'W_R/σ² and z̄ = Λ⁻¹ W_R'(x_R - μ_R)/σ²,
@@ -42,24 +157,26 @@ class PPCA:
         (1.5, 1.5)
     """
 
-    def __init__(self, loadings: Any, noise: Any, mean: Any = None) -> None:
+    def __init__(self, loadings: Values, noise: Values, mean: Values | None = None) -> None:
         self.loadings = parameter(loadings, "loadings", "DK")
         self.noise = positive(noise, "noise").to(self.loadings.device)
         self.mean = mean_of(mean, self.loadings)
 
     @classmethod
-    def fit(cls, x: Any, num_components: int, noise: Any = None, mean: Any = None) -> Self:
+    def fit(
+        cls,
+        x: Values,
+        num_components: int,
+        noise: Values | None = None,
+        mean: Values | None = None,
+    ) -> Self:
         """Return the model of the greatest likelihood: W = U_K (L_K - σ² I)^½.
 
         U and L are eigenvectors and eigenvalues of the samples' second moment about the mean;
         the best σ² is the average of the eigenvalues beyond the K largest (Tipping and Bishop,
         1999, equations 7 and 8).
 
-        Args:
-            x: samples [N, D].
-            num_components: K.
-            noise: σ² where it is known; default: the best.
-            mean: μ [D] where it is known; default: the average sample.
+        Of samples [N, D], with K = `num_components`, and σ² and μ where they are known.
 
         Raises:
             UserError: more components than the positions allow, samples that are not finite, or
@@ -90,7 +207,7 @@ class PPCA:
         scale = (values[:num_components] - positive(noise, "noise")).clamp(min=0).sqrt()
         return cls(vectors[:, :num_components] * scale, noise, mean)
 
-    def log_prob(self, x: Any) -> Tensor:
+    def log_prob(self, x: Values) -> Tensor:
         """Return log p(x), [B] nats, by a matrix of size K x K."""
         loadings, noise, mean = self._parameters()
         deviation = (finite(rows(x, mean)) - mean).T
@@ -106,21 +223,13 @@ class PPCA:
 
     @torch.no_grad()
     def sample(self, num: int, seed: int = 0) -> Tensor:
-        """Return `num` samples, float64 [num, D].
-
-        The first ones are the same for any `num`, but for rounding.
-        """
+        """Return `num` samples, float64 [num, D]; the first ones are the same for any `num`."""
         loadings, noise, mean = self._parameters()
         widths = [loadings.shape[1], len(mean)]
         latent, rest = normals(num, sum(widths), seed).to(mean.device).split(widths, dim=1)
         return mean + latent @ loadings.T + noise.sqrt() * rest
 
-    def conditional_moments(self, x: Any, hidden: Any) -> tuple[Tensor, Tensor]:
-        """Return mean and variance of each hidden position given the visible ones, [B, D] each.
-
-        A visible position has its own value, and variance 0. What `x` holds at hidden positions
-        is not looked at.
-        """
+    def conditional_moments(self, x: Values, hidden: Values) -> tuple[Tensor, Tensor]:
         loadings, noise, mean = self._parameters()
         x, hidden = given(x, hidden, mean)
         deviation = torch.where(hidden, 0.0, x - mean)
@@ -128,18 +237,6 @@ class PPCA:
         predicted, variance = _predict(loadings / noise.sqrt(), deviation / noise.sqrt(), hidden)
         predicted = torch.where(hidden, mean + noise.sqrt() * predicted, x)
         return predicted, torch.where(hidden, noise * (1 + variance), 0.0)
-
-    def conditional_log_prob(self, x: Any, hidden: Any) -> Tensor:
-        """Return log p(x_t | x_R) for every hidden t, [B, D] nats."""
-        return log_density(self, x, hidden)
-
-    def conditional_sample(self, x: Any, hidden: Any, keys: Keys) -> Tensor:
-        """Return `x` with each hidden position drawn given the visible ones, for itself."""
-        return draw(self, x, hidden, keys)
-
-    def empty(self, num: int) -> Tensor:
-        """Return `num` samples of zeros, [num, D]."""
-        return self.mean.new_zeros(num, len(self.mean), dtype=torch.float64)
 
     def _parameters(self) -> tuple[Tensor, Tensor, Tensor]:
         # Checked again: training may have moved them.
@@ -151,10 +248,7 @@ class PPCA:
 def _predict(scaled: Tensor, white: Tensor, hidden: Tensor) -> Tensor:
     """Return means and variances of w_t'z given the visible positions, [2, B, D], at noise 1.
 
-    Args:
-        scaled: loadings [D, K].
-        white: deviations from the mean [B, D], 0 where hidden.
-        hidden: bool [B, D].
+    Of loadings `scaled` [D, K] and deviations `white` [B, D] from the mean, 0 where hidden.
     """
     width = scaled.shape[1]
     # Matrices [K, K] are symmetric, so that half of each is enough: a sum of w_r w_r' over
@@ -207,7 +301,9 @@ def _few_visible(scaled: Tensor, white: Tensor, hidden: Tensor) -> tuple[Tensor,
     return latent, torch.eye(width).to(block) - cross.mT @ cross
 
 
-def conjugate_mean(num: int, prior_variance: Any, noise: Any, prior_mean: Any = 0.0) -> PPCA:
+def conjugate_mean(
+    num: int, prior_variance: Values, noise: Values, prior_mean: Values = 0.0
+) -> PPCA:
     """Return the model of `num` observations y_i ~ N(m, σ²) that share m ~ N(m₀, τ²), unknown.
 
     With m integrated out they are a PPCA with one column of loadings, τ. A row of x is a whole
@@ -215,11 +311,7 @@ def conjugate_mean(num: int, prior_variance: Any, noise: Any, prior_mean: Any = 
     cumulative masked score is Bayesian cumulative leave-p-out cross-validation (Fong and Holmes,
     Biometrika 2020, arXiv 1905.08737).
 
-    Args:
-        num: observations.
-        prior_variance: τ².
-        noise: σ², the variance of an observation.
-        prior_mean: m₀.
+    τ² is the `prior_variance`, m₀ the `prior_mean`, σ² the `noise`.
 
     Raises:
         UserError: no observation, or a variance of 0 or less.
@@ -231,3 +323,36 @@ def conjugate_mean(num: int, prior_variance: Any, noise: Any, prior_mean: Any = 
         raise UserError(f"num {num} is no number of observations: give at least 1")
     column = positive(prior_variance, "prior_variance").sqrt().expand(num, 1)
     return PPCA(column, noise, parameter(prior_mean, "prior_mean", "").expand(num))
+
+
+def mean_of(mean: Values | None, like: Tensor) -> Tensor:
+    """Return μ [D], by default 0, for a model whose positions are the rows of `like`.
+
+    Raises:
+        UserError: another number of positions.
+    """
+    if mean is None:
+        return like.new_zeros(len(like), dtype=torch.float64)
+    found = parameter(mean, "mean", "D").to(like.device)
+    if len(found) != len(like):
+        raise UserError(f"mean has {len(found)} positions, the model {len(like)}: give [D]")
+    return found
+
+
+def finite(x: Tensor) -> Tensor:
+    """Return samples whose every value is to be given a probability."""
+    refuse(~x.isfinite(), x, "a probability needs a number there")
+    return x
+
+
+def given(x: Values, hidden: Values, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Return samples of which the visible values are used, and what is hidden, [B, D] each."""
+    x = rows(x, mean)
+    hidden = hidden_of(hidden, x)
+    refuse(~hidden & ~x.isfinite(), x, "hide it, or give a number")
+    return x, hidden
+
+
+def normals(num: int, width: int, seed: int) -> Tensor:
+    """Return standard normal numbers for samples of a model's own, [num, width]."""
+    return torch.special.ndtri(own_keys(num, seed).open_uniform(Stream.SAMPLE, width))
