@@ -41,7 +41,10 @@ class Law(Protocol):
 
 
 class Continuous:
-    """Defaults for a law with a smooth quantile function and no atoms."""
+    """Defaults for a law on (0, 1) with a smooth quantile function and no atoms."""
+
+    def support(self, progress: float = 0.0) -> tuple[float, float]:
+        return 0.0, 1.0
 
     def atoms(self, progress: float = 0.0) -> list[tuple[float, float]]:
         return []

@@ -133,9 +133,6 @@ class Beta(Continuous):
     def mean(self, progress: float = 0.0) -> float:
         return self.a / (self.a + self.b)
 
-    def support(self, progress: float = 0.0) -> tuple[float, float]:
-        return 0.0, 1.0
-
     def draw(self, u: ArrayLike, progress: float = 0.0) -> Array:
         return special.betaincinv(self.a, self.b, np.asarray(u, dtype=np.float64))
 
@@ -156,9 +153,6 @@ class Cosine(Continuous):
 
     def mean(self, progress: float = 0.0) -> float:
         return 2 / math.pi
-
-    def support(self, progress: float = 0.0) -> tuple[float, float]:
-        return 0.0, 1.0
 
     def draw(self, u: ArrayLike, progress: float = 0.0) -> Array:
         # sin of the mirrored uniform: the same law with a rising quantile function.
@@ -234,9 +228,6 @@ class LikelihoodUniform(Continuous):
 
     def mean(self, progress: float = 0.0) -> float:
         return 0.5
-
-    def support(self, progress: float = 0.0) -> tuple[float, float]:
-        return 0.0, 1.0
 
     def draw(self, u: ArrayLike, progress: float = 0.0) -> Array:
         return np.asarray(u, dtype=np.float64)

@@ -97,7 +97,10 @@ class Gaussian(Normal):
 
     @torch.no_grad()
     def sample(self, num: int, seed: int = 0) -> Tensor:
-        """Return `num` samples, float64 [num, D]; the first ones are the same for any `num`."""
+        """Return `num` samples, float64 [num, D].
+
+        The first ones are the same for any `num`, but for rounding.
+        """
         mean, covariance = self._parameters()
         normal = normals(num, len(mean), seed).to(mean.device)
         return mean + normal @ torch.linalg.cholesky(covariance).T
@@ -223,7 +226,10 @@ class PPCA(Normal):
 
     @torch.no_grad()
     def sample(self, num: int, seed: int = 0) -> Tensor:
-        """Return `num` samples, float64 [num, D]; the first ones are the same for any `num`."""
+        """Return `num` samples, float64 [num, D].
+
+        The first ones are the same for any `num`, but for rounding.
+        """
         loadings, noise, mean = self._parameters()
         widths = [loadings.shape[1], len(mean)]
         latent, rest = normals(num, sum(widths), seed).to(mean.device).split(widths, dim=1)

@@ -24,6 +24,7 @@ from maskwise.likelihood.contract import (
 )
 from maskwise.likelihood.scores import ScoreCurve
 from maskwise.rng import Keys, Stream
+from maskwise.ties import largest
 
 
 class OrderOptions(TypedDict, total=False):
@@ -214,7 +215,7 @@ def best_blocks(scores: ScoreCurve | Values, num_blocks: int) -> list[int]:
     left = np.zeros(best.shape, np.int64)
     for count in range(1, length + 1):
         reached = best[:-1, :count] + every[count - 1] * np.arange(count, 0, -1)
-        left[1:, count] = reached.argmax(axis=1)
+        left[1:, count] = largest(reached, axis=1)
         best[1:, count] = reached.max(axis=1)
     counts = [length]
     for num in range(num_blocks, 0, -1):

@@ -54,15 +54,15 @@ def parse_pattern(text: str) -> Pattern:
     Units(size=2)
     """
     name, _, argument = text.partition(":")
-    forms = ", ".join(form for form, _ in PATTERNS.values())
     if name not in PATTERNS:
+        forms = ", ".join(form for form, _ in PATTERNS.values())
         raise UserError(f"unknown pattern '{text}'; patterns are {forms}")
     form, make = PATTERNS[name]
     try:
         return make(int(argument)) if argument else make()
-    except (TypeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
+    except UserError:
+        raise
+    except (TypeError, ValueError):
         raise UserError(f"pattern '{text}' cannot be read; the form is {form}") from None
 
 

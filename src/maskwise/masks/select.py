@@ -55,7 +55,10 @@ def hide_units(scores: Tensor, counts: Tensor, unit_of: Tensor, eligible: Tensor
     """
     sizes = torch.zeros(scores.shape, dtype=torch.int64, device=scores.device)
     sizes.index_add_(1, unit_of, eligible.to(torch.int64))
-    order = _eligible_first(scores, sizes > 0)
+    order = scores.argsort(dim=1, stable=True)
+    # Units with nothing to hide come last.
+    late = (sizes == 0).gather(1, order).to(torch.uint8).argsort(dim=1, stable=True)
+    order = order.gather(1, late)
     sizes = sizes.gather(1, order)
     before = sizes.cumsum(1) - sizes
     # A unit is hidden when more than half of it is still asked for.
@@ -124,9 +127,3 @@ def hide_in_order(order: Tensor, counts: Tensor, unit_of: Tensor, eligible: Tens
     chosen |= first & ~chosen.any(dim=1, keepdim=True) & (counts > 0)[:, None]
     hidden_units = torch.zeros_like(chosen).scatter_(1, order, chosen)
     return hidden_units.gather(1, unit_of) & eligible
-
-
-def _eligible_first(scores: Tensor, eligible: Tensor) -> Tensor:
-    order = scores.argsort(dim=1, stable=True)
-    late = (~eligible).gather(1, order).to(torch.uint8).argsort(dim=1, stable=True)
-    return order.gather(1, late)

@@ -20,7 +20,7 @@ from maskwise.theory.spectra import (
 def isotropic(dim: int, *, variance: float = 1.0, noise: float = 0.0) -> Spectrum:
     """Return uncorrelated features: Σ = I, ‖β‖² = `variance`.
 
-    >>> isotropic(100).variance
+    >>> round(isotropic(100).variance, 9)
     1.0
     """
     return _scaled(np.ones(check_dim(dim)), np.ones(dim), variance, noise)
