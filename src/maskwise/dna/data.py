@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -12,12 +12,12 @@ from pydantic import AfterValidator, Field, PositiveInt
 from torch import Tensor
 
 from maskwise.dna.bases import INVALID, NOTHING, encode, reverse_complement
-from maskwise.dna.dna import DNA, parse_tokens
 from maskwise.dna.fasta import Genome, genome_of, open_genome
-from maskwise.dna.places import Regions, read_bed
-from maskwise.dna.tokens import Pieces, train_pieces
-from maskwise.dna.windows import Parts, Windows, split, whole, windows
+from maskwise.dna.places import read_bed
+from maskwise.dna.tokens import DNA, Bases, parse_tokens, train_pieces
+from maskwise.dna.windows import Windows, split, whole, windows
 from maskwise.errors import UserError
+from maskwise.modality import Entries
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 
@@ -84,7 +84,7 @@ class DNASplits:
     name: str
 
     @property
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> Entries:
         """What must be the same when a run is resumed."""
         return {
             "sequences": self.train.genome.fingerprint,
@@ -114,15 +114,12 @@ def from_sequences(sequences: Sequence[str], data: DNADataSettings) -> DNASplits
 
 def describe(splits: DNASplits, data: DNADataSettings) -> DNA:
     """Return how the windows become tokens; pieces are learned from them."""
-    name, number = parse_tokens(data.tokens)
-    kind: Pieces | None = None
-    if name == "pieces":
-        assert number is not None
-        train = splits.train
+    kind, train = parse_tokens(data.tokens), splits.train
+    if not isinstance(kind, Bases):
         index = np.linspace(0, len(train) - 1, min(len(train), _TRAINING_WINDOWS)).astype(int)
-        kind = train_pieces(train.get(index), number)
+        number, kind = kind, train_pieces(train.get(index), kind)
         log.info("%d pieces, %.2f for each base at most", number, kind.density)
-    return DNA(splits.train.tiles.width, data.tokens, data.repeat_weight, kind)
+    return DNA(train.tiles.width, data.tokens, data.repeat_weight, kind)
 
 
 def as_codes(sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
@@ -146,14 +143,9 @@ def as_codes(sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
 def sequences(data: DNADataSettings) -> list[np.ndarray]:
     """Return all records of a source as codes, or its regions where there are some."""
     genome = open_genome(Path(data.source).expanduser())
-    wanted: Regions | Parts = whole(genome)
-    if data.regions is not None:
-        wanted = read_bed(data.regions, genome)
-    places = zip(wanted.records, wanted.starts, wanted.stops - wanted.starts, strict=True)
-    return [
-        genome.read(np.array([record]), np.array([start]), int(size))[0]
-        for record, start, size in places
-    ]
+    wanted = whole(genome) if data.regions is None else read_bed(data.regions, genome)
+    places = np.stack([wanted.records, wanted.starts, wanted.stops - wanted.starts], axis=1)
+    return [genome.read(place[:1], place[1:2], int(place[2]))[0] for place in places]
 
 
 def _splits(genome: Genome, name: str, data: DNADataSettings) -> DNASplits:

@@ -21,17 +21,12 @@ _SKIPPED = ("#", "track", "browser")
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Intervals of a genome, in its order.
-
-    Args:
-        records: int64 [n], which records.
-        starts: int64 [n], first positions, counted from 0.
-        stops: int64 [n], the positions after the last.
-    """
+    """Intervals of a genome, in its order: records, and positions from 0, int64 [n] each."""
 
     records: np.ndarray
     starts: np.ndarray
     stops: np.ndarray
+    """the positions after the last"""
 
     def __getitem__(self, some: np.ndarray) -> "Parts":
         return Parts(self.records[some], self.starts[some], self.stops[some])
@@ -126,12 +121,7 @@ class VariantFile:
     @property
     def carried(self) -> tuple[str, ...]:
         """Names of the columns that are carried along."""
-        return tuple(self.columns[place] for place in self._others)
-
-    @property
-    def _others(self) -> list[int]:
-        known = (*NEEDED, "id")
-        return [i for i, name in enumerate(self.columns) if _plain(name) not in known]
+        return tuple(name for name in self.columns if _plain(name) not in (*NEEDED, "id"))
 
     def rows(self, genome: Genome) -> Iterator[Row]:
         """Give the variants in the order of the file.
@@ -142,14 +132,14 @@ class VariantFile:
         names = [_plain(name) for name in self.columns]
         chrom, pos, ref, alt = (names.index(name) for name in NEEDED)
         id_place = names.index("id") if "id" in names else None
-        others, num = self._others, len(names)
+        others = [place for place, name in enumerate(names) if name not in (*NEEDED, "id")]
         lines = _cells(self.path)
         next(lines)
         line = 0
         for line, cells in lines:
             where = f"{self.path}: line {line}"
-            if len(cells) != num:
-                raise UserError(f"{where} has {len(cells)} columns, not {num}")
+            if len(cells) != len(names):
+                raise UserError(f"{where} has {len(cells)} columns, not {len(names)}")
             if not cells[pos].isdecimal():
                 raise UserError(f"{where}: pos '{cells[pos]}' is no whole number")
             name = "." if id_place is None else cells[id_place]
