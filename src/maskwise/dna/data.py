@@ -12,12 +12,11 @@ from pydantic import AfterValidator, Field, PositiveInt
 from torch import Tensor
 
 from maskwise.dna.bases import INVALID, NOTHING, encode, reverse_complement
-from maskwise.dna.fasta import Genome, genome_of, open_genome
+from maskwise.dna.fasta import genome_of, open_genome
 from maskwise.dna.places import read_bed
 from maskwise.dna.tokens import DNA, Bases, parse_tokens, train_pieces
 from maskwise.dna.windows import Windows, split, whole, windows
 from maskwise.errors import UserError
-from maskwise.modality import Entries
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 
@@ -83,33 +82,31 @@ class DNASplits:
     test: Windows
     name: str
 
-    @property
-    def fingerprint(self) -> Entries:
-        """What must be the same when a run is resumed."""
-        return {
-            "sequences": self.train.genome.fingerprint,
-            "windows": len(self.train),
-            "heldout": len(self.test),
-        }
 
-
-def load(data: DNADataSettings) -> DNASplits:
-    """Open the sequences that `data` describes and lay windows over them.
+def load(data: DNADataSettings, sequences: Sequence[str] | None = None) -> DNASplits:
+    """Lay windows over the sequences that `data` describes, or over those given, a record each.
 
     Raises:
         UserError: a source that does not exist or cannot be used, saying which and why.
     """
-    source = Path(data.source).expanduser()
-    return _splits(open_genome(source), source.name.split(".")[0] or data.source, data)
-
-
-def from_sequences(sequences: Sequence[str], data: DNADataSettings) -> DNASplits:
-    """Lay windows over sequences in memory, a record each; arguments as for `load`."""
-    for number, sequence in enumerate(sequences):
+    for number, sequence in enumerate(() if sequences is None else sequences):
         if not isinstance(sequence, str):
             kind = type(sequence).__name__
             raise UserError(f"sequence {number} is {kind}, not str: give a list of str")
-    return _splits(genome_of(sequences), "sequences", data)
+    source = Path(data.source).expanduser()
+    genome = open_genome(source) if sequences is None else genome_of(sequences)
+    name = "sequences" if sequences is not None else source.name.split(".")[0] or data.source
+    width = data.window or int(min(WINDOW, genome.lengths.max()))
+    regions = None if data.regions is None else read_bed(data.regions, genome)
+    train, test = (
+        windows(genome, part, width=width, stride=data.stride, regions=regions, name=what)
+        for part, what in zip(
+            split(genome, data.holdout, data.heldout, regions),
+            (f"{name}, to train on", f"{name}, held out"),
+            strict=True,
+        )
+    )
+    return DNASplits(train, test, name)
 
 
 def describe(splits: DNASplits, data: DNADataSettings) -> DNA:
@@ -146,17 +143,3 @@ def sequences(data: DNADataSettings) -> list[np.ndarray]:
     wanted = whole(genome) if data.regions is None else read_bed(data.regions, genome)
     places = np.stack([wanted.records, wanted.starts, wanted.stops - wanted.starts], axis=1)
     return [genome.read(place[:1], place[1:2], int(place[2]))[0] for place in places]
-
-
-def _splits(genome: Genome, name: str, data: DNADataSettings) -> DNASplits:
-    width = data.window or int(min(WINDOW, genome.lengths.max()))
-    regions = None if data.regions is None else read_bed(data.regions, genome)
-    train, test = (
-        windows(genome, part, width=width, stride=data.stride, regions=regions, name=what)
-        for part, what in zip(
-            split(genome, data.holdout, data.heldout, regions),
-            (f"{name}, to train on", f"{name}, held out"),
-            strict=True,
-        )
-    )
-    return DNASplits(train, test, name)

@@ -233,17 +233,16 @@ def look_through(layout: Layout, fetch: Fetch, where: str) -> Indexed:
                 place = int((codes == INVALID).argmax())
                 _refuse(letters[place], f"{where}: record {name}, position {start + place + 1}")
             digest.update(letters)
-            known, others = _num(codes & 7 < NUM_BASES), _num(codes & 7 == UNKNOWN)
-            unknown = _num(np.frombuffer(letters, dtype=np.uint8) & ~np.uint8(32) == ord("N"))
-            counts["bases"] += known
-            counts["unknown"] += unknown
-            counts["ambiguous"] += others - unknown
-            counts["repeats"] += _num(codes & (REPEAT + 4) == REPEAT)
+            unknown = np.frombuffer(letters, dtype=np.uint8) & ~np.uint8(32) == ord("N")
+            kinds = {
+                "bases": codes & 7 < NUM_BASES,
+                "unknown": unknown,
+                "ambiguous": (codes & 7 == UNKNOWN) & ~unknown,
+                "repeats": codes & (REPEAT + 4) == REPEAT,
+            }
+            for kind, which in kinds.items():
+                counts[kind] += int(np.count_nonzero(which))
     return Indexed(fetch, layout, counts, digest.hexdigest())
-
-
-def _num(which: np.ndarray) -> int:
-    return int(np.count_nonzero(which))
 
 
 def _refuse(letter: int, where: str) -> None:

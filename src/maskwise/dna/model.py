@@ -104,10 +104,8 @@ class BothStrands(TokenNetwork):
     halves. The logits are the mean of both strands', those of the other with complementary
     tokens.
 
-    Args:
-        network: read twice.
-        complement: int64 [V], the token of the other strand; its own inverse.
-        input_complement: int64 [num_inputs], the same for tokens that are read.
+    `complement`, int64 [V], is the token of the other strand, its own inverse; `input_complement`
+    is the same for tokens that are read.
 
     Source: Zhou, Shrikumar & Kundaje, MLCB 2021; Mallet & Vert, NeurIPS 2021; the network as a
     whole is that of Caduceus-PS (Schiff et al., arXiv 2403.03234), with two halves of channels

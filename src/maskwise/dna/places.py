@@ -21,7 +21,7 @@ _SKIPPED = ("#", "track", "browser")
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Intervals of a genome, in its order: records, and positions from 0, int64 [n] each."""
+    """Intervals of a genome: records, and positions from 0, int64 [n] each."""
 
     records: np.ndarray
     starts: np.ndarray
@@ -32,40 +32,28 @@ class Parts:
         return Parts(self.records[some], self.starts[some], self.stops[some])
 
 
-@dataclass(frozen=True, eq=False)
-class Regions(Parts):
-    """Intervals in the order of their file; `names` says what each is called."""
-
-    names: tuple[str, ...]
-
-
-def read_bed(path: str | Path, genome: Genome) -> Regions:
-    """Read a BED file (.gz, .xz too): record, start, stop and, if there is one, a name.
+def read_bed(path: str | Path, genome: Genome) -> Parts:
+    """Read record, start and stop of the regions of a BED file (.gz, .xz too), in its order.
 
     Columns are parted by tabs or spaces; more of them, as in narrowPeak, are not looked at.
-    Regions without a name (or with ".") are called RECORD:START-STOP.
 
     Raises:
         UserError: a region that is not in the genome, saying in which line, or no region.
     """
     path = Path(path).expanduser()
     places: list[tuple[int, int, int]] = []
-    names: list[str] = []
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip() or line.startswith(_SKIPPED):
             continue
-        # Names may hold spaces where tabs part columns.
+        # Names of records may hold spaces where tabs part columns.
         columns = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
         try:
             places.append(_region(columns, genome))
         except UserError as error:
             raise UserError(f"{path}: line {number}: {error}") from None
-        name = columns[3].strip() if len(columns) > 3 else "."
-        names.append(f"{columns[0]}:{columns[1]}-{columns[2]}" if name in ("", ".") else name)
     if not places:
         raise UserError(f"{path}: no regions here: give lines of record, start and stop")
-    records, starts, stops = np.array(places, dtype=np.int64).T
-    return Regions(records, starts, stops, tuple(names))
+    return Parts(*np.array(places, dtype=np.int64).T)
 
 
 def _region(columns: list[str], genome: Genome) -> tuple[int, int, int]:

@@ -93,11 +93,9 @@ def _load(data: Sequence[str] | None, config: DNARunSettings) -> DNASplits:
             f" base is hidden, and {config.pattern} masks would leave few visible"
         )
     check_dna_files([*config.evaluate.probes, *config.evaluate.finetune.tasks])
-    if data is not None:
-        return dna_data.from_sequences(data, config.data)
-    if config.data.source == "array":
+    if data is None and config.data.source == "array":
         raise UserError("this run was given sequences: give them again, as data=")
-    return dna_data.load(config.data)
+    return dna_data.load(config.data, data)
 
 
 def _describe(splits: DNASplits, config: DNARunSettings) -> tuple[DNA, DNARunSettings]:
@@ -152,7 +150,11 @@ RECORD = Modality(
     precedence=1,
     load=_load,
     describe=_describe,
-    fingerprint=lambda splits: splits.fingerprint,
+    fingerprint=lambda splits: {
+        "sequences": splits.train.genome.fingerprint,
+        "windows": len(splits.train),
+        "heldout": len(splits.test),
+    },
     augment=lambda config: either_strand if config.data.both_strands else None,
     build=_build,
     evaluate=lambda model, splits, config, untrained: evaluate_dna(

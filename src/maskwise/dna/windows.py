@@ -12,12 +12,13 @@ from torch import Tensor
 
 from maskwise.dna.bases import NUM_BASES
 from maskwise.dna.fasta import Genome
-from maskwise.dna.places import Parts, Regions
+from maskwise.dna.places import Parts
 from maskwise.errors import UserError
 from maskwise.files import atomic, cached
 
 log = logging.getLogger("maskwise")
 
+Index = Sequence[int] | np.ndarray | Tensor
 _BATCH = 1 << 13  # windows looked at together
 # NAME:START-STOP, also with a name in front and a strand behind, as bedtools writes it.
 _CUT_OUT = re.compile(r"(?:.*::)?(.+):\d+-\d+(?:\([+.-]\))?")
@@ -29,7 +30,7 @@ def whole(genome: Genome) -> Parts:
     return Parts(np.arange(num), np.zeros(num, dtype=np.int64), genome.lengths)
 
 
-def merged(regions: Regions) -> Parts:
+def merged(regions: Parts) -> Parts:
     """Return regions in the order of the genome, those that overlap as one."""
     order = np.lexsort((regions.stops, regions.starts, regions.records))
     records, starts, stops = regions.records[order], regions.starts[order], regions.stops[order]
@@ -46,7 +47,7 @@ def split(
     genome: Genome,
     holdout: float,
     heldout: Sequence[str] = (),
-    regions: Regions | None = None,
+    regions: Parts | None = None,
 ) -> tuple[Parts, Parts]:
     """Split a genome in what is learned from and what is held out, at most one part per record.
 
@@ -166,19 +167,19 @@ class Windows:
     def __len__(self) -> int:
         return int(self.begins[-1])
 
-    def place(self, indices: Sequence[int] | np.ndarray | Tensor) -> tuple[np.ndarray, ...]:
+    def place(self, indices: Index) -> tuple[np.ndarray, ...]:
         """Return record, start and end of reading of windows, int64 [b] each."""
         return self.tiles.place(self._tiles(indices))
 
-    def get(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor:
+    def get(self, indices: Index) -> Tensor:
         """Return the codes of windows, uint8 [b, W], at `indices`."""
         return torch.from_numpy(self.tiles.read(self.genome, self._tiles(indices)))
 
-    def units(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor | None:
+    def units(self, indices: Index) -> Tensor | None:
         """Return None: every position is its own."""
         return None
 
-    def _tiles(self, indices: Sequence[int] | np.ndarray | Tensor) -> np.ndarray:
+    def _tiles(self, indices: Index) -> np.ndarray:
         """Return which of the tiles windows are, int64 [b]."""
         rows = np.asarray(indices, dtype=np.int64)
         run = self.begins.searchsorted(rows, side="right") - 1
@@ -186,7 +187,7 @@ class Windows:
 
 
 def tile(
-    parts: Parts, regions: Regions | None, width: int, stride: int
+    parts: Parts, regions: Parts | None, width: int, stride: int
 ) -> tuple[Tiles, dict[str, int]]:
     """Lay windows over parts of a genome, or over regions in these; count what is special.
 
@@ -225,7 +226,7 @@ def windows(
     *,
     width: int,
     stride: int | None = None,
-    regions: Regions | None = None,
+    regions: Parts | None = None,
     name: str = "windows",
 ) -> Windows:
     """Return the windows of parts of a genome, or of regions in these, that have a base.
