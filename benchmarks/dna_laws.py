@@ -26,10 +26,9 @@ from benchmarks.dna_data import HELDOUT, WIDTH
 from benchmarks.law_tables import differences_table, scores_table
 from maskwise.dna import data as dna_data
 from maskwise.dna.data import DNADataSettings, DNASplits, either_strand
-from maskwise.dna.evaluation import DNAEvaluateSettings, evaluate_dna
-from maskwise.dna.finetuning import finetune_sequences
+from maskwise.dna.evaluation import DNAEvaluateSettings, evaluate_dna, finetune_sequences
 from maskwise.dna.model import DNAModelSettings
-from maskwise.dna.recipes import DNARunSettings
+from maskwise.dna.record import DNARunSettings
 from maskwise.dna.tasks import read_dna_task
 from maskwise.files import write_json
 from maskwise.measure.finetuning import FineTuneSettings

@@ -28,9 +28,9 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.step import measure
 from maskwise.dna.bases import CODES
 from maskwise.dna.data import either_strand
-from maskwise.dna.dna import DNA
 from maskwise.dna.fasta import open_genome
-from maskwise.dna.recipes import any_dna
+from maskwise.dna.record import any_dna
+from maskwise.dna.tokens import DNA
 from maskwise.dna.windows import Windows, split, windows
 from maskwise.rng import shuffled
 from maskwise.storage import build

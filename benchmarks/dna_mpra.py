@@ -25,8 +25,7 @@ import numpy as np
 from benchmarks.compare_laws import interval
 from maskwise.api import load
 from maskwise.dna.fasta import Genome, open_genome
-from maskwise.dna.variant_effects import MEAN
-from maskwise.dna.variant_tables import effects_of_file, score_file
+from maskwise.dna.variant_tables import MEAN, effects_of_file, score_file
 from maskwise.files import write_json
 from maskwise.storage import untrained
 

@@ -16,10 +16,10 @@ import torch
 
 from benchmarks.step import measure
 from maskwise.dna.bases import encode, reverse_complement
-from maskwise.dna.dna import DNA
 from maskwise.dna.fasta import Genome, genome_of
 from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.places import Variant
+from maskwise.dna.tokens import DNA
 from maskwise.dna.variant_scores import score_variants
 from maskwise.masks import Mask
 from maskwise.storage import build

@@ -9,7 +9,7 @@ from maskwise.layers.transformer import Transformer
 from maskwise.likelihood import loss
 from maskwise.rng import shuffled
 from maskwise.train.config import TrainSettings
-from maskwise.train.optim import learning_rate, make_optimizer
+from maskwise.train.loop import learning_rate, make_optimizer
 
 
 class Letters(nn.Module):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from maskwise.dna.bases import encode
-from maskwise.dna.dna import DNA
 from maskwise.dna.features import embed_sequences
 from maskwise.dna.model import DNAModelSettings
+from maskwise.dna.tokens import DNA
 from maskwise.files import write_json
 from maskwise.modalities import find
 from maskwise.settings import override, to_dict

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from maskwise.dna.dna import DNA
 from maskwise.dna.model import DNAModelSettings
+from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.rng import Keys

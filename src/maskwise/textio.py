@@ -9,15 +9,14 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 from maskwise.errors import UserError, require
 
-OPENERS: dict[str, Callable[..., Any]] = {
-    ".gz": gzip.open,
-    ".bgz": gzip.open,
-    ".xz": lzma.open,
-}
+if TYPE_CHECKING:  # an extra
+    from pyarrow.parquet import ParquetFile
+
+OPENERS: dict[str, Callable[..., IO]] = {".gz": gzip.open, ".bgz": gzip.open, ".xz": lzma.open}
 READ_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 
@@ -36,17 +35,15 @@ def kind_of(path: Path) -> str:
 def read_lines(path: Path, encoding: str = "utf-8-sig", most: int = -1) -> Iterator[str]:
     """Give the lines of a text file (.gz and .xz too).
 
-    Args:
-        path: the file.
-        encoding: the default leaves out the mark that some editors put in front.
-        most: characters at once; longer lines come in parts. -1 = any.
+    The default encoding leaves out the mark that some editors put in front. Lines with more than
+    `most` characters come in parts.
 
     Raises:
         UserError: the file cannot be read, or is not UTF-8.
     """
     number = 0
     try:
-        with _open(path, encoding) as file:
+        with OPENERS.get(path.suffix.lower(), open)(path, "rt", encoding=encoding) as file:
             while line := file.readline(most):
                 yield line
                 number += 1
@@ -60,12 +57,7 @@ def read_lines(path: Path, encoding: str = "utf-8-sig", most: int = -1) -> Itera
         raise UserError(f"cannot read {path}: {reason}") from None
 
 
-def _open(path: Path, encoding: str) -> IO[str]:
-    opener = OPENERS.get(path.suffix.lower(), open)
-    return opener(path, "rt", encoding=encoding)
-
-
-def json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def json_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
     """Give the objects of a .jsonl, each with where it is.
 
     Raises:
@@ -124,7 +116,7 @@ def columns(path: Path, names: Sequence[str], *known: Sequence[str]) -> list[str
 
 
 @contextmanager
-def open_parquet(path: Path) -> Iterator[Any]:
+def open_parquet(path: Path) -> "Iterator[ParquetFile]":
     """Open a .parquet; what goes wrong while it is read is told in one line.
 
     Raises:

@@ -4,8 +4,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from maskwise.dna.baselines import baseline_features, gc_content, kmer_frequencies, one_hot
 from maskwise.dna.bases import encode
+from maskwise.dna.features import baseline_features, gc_content, kmer_frequencies, one_hot
 
 TEXTS = ["ACGTACGTTTT", "acgtnACGTR", "NAN", "GGGGG"]
 

@@ -3,8 +3,8 @@ import csv
 import numpy as np
 import pytest
 
-from maskwise.dna.dna import DNA
 from maskwise.dna.model import DNAModelSettings
+from maskwise.dna.tokens import DNA
 from maskwise.images.images import Images
 from maskwise.patches.model import PatchModelSettings
 from maskwise.storage import build, save_model

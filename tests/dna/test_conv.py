@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from maskwise.dna.conv import ConvNetwork
+from maskwise.dna.model import ConvNetwork
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.objectives.cross_entropy import losses_of

@@ -119,8 +119,8 @@ def test_a_fingerprint_tells_sequences_apart_not_files(tmp_path):
 
 def test_long_records_are_looked_at_in_chunks(tmp_path, monkeypatch):
     whole = genome_of([SEQUENCES["one"]], ["one"])
-    monkeypatch.setattr("maskwise.dna.fasta_files._CHUNK", 100)
-    monkeypatch.setattr("maskwise.dna.fasta_files._PART", 64)
+    monkeypatch.setattr("maskwise.dna.fasta._CHUNK", 100)
+    monkeypatch.setattr("maskwise.dna.fasta._PART", 64)
     for line in (9, 60, 400, 5000):
         for suffix in COMPRESS:
             data = COMPRESS[suffix](fasta({"one": SEQUENCES["one"]}, line))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from maskwise.dna.bases import NOTHING, encode, reverse_complement
-from maskwise.dna.finetuning import finetune_sequences, sequence_samples
+from maskwise.dna.evaluation import finetune_sequences, sequence_samples
 from maskwise.dna.tasks import SequenceTask
 from maskwise.errors import UserError
 from maskwise.measure.finetuning import FineTuneSettings, tune

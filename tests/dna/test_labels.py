@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from maskwise.dna.bases import decode
-from maskwise.dna.labels import read_sequences
+from maskwise.dna.tasks import read_sequences
 from maskwise.errors import UserError
 
 
@@ -27,25 +27,25 @@ def write(path: Path, content: str) -> Path:
 )
 def test_reads_tables(tmp_path: Path, name: str, content: str) -> None:
     found = read_sequences([write(tmp_path / name, content)])
-    assert [decode(codes) for codes in found.sequences] == ["AcgT", "NA"]
-    assert found.labels == ["EI", "N"]
-    assert found.groups == ["", ""]
+    assert [decode(row.codes) for row in found] == ["AcgT", "NA"]
+    assert [row.label for row in found] == ["EI", "N"]
+    assert [row.group for row in found] == ["", ""]
 
 
 def test_reads_groups(tmp_path: Path) -> None:
     table = write(tmp_path / "a.csv", "group,seq,label\nx,A,1\n,C,1\n y ,G,2\n")
-    assert read_sequences([table]).groups == ["x", "", "y"]
+    assert [row.group for row in read_sequences([table])] == ["x", "", "y"]
     lines = '{"seq": "A", "label": 1, "group": 7}\n{"seq": "C", "label": 2, "group": null}\n'
     found = read_sequences([write(tmp_path / "a.jsonl", lines)])
-    assert (found.groups, found.labels) == (["7", ""], ["1", "2"])
+    assert [row[1:] for row in found] == [("1", "7"), ("2", "")]
 
 
 def test_reads_fasta_files_of_one_class_each(tmp_path: Path) -> None:
     first = write(tmp_path / "ctcf.train.fa.gz", ">chr1:1-9 x\nACG\nTTa\n\n>b\r\nN\r\nA\r\n")
     second = write(tmp_path / "PU1.fasta", ">b\nGG")
     found = read_sequences([first, second])
-    assert [decode(codes) for codes in found.sequences] == ["ACGTTa", "NA", "GG"]
-    assert found.labels == ["ctcf", "ctcf", "PU1"]
+    assert [decode(row.codes) for row in found] == ["ACGTTa", "NA", "GG"]
+    assert [row.label for row in found] == ["ctcf", "ctcf", "PU1"]
 
 
 @pytest.mark.parametrize(

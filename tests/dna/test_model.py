@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from maskwise.dna.bases import NOTHING, encode, reverse_complement
-from maskwise.dna.dna import DNA
 from maskwise.dna.model import DNAModelSettings
+from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.rng import Keys

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks import dna_mpra
-from maskwise.dna.dna import DNA
 from maskwise.dna.model import DNAModelSettings
+from maskwise.dna.tokens import DNA
 from maskwise.files import write_json
 from maskwise.storage import build, save_model
 

@@ -31,7 +31,6 @@ def test_regions_in_the_order_of_the_file(tmp_path, suffix, newline):
     assert regions.records.tolist() == [1, 0, 0]
     assert regions.starts.tolist() == [5, 0, 7]
     assert regions.stops.tolist() == [50, 100, 8]
-    assert regions.names == ("peak one", "chr1:0-100", "chr1:7-8")
 
 
 BAD = {

@@ -7,7 +7,7 @@ import torch
 import maskwise as mw
 from maskwise.dna.bases import encode
 from maskwise.dna.data import DNADataSettings
-from maskwise.dna.recipes import DNARunSettings
+from maskwise.dna.record import DNARunSettings
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.modalities import find

@@ -2,8 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from maskwise.dna.conv import ConvNetwork
-from maskwise.dna.strands import BothStrands
+from maskwise.dna.model import BothStrands, ConvNetwork
 from maskwise.masks import Mask
 from maskwise.objectives.cross_entropy import losses_of
 from maskwise.tokens.sequence import SequenceNetwork

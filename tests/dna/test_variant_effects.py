@@ -6,7 +6,7 @@ from scipy.stats import spearmanr
 
 from maskwise.dna.fasta import open_genome
 from maskwise.dna.places import Variant
-from maskwise.dna.variant_effects import _statistics, baselines, variant_effects
+from maskwise.dna.variant_tables import _statistics, baselines, variant_effects
 from maskwise.errors import UserError
 
 
@@ -115,7 +115,7 @@ def test_effects_of_two_sizes_are_told_apart():
 def test_large_samples_are_resampled_in_parts(monkeypatch):
     x, y = data()
     whole = variant_effects({"x": x}, y, np.arange(200), num=30)
-    monkeypatch.setattr("maskwise.dna.variant_effects._CELLS", 900)
+    monkeypatch.setattr("maskwise.dna.variant_tables._CELLS", 900)
     assert variant_effects({"x": x}, y, np.arange(200), num=30) == whole
 
 

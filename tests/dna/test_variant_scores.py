@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.dna.bases import decode, encode, reverse_complement
-from maskwise.dna.dna import DNA
 from maskwise.dna.fasta import Genome, open_genome
 from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.places import Variant
-from maskwise.dna.tokens import Pieces
+from maskwise.dna.tokens import DNA, Pieces
 from maskwise.dna.variant_scores import judge, score_variants
 from maskwise.errors import UserError
 from maskwise.masks import Mask

@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 
 from maskwise.dna import variant_tables
-from maskwise.dna.dna import DNA
 from maskwise.dna.fasta import Genome, open_genome
 from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.places import Variant
-from maskwise.dna.variant_effects import baselines, variant_effects
+from maskwise.dna.tokens import DNA
 from maskwise.dna.variant_scores import score_variants
-from maskwise.dna.variant_tables import check_columns, effects_of_file, score_file
+from maskwise.dna.variant_tables import (
+    baselines,
+    check_columns,
+    effects_of_file,
+    score_file,
+    variant_effects,
+)
 from maskwise.errors import UserError
 from maskwise.storage import build
 from maskwise.tokens.model import LanguageModel

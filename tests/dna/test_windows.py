@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from maskwise.dna.bases import NOTHING, encode
 from maskwise.dna.fasta import genome_of
-from maskwise.dna.places import Regions
-from maskwise.dna.windows import Parts, merged, split, tile, whole, windows
+from maskwise.dna.places import Parts
+from maskwise.dna.windows import merged, split, tile, whole, windows
 from maskwise.errors import UserError
 
 
@@ -22,7 +22,7 @@ def genome(lengths, names=None):
 
 def regions(*rows):
     records, starts, stops = np.array(rows, dtype=np.int64).reshape(-1, 3).T
-    return Regions(records, starts, stops, ("",) * len(rows))
+    return Parts(records, starts, stops)
 
 
 def rows(parts):

@@ -133,7 +133,13 @@ def test_metrics_count_predictions(tmp_path):
     metrics = Metrics(tmp_path, 0, enabled=True)
     for predicted in (3, 4):
         metrics.add(
-            loss=1.0, ratio=0.5, grad_norm=1.0, samples=2, tokens=8, predicted=predicted, seconds=1
+            loss=1.0,
+            ratio=0.5,
+            grad_norm=1.0,
+            samples=2,
+            encoder_tokens=8,
+            predicted=predicted,
+            seconds=1,
         )
     assert metrics.write(2, 0, 0.1)["predicted"] == 7
 

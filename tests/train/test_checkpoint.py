@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from maskwise.errors import UserError
 from maskwise.train import checkpoint
-from maskwise.train.optim import make_optimizer
+from maskwise.train.loop import make_optimizer
 
 
 @pytest.fixture

@@ -226,7 +226,7 @@ def test_a_loss_that_is_not_finite(run, tiny, digits, tmp_path):
 def test_a_second_interrupt_stops_at_once():
     import signal
 
-    from maskwise.train.stop import StopRequest
+    from maskwise.train.loop import StopRequest
 
     before = signal.getsignal(signal.SIGINT)
     with StopRequest() as stop:

@@ -6,7 +6,7 @@ from maskwise.cells.cells import Cells
 from maskwise.columns.model import TabularModelSettings
 from maskwise.storage import build
 from maskwise.train.config import TrainSettings
-from maskwise.train.optim import learning_rate, make_optimizer
+from maskwise.train.loop import learning_rate, make_optimizer
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(100, 0.1), (7, 0.3), (10, 0.0), (10, 1.0), (1, 0)])

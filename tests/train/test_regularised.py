@@ -15,8 +15,16 @@ from maskwise.objectives import regularisers
 from maskwise.objectives.reconstruction import sample_weights
 from maskwise.storage import build
 from maskwise.train.batches import Batches
-from maskwise.train.loop import Learner, backward, connect, plan_of, prepare, setup
-from maskwise.train.optim import learning_rate, make_optimizer
+from maskwise.train.loop import (
+    Learner,
+    backward,
+    connect,
+    learning_rate,
+    make_optimizer,
+    plan_of,
+    prepare,
+    setup,
+)
 from tests.train.ranked_steps import steps
 
 TEXTS = [f"line {n} tells of {n * n} cats and some {n % 7} dogs that sat by" for n in range(60)]

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -12,11 +12,10 @@ from pydantic import AfterValidator, Field, PositiveInt
 from torch import Tensor
 
 from maskwise.dna.bases import INVALID, NOTHING, encode, reverse_complement
-from maskwise.dna.dna import DNA, parse_tokens
-from maskwise.dna.fasta import Genome, genome_of, open_genome
-from maskwise.dna.places import Regions, read_bed
-from maskwise.dna.tokens import Pieces, train_pieces
-from maskwise.dna.windows import Parts, Windows, split, whole, windows
+from maskwise.dna.fasta import genome_of, open_genome
+from maskwise.dna.places import read_bed
+from maskwise.dna.tokens import DNA, Bases, parse_tokens, train_pieces
+from maskwise.dna.windows import Windows, split, whole, windows
 from maskwise.errors import UserError
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
@@ -83,46 +82,41 @@ class DNASplits:
     test: Windows
     name: str
 
-    @property
-    def fingerprint(self) -> dict[str, Any]:
-        """What must be the same when a run is resumed."""
-        return {
-            "sequences": self.train.genome.fingerprint,
-            "windows": len(self.train),
-            "heldout": len(self.test),
-        }
 
-
-def load(data: DNADataSettings) -> DNASplits:
-    """Open the sequences that `data` describes and lay windows over them.
+def load(data: DNADataSettings, sequences: Sequence[str] | None = None) -> DNASplits:
+    """Lay windows over the sequences that `data` describes, or over those given, a record each.
 
     Raises:
         UserError: a source that does not exist or cannot be used, saying which and why.
     """
-    source = Path(data.source).expanduser()
-    return _splits(open_genome(source), source.name.split(".")[0] or data.source, data)
-
-
-def from_sequences(sequences: Sequence[str], data: DNADataSettings) -> DNASplits:
-    """Lay windows over sequences in memory, a record each; arguments as for `load`."""
-    for number, sequence in enumerate(sequences):
+    for number, sequence in enumerate(() if sequences is None else sequences):
         if not isinstance(sequence, str):
             kind = type(sequence).__name__
             raise UserError(f"sequence {number} is {kind}, not str: give a list of str")
-    return _splits(genome_of(sequences), "sequences", data)
+    source = Path(data.source).expanduser()
+    genome = open_genome(source) if sequences is None else genome_of(sequences)
+    name = "sequences" if sequences is not None else source.name.split(".")[0] or data.source
+    width = data.window or int(min(WINDOW, genome.lengths.max()))
+    regions = None if data.regions is None else read_bed(data.regions, genome)
+    train, test = (
+        windows(genome, part, width=width, stride=data.stride, regions=regions, name=what)
+        for part, what in zip(
+            split(genome, data.holdout, data.heldout, regions),
+            (f"{name}, to train on", f"{name}, held out"),
+            strict=True,
+        )
+    )
+    return DNASplits(train, test, name)
 
 
 def describe(splits: DNASplits, data: DNADataSettings) -> DNA:
     """Return how the windows become tokens; pieces are learned from them."""
-    name, number = parse_tokens(data.tokens)
-    kind: Pieces | None = None
-    if name == "pieces":
-        assert number is not None
-        train = splits.train
+    kind, train = parse_tokens(data.tokens), splits.train
+    if not isinstance(kind, Bases):
         index = np.linspace(0, len(train) - 1, min(len(train), _TRAINING_WINDOWS)).astype(int)
-        kind = train_pieces(train.get(index), number)
+        number, kind = kind, train_pieces(train.get(index), kind)
         log.info("%d pieces, %.2f for each base at most", number, kind.density)
-    return DNA(splits.train.tiles.width, data.tokens, data.repeat_weight, kind)
+    return DNA(train.tiles.width, data.tokens, data.repeat_weight, kind)
 
 
 def as_codes(sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
@@ -146,25 +140,6 @@ def as_codes(sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
 def sequences(data: DNADataSettings) -> list[np.ndarray]:
     """Return all records of a source as codes, or its regions where there are some."""
     genome = open_genome(Path(data.source).expanduser())
-    wanted: Regions | Parts = whole(genome)
-    if data.regions is not None:
-        wanted = read_bed(data.regions, genome)
-    places = zip(wanted.records, wanted.starts, wanted.stops - wanted.starts, strict=True)
-    return [
-        genome.read(np.array([record]), np.array([start]), int(size))[0]
-        for record, start, size in places
-    ]
-
-
-def _splits(genome: Genome, name: str, data: DNADataSettings) -> DNASplits:
-    width = data.window or int(min(WINDOW, genome.lengths.max()))
-    regions = None if data.regions is None else read_bed(data.regions, genome)
-    train, test = (
-        windows(genome, part, width=width, stride=data.stride, regions=regions, name=what)
-        for part, what in zip(
-            split(genome, data.holdout, data.heldout, regions),
-            (f"{name}, to train on", f"{name}, held out"),
-            strict=True,
-        )
-    )
-    return DNASplits(train, test, name)
+    wanted = whole(genome) if data.regions is None else read_bed(data.regions, genome)
+    places = np.stack([wanted.records, wanted.starts, wanted.stops - wanted.starts], axis=1)
+    return [genome.read(place[:1], place[1:2], int(place[2]))[0] for place in places]

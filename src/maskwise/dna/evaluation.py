@@ -1,6 +1,6 @@
-"""What a model of DNA is worth: loss by ratio, probes and fine-tuning beside baselines."""
+"""What a model of DNA is worth: loss by ratio, probes, fine-tuning, likelihood; and baselines."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -8,20 +8,22 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from maskwise.dna.baselines import baseline_features
+from maskwise.dna.bases import NOTHING, reverse_complement
 from maskwise.dna.data import DNASplits
-from maskwise.dna.dna import DNA
-from maskwise.dna.features import embed_sequences
-from maskwise.dna.finetuning import finetune_sequences
+from maskwise.dna.features import baseline_features, embed_sequences
 from maskwise.dna.tasks import SequenceTask, parse_dna_task, read_dna_task
+from maskwise.dna.tokens import DNA
+from maskwise.errors import UserError
 from maskwise.measure.evaluation import ALWAYS, Ratio, data_entry, models_of
 from maskwise.measure.features import in_batches, random_subset
-from maskwise.measure.finetuning import FineTuneSettings
+from maskwise.measure.finetuning import FineTuneSettings, Samples, tuned_row
+from maskwise.measure.likelihoods import Held, measure
 from maskwise.measure.probes import Labels, probe_row
 from maskwise.measure.protocols import CHOSEN, ScoringName
 from maskwise.modality import Entries, Source
+from maskwise.rng import Stream, uniforms
 from maskwise.settings import settings
-from maskwise.tokens.losses import BATCH, losses_by_ratio, shares
+from maskwise.tokens.losses import BATCH, held_tokens, losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
 
 
@@ -57,12 +59,12 @@ class DNAEvaluateSettings:
 
 
 def evaluate_dna(
-    model: LanguageModel,
+    model: LanguageModel[DNA],
     splits: DNASplits,
     config: DNAEvaluateSettings,
     *,
     pattern: str,
-    untrained: LanguageModel | None = None,
+    untrained: LanguageModel[DNA] | None = None,
 ) -> Entries:
     """Return the entries of result.json: data, reconstruction, probes and fine-tuning.
 
@@ -89,12 +91,7 @@ def evaluate_dna(
     return {
         "data": data_entry(splits, [dna.window]),
         "reconstruction": losses_by_ratio(
-            model,
-            splits.test,
-            index,
-            (*config.ratios, ALWAYS),
-            pattern,
-            seed,
+            *(model, splits.test, index, (*config.ratios, ALWAYS), pattern, seed),
             floors(dna, splits, chosen),
         ),
         "probes": [row for task in tasks for row in dna_probes(models, task, config)],
@@ -105,7 +102,7 @@ def evaluate_dna(
 
 
 def dna_probes(
-    models: Mapping[str, LanguageModel], task: SequenceTask, config: DNAEvaluateSettings
+    models: Mapping[str, LanguageModel[DNA]], task: SequenceTask, config: DNAEvaluateSettings
 ) -> list[Entries]:
     """Return the rows of the table of probes: labelled sequences under every model and layer.
 
@@ -137,7 +134,7 @@ def floors(dna: DNA, splits: DNASplits, index: np.ndarray) -> dict[str, Tensor]:
     """
     of_bases = shares(DNA(window=splits.train.tiles.width), splits.train, index)
     costs = dict(zip("ACGT", (-of_bases.log()).tolist(), strict=False))
-    letters = dna.letters(range(dna.num_tokens))
+    letters = dna.spell(range(len(dna.alphabet)))
     found = {
         "base composition": torch.tensor(
             [sum(costs.get(base, 0.0) for base in token) for token in letters],
@@ -153,3 +150,91 @@ def with_tokens(dna: DNA, source: Source, index: np.ndarray) -> np.ndarray:
     """Return those of the windows that have a token to hide: of k-mers, some have none."""
     some = [dna.eligible(source.get(batch)).any(dim=1) for batch in in_batches(index, BATCH)]
     return index[torch.cat(some).numpy()]
+
+
+def finetune_sequences(
+    models: Mapping[str, LanguageModel[DNA]], task: SequenceTask, config: FineTuneSettings
+) -> list[Entries]:
+    """Return accuracy, Matthews correlation and AUROC of fine-tuned models, see `tuned_row`.
+
+    Of a task that is cross-validated, the first fold is the test.
+    """
+    return [
+        tuned_row(name, model, sequence_samples(model, task), config)
+        for name, model in models.items()
+    ]
+
+
+def sequence_samples(model: LanguageModel[DNA], task: SequenceTask) -> Samples[LanguageModel[DNA]]:
+    """Return sequences as a model takes them; of long ones the middle, as wide as its window.
+
+    In training each sequence is read on a random strand in each epoch; in testing on both.
+
+    Raises:
+        UserError: the test has a single class, or a sequence no token of known bases.
+    """
+    train, test = task.folds[0]
+    if len(np.unique(task.y[test])) < 2:
+        raise UserError(f"task '{task.name}': the first fold has one class: give TRAIN:TEST")
+    window = model.tokenizer.window
+    cut = [max(0, (len(codes) - window) // 2) for codes in task.sequences]
+    sequences = [codes[at : at + window] for at, codes in zip(cut, task.sequences, strict=True)]
+    known = model.tokenizer.eligible(_padded(sequences)).any(dim=1)
+    if not known.all():
+        place = int(known.int().argmin())
+        raise UserError(
+            f"task '{task.name}': sequence {place} has no token of known bases: leave it out"
+        )
+    lengths = torch.tensor([len(sequences[place]) for place in train])
+
+    def rows(index: Tensor, seed: int, epoch: int) -> Tensor:
+        turned = uniforms(seed, Stream.STRAND, epoch=epoch, sample_ids=index) < 0.5
+        chosen = zip((sequences[place] for place in train[index.numpy()]), turned, strict=True)
+        return _padded([reverse_complement(codes) if other else codes for codes, other in chosen])
+
+    num_cut = sum(len(codes) > window for codes in task.sequences)
+    notes = (
+        "first fold as test" if len(task.folds) > 1 else task.note,
+        f"{num_cut} sequences cut to the {window} bases in their middle" if num_cut else "",
+    )
+    return Samples(
+        *(task.name, task.y[train], task.y[test], len(task.classes), lengths),
+        rows,
+        lambda tuned: embed_sequences(tuned, [sequences[place] for place in test]),
+        "; ".join(filter(None, notes)),
+    )
+
+
+def _padded(sequences: Sequence[np.ndarray]) -> Tensor:
+    """Return codes as rows of equal width, uint8 [B, W], with nothing after their ends."""
+    rows = np.full((len(sequences), max(map(len, sequences))), NOTHING, dtype=np.uint8)
+    for row, codes in zip(rows, sequences, strict=True):
+        row[: len(codes)] = codes
+    return torch.from_numpy(rows)
+
+
+def dna_likelihood(
+    model: LanguageModel[DNA],
+    splits: DNASplits,
+    law: str,
+    *,
+    num_samples: int | None = None,
+    **options: int,
+) -> Entries:
+    """Return what likelihood.json holds, for windows of the test part; see `measure`.
+
+    Values per base can be compared between kinds of tokens.
+    """
+    dna = model.tokenizer
+    position = "base" if dna.tokens == "bases" else "token"
+    words = {"sample": "window", "position": position, "dimension": "base"}
+
+    def held(index: np.ndarray) -> Held:
+        ids = dna.ids(splits.test.get(with_tokens(dna, splits.test, index)))
+        sizes = torch.tensor([len(letters) for letters in dna.spell(range(len(dna.alphabet)))])
+        bases = sizes[ids] * dna.eligible(ids)
+        num_dims = float(bases.sum(dim=1).double().mean())
+        return held_tokens(model, ids, words)._replace(num_dims=num_dims)
+
+    options["num_samples"] = 64 if num_samples is None else num_samples
+    return measure(model, held, len(splits.test), splits.name, law, **options)

@@ -1,62 +1,273 @@
-"""Genomes: the letters of FASTA files, any of them at any time, in memory that stays flat."""
+"""Genomes: the letters of FASTA files, any of them at any time, in memory that stays flat.
+
+A file is looked through once and indexed; then its bases are read where they are.
+"""
 
 import difflib
 import hashlib
 import logging
+import os
 import re
-from collections.abc import Sequence
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
-from maskwise.dna.bases import NOTHING
-from maskwise.dna.fasta_files import (
-    BREAKS,
-    TABLE,
-    Fetch,
-    Indexed,
-    Layout,
-    fasta_files,
-    look_through,
-    open_indexed,
-)
+from maskwise.dna.bases import CODES, INVALID, NOTHING, NUM_BASES, REPEAT, UNKNOWN
 from maskwise.errors import UserError
+from maskwise.files import atomic_folder, cached, read_json, stamp, write_json
+from maskwise.textio import OPENERS, READ_ERRORS, kind_of
 
 log = logging.getLogger("maskwise")
 
+SUFFIXES = (".fa", ".fasta", ".fna", ".ffn")
+TABLE = CODES.tobytes()
+BREAKS = b"\r\n"
+_LETTERS, _INDEX, _SCAN = "letters.fa", "letters.fai", "scan.json"
+_PART = 1 << 20  # bytes of a line read at once
+_CHUNK = 1 << 22  # letters looked at together
 _BROKEN = re.compile(r"\s").search
+
+Fetch = Callable[[int, int], bytes]
+"""So many bytes of a file from an offset on, or those up to its end."""
 
 
 @dataclass(frozen=True, eq=False)
-class Genome:
-    """Sequences by record and position.
+class Layout:
+    """Where letters are: base i of a record is at offset + i + i // bases * breaks, int64 [R]."""
 
-    Args:
-        name: what to call it.
-        layout: where the letters of its R records are.
-        files: what each record is read from.
-        counts: how many letters are bases (A C G T), unknown (N), ambiguous (other IUPAC codes)
-            and repeats (bases in lower case), and how many records were left out as empty.
-        fingerprint: SHA-256 of names, lengths and letters.
+    names: tuple[str, ...]
+    """of the R records, in the order of the file"""
+    lengths: np.ndarray
+    """bases of each"""
+    offsets: np.ndarray
+    """bytes before its first base"""
+    bases: np.ndarray
+    """bases in each of its lines, but the last"""
+    breaks: np.ndarray
+    """bytes between two lines"""
+
+    def byte(self, records: np.ndarray | int, positions: np.ndarray) -> np.ndarray:
+        """Return where bases are in their file, int64 [n]; of a record's end, where that is."""
+        lines = positions // self.bases[records]
+        return self.offsets[records] + positions + lines * self.breaks[records]
+
+
+@dataclass(frozen=True, eq=False)
+class Indexed:
+    """A file's bytes, where its records are, how many letters of which kind, and their SHA-256."""
+
+    fetch: Fetch
+    layout: Layout
+    counts: dict[str, int]
+    digest: str
+
+
+def fasta_files(source: str | Path) -> list[Path]:
+    """Return the FASTA files that a source names: itself, or those in a folder, sorted.
+
+    Raises:
+        UserError: there is none.
     """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.is_file() and kind_of(p) in SUFFIXES)
+        if not found:
+            raise UserError(f"{path}: no FASTA files here (looked for {', '.join(SUFFIXES)})")
+        return found
+    if not path.is_file():
+        raise UserError(f"{path}: no such file or folder")
+    return [path]
+
+
+def open_indexed(path: Path) -> Indexed:
+    """Open a FASTA file; the first time, look through it, and keep an index in the cache.
+
+    A copy is kept there too of a file that is compressed or has lines of unequal length.
+
+    Raises:
+        UserError: it cannot be read, is no FASTA or holds what is no DNA.
+    """
+    folder = cached("fasta", stamp(path))
+    if not folder.is_dir():
+        log.info("%s: indexing (kept in %s)", path, folder)
+        with atomic_folder(folder) as work:
+            _prepare(path, work)
+    try:
+        layout = _layout((folder / _INDEX).read_text("utf-8"))
+    except (OSError, ValueError, IndexError):
+        raise UserError(f"the index in {folder} is damaged: delete that folder") from None
+    copy, found = folder / _LETTERS, read_json(folder / _SCAN)
+    fetch = _open(copy if copy.exists() else path)
+    return Indexed(fetch, layout, found["counts"], found["sha256"])
+
+
+def _open(path: Path) -> Fetch:
+    """Open a file. No memory map: what was read would count as this program's memory."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    # Reading at an offset moves nothing that processes share after a fork.
+    fetch = partial(os.pread, handle)
+    weakref.finalize(fetch, os.close, handle)
+    return fetch
+
+
+def _prepare(path: Path, work: Path) -> None:
+    used, rows = path, None
+    if path.suffix.lower() not in OPENERS and (rows := _places(path)) is None:
+        log.warning("%s has lines of unequal length: a copy is made in the cache", path)
+    if rows is None:
+        used = work / _LETTERS
+        rows = _unpack(path, used)
+    [(name, num)] = Counter(name for name, _ in rows).most_common(1)
+    if num > 1:
+        raise UserError(f"{path}: two records are named {name}: rename or remove one")
+    index = "".join("\t".join(map(str, (name, *numbers))) + "\n" for name, numbers in rows)
+    (work / _INDEX).write_text(index, "utf-8")
+    found = look_through(_layout(index), _open(used), str(path))
+    write_json(work / _SCAN, {"counts": found.counts, "sha256": found.digest})
+
+
+# A line of an index, as samtools faidx writes it: name; length, offset, bases and bytes of a line.
+Row = tuple[str, list[int]]
+
+
+def _layout(index: str) -> Layout:
+    rows = [line.split("\t") for line in index.splitlines()]
+    lengths, offsets, bases, line = np.array([row[1:5] for row in rows], dtype=np.int64).T
+    return Layout(tuple(row[0] for row in rows), lengths, offsets, bases.clip(1), line - bases)
+
+
+def _places(path: Path) -> list[Row] | None:
+    """Return where the letters of a plain file are; None if its lines are of unequal length."""
+    rows: list[Row] = []
+    at, size, end, last, numbers = 0, 0, b"", True, list[int]()
+    for _, line in _lines(path):
+        at += len(line)
+        if not last and line[:size].isalpha() and line[size:] == end:  # as most are
+            numbers[0] += size
+        elif line.startswith(b">"):
+            name, numbers = _name(line), [0, at, 0, 0]
+            rows.append((name, numbers))
+            size, end, last = -1, b"", not name
+        else:
+            letters = line.rstrip(BREAKS)
+            if last or letters.split() != [letters]:  # white space is no letter
+                return None
+            if not numbers[0]:
+                size, end = len(letters), line[len(letters) :]
+                numbers[2:] = [size, len(line)]
+            # The last line of a record may be shorter; that of a file need not be broken.
+            last = line != letters + end or len(letters) < size
+            if len(letters) > size or (last and len(letters) == size and line != letters):
+                return None
+            numbers[0] += len(letters)
+    return rows or None
+
+
+def _unpack(path: Path, target: Path) -> list[Row]:
+    """Write the letters of a FASTA file, decompressed, without names or breaks."""
+    rows: list[Row] = []
+    with target.open("wb") as out:
+        for number, line in _lines(path, most=_PART):
+            if line.startswith(b">"):
+                if not (name := _name(line)):
+                    raise UserError(f"{path}: line {number}: a record without a name: give it one")
+                rows.append((name, [0, out.tell()]))
+                continue
+            letters = line.translate(None, b" \t\r\n")
+            if rows:
+                out.write(letters)
+                rows[-1][1][0] += len(letters)
+            elif letters and not letters.startswith(b";"):
+                raise UserError(
+                    f"{path}: no FASTA file: line {number} comes before any record's name,"
+                    " a line that begins with >"
+                )
+    if not rows:
+        raise UserError(f"{path}: no FASTA file: it has no line that begins with >")
+    return [(name, [length, offset, length, length]) for name, (length, offset) in rows]
+
+
+def _name(line: bytes) -> str:
+    return "".join(line[1:].decode("utf-8", "replace").split()[:1])
+
+
+def _lines(path: Path, most: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Give numbered lines, those with more than `most` bytes in parts."""
+    number = 1
+    try:
+        with OPENERS.get(path.suffix.lower(), open)(path, "rb") as file:
+            if most is None:
+                yield from enumerate(file, start=1)
+            while line := file.readline(most):
+                yield number, line
+                number += line.endswith(b"\n")
+    except READ_ERRORS as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read {path}: {reason}") from None
+
+
+def look_through(layout: Layout, fetch: Fetch, where: str) -> Indexed:
+    """Look at every letter once; `where` names the file in messages.
+
+    Raises:
+        UserError: a letter that is no DNA.
+    """
+    digest = hashlib.sha256()
+    counts = {"bases": 0, "unknown": 0, "ambiguous": 0, "repeats": 0, "empty_records": 0}
+    for record, (name, length) in enumerate(zip(layout.names, layout.lengths, strict=True)):
+        digest.update(f">{name} {length} ".encode())
+        counts["empty_records"] += not length
+        for start in range(0, length, _CHUNK):
+            first, last = layout.byte(record, np.array([start, min(start + _CHUNK, length)]))
+            letters = fetch(last - first, first).translate(None, BREAKS)
+            codes = np.frombuffer(letters.translate(TABLE), dtype=np.uint8)
+            if codes.max() == INVALID:
+                place = int((codes == INVALID).argmax())
+                _refuse(letters[place], f"{where}: record {name}, position {start + place + 1}")
+            digest.update(letters)
+            unknown = np.frombuffer(letters, dtype=np.uint8) & ~np.uint8(32) == ord("N")
+            kinds = {
+                "bases": codes & 7 < NUM_BASES,
+                "unknown": unknown,
+                "ambiguous": (codes & 7 == UNKNOWN) & ~unknown,
+                "repeats": codes & (REPEAT + 4) == REPEAT,
+            }
+            for kind, which in kinds.items():
+                counts[kind] += int(np.count_nonzero(which))
+    return Indexed(fetch, layout, counts, digest.hexdigest())
+
+
+def _refuse(letter: int, where: str) -> None:
+    shown = ascii(chr(letter)) if letter < 128 else "'?'"
+    if letter in b"Uu":
+        raise UserError(f"{where}: {shown} is of RNA: convert U to T")
+    raise UserError(
+        f"{where}: {shown} is no letter of DNA (A C G T, N, other IUPAC codes): remove or replace"
+        " it"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Genome(Layout):
+    """Sequences by record and position."""
 
     name: str
-    layout: Layout
+    """what to call it"""
     files: tuple[Fetch, ...]
+    """what each record is read from"""
     counts: dict[str, int]
+    """how many letters are bases (A C G T), unknown (N), ambiguous (other IUPAC codes) and repeats
+    (bases in lower case), and how many records were left out as empty"""
     fingerprint: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the records."""
-        return self.layout.names
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Bases of each record, int64 [R]."""
-        return self.layout.lengths
+    """SHA-256 of names, lengths and letters"""
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -79,25 +290,18 @@ class Genome:
         )
 
     def read(
-        self,
-        records: np.ndarray,
-        starts: np.ndarray,
-        width: int,
-        stops: np.ndarray | None = None,
+        self, records: np.ndarray, starts: np.ndarray, width: int, stops: np.ndarray | None = None
     ) -> np.ndarray:
         """Return the codes of windows, uint8 [n, width]; NOTHING outside of records.
 
-        Args:
-            records: int64 [n], which records.
-            starts: int64 [n], the first position of each window, counted from 0.
-            width: bases in a window.
-            stops: int64 [n], where reading ends; default: with the record.
+        They begin at `starts`, int64 [n], counted from 0, and reading ends at `stops`, int64 [n];
+        default: with the record.
         """
         stops = self.lengths[records] if stops is None else stops
         first = np.minimum(np.maximum(starts, 0), stops)
         last = np.maximum(np.minimum(starts + width, stops), first)
-        offset = self.layout.byte(records, first)
-        size = self.layout.byte(records, last) - offset
+        offset = self.byte(records, first)
+        size = self.byte(records, last) - offset
         where = zip(records.tolist(), size.tolist(), offset.tolist(), strict=True)
         data = bytearray().join([self.files[record](num, at) for record, num, at in where])
         codes = np.frombuffer(data.translate(TABLE, BREAKS), dtype=np.uint8)
@@ -153,27 +357,24 @@ def genome_of(sequences: Sequence[str], names: Sequence[str] | None = None) -> G
     # The same as a file with one line for all sequences.
     bases, breaks = lengths.clip(1), np.zeros_like(lengths)
     layout = Layout(tuple(names), lengths, lengths.cumsum() - lengths, bases, breaks)
-    return _genome(
-        "sequences",
-        [look_through(layout, lambda size, offset: data[offset : offset + size], "sequences")],
-    )
+    found = look_through(layout, lambda size, at: data[at : at + size], "sequences")
+    return _genome("sequences", [found])
 
 
 def _genome(source: str, opened: Sequence[Indexed]) -> Genome:
-    layouts = [one.layout for one in opened]
-    lengths, offsets, bases, breaks = (
-        np.concatenate([getattr(layout, column) for layout in layouts])
+    columns = [
+        np.concatenate([getattr(one.layout, column) for one in opened])
         for column in ("lengths", "offsets", "bases", "breaks")
-    )
-    keep = np.flatnonzero(lengths)
+    ]
+    keep = np.flatnonzero(columns[0])
     if not len(keep):
-        raise UserError(f"{source}: no letters of DNA: all {len(lengths)} records are empty")
-    names = [name for layout in layouts for name in layout.names]
+        raise UserError(f"{source}: no letters of DNA: all {len(columns[0])} records are empty")
+    lengths, offsets, bases, breaks = (column[keep] for column in columns)
+    names = [name for one in opened for name in one.layout.names]
     files = [one.fetch for one in opened for _ in one.layout.names]
-    some = [column[keep] for column in (lengths, offsets, bases, breaks)]
     genome = Genome(
+        *(tuple(names[k] for k in keep), lengths, offsets, bases, breaks),
         source,
-        Layout(tuple(names[k] for k in keep), *some),
         tuple(files[k] for k in keep),
         {key: sum(one.counts[key] for one in opened) for key in opened[0].counts},
         hashlib.sha256("".join(one.digest for one in opened).encode()).hexdigest(),

@@ -21,56 +21,39 @@ _SKIPPED = ("#", "track", "browser")
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Intervals of a genome, in its order.
-
-    Args:
-        records: int64 [n], which records.
-        starts: int64 [n], first positions, counted from 0.
-        stops: int64 [n], the positions after the last.
-    """
+    """Intervals of a genome: records, and positions from 0, int64 [n] each."""
 
     records: np.ndarray
     starts: np.ndarray
     stops: np.ndarray
+    """the positions after the last"""
 
     def __getitem__(self, some: np.ndarray) -> "Parts":
         return Parts(self.records[some], self.starts[some], self.stops[some])
 
 
-@dataclass(frozen=True, eq=False)
-class Regions(Parts):
-    """Intervals in the order of their file; `names` says what each is called."""
-
-    names: tuple[str, ...]
-
-
-def read_bed(path: str | Path, genome: Genome) -> Regions:
-    """Read a BED file (.gz, .xz too): record, start, stop and, if there is one, a name.
+def read_bed(path: str | Path, genome: Genome) -> Parts:
+    """Read record, start and stop of the regions of a BED file (.gz, .xz too), in its order.
 
     Columns are parted by tabs or spaces; more of them, as in narrowPeak, are not looked at.
-    Regions without a name (or with ".") are called RECORD:START-STOP.
 
     Raises:
         UserError: a region that is not in the genome, saying in which line, or no region.
     """
     path = Path(path).expanduser()
     places: list[tuple[int, int, int]] = []
-    names: list[str] = []
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip() or line.startswith(_SKIPPED):
             continue
-        # Names may hold spaces where tabs part columns.
+        # Names of records may hold spaces where tabs part columns.
         columns = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
         try:
             places.append(_region(columns, genome))
         except UserError as error:
             raise UserError(f"{path}: line {number}: {error}") from None
-        name = columns[3].strip() if len(columns) > 3 else "."
-        names.append(f"{columns[0]}:{columns[1]}-{columns[2]}" if name in ("", ".") else name)
     if not places:
         raise UserError(f"{path}: no regions here: give lines of record, start and stop")
-    records, starts, stops = np.array(places, dtype=np.int64).T
-    return Regions(records, starts, stops, tuple(names))
+    return Parts(*np.array(places, dtype=np.int64).T)
 
 
 def _region(columns: list[str], genome: Genome) -> tuple[int, int, int]:
@@ -126,12 +109,7 @@ class VariantFile:
     @property
     def carried(self) -> tuple[str, ...]:
         """Names of the columns that are carried along."""
-        return tuple(self.columns[place] for place in self._others)
-
-    @property
-    def _others(self) -> list[int]:
-        known = (*NEEDED, "id")
-        return [i for i, name in enumerate(self.columns) if _plain(name) not in known]
+        return tuple(name for name in self.columns if _plain(name) not in (*NEEDED, "id"))
 
     def rows(self, genome: Genome) -> Iterator[Row]:
         """Give the variants in the order of the file.
@@ -142,14 +120,14 @@ class VariantFile:
         names = [_plain(name) for name in self.columns]
         chrom, pos, ref, alt = (names.index(name) for name in NEEDED)
         id_place = names.index("id") if "id" in names else None
-        others, num = self._others, len(names)
+        others = [place for place, name in enumerate(names) if name not in (*NEEDED, "id")]
         lines = _cells(self.path)
         next(lines)
         line = 0
         for line, cells in lines:
             where = f"{self.path}: line {line}"
-            if len(cells) != num:
-                raise UserError(f"{where} has {len(cells)} columns, not {num}")
+            if len(cells) != len(names):
+                raise UserError(f"{where} has {len(cells)} columns, not {len(names)}")
             if not cells[pos].isdecimal():
                 raise UserError(f"{where}: pos '{cells[pos]}' is no whole number")
             name = "." if id_place is None else cells[id_place]

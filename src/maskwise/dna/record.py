@@ -1,36 +1,87 @@
-"""Runs on DNA."""
+"""Runs on DNA: their settings, R²MAE by default, and all that is asked of this kind of data."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
+from pydantic import Field
 from torch import nn
 
 from maskwise.dna import data as dna_data
-from maskwise.dna.data import DNASplits, either_strand
-from maskwise.dna.dna import DNA
-from maskwise.dna.evaluation import evaluate_dna
-from maskwise.dna.fasta_files import SUFFIXES
+from maskwise.dna.data import DNADataSettings, DNASplits, either_strand
+from maskwise.dna.evaluation import DNAEvaluateSettings, dna_likelihood, evaluate_dna
+from maskwise.dna.fasta import SUFFIXES
 from maskwise.dna.features import embed_sequences
-from maskwise.dna.likelihoods import dna_likelihood
 from maskwise.dna.model import DNAModelSettings
-from maskwise.dna.recipes import DNARunSettings, any_dna
 from maskwise.dna.tasks import check_dna_files
-from maskwise.dna.words import WORDS
+from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention
-from maskwise.modality import Modality, Pool
-from maskwise.settings import override
+from maskwise.modality import Entries, Modality, Pool
+from maskwise.settings import override, settings
 from maskwise.textio import kind_of
 from maskwise.tokens.model import LanguageModel
 from maskwise.tokens.network import TokenNetwork
 from maskwise.tokens.samples import write_rows
+from maskwise.train.config import LawText, RunSettings, TrainSettings
+from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
 PATTERNS = ("scattered", "spans", "units")
+Model = LanguageModel[DNA]
+
+WORDS = Words(
+    counted=("windows seen", "encoder tokens", "predicted tokens"),
+    shown="tokens",
+    aligned=True,
+    more="Only the loss was measured. Probes and fine-tuning need files of labelled sequences:",
+    more_options=" --evaluate.probes FILE --evaluate.finetune.tasks FILE",
+    loss=LossWords(
+        axis="nats per hidden token",
+        what="Mean cross-entropy of hidden tokens",
+        samples="held-out windows",
+        form=".4f",
+        between=("tokens", "window", "stride", "regions"),
+        differ="data, tokens or pattern",
+        known={
+            "unigram": "each token predicted by its share of the training data alone",
+            "base composition": "each base predicted by its share of the training data alone,"
+            " which costs the entropy of the composition: a model above it has learned nothing",
+        },
+        headline=0.15,
+    ),
+    likelihood=LikelihoodWords(
+        kind="probability",
+        compare="Bits per base can be compared between kinds of tokens, the other values cannot. ",
+        dashed="equal probabilities for all tokens",
+        tested="held-out windows",
+    ),
+    probes=ProbeWords(samples="sequences"),
+)
 
 
-def _load(data: Sequence[str] | None, config: Any) -> DNASplits:
+@settings
+class DNARunSettings(RunSettings):
+    """Everything that decides what a run on DNA does."""
+
+    modality: Literal["dna"] = "dna"
+    """kind of data"""
+    data: DNADataSettings = Field(default_factory=DNADataSettings)
+    model: DNAModelSettings = Field(default_factory=DNAModelSettings)
+    evaluate: DNAEvaluateSettings = Field(default_factory=DNAEvaluateSettings)
+    law: LawText = "uniform:0.05,0.5"
+    """the law of the mask ratio"""
+
+
+def any_dna(source: str) -> DNARunSettings:
+    """Sequences of your own: 8 dilated convolutions of width 128, windows of 512 bases, R²MAE."""
+    return DNARunSettings(
+        data=DNADataSettings(source=source),
+        train=TrainSettings(steps=20_000, batch_size=64, lr=1e-3, weight_decay=0.01),
+    )
+
+
+def _load(data: Sequence[str] | None, config: DNARunSettings) -> DNASplits:
     # Before a genome is read.
     pattern = config.pattern.partition(":")[0]
     if pattern not in PATTERNS:
@@ -42,40 +93,36 @@ def _load(data: Sequence[str] | None, config: Any) -> DNASplits:
             f" base is hidden, and {config.pattern} masks would leave few visible"
         )
     check_dna_files([*config.evaluate.probes, *config.evaluate.finetune.tasks])
-    if data is not None:
-        return dna_data.from_sequences(data, config.data)
-    if config.data.source == "array":
+    if data is None and config.data.source == "array":
         raise UserError("this run was given sequences: give them again, as data=")
-    return dna_data.load(config.data)
+    return dna_data.load(config.data, data)
 
 
-def _describe(splits: DNASplits, config: Any) -> tuple[DNA, Any]:
+def _describe(splits: DNASplits, config: DNARunSettings) -> tuple[DNA, DNARunSettings]:
     """Complete the configuration from the data: window and stride."""
     tiles = splits.train.tiles
     config = override(config, {"data.window": tiles.width, "data.stride": tiles.stride})
     return dna_data.describe(splits, config.data), config
 
 
-def _evaluate(model: LanguageModel, splits: DNASplits, config: Any, untrained: Any) -> Any:
-    return evaluate_dna(
-        model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
-    )
-
-
-def _samples(folder: Path, model: LanguageModel, splits: DNASplits, config: Any) -> None:
+def _samples(folder: Path, model: Model, splits: DNASplits, config: DNARunSettings) -> None:
     path, seed = folder / "samples.json", config.evaluate.seed
     write_rows(path, model, splits.test, pattern=config.pattern, seed=seed)
 
 
 def _embed(
-    model: LanguageModel, sequences: Sequence[Any], config: Any, pool: Pool, layer: int
+    model: Model,
+    sequences: Sequence[str | np.ndarray],
+    config: DNARunSettings,
+    pool: Pool,
+    layer: int,
 ) -> np.ndarray:
     if pool != "mean":
         raise UserError(f"pool '{pool}' needs a class token, which models of DNA lack: use mean")
     return embed_sequences(model, dna_data.as_codes(sequences), layer)
 
 
-def _source_settings(source: str, fasta: str | None) -> dict[str, Any]:
+def _source_settings(source: str, fasta: str | None) -> Entries:
     """Return the settings that say which sequences to read: regions, or whole records."""
     if fasta is not None:
         return {"data.source": fasta, "data.regions": source}
@@ -86,7 +133,7 @@ def _source_settings(source: str, fasta: str | None) -> dict[str, Any]:
 
 def _build(
     dna: DNA, config: DNAModelSettings, attention: Attention, network: nn.Module | None
-) -> LanguageModel:
+) -> Model:
     assert network is None or isinstance(network, TokenNetwork)
     return LanguageModel(dna, config, attention, network)
 
@@ -103,10 +150,16 @@ RECORD = Modality(
     precedence=1,
     load=_load,
     describe=_describe,
-    fingerprint=lambda splits: splits.fingerprint,
+    fingerprint=lambda splits: {
+        "sequences": splits.train.genome.fingerprint,
+        "windows": len(splits.train),
+        "heldout": len(splits.test),
+    },
     augment=lambda config: either_strand if config.data.both_strands else None,
     build=_build,
-    evaluate=_evaluate,
+    evaluate=lambda model, splits, config, untrained: evaluate_dna(
+        model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
+    ),
     samples=_samples,
     restore=DNA.load,
     embed=_embed,

@@ -1,17 +1,135 @@
-"""Tasks to probe or fine-tune a model of DNA on: sequences with labels, and how they are split."""
+"""Tasks to probe or fine-tune a model of DNA on: sequences with labels, and how they are split.
 
-from collections.abc import Iterable, Sequence
+Files are tables, or FASTA files of one class each.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from maskwise.dna.bases import UNKNOWN, reverse_complement
-from maskwise.dna.labels import LabelledSequences, class_of, read_sequences
+from maskwise.dna.bases import INVALID, UNKNOWN, encode, reverse_complement
+from maskwise.dna.fasta import SUFFIXES as FASTA
 from maskwise.errors import UserError
 from maskwise.measure.features import encode_labels, random_groups
 from maskwise.measure.probes import Fold, grouped_folds
+from maskwise.textio import columns, json_rows, kind_of, read_lines, table_rows
+
+_SEQUENCES = ("sequence", "seq", "dna")
+_LABELS = ("label", "class", "target")
+TABLES = (".csv", ".tsv", ".jsonl")
+
+
+class Labelled(NamedTuple):
+    """A sequence, as codes of bases, its label, and its group ("" = none)."""
+
+    codes: np.ndarray
+    label: str
+    group: str
+
+
+def read_sequences(paths: Sequence[Path]) -> list[Labelled]:
+    """Read labelled sequences; .gz and .xz too.
+
+    - one .csv (quoted), .tsv (not) or .jsonl with a column `sequence`, `seq` or `dna`, a column
+      `label`, `class` or `target`, and, if sequences belong together, a column `group`;
+    - FASTA files (.fa, .fasta, .fna, .ffn), each of one class, named like the file.
+
+    Lower case is accepted. IUPAC codes of several bases become unknown bases.
+
+    Raises:
+        UserError: a file that cannot be read or is none of these, or a sequence that is empty,
+            has a letter that is no DNA, or no known base.
+    """
+    kinds = {kind_of(path) for path in paths}
+    if len(paths) == 1 and kinds <= set(TABLES):
+        found = list(_from_json(paths[0]) if kinds == {".jsonl"} else _from_table(paths[0]))
+    elif kinds <= set(FASTA):
+        names = [class_of(path) for path in paths]
+        if len(set(names)) < len(names):
+            raise UserError(f"two FASTA files have one name ({', '.join(names)}): rename one")
+        found = [row for path in paths for row in _from_fasta(path)]
+    else:
+        raise UserError(
+            f"{' + '.join(map(str, paths))}: give one table ({', '.join(TABLES)}) or FASTA files"
+            f" ({', '.join(FASTA)}) of one class each"
+        )
+    if not found:
+        raise UserError(f"{' + '.join(map(str, paths))}: no sequences")
+    return found
+
+
+def class_of(path: Path) -> str:
+    """Return a file's name without its endings and without a "train" or "test" at the end.
+
+    >>> class_of(Path("ctcf_train.fa.gz"))
+    'ctcf'
+    """
+    known = "|".join(kind[1:] for kind in (*TABLES, *FASTA))
+    stem = re.sub(rf"(?:\.(?:{known}))?(?:\.(?:gz|bgz|xz))?$", "", path.name, flags=re.IGNORECASE)
+    return re.sub(r"[._-]*(?:train(?:ing)?|test)$", "", stem) or path.absolute().parent.name
+
+
+def _from_json(path: Path) -> Iterator[Labelled]:
+    for where, row in json_rows(path):
+        sequence, label = columns(path, list(row), _SEQUENCES, _LABELS)
+        group = "" if row.get("group") is None else row["group"]
+        yield _row(path, where, str(row[sequence]), str(row[label]), str(group))
+
+
+def _from_table(path: Path) -> Iterator[Labelled]:
+    rows = table_rows(path)
+    _, first = next(rows, ("", []))
+    names = [name.strip().lower() for name in first]
+    sequence, label = (names.index(name) for name in columns(path, names, _SEQUENCES, _LABELS))
+    group = names.index("group") if "group" in names else None
+    for where, row in rows:
+        name = "" if group is None else row[group]
+        yield _row(path, where, row[sequence], row[label], name)
+
+
+def _from_fasta(path: Path) -> Iterator[Labelled]:
+    records: list[tuple[str, list[np.ndarray]]] = []
+    for number, line in enumerate(read_lines(path), start=1):
+        text = line.strip()
+        if text.startswith(">"):
+            records.append((f"line {number} ({text[:40]})", []))
+        elif text and not records:
+            raise UserError(f"{path} is no FASTA: line {number} comes before any '>'")
+        elif text:
+            records[-1][1].append(_codes(path, f"line {number}", text))
+    for name, parts in records:
+        yield Labelled(_known(path, name, parts), class_of(path), "")
+
+
+def _row(path: Path, where: str, sequence: str, label: str, group: str) -> Labelled:
+    if not label.strip():
+        raise UserError(f"{path}: {where} has no label")
+    codes = _codes(path, where, "".join(sequence.split()))
+    return Labelled(_known(path, where, [codes]), label.strip(), group.strip())
+
+
+def _codes(path: Path, where: str, letters: str) -> np.ndarray:
+    codes = encode(letters)
+    wrong = codes == INVALID
+    if wrong.any():
+        letter = letters[int(wrong.argmax())]
+        raise UserError(
+            f"{path}: {where} has the letter '{letter}', which is no DNA: give A, C, G, T or IUPAC"
+            " codes"
+        )
+    return codes
+
+
+def _known(path: Path, where: str, parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the whole sequence, which must have a known base."""
+    codes = np.concatenate([np.zeros(0, np.uint8), *parts])
+    if not (codes & 7 < UNKNOWN).any():
+        raise UserError(f"{path}: {where} has no known base: leave it out")
+    return codes
 
 
 class DnaFiles(NamedTuple):
@@ -24,26 +142,21 @@ class DnaFiles(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SequenceTask:
-    """Sequences, as codes of bases, with classes, int64 from 0.
-
-    Args:
-        name: what it is called.
-        sequences: uint8 codes of each, [N].
-        y: classes, [N].
-        classes: their names.
-        groups: int64 [N], equal for sequences that belong together.
-        folds: one of a given split, or those of cross-validation; no group is in both parts of
-            a fold of cross-validation.
-        note: what to know about the split.
-    """
+    """Sequences, as codes of bases, with classes."""
 
     name: str
     sequences: list[np.ndarray]
+    """uint8 codes of each, [N]"""
     y: np.ndarray
+    """classes, int64 from 0, [N]"""
     classes: tuple[str, ...]
+    """their names"""
     groups: np.ndarray
+    """int64 [N], equal for sequences that belong together"""
     folds: tuple[Fold, ...]
+    """one of a given split, or those of cross-validation, where no group is in both parts"""
     note: str
+    """what to know about the split"""
 
 
 def parse_dna_task(text: str) -> DnaFiles:
@@ -91,23 +204,20 @@ def read_dna_task(text: str, num_train: int, num_test: int, seed: int) -> Sequen
     Args:
         text: see `parse_dna_task`; the files, see `read_sequences`.
         num_train: sequences to train on at most, but one group at least.
-        num_test: sequences to test on at most, but one group at least.
+        num_test: the same of those to test on.
         seed: of the choice and the folds.
 
     Raises:
         UserError: a file that cannot be used, a single class, or too few groups for folds.
     """
     files = parse_dna_task(text)
-    if files.test:
-        parts = [
-            _some(read_sequences(paths), num, seed)
-            for paths, num in ((files.train, num_train), (files.test, num_test))
-        ]
-    else:
-        parts = [_some(read_sequences(files.train), min(num_train, num_test), seed)]
-    sequences = [codes for part in parts for codes in part.sequences]
-    y, classes = encode_labels(np.array([label for part in parts for label in part.labels]))
-    same, groups = group(sequences, [name for part in parts for name in part.groups])
+    both = ((files.train, num_train), (files.test, num_test))
+    wanted = both if files.test else ((files.train, min(num_train, num_test)),)
+    parts = [_some(read_sequences(paths), num, seed) for paths, num in wanted]
+    rows = [row for part in parts for row in part]
+    sequences = [row.codes for row in rows]
+    y, classes = encode_labels(np.array([row.label for row in rows]))
+    same, groups = group(sequences, [row.group for row in rows])
     if files.test:
         train, test = np.split(np.arange(len(y)), [len(parts[0])])
         for paths, index in ((files.train, train), (files.test, test)):
@@ -164,17 +274,13 @@ def _numbered(keys: Sequence[object]) -> np.ndarray:
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
-def _some(found: LabelledSequences, num: int, seed: int) -> LabelledSequences:
+def _some(found: list[Labelled], num: int, seed: int) -> list[Labelled]:
     """Return whole groups with `num` sequences at most, at random, but at least one group."""
     if len(found) <= num:
         return found
-    _, groups = group(found.sequences, found.groups)
-    index = np.isin(groups, random_groups(np.bincount(groups), num, seed)).nonzero()[0]
-    return LabelledSequences(
-        [found.sequences[place] for place in index],
-        [found.labels[place] for place in index],
-        [found.groups[place] for place in index],
-    )
+    _, groups = group([each.codes for each in found], [each.group for each in found])
+    kept = np.isin(groups, random_groups(np.bincount(groups), num, seed))
+    return [found[place] for place in np.flatnonzero(kept)]
 
 
 def _check_classes(paths: Sequence[Path], classes: Sequence[str], y: np.ndarray) -> None:

@@ -1,9 +1,10 @@
-"""Sequences of bases as tokens: single bases, k-mers, or byte-pair pieces."""
+"""Sequences of DNA as tokens: bases, k-mers or byte-pair pieces; what may be hidden and weighs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -11,6 +12,12 @@ from torch.nn import functional as F
 
 from maskwise.dna.bases import NOTHING, NUM_BASES, REPEAT, UNKNOWN, decode
 from maskwise.errors import UserError, require
+from maskwise.modality import Entries
+from maskwise.rng import Keys
+from maskwise.tokens.tokenizer_files import FILE, read_tokenizer, write_tokenizer
+
+if TYPE_CHECKING:  # an extra, which only pieces need
+    from tokenizers import Encoding, Tokenizer
 
 MARGIN = 1.05  # of the most pieces seen in a window
 LONGEST = 8  # bases in a k-mer: 65,536 tokens
@@ -64,7 +71,7 @@ class Bases:
     @cached_property
     def complement(self) -> Tensor:
         """The token of the other strand, int64 [V]."""
-        return _with_specials(torch.arange(NUM_BASES - 1, -1, -1))
+        return _complements(1)
 
     @property
     def input_complement(self) -> Tensor:
@@ -103,7 +110,7 @@ class Kmers(Bases):
 
     @cached_property
     def complement(self) -> Tensor:
-        return _with_specials(_complements(self.k))
+        return _complements(self.k)
 
     def _parts(self, values: Tensor) -> Tensor:
         num = self.positions(values.shape[1])
@@ -144,7 +151,7 @@ class Overlapping(Bases):
                 f"overlapping k-mers of {self.k} bases have no middle that both strands share:"
                 " an equivariant model needs an odd k"
             )
-        return _with_specials(_complements(self.k))
+        return _complements(self.k)
 
 
 @dataclass(frozen=True)
@@ -159,7 +166,7 @@ class Pieces(Bases):
         density: pieces of a row over bases of a window.
     """
 
-    tokenizer: Any
+    tokenizer: "Tokenizer"
     density: float
 
     @property
@@ -185,7 +192,7 @@ class Pieces(Bases):
 
     def means(self, values: Tensor, codes: Tensor) -> Tensor:
         means = values.new_zeros(len(codes), self.positions(codes.shape[1]))
-        sums = torch.nn.functional.pad(values.cumsum(1), (1, 0))
+        sums = F.pad(values.cumsum(1), (1, 0))
         for row, of_row, each in zip(means, sums, self._encoded(codes), strict=True):
             start, stop = torch.tensor(each.offsets[: len(row)], device=values.device).T
             row[: len(start)] = (of_row[stop] - of_row[start]) / (stop - start)
@@ -196,17 +203,15 @@ class Pieces(Bases):
         """There is none: pieces of the other strand begin elsewhere."""
         raise UserError("pieces have no opposite strand: an equivariant model needs other tokens")
 
-    def _encoded(self, codes: Tensor) -> Sequence[Any]:
+    def _encoded(self, codes: Tensor) -> "Sequence[Encoding]":
         letters = [decode(row).upper() for row in codes.cpu()]
         return self.tokenizer.encode_batch(letters)
 
 
 def train_pieces(windows: Tensor, vocab_size: int) -> Pieces:
-    """Learn byte-pair pieces from windows of training data.
+    """Learn byte-pair pieces from windows of training data, uint8 [n, W].
 
-    Args:
-        windows: codes, uint8 [n, W].
-        vocab_size: pieces at most, single bases and N included.
+    There are `vocab_size` at most, single bases and N included.
 
     Raises:
         UserError: a vocabulary too small, or tokenizers is not installed.
@@ -237,16 +242,158 @@ def _number(parts: Tensor) -> Tensor:
 
 
 def _complements(k: int) -> Tensor:
-    """Return the number of the other strand of each k-mer, int64 [4^k].
+    """Return the number of the other strand of each k-mer; special tokens stay, int64 [4^k + 3].
 
     >>> _complements(2)[:4].tolist()  # AA AC AG AT -> TT GT CT AT
     [15, 11, 7, 3]
     """
     powers = NUM_BASES ** torch.arange(k - 1, -1, -1)
     digits = torch.arange(NUM_BASES**k)[:, None] // powers % NUM_BASES
-    return _number((NUM_BASES - 1 - digits).flip(-1))
+    others = _number((NUM_BASES - 1 - digits).flip(-1))
+    return torch.cat([others, torch.arange(len(others), len(others) + 3)])
 
 
-def _with_specials(complements: Tensor) -> Tensor:
-    num = len(complements)
-    return torch.cat([complements, torch.arange(num, num + 3)])
+# Form, and what makes the tokens from the number after the colon; pieces are learned from data.
+TOKENS: dict[str, tuple[str, Callable[..., Bases] | None]] = {
+    "bases": ("bases", Bases),
+    "kmers": ("kmers:K", Kmers),
+    "overlapping": ("overlapping:K", Overlapping),
+    "pieces": ("pieces:V", None),
+}
+
+
+def parse_tokens(text: str) -> Bases | int:
+    """Read tokens, as in ``kmers:6``; of pieces, which are learned from data, their number.
+
+    Raises:
+        UserError: an unknown kind, or a number that is missing or of no use.
+
+    >>> parse_tokens("kmers:6"), parse_tokens("bases"), parse_tokens("pieces:99")
+    (Kmers(k=6), Bases(), 99)
+    """
+    name, _, argument = text.partition(":")
+    known = ", ".join(form for form, _ in TOKENS.values())
+    form, make = TOKENS.get(name, ("", None))
+    if not form or (":" in form) != argument.isdigit() or (not argument and ":" in text):
+        raise UserError(f"tokens '{text}' cannot be read; tokens are {known}")
+    if make is None:
+        return int(argument)
+    return make(int(argument)) if argument else make()
+
+
+@dataclass(frozen=True, eq=False)
+class DNA:
+    """How sequences become tokens. Samples are codes of bases, uint8 [B, W], or ids, int64 [B, L].
+
+    Args:
+        window: W, the number of bases of a training sample; any number can be encoded.
+        tokens: "bases", "kmers:K", "overlapping:K" or "pieces:V".
+        repeat_weight: weight of a soft-masked (lower-case) base in the loss; others have 1.
+        kind: the pieces, which are learned from data; of other tokens, `tokens` says all.
+
+    Raises:
+        UserError: tokens that cannot be read, or a window without a token.
+
+    Example:
+        >>> from maskwise.dna.bases import encode
+        >>> dna = DNA(window=6)
+        >>> codes = torch.from_numpy(encode("ACgtNA"))[None]
+        >>> dna.ids(codes).tolist(), dna.eligible(codes).int().tolist()
+        ([[0, 1, 2, 3, 4, 0]], [[1, 1, 1, 1, 0, 1]])
+        >>> DNA(window=6, tokens="kmers:3").ids(codes).tolist()
+        [[6, 64]]
+    """
+
+    modality: ClassVar[str] = "dna"
+
+    window: int
+    tokens: str = "bases"
+    repeat_weight: float = 1.0
+    kind: Bases = Bases()
+
+    def __post_init__(self) -> None:
+        kind = parse_tokens(self.tokens)
+        if isinstance(kind, Bases):
+            object.__setattr__(self, "kind", kind)
+        elif not isinstance(self.kind, Pieces):
+            raise UserError(f"tokens '{self.tokens}' are learned from data: give kind=")
+        if self.kind.positions(self.window) < 1:
+            raise UserError(f"a window of {self.window} bases holds no token of {self.tokens}")
+
+    # What a language model asks of any modality. Sequences have no frame of special tokens.
+    start: ClassVar[tuple[int, ...]] = ()
+
+    @property
+    def grid(self) -> tuple[int]:
+        """L, the number of tokens of a training sample."""
+        return (self.kind.positions(self.window),)
+
+    @property
+    def alphabet(self) -> Tensor:
+        """Which tokens a sequence can hold and be predicted to hold, bool [V]."""
+        return self.kind.alphabet
+
+    @property
+    def mask(self) -> int:
+        """The token of what is hidden."""
+        return self.kind.mask
+
+    def ids(self, batch: Tensor) -> Tensor:
+        """Return token ids, int64 [B, L]; those that are ids already stay."""
+        return batch if batch.dtype == torch.int64 else self.kind.ids(batch)
+
+    def inputs(self, ids: Tensor) -> Tensor:
+        """Return what a network embeds for token ids, some of them hidden, int64 [B, L]."""
+        return self.kind.inputs(ids)
+
+    def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
+        """Return which tokens may be hidden: those of known bases, bool [B, L]."""
+        ids = self.ids(batch)
+        return self.alphabet.to(ids.device)[ids]
+
+    def weights(self, batch: Tensor) -> Tensor | None:
+        """Return what each token counts in the loss, float32 [B, L]: the mean of its bases."""
+        if self.repeat_weight == 1:
+            return None
+        of_bases = torch.where(batch >= REPEAT, self.repeat_weight, 1.0)
+        return self.kind.means(of_bases, batch)
+
+    def documents(self, ids: Tensor) -> Tensor:
+        """Return 1 for tokens of the sequence and 0 for padding, int64 [B, L]."""
+        return (ids != self.kind.nothing).long()
+
+    def spell(self, ids: Sequence[int]) -> list[str]:
+        """Return the bases of each token; N where they are unknown."""
+        if isinstance(self.kind, Pieces):
+            return [self.kind.tokenizer.id_to_token(i) or "N" for i in ids]
+        k = self.kind.k if isinstance(self.kind, Kmers) else 1
+        tokens = torch.tensor(ids, dtype=torch.int64)
+        bases = tokens[:, None] // NUM_BASES ** torch.arange(k - 1, -1, -1) % NUM_BASES
+        bases[~self.alphabet[tokens]] = UNKNOWN
+        return [decode(each) for each in bases]
+
+    def spell_next(self, before: Sequence[int], token: int) -> str:
+        """Return the bases that a token adds behind others: its own."""
+        return self.spell([token])[0]
+
+    def save(self, folder: Path) -> Entries:
+        """Return plain values that `load` reads; pieces write tokenizer.json."""
+        values: Entries = {
+            key: getattr(self, key) for key in ("window", "tokens", "repeat_weight")
+        }
+        if isinstance(self.kind, Pieces):
+            write_tokenizer(folder / FILE, self.kind.tokenizer)
+            values["density"] = self.kind.density
+        return values
+
+    @classmethod
+    def load(cls, folder: Path, values: Entries) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: a file is missing or damaged.
+        """
+        rest = dict(values)
+        if (density := rest.pop("density", None)) is not None:
+            rest["kind"] = Pieces(read_tokenizer(folder / FILE), density)
+        return cls(**rest)

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from maskwise.dna.bases import REPEAT, UNKNOWN, decode, encode, reverse_complement
-from maskwise.dna.dna import DNA
 from maskwise.dna.fasta import Genome
 from maskwise.dna.places import Variant, locate
-from maskwise.dna.tokens import Kmers, Pieces
+from maskwise.dna.tokens import DNA, Kmers, Pieces
 from maskwise.errors import UserError
 from maskwise.measure.features import frozen
 from maskwise.tokens.model import LanguageModel
@@ -44,17 +43,18 @@ class Scores(NamedTuple):
 
 
 class Change(NamedTuple):
-    """The bases that variants change; all alternatives of equal changes share a masked input."""
+    """The bases that variants change: those at `places` from `start` on, which is from 0.
+
+    All alternatives of equal changes share a masked input.
+    """
 
     record: int
     start: int
-    """the first base that changes, from 0"""
     places: tuple[int, ...]
-    """the bases that change, from `start`"""
 
 
 def score_variants(
-    model: LanguageModel, genome: Genome, variants: Sequence[Variant], batch_size: int = 256
+    model: LanguageModel[DNA], genome: Genome, variants: Sequence[Variant], batch_size: int = 256
 ) -> Scores:
     r"""Score substitutions with the bases that they change hidden, on both strands.
 
@@ -65,11 +65,8 @@ def score_variants(
     the direction of reading; windows at the ends of a record are shifted into it, and a shorter
     record is used whole.
 
-    Args:
-        model: of DNA; its device is used, and its training mode is restored.
-        genome: the reference.
-        variants: in any order; those that follow each other in a genome share work.
-        batch_size: changes in one call of the model; each is two masked inputs.
+    The model's device is used. Variants that follow each other in the genome share work;
+    `batch_size` is the number of changes in one call, each of which is two masked inputs.
 
     Raises:
         UserError: a model of byte-pair pieces, a variant outside the genome, or more than one in
@@ -131,9 +128,7 @@ def _of_alleles(ref: str, alt: str) -> str:
     if set(ref) | set(alt) <= set("ACGT") and ref and alt:
         if len(ref) != len(alt):
             return INDEL
-        if ref == alt:
-            return NO_CHANGE
-        return SCORED
+        return NO_CHANGE if ref == alt else SCORED
     if "-" in (ref, alt) or alt == "*" or alt.startswith(("<DEL", "<INS")):
         return INDEL
     return NO_BASES
@@ -167,7 +162,7 @@ def check_references(judged: Iterable[tuple[Variant, str]]) -> None:
 
 
 def score_judged(
-    model: LanguageModel,
+    model: LanguageModel[DNA],
     genome: Genome,
     variants: Sequence[Variant],
     status: Sequence[str],
@@ -175,12 +170,11 @@ def score_judged(
 ) -> Scores:
     """Score the variants whose status, by `judge`, is "scored"; see `score_variants`."""
     strands = np.full((2, len(variants)), np.nan)
-    dna: DNA = model.tokenizer
     found: dict[int, dict[Change, list[tuple[int, str]]]] = defaultdict(lambda: defaultdict(list))
     for place, variant in enumerate(variants):
         if status[place] == SCORED:
             change, bases = _change(variant, genome)
-            width = _width(dna, int(genome.lengths[change.record]))
+            width = _width(model.tokenizer, int(genome.lengths[change.record]))
             found[width][change].append((place, bases))
     with frozen(model):
         for width, changes in found.items():
@@ -203,10 +197,8 @@ def _change(variant: Variant, genome: Genome) -> tuple[Change, str]:
     """Return what a variant changes, and the new bases."""
     pairs = list(zip(variant.ref.upper(), variant.alt.upper(), strict=True))
     places = [place for place, (ref, alt) in enumerate(pairs) if ref != alt]
-    start = variant.pos - 1 + places[0]
-    change = Change(
-        genome.record(variant.chrom), start, tuple(place - places[0] for place in places)
-    )
+    record, start = genome.record(variant.chrom), variant.pos - 1 + places[0]
+    change = Change(record, start, tuple(place - places[0] for place in places))
     return change, "".join(pairs[place][1] for place in places)
 
 
@@ -223,7 +215,7 @@ def _width(dna: DNA, length: int) -> int:
 
 
 def _score_batch(
-    model: LanguageModel,
+    model: LanguageModel[DNA],
     genome: Genome,
     width: int,
     changes: Sequence[Change],
@@ -232,13 +224,8 @@ def _score_batch(
 ) -> np.ndarray:
     """Return scores on both strands, float64 [2, n]; NaN where a hidden token is unknown.
 
-    Args:
-        model: of DNA.
-        genome: the reference.
-        width: of the windows; no record is shorter.
-        changes: what is hidden, P changes.
-        owners: whose alternatives `alts` are, in 0..P-1, [n].
-        alts: the new bases of each alternative.
+    Windows have `width` bases, and no record is shorter. What the P `changes` hide becomes the
+    new bases of each alternative in `alts` [n]; `owners` in 0..P-1 says whose each is, [n].
     """
     num, (records, firsts) = len(changes), np.array([each[:2] for each in changes]).T
     margins = width - np.array([each.places[-1] + 1 for each in changes])
@@ -252,7 +239,7 @@ def _score_batch(
         changed[row, change.start - starts[row] + np.array(change.places)] = True
     others = codes[owners]
     others[changed[owners]] = encode("".join(alts) * 2)
-    dna: DNA = model.tokenizer
+    dna = model.tokenizer
     ids, other_ids = (_tokens(dna, part) for part in (codes, others))
     # Tokens of unknown bases are those with a base that changes.
     blank = np.zeros_like(codes)
@@ -270,18 +257,13 @@ def _tokens(dna: DNA, codes: np.ndarray) -> Tensor:
 
 
 def _gains(
-    model: LanguageModel, ids: Tensor, hidden: Tensor, others: Tensor, owners: Tensor
+    model: LanguageModel[DNA], ids: Tensor, hidden: Tensor, others: Tensor, owners: Tensor
 ) -> Tensor:
-    """Return by how much `others` are more probable than `ids` where hidden, float64 [n].
+    """Return by how much `others` [n, L] are more probable than `ids` [B, L], float64 [n].
 
-    Args:
-        model: of DNA.
-        ids: tokens, [B, L].
-        hidden: which of them are, bool [B, L].
-        others: tokens that differ from their owners' where hidden only, [n, L].
-        owners: rows of `ids`, [n].
+    They differ from their `owners`, rows of `ids` [n], where these are `hidden` only.
     """
-    found = [log_probs.cpu() for log_probs, _ in model.predictions(ids, hidden, ids)]
+    found = [each.cpu() for each, _ in model.predictions(ids, hidden, ids)]
     log_probs = torch.cat(found).double()
     places = torch.zeros_like(ids)
     places[hidden] = torch.arange(len(log_probs))

@@ -1,12 +1,13 @@
 """What only models of DNA do on the command line; see `maskwise.verbs`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from maskwise.arguments import Arg, Verb
 from maskwise.errors import UserError
 
 if TYPE_CHECKING:
+    from maskwise.modality import Entries
     from maskwise.tokens.model import LanguageModel
 
 
@@ -48,7 +49,7 @@ def variants(
         _print_effects(effects_of_file(out, genome, run.tokenizer.window, effect, group))
 
 
-def _print_effects(rows: list[dict[str, Any]]) -> None:
+def _print_effects(rows: "list[Entries]") -> None:
     from maskwise.theory.advice import aligned
 
     table = [["group", "predictor", "variants", "Spearman, 95%", "AUROC of size, 95%"]]

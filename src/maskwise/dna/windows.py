@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,13 @@ from torch import Tensor
 
 from maskwise.dna.bases import NUM_BASES
 from maskwise.dna.fasta import Genome
-from maskwise.dna.places import Parts, Regions
+from maskwise.dna.places import Parts
 from maskwise.errors import UserError
 from maskwise.files import atomic, cached
 
 log = logging.getLogger("maskwise")
 
+Index = Sequence[int] | np.ndarray | Tensor
 _BATCH = 1 << 13  # windows looked at together
 # NAME:START-STOP, also with a name in front and a strand behind, as bedtools writes it.
 _CUT_OUT = re.compile(r"(?:.*::)?(.+):\d+-\d+(?:\([+.-]\))?")
@@ -29,7 +30,7 @@ def whole(genome: Genome) -> Parts:
     return Parts(np.arange(num), np.zeros(num, dtype=np.int64), genome.lengths)
 
 
-def merged(regions: Regions) -> Parts:
+def merged(regions: Parts) -> Parts:
     """Return regions in the order of the genome, those that overlap as one."""
     order = np.lexsort((regions.stops, regions.starts, regions.records))
     records, starts, stops = regions.records[order], regions.starts[order], regions.stops[order]
@@ -46,18 +47,14 @@ def split(
     genome: Genome,
     holdout: float,
     heldout: Sequence[str] = (),
-    regions: Regions | None = None,
+    regions: Parts | None = None,
 ) -> tuple[Parts, Parts]:
     """Split a genome in what is learned from and what is held out, at most one part per record.
 
-    Whole records at random, all those of a chromosome together (records named NAME:START-STOP are
-    of NAME); where no choice makes at least half the share, the end of the largest record.
-
-    Args:
-        genome: the sequences.
-        holdout: share of the bases (of regions, if given) to hold out, at most.
-        heldout: names of records or chromosomes to hold out instead.
-        regions: what is read of the genome; default: everything.
+    Held out are `heldout` records or chromosomes, or at most a share of the bases (of regions, if
+    given): whole records at random, all those of a chromosome together (records named
+    NAME:START-STOP are of NAME); where no choice makes at least half the share, the end of the
+    largest record.
 
     Raises:
         UserError: a name that is not there, or one of both would be empty.
@@ -65,10 +62,14 @@ def split(
     used = whole(genome) if regions is None else merged(regions)
     size = np.zeros(len(genome.lengths), dtype=np.int64)
     np.add.at(size, used.records, used.stops - used.starts)
-    group, names = _groups(genome)
+    numbers: dict[str, int] = {}
+    chromosomes = (found[1] if (found := _CUT_OUT.fullmatch(n)) else n for n in genome.names)
+    group = np.array([numbers.setdefault(name, len(numbers)) for name in chromosomes])
     parts = whole(genome)
     if heldout:
-        held = _named(genome, heldout, group, names)
+        held = np.zeros(len(group), dtype=bool)
+        for name in map(str.strip, heldout):
+            held[group == numbers[name] if name in numbers else genome.record(name)] = True
     else:
         sizes = np.bincount(group, weights=size).astype(np.int64)
         most = holdout * size.sum()
@@ -81,28 +82,6 @@ def split(
             f"{genome.name}: {what} leaves nothing to learn from, or nothing to evaluate on"
         )
     return parts[~held], parts[held]
-
-
-def _groups(genome: Genome) -> tuple[np.ndarray, dict[str, int]]:
-    """Return the chromosome of each record, int64 [R], and the number of each by name."""
-    numbers: dict[str, int] = {}
-    group = [
-        numbers.setdefault(found[1] if (found := _CUT_OUT.fullmatch(name)) else name, len(numbers))
-        for name in genome.names
-    ]
-    return np.array(group, dtype=np.int64), numbers
-
-
-def _named(
-    genome: Genome, heldout: Sequence[str], group: np.ndarray, names: dict[str, int]
-) -> np.ndarray:
-    held = np.zeros(len(group), dtype=bool)
-    for name in map(str.strip, heldout):
-        if name in names:
-            held |= group == names[name]
-        else:
-            held[genome.record(name)] = True
-    return held
 
 
 def _choose(sizes: np.ndarray, most: float) -> np.ndarray:
@@ -128,10 +107,10 @@ def _cut(
         )
     last = np.searchsorted(size, most)
     border = inside.starts[len(size) - 1 - last] + size[last] - most
-    stops, starts = parts.stops.copy(), parts.starts[[record]]
-    stops[record], starts[0] = border, border
-    held = parts[np.array([record])]
-    return Parts(parts.records, parts.starts, stops), Parts(held.records, starts, held.stops)
+    held = Parts(np.array([record]), np.array([border]), parts.stops[[record]])
+    stops = parts.stops.copy()
+    stops[record] = border
+    return Parts(parts.records, parts.starts, stops), held
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,24 +118,22 @@ class Tiles:
     """Windows before any is left out: each of n intervals is tiled by one or more.
 
     No list of windows is kept: window j of an interval begins at min(first + j * stride, last).
-
-    Args:
-        width: bases in a window.
-        stride: bases from one to the next.
-        records: int64 [n], of each interval.
-        first: int64 [n], where its first window begins.
-        last: int64 [n], where its last window begins.
-        stops: int64 [n], where reading ends: windows do not cross into another part.
-        begins: int64 [n + 1], how many windows come before each interval, and how many there are.
     """
 
     width: int
+    """bases in a window"""
     stride: int
+    """bases from one to the next"""
     records: np.ndarray
+    """of each interval, int64 [n]"""
     first: np.ndarray
+    """where its first window begins, int64 [n]"""
     last: np.ndarray
+    """where its last window begins, int64 [n]"""
     stops: np.ndarray
+    """where reading ends, int64 [n]: windows do not cross into another part"""
     begins: np.ndarray
+    """how many windows come before each interval, and how many there are, int64 [n + 1]"""
 
     def __len__(self) -> int:
         return int(self.begins[-1])
@@ -176,37 +153,33 @@ class Tiles:
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Windows with a base to learn from, by index.
-
-    Args:
-        genome: what they are of.
-        tiles: where they are.
-        runs: int64 [k], the first of the tiles of each run of tiles that are kept.
-        begins: int64 [k + 1], how many windows come before each run, and how many there are.
-    """
+    """Windows with a base to learn from, by index."""
 
     genome: Genome
     tiles: Tiles
+    """where they are"""
     runs: np.ndarray
+    """the first of the tiles of each run of tiles that are kept, int64 [k]"""
     begins: np.ndarray
+    """how many windows come before each run, and how many there are, int64 [k + 1]"""
     in_memory: bool = True
 
     def __len__(self) -> int:
         return int(self.begins[-1])
 
-    def place(self, indices: Sequence[int] | np.ndarray | Tensor) -> tuple[np.ndarray, ...]:
+    def place(self, indices: Index) -> tuple[np.ndarray, ...]:
         """Return record, start and end of reading of windows, int64 [b] each."""
         return self.tiles.place(self._tiles(indices))
 
-    def get(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor:
+    def get(self, indices: Index) -> Tensor:
         """Return the codes of windows, uint8 [b, W], at `indices`."""
         return torch.from_numpy(self.tiles.read(self.genome, self._tiles(indices)))
 
-    def units(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor | None:
+    def units(self, indices: Index) -> Tensor | None:
         """Return None: every position is its own."""
         return None
 
-    def _tiles(self, indices: Sequence[int] | np.ndarray | Tensor) -> np.ndarray:
+    def _tiles(self, indices: Index) -> np.ndarray:
         """Return which of the tiles windows are, int64 [b]."""
         rows = np.asarray(indices, dtype=np.int64)
         run = self.begins.searchsorted(rows, side="right") - 1
@@ -214,7 +187,7 @@ class Windows:
 
 
 def tile(
-    parts: Parts, regions: Regions | None, width: int, stride: int
+    parts: Parts, regions: Parts | None, width: int, stride: int
 ) -> tuple[Tiles, dict[str, int]]:
     """Lay windows over parts of a genome, or over regions in these; count what is special.
 
@@ -253,20 +226,13 @@ def windows(
     *,
     width: int,
     stride: int | None = None,
-    regions: Regions | None = None,
+    regions: Parts | None = None,
     name: str = "windows",
 ) -> Windows:
-    """Return the windows of parts of a genome that have a base to learn from.
+    """Return the windows of parts of a genome, or of regions in these, that have a base.
 
-    Which those are is found once, by reading all, and kept in the cache.
-
-    Args:
-        genome: the sequences.
-        parts: what may be read of it.
-        width: bases in a window.
-        stride: bases from one window to the next; default: half a window.
-        regions: what windows are wanted of; default: everything.
-        name: what to call them in the log.
+    Which those are is found once, by reading all, and kept in the cache. The default stride is
+    half a window; `name` is for the log.
 
     Raises:
         UserError: there is none.
@@ -296,25 +262,12 @@ def _kept(genome: Genome, tiles: Tiles) -> np.ndarray:
             return np.load(path, allow_pickle=False).reshape(-1, 2)
         except (OSError, ValueError):
             raise UserError(f"{path} is damaged: delete it") from None
-    runs = np.array(list(_runs(genome, tiles)), dtype=np.int64).reshape(-1, 2)
+    steps = range(0, len(tiles), _BATCH)
+    read = (tiles.read(genome, np.arange(at, min(at + _BATCH, len(tiles)))) for at in steps)
+    good = [np.zeros(0, dtype=bool), *((codes & 7 < NUM_BASES).any(axis=1) for codes in read)]
+    # Where a run of windows with a base begins, and where it ends.
+    edges = np.diff(np.concatenate(good), prepend=False, append=False)
+    runs = np.flatnonzero(edges).reshape(-1, 2)
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, runs)
     return runs
-
-
-def _runs(genome: Genome, tiles: Tiles) -> Iterator[tuple[int, int]]:
-    """Give the runs of windows that have a base."""
-    begin = None
-    for start in range(0, len(tiles), _BATCH):
-        stop = min(start + _BATCH, len(tiles))
-        codes = tiles.read(genome, np.arange(start, stop))
-        good = (codes & 7 < NUM_BASES).any(axis=1)
-        change = np.flatnonzero(np.diff(good, prepend=begin is not None))
-        for place in (change + start).tolist():
-            if begin is None:
-                begin = place
-            else:
-                yield begin, place
-                begin = None
-    if begin is not None:
-        yield begin, len(tiles)

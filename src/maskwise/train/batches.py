@@ -16,23 +16,17 @@ from maskwise.rng import shuffled
 
 @dataclass(frozen=True)
 class Batch:
-    """One rank's share of a step.
-
-    Args:
-        step: counted from 0.
-        epoch: which pass over the data.
-        ids: int64 [B / ranks], this rank's samples.
-        peers: int64 [B], the samples of all ranks.
-        samples: their data.
-        units: int64 [B / ranks, L], positions to be hidden together, or None.
-    """
+    """One rank's share of a step, counted from 0."""
 
     step: int
     epoch: int
     ids: Tensor
+    """this rank's samples, int64 [B / ranks]"""
     peers: Tensor
+    """those of all ranks, int64 [B]"""
     samples: Tensor
     units: Tensor | None
+    """positions to be hidden together, int64 [B / ranks, L]"""
 
 
 class Batches(Dataset[Batch | UserError]):

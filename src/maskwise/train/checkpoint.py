@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -42,15 +41,15 @@ def save(folder: Path, state: State, step: int) -> None:
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
-    tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
-    if state.average is not None:
-        tensors |= {f"average.{k}": v for k, v in state.average.state_dict().items()}
+    tensors = {
+        f"{name}.{key}": value
+        for name, module in _modules(state)
+        for key, value in module.state_dict().items()
+    }
     names = _parameter_names(state)
     for parameter, values in state.optimizer.state.items():
         for key, value in values.items():
             tensors[f"optimizer.{key}.{names[parameter]}"] = value
-    if state.objective is not None:
-        tensors |= {f"objective.{k}": v for k, v in state.objective.state_dict().items()}
     if state.probe is not None:
         tensors |= {f"probe.{k}": v for k, v in _tensors(state.probe).items()}
     return tensors
@@ -81,12 +80,9 @@ def restore(folder: Path, state: State) -> int:
 
 
 def _fill(state: State, tensors: dict[str, Tensor]) -> None:
-    state.model.load_state_dict(_part(tensors, "model."))
-    if state.average is not None:
-        state.average.load_state_dict(_part(tensors, "average."))
+    for name, module in _modules(state):
+        module.load_state_dict(_part(tensors, f"{name}."))
     _restore_optimizer(state, _part(tensors, "optimizer."))
-    if state.objective is not None:
-        state.objective.load_state_dict(_part(tensors, "objective."))
     if state.probe is not None:
         _fill(state.probe, _part(tensors, "probe."))
 
@@ -94,7 +90,7 @@ def _fill(state: State, tensors: dict[str, Tensor]) -> None:
 def _restore_optimizer(state: State, tensors: dict[str, Tensor]) -> None:
     """Fill the optimizer's state in place; keys are "exp_avg.PARAMETER" and the like."""
     for parameter, name in _parameter_names(state).items():
-        values: dict[str, Any] = {}
+        values: dict[str, Tensor] = {}
         if f"step.{name}" not in tensors:  # never had a gradient
             continue
         for key in ("step", "exp_avg", "exp_avg_sq"):
@@ -104,6 +100,11 @@ def _restore_optimizer(state: State, tensors: dict[str, Tensor]) -> None:
             # In memory of its own: what was read may lie anywhere in that of the file.
             values[key] = value.to(parameter.device, copy=True)
         state.optimizer.state[parameter] = values
+
+
+def _modules(state: State) -> list[tuple[str, nn.Module]]:
+    parts = {"model": state.model, "average": state.average, "objective": state.objective}
+    return [(name, module) for name, module in parts.items() if module is not None]
 
 
 def _parameter_names(state: State) -> dict[Tensor, str]:

@@ -89,8 +89,8 @@ class RunSettings:
     modality: str
     """kind of data"""
     data: Any
-    model: Any
-    evaluate: Any
+    model: object
+    evaluate: object
     law: LawText = "uniform:0.1,0.9"
     """the law of the mask ratio"""
     pattern: Annotated[str, AfterValidator(_pattern)] = "scattered"

@@ -1,12 +1,15 @@
-"""The training loop."""
+"""The training loop: what it takes, a step of it, and how it ends early."""
 
 import logging
 import math
+import signal
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import torch
 from safetensors.torch import save_file
@@ -17,18 +20,17 @@ from maskwise import laws, masks
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.laws import Law
+from maskwise.layers.transformer import decays
 from maskwise.masks import Mask, Pattern
-from maskwise.modality import Augment, MaskedModel, Objective, Scorer, VisiblePool
+from maskwise.modality import Augment, Entries, MaskedModel, Objective, Scorer, VisiblePool
 from maskwise.objectives.reconstruction import importance, sample_weights
 from maskwise.objectives.regularise import RegulariseSettings, penalty
 from maskwise.rng import Keys
 from maskwise.train import checkpoint
 from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import EfficiencySettings, RunSettings, TrainSettings
-from maskwise.train.metrics import Metrics, Progress
+from maskwise.train.metrics import Metrics, progress_bar
 from maskwise.train.monitor import Monitor
-from maskwise.train.optim import learning_rate, make_optimizer
-from maskwise.train.stop import StopRequest
 
 if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
     from lightning_fabric import Fabric
@@ -81,14 +83,7 @@ def plan_of(
 
 
 class Prepared:
-    """What a step learns from.
-
-    Args:
-        samples: as the data give them, augmented.
-        mask: hidden positions.
-        predicted: the part of the mask that is predicted.
-        keys: of the samples.
-    """
+    """What a step learns from: augmented samples, their masks, and the part that is predicted."""
 
     # Neither tuple nor dataclass: mixed precision converts the fields of those that enter a model.
     def __init__(self, samples: Tensor, mask: Mask, predicted: Mask, keys: Keys) -> None:
@@ -100,12 +95,7 @@ class Prepared:
 
 
 class Learner(nn.Module):
-    """A model and its objective: what devices run as one.
-
-    Args:
-        model: the model.
-        objective: what is minimised; default: what the model says.
-    """
+    """A model and its objective, by default what it says: what devices run as one."""
 
     def __init__(self, model: MaskedModel, objective: Objective | None = None) -> None:
         super().__init__()
@@ -119,6 +109,31 @@ class Learner(nn.Module):
             part.samples, part.mask, part.predicted, part.keys, pool, layers
         )
         return self.objective(part.samples, answer, part.predicted), answer.features
+
+
+def make_optimizer(model: nn.Module, config: TrainSettings) -> torch.optim.AdamW:
+    """Return AdamW, fused; only weights decay (biases, norms, tokens and positions do not)."""
+    weights = [p for name, p in model.named_parameters() if decays(name, p)]
+    rest = [p for name, p in model.named_parameters() if not decays(name, p)]
+    groups = [
+        {"params": weights, "weight_decay": config.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+
+
+def learning_rate(step: int, config: TrainSettings) -> float:
+    """Return the learning rate of a step: a linear rise, then half a cosine to zero.
+
+    >>> config = TrainSettings(steps=100, warmup=0.1, lr=1.0)
+    >>> learning_rate(0, config), learning_rate(9, config), round(learning_rate(55, config), 2)
+    (0.1, 1.0, 0.5)
+    """
+    warmup = round(config.steps * config.warmup)
+    if step < warmup:
+        return config.lr * (step + 1) / warmup
+    share = (step - warmup) / max(config.steps - warmup, 1)
+    return config.lr * (1 + math.cos(math.pi * share)) / 2
 
 
 def setup(
@@ -144,7 +159,7 @@ def train(
     objective: Objective | None = None,
     monitor: Monitor | None = None,
     resume: bool = False,
-) -> tuple[MaskedModel, dict[str, Any]]:
+) -> tuple[MaskedModel, Entries]:
     """Train `model` and return the model to keep, with a summary for result.json.
 
     Args:
@@ -183,7 +198,7 @@ def train(
     wrapped.train()
     with (
         StopRequest() as stop,
-        Progress(settings.steps, start, enabled=fabric.is_global_zero) as progress,
+        progress_bar(settings.steps, start, enabled=fabric.is_global_zero) as show,
     ):
         clock = time.perf_counter()
         for batch in batches.read(start, settings.steps, config.efficiency.workers):
@@ -210,7 +225,7 @@ def train(
                 ratio=float(part.mask.ratio.mean()),
                 grad_norm=grad_norm,
                 samples=settings.batch_size,
-                tokens=model.num_encoded(part.mask) * fabric.world_size,
+                encoder_tokens=model.num_encoded(part.mask) * fabric.world_size,
                 predicted=int(part.predicted.num_hidden.sum()) * fabric.world_size,
                 seconds=now - clock,
                 **{name: float(value) for name, value in terms.items()},
@@ -222,7 +237,7 @@ def train(
             if monitor is not None and (step == settings.steps or step % monitor.every == 0):
                 measured = monitor.measure()
             if saving or measured or step % settings.log_every == 0:
-                progress.update(metrics.write(step, batch.epoch, lr, measured))
+                show(metrics.write(step, batch.epoch, lr, measured))
             if saving and fabric.is_global_zero:
                 checkpoint.save(folder, state, step)
             if stopping:
@@ -344,3 +359,26 @@ def _report_divergence(
         f"step {batch.step + 1}: loss {loss:g} and gradient norm {grad_norm:g} are not finite;"
         f" samples {ids}; the batch is in {path}; look at it, or lower --train.lr"
     )
+
+
+class StopRequest:
+    """While active, SIGINT and SIGTERM set `requested`; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[int, signal._HANDLER] = {}
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._request)
+        return self
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def __exit__(self, *details: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

@@ -2,37 +2,38 @@
 
 import json
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from maskwise.errors import UserError
 from maskwise.files import atomic, read_json_lines
+from maskwise.modality import Entries
 from maskwise.progress import bars
 
+if TYPE_CHECKING:  # an extra
+    from torch.utils.tensorboard import SummaryWriter
+
 NAME = "metrics.jsonl"
-COUNTED = ("samples", "tokens", "predicted", "seconds")  # summed over steps, not averaged
+COUNTED = ("samples", "encoder_tokens", "predicted", "seconds")  # summed, not averaged
 
 
 class Metrics:
-    """Means over the steps since the last line, one JSON line at a time.
+    """Means over the steps since the last line, one JSON line at a time, of a run folder.
 
-    Args:
-        folder: the run folder.
-        start: finished steps; lines of later steps, from a run that was cut off, are dropped.
-        enabled: False on ranks that do not write.
+    Lines of steps after `start`, from a run that was cut off, are dropped. Ranks that do not write
+    are not `enabled`.
     """
 
     def __init__(self, folder: Path, start: int, *, enabled: bool) -> None:
         self.path, self.enabled = folder / NAME, enabled
         rows = read_json_lines(self.path) if start and self.path.exists() else []
         rows = [row for row in rows if row["step"] <= start]
-        self.seconds = rows[-1]["seconds"] if rows else 0.0
-        self.tokens = rows[-1]["encoder_tokens"] if rows else 0
-        self.predicted = rows[-1]["predicted"] if rows else 0
+        self.total: dict[str, float] = {key: rows[-1][key] if rows else 0 for key in COUNTED}
         self.recent: deque[float] = deque((row["loss"] for row in rows), maxlen=10)
-        self.samples = rows[-1]["samples"] if rows else 0
         self._interval: list[dict[str, float]] = []
         self._board = None
         if enabled:
@@ -41,37 +42,25 @@ class Metrics:
             self._board = _tensorboard(folder)
 
     def add(self, **values: float) -> None:
-        """Take one step's samples, tokens, predicted and seconds, and what is to be averaged."""
+        """Take what is `COUNTED` in one step, and what is to be averaged."""
         self._interval.append(values)
 
     def write(
         self, step: int, epoch: int, lr: float, measured: dict[str, float] | None = None
-    ) -> dict[str, Any]:
+    ) -> Entries:
         """Write and return the line of the interval that ends with `step`.
 
-        Args:
-            step: finished steps.
-            epoch: passes over the data.
-            lr: the learning rate.
-            measured: what else is known at this step, if anything.
+        It says what else was `measured` at this step, if anything.
         """
         interval, self._interval = self._interval, []
         total = {key: sum(values[key] for values in interval) for key in interval[0]}
-        self.seconds += total["seconds"]
-        self.tokens += int(total["tokens"])
-        self.predicted += int(total["predicted"])
-        self.samples += int(total["samples"])
-        row = {"step": step, "epoch": epoch, "lr": lr}
+        self.total = {key: self.total[key] + total[key] for key in COUNTED}
+        row: Entries = {"step": step, "epoch": epoch, "lr": lr}
         row |= {key: total[key] / len(interval) for key in total if key not in COUNTED}
         row |= measured or {}
-        row |= {
-            "samples_per_s": total["samples"] / total["seconds"],
-            "encoder_tokens_per_s": total["tokens"] / total["seconds"],
-            "samples": self.samples,
-            "encoder_tokens": self.tokens,
-            "predicted": self.predicted,
-            "seconds": self.seconds,
-        }
+        for key in ("samples", "encoder_tokens"):
+            row[f"{key}_per_s"] = total[key] / total["seconds"]
+        row |= self.total
         self.recent.append(row["loss"])
         if self.enabled:
             try:
@@ -84,20 +73,17 @@ class Metrics:
                 self._board.add_scalar(key, value, step)
         return row
 
-    def summary(self, steps: int, model: nn.Module) -> dict[str, Any]:
+    def summary(self, steps: int, model: nn.Module) -> Entries:
         """Return the "train" entry of result.json."""
         return {
             "steps": steps,
-            "seconds": self.seconds,
-            "num_samples": self.samples,
-            "encoder_tokens": self.tokens,
-            "predicted": self.predicted,
+            **{key.replace("samples", "num_samples"): num for key, num in self.total.items()},
             "final_loss": sum(self.recent) / len(self.recent) if self.recent else None,
             "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
         }
 
 
-def _tensorboard(folder: Path) -> Any:
+def _tensorboard(folder: Path) -> "SummaryWriter | None":
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -105,26 +91,20 @@ def _tensorboard(folder: Path) -> Any:
     return SummaryWriter(str(folder / "tensorboard"))
 
 
-class Progress:
-    """A progress bar with loss, samples/s, tokens/s and the time left."""
+@contextmanager
+def progress_bar(steps: int, start: int, *, enabled: bool) -> Iterator[Callable[[Entries], None]]:
+    """Show a bar with loss, samples/s, tokens/s and the time left; give what moves it on."""
+    from rich.progress import TextColumn
 
-    def __init__(self, steps: int, start: int, *, enabled: bool) -> None:
-        from rich.progress import TextColumn
+    bar = bars(TextColumn("{task.fields[text]}"), enabled=enabled)
+    task = bar.add_task("train", total=steps, completed=start, text="")
 
-        self.bar = bars(TextColumn("{task.fields[text]}"), enabled=enabled)
-        self.task = self.bar.add_task("train", total=steps, completed=start, text="")
-
-    def update(self, row: dict[str, Any]) -> None:
-        """Show a line of metrics."""
+    def show(row: Entries) -> None:
         text = (
             f"loss {row['loss']:.4f} · {row['samples_per_s']:,.0f} samples/s"
             f" · {row['encoder_tokens_per_s']:,.0f} tokens/s"
         )
-        self.bar.update(self.task, completed=row["step"], text=text)
+        bar.update(task, completed=row["step"], text=text)
 
-    def __enter__(self) -> "Progress":
-        self.bar.start()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.bar.stop()
+    with bar:
+        yield show

@@ -1,7 +1,6 @@
 """What is measured of held-out samples while a model trains, with nothing hidden."""
 
 import logging
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,10 +23,6 @@ class OnlineProbe(nn.Module):
     """A linear probe that learns beside the model: BatchNorm without affine and a linear layer.
 
     It has an optimizer of its own, AdamW with a constant learning rate.
-
-    Args:
-        width: of the features.
-        num_classes: classes to tell apart.
     """
 
     def __init__(self, width: int, num_classes: int) -> None:
@@ -42,12 +37,7 @@ class OnlineProbe(nn.Module):
         return F.linear(self.norm(features), self.weight, self.bias)
 
     def learn(self, features: Tensor, labels: Tensor) -> None:
-        """Take one step; rows whose label is negative are left out.
-
-        Args:
-            features: detached, [N, D].
-            labels: int64 [N].
-        """
+        """Take a step from detached features [N, D]; negative labels, int64 [N], are left out."""
         known = labels >= 0
         if int(known.sum()) < 2:  # BatchNorm needs two
             return
@@ -84,12 +74,13 @@ class Monitor:
                 " rank to speak of: hold out more, raise diagnose.num_samples, or leave"
                 " diagnose.every out"
             )
-        self.labels: Any = getattr(train, "labels", None)
-        self.held_labels: Any = getattr(held, "labels", None)
-        self.probe = None
-        num_classes = _num_classes(self.labels)
-        if num_classes and _num_classes(self.held_labels, self.index):
-            self.probe = OnlineProbe(width, num_classes)
+        self.labels, labels = _labels(train), _labels(held)
+        self.held_labels = labels[self.index] if len(labels) else labels
+        # One more than the largest label; 0 where none is known.
+        num_classes, num_held = (
+            int(each.max(initial=-1)) + 1 for each in (self.labels, self.held_labels)
+        )
+        self.probe = OnlineProbe(width, num_classes) if num_classes and num_held else None
 
     def step(self, batch: Batch) -> None:
         """Let the probe learn from a batch, if it is its turn."""
@@ -109,9 +100,8 @@ class Monitor:
         if self.probe is not None:
             with torch.no_grad():
                 logits = self.probe.eval()(torch.from_numpy(features))
-            labels = self.held_labels[self.index]
-            right = logits.argmax(dim=1).numpy() == labels
-            found["probe_accuracy"] = float(right[labels >= 0].mean())
+            right = logits.argmax(dim=1).numpy() == self.held_labels
+            found["probe_accuracy"] = float(right[self.held_labels >= 0].mean())
         return found
 
     def _features(self, source: Source, index: np.ndarray) -> np.ndarray:
@@ -124,6 +114,7 @@ class Monitor:
         return found.float().cpu().numpy()
 
 
-def _num_classes(labels: np.ndarray | None, index: np.ndarray | slice = slice(None)) -> int:
-    """Return one more than the largest label, 0 where none is known."""
-    return 0 if labels is None else int(labels[index].max(initial=-1)) + 1
+def _labels(source: Source) -> np.ndarray:
+    """Return classes, int64 [N], negative where unknown; [0] of data without."""
+    labels = getattr(source, "labels", None)
+    return np.zeros(0, dtype=np.int64) if labels is None else labels

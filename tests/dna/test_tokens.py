@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskwise.dna.bases import NOTHING, decode, encode, reverse_complement
-from maskwise.dna.dna import DNA, parse_tokens
-from maskwise.dna.tokens import train_pieces
+from maskwise.dna.tokens import DNA, parse_tokens, train_pieces
 from maskwise.errors import UserError
 
 sequences = st.text("ACGTNacgt", min_size=12, max_size=12)
@@ -35,7 +34,7 @@ def test_bases_are_tokens_and_only_known_ones_eligible(letters):
     dna, codes = DNA(window=12), codes_of(letters)
     assert dna.ids(codes)[0].tolist() == ["ACGTN".index(base) for base in letters.upper()]
     assert dna.eligible(codes)[0].tolist() == [base in "ACGTacgt" for base in letters]
-    assert dna.letters(dna.ids(codes)[0].tolist()) == list(letters.upper())
+    assert dna.spell(dna.ids(codes)[0].tolist()) == list(letters.upper())
 
 
 @given(sequences)
@@ -44,10 +43,10 @@ def test_kmers_side_by_side(letters):
     parts = [letters.upper()[i : i + 3] for i in range(0, 12, 3)]
     known = ["N" not in part for part in parts]
     assert dna.eligible(codes)[0].tolist() == known
-    told = dna.letters(dna.ids(codes)[0].tolist())
+    told = dna.spell(dna.ids(codes)[0].tolist())
     assert told == [part if k else "NNN" for part, k in zip(parts, known, strict=True)]
     assert dna.grid == (4,)
-    assert dna.num_tokens == dna.num_inputs == 67
+    assert len(dna.alphabet) == dna.kind.num_inputs == 67
 
 
 @pytest.mark.parametrize("tokens", EACH)
@@ -62,15 +61,15 @@ def test_ids_stay_ids(tokens):
 def test_the_other_strand_has_complementary_tokens(tokens, letters):
     dna, codes = DNA(window=12, tokens=tokens), codes_of(letters)
     other = dna.ids(reverse_complement(codes))
-    assert torch.equal(other, dna.complement[dna.ids(codes)].flip(1))
+    assert torch.equal(other, dna.kind.complement[dna.ids(codes)].flip(1))
     if tokens != "overlapping:4":
-        inputs = dna.input_complement[dna.inputs(dna.ids(codes))].flip(1)
+        inputs = dna.kind.input_complement[dna.inputs(dna.ids(codes))].flip(1)
         assert torch.equal(dna.inputs(other), inputs)
 
 
 def test_an_even_overlapping_kmer_has_no_complement():
     with pytest.raises(UserError, match="odd k"):
-        _ = DNA(window=12, tokens="overlapping:4").input_complement
+        _ = DNA(window=12, tokens="overlapping:4").kind.input_complement
 
 
 @pytest.mark.parametrize("k", [2, 3, 6])
@@ -108,7 +107,7 @@ def test_padding_is_no_part_of_the_sequence(tokens):
     num = dna.ids(short).shape[1]
     inputs = dna.inputs(dna.ids(padded))
     assert torch.equal(inputs[:, :num], dna.inputs(dna.ids(short)))
-    assert dna.documents(dna.ids(padded)).tolist() == [[1] * num + [0] * (dna.length - num)]
+    assert dna.documents(dna.ids(padded)).tolist() == [[1] * num + [0] * (dna.grid[0] - num)]
     assert not dna.eligible(padded)[:, num:].any()
 
 
@@ -125,10 +124,10 @@ def test_pieces_spell_the_sequence(pieces: DNA):
     letters = "ACGTACNNACGTACGGTTTACGTACacgtac"
     ids = pieces.ids(codes_of(letters))[0].tolist()
     length = (pieces.documents(torch.tensor([ids]))[0] == 1).sum()
-    assert "".join(pieces.letters(ids[:length])) == letters.upper()
-    assert any(len(piece) > 3 for piece in pieces.letters(ids[:length]))
+    assert "".join(pieces.spell(ids[:length])) == letters.upper()
+    assert any(len(piece) > 3 for piece in pieces.spell(ids[:length]))
     eligible = pieces.eligible(torch.tensor([ids]))[0, :length].tolist()
-    assert eligible == [piece != "N" for piece in pieces.letters(ids[:length])]
+    assert eligible == [piece != "N" for piece in pieces.spell(ids[:length])]
 
 
 def test_weights_of_pieces_are_means_of_their_bases(pieces: DNA):
@@ -136,7 +135,7 @@ def test_weights_of_pieces_are_means_of_their_bases(pieces: DNA):
     letters = "ACGTACGGTT" * 3 + "acgtacggtt" * 3
     ids, weights = dna.ids(codes_of(letters))[0], dna.weights(codes_of(letters))[0]
     place = 0
-    for piece, weight in zip(dna.letters(ids.tolist()), weights.tolist(), strict=True):
+    for piece, weight in zip(dna.spell(ids.tolist()), weights.tolist(), strict=True):
         if place < 60:
             upper = [letter.isupper() for letter in letters[place : place + len(piece)]]
             assert weight == pytest.approx(np.mean(upper))
@@ -146,10 +145,10 @@ def test_weights_of_pieces_are_means_of_their_bases(pieces: DNA):
 def test_windows_of_pieces_have_one_length(pieces: DNA):
     generator = torch.Generator().manual_seed(1)
     codes = torch.randint(0, 4, (8, 60), generator=generator).to(torch.uint8)
-    assert pieces.ids(codes).shape == (8, pieces.length)
-    assert pieces.length < 60
+    assert pieces.ids(codes).shape == (8, pieces.grid[0])
+    assert pieces.grid[0] < 60
     with pytest.raises(UserError, match="no opposite strand"):
-        _ = pieces.complement
+        _ = pieces.kind.complement
 
 
 @pytest.mark.parametrize("tokens", EACH)
@@ -163,7 +162,7 @@ def test_save_and_load_pieces(tmp_path: Path, pieces: DNA):
     again = DNA.load(tmp_path, pieces.save(tmp_path))
     codes = codes_of("ACGTAC" * 10)
     assert torch.equal(again.ids(codes), pieces.ids(codes))
-    assert again.num_tokens == pieces.num_tokens
+    assert len(again.alphabet) == len(pieces.alphabet)
 
 
 @pytest.mark.parametrize(
