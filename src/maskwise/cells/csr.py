@@ -77,7 +77,7 @@ class CSR:
 
 
 def spans(indptr: np.ndarray, most: int, longest: int) -> Iterator[tuple[int, int]]:
-    """Give ranges of rows: of at most `longest` with at most `most` values, but of one at least."""
+    """Give ranges of rows: at most `longest` ones of at most `most` values, but one at least."""
     num, start = len(indptr) - 1, 0
     while start < num:
         stop = int(indptr.searchsorted(indptr[start] + most, "right")) - 1
