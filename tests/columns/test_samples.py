@@ -5,13 +5,15 @@ import pytest
 import torch
 
 from maskwise.cells.cells import Cells
-from maskwise.columns.runs import plane, write_tabular
+from maskwise.columns import runs
+from maskwise.columns.runs import plane
+from maskwise.tables.record import TableRunSettings
 from tests.columns.small_samples import make_model, splits_of, table_of
 
 
-def written(path, model, splits, **changes):
-    write_tabular(path, model, splits, seed=0, **changes)
-    return json.loads(path.read_text())
+def written(folder, model, splits):
+    runs.samples(folder, model, splits, TableRunSettings())
+    return json.loads((folder / "samples.json").read_text())
 
 
 def test_a_table(tmp_path):
@@ -21,7 +23,7 @@ def test_a_table(tmp_path):
     samples[45, :6] = torch.nan
     model = make_model(table_of((0, 0, 0, 3, *[0] * 10)))
     labels = rng.integers(0, 4, 60)
-    found = written(tmp_path / "samples.json", model, splits_of(samples, labels))
+    found = written(tmp_path, model, splits_of(samples, labels))
     assert found["labels"] == labels[40:].tolist()
     assert found["classes"] == ["a", "b", "c", "d"]
     assert list(found["points"]) == ["encoder", "raw values"]
@@ -41,13 +43,13 @@ def test_a_table(tmp_path):
 def test_what_is_predicted_has_not_seen_it(tmp_path):
     samples = torch.from_numpy(np.random.default_rng(1).normal(size=(30, 6)).astype(np.float32))
     model = make_model(table_of((0,) * 6))
-    first = written(tmp_path / "a.json", model, splits_of(samples))
+    first = written(tmp_path, model, splits_of(samples))
     hidden = np.array(first["rows"]["hidden"])
     true = np.array(first["rows"]["true"])
     place = [int(np.flatnonzero(np.isclose(samples[:, 0], row[0], atol=1e-4))[0]) for row in true]
     other = samples.clone()
     other[place] = torch.where(torch.from_numpy(hidden), -5.0, other[place])
-    second = written(tmp_path / "b.json", model, splits_of(other))
+    second = written(tmp_path, model, splits_of(other))
     got, want = (np.array(each["rows"]["predicted"])[hidden] for each in (second, first))
     np.testing.assert_allclose(got, want, atol=1e-4)
 
@@ -59,7 +61,7 @@ def test_the_genes_that_vary_are_shown(tmp_path):
     genes = tuple(f"g{i}" for i in range(30))
     cells = Cells(genes, "nb", profile=(1 / 30,) * 30, target_sum=50.0)
     model = make_model(cells)
-    found = written(tmp_path / "s.json", model, splits_of(torch.from_numpy(counts).float()))
+    found = written(tmp_path, model, splits_of(torch.from_numpy(counts).float()))
     rows = found["rows"]
     assert {"g4", "g20"} <= set(rows["names"])
     # As their log1p.
@@ -73,7 +75,7 @@ def test_the_genes_that_vary_are_shown(tmp_path):
 def test_few_samples(tmp_path, num):
     samples = torch.from_numpy(np.random.default_rng(3).normal(size=(9, 3)).astype(np.float32))
     splits = splits_of(samples, num_test=num)
-    found = written(tmp_path / "s.json", make_model(table_of((0, 0, 0))), splits)
+    found = written(tmp_path, make_model(table_of((0, 0, 0))), splits)
     assert np.shape(found["points"]["raw values"]) == (num, 2)
     assert np.shape(found["rows"]["true"]) == (num, 3)
     assert np.isfinite(found["explained"]["encoder"]).all()

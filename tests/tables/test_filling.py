@@ -17,6 +17,7 @@ TABLE = Table(
         Column("ok", "category", categories=(False, True)),
     )
 )
+TABLE_NAMES = [column.name for column in TABLE.columns]
 # Columns that the model does not know, categories that it never saw.
 DATA = {
     "id": ["a", "b", "c", "d"],
@@ -81,6 +82,18 @@ def test_pandas(model):
     assert found.index.equals(frame.index)
     assert (found["age"].iloc[[0, 2, 3]] == frame["age"].iloc[[0, 2, 3]]).all()
     check({name: found[name].to_list() for name in found}, model)
+
+
+def test_pandas_keeps_narrow_numbers_and_learns_categories(model):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({name: DATA[name] for name in TABLE_NAMES})
+    frame["age"] = frame["age"].astype("float32")
+    frame["sex"] = pandas.Categorical([None, None, None, None], categories=["other"])
+    found = fill(model, frame)
+    assert found["age"].dtype == "float32"
+    assert found["age"].notna().all()
+    assert found["sex"].cat.categories[0] == "other"
+    assert set(found["sex"]) <= {"f", "m"}
 
 
 def test_polars_and_arrow(model):

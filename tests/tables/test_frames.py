@@ -68,6 +68,17 @@ def test_categories_stay_categories(library):
     assert [value if value is None else int(value) for value in found] == [5, 7, None]
 
 
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_times_are_those_that_python_knows(unit):
+    times = np.array(["2020-01-02", "NaT"], dtype=f"datetime64[{unit}]")
+    zoned = pandas.Series(times).dt.tz_localize("Europe/Berlin")
+    found = columns_of(pandas.DataFrame({"plain": times, "zoned": zoned}))
+    assert found["plain"][0].item() == datetime.datetime(2020, 1, 2)
+    assert found["zoned"][0].item() == datetime.datetime(2020, 1, 1, 23)
+    for each in (polars.DataFrame({"a": times}), pyarrow.table({"a": times})):
+        assert columns_of(each)["a"][0].item() == datetime.datetime(2020, 1, 2)
+
+
 def test_arrays_have_numbered_columns():
     found = columns_of(np.array([[1.0, "a"], [2.0, None]], dtype=object))
     assert list(found) == ["x0", "x1"]

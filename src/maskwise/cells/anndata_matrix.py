@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy import sparse
 
-from maskwise.cells.csr import CSR, Matrix, Stored, in_file, in_memory
+from maskwise.cells.csr import CSR, Matrix, Stored, in_file, in_memory, spans
 from maskwise.errors import UserError
 from maskwise.files import Stamp, atomic_folder, cached, read_json, write_json
 
@@ -100,13 +100,7 @@ def _steps(element: Element, kind: str, num: int) -> Iterator[tuple[int, int]]:
         step = max(1, _PART // max(element.shape[1], 1))
         yield from ((start, min(start + step, num)) for start in range(0, num, step))
         return
-    indptr = element["indptr"][:].astype(np.int64)
-    start = 0
-    while start < num:
-        stop = int(indptr.searchsorted(indptr[start] + _PART, "right")) - 1
-        stop = min(max(stop, start + 1), num)
-        yield start, stop
-        start = stop
+    yield from spans(element["indptr"][:].astype(np.int64), _PART, num)
 
 
 def _in_place(data: object, path: Path) -> Stored | None:

@@ -73,12 +73,17 @@ class CSR:
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Give the numbers of all rows in order, as many at once as fit in little memory."""
-        start = 0
-        while start < len(self):
-            stop = int(self.indptr.searchsorted(self.indptr[start] + _BLOCK, "right")) - 1
-            stop = min(max(stop, start + 1), start + _BLOCK // 8, len(self))
-            yield np.arange(start, stop)
-            start = stop
+        return (np.arange(*span) for span in spans(self.indptr, _BLOCK, _BLOCK // 8))
+
+
+def spans(indptr: np.ndarray, most: int, longest: int) -> Iterator[tuple[int, int]]:
+    """Give ranges of rows: at most `longest` ones of at most `most` values, but one at least."""
+    num, start = len(indptr) - 1, 0
+    while start < num:
+        stop = int(indptr.searchsorted(indptr[start] + most, "right")) - 1
+        stop = min(max(stop, start + 1), start + longest, num)
+        yield start, stop
+        start = stop
 
 
 def in_memory(matrix: Matrix) -> CSR:

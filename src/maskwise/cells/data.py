@@ -89,7 +89,7 @@ def load(data: CellsDataSettings) -> CellsSplits:
 
 def from_anndata(adata: AnnData, data: CellsDataSettings) -> CellsSplits:
     """Use cells of an AnnData; arguments as for `load`."""
-    return _splits([of_anndata(adata, data.layer, data.gene_ids)], data)
+    return _splits(_open(adata, data), data)
 
 
 def align(
@@ -108,10 +108,7 @@ def align(
     Raises:
         UserError: as for `load`, or fewer than half of the model's genes are there.
     """
-    if isinstance(cells, str | Path):
-        sets = _open(str(cells), data)
-    else:
-        sets = [of_anndata(cells, data.layer, data.gene_ids)]
+    sets = _open(cells, data)
     matchings = tuple(
         enough(match(known.genes, each.genes), known.genes, each.genes) for each in sets
     )
@@ -139,10 +136,12 @@ def _known_batches(sets: Sequence[Annotated], known: Cells, data: CellsDataSetti
     return column.codes
 
 
-def _open(source: str, data: CellsDataSettings) -> list[Annotated]:
-    if source == "pbmc68k":
-        return [replace(of_anndata(pbmc68k(), data.layer, data.gene_ids), name=source)]
-    paths = files_of(source)
+def _open(cells: AnnData | str | Path, data: CellsDataSettings) -> list[Annotated]:
+    if not isinstance(cells, str | Path):
+        return [of_anndata(cells, data.layer, data.gene_ids)]
+    if cells == "pbmc68k":
+        return [replace(of_anndata(pbmc68k(), data.layer, data.gene_ids), name=cells)]
+    paths = files_of(str(cells))
     sets = [open_file(path, data.layer, data.gene_ids) for path in paths]
     if len({each.name for each in sets}) < len(sets):
         sets = [

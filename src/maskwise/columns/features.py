@@ -1,7 +1,5 @@
 """Features of whole samples: of a model, raw values; and samples as numbers that compare."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -23,12 +21,7 @@ def embed_rows(
 ) -> np.ndarray:
     """Return the model's features of samples, float32 [N, D]; only what is missing is hidden.
 
-    Args:
-        model: its device is used, and its training mode is restored.
-        rows: the samples.
-        index: which of them, [N]; default: all.
-        layer: which layer, -1 = the last.
-        pool: see `TabularModel.encode`.
+    The samples are those at `index`, [N], by default all; a layer of -1 is the last.
 
     Raises:
         UserError: a layer or a pool that the model lacks.
@@ -48,16 +41,9 @@ def expected_rows(
     """Return what the model expects of every feature from others, float32 [N, D].
 
     The features of a sample are split at random into halves, each is predicted from the other,
-    and the predictions of several such splits averaged. No feature is predicted from itself:
+    and the predictions of `pairs` such splits averaged. No feature is predicted from itself:
     what remains of a sample is what its features agree on. Categories are one-hot, and counts
     in logarithms.
-
-    Args:
-        model: its device is used, and its training mode is restored.
-        rows: the samples.
-        index: which of them, [N].
-        pairs: how many splits.
-        seed: of the splits.
     """
     modality, found = model.tokenizer, []
     with frozen(model) as device:
@@ -78,13 +64,8 @@ def expected_rows(
 def comparable(modality: ColumnTokenizer, samples: Tensor, hidden: Tensor | None = None) -> Tensor:
     """Return values in which errors are measured, float32 [B, F]; NaN where hidden or missing.
 
-    Samples as they are; of counts the logarithm of 1 + counts scaled to one library size, that of
-    the visible genes only.
-
-    Args:
-        modality: what the features are.
-        samples: [B, F] or [B, F + 1].
-        hidden: bool [B, F]; default: nothing.
+    Samples [B, F] or [B, F + 1] as they are; of counts the logarithm of 1 + counts scaled to one
+    library size, that of the visible genes only. By default nothing is hidden.
     """
     known = measured(samples, len(modality.sizes))
     hidden = torch.zeros_like(known) if hidden is None else hidden
@@ -145,7 +126,7 @@ def from_one_hot(values: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
     if not any(sizes):
         return values.astype(np.float32)
     first = np.cumsum([0, *(size or 1 for size in sizes)])
-    parts: list[Any] = [
+    parts = [
         values[:, start : start + size].argmax(axis=1) if size else values[:, start]
         for start, size in zip(first, sizes, strict=False)
     ]

@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -218,13 +219,13 @@ def _methods(
     seed: int,
 ) -> tuple[dict[str, Method], str]:
     """Return the methods by name, and a note on those that are not among them."""
-    notes = [IN_LOGS] if model.tokenizer.loss != "mse" else []
+    sizes, notes = model.tokenizer.sizes, [IN_LOGS] if model.tokenizer.loss != "mse" else []
     fills: dict[str, Fill] = {"feature mean": by_mean(mean)}
     if baselines:
         fills["kNN"] = by_neighbours(train, mean)
         fills["PCA"] = by_components(train, mean, seed)
     if slow_baselines and train.shape[1] <= MOST_COLUMNS:
-        fills["IterativeImputer"] = by_regression(train, model.tokenizer.sizes, seed)
+        fills["IterativeImputer"] = by_regression(train, sizes, seed)
     elif slow_baselines:
         notes.append(f"no IterativeImputer: {train.shape[1]} columns, above {MOST_COLUMNS}")
     else:
@@ -233,24 +234,22 @@ def _methods(
     def of(fill: Fill) -> Method:
         def method(samples: Tensor, hidden: Tensor) -> np.ndarray:
             visible = comparable(model.tokenizer, samples, hidden).numpy()
-            return from_one_hot(
-                fill(one_hot(visible, model.tokenizer.sizes)), model.tokenizer.sizes
-            )
+            return from_one_hot(fill(one_hot(visible, sizes)), sizes)
 
         return method
 
-    methods: dict[str, Method] = {
-        "model": lambda samples, hidden: np.concatenate(list(_predicted(model, samples, hidden)))
-    }
+    methods: dict[str, Method] = {"model": partial(_predicted, model)}
     return methods | {name: of(fill) for name, fill in fills.items()}, "; ".join(notes)
 
 
-def _predicted(model: TabularModel, samples: Tensor, hidden: Tensor) -> Iterator[np.ndarray]:
-    """Give what the model expects, in values that compare: counts are scaled as true ones."""
+def _predicted(model: TabularModel, samples: Tensor, hidden: Tensor) -> np.ndarray:
+    """Return what the model expects, in values that compare: counts are scaled as true ones."""
+    found = []
     with frozen(model) as device:
         for part in in_batches(np.arange(len(samples))):
             x, blank = samples[part].to(device), hidden[part].to(device)
-            yield model.tokenizer.as_inputs(model.predict(x, blank), x).cpu().numpy()
+            found.append(model.tokenizer.as_inputs(model.predict(x, blank), x).cpu().numpy())
+    return np.concatenate(found)
 
 
 def by_mean(mean: np.ndarray) -> Fill:

@@ -84,10 +84,7 @@ def column_likelihood(
 def fit_feature_noise(model: TabularModel, rows: TabularRows, **options: int) -> None:
     """Set the variances of the model's conditional densities of numbers, if it has any.
 
-    Args:
-        model: its device is used, and its training mode is restored.
-        rows: training samples.
-        **options: `num_samples`, `seed` and `batch_size` of `fit_variances`.
+    From training samples; options are `num_samples`, `seed` and `batch_size` of `fit_variances`.
     """
     if model.tokenizer.loss != "mse" or not model.is_number.any():
         return
@@ -113,7 +110,7 @@ class Marginal:
     """
 
     def __init__(self, modality: ColumnTokenizer, samples: Tensor) -> None:
-        self.loss, self.sizes = modality.loss, modality.sizes
+        self.is_count, self.sizes = modality.loss != "mse", modality.sizes
         self.log_scale = modality.log_scale
         values = samples[:, : len(self.sizes)].numpy()
         self.mean = torch.from_numpy(column_means(values))
@@ -128,11 +125,6 @@ class Marginal:
             self.mean = self.mean.clamp(min=1e-6)
             excess = (variance - self.mean).clamp(min=1e-6 * self.mean.square())
             self.log_dispersion = 2 * self.mean.log() - excess.log()
-
-    @property
-    def is_count(self) -> bool:
-        """Whether numbers are counts."""
-        return self.loss != "mse"
 
     def __call__(self, samples: Tensor) -> Tensor:
         """Return the loss of every value, float32 [B, F]; NaN where nothing was measured."""

@@ -25,7 +25,8 @@ from maskwise.train.config import RunSettings
 from maskwise.words import LossWords
 
 PATTERNS = ("scattered", "shared")
-NUM_ROWS, NUM_FEATURES = 8, 12
+# What the report shows: points, rows, features of these, and how much of them is hidden.
+NUM_POINTS, NUM_ROWS, NUM_FEATURES, RATIO = 1000, 8, 12, 0.5
 
 
 @settings
@@ -98,36 +99,16 @@ def evaluate(
 def samples(
     folder: Path, model: TabularModel, splits: TabularSplits, config: TabularRunSettings
 ) -> None:
-    """Write what the report shows."""
-    write_tabular(folder / "samples.json", model, splits, seed=config.evaluate.seed)
+    """Write what the report shows of held-out samples to samples.json.
 
-
-def write_tabular(
-    path: Path,
-    model: TabularModel,
-    splits: TabularSplits,
-    *,
-    seed: int,
-    ratio: float = 0.5,
-    num: int = 1000,
-) -> None:
-    """Write what the report shows of samples by features to `path`, which is complete or absent.
-
-    JSON: "points", the first two principal components of held-out samples by kind of features,
-    the shares of the variance that they have ("explained"), the samples' "labels" and "classes";
-    and "rows", a few samples with the values of some features (None = not measured), whether they
-    are "hidden" and what is "predicted", in the space of the model, counts as their log1p.
-
-    Args:
-        path: a .json file.
-        model: its device is used, and its training mode is restored.
-        splits: held-out samples are shown.
-        seed: of the choice of samples and of the masks.
-        ratio: the hidden fraction, in (0, 1).
-        num: samples of the picture at most.
+    "points", the first two principal components of samples by kind of features, the shares of the
+    variance that they have ("explained"), the samples' "labels" and "classes"; and "rows", a few
+    samples with the values of some features (None = not measured), whether they are "hidden" and
+    what is "predicted", in the space of the model, counts as their log1p.
     """
+    seed = config.evaluate.seed
     source = splits.test
-    index = random_subset(len(source), num, seed)
+    index = random_subset(len(source), NUM_POINTS, seed)
     raw = numbers(model.tokenizer, source, index)
     kinds = {
         "encoder": embed_rows(model, source, index),
@@ -136,13 +117,13 @@ def write_tabular(
     planes = {name: plane(values) for name, values in kinds.items()}
     labels = None if source.labels is None else source.labels[index].tolist()
     write_json(
-        path,
+        folder / "samples.json",
         {
             "points": {name: places.round(4).tolist() for name, (places, _) in planes.items()},
             "explained": {name: shares.tolist() for name, (_, shares) in planes.items()},
             "labels": labels,
             "classes": None if splits.classes is None else list(splits.classes),
-            "rows": _rows(model, source, index, seed, ratio),
+            "rows": _rows(model, source, index, seed),
         },
     )
 
@@ -172,7 +153,6 @@ def _rows(
     source: TabularRows,
     index: np.ndarray,
     seed: int,
-    ratio: float,
 ) -> Entries:
     """Return a few samples, what of them is hidden, and what the model says of it."""
     modality = model.tokenizer
@@ -188,13 +168,13 @@ def _rows(
     with frozen(model) as device:
         cpu = torch.device("cpu")
         hidden = fixed_mask(
-            modality.grid, ratio, chosen, "scattered", seed, cpu, modality.eligible(batch)
+            modality.grid, RATIO, chosen, "scattered", seed, cpu, modality.eligible(batch)
         ).hidden
         predicted = model.predict(batch.to(device), hidden.to(device)).cpu()
     if modality.loss != "mse":
         values, predicted = values.log1p(), predicted.log1p()
     return {
-        "ratio": ratio,
+        "ratio": RATIO,
         "num_features": model.length,
         "names": [modality.names[place] for place in shown],
         "true": [

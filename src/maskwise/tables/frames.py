@@ -15,7 +15,7 @@ from maskwise.errors import UserError
 Columns = dict[str, np.ndarray]
 """One array [N] a column: floats (NaN = missing), integers, bools, times, or objects, which are
 texts, numbers and bools (None = missing) that stand for categories."""
-Plain = str | float | datetime.date | None
+Plain = str | int | float | datetime.date | None
 """a value of a column, as Python has it; None where it is missing"""
 F = TypeVar("F")
 
