@@ -199,9 +199,7 @@ def at_headline(result: Row) -> list[Row]:
 def imputation(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the section, if imputation was measured: a line for each method, or for each run."""
     alone = len(runs) == 1
-    every: list[Row] = [
-        {**row, "run": run.name} for run in runs for row in run.result.get("imputation") or ()
-    ]
+    every = [row for run in runs for row in run.rows("imputation")]
     if not alone:
         every = [row for row in every if row["method"] == OURS and row["r2"] is not None]
     if not every:

@@ -13,6 +13,7 @@ from maskwise.report.blocks import (
     between,
     cells,
     compared,
+    grouped,
     number,
     table,
     written,
@@ -201,49 +202,47 @@ def pair_facts(run: RunFolder) -> list[Fact]:
             written(found["accuracy"], "%"),
             f"{between(found, '%')}; chance is 50 %",
         )
-        for found in run.result.get("minimal_pairs") or ()
+        for found in run.rows("minimal_pairs")
     ]
 
 
 def pairs(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the section, if minimal pairs were measured: with a figure, or a row for each run."""
-    of_runs = {
-        run.name: {found["name"]: found for found in run.result.get("minimal_pairs") or ()}
-        for run in runs
-    }
-    columns = {
-        name: [found.get(name) for found in of_runs.values()]
-        for name in dict.fromkeys(name for found in of_runs.values() for name in found)
-    }
-    if not columns:
-        return []
-    tables = [_paradigms(name, runs, column) for name, column in columns.items()]
+    sets = grouped(
+        (row for run in runs for row in run.rows("minimal_pairs")), lambda row: row["name"]
+    )
+    tables = [_paradigms(found, len(runs) == 1) for found in sets.values()]
+    names = [run.name for run in runs]
+    drawn, facts = [], []
     if len(runs) == 1:
-        drawn = [_of_paradigms(runs[0], found) for found in of_runs[runs[0].name].values()]
-        facts = pair_facts(runs[0])
-        return [
-            Section("pairs", "Minimal pairs", PAIRS, facts=facts, figures=drawn, tables=tables)
-        ]
-    caption = "Mean accuracy over paradigms; best of each in bold"
-    means = {name: compared(column, "accuracy", "%") for name, column in columns.items()}
-    tables.insert(0, table(caption, "run", of_runs, means))
-    return [Section("pairs", "Minimal pairs", PAIRS, tables=tables)]
+        drawn, facts = (
+            [_of_paradigms(runs[0], found) for [found] in sets.values()],
+            pair_facts(runs[0]),
+        )
+    elif sets:
+        columns = {}
+        for name, found in sets.items():
+            of_runs = {row["run"]: row for row in found}
+            columns[name] = compared([of_runs.get(each) for each in names], "accuracy", "%")
+        caption = "Mean accuracy over paradigms; best of each in bold"
+        tables.insert(0, table(caption, "run", names, columns))
+    section = Section("pairs", "Minimal pairs", PAIRS, facts=facts, figures=drawn, tables=tables)
+    return [section] if sets else []
 
 
-def _paradigms(name: str, runs: Sequence[RunFolder], column: Sequence[Row | None]) -> Table:
+def _paradigms(found: Sequence[Row], alone: bool) -> Table:
     """Return a row for each paradigm, a column for each run that was measured."""
-    alone, rows = len(runs) == 1, []
     of_runs = {
-        "accuracy" if alone else run.name: {row["name"]: row for row in found["paradigms"]}
-        for run, found in zip(runs, column, strict=True)
-        if found
+        "accuracy" if alone else each["run"]: {row["name"]: row for row in each["paradigms"]}
+        for each in found
     }
-    for paradigm in dict.fromkeys(each for found in of_runs.values() for each in found):
-        each = [found.get(paradigm) for found in of_runs.values()]
+    best, rows = max if len(found) > 1 else None, []
+    for name in dict.fromkeys(name for paradigms in of_runs.values() for name in paradigms):
+        each = [paradigms.get(name) for paradigms in of_runs.values()]
         num = next(row["num"] for row in each if row)
-        values = compared(each, "accuracy", "%", max if len(of_runs) > 1 else None)
-        rows.append(cells(Cell(paradigm, f"{number(num)} pairs"), *values))
-    caption = f"{name} by paradigm, with 95 % interval"
+        values = compared(each, "accuracy", "%", best)
+        rows.append(cells(Cell(name, f"{number(num)} pairs"), *values))
+    caption = f"{found[0]['name']} by paradigm, with 95 % interval"
     return Table(caption, ("paradigm", *of_runs), tuple(rows), folded=True)
 
 

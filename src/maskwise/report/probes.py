@@ -85,8 +85,7 @@ def probe_fact(run: RunFolder) -> tuple[str, list[Fact]]:
 def probes_of(run: RunFolder) -> list[Row]:
     """Return the probes of a run, each with the measures that are shown of its kind of data."""
     hidden = set(MORE) - set(run.words.probes.measures)
-    found = run.result.get("probes") or ()
-    return [{key: row[key] for key in row if key not in hidden} for row in found]
+    return [{key: row[key] for key in row if key not in hidden} for row in run.rows("probes")]
 
 
 def headline(probes: Sequence[Row]) -> tuple[Row | None, Row | None]:
@@ -94,14 +93,13 @@ def headline(probes: Sequence[Row]) -> tuple[Row | None, Row | None]:
     if not probes:
         return None, None
     first = next(iter(grouped(probes, _task).values()))
-    names = _protocols(first)
-    same = _under(first, names[0], names)
+    same = next(iter(_columns(first).values()))
     return best(same, trained=True), best(same, trained=False)
 
 
 def best(probes: Sequence[Row], *, trained: bool) -> Row | None:
     """Return the best probe of the trained encoder or of the baselines, by `ranked_by`."""
-    kind = [probe for probe in probes if _is_trained(probe) is trained]
+    kind = [probe for probe in probes if _of_encoder(probe["features"]) is trained]
     return max(kind, key=lambda probe: value_of(probe, ranked_by(probe)) or 0.0, default=None)
 
 
@@ -121,21 +119,20 @@ def value_of(probe: Row, key: str) -> float | None:
 
 def _by_features(probes: Sequence[Row], task: str) -> Table:
     """Return a row for each kind of features, columns for each protocol, the best of each bold."""
-    names, others = _protocols(probes), _more(probes)
-    known = _shared_note(probes, names)
-    columns: dict[str, list[Cell]] = {}
-    features = dict.fromkeys(map(_features, probes))
-    for name in names:
-        found = {_features(probe): probe for probe in _under(probes, name, names)}
+    others, known = _more(probes), _shared_note(probes)
+    cells: dict[str, list[Cell]] = {}
+    features = dict.fromkeys(str(probe["features"]) for probe in probes)
+    for name, column in _columns(probes).items():
+        found = {probe["features"]: probe for probe in column}
         rows = [found.get(each) for each in features]
         own = ["" if row is None or row["protocol"] == name else row["protocol"] for row in rows]
-        columns |= _measures(name, rows, own, known, others, rows)
+        cells |= _measures(name, rows, own, known, others, rows)
     sizes = {(probe.get("num_train"), probe.get("num_test")) for probe in probes}
     said = [f"{number(train)} train, {number(test)} test" for train, test in sorted(sizes)]
     size = "; ".join([*said, known] if known else said)
     caption = f"{_named(others)} with 95 % interval ({size}); best of each protocol in bold"
     kinds = [Cell(name, "" if _of_encoder(name) else "baseline") for name in features]
-    return table(caption, "features", kinds, columns, title=task)
+    return table(caption, "features", kinds, cells, title=task)
 
 
 def _by_run(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[Table]:
@@ -143,26 +140,23 @@ def _by_run(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[
 
     All protocols in one table, or in one each where rows have more than accuracies.
     """
-    names = _protocols(every)
-    of_runs = [[probe for probe in probes_of(run) if _task(probe) == task] for run in runs]
-    tables = []
-    for part in [names] if not _more(every) else [(name,) for name in names]:
-        there = [probe for name in part for probe in _under(every, name, names)]
-        others, known = _more(there), _shared_note(there, part)
-        columns: dict[str, list[Cell]] = {}
+    columns, tables = _columns(every), []
+    for part in [[name] for name in columns] if _more(every) else [[*columns]]:
+        there = [probe for name in part for probe in columns[name]]
+        others, known = _more(there), _shared_note(there)
+        cells: dict[str, list[Cell]] = {}
         for name in part:
-            mine = [_under(probes, name, names) for probes in of_runs]
+            mine = [[row for row in columns[name] if row["run"] == run.name] for run in runs]
             for trained, head in ((True, name), (False, f"best baseline, {_short(name)}")):
                 rows = [best(probes, trained=trained) for probes in mine]
-                said = ["" if row is None else _features(row) for row in rows]
-                among = _under(every, name, names)
-                columns |= _measures(head, rows, said, known, others, among)
+                said = ["" if row is None else row["features"] for row in rows]
+                cells |= _measures(head, rows, said, known, others, columns[name])
         caption = f"{_named(others)} with its features and 95 % interval"
         caption += "; best of each protocol in bold"
         if others:
             caption += f"; features are those of the best {MORE[ranked_by(there[0])]}"
         caption += f"; {known}" if known else ""
-        tables.append(table(caption, "run", [run.name for run in runs], columns, title=task))
+        tables.append(table(caption, "run", [run.name for run in runs], cells, title=task))
     return tables
 
 
@@ -201,21 +195,13 @@ def _measures(
     return columns
 
 
-def _features(probe: Row) -> str:
-    return str(probe["features"])
-
-
 def _task(row: Row) -> str:
     """Return the task; data with labels of its own is the task ""."""
     return str(row.get("task", ""))
 
 
-def _is_trained(probe: Row) -> bool:
-    """Say whether a probe reads the trained encoder; every other one is a baseline."""
-    return _of_encoder(_features(probe))
-
-
 def _of_encoder(features: str) -> bool:
+    """Say whether features are of the trained encoder; all others are baselines."""
     return features.startswith("encoder")
 
 
@@ -224,26 +210,21 @@ def _more(rows: Sequence[Row]) -> dict[str, str]:
     return {key: name for key, name in MORE.items() if any(key in row for row in rows)}
 
 
-def _protocols(probes: Sequence[Row]) -> tuple[str, ...]:
-    """Return the protocol names in their order of appearance: those of trained features, if any.
+def _columns(probes: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return probes by the protocol they stand under: those of trained features, if any.
 
-    A baseline without features, such as a bag of words, has a protocol of its own.
+    A baseline without features, such as a bag of words, has a protocol of its own, and stands in
+    the first.
     """
-    trained = [probe for probe in probes if _is_trained(probe)]
-    return tuple(dict.fromkeys(str(probe["protocol"]) for probe in trained or probes))
+    trained = [probe for probe in probes if _of_encoder(probe["features"])]
+    names = [str(probe["protocol"]) for probe in trained or probes]
+    found = grouped(probes, lambda row: row["protocol"] if row["protocol"] in names else names[0])
+    return {name: found[name] for name in dict.fromkeys(names)}
 
 
-def _under(probes: Sequence[Row], protocol: str, names: Sequence[str]) -> list[Row]:
-    """Return the probes of a column; those whose protocol has none stand in the first."""
-    return [
-        probe
-        for probe in probes
-        if (probe["protocol"] if probe["protocol"] in names else names[0]) == protocol
-    ]
-
-
-def _shared_note(probes: Sequence[Row], names: Sequence[str]) -> str:
-    """Return the note that all probes under these protocols have: it is shown once."""
+def _shared_note(probes: Sequence[Row]) -> str:
+    """Return the note of all probes, but for baselines without features: it is shown once."""
+    names = _columns(probes)
     notes = {str(probe.get("note", "")) for probe in probes if probe["protocol"] in names}
     return notes.pop() if len(notes) == 1 else ""
 
@@ -259,8 +240,7 @@ def _short(protocol: str) -> str:
 
 def finetuning(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the section, if models were fine-tuned: a row for each model, or for each run."""
-    of_runs = [run.result.get("finetuning") or () for run in runs]
-    every = [row for rows in of_runs for row in rows]
+    every = [row for run in runs for row in run.rows("finetuning")]
     if not every:
         return []
     tables = []
@@ -269,11 +249,9 @@ def finetuning(runs: Sequence[RunFolder]) -> list[Section]:
             tables.append(_models(task, rows))
             continue
         columns: dict[str, list[Cell]] = {}
-        for model in dict.fromkeys(row["model"] for row in rows):
-            mine = [
-                [row for row in each if row in rows and row["model"] == model] for each in of_runs
-            ]
-            found = _tuned([each[0] if each else None for each in mine], rows, max)
+        for model, mine in grouped(rows, lambda row: row["model"]).items():
+            of_runs = {row["run"]: row for row in mine}
+            found = _tuned([of_runs.get(run.name) for run in runs], rows, max)
             columns |= {f"{model}, {name}": cells for name, cells in found.items()}
         caption = " or ".join(dict.fromkeys(map(_settings, rows)))
         tables.append(table(caption, "run", [run.name for run in runs], columns, title=task))

@@ -228,9 +228,9 @@ def clusters(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the section, if clusters or batches were measured: a row for each features."""
     agreement, mixing = (
         {
-            f"{run.name}: {row['features']}" if len(runs) > 1 else row["features"]: row
+            f"{row['run']}: {row['features']}" if len(runs) > 1 else row["features"]: row
             for run in runs
-            for row in run.result.get(key) or ()
+            for row in run.rows(key)
         }
         for key in ("clusters", "mixing")
     )
