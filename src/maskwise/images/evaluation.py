@@ -9,8 +9,7 @@ from pydantic import Field
 from maskwise.images.features import extract, raw, raw_size
 from maskwise.images.finetuning import ImageFineTuneSettings, image_finetune_table
 from maskwise.images.source import ImageSplits
-from maskwise.measure.evaluation import Ratio, data_entry, models_of
-from maskwise.measure.features import pca, random_subset
+from maskwise.measure.features import Ratio, data_entry, models_of, pca, random_subset
 from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES, Name
 from maskwise.modality import Entries, Pool

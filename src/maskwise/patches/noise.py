@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from maskwise.measure.noise import fit_variances
+from maskwise.measure.likelihoods import fit_variances
 from maskwise.modality import Source
 from maskwise.patches.model import PatchModel
 
