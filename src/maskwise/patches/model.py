@@ -373,7 +373,7 @@ class PatchModel(MaskedModel):
         """Return means and log-variances of standardised tokens, [B, L, token_dim] each."""
         if not self.log_variance.isfinite().all():
             raise UserError(
-                "this model has no likelihood yet: call maskwise.patches.noise.fit_noise"
+                "this model has no likelihood yet: call maskwise.patches.losses.fit_noise"
                 "(model, source) with training images first"
             )
         mean = self.tokenizer.tokenize(self.reconstruct(batch, hidden))
