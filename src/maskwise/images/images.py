@@ -10,11 +10,11 @@ from torch import Tensor
 from maskwise.errors import UserError
 from maskwise.images.source import ImageSource
 from maskwise.modality import Entries
+from maskwise.patches.model import Statistics
 from maskwise.rng import Keys
 from maskwise.settings import from_dict, settings, to_dict
 
 Target = Literal["normalised", "raw"]
-Statistics = Literal["visible", "true"]
 
 _EPSILON = 1e-6
 
