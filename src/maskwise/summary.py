@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any
 
 from maskwise import words
-from maskwise.report import imputation
+from maskwise.report import curves
 from maskwise.report.folder import Row
 
 Line = tuple[float, float | None, float | None, str, str]
@@ -58,6 +58,6 @@ def _others(result: Row) -> Iterator[Line]:
 
 def _imputed(result: Row) -> Iterator[Line]:
     """Give R² of the values that are imputed at the ratio of the report's headline."""
-    for row in imputation.at_headline(result):
+    for row in curves.at_headline(result):
         what = f"R² of hidden values at ratio {row['ratio']}: {row['method']}"
         yield row["r2"], row["r2_low"], row["r2_high"], ".3f", what

@@ -8,7 +8,7 @@ import torch
 
 from maskwise.columns.evaluation import TabularEvaluateSettings, evaluate_tabular, tabular_probes
 from maskwise.errors import UserError
-from maskwise.measure.classification import Judge
+from maskwise.measure.probes import Judge
 from maskwise.measure.protocols import ONE_SCALE_STRENGTHS, Logistic, one_scale
 from tests.columns.small_samples import cells_of, make_model, splits_of, table_of
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskwise.images.features import extract, raw, raw_size
+from maskwise.images.evaluation import extract, raw, raw_size
 from maskwise.images.source import ImageSource, array_source
 from maskwise.modality import Pool
 from maskwise.patches.model import PatchModel

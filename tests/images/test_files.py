@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from maskwise.errors import UserError
-from maskwise.images import decode as image_decode
+from maskwise.images import pictures
 from maskwise.images.data import ImageDataSettings, load
 from maskwise.images.source import read_ahead
 
@@ -211,7 +211,7 @@ def test_large_folders_are_decoded_when_asked_for(tmp_path, monkeypatch):
     for n in range(6):
         save(tmp_path / "ab"[n % 2] / f"{n}.png", seed=n)
     kept = load(ImageDataSettings(source=str(tmp_path)))
-    monkeypatch.setattr(image_decode, "MEMORY_BYTES", 6 * 5 * 7 * 3 - 1)
+    monkeypatch.setattr(pictures, "MEMORY_BYTES", 6 * 5 * 7 * 3 - 1)
     lazy = load(ImageDataSettings(source=str(tmp_path)))
     assert (kept.train.in_memory, lazy.train.in_memory) == (True, False)
     assert lazy.train.shape == kept.train.shape
@@ -349,7 +349,7 @@ def test_hub_cannot_be_reached(monkeypatch):
 def test_files_are_read_ahead_in_order(tmp_path, monkeypatch):
     for n in range(40):
         save(tmp_path / f"{n:02d}.png", seed=n)
-    monkeypatch.setattr(image_decode, "MEMORY_BYTES", 1)
+    monkeypatch.setattr(pictures, "MEMORY_BYTES", 1)
     source = load(ImageDataSettings(source=str(tmp_path))).train
     assert not source.in_memory
     parts = torch.randperm(32, generator=torch.Generator().manual_seed(0)).split(20)

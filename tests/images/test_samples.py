@@ -5,15 +5,16 @@ import numpy as np
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.images import samples
+from maskwise.images.evaluation import write_samples
 from maskwise.images.source import ImageSource, array_source
+from maskwise.measure.features import random_subset
 from maskwise.patches.model import PatchModel
 
 Make = Callable[..., PatchModel]
 
 
 def written(path: Path, model: PatchModel, source: ImageSource, **changes: int) -> dict:
-    samples.write(path, model, source, pattern="scattered", seed=0, **changes)
+    write_samples(path, model, source, pattern="scattered", seed=0, **changes)
     with np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)
 
@@ -37,7 +38,7 @@ def test_visible_pixels_are_the_images_and_hidden_ones_are_not(
     tmp_path: Path, make_model: Make, source: ImageSource
 ) -> None:
     arrays = written(tmp_path / "samples.npz", make_model(), source)
-    index = samples.random_subset(30, 8, seed=0)
+    index = random_subset(30, 8, seed=0)
     want = source.get(index).permute(0, 2, 3, 1).numpy() / np.float32(255)
     np.testing.assert_allclose(arrays["images"], want, atol=1e-6)
     for name in ("filled_visible", "filled_true"):

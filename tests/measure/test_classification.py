@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maskwise.measure.bootstrap import interval
-from maskwise.measure.classification import Judge, judged
+from maskwise.measure.probes import Judge, judged
 
 
 def drawn(num: int, num_classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

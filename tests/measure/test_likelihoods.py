@@ -10,9 +10,8 @@ from maskwise.images.source import ImageSplits
 from maskwise.likelihood.estimators import log_likelihood
 from maskwise.likelihood.scores import score_curve
 from maskwise.measure.features import frozen
-from maskwise.patches.losses import independent_normals, patch_likelihood
+from maskwise.patches.losses import fit_noise, independent_normals, patch_likelihood
 from maskwise.patches.model import PatchModel
-from maskwise.patches.noise import fit_noise
 
 Make = Callable[..., PatchModel]
 

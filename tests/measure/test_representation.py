@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from maskwise.cells.cells import Cells
 from maskwise.columns.tabular import TabularRows
 from maskwise.errors import UserError
-from maskwise.images.features import extract
+from maskwise.images.evaluation import extract
 from maskwise.images.source import ImageSplits
 from maskwise.masks import Mask
 from maskwise.measure import representation

@@ -10,8 +10,8 @@ from maskwise.errors import UserError
 from maskwise.images.images import Images
 from maskwise.images.source import array_source
 from maskwise.likelihood.contract import check_leak
+from maskwise.patches.losses import fit_noise
 from maskwise.patches.model import PatchModelSettings
-from maskwise.patches.noise import fit_noise
 from maskwise.rng import Keys, Stream
 from maskwise.storage import build, load_model, save_model
 

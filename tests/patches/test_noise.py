@@ -6,8 +6,8 @@ import torch
 
 from maskwise.images.images import Images
 from maskwise.images.source import ImageSource, array_source
+from maskwise.patches.losses import fit_noise
 from maskwise.patches.model import PatchModel, PatchModelSettings
-from maskwise.patches.noise import fit_noise
 from maskwise.storage import build
 
 Make = Callable[..., PatchModel]

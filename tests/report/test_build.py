@@ -6,8 +6,7 @@ import sys
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.report import folder, write
-from maskwise.report.build import summary
+from maskwise.report import folder, summary, write
 from tests.report.conftest import change, rows_of, section
 from tests.report.made_up import LAW
 

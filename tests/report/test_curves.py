@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from maskwise.report import curves, imputation, likelihood
+from maskwise.report import curves, likelihood
 from tests.report.conftest import bold, change, rows_of, section, show
 
 
@@ -39,7 +39,7 @@ def test_loss_beside_the_marginal(page):
 
 def test_losses_of_several_runs(make):
     runs = [make("text", "a"), make("text", "b", seed=1, law="fixed:0.15")]
-    part = show(curves.sections, *runs)
+    part = show(curves.losses, *runs)
     assert "unigram</text>" in part
     assert "cannot be compared" not in part
     assert [row[:3] for row in rows_of(part)] == [
@@ -55,14 +55,14 @@ def test_losses_of_other_tokens_or_patterns_cannot_be_compared(make, changes):
     if "pattern" in changes:
         found = json.loads((runs[1] / "result.json").read_text())["reconstruction"]
         change(runs[1], reconstruction=found | changes)
-    part = show(curves.sections, *runs)
+    part = show(curves.losses, *runs)
     assert "differ in data, tokens or pattern: these values cannot be compared" in part
 
 
 def test_other_losses_cannot_be_compared(make):
     runs = [make("cells", "a"), make("cells", "b", data={"source": "my data", "loss": "nb"})]
-    for part in (curves, imputation):
-        assert "differ in data, genes, loss or pattern" in show(part.sections, *runs)
+    for part in (curves.losses, curves.imputation):
+        assert "differ in data, genes, loss or pattern" in show(part, *runs)
 
 
 def test_the_likelihood_of_a_run(make, page):

@@ -1,6 +1,6 @@
 import re
 
-from maskwise.report import folder, imputation
+from maskwise.report import curves, folder
 from tests.report.conftest import change, rows_of, section, show
 
 
@@ -33,19 +33,19 @@ def test_imputation_by_ratio_and_method(page):
 
 def test_the_headline_is_the_best_of_the_same_kind(make):
     run = make("cells")
-    ours, other = imputation.headline(folder.read(run))
+    ours, other = curves.headline(folder.read(run))
     assert (ours["entries"], ours["ratio"], other["method"]) == ("all", 0.5, "PCA")
     found = [row for row in folder.read(run).result["imputation"] if row["method"] == "model"]
     change(run, imputation=found)
-    assert imputation.headline(folder.read(run))[1] is None
-    assert imputation.top(folder.read(run))[0] == " Imputation at ratio 0.5: R² 0.210."
+    assert curves.headline(folder.read(run))[1] is None
+    assert curves.imputation_fact(folder.read(run))[0] == " Imputation at ratio 0.5: R² 0.210."
     change(run, imputation=[])
-    assert imputation.top(folder.read(run)) == ("", [])
-    assert imputation.sections([folder.read(run)]) == []
+    assert curves.imputation_fact(folder.read(run)) == ("", [])
+    assert curves.imputation([folder.read(run)]) == []
 
 
 def test_comparison_shows_models_alone(make):
-    part = show(imputation.sections, make("cells", "a"), make("cells", "b", seed=1))
+    part = show(curves.imputation, make("cells", "a"), make("cells", "b", seed=1))
     assert len(tables_of(part)) == 3
     assert [row[0] for row in tables_of(part)[0]] == ["a", "b"]
     assert "kNN" not in part

@@ -2,7 +2,7 @@
 
 import pytest
 
-from maskwise.report import folder, tasks
+from maskwise.report import folder, likelihood, probes, representation
 from tests.report.conftest import change, rows_of, section, show, texts
 from tests.report.made_up import finetuned
 
@@ -16,7 +16,7 @@ from tests.report.made_up import finetuned
     ],
 )
 def test_minimal_pairs(make, law, says):
-    part = show(tasks.pairs, make("text", law=law))
+    part = show(likelihood.pairs, make("text", law=law))
     assert f"That hides 0.12 of a sentence on average, {says}" in part
     assert "Chance is 50 %" in part
     assert "anaphor gender</text>" in part
@@ -28,10 +28,10 @@ def test_minimal_pairs(make, law, says):
 
 def test_pairs_and_fine_tuning_of_several_runs(make):
     runs = [make("text", "a"), make("text", "b", seed=1)]
-    pairs = rows_of(show(tasks.pairs, *runs))
+    pairs = rows_of(show(likelihood.pairs, *runs))
     assert [row[0] for row in pairs][:2] == ["a", "b"]
     assert pairs[3] == ["anaphor_gender 20 pairs", "43.0 % 38.0 to 48.0", "42.0 % 37.0 to 47.0"]
-    tuned = rows_of(show(tasks.finetuning, *runs))
+    tuned = rows_of(show(probes.finetuning, *runs))
     assert [row[0] for row in tuned] == ["a", "b"]
     assert tuned[1][1].startswith("81.0 %")
 
@@ -55,14 +55,14 @@ def test_fine_tuning(make, page):
         for key in ("accuracy", "mcc"):
             row[key] |= {"low": None, "high": None}
     change(run, finetuning=rows)
-    part = show(tasks.finetuning, run)
+    part = show(probes.finetuning, run)
     assert "for one seed." in part
     assert rows_of(part)[0] == ["encoder", "82.0 %", "0.640", "81.0"]
 
 
 def test_fine_tuning_has_the_area_too(make):
     runs = [folder.read(make("dna", "a")), folder.read(make("dna", "b", seed=1))]
-    [found] = tasks.finetuning(runs[:1])
+    [found] = probes.finetuning(runs[:1])
     assert "the order of the sequences" in found.text
     [table] = found.tables
     more = ("Matthews correlation", "AUROC")
@@ -72,7 +72,7 @@ def test_fine_tuning_has_the_area_too(make):
         ["untrained encoder", "80.0 %", "0.600", "0.600", "80.0, 80.0"],
         ["most frequent class", "51.0 %", "0", "0.5", ""],
     ]
-    [found] = tasks.finetuning(runs)
+    [found] = probes.finetuning(runs)
     [table] = found.tables
     assert table.head[1:4] == tuple(f"encoder, {name}" for name in ("accuracy", *more))
     assert texts(table)[1] == ["b", "80.0 %", "0.600", "0.600", *["none"] * 3]
@@ -86,12 +86,12 @@ def test_the_protocol_stands_beside_the_numbers(make):
     ]
     change(runs[0], finetuning=rows)
     change(runs[1], finetuning=[rows[0] | {"protocol": "mae-finetune (flip)"}])
-    [found] = tasks.finetuning([folder.read(runs[0])])
+    [found] = probes.finetuning([folder.read(runs[0])])
     [table] = found.tables
     assert table.head == ("model", "accuracy", "accuracy of each seed")
     assert texts(table)[0] == ["encoder", "85.0 %", "90.0, 80.0"]
     assert table.caption.startswith(f"{protocol}; 800 train, 400 test; epochs: 3")
-    [found] = tasks.finetuning([folder.read(run) for run in runs])
+    [found] = probes.finetuning([folder.read(run) for run in runs])
     assert protocol in found.tables[0].caption
     assert " or mae-finetune (flip)" in found.tables[0].caption
 
@@ -99,7 +99,7 @@ def test_the_protocol_stands_beside_the_numbers(make):
 def test_nothing_asked_for_has_no_section(make):
     run = make("images")
     change(run, finetuning=[])
-    for part in (tasks.finetuning, tasks.pairs, tasks.clusters):
+    for part in (probes.finetuning, likelihood.pairs, representation.clusters):
         for count in (1, 2):
             assert part([folder.read(run)] * count) == []
 
@@ -113,9 +113,10 @@ def test_clusters_and_batches(make, page):
     # Tables have no batches, and not all have classes.
     run = make("tables")
     change(run, mixing=[])
-    [alone] = tasks.clusters([folder.read(run)])
+    [alone] = representation.clusters([folder.read(run)])
     assert (len(alone.tables), "batches" in alone.text) == (1, False)
     names = [
-        row[0] for row in rows_of(show(tasks.clusters, make("cells", "a"), make("cells", "b")))
+        row[0]
+        for row in rows_of(show(representation.clusters, make("cells", "a"), make("cells", "b")))
     ]
     assert names[:4] == ["a: encoder", "a: PCA (50)", "b: encoder", "b: PCA (50)"]

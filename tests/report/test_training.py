@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.report import folder, law, training
+from maskwise.report import folder, training
 from tests.report.conftest import show
 
 
@@ -30,7 +30,7 @@ def test_a_run_without_steps_still_has_a_section(make):
 )
 def test_laws_and_their_effective_laws(make, form, num_figures, words):
     train = {"steps": 20, "scope": "sample", "reduction": "token_mean"}
-    part = show(law.sections, make("images", evaluated=False, law=form, train=train))
+    part = show(training.law, make("images", evaluated=False, law=form, train=train))
     assert part.count("<svg") == num_figures
     assert words in part
     assert ("seen by the loss" in part) == ("Always" not in words)

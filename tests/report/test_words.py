@@ -14,7 +14,7 @@ from tests.report.conftest import KINDS, section
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_words_of_each_kind_survive_a_round_trip(tmp_path, kind):
-    said = importlib.import_module(f"maskwise.{kind}.words").WORDS
+    said = importlib.import_module(f"maskwise.{kind}.record").RECORD.words
     words.save(tmp_path, said)
     assert words.read(tmp_path) == said != Words()
     assert from_dict(Words, json.loads(json.dumps(to_dict(said)))) == said

@@ -13,11 +13,11 @@ from maskwise.columns.losses import Marginal, losses_of_rows
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularSplits
 from maskwise.measure.clusters import clusters, mixing
-from maskwise.measure.evaluation import Ratio, data_entry, models_of
-from maskwise.measure.features import pca, random_subset
+from maskwise.measure.features import Ratio, data_entry, models_of, pca, random_subset
 from maskwise.measure.probes import few_labels, given_split, probe_row
 from maskwise.measure.protocols import ScoringName, one_scale
 from maskwise.modality import Entries
+from maskwise.progress import track
 from maskwise.settings import settings
 
 NUM_COMPONENTS = 50
@@ -134,7 +134,7 @@ def tabular_probes(
     rows = []
     for each in (labels, *few):
         task = f"{each.few} labels a class" if each.few else "all labels"
-        for title, x in joint.items():
+        for title, x in track(joint.items(), f"probes, {task}"):
             for protocol in config.protocols:
                 row = probe_row(title, x, each, one_scale(each.few)[protocol], seed)
                 note = "; ".join(sorted(row["note"].split("; ")))

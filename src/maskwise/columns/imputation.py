@@ -18,6 +18,7 @@ from maskwise.masks.select import hide_lowest
 from maskwise.measure.bootstrap import ends
 from maskwise.measure.features import frozen, in_batches, random_subset
 from maskwise.measure.losses import fixed_mask
+from maskwise.progress import track
 from maskwise.rng import Keys, Stream
 from maskwise.ties import nearest
 
@@ -84,13 +85,13 @@ def imputation(
     truth = comparable(modality, samples).numpy()
     mean_of_each = from_one_hot(mean[None], modality.sizes)[0]
     is_number = np.array(modality.sizes) == 0
-    for entries, mechanism in kinds(modality):
-        for ratio in ratios:
+    for entries, mechanism in track(kinds(modality), "imputation"):
+        for ratio in track(ratios, "ratios"):
             hidden = hide(modality, samples, index, entries, mechanism, ratio, seed)
             if not hidden.any():
                 continue
             asked = Asked(truth, hidden.numpy(), mean_of_each, is_number)
-            for name, method in methods.items():
+            for name, method in track(methods.items(), "methods"):
                 start = time.perf_counter()
                 guess = method(samples, hidden)
                 seconds = time.perf_counter() - start

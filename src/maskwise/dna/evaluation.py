@@ -14,13 +14,20 @@ from maskwise.dna.features import baseline_features, embed_sequences
 from maskwise.dna.tasks import SequenceTask, parse_dna_task, read_dna_task
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
-from maskwise.measure.evaluation import ALWAYS, Ratio, data_entry, models_of
-from maskwise.measure.features import in_batches, random_subset
+from maskwise.measure.features import (
+    ALWAYS,
+    Ratio,
+    data_entry,
+    in_batches,
+    models_of,
+    random_subset,
+)
 from maskwise.measure.finetuning import FineTuneSettings, Samples, tuned_row
 from maskwise.measure.likelihoods import Held, measure
 from maskwise.measure.probes import Labels, probe_row
 from maskwise.measure.protocols import CHOSEN, ScoringName
 from maskwise.modality import Entries, Source
+from maskwise.progress import track
 from maskwise.rng import Stream, uniforms
 from maskwise.settings import settings
 from maskwise.tokens.losses import BATCH, held_tokens, losses_by_ratio, shares
@@ -113,8 +120,8 @@ def dna_probes(
     """
     labels, seed = Labels(task.y, task.folds, task.groups, task.note), config.seed
     rows = []
-    for title, model in models.items():
-        for layer in config.layers or range(model.num_layers):
+    for title, model in track(models.items(), f"probes, {task.name}"):
+        for layer in track(config.layers or range(model.num_layers), "layers"):
             x = embed_sequences(model, task.sequences, layer)
             name = f"{title} layer {layer % model.num_layers}"
             rows += [probe_row(name, x, labels, CHOSEN[each], seed) for each in config.protocols]

@@ -9,20 +9,30 @@ import torch
 from pydantic import BeforeValidator, Field, PositiveInt
 
 from maskwise.errors import UserError
-from maskwise.images.arrays import array_sources, check_images, check_labels, read_arrays
 from maskwise.images.augment import CropScale
-from maskwise.images.decode import Pictures, keep_in_memory
 from maskwise.images.images import Target
-from maskwise.images.pictures import SUFFIXES, read_hub, read_image_folder
+from maskwise.images.pictures import (
+    SUFFIXES,
+    Pictures,
+    keep_in_memory,
+    read_hub,
+    read_image_folder,
+)
 from maskwise.images.source import (
     ImageSource,
     ImageSplits,
     array_source,
+    array_sources,
+    check_images,
+    check_labels,
     first_shuffled,
     hold_out,
     joined,
+    read_arrays,
 )
 from maskwise.settings import settings
+
+Pixels = np.ndarray | torch.Tensor
 
 
 def _square(value: object) -> object:
@@ -66,12 +76,8 @@ class ImageDataSettings:
 def load(data: ImageDataSettings) -> ImageSplits:
     """Read the images that `data` describes.
 
-    Args:
-        data: the settings.
-
-    Returns:
-        `train` and `test` sources. Where the source has no test split, `holdout` of the images
-        become one. Image files are decoded once if they fit 4 GiB, else whenever asked for.
+    Where the source has no test split, `holdout` of the images become one. Image files are decoded
+    once if they fit 4 GiB, else whenever asked for.
 
     Raises:
         UserError: a source that does not exist or cannot be used, saying which and why.
@@ -91,8 +97,8 @@ def load(data: ImageDataSettings) -> ImageSplits:
 
 
 def from_arrays(
-    x: np.ndarray | torch.Tensor,
-    y: np.ndarray | torch.Tensor | None = None,
+    x: Pixels,
+    y: Pixels | None = None,
     name: str = "array",
     holdout: float = 0.2,
 ) -> ImageSplits:
@@ -118,7 +124,7 @@ def from_arrays(
     return ImageSplits(*hold_out(source, holdout), name)
 
 
-def as_source(x: np.ndarray | torch.Tensor, name: str = "array") -> ImageSource:
+def as_source(x: Pixels, name: str = "array") -> ImageSource:
     """Return images in memory as one source, not split; arguments as for `from_arrays`.
 
     >>> len(as_source(np.zeros((10, 4, 6), np.uint8)))
@@ -161,22 +167,8 @@ def _open_source(
             hint = "give its folder" if path.suffix.lower() in SUFFIXES else "expected a folder"
             raise UserError(f"{path}: not a set of images; {hint}, .npz, .npy, .npy.xz or hf:NAME")
         train, test = found
-    _refuse_conversion(data, train.shape)
-    return train, test, None
-
-
-def _digits() -> ImageSource:
-    """Return scikit-learn's 1,797 handwritten digits, 8 x 8, with grey levels 0..16 as 0..255."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-    return array_source(images, digits.target.astype(np.int64), tuple(map(str, range(10))))
-
-
-def _refuse_conversion(data: ImageDataSettings, shape: tuple[int, int, int]) -> None:
     _refuse_classes(data)
-    channels, height, width = shape
+    channels, height, width = train.shape
     if data.size not in (None, (height, width)):
         raise UserError(
             f"size={data.size}: {data.source} is an array of {height}x{width} images; size is "
@@ -187,6 +179,16 @@ def _refuse_conversion(data: ImageDataSettings, shape: tuple[int, int, int]) -> 
             f"channels={data.channels}: {data.source} is an array with {channels} channels; "
             "channels is for image files, so convert the array or leave channels out"
         )
+    return train, test, None
+
+
+def _digits() -> ImageSource:
+    """Return scikit-learn's 1,797 handwritten digits, 8 x 8, with grey levels 0..16 as 0..255."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    return array_source(images, digits.target.astype(np.int64), tuple(map(str, range(10))))
 
 
 def _refuse_classes(data: ImageDataSettings) -> None:
@@ -216,7 +218,7 @@ def _name(source: str) -> str:
     return name
 
 
-def _to_numpy(values: np.ndarray | torch.Tensor, channels_second: bool = False) -> np.ndarray:
+def _to_numpy(values: Pixels, channels_second: bool = False) -> np.ndarray:
     if not isinstance(values, torch.Tensor):
         return np.asarray(values)
     values = values.detach().cpu()

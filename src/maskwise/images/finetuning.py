@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ NAME = "mae-finetune"
 LOWEST_RATE, WEIGHT_DECAY, BETAS = 1e-6, 0.05, (0.9, 0.999)
 TEST_BATCH = 512
 Share = Annotated[float, Field(ge=0, lt=1)]
-Hook = Callable[[nn.Module, object, Tensor], Tensor]
+ParamGroup = dict[str, object]
 
 
 @settings
@@ -98,13 +98,13 @@ class Classifier(nn.Module):
         """Return a score for each class, [B, C]."""
         return F.linear(self.norm(self.model.encode(images, "mean")), self.weight, self.bias)
 
-    def groups(self, config: ImageFineTuneSettings) -> list[dict[str, Any]]:
+    def groups(self, config: ImageFineTuneSettings) -> list[ParamGroup]:
         """Return the parameters as groups of an optimizer; "scale" is that of their rate."""
-        whole = {"scale": 1.0}
+        plain = [self.bias, *self.norm.parameters()]
         return [
             *encoder_groups(self.model, config.layer_decay, WEIGHT_DECAY),
-            whole | {"params": [self.weight], "weight_decay": WEIGHT_DECAY},
-            whole | {"params": [self.bias, *self.norm.parameters()], "weight_decay": 0.0},
+            {"scale": 1.0, "params": [self.weight], "weight_decay": WEIGHT_DECAY},
+            {"scale": 1.0, "params": plain, "weight_decay": 0.0},
         ]
 
 
@@ -188,10 +188,7 @@ def image_finetune_table(
 ) -> list[Entries]:
     """Return the "finetuning" entry of result.json: the accuracy of each model, for all seeds.
 
-    Args:
-        models: what to fine-tune, by name.
-        splits: labelled images to train and to test on.
-        config: how; without seeds there is nothing to return.
+    Without seeds there is nothing to return.
 
     Raises:
         UserError: as for `check_finetuning`.
@@ -261,7 +258,7 @@ def protocol_name(config: ImageFineTuneSettings) -> str:
     return f"{NAME} ({', '.join(parts)}, no RandAugment)"
 
 
-def encoder_groups(model: PatchModel, decay: float, weight_decay: float) -> list[dict[str, Any]]:
+def encoder_groups(model: PatchModel, decay: float, weight_decay: float) -> list[ParamGroup]:
     """Return the encoder's parameters as groups of an optimizer, by layer.
 
     Of an encoder of D blocks, the embedding, the class token and the positions are layer 0, block
@@ -336,7 +333,9 @@ def dropped_paths(
             hook.remove()
 
 
-def _dropping(rate: float, rng: np.random.Generator) -> Hook:
+def _dropping(
+    rate: float, rng: np.random.Generator
+) -> Callable[[nn.Module, object, Tensor], Tensor]:
     def drop(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
         kept = torch.from_numpy(rng.random(len(output)) >= rate).to(output)
         return output * (kept / (1 - rate)).view(-1, 1, 1)

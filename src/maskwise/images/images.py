@@ -2,18 +2,19 @@
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.images.source import ImageSource
+from maskwise.modality import Entries
+from maskwise.patches.model import Statistics
 from maskwise.rng import Keys
 from maskwise.settings import from_dict, settings, to_dict
 
 Target = Literal["normalised", "raw"]
-Statistics = Literal["visible", "true"]
 
 _EPSILON = 1e-6
 
@@ -142,12 +143,12 @@ class Images:
         pixels = hidden.reshape(-1, 1, *self.grid)
         return pixels.repeat_interleave(self.patch[0], 2).repeat_interleave(self.patch[1], 3)
 
-    def save(self, folder: Path) -> dict[str, Any]:
+    def save(self, folder: Path) -> Entries:
         """Return plain values; there is no file to write."""
         return to_dict(self)
 
     @classmethod
-    def load(cls, folder: Path, values: dict[str, Any]) -> Self:
+    def load(cls, folder: Path, values: Entries) -> Self:
         """Read what `save` gave."""
         return from_dict(cls, values)
 

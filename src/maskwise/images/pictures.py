@@ -1,16 +1,19 @@
-"""Image files in folders and rows of Hugging Face data sets: which split, which class."""
+"""Image files in folders and rows of Hugging Face data sets: which are read, and decoding them."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from maskwise.errors import UserError
-from maskwise.images.decode import Pictures, picture_sources
-from maskwise.images.source import ImageSource
+from maskwise.errors import UserError, require
+from maskwise.images.source import ImageSource, array_source
 from maskwise.measure.features import encode_labels
 
 if TYPE_CHECKING:
@@ -19,6 +22,27 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 IMAGENET100 = "imagenet100"
 _TEST, _HUB_TEST = ("test", "val"), ("test", "validation", "valid", "val")
+MEMORY_BYTES = 4 << 30  # decoded images up to this size are kept in memory
+_BATCH = 64  # pictures a thread decodes at a time
+_GREY = ("1", "L", "LA", "La")
+_ORIENTATION = 0x0112  # EXIF tag; 5..8 swap height and width
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Encoded images by row, and what they are decoded to.
+
+    Args:
+        open: row -> Pillow image, not necessarily decoded yet.
+        name: row -> name for messages.
+        size: (height, width) to resize and crop to, or None to keep.
+        channels: 1 (grey), 3 (RGB), or None to keep.
+    """
+
+    open: Callable[[int], "Image.Image"]
+    name: Callable[[int], str]
+    size: tuple[int, int] | None
+    channels: int | None
 
 
 def read_image_folder(
@@ -38,24 +62,24 @@ def read_image_folder(
             an unreadable first image, a split with classes beside one without, or a class that
             has no folder in a split.
     """
-    _require_pillow()
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError:
+        raise UserError('image files need Pillow: pip install "maskwise[images]"') from None
     wanted = class_names(only)
     folders = {path.name: path for path in _subfolders(root)}
-    if "train" not in folders or set(folders) - {"train", *_TEST}:
-        paths, names = _list_split(root, wanted)
-        num_train = len(paths)
-    else:
-        paths, names = _list_split(folders["train"], wanted)
-        num_train = len(paths)
-        test = next((folders[name] for name in _TEST if name in folders), None)
-        if test is not None:
-            more_paths, more_names = _list_split(test, wanted)
-            if bool(names) != bool(more_names):
-                raise UserError(
-                    f"{root}: only one of train/ and {test.name}/ has class folders; give both "
-                    "classes or none"
-                )
-            paths, names = paths + more_paths, names + more_names
+    split = "train" in folders and not set(folders) - {"train", *_TEST}
+    paths, names = _list_split(folders["train"] if split else root, wanted)
+    num_train = len(paths)
+    test = next((folders[name] for name in _TEST if split and name in folders), None)
+    if test is not None:
+        more_paths, more_names = _list_split(test, wanted)
+        if bool(names) != bool(more_names):
+            raise UserError(
+                f"{root}: only one of train/ and {test.name}/ has class folders; give both "
+                "classes or none"
+            )
+        paths, names = paths + more_paths, names + more_names
     labels, classes = encode_labels(np.array(names)) if names else (None, None)
     # No lambdas: what processes that read ahead are sent must pickle.
     pictures = Pictures(partial(_open, paths), partial(_name, paths), size, channels)
@@ -67,9 +91,17 @@ def _list_split(folder: Path, wanted: frozenset[str]) -> tuple[list[Path], list[
     direct = sorted(path for path in folder.iterdir() if _is_image(path))
     subfolders = _subfolders(folder)
     if wanted:
-        require_folders(wanted, subfolders, folder)
         subfolders = [path for path in subfolders if path.name in wanted]
-    classes = {path: _images_below(path) for path in subfolders}
+        if missing := sorted(wanted - {path.name for path in subfolders}):
+            few = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
+            raise UserError(
+                f"{folder}: {len(missing)} of the {len(wanted)} classes of data.classes have no"
+                f" folder here: {few}"
+            )
+    classes = {
+        folder: sorted(path for path in folder.rglob("*") if _is_image(path))
+        for folder in subfolders
+    }
     if direct:
         if any(classes.values()):
             beside = next(path.name for path, images in classes.items() if images)
@@ -85,10 +117,6 @@ def _list_split(folder: Path, wanted: frozenset[str]) -> tuple[list[Path], list[
             raise UserError(f"{path}: this class folder has no images; add some or remove it")
     pairs = [(image, path.name) for path, images in classes.items() for image in images]
     return [image for image, _ in pairs], [name for _, name in pairs]
-
-
-def _images_below(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if _is_image(path))
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -107,13 +135,6 @@ def _open(paths: list[Path], row: int) -> "Image.Image":
 
 def _name(paths: list[Path], row: int) -> str:
     return str(paths[row])
-
-
-def _require_pillow() -> None:
-    try:
-        import PIL.Image  # noqa: F401
-    except ImportError:
-        raise UserError('image files need Pillow: pip install "maskwise[images]"') from None
 
 
 def class_names(classes: Sequence[str]) -> frozenset[str]:
@@ -139,21 +160,6 @@ def class_names(classes: Sequence[str]) -> frozenset[str]:
     return names
 
 
-def require_folders(names: frozenset[str], found: Sequence[Path], root: Path) -> None:
-    """Refuse names that no class folder has.
-
-    Raises:
-        UserError: how many there are, and the first few.
-    """
-    missing = sorted(names - {path.name for path in found})
-    if missing:
-        few = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
-        raise UserError(
-            f"{root}: {len(missing)} of the {len(names)} classes of data.classes have no folder"
-            f" here: {few}"
-        )
-
-
 def _names_in(text: str) -> frozenset[str]:
     lines = (line.strip() for line in text.splitlines())
     return frozenset(line for line in lines if line and not line.startswith("#"))
@@ -170,10 +176,7 @@ def read_hub(
         UserError: `datasets` is missing, the name cannot be loaded, or it has no train split,
             no image column, or labels outside the named classes.
     """
-    try:
-        import datasets
-    except ImportError:
-        raise UserError(f'hf:{name} needs datasets: pip install "maskwise[data]"') from None
+    datasets = require("datasets", f"hf:{name}", "data")
     try:
         splits = datasets.load_dataset(name)
     except Exception as error:  # whatever hub, network, cache and file formats raise
@@ -211,7 +214,15 @@ def _column(features: Mapping[str, object], kind: str) -> str | None:
     return next((key for key, value in features.items() if type(value).__name__ == kind), None)
 
 
-def _locate(columns: dict[str, Any], row: int) -> tuple[str, int]:
+class _Rows(Protocol):
+    """A column of a data set."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> "Mapping[str, Image.Image]": ...
+
+
+def _locate(columns: Mapping[str, _Rows], row: int) -> tuple[str, int]:
     """Rows count through train, then on through the test split."""
     for key, part in columns.items():
         if row < len(part):
@@ -220,11 +231,155 @@ def _locate(columns: dict[str, Any], row: int) -> tuple[str, int]:
     raise IndexError(row)
 
 
-def _open_row(columns: dict[str, Any], image: str, row: int) -> "Image.Image":
+def _open_row(columns: Mapping[str, _Rows], image: str, row: int) -> "Image.Image":
     key, index = _locate(columns, row)
     return columns[key][index][image]
 
 
-def _name_row(name: str, columns: dict[str, Any], row: int) -> str:
+def _name_row(name: str, columns: Mapping[str, _Rows], row: int) -> str:
     key, index = _locate(columns, row)
     return f"hf:{name} {key}[{index}]"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a picture becomes: Pillow mode "L", "RGB" or "F" (more than 8 bits), and shape."""
+
+    mode: str
+    height: int
+    width: int
+    channels: int
+
+
+def picture_sources(
+    pictures: Pictures,
+    num_train: int,
+    num_test: int,
+    labels: np.ndarray | None,
+    classes: tuple[str, ...] | None,
+) -> tuple[ImageSource, ImageSource | None, Pictures]:
+    """Return sources that decode on demand: the first rows, then the others, if there are any.
+
+    Every picture must become what the first does.
+    """
+    plan = _plan(pictures, 0)
+    shape = (plan.channels, plan.height, plan.width)
+    rows = np.arange(num_train + num_test)
+    both = ImageSource(
+        shape, partial(_read, pictures, plan), rows, labels, classes, in_memory=False
+    )
+    train, test = (both.take(part) for part in np.split(rows, [num_train]))
+    return train, test if num_test else None, pictures
+
+
+def keep_in_memory(sources: list[ImageSource], pictures: Pictures) -> list[ImageSource]:
+    """Decode every source once, on all cores, if all fit `MEMORY_BYTES`; else check headers.
+
+    Raises:
+        UserError: a picture that is broken, or differs in size or channels from the first.
+    """
+    first = sources[0].read(sources[0].rows[:1])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        if first.nbytes * sum(len(source) for source in sources) <= MEMORY_BYTES:
+            return [_read_all(source, first, pool) for source in sources]
+        if pictures.size is None or pictures.channels is None:
+            plan = _plan(pictures, 0)
+            for source in sources:
+                for row, other in zip(
+                    source.rows, pool.map(partial(_plan, pictures), source.rows), strict=True
+                ):
+                    _require_same(pictures, plan, other, row)
+    return sources
+
+
+def _read_all(source: ImageSource, first: np.ndarray, pool: ThreadPoolExecutor) -> ImageSource:
+    images = np.empty((len(source), *first.shape[1:]), first.dtype)
+    starts = range(0, len(source), _BATCH)
+    batches = [source.rows[start : start + _BATCH] for start in starts]
+    for start, batch in zip(starts, pool.map(source.read, batches), strict=True):
+        images[start : start + len(batch)] = batch
+    return array_source(images, source.labels, source.classes)
+
+
+def _read(pictures: Pictures, plan: _Plan, rows: np.ndarray) -> np.ndarray:
+    """Decode rows into one array [b, H, W, C]."""
+    dtype = np.float32 if plan.mode == "F" else np.uint8
+    images = np.empty((len(rows), plan.height, plan.width, plan.channels), dtype)
+    for image, row in zip(images, rows, strict=True):
+        image[:] = _decode(pictures, plan, row)
+    return images
+
+
+def _decode(pictures: Pictures, plan: _Plan, row: int) -> np.ndarray:
+    """Decode one picture [H, W, C], which must become what the plan says."""
+    from PIL import Image, ImageOps
+
+    with _named_errors(pictures, row), pictures.open(int(row)) as image:
+        _require_same(pictures, plan, _plan_of(image, pictures), row)
+        image.load()
+        image = ImageOps.exif_transpose(image)
+        if image.mode == "P" and "transparency" in image.info:
+            image = image.convert("RGBA")
+        if image.mode.startswith("I;"):
+            image = image.convert("I")
+        image = image.convert(plan.mode)
+        if pictures.size is not None:
+            box = (plan.width, plan.height)
+            image = ImageOps.fit(image, box, method=Image.Resampling.BICUBIC)
+        array = np.asarray(image)
+    bad = array.size - np.count_nonzero(np.isfinite(array)) if plan.mode == "F" else 0
+    if bad:
+        raise UserError(f"{pictures.name(row)}: {bad} pixels are NaN or infinite")
+    return array[..., None] if array.ndim == 2 else array  # one channel spreads over three
+
+
+def _plan(pictures: Pictures, row: int) -> _Plan:
+    """Say from the header what a picture becomes."""
+    with _named_errors(pictures, row), pictures.open(int(row)) as image:
+        return _plan_of(image, pictures)
+
+
+def _plan_of(image: "Image.Image", pictures: Pictures) -> _Plan:
+    width, height = image.size
+    if image.getexif().get(_ORIENTATION, 1) >= 5:
+        width, height = height, width
+    if pictures.size is not None:
+        height, width = pictures.size
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _Plan("F", height, width, pictures.channels or 1)
+    channels = pictures.channels or (1 if image.mode in _GREY else 3)
+    return _Plan("L" if channels == 1 else "RGB", height, width, channels)
+
+
+def _require_same(pictures: Pictures, first: _Plan, plan: _Plan, row: int) -> None:
+    if plan == first:
+        return
+    names = pictures.name(0), pictures.name(row)
+    if (plan.height, plan.width) != (first.height, first.width):
+        raise UserError(
+            f"images differ in size: {names[0]} is {first.height}x{first.width}, {names[1]} is "
+            f"{plan.height}x{plan.width} (height x width); give one with --data.size "
+            f"{first.height},{first.width} or, for a square, --data.size "
+            f"{min(first.height, first.width)}"
+        )
+    if plan.channels != first.channels:
+        raise UserError(
+            f"images differ in channels: {names[0]} has {first.channels}, {names[1]} has "
+            f"{plan.channels}; give --data.channels 3 (or 1) to convert"
+        )
+    raise UserError(
+        f"images differ in depth: {names[0]} and {names[1]} are not both 8-bit or both deeper; "
+        "convert one kind to the other"
+    )
+
+
+@contextmanager
+def _named_errors(pictures: Pictures, row: int) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # Pillow raises a dozen kinds on broken files
+        reason = str(error).split("\n")[0] or type(error).__name__
+        name = pictures.name(row)
+        raise UserError(f"{name}: unreadable image ({reason}); replace or remove it") from error

@@ -1,36 +1,61 @@
 """Runs on images."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.images import data as image_data
 from maskwise.images.augment import crop_and_flip
-from maskwise.images.data import ImageDataSettings
-from maskwise.images.evaluation import chosen, evaluate
-from maskwise.images.features import extract
+from maskwise.images.data import ImageDataSettings, Pixels
+from maskwise.images.evaluation import chosen, evaluate, extract, write_samples
 from maskwise.images.finetuning import check_finetuning
 from maskwise.images.images import Images, describe
 from maskwise.images.pictures import SUFFIXES
 from maskwise.images.recipes import RECIPES, ImageRunSettings, any_images
-from maskwise.images.samples import write
 from maskwise.images.source import ImageSource, ImageSplits
-from maskwise.images.words import WORDS
-from maskwise.layers.transformer import Attention, Transformer
+from maskwise.layers.transformer import Transformer
 from maskwise.modality import Augment, Features, Modality, Pool
-from maskwise.patches.losses import patch_likelihood
-from maskwise.patches.model import PatchModel, PatchModelSettings
-from maskwise.patches.noise import fit_noise
+from maskwise.patches.losses import fit_noise, patch_likelihood
+from maskwise.patches.model import PatchModel
 from maskwise.settings import override
+from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
+
+WORDS = Words(
+    counted=("samples seen", "encoder tokens"),
+    shown="pictures",
+    loss=LossWords(
+        title="Reconstruction error by ratio",
+        name="Reconstruction error",
+        axis="error ({} target)",
+        head="error",
+        table="Error on the {} target",
+        what="Mean squared error at hidden positions",
+        samples="test images",
+        detail="{} target, ",
+        form=".4g",
+        tabled=False,
+        pattern=False,
+        differ="data or target",
+    ),
+    likelihood=LikelihoodWords(
+        sample="image",
+        kind="density",
+        compare="It is a density of raw values, normal for each, so it can be compared between "
+        "models of the same images, whatever their patch. ",
+        dashed="independent normals with each pixel's mean and deviation in training images, which"
+        " look at nothing of the image",
+        tested="test images",
+    ),
+    probes=ProbeWords(labelled=True),
+)
 
 
-def _load(data: Any, config: Any) -> ImageSplits:
+def _load(
+    data: Pixels | tuple[Pixels, Pixels | None] | None, config: ImageRunSettings
+) -> ImageSplits:
     if data is None:
         if config.data.source == "array":
             raise UserError("this run was given arrays: give them again, as data=")
@@ -41,20 +66,18 @@ def _load(data: Any, config: Any) -> ImageSplits:
     return image_data.from_arrays(x, y, holdout=config.data.holdout)
 
 
-def _describe(splits: ImageSplits, config: Any) -> tuple[Images, Any]:
+def _describe(splits: ImageSplits, config: ImageRunSettings) -> tuple[Images, ImageRunSettings]:
     """Complete the configuration from the data: the patch, and the statistics of the channels."""
-    modality = describe(splits.train, config.data.patch, config.data.target)
-    config = override(config, {"data.patch": modality.patch})
+    images = describe(splits.train, config.data.patch, config.data.target)
+    config = override(config, {"data.patch": images.patch})
     # Refuses what cannot work, before anything is written.
     if config.evaluate.finetune.seeds:
         check_finetuning(chosen(splits, config.evaluate), config.evaluate.finetune)
-    masks.draw(
-        config.law, modality.grid, sample_ids=torch.arange(1), seed=0, pattern=config.pattern
-    )
-    return modality, config
+    masks.draw(config.law, images.grid, sample_ids=torch.arange(1), seed=0, pattern=config.pattern)
+    return images, config
 
 
-def _augment(config: Any) -> Augment | None:
+def _augment(config: ImageRunSettings) -> Augment | None:
     """Return how training crops and mirrors images, if it does."""
     crop_scale, flip = config.data.crop_scale, config.data.flip
     if crop_scale is None and not flip:
@@ -62,25 +85,10 @@ def _augment(config: Any) -> Augment | None:
     return lambda images, keys: crop_and_flip(images, keys, crop_scale, flip)
 
 
-def _settle(model: PatchModel, splits: ImageSplits, config: Any) -> None:
-    fit_noise(model, splits.train, seed=config.seed)
-
-
-def _evaluate(
-    model: PatchModel, splits: ImageSplits, config: Any, untrained: Any
-) -> dict[str, Any]:
-    return evaluate(model, splits, config.evaluate, pattern=config.pattern, untrained=untrained)
-
-
-def _samples(folder: Path, model: PatchModel, splits: ImageSplits, config: Any) -> None:
-    path, seed = folder / "samples.npz", config.evaluate.seed
-    write(path, model, splits.test, pattern=config.pattern, seed=seed)
-
-
 def _embed(
     model: PatchModel,
-    images: np.ndarray | torch.Tensor | ImageSource,
-    config: Any,
+    images: Pixels | ImageSource,
+    config: ImageRunSettings,
     pool: Pool,
     layer: int,
 ) -> np.ndarray:
@@ -88,14 +96,8 @@ def _embed(
     return extract(model, source, pool, layer)
 
 
-def _build(
-    images: Images, config: PatchModelSettings, attention: Attention, encoder: nn.Module | None
-) -> PatchModel:
-    return PatchModel(images, config, attention, encoder)
-
-
 def _features(
-    source: str, changes: Mapping[str, Any], target: str | None, classes: bool
+    source: str, changes: Mapping[str, object], target: str | None, classes: bool
 ) -> Features:
     """Return means of patches, because those are hidden."""
     data = override(ImageDataSettings(source=source), changes)
@@ -123,10 +125,16 @@ RECORD = Modality(
     load=_load,
     describe=_describe,
     augment=_augment,
-    build=_build,
-    settle=_settle,
-    evaluate=_evaluate,
-    samples=_samples,
+    build=PatchModel,
+    settle=lambda model, splits, config: fit_noise(model, splits.train, seed=config.seed),
+    evaluate=lambda model, splits, config, untrained: evaluate(
+        model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
+    ),
+    samples=lambda folder, model, splits, config: write_samples(
+        *(folder / "samples.npz", model, splits.test),
+        pattern=config.pattern,
+        seed=config.evaluate.seed,
+    ),
     restore=Images.load,
     parts=lambda model: {"own_encoder": not isinstance(model.encoder, Transformer)},
     embed=_embed,

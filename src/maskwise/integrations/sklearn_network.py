@@ -21,8 +21,7 @@ from maskwise.storage import build
 from maskwise.tables.table import Table
 from maskwise.train.batches import Batches
 from maskwise.train.config import EfficiencySettings, TrainSettings
-from maskwise.train.loop import Learner, Plan, connect, gradients, setup
-from maskwise.train.loop import learning_rate
+from maskwise.train.loop import Learner, Plan, connect, gradients, learning_rate, setup
 
 State = Entries
 """A fitted model as plain values and arrays, so that nothing of torch is ever pickled."""

@@ -22,6 +22,7 @@ from maskwise.likelihood.contract import (
 from maskwise.likelihood.designs import DESIGNS, Passes, masks_of, spell_out
 from maskwise.likelihood.orders import chain_rule, random_orders
 from maskwise.likelihood.scores import evaluate, score_at_size, warn_outside
+from maskwise.progress import track
 
 Method = Literal["systematic", "exhaustive", "per_size", "bernoulli", "chain_rule", "quadrature"]
 Units = Literal["nats", "bits_per_dim", "perplexity"]
@@ -254,8 +255,9 @@ def _designed(job: _Job, method: str, passes: int) -> _Found:
     plan = spell_out(lengths, lambda length: DESIGNS[method](length, passes))
     drawn = list(masks_of(plan, job.eligible, job.seed, job.ids))
     sizes, hidden = (torch.stack(each, dim=1) for each in zip(*drawn, strict=True))
-    parts = list(evaluate(job.model, job.x, hidden, job.batch_size))
-    found = torch.cat(parts).view(hidden.shape)
+    parts = evaluate(job.model, job.x, hidden, job.batch_size)
+    num = -(-sizes.numel() // job.batch_size)
+    found = torch.cat(list(track(parts, "likelihood", num))).view(hidden.shape)
     scores = found.sum(dim=2) / sizes.clamp(min=1)
     if method == "systematic":
         scores = scores - _token_effects(found, scores, hidden, job.eligible)

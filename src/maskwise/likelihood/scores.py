@@ -24,6 +24,7 @@ from maskwise.likelihood.contract import (
     samples,
 )
 from maskwise.masks.select import hide_lowest
+from maskwise.progress import track
 from maskwise.rng import Keys, Stream
 
 # More masks of one size than this are nobody's intention.
@@ -151,7 +152,7 @@ def score_curve(
     warn_outside(law, (asked / lengths[:, None]).cpu().numpy(), float(lengths.double().mean()))
     columns = []
     with torch.no_grad():
-        for place, each in enumerate(asked.T):
+        for place, each in enumerate(track(asked.T, "scores by size", asked.shape[1])):
             if exhaustive and bool((each == each[0]).all()):
                 columns.append(_all_masks(model, x, open_, int(each[0]), batch_size))
             elif exhaustive:

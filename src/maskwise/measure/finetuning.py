@@ -3,17 +3,18 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Generic, Protocol, Self, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import numpy as np
 import torch
 from pydantic import Field, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from maskwise.measure.bootstrap import over_draws
-from maskwise.measure.classification import Judge, Measures
-from maskwise.modality import Entries
+from maskwise.measure.probes import Judge, Measures
+from maskwise.modality import Entries, MaskedModel
+from maskwise.progress import track
 from maskwise.rng import shuffled
 from maskwise.settings import settings
 
@@ -37,24 +38,7 @@ class FineTuneSettings:
     1e-4 at 110 M, where BERT takes 3e-5."""
 
 
-class Encoder(Protocol):
-    """What is asked of a model, which is a torch module."""
-
-    @property
-    def tokenizer(self) -> object:
-        """How samples become tokens, which is not trained."""
-
-    def encode(self, batch: Tensor) -> Tensor:
-        """Return the mean features of whole samples, [B, D]."""
-
-    def parameters(self) -> Iterator[nn.Parameter]: ...
-
-    def eval(self) -> Self: ...
-
-    def requires_grad_(self) -> Self: ...
-
-
-M = TypeVar("M", bound=Encoder)
+M = TypeVar("M", bound=MaskedModel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +93,7 @@ def fit(
     """
     parameters = [each for group in optimizer.param_groups for each in group["params"]]
     step = 0
-    for epoch in range(epochs):
+    for epoch in track(range(epochs), "epochs"):
         for inputs, targets in batches(epoch):
             loss = F.cross_entropy(scores(inputs).float(), targets)
             optimizer.zero_grad()
@@ -190,14 +174,9 @@ def tuned_row(
     config: FineTuneSettings,
     measures: Sequence[str] = Measures._fields,
 ) -> Entries:
-    """Return the measures of a fine-tuned model, with every seed, see `over_seeds`.
+    """Return the `measures` (see `Judge`) of a model, named `name`, that is fine-tuned.
 
-    Args:
-        name: of the model.
-        model: what to fine-tune.
-        samples: what to train and to test on.
-        config: how.
-        measures: which measures, see `Judge`.
+    With every seed, see `over_seeds`.
     """
 
     def measure(seed: int) -> dict[str, float]:
@@ -227,17 +206,14 @@ def over_seeds(
     the choice of test samples; None with a single seed. "majority" is the accuracy of always
     giving the most frequent class.
 
-    Args:
-        measure: trains and tests once; from a seed to measures by name.
-        seeds: one or more.
-        train_y: classes that are trained on, int64 [N].
-        test_y: classes that are tested on, int64 [M].
+    `measure` trains and tests once, from a seed to measures by name, on classes `train_y` [N] and
+    `test_y` [M].
 
     >>> row = over_seeds(lambda seed: {"accuracy": 0.5}, [0], np.array([0, 1, 1]), np.array([1]))
     >>> row["accuracy"], row["majority"]
     ({'mean': 0.5, 'low': None, 'high': None}, 1.0)
     """
-    found = [measure(seed) for seed in seeds]
+    found = [measure(seed) for seed in track(seeds, "fine-tuning")]
     means = {key: over_draws([each[key] for each in found]) for key in found[0]}
     return {
         **{key: dict(zip(("mean", "low", "high"), of, strict=True)) for key, of in means.items()},

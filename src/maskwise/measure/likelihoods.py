@@ -1,21 +1,28 @@
-"""The likelihood of held-out samples: score by number hidden, area under it, and an anchor."""
+"""The likelihood of held-out samples, and the variances that make predictions densities."""
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.likelihood.contract import ConditionalModel, eligible_of
 from maskwise.likelihood.estimators import Estimate, convert, log_likelihood
 from maskwise.likelihood.scores import ScoreCurve, outside_support, score_curve, support_of
-from maskwise.measure.features import frozen, random_subset
+from maskwise.masks.select import hide_lowest
+from maskwise.measure.features import frozen, in_batches, random_subset
+from maskwise.modality import Entries, MaskedModel, Source
+from maskwise.progress import track
+from maskwise.rng import Keys, Stream
 
 NUM_SIZES = 16
 # Training samples that say what an anchor knows.
 NUM_TRAIN = 2048
+# Of blank positions, at which variances are measured.
+RATIOS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
 class Held(NamedTuple):
@@ -47,7 +54,7 @@ def measure(
     passes: int = 64,
     seed: int = 0,
     batch_size: int = 256,
-) -> dict[str, Any]:
+) -> Entries:
     """Return what likelihood.json holds, in nats.
 
     The area under the score curve, sum_M S(M), is the mean over orders of log p_order(x), each of
@@ -68,12 +75,19 @@ def measure(
     Raises:
         UserError: too few samples or passes for a standard error, or a model without noise.
     """
-    index = _choose(total, num_samples, passes, seed)
+    index = random_subset(total, max(num_samples, 0), seed)
+    if len(index) < 2:
+        raise UserError(f"{len(index)} test samples give no standard error: take two or more")
+    if passes < 2:
+        raise UserError(f"passes {passes} give no standard error: take 2 or more")
     assert isinstance(model, nn.Module)
     with frozen(model) as device:
         found = held(index)
         x = found.samples.to(device)
-        curve, area = _curve_and_area(model, x, passes, seed, batch_size)
+        area = log_likelihood(model, x, passes=passes, seed=seed, batch_size=batch_size)
+        shortest = int(eligible_of(model, x).sum(dim=1).min())
+        sizes = np.unique(np.linspace(1, shortest, NUM_SIZES).round().astype(int)).tolist()
+        curve = score_curve(model, x, sizes, num_masks=4, seed=seed, batch_size=batch_size)
     score, nats = found.anchor
     return {
         **({} if found.words is None else {"words": found.words}),
@@ -90,44 +104,18 @@ def measure(
     }
 
 
-def _choose(total: int, num_samples: int, passes: int, seed: int) -> np.ndarray:
-    """Return which of `total` samples to measure, int64 [N].
-
-    Raises:
-        UserError: too few samples or passes for a standard error.
-    """
-    index = random_subset(total, max(num_samples, 0), seed)
-    if len(index) < 2:
-        raise UserError(f"{len(index)} test samples give no standard error: take two or more")
-    if passes < 2:
-        raise UserError(f"passes {passes} give no standard error: take 2 or more")
-    return index
-
-
-def _curve_and_area(
-    model: ConditionalModel, x: Tensor, passes: int, seed: int, batch_size: int
-) -> tuple[ScoreCurve, Estimate]:
-    """Return the score at NUM_SIZES sizes, and the estimated area under all of them."""
-    area = log_likelihood(model, x, passes=passes, seed=seed, batch_size=batch_size)
-    shortest = int(eligible_of(model, x).sum(dim=1).min())
-    sizes = np.unique(np.linspace(1, shortest, NUM_SIZES).round().astype(int)).tolist()
-    curve = score_curve(model, x, sizes, num_masks=4, seed=seed, batch_size=batch_size)
-    return curve, area
-
-
 def _points(curve: ScoreCurve) -> list[dict[str, float]]:
     """Return the curve as rows with 95 % intervals."""
-    columns = zip(curve.sizes, curve.ratios, curve.scores, 1.96 * curve.stderr, strict=True)
-    return [
-        {
-            "size": int(size),
-            "ratio": float(ratio),
-            "score": float(score),
-            "low": float(score - half),
-            "high": float(score + half),
-        }
-        for size, ratio, score, half in columns
-    ]
+    half = 1.96 * curve.stderr
+    columns = {
+        "size": curve.sizes.astype(int),
+        "ratio": curve.ratios,
+        "score": curve.scores,
+        "low": curve.scores - half,
+        "high": curve.scores + half,
+    }
+    rows = zip(*(each.tolist() for each in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _in_units(area: Estimate, held: Held) -> dict[str, float]:
@@ -152,7 +140,7 @@ def _units(nats: float, num_dims: float) -> dict[str, float]:
     return {"nats": nats, "bits_per_dim": convert(nats, num_dims, "bits_per_dim")}
 
 
-def _outside(law: str, curve: ScoreCurve) -> dict[str, Any]:
+def _outside(law: str, curve: ScoreCurve) -> Entries:
     """Say what sizes that the law never hides contribute to the area."""
     low, high = support_of(law)
     sizes = np.arange(1, len(curve.every_size) + 1)
@@ -165,3 +153,85 @@ def _outside(law: str, curve: ScoreCurve) -> dict[str, Any]:
         "sizes_outside": int(outside.sum()),
         "nats_outside": float(curve.every_size[outside].sum()),
     }
+
+
+def fit_variances(
+    model: MaskedModel,
+    buffers: tuple[Tensor, Tensor],
+    source: Source,
+    squares_of: Callable[[Tensor, Tensor], Tensor],
+    *,
+    least: float,
+    numbers: Tensor | None,
+    num_samples: int = 512,
+    seed: int = 0,
+    batch_size: int = 256,
+) -> None:
+    """Fit the variances of the model's conditional densities of numbers.
+
+    The squared error of a hidden number has a mean that depends on how many positions are blank,
+    v_M, and on which number it is, s_ti: both factors are fitted by their maximum of the
+    likelihood in turn. v_M is measured at 13 numbers of blank positions, from one to all, and its
+    logarithm interpolated. What may never be hidden is blank in any case, and counts. Numbers of
+    blank positions that no sample has take the nearest one's factor, and positions that no sample
+    has the mean one. The pattern is scattered, whatever the training's was: the likelihood
+    averages over all sets.
+
+    Args:
+        model: its device is used, and its training mode is restored.
+        buffers: set to the log-variance of a hidden number where 1..L positions are blank, [L],
+            and to what is to be added for each number, [L] or [L, P].
+        source: training samples.
+        squares_of: samples and what of them is hidden, [B, L], to squared errors, [B, L, P].
+        least: a variance that keeps densities finite.
+        numbers: bool [L], the positions that have a variance; None = all.
+        num_samples: how many samples at most, chosen at random.
+        seed: of the choice and of the masks.
+        batch_size: samples seen at once.
+    """
+    log_variance, log_spread = buffers
+    length, index = len(log_variance), random_subset(len(source), num_samples, seed)
+    sizes = sorted({max(round(ratio * length), 1) for ratio in RATIOS})
+    width = log_spread.numel() // length
+    squares = torch.zeros(len(sizes), length, width, dtype=torch.float64)
+    counts = torch.zeros(len(sizes), length, 1, dtype=torch.float64)
+    with frozen(model) as device:
+        for part in track(in_batches(index, batch_size), "variances"):
+            ids = torch.from_numpy(part).to(device)
+            samples = source.get(part).to(device)
+            scores = Keys(seed, 0, ids).bits(Stream.SCORE, length)
+            known = model.tokenizer.eligible(samples)
+            known = torch.ones_like(scores, dtype=torch.bool) if known is None else known
+            for place, size in enumerate(sizes):
+                more = (size - (~known).sum(dim=1)).clamp(min=0)
+                hidden = hide_lowest(scores, torch.minimum(more, known.sum(dim=1)), known)
+                wanted = hidden if numbers is None else hidden & numbers
+                found = torch.where(wanted[..., None], squares_of(samples, hidden), 0.0)
+                squares[place] += found.sum(0).double().cpu()
+                counts[place] += wanted.sum(0)[:, None].cpu()
+    # Where all samples lack something, no few are blank.
+    met, known = counts.sum(dim=(1, 2)) > 0, counts.sum(dim=(0, 2)) > 0
+    if not met.any():
+        return
+    by_size, by_value = factors(squares[met], counts[met], least)
+    by_value[~known] = by_value[known].mean()
+    places = np.array(sizes)[met.numpy()]
+    every_size = np.interp(np.arange(1, length + 1), places, by_size.log().numpy())
+    log_variance.copy_(torch.from_numpy(every_size))
+    log_spread.copy_(by_value.log().view_as(log_spread))
+
+
+def factors(squares: Tensor, counts: Tensor, least: float) -> tuple[Tensor, Tensor]:
+    """Return v [S] and s [L, P] with sums of squares [S, L, P] close to counts [S, L, 1] x v x s.
+
+    The maximum of the normal likelihood, by fitting one given the other.
+    """
+    by_value = weight = torch.ones_like(squares[0])
+    for _ in range(10):
+        num = (counts * weight).sum(dim=(1, 2)).clamp(min=1e-12)
+        by_size = ((squares / by_value).sum(dim=(1, 2)) / num).clamp(min=least)
+        share = (squares / by_size[:, None, None]).sum(dim=0) / counts.sum(dim=0).clamp(min=1)
+        by_value = share.clamp(min=least / float(by_size.min()))
+        # Values at the least variance say nothing about the numbers hidden.
+        weight = share / by_value
+    return by_size, by_value

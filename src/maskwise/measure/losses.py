@@ -1,7 +1,6 @@
 """The loss of what is hidden on a grid of ratios, with fixed masks."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +10,8 @@ from torch import Tensor
 from maskwise.masks import Mask, draw
 from maskwise.measure.bootstrap import interval
 from maskwise.measure.features import frozen, in_batches
-from maskwise.modality import MaskedModel, Source
+from maskwise.modality import Entries, MaskedModel, Source
+from maskwise.progress import track
 
 Costs = Callable[[Tensor, Sequence[Mask]], Iterator[tuple[Tensor, ...]]]
 """Samples and masks of them to what each sample costs, [B], under each mask in turn: for the model
@@ -30,7 +30,7 @@ def loss_curves(
     *,
     batch_size: int = 256,
     mean: bool = False,
-) -> dict[str, Any]:
+) -> Entries:
     """Measure the mean loss of hidden positions at each ratio, beside baselines.
 
     Masks depend only on the seed and on a sample's index, so any two models evaluated with one
@@ -55,8 +55,14 @@ def loss_curves(
     *losses, realised = losses_and_ratios(
         model, source, index, ratios, pattern, seed, costs, batch_size
     )
-    own, *others = [_curve(ratios, realised, each, seed) for each in losses]
-    found: dict[str, Any] = {
+    own, *others = [
+        [
+            {"ratio": ratio, "realised": float(hidden.mean()), **_spread(each, seed)}
+            for ratio, hidden, each in zip(ratios, realised, of, strict=True)
+        ]
+        for of in losses
+    ]
+    found: Entries = {
         "pattern": pattern,
         "num_samples": realised.shape[1],
         "curve": own,
@@ -64,9 +70,7 @@ def loss_curves(
     }
     if mean and len(ratios) > 1:
         means = trapezoid(losses[0], ratios, axis=0) / (ratios[-1] - ratios[0])
-        error, low, high = interval(means, seed)
-        ends = {"from": ratios[0], "to": ratios[-1]}
-        found["mean"] = ends | {"error": error, "low": low, "high": high}
+        found["mean"] = {"from": ratios[0], "to": ratios[-1], **_spread(means, seed)}
     return found
 
 
@@ -83,7 +87,7 @@ def losses_and_ratios(
     """Return each sample's losses and, last, its hidden fractions, float64 [K + 1, ratios, N]."""
     parts, grid = [], model.tokenizer.grid
     with frozen(model) as device:
-        for part in in_batches(index, batch_size):
+        for part in track(in_batches(index, batch_size), "loss by ratio"):
             samples, units = source.get(part).to(device), source.units(part)
             eligible = model.tokenizer.eligible(samples)
             if eligible is not None:
@@ -94,9 +98,12 @@ def losses_and_ratios(
                 fixed_mask(grid, ratio, part, pattern, seed, device, eligible, units)
                 for ratio in ratios
             ]
+            each_ratio = track(
+                zip(costs(samples, masks), masks, strict=True), "ratios", len(masks)
+            )
             found = [
                 torch.stack([each.double() for each in (*losses, mask.ratio)])
-                for losses, mask in zip(costs(samples, masks), masks, strict=True)
+                for losses, mask in each_ratio
             ]
             parts.append(torch.stack(found, dim=1).cpu())
     return torch.cat(parts, dim=2).numpy()
@@ -133,13 +140,6 @@ def fixed_mask(
     )
 
 
-def _curve(
-    ratios: Sequence[float], realised: np.ndarray, losses: np.ndarray, seed: int
-) -> list[dict[str, float]]:
-    """Return the points of a curve from losses and hidden fractions, [ratios, N] each."""
-    curve = []
-    for ratio, hidden, each in zip(ratios, realised, losses, strict=True):
-        error, low, high = interval(each, seed)
-        entry = {"ratio": ratio, "realised": float(hidden.mean())}
-        curve.append(entry | {"error": error, "low": low, "high": high})
-    return curve
+def _spread(losses: np.ndarray, seed: int) -> dict[str, float]:
+    """Return the mean of losses [N] with its interval."""
+    return dict(zip(("error", "low", "high"), interval(losses, seed), strict=True))

@@ -1,4 +1,4 @@
-"""Tables of probes: samples with classes, how they are split, and a row for each probe."""
+"""Tables of probes: how samples are split, how good class scores are, a row for each probe."""
 
 import warnings
 from collections.abc import Sequence
@@ -8,13 +8,22 @@ from typing import NamedTuple
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.measure.bootstrap import interval, over_draws
-from maskwise.measure.classification import Judge, Measures, judged
-from maskwise.measure.protocols import Probe
+from maskwise.measure.bootstrap import ends, interval, over_draws
+from maskwise.measure.protocols import Probe, of_all_classes
 from maskwise.modality import Entries
+from maskwise.progress import track
 from maskwise.ties import largest
 
 NUM_FOLDS = 5
+
+
+class Measures(NamedTuple):
+    """Of predicted classes, and of the scores behind them."""
+
+    accuracy: float
+    mcc: float
+    auroc: float
+    macro_f1: float
 
 
 class Fold(NamedTuple):
@@ -62,13 +71,9 @@ def given_split(
 
 
 def few_labels(labels: Labels, num: int, draws: int, seed: int) -> Labels:
-    """Return folds that each train on `num` samples of a class, or all where it has fewer.
+    """Return `draws` folds of a given split, each with `num` training samples of a class.
 
-    Args:
-        labels: a given split.
-        num: samples of each class.
-        draws: how many folds.
-        seed: of the choice.
+    Or all of the class, where it has fewer. `seed` is of the choice.
     """
     [(train, test)] = labels.folds
     classes, counts = np.unique(labels.y[train], return_counts=True)
@@ -88,14 +93,9 @@ def few_labels(labels: Labels, num: int, draws: int, seed: int) -> Labels:
 def grouped_folds(
     name: str, y: np.ndarray, groups: np.ndarray, seed: int, num: int = NUM_FOLDS
 ) -> tuple[Fold, ...]:
-    """Return folds with about equal shares of the classes; no group is in two of them.
+    """Return folds with about equal shares of the classes `y` [N]; no group is in two of them.
 
-    Args:
-        name: of the task.
-        y: classes, [N].
-        groups: group of each sequence, [N].
-        seed: of the order in which groups are dealt out.
-        num: folds.
+    `seed` is of the order in which groups [N] are dealt out; `name` is of the task, for messages.
 
     Raises:
         UserError: too few groups.
@@ -146,9 +146,9 @@ def probe_row(
     """
     y, folds = labels.y, labels.folds
     scores, converged = [], True
-    for train, test in folds:
+    for train, test in track(folds, probe.title.split(" (")[0]):
         found, well = probe.predict(x[train], y[train], x[test], labels.groups[train], seed)
-        scores.append(_of_all_classes(found, int(y.max()) + 1))
+        scores.append(of_all_classes(found, int(y.max()) + 1))
         converged &= well
     once = folds[:1] if labels.few else folds  # draws have the same test samples
     asked = np.concatenate([fold.test for fold in once])
@@ -161,7 +161,7 @@ def probe_row(
     else:
         measured = judged(np.concatenate(scores), y[asked], labels.groups[asked], seed)
     accuracy = measured.pop("accuracy")
-    new = np.concatenate([~np.isin(y[test], y[train]) for train, test in once])
+    new = sum(int((~np.isin(y[test], y[train])).sum()) for train, test in once)
     return {
         "features": features,
         "protocol": probe.title,
@@ -181,22 +181,92 @@ def unseen(train_y: np.ndarray, test_y: np.ndarray) -> str:
     >>> unseen(np.array([0, 1]), np.array([1, 2]))
     '1 test samples of classes without training samples'
     """
-    return _unseen(~np.isin(test_y, train_y))
+    return _unseen(int((~np.isin(test_y, train_y)).sum()))
 
 
-def _unseen(new: np.ndarray) -> str:
-    num = int(new.sum())
+def _unseen(num: int) -> str:
     return f"{num} test samples of classes without training samples" if num else ""
 
 
-def _of_all_classes(found: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return scores [M, K], where classes that a probe knows nothing of have 0."""
-    scores = np.zeros((len(found), num_classes))
-    if found.ndim == 1:
-        scores[np.arange(len(found)), found] = 1
-    else:
-        scores[:, : found.shape[1]] = found
-    return scores
+class Judge:
+    """Measures class scores under any weights of the samples.
+
+    - accuracy: the share of right classes, the ones of highest score;
+    - mcc: Matthews correlation, for several classes Gorodkin's R_K; 0 where it is 0 / 0;
+    - auroc: of two classes, that of the second one's score; of several, the mean over classes
+      of each against the rest. Classes without samples are left out; NaN if none remains;
+    - macro_f1: the mean over classes of 2 x right / (samples + predictions) of that class. Classes
+      with neither are left out.
+
+    Args:
+        scores: of each class, [N, C].
+        y: classes, int64 [N].
+
+    Source: Gorodkin, Comparing two K-category assignments by a K-category correlation
+    coefficient (Computational Biology and Chemistry 28, 2004).
+
+    >>> scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]])
+    >>> found = Judge(scores, np.array([0, 0, 1, 1]))()
+    >>> found.accuracy, found.auroc, round(found.mcc, 3), round(found.macro_f1, 3)
+    (0.75, 0.75, 0.577, 0.733)
+    """
+
+    def __init__(self, scores: np.ndarray, y: np.ndarray) -> None:
+        self.num_classes = scores.shape[1]
+        self.cells = y * self.num_classes + largest(scores, axis=1)
+        asked = range(self.num_classes) if self.num_classes > 2 else [1]
+        self.is_class = [y == each for each in asked]
+        # Equal scores share a place.
+        self.places = [np.unique(scores[:, each], return_inverse=True)[1] for each in asked]
+
+    def __call__(self, weights: np.ndarray | None = None) -> Measures:
+        """Return the measures; `weights` says how often each sample counts, [N]."""
+        weights = np.ones(len(self.cells)) if weights is None else weights
+        num = self.num_classes
+        confusion = np.bincount(self.cells, weights, num * num).reshape(num, num)
+        true, predicted, total = confusion.sum(axis=1), confusion.sum(axis=0), confusion.sum()
+        right = np.trace(confusion)
+        size = np.sqrt(float((total**2 - true @ true) * (total**2 - predicted @ predicted)))
+        mcc = (right * total - true @ predicted) / size if size else 0.0
+        either = true + predicted
+        f1 = 2 * np.diag(confusion)[either > 0] / either[either > 0]
+        areas = [
+            _area(place, weights * yes, weights * ~yes)
+            for place, yes in zip(self.places, self.is_class, strict=True)
+        ]
+        found = [area for area in areas if area == area]
+        auroc = float(np.mean(found)) if found else float("nan")
+        return Measures(float(right / total), float(mcc), auroc, float(f1.mean()))
+
+
+def judged(
+    scores: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, num: int = 1000
+) -> dict[str, dict[str, float | None]]:
+    """Return the measures of scores [N, C] of classes y [N], with 95 % percentile intervals.
+
+    Samples are resampled `num` times with all others of their group, [N]; equal groups and seeds
+    resample the same ones. "value", "low" and "high" are None where a measure has no value.
+    """
+    judge = Judge(scores, y)
+    _, groups = np.unique(groups, return_inverse=True)
+    num_groups = int(groups.max()) + 1
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(num):
+        drawn = rng.integers(0, num_groups, num_groups)
+        found.append(judge(np.bincount(drawn, minlength=num_groups)[groups]))
+    of = {}
+    for name, value, values in zip(Measures._fields, judge(), np.array(found).T, strict=True):
+        low, high = ends(values[~np.isnan(values)]) if value == value else (None, None)
+        of[name] = {"value": value if value == value else None, "low": low, "high": high}
+    return of
+
+
+def _area(places: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> float:
+    """Return the share of pairs whose positive is above the negative; equal scores count half."""
+    above, below = (np.bincount(places, weights) for weights in (positive, negative))
+    pairs = above.sum() * below.sum()
+    return float(above @ (below.cumsum() - below / 2) / pairs) if pairs else float("nan")
 
 
 def _over_draws(found: Sequence[Measures]) -> dict[str, dict[str, float | None]]:

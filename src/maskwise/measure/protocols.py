@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -41,6 +41,16 @@ class Probe(NamedTuple):
     predict: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], Found]
 
 
+class Classifier(Protocol):
+    """A fitted classifier of scikit-learn."""
+
+    classes_: np.ndarray
+
+    def predict(self, x: np.ndarray) -> np.ndarray: ...
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class Logistic:
     """L2-regularised logistic regression by L-BFGS.
@@ -73,7 +83,7 @@ class Logistic:
         model, converged = self._fitted(train_x, train_y)
         return _probabilities(model, train_y, test_x), converged
 
-    def _fitted(self, x: np.ndarray, y: np.ndarray) -> tuple[Any, bool]:
+    def _fitted(self, x: np.ndarray, y: np.ndarray) -> tuple[Classifier, bool]:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
@@ -88,9 +98,19 @@ class Logistic:
         return model, not any(issubclass(each.category, ConvergenceWarning) for each in caught)
 
 
-def _probabilities(model: Any, train_y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
+def _probabilities(model: Classifier, train_y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
     scores = np.zeros((len(test_x), int(train_y.max()) + 1))
     scores[:, model.classes_] = model.predict_proba(test_x)
+    return scores
+
+
+def of_all_classes(found: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return scores [M, K], where classes that a probe knows nothing of have 0."""
+    scores = np.zeros((len(found), num_classes))
+    if found.ndim == 1:
+        scores[np.arange(len(found)), found] = 1
+    else:
+        scores[:, : found.shape[1]] = found
     return scores
 
 
@@ -114,9 +134,8 @@ def best_strength(
         return strengths[-1]
     losses = []
     for c in strengths:
-        scores = np.zeros((held.sum(), y.max() + 1))
         found, _ = replace(how, c=c).scores(x[~held], y[~held], x[held])
-        scores[:, : found.shape[1]] = found
+        scores = of_all_classes(found, y.max() + 1)
         losses.append(-np.log(scores[np.arange(len(scores)), y[held]].clip(1e-9)).mean())
     return strengths[int(np.argmin(np.round(losses, 6)))]
 
@@ -163,7 +182,6 @@ def knn_votes(
 
     A neighbour n of a sample x votes for its class with weight ``exp(cos(x, n) / temperature)``.
     Of equally near ones the first are taken.
-
     `chunk` test samples are compared at once.
 
     Source: Wu et al., Unsupervised Feature Learning via Non-Parametric Instance Discrimination

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 import numpy as np
 import torch
@@ -11,12 +11,14 @@ from pydantic import Field, PositiveInt
 from maskwise import diagnostics
 from maskwise.errors import UserError
 from maskwise.masks import draw
-from maskwise.measure.evaluation import Ratio
-from maskwise.measure.features import frozen, in_batches, random_subset
+from maskwise.measure.features import Ratio, frozen, in_batches, random_subset
 from maskwise.measure.losses import fixed_mask
-from maskwise.modality import MaskedModel, Source
+from maskwise.modality import Entries, MaskedModel, Source
 from maskwise.objectives.regularise import VisiblePool
+from maskwise.progress import track
 from maskwise.settings import settings
+
+T = TypeVar("T")
 
 
 @settings
@@ -50,7 +52,7 @@ def diagnose(
     law: str,
     pattern: str,
     untrained: MaskedModel | None = None,
-) -> dict[str, Any]:
+) -> Entries:
     """Return the "features" entry of result.json.
 
     What cannot be said of so few samples, or of features that are all alike, is left out, and
@@ -70,7 +72,7 @@ def diagnose(
         UserError: a layer or a pool that the model does not have.
     """
     index = _maskable(model, source, random_subset(len(source), config.num_samples, config.seed))
-    entry: dict[str, Any] = {
+    entry: Entries = {
         "pool": config.pool,
         "layer": config.layer,
         "num_samples": len(index),
@@ -83,14 +85,13 @@ def diagnose(
     notes: dict[str, str] = {}
     for name, each in (("encoder", model), ("untrained encoder", untrained)):
         if each is not None:
-            ratios = config.ratios if each is model else ()
-            whole, masked, realised = _features(each, source, index, config, law, pattern, ratios)
+            ratios, of = (config.ratios, "") if each is model else ((), f"{name}: ")
+            found = _features(each, source, index, config, law, pattern, ratios)
+            whole, (views, masked), (at, realised) = found
             entry["dim"] = whole.shape[1]
-            views = masked[: config.num_views], realised[: config.num_views]
-            entry[name] = _figures(whole, *views, notes, "" if each is model else f"{name}: ")
+            entry[name] = _figures(whole, views, at, notes, of)
             if each is model:
-                at = masked[config.num_views :], realised[config.num_views :]
-                entry["drift"] = _drift(whole, *at, ratios, notes)
+                entry["drift"] = _drift(whole, masked, realised, ratios, notes)
     return entry | {"notes": list(notes.values())}
 
 
@@ -113,15 +114,15 @@ def _features(
     law: str,
     pattern: str,
     ratios: Sequence[float],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
     """Return features with nothing hidden [N, D], and masked ones [M, N, D] with their ratios.
 
-    The masks are the views, then one for each of `ratios`: M of them.
+    The latter twice: under the masks of the views, and under one mask for each of `ratios`.
     """
     pool, layer, grid, seed = config.pool, config.layer, model.tokenizer.grid, config.seed
     features, realised = [], []
     with frozen(model) as device:
-        for part in in_batches(index):
+        for part in track(in_batches(index), "features"):
             samples, units = source.get(part).to(device), source.units(part)
             eligible = model.tokenizer.eligible(samples)
             views = [
@@ -150,12 +151,13 @@ def _features(
             features.append(torch.stack(found).float().cpu())
             realised.append(torch.stack([mask.ratio for mask in views + fixed]).cpu())
     whole, *masked = torch.cat(features, dim=1).numpy()
-    return whole, np.stack(masked), torch.cat(realised, dim=1).numpy()
+    parts, at = np.stack(masked), torch.cat(realised, dim=1).numpy()
+    return whole, np.split(parts, [config.num_views]), np.split(at, [config.num_views])
 
 
 def _figures(
     whole: np.ndarray, views: np.ndarray, realised: np.ndarray, notes: dict[str, str], of: str
-) -> dict[str, Any]:
+) -> Entries:
     """Return the figures of one model; the views are [Q, N, D] and their ratios [Q, N]."""
     # Some laws and patterns hide all of a sample now and then, which has no features then.
     views = views[:, (realised < 1).all(axis=0)].swapaxes(0, 1)
@@ -190,16 +192,16 @@ def _drift(
 
 
 def _measured(
-    notes: dict[str, str], of: str, measure: Callable[..., Any], *features: np.ndarray
-) -> Any:
+    notes: dict[str, str], of: str, measure: Callable[..., T], *features: np.ndarray
+) -> T | None:
     """Return what is measured, or None; note why it cannot be, or what to beware of, once."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            found = measure(*features)
+            return measure(*features)
         except UserError as error:
             notes.setdefault(str(error), f"{of}{error}")
-            found = None
-    for each in caught:
-        notes.setdefault(str(each.message), str(each.message))
-    return found
+            return None
+        finally:
+            for each in caught:
+                notes.setdefault(str(each.message), str(each.message))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maskwise.measure.features import frozen, in_batches
 from maskwise.modality import Entries, Pool, Source
-from maskwise.patches.model import PatchModel
+from maskwise.patches.model import PatchModel, Statistics
 from maskwise.rng import Keys
 
 
@@ -83,11 +83,7 @@ class ArrayTokenizer:
         return tokens
 
     def fill(
-        self,
-        batch: Tensor,
-        prediction: Tensor,
-        hidden: Tensor,
-        statistics: Literal["visible", "true"],
+        self, batch: Tensor, prediction: Tensor, hidden: Tensor, statistics: Statistics
     ) -> Tensor:
         """Return the batch with hidden positions replaced by predictions."""
         return torch.where(self.spread(hidden), self.untokenize(prediction), batch)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +10,9 @@ from torch import Tensor
 
 from maskwise.masks import Mask
 from maskwise.measure.features import random_subset
-from maskwise.measure.likelihoods import NUM_TRAIN, Held, measure
+from maskwise.measure.likelihoods import NUM_TRAIN, Held, fit_variances, measure
 from maskwise.measure.losses import loss_curves
-from maskwise.modality import Source, Splits
+from maskwise.modality import Entries, Source, Splits
 from maskwise.objectives.reconstruction import sample_losses
 from maskwise.patches.model import PatchModel
 
@@ -25,7 +24,7 @@ def reconstruction(
     ratios: Sequence[float],
     pattern: str,
     seed: int,
-) -> dict[str, Any]:
+) -> Entries:
     """Return the "reconstruction" entry of result.json; see `loss_curves`.
 
     The error of a sample is the mean of the loss over its hidden positions, in the space of the
@@ -65,7 +64,7 @@ def patch_likelihood(
     num_samples: int | None = None,
     seed: int = 0,
     **options: int,
-) -> dict[str, Any]:
+) -> Entries:
     """Return what likelihood.json holds, for samples of the test part; see `measure`.
 
     The anchor takes every value to be normal and on its own.
@@ -98,3 +97,24 @@ def independent_normals(train: Tensor, test: Tensor) -> float:
     variance = variance.clamp(min=least)
     each = (2 * math.pi * variance).log() + (test.double() - mean).square() / variance
     return -0.5 * float(each.flatten(1).sum(dim=1).mean())
+
+
+def fit_noise(model: PatchModel, source: Source, **options: int) -> None:
+    """Set the variances of the model's conditional densities.
+
+    Args:
+        model: its device is used, and its training mode is restored.
+        source: training samples.
+        **options: `num_samples`, `seed` and `batch_size` of `fit_variances`.
+    """
+    tokenize = model.tokenizer.tokenize
+
+    def squares_of(samples: Tensor, hidden: Tensor) -> Tensor:
+        return (tokenize(model.reconstruct(samples, hidden)) - tokenize(samples)).square()
+
+    least = 1e-6
+    if source.get([0]).dtype == torch.uint8:
+        # Bytes are rounded: an error of less than that, 1/12 level², is an accident.
+        least = math.exp(-2 * model.tokenizer.log_scale / model.tokenizer.token_dim) / 12
+    buffers = model.log_variance, model.log_spread
+    fit_variances(model, buffers, source, squares_of, least=least, numbers=None, **options)

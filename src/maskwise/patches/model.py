@@ -2,28 +2,52 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
-from maskwise.layers.transformer import (
-    Attention,
-    Transformer,
-    gather,
-    mean_over,
-    sincos_positions,
-)
+from maskwise.layers.transformer import Attention, Transformer, gather, mean_over, sincos_positions
 from maskwise.masks import Mask
-from maskwise.modality import Answer, MaskedModel, VisiblePool
+from maskwise.modality import Answer, MaskedModel, Tokenizer, VisiblePool
 from maskwise.objectives.reconstruction import Reconstruction
-from maskwise.patches.tokenizer import PatchTokenizer
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 
 Pool = Literal["mean", "class", "both", "none"]
+Statistics = Literal["visible", "true"]
+"""where the mean and variance of a hidden patch come from"""
+
+
+class PatchTokenizer(Tokenizer, Protocol):
+    """Samples on a grid that are cut into patches, each a vector of values."""
+
+    @property
+    def token_dim(self) -> int:
+        """Values in a token."""
+
+    @property
+    def log_scale(self) -> float:
+        """Log of how much larger a token's volume is in raw units than standardised."""
+
+    def tokenize(self, batch: Tensor) -> Tensor:
+        """Return tokens, float32 [B, L, token_dim]."""
+
+    def target_of(self, tokens: Tensor) -> Tensor:
+        """Return what is to be predicted at each token, [..., token_dim]."""
+
+    def fill(
+        self, batch: Tensor, prediction: Tensor, hidden: Tensor, statistics: Statistics
+    ) -> Tensor:
+        """Return the batch, in raw units, with hidden positions replaced by predictions."""
+
+    def untokenize(self, tokens: Tensor) -> Tensor:
+        """Return the batch, in raw units, that has these tokens."""
+
+    def spread(self, hidden: Tensor) -> Tensor:
+        """Return which values of a batch are of hidden positions, to be broadcast against it."""
 
 
 @settings
@@ -65,6 +89,8 @@ class PatchModelSettings:
 
 class PatchModel(MaskedModel):
     """Predict hidden tokens from visible ones; encode whole samples.
+
+    Below, a batch is what the tokenizer tokenizes, and `hidden` is bool [B, L].
 
     Args:
         tokenizer: how samples become tokens.
@@ -132,7 +158,6 @@ class PatchModel(MaskedModel):
 
     @property
     def has_class_token(self) -> bool:
-        """Whether the encoder has a class token."""
         return self.class_token is not None
 
     @property
@@ -147,21 +172,17 @@ class PatchModel(MaskedModel):
 
     @property
     def num_layers(self) -> int:
-        """Layers that `encode` can read."""
         return len(self.encoder.blocks) if isinstance(self.encoder, Transformer) else 1
 
     @property
     def trunk(self) -> nn.Module:
-        """The encoder."""
         return self.encoder
 
     def forward(self, tokens: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
         """Return predictions in target space at `predicted.hidden_idx`, [B, H, token_dim].
 
-        Args:
-            tokens: what the tokenizer made of a batch, [B, L, token_dim].
-            mask: hidden positions; what their tokens hold is not used.
-            predicted: a part of the hidden positions; default: all of them.
+        `tokens` [B, L, token_dim] are what the tokenizer made of a batch; `predicted` is a part of
+        the hidden positions, by default all of them.
         """
         return self.head(self._states(tokens, mask, predicted or mask, ())[0])
 
@@ -219,7 +240,8 @@ class PatchModel(MaskedModel):
                 raise UserError(
                     f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)"
                 )
-        tokens = self._with_class_token(tokens)
+        if self.class_token is not None:
+            tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
         if isinstance(self.encoder, Transformer):
             return self.encoder.outputs(tokens, layers, valid)
         return [self.encoder(tokens)] * len(layers)
@@ -227,14 +249,7 @@ class PatchModel(MaskedModel):
     def visible_features(
         self, batch: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
     ) -> Tensor:
-        """Return features of masked samples, [B, width].
-
-        Args:
-            batch: what the tokenizer tokenizes.
-            mask: hidden positions.
-            pool: "mean" of the visible positions, or the "class" token.
-            layer: which encoder block, -1 = the last; the final LayerNorm is applied to any.
-        """
+        """Return features of masked samples, [B, width]; any layer has the final LayerNorm."""
         [encoded] = self._encoded(self.tokenizer.tokenize(batch), mask, [layer])
         return self._pooled(encoded, mask, pool)
 
@@ -273,11 +288,6 @@ class PatchModel(MaskedModel):
         x = torch.cat([encoded[:, :num_class], placed, queries], dim=1)
         return self.decoder(x, valid, num_last=queries.shape[1])
 
-    def _with_class_token(self, tokens: Tensor) -> Tensor:
-        if self.class_token is None:
-            return tokens
-        return torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
-
     def _valid(self, valid: Tensor | None) -> Tensor | None:
         if valid is None or not self.has_class_token:
             return valid
@@ -287,13 +297,10 @@ class PatchModel(MaskedModel):
         """Return features of whole samples; nothing is ever hidden.
 
         Args:
-            batch: what the tokenizer tokenizes.
-            pool: "mean" of the positions, "class" token, "both" side by side, or "none" for every
-                position.
+            batch: whole samples.
+            pool: "mean" of the positions or "class" token, [B, width]; "both" side by side,
+                [B, 2 width]; "none" for every position, [B, L, width].
             layer: which encoder block, -1 = the last; the final LayerNorm is applied to any.
-
-        Returns:
-            [B, width]; [B, 2 width] for "both"; [B, L, width] for "none".
         """
         if pool in ("class", "both"):
             self._need_class_token(pool)
@@ -312,15 +319,12 @@ class PatchModel(MaskedModel):
         return self(tokens, mask), target
 
     def reconstruct(
-        self, batch: Tensor, hidden: Tensor, statistics: Literal["visible", "true"] = "visible"
+        self, batch: Tensor, hidden: Tensor, statistics: Statistics = "visible"
     ) -> Tensor:
         """Return the samples with hidden positions replaced by predictions, in raw units.
 
-        Args:
-            batch: what the tokenizer tokenizes.
-            hidden: bool [B, L].
-            statistics: for normalised targets, "visible" takes a patch's mean and variance from
-                visible patches nearby, "true" its own (which leaks; for display only).
+        For normalised targets, statistics "visible" takes a patch's mean and variance from visible
+        patches nearby, "true" its own (which leaks; for display only).
         """
         mask = Mask(hidden)
         prediction = self(self.tokenizer.tokenize(batch), mask)
@@ -339,10 +343,6 @@ class PatchModel(MaskedModel):
 
         The last term turns the density of standardised values into that of raw ones, so that it
         does not depend on how the model standardises.
-
-        Args:
-            batch: what the tokenizer tokenizes.
-            hidden: bool [B, L].
 
         Raises:
             UserError: `fit_noise` has not been called.
@@ -373,7 +373,7 @@ class PatchModel(MaskedModel):
         """Return means and log-variances of standardised tokens, [B, L, token_dim] each."""
         if not self.log_variance.isfinite().all():
             raise UserError(
-                "this model has no likelihood yet: call maskwise.patches.noise.fit_noise"
+                "this model has no likelihood yet: call maskwise.patches.losses.fit_noise"
                 "(model, source) with training images first"
             )
         mean = self.tokenizer.tokenize(self.reconstruct(batch, hidden))
@@ -395,6 +395,4 @@ def _at(positions: Tensor, index: Tensor) -> Tensor:
 
 
 def _all_valid(tokens: Tensor, valid: Tensor | None) -> Tensor:
-    if valid is not None:
-        return valid
-    return torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+    return tokens.new_ones(tokens.shape[:2], dtype=torch.bool) if valid is None else valid

@@ -4,7 +4,7 @@ The parts fill these; the template lays them out. Text is escaped by the templat
 `Figure.body` is markup.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 
@@ -64,9 +64,9 @@ class Section:
     text: str = ""
     missing: str = ""
     commands: tuple[str, ...] = ()
-    facts: tuple[Fact, ...] = ()
-    figures: tuple[Figure, ...] = ()
-    tables: tuple[Table, ...] = ()
+    facts: Sequence[Fact] = ()
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
     compact: bool = False
 
 
@@ -111,13 +111,63 @@ def grouped(rows: Iterable[Row], name: Callable[[Row], str]) -> dict[str, list[R
     return found
 
 
-def highest(values: Iterable[float | None]) -> float | None:
-    """Return the largest of the values that are known."""
-    return max((value for value in values if value is not None), default=None)
+def cells(*values: object) -> tuple[Cell, ...]:
+    """Return a row of a table; what is no cell yet is written by `number`."""
+    return tuple(each if isinstance(each, Cell) else Cell(number(each)) for each in values)
 
 
-def between(row: Row, *, share: bool = False) -> str:
-    """Write the interval of a value, or of a share in percent, if it is known.
+def table(
+    caption: str,
+    first: str,
+    names: Iterable[object],
+    columns: Mapping[str, Iterable[object]],
+    *,
+    folded: bool = False,
+    title: str = "",
+) -> Table:
+    """Return a table of columns, by what is above them; `first` is above the names of the rows."""
+    rows = tuple(cells(*row) for row in zip(names, *columns.values(), strict=True))
+    return Table(caption, (first, *columns), rows, folded, title)
+
+
+def compared(
+    rows: Sequence[Row | None],
+    key: str = "value",
+    form: str = ".3f",
+    best: Callable[[Iterable[float]], float] | None = max,
+    among: Iterable[Row | None] | None = None,
+) -> list[Cell]:
+    """Return cells with the values of `key` over their intervals, the best in bold.
+
+    Args:
+        rows: None where there is none.
+        key: which value; it may be unknown.
+        form: see `between`.
+        best: `max` or `min`; None: nothing is bold.
+        among: rows of which it is the best; default: these.
+    """
+    others = rows if among is None else among
+    known = [row[key] for row in others if row and row.get(key) is not None]
+    top = best(known) if best and known else None
+    return [
+        Cell("none")
+        if row is None or row.get(key) is None
+        else Cell(written(row[key], form), between(row, form), row[key] == top)
+        for row in rows
+    ]
+
+
+def written(value: float, form: str) -> str:
+    """Write a value in a format, or as a percentage for "%".
+
+    >>> written(0.9312, "%"), written(0.9312, ".2f")
+    ('93.1 %', '0.93')
+    """
+    return f"{100 * value:.1f} %" if form == "%" else f"{value:{form}}"
+
+
+def between(row: Row, form: str = ".3f") -> str:
+    """Write the interval of a value, if it is known.
 
     >>> between({"low": 0.5, "high": 0.75}), between({"low": None, "high": None})
     ('0.500 to 0.750', '')
@@ -125,18 +175,12 @@ def between(row: Row, *, share: bool = False) -> str:
     low, high = row.get("low"), row.get("high")
     if low is None or high is None:
         return ""
-    return f"{100 * low:.1f} to {100 * high:.1f}" if share else f"{low:.3f} to {high:.3f}"
+    return f"{written(low, form)} to {written(high, form)}".replace(" %", "")
 
 
-def scored(
-    row: Row | None, key: str, best: float | None = None, *, share: bool = False, name: str = ""
-) -> Cell:
-    """Return a cell with the value of `key`, or a share, over its interval; the best is bold."""
-    if row is None or row.get(key) is None:
-        return Cell("none")
-    text = percent(row[key]) if share else f"{row[key]:.3f}"
-    small = "\n".join(filter(None, (name, between(row, share=share))))
-    return Cell(text, small, row[key] == best)
+def lines(*texts: str) -> str:
+    """Return the small text of a cell: a line for each text that says something."""
+    return "\n".join(filter(None, texts))
 
 
 def number(value: object) -> str:
@@ -156,15 +200,6 @@ def number(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(number(item) for item in value) or "none"
     return str(value)
-
-
-def percent(value: float) -> str:
-    """Format a fraction as a percentage.
-
-    >>> percent(0.9312)
-    '93.1 %'
-    """
-    return f"{100 * value:.1f} %"
 
 
 def duration(seconds: float) -> str:

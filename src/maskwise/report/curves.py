@@ -1,13 +1,42 @@
-"""The error, or the loss, by hidden ratio."""
+"""Values by hidden ratio: the error or the loss, and how well hidden values are imputed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from maskwise.report import figures
-from maskwise.report.blocks import Cell, Fact, Figure, Section, Table, number, unmade
+from maskwise.report.blocks import (
+    Cell,
+    Fact,
+    Figure,
+    Section,
+    Table,
+    between,
+    compared,
+    duration,
+    grouped,
+    number,
+    table,
+    unmade,
+)
 from maskwise.report.folder import Row, RunFolder
-from maskwise.report.law import reach
+from maskwise.report.training import reach
 from maskwise.words import LossWords
+
+IMPUTATION = (
+    "How much of the variance of hidden values is explained: R² against predicting each feature's"
+    " training mean, which has 0. Exact is 1."
+)
+ENTRIES = {"all": "All values", "nonzero": "Values above zero"}
+MECHANISMS = {"random": "hidden at random", "intensity": "large ones hidden more often"}
+OTHERS = {
+    "mae": "mean absolute error",
+    "pearson_features": "correlation by feature",
+    "pearson_samples": "correlation by sample",
+    "accuracy": "accuracy of categories",
+}
+HEADLINE = 0.5  # the hidden fraction of the number at the top
+LEAST = -0.5  # what is worse than this is off the figure
+OURS = "model"
 
 
 def target_of(run: RunFolder) -> str:
@@ -21,7 +50,7 @@ def at(curve: Sequence[Row], ratio: float) -> Row | None:
     return next((point for point in curve if point["ratio"] == ratio), None)
 
 
-def top(run: RunFolder) -> tuple[str, list[Fact]]:
+def loss_fact(run: RunFolder) -> tuple[str, list[Fact]]:
     """Return the loss at one ratio beside those of baselines, if the words of the run name one.
 
     Returns:
@@ -30,17 +59,16 @@ def top(run: RunFolder) -> tuple[str, list[Fact]]:
     words, found = run.words.loss, run.result.get("reconstruction")
     if words.headline is None or not found or not (loss := at(found["curve"], words.headline)):
         return "", []
-    value, low, high = (f"{loss[key]:.{words.digits}f}" for key in ("error", "low", "high"))
-    beside = ""
+    form, beside = f".{words.digits}f", ""
     for name, curve in found.get("baselines", {}).items():
         if point := at(curve, words.headline):
-            beside += f"; {name}: {point['error']:.{words.digits}f}"
-    note, where = f"{words.axis}, {low} to {high}{beside}", f"at ratio {words.headline}"
+            beside += f"; {name}: {point['error']:{form}}"
+    note, where = f"{words.axis}, {between(loss, form)}{beside}", f"at ratio {words.headline}"
     fact = Fact(f"{words.name.lower()} {where}", f"{loss['error']:.3f}", note)
-    return f" {words.name} {where}: {value} {words.axis}{beside}.", [fact]
+    return f" {words.name} {where}: {loss['error']:{form}} {words.axis}{beside}.", [fact]
 
 
-def sections(runs: Sequence[RunFolder]) -> list[Section]:
+def losses(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the curve of one run with all its numbers, or those of several side by side."""
     words, alone = runs[0].words.loss, len(runs) == 1
     empty = unmade(
@@ -53,25 +81,27 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
     if not found:
         return [empty]
     first = next(iter(found.values()))
+    baselines = first.get("baselines", {})
     plot = figures.by_ratio(
-        [("this model" if alone else name, values["curve"]) for name, values in found.items()],
+        {"this model" if alone else name: values["curve"] for name, values in found.items()},
         "error",
         words.axis.replace("{}", " and ".join(dict.fromkeys(map(target_of, runs)))),
         support=reach(runs[0].law) if alone else None,
-        baselines=first.get("baselines") if alone or words.tabled else None,
+        baselines=baselines if alone or words.tabled else {},
     )
     of = runs[0].name if alone else f"{len(found)} runs"
     body = figures.svg(f"{words.name} by hidden ratio of {of}", plot, size=figures.WIDE)
     if alone:
         figure = Figure(body, _caption(words, first, target_of(runs[0])))
-        table = _table(words, first)
-        return [replace(empty, text=_mean_note(words, first), figures=(figure,), tables=(table,))]
+        numbers = _numbers(words, first, baselines if words.tabled else {})
+        text = _mean_note(words, first)
+        return [replace(empty, text=text, figures=(figure,), tables=(numbers,))]
     caption = (
         f"{words.what} of {words.samples}, at fixed masks; bands are 95 % "
-        "intervals. Read where the curves cross."
+        f"intervals. Read where the curves cross.{warning(runs)}"
     )
     tables = (_side_by_side(words, found),) if words.tabled else ()
-    return [replace(empty, figures=(Figure(body, caption + warning(runs)),), tables=tables)]
+    return [replace(empty, figures=(Figure(body, caption),), tables=tables)]
 
 
 def _caption(words: LossWords, found: Row, target: str) -> str:
@@ -89,69 +119,161 @@ def _mean_note(words: LossWords, found: Row) -> str:
     mean = found.get("mean")
     if not mean:
         return ""
-    value = _cell(words, mean)
     return (
-        f"The mean over ratios from {mean['from']:g} to {mean['to']:g} is {value.text}"
-        f" {words.axis} (95 % interval: {value.small}). Over all ratios from 0 to 1 it would"
-        " be the any-order bound on -log p, per token."
+        f"The mean over ratios from {mean['from']:g} to {mean['to']:g} is"
+        f" {mean['error']:{words.form}} {words.axis} (95 % interval: {between(mean, words.form)})."
+        " Over all ratios from 0 to 1 it would be the any-order bound on -log p, per token."
     )
 
 
-def _table(words: LossWords, found: Row) -> Table:
-    """Return the numbers behind the figure."""
-    baselines = found.get("baselines", {}) if words.tabled else {}
-    rows = tuple(
-        (
-            Cell(f"{point.get('realised', point['ratio']):.3f}"),
-            _cell(words, point),
-            *(_cell(words, curve[place]) for curve in baselines.values()),
-        )
-        for place, point in enumerate(found["curve"])
+def _numbers(words: LossWords, found: Row, baselines: Mapping[str, Sequence[Row]]) -> Table:
+    """Return the numbers behind the figure: a row for each ratio."""
+    columns = {words.head or words.axis: found["curve"], **baselines}
+    title = words.table or words.axis.capitalize()
+    return table(
+        f"{title}, with 95 % interval".replace("{}", found.get("target", "normalised")),
+        "hidden ratio",
+        [f"{point.get('realised', point['ratio']):.3f}" for point in found["curve"]],
+        {name: compared(each, "error", words.form, None) for name, each in columns.items()},
+        folded=True,
     )
-    table = (words.table or words.axis.capitalize()).replace(
-        "{}", found.get("target", "normalised")
-    )
-    head = ("hidden ratio", words.head or words.axis, *baselines)
-    return Table(f"{table}, with 95 % interval", head, rows, folded=True)
 
 
-def _side_by_side(words: LossWords, found: dict[str, Row]) -> Table:
-    """One row for each run, one column for the mean and each ratio, the best of each in bold."""
-    ratios = sorted({point["ratio"] for values in found.values() for point in values["curve"]})
-    columns = {
-        f"{ratio:g}": [at(values["curve"], ratio) for values in found.values()] for ratio in ratios
-    }
-    if any("mean" in values for values in found.values()):
-        columns = {"mean": [values.get("mean") for values in found.values()], **columns}
-    least = [min((p["error"] for p in each if p), default=None) for each in columns.values()]
-    rows = tuple(
-        (Cell(name), *map(lambda point, best: _cell(words, point, best), points, least))
-        for name, points in zip(found, zip(*columns.values(), strict=True), strict=True)
-    )
+def _side_by_side(words: LossWords, found: Mapping[str, Row]) -> Table:
+    """Return a row for each run, a column for the mean and each ratio."""
+    columns = {"mean": [values.get("mean") for values in found.values()]}
+    if not any(columns["mean"]):
+        columns = {}
+    for ratio in sorted({point["ratio"] for each in found.values() for point in each["curve"]}):
+        columns[f"{ratio:g}"] = [at(values["curve"], ratio) for values in found.values()]
+    written = {name: compared(each, "error", words.form, min) for name, each in columns.items()}
     caption = f"{words.axis.capitalize()} by ratio, with 95 % interval; least of each in bold"
-    return Table(caption, ("run", *columns), rows)
-
-
-def _cell(words: LossWords, point: Row | None, best: float | None = None) -> Cell:
-    if point is None:
-        return Cell("none")
-    value, low, high = (f"{point[key]:{words.form}}" for key in ("error", "low", "high"))
-    return Cell(value, f"{low} to {high}", point["error"] == best)
+    return table(caption, "run", found, written)
 
 
 def warning(runs: Sequence[RunFolder]) -> str:
     """Return a sentence if the values of runs cannot be compared."""
-    if len({_kind(run) for run in runs}) == 1:
-        return ""
-    differ = runs[0].words.loss.differ
-    return f" The runs differ in {differ}: these values cannot be compared."
+    words, kinds = runs[0].words.loss, set()
+    for run in runs:
+        kind = [run.data_name, target_of(run)]
+        kind += [str(run.config["data"].get(key)) for key in words.between]
+        if words.pattern:
+            kind.append(str(run.result.get("reconstruction", {}).get("pattern")))
+        kinds.add(tuple(kind))
+    differ = f" The runs differ in {words.differ}: these values cannot be compared."
+    return differ if len(kinds) > 1 else ""
 
 
-def _kind(run: RunFolder) -> tuple[str, ...]:
-    """Return what must be equal for errors to be comparable."""
-    words = run.words.loss
-    values = [run.data_name, target_of(run)]
-    values += [str(run.config["data"].get(key)) for key in words.between]
-    if words.pattern:
-        values.append(str(run.result.get("reconstruction", {}).get("pattern")))
-    return tuple(values)
+def imputation_fact(run: RunFolder) -> tuple[str, list[Fact]]:
+    """Return the R² of the model at one ratio beside the best other method, if it was measured.
+
+    Returns:
+        A sentence, and a number for the top of the page.
+    """
+    ours, other = headline(run)
+    if ours is None:
+        return "", []
+    beside = "" if other is None else f"; {other['method']}: {other['r2']:.3f}"
+    [cell] = compared([_spread(ours)], "r2")
+    fact = Fact(f"imputation, R² at ratio {HEADLINE}", cell.text, cell.small + beside)
+    return f" Imputation at ratio {HEADLINE}: R² {cell.text}{beside}.", [fact]
+
+
+def headline(run: RunFolder) -> tuple[Row | None, Row | None]:
+    """Return the row of the model and of the best other method at the ratio of the headline.
+
+    Of the first kind of values and mechanism listed, where R² is known.
+    """
+    there = at_headline(run.result)
+    ours = next((row for row in there if row["method"] == OURS), None)
+    others = [row for row in there if row["method"] != OURS]
+    return ours, max(others, key=lambda row: float(row["r2"]), default=None)
+
+
+def at_headline(result: Row) -> list[Row]:
+    """Return the rows, a method each, that the headline is about."""
+    same = next(iter(grouped(result.get("imputation", ()), _title).values()), [])
+    return [row for row in same if row["ratio"] == HEADLINE and row["r2"] is not None]
+
+
+def imputation(runs: Sequence[RunFolder]) -> list[Section]:
+    """Return the section, if imputation was measured: a line for each method, or for each run."""
+    alone = len(runs) == 1
+    every = [row for run in runs for row in run.rows("imputation")]
+    if not alone:
+        every = [row for row in every if row["method"] == OURS and row["r2"] is not None]
+    if not every:
+        return []
+    what, drawn, tables = "method" if alone else "run", [], []
+    for title, rows in grouped(every, _title).items():
+        named = grouped(rows, lambda row: str(row[what]))
+        # Categories have no variance.
+        if any(row["r2"] is not None for row in rows):
+            of = runs[0].name if alone else f"{len(named)} runs"
+            support = reach(runs[0].law) if alone else None
+            drawn.append(_drawn(title, of, named, support))
+            tables.append(_imputed(title, what, named))
+        if alone:
+            tables.append(_details(title, rows))
+    text = IMPUTATION + warning(runs)
+    return [Section("imputation", "Imputation", text, figures=drawn, tables=tables)]
+
+
+def _title(row: Row) -> str:
+    """Return a title for rows of one kind of values and mechanism."""
+    entries, mechanism = row["entries"], row["mechanism"]
+    return f"{ENTRIES.get(entries, entries)}, {MECHANISMS.get(mechanism, mechanism)}"
+
+
+def _drawn(
+    title: str, of: str, named: Mapping[str, Sequence[Row]], support: tuple[float, float] | None
+) -> Figure:
+    """Draw R² by ratio, a line for each name; the feature mean is dashed."""
+    lines, off = {}, False
+    for name, rows in named.items():
+        known = [_spread(row) for row in rows if row["r2"] is not None]
+        shown = [point for point in known if point["r2"] >= LEAST]
+        off |= len(shown) < len(known)
+        if shown:
+            lines[name] = shown
+    dashed = {name: lines.pop(name) for name in ("feature mean",) if name in lines}
+    plot = figures.by_ratio(lines, "r2", "R²", support=support, baselines=dashed)
+    caption = "Bands are 95 % intervals."
+    caption += " Orange: the ratios met in training." if support else ""
+    caption += f" What is below {LEAST} is not drawn." if off else ""
+    body = figures.svg(f"{title}: R² by hidden ratio of {of}", plot, size=(5.0, 3.3))
+    return Figure(body, caption, title)
+
+
+def _imputed(title: str, what: str, named: Mapping[str, Sequence[Row]]) -> Table:
+    """Return a row for each name, a column for each ratio, the best of each in bold."""
+    about, names = "", []  # what is said of the model is about all methods
+    for name, rows in named.items():
+        notes = "; ".join(dict.fromkeys(row["note"] for row in rows if row.get("note")))
+        ours = rows[0]["method"] == OURS
+        names.append(Cell(name, "" if ours else notes))
+        about = f"; {notes}" if ours and notes else about
+    columns = {}
+    for ratio in sorted({row["ratio"] for rows in named.values() for row in rows}):
+        points = [at(rows, ratio) for rows in named.values()]
+        columns[f"{ratio:g}"] = compared([point and _spread(point) for point in points], "r2")
+    caption = f"R² by hidden ratio, with 95 % interval; best of each in bold{about}"
+    return table(caption, what, names, columns, title=title)
+
+
+def _details(title: str, rows: Sequence[Row]) -> Table:
+    """Return all that was measured of each method and ratio."""
+    columns: dict[str, list[object]] = {"ratio": [f"{row['ratio']:g}" for row in rows]}
+    for key, name in OTHERS.items():
+        if any(row.get(key) is not None for row in rows):
+            columns[name] = [row.get(key) for row in rows]
+    took = [row.get("seconds") for row in rows]
+    columns["time"] = [each if each is None else duration(each) for each in took]
+    caption = f"Other measures: {title[0].lower()}{title[1:]}"
+    return table(caption, "method", [row["method"] for row in rows], columns, folded=True)
+
+
+def _spread(row: Row) -> Row:
+    """Return the R² of a row at its ratio with its interval."""
+    low, high = row.get("r2_low"), row.get("r2_high")
+    return {"ratio": row["ratio"], "r2": row["r2"], "low": low, "high": high}

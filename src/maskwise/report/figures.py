@@ -21,15 +21,8 @@ INK, RULE = "#1d1f24", "#d7dae0"
 CYCLE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY)
 STYLES = ("-", "--", ":", "-.")
 CSS_NAMES = {
-    BLUE: "blue",
-    ORANGE: "orange",
-    GREEN: "green",
-    RED: "red",
-    PURPLE: "purple",
-    SKY: "sky",
-    YELLOW: "yellow",
-    INK: "ink",
-    RULE: "rule",
+    **{BLUE: "blue", ORANGE: "orange", GREEN: "green", RED: "red", PURPLE: "purple"},
+    **{SKY: "sky", YELLOW: "yellow", INK: "ink", RULE: "rule"},
 }
 WIDE = (6.4, 3.7)  # inches; wider ones would be too small to read on a phone
 # Text stays text (selectable, in the page's font); ids come from the content, so equal input
@@ -107,8 +100,24 @@ def run_style(index: int) -> dict[str, Any]:
     }
 
 
+def curve(
+    axes: "Axes",
+    index: int,
+    name: str,
+    x: Sequence[float],
+    y: Sequence[float],
+    low: Sequence[float] = (),
+    high: Sequence[float] = (),
+) -> None:
+    """Draw the `index`-th curve of a figure, over the band of its intervals if they are known."""
+    style = run_style(index)
+    if low and high:
+        axes.fill_between(x, low, high, color=style["color"], alpha=0.2, linewidth=0)
+    axes.plot(x, y, marker="o", markersize=3.5, clip_on=False, label=plain(name), **style)
+
+
 def by_ratio(
-    curves: Sequence[tuple[str, Sequence[Mapping[str, float]]]],
+    curves: Mapping[str, Sequence[Mapping[str, float]]],
     key: str,
     ylabel: str,
     *,
@@ -118,8 +127,8 @@ def by_ratio(
     """Return what draws a value by hidden ratio with its intervals.
 
     Args:
-        curves: (name, points) of each run, a point with ratio, `key`, low, high and, where
-            whole positions made it another one, the realised ratio.
+        curves: points of each run by name, a point with ratio, `key`, low, high and, where whole
+            positions made it another one, the realised ratio.
         key: the value drawn.
         ylabel: what it is.
         support: ratios met in training, shaded.
@@ -131,28 +140,12 @@ def by_ratio(
         if support:
             low, high = min(support[0], support[1] - 0.01), support[1]
             axes.axvspan(low, high, color=ORANGE, alpha=0.18, linewidth=0, label="in training")
-        for index, (name, points) in enumerate(curves):
-            ratio, style = _ratios(points), run_style(index)
-            value, below, above = ([point[k] for point in points] for k in (key, "low", "high"))
-            axes.fill_between(ratio, below, above, color=style["color"], alpha=0.2, linewidth=0)
-            axes.plot(
-                ratio,
-                value,
-                marker="o",
-                markersize=3.5,
-                clip_on=False,
-                label=plain(name),
-                **style,
-            )
+        for index, (name, points) in enumerate(curves.items()):
+            columns = ([point[each] for point in points] for each in (key, "low", "high"))
+            curve(axes, index, name, _ratios(points), *columns)
         for index, (name, points) in enumerate(dashed.items()):
-            axes.plot(
-                _ratios(points),
-                [point[key] for point in points],
-                color=INK,
-                linestyle=STYLES[1 + index % 3],
-                linewidth=1.2,
-                label=plain(name),
-            )
+            x, y, style = _ratios(points), [point[key] for point in points], STYLES[1 + index % 3]
+            axes.plot(x, y, color=INK, linestyle=style, linewidth=1.2, label=plain(name))
         axes.set(xlabel="hidden ratio", ylabel=plain(ylabel), xlim=(0, 1))
         legend(axes, len(curves) + len(dashed) + bool(support))
 
@@ -168,12 +161,8 @@ def plain(name: str) -> str:
     return name.replace("$", r"\$").lstrip("_") or "run"
 
 
-def legend(axes: "Axes", entries: int) -> None:
+def legend(axes: "Axes", entries: int, columns: int = 3, **look: Any) -> None:
     """Put the legend above the axes, where it hides nothing, unless there is one entry only."""
     if entries > 1:
-        place: dict[str, Any] = {
-            "loc": "lower right",
-            "bbox_to_anchor": (1.0, 1.0),
-            "borderaxespad": 0.0,
-        }
-        axes.legend(ncols=min(entries, 3), **place)
+        look |= {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.0}
+        axes.legend(ncols=min(entries, columns), **look)

@@ -53,6 +53,10 @@ class RunFolder:
         steps = self.metrics.get("step", np.zeros(0))
         return int(steps[-1]) if len(steps) else 0
 
+    def rows(self, key: str) -> list[Row]:
+        """Return a list of result.json, if it is there; each row says of which "run" it is."""
+        return [{**row, "run": self.name} for row in self.result.get(key) or ()]
+
     def command(self, name: str) -> str:
         """Return the command that makes files that the run lacks."""
         return f"maskwise {name} {shlex.quote(str(self.path))}"

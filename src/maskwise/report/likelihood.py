@@ -1,11 +1,25 @@
-"""What likelihood.json says: as a section of the page, as a picture and as text."""
+"""What likelihoods say: likelihood.json as a section, a picture and text, and minimal pairs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from maskwise.report import figures
-from maskwise.report.blocks import Cell, Fact, Figure, Section, Table, number
+from maskwise.report.blocks import (
+    Cell,
+    Fact,
+    Figure,
+    Section,
+    Table,
+    between,
+    cells,
+    compared,
+    grouped,
+    number,
+    table,
+    written,
+)
 from maskwise.report.folder import Row, RunFolder
+from maskwise.report.training import reach
 from maskwise.settings import override
 from maskwise.words import GENERIC, LikelihoodWords, Words
 
@@ -14,8 +28,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 TITLE = "Likelihood"
-
-BYTES = "bits per byte"
+PAIRS = (
+    "How often the grammatical sentence of a pair has the higher pseudo-log-likelihood: the mean "
+    "over paradigms, with a 95 % interval of the pairs. Chance is 50 %."
+)
+METRICS = {
+    "within-word-l2r": "each token is predicted with itself and the rest of its word hidden",
+    "original": "each token is predicted with itself alone hidden",
+}
 
 
 def sections(runs: Sequence[RunFolder]) -> list[Section]:
@@ -42,38 +62,36 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
         " ratios met in training; outside it the model extrapolates."
         f" Dashed: {words.dashed}."
     )
-    label = f"Log-{words.kind} of a hidden {words.position} by hidden ratio of {run.name}"
-    body = figures.svg(label, _plot({"this model": values}, run.words), size=figures.WIDE)
-    figure, table = Figure(body, caption), _curve_table(values, words)
-    return [
-        Section(
-            *("likelihood", TITLE, text),
-            facts=_facts(values, words),
-            figures=(figure,),
-            tables=(table,),
-        )
-    ]
+    hidden = f"Log-{words.kind} of a hidden {words.position}"
+    plot = _plot({"this model": values}, run.words)
+    body = figures.svg(f"{hidden} by hidden ratio of {run.name}", plot, size=figures.WIDE)
+    curve = values["curve"]
+    names = [Cell(f"{each['ratio']:.3f}", f"{number(each['size'])} hidden") for each in curve]
+    scores = {f"nats per {words.position}": compared(curve, "score", ".4g", None)}
+    points = table(f"{hidden}, 95 % interval", "hidden ratio", names, scores, folded=True)
+    facts, drawn = tuple(_facts(values, words).values()), (Figure(body, caption),)
+    return [Section("likelihood", TITLE, text, facts=facts, figures=drawn, tables=(points,))]
 
 
 def _compared(runs: Sequence[RunFolder]) -> list[Section]:
-    measured = [run.likelihood for run in runs if run.likelihood]
-    words = _words(measured[0], runs[0].words)
-    of_bytes = all("bits_per_byte" in values["area"] for values in measured)
-    anchors = dict.fromkeys(_words(values, runs[0].words).anchor for values in measured)
-    head = [f"nats per {words.sample}", f"bits per {words.dimension}", BYTES]
-    head = [*head[: 2 + of_bytes], f"{' or '.join(anchors)}, bits per {words.dimension}"]
-    rows = []
-    for run in runs:
-        cells = [Cell("none")] * len(head)
-        if run.likelihood:
-            facts = _facts(run.likelihood, _words(run.likelihood, run.words))
-            cells = [Cell(fact.value) for fact in facts if of_bytes or fact.label != BYTES]
-        rows.append((Cell(run.name), *cells))
+    """Return a row for each run, a column for each number."""
+    said = {run.name: _words(run.likelihood, run.words) for run in runs if run.likelihood}
+    found = [_facts(run.likelihood, said[run.name]) if run.likelihood else {} for run in runs]
+    words, anchors = (
+        next(iter(said.values())),
+        dict.fromkeys(each.anchor for each in said.values()),
+    )
+    heads = {key: fact.label for facts in found for key, fact in facts.items()}
+    heads["anchor"] = f"{' or '.join(anchors)}, bits per {words.dimension}"
+    columns = {
+        head: [facts[key].value if key in facts else None for facts in found]
+        for key, head in heads.items()
+    }
     caption = f"Any-order lower bound, with its standard error over {words.sample}s"
-    table = Table(caption, ("run", *head), tuple(rows))
+    areas = table(caption, "run", [run.name for run in runs], columns)
     without = tuple(run.command("likelihood") for run in runs if not run.likelihood)
     missing = "Some runs have no likelihood yet. To measure it:" if without else ""
-    return [Section("likelihood", TITLE, "", missing, without, tables=(table,))]
+    return [Section("likelihood", TITLE, "", missing, without, tables=(areas,))]
 
 
 def picture(named: Sequence[tuple[str, Row]]) -> "Picture":
@@ -151,7 +169,7 @@ def _plot(named: Mapping[str, Row], words: Words) -> Callable[["Axes"], None]:
             label = f"{label}, {name}"
         dashed[label] = [{"ratio": ratio, "score": score} for ratio in (0.0, 1.0)]
     return figures.by_ratio(
-        [(name, values["curve"]) for name, values in named.items()],
+        {name: values["curve"] for name, values in named.items()},
         "score",
         f"nats per hidden {_words(first, words).position}",
         support=(law["low"], law["high"]) if law and len(named) == 1 else None,
@@ -159,32 +177,99 @@ def _plot(named: Mapping[str, Row], words: Words) -> Callable[["Axes"], None]:
     )
 
 
-def _facts(values: Row, words: LikelihoodWords) -> tuple[Fact, ...]:
+def _facts(values: Row, words: LikelihoodWords) -> dict[str, Fact]:
     area, anchor = values["area"], values["anchor"]
     nats = f"{area['nats']:.1f} ± {area['stderr']:.1f}"
     masks = f"any-order lower bound; ± {area['stderr_masks']:.2g} from masks alone"
     bits = f"{area['bits_per_dim']:.3f} ± {area['bits_stderr']:.3f}"
     dims = f"{number(values['num_dims'])} {words.dimension}s"
-    of_anchor = (f"{anchor['bits_per_dim']:.3f}", f"{anchor['nats']:.1f} nats")
-    facts = [
-        Fact(f"nats per {words.sample}", nats, masks),
-        Fact(f"bits per {words.dimension}", bits, dims),
-        Fact(f"bits, {words.anchor}", *of_anchor),
-    ]
+    found = {
+        "nats": Fact(f"nats per {words.sample}", nats, masks),
+        "bits": Fact(f"bits per {words.dimension}", bits, dims),
+    }
     if "bits_per_byte" in area:
         note = f"perplexity of a {words.position}: {area['perplexity']:.1f}"
-        facts.insert(2, Fact(BYTES, f"{area['bits_per_byte']:.3f}", note))
-    return tuple(facts)
+        found["bytes"] = Fact("bits per byte", f"{area['bits_per_byte']:.3f}", note)
+    bits, nats = f"{anchor['bits_per_dim']:.3f}", f"{anchor['nats']:.1f} nats"
+    return found | {"anchor": Fact(f"bits, {words.anchor}", bits, nats)}
 
 
-def _curve_table(values: Row, words: LikelihoodWords) -> Table:
-    rows = tuple(
-        (
-            Cell(f"{point['ratio']:.3f}", f"{number(point['size'])} hidden"),
-            Cell(f"{point['score']:.4g}", f"{point['low']:.4g} to {point['high']:.4g}"),
+def pair_facts(run: RunFolder) -> list[Fact]:
+    """Return the accuracy on each set of minimal pairs."""
+    return [
+        Fact(
+            f"minimal pairs, {found['name']}",
+            written(found["accuracy"], "%"),
+            f"{between(found, '%')}; chance is 50 %",
         )
-        for point in values["curve"]
+        for found in run.rows("minimal_pairs")
+    ]
+
+
+def pairs(runs: Sequence[RunFolder]) -> list[Section]:
+    """Return the section, if minimal pairs were measured: with a figure, or a row for each run."""
+    sets = grouped(
+        (row for run in runs for row in run.rows("minimal_pairs")), lambda row: row["name"]
     )
-    head = ("hidden ratio", f"nats per {words.position}")
-    caption = f"Log-{words.kind} of a hidden {words.position}, 95 % interval"
-    return Table(caption, head, rows, folded=True)
+    tables = [_paradigms(found, len(runs) == 1) for found in sets.values()]
+    names = [run.name for run in runs]
+    drawn, facts = [], []
+    if len(runs) == 1:
+        drawn, facts = (
+            [_of_paradigms(runs[0], found) for [found] in sets.values()],
+            pair_facts(runs[0]),
+        )
+    elif sets:
+        columns = {}
+        for name, found in sets.items():
+            of_runs = {row["run"]: row for row in found}
+            columns[name] = compared([of_runs.get(each) for each in names], "accuracy", "%")
+        caption = "Mean accuracy over paradigms; best of each in bold"
+        tables.insert(0, table(caption, "run", names, columns))
+    section = Section("pairs", "Minimal pairs", PAIRS, facts=facts, figures=drawn, tables=tables)
+    return [section] if sets else []
+
+
+def _paradigms(found: Sequence[Row], alone: bool) -> Table:
+    """Return a row for each paradigm, a column for each run that was measured."""
+    of_runs = {
+        "accuracy" if alone else each["run"]: {row["name"]: row for row in each["paradigms"]}
+        for each in found
+    }
+    best, rows = max if len(found) > 1 else None, []
+    for name in dict.fromkeys(name for paradigms in of_runs.values() for name in paradigms):
+        each = [paradigms.get(name) for paradigms in of_runs.values()]
+        num = next(row["num"] for row in each if row)
+        values = compared(each, "accuracy", "%", best)
+        rows.append(cells(Cell(name, f"{number(num)} pairs"), *values))
+    caption = f"{found[0]['name']} by paradigm, with 95 % interval"
+    return Table(caption, ("paradigm", *of_runs), tuple(rows), folded=True)
+
+
+def _of_paradigms(run: RunFolder, found: Row) -> Figure:
+    rows = found["paradigms"]
+    names = [figures.plain(row["name"].replace("_", " ")) for row in rows]
+    accuracy, low, high = ([100 * row[key] for row in rows] for key in ("accuracy", "low", "high"))
+
+    def plot(axes: "Axes") -> None:
+        places = range(len(rows))
+        axes.axvline(50, color=figures.INK, linestyle="--", linewidth=1.2)
+        axes.hlines(places, low, high, color=figures.BLUE, linewidth=1.8)
+        axes.plot(accuracy, places, "o", color=figures.BLUE, markersize=5, clip_on=False)
+        axes.set_yticks(places, names, fontsize=8.5)
+        axes.set(xlabel="accuracy, %", xlim=(0, 100), ylim=(len(rows) - 0.4, -0.6))
+
+    label = f"Accuracy on {found['name']} by paradigm of {run.name}"
+    body = figures.svg(label, plot, size=(6.4, 0.9 + 0.2 * len(rows)))
+    least, most = reach(run.law)
+    inside = least <= found["hidden_ratio"] <= most
+    met = f"{least:g} to {most:g}" if least < most else f"{least:g} alone"
+    caption = (
+        f"{number(found['num_pairs'])} pairs, {number(found['ties'])} of them ties, which"
+        f" count one half; {METRICS.get(found['metric'], found['metric'])}. That hides"
+        f" {found['hidden_ratio']:.3g} of a sentence on average,"
+        f" {'inside' if inside else 'outside'} the ratios met in training ({met})"
+        f"{'.' if inside else ': the model extrapolates.'} Bars are 95 % intervals;"
+        " dashed: chance."
+    )
+    return Figure(body, caption, found["name"])

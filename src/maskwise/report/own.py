@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from maskwise.errors import UserError
-from maskwise.report.blocks import Cell, Fact, Figure, Section, Table, number
-from maskwise.report.figures import legend, plain, run_style, svg
+from maskwise.report.blocks import Cell, Fact, Figure, Section, Table, cells, number, table
+from maskwise.report.figures import curve, legend, plain, svg
 from maskwise.report.folder import RunFolder
 from maskwise.settings import from_dict, settings
 
@@ -75,69 +75,52 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
     found: dict[str, list[tuple[str, OwnSection]]] = {}
     for run in runs:
         for values in run.result.get("sections") or ():
-            own = _read(run, values)
+            try:
+                own = from_dict(OwnSection, values)
+            except UserError as error:
+                where = f"{run.path / 'result.json'}: a section cannot be read"
+                raise UserError(f"{where}: {error}; evaluate it anew") from None
             found.setdefault(own.slug, []).append((run.name if len(runs) > 1 else "", own))
     return [_section(named) for named in found.values()]
 
 
-def _read(run: RunFolder, values: object) -> OwnSection:
-    try:
-        return from_dict(OwnSection, values)  # type: ignore[arg-type]
-    except UserError as error:
-        path = run.path / "result.json"
-        raise UserError(f"{path}: a section cannot be read: {error}; evaluate it anew") from None
-
-
 def _section(named: Named) -> Section:
-    first = named[0][1]
-    tables = tuple(
-        Table(
-            table.caption,
-            table.head,
-            tuple(tuple(Cell(number(value)) for value in row) for row in table.rows),
-            title=run,
-        )
+    (name, first), *_ = named
+    tables = [
+        Table(each.caption, each.head, tuple(cells(*row) for row in each.rows), title=run)
         for run, own in named
-        for table in own.tables
-    )
-    facts: tuple[Fact, ...] = ()
-    if not named[0][0]:
-        facts = tuple(Fact(label, number(value), note) for label, value, note in first.facts)
-    elif table := _facts(named):
-        tables = (table, *tables)
+        for each in own.tables
+    ]
+    facts = [Fact(label, number(value), note) for label, value, note in first.facts]
+    if name:
+        facts, tables = [], [*_facts(named), *tables]
     titles = dict.fromkeys(curve.title for _, own in named for curve in own.curves)
-    figures = tuple(_figure(title, named) for title in titles)
+    figures = [_figure(title, named) for title in titles]
     return Section(
         first.slug, first.title, first.text, facts=facts, figures=figures, tables=tables
     )
 
 
-def _facts(named: Named) -> Table | None:
-    """Return a row for each run, a column for each number."""
-    labels = dict.fromkeys(label for _, own in named for label, _, _ in own.facts)
-    rows = []
-    for run, own in named:
-        cells = {label: Cell(number(value), note) for label, value, note in own.facts}
-        rows.append((Cell(run), *(cells.get(label, Cell("none")) for label in labels)))
-    return Table("Of each run", ("run", *labels), tuple(rows)) if labels else None
+def _facts(named: Named) -> list[Table]:
+    """Return a row for each run, a column for each number, if there are any."""
+    of_runs = [{label: (value, note) for label, value, note in own.facts} for _, own in named]
+    columns = {
+        label: [Cell(number(each[0]), each[1]) if each else None for each in found]
+        for label in dict.fromkeys(label for facts in of_runs for label in facts)
+        for found in [[facts.get(label) for facts in of_runs]]
+    }
+    return [table("Of each run", "run", [run for run, _ in named], columns)] if columns else []
 
 
 def _figure(title: str, named: Named) -> Figure:
     curves = [(run, each) for run, own in named for each in own.curves if each.title == title]
     first = curves[0][1]
-    lines = [
-        (": ".join(filter(None, (run, line.name))), line)
-        for run, curve in curves
-        for line in curve.lines
-    ]
 
     def plot(axes: "Axes") -> None:
-        for index, (name, line) in enumerate(lines):
-            style = run_style(index)
-            if line.low and line.high:
-                band = {"color": style["color"], "alpha": 0.2, "linewidth": 0}
-                axes.fill_between(line.x, line.low, line.high, **band)
-            axes.plot(line.x, line.y, marker="o", markersize=3.5, label=plain(name), **style)
+        lines = [(run, line) for run, each in curves for line in each.lines]
+        for index, (run, line) in enumerate(lines):
+            name = ": ".join(filter(None, (run, line.name)))
+            curve(axes, index, name, line.x, line.y, line.low, line.high)
         axes.set(xlabel=plain(first.xlabel), ylabel=plain(first.ylabel))
         legend(axes, len(lines))
 

@@ -1,6 +1,6 @@
-"""What probes found: all features of one run, or the best of several beside each other."""
+"""What probes and fine-tuning found: of one run, or of several beside each other."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from maskwise.report.blocks import (
@@ -8,11 +8,13 @@ from maskwise.report.blocks import (
     Fact,
     Section,
     Table,
+    compared,
     grouped,
-    highest,
+    lines,
     number,
-    scored,
+    table,
     unmade,
+    written,
 )
 from maskwise.report.folder import Row, RunFolder
 
@@ -40,18 +42,18 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
             " on baselines. Compare within a column: protocols differ by more than methods do."
         )
         tables = [_by_features(probes, task) for task, probes in tasks.items()]
-        return [replace(empty, text=text, tables=tuple(tables))]
+        return [replace(empty, text=text, tables=tables)]
     text = (
         "The best features of the encoder, beside the best baseline. Overlapping intervals, or "
         "one seed for each law, settle nothing."
     )
     if any(tasks):
         text += f" The best layer is chosen on the test {words.samples}, for every run alike."
-    tables = [table for task in tasks for table in _compared(runs, task)]
-    return [replace(empty, text=text, tables=tuple(tables))]
+    tables = [each for task, probes in tasks.items() for each in _by_run(runs, probes, task)]
+    return [replace(empty, text=text, tables=tables)]
 
 
-def top(run: RunFolder) -> tuple[str, list[Fact]]:
+def probe_fact(run: RunFolder) -> tuple[str, list[Fact]]:
     """Return what was read from the best features beside the best baseline, if they were probed.
 
     By macro-F1 where rows have it, else accuracy.
@@ -63,13 +65,11 @@ def top(run: RunFolder) -> tuple[str, list[Fact]]:
     if trained is None:
         return "", []
     by_f1, task = "macro_f1" in trained, trained.get("task")
+    key, form, kind = ("macro_f1", ".3f", "macro-F1 ") if by_f1 else ("accuracy", "%", "")
     value, of_baseline = (
-        scored(probe["macro_f1"], "value").text
-        if probe and by_f1
-        else scored(probe, "accuracy", share=True).text
-        for probe in (trained, baseline)
+        "none" if each is None or (found := value_of(each, key)) is None else written(found, form)
+        for each in (trained, baseline)
     )
-    kind = "macro-F1 " * by_f1
     said = (
         f" Encoder probed{f' on {task}' if task else ''} by {trained['protocol']}: {kind}{value}"
     )
@@ -85,8 +85,7 @@ def top(run: RunFolder) -> tuple[str, list[Fact]]:
 def probes_of(run: RunFolder) -> list[Row]:
     """Return the probes of a run, each with the measures that are shown of its kind of data."""
     hidden = set(MORE) - set(run.words.probes.measures)
-    found = run.result.get("probes") or ()
-    return [{key: row[key] for key in row if key not in hidden} for row in found]
+    return [{key: row[key] for key in row if key not in hidden} for row in run.rows("probes")]
 
 
 def headline(probes: Sequence[Row]) -> tuple[Row | None, Row | None]:
@@ -94,17 +93,13 @@ def headline(probes: Sequence[Row]) -> tuple[Row | None, Row | None]:
     if not probes:
         return None, None
     first = next(iter(grouped(probes, _task).values()))
-    names = _protocols(first)
-    same = _under(first, names[0], names)
+    same = next(iter(_columns(first).values()))
     return best(same, trained=True), best(same, trained=False)
 
 
 def best(probes: Sequence[Row], *, trained: bool) -> Row | None:
-    """Return the best probe of the trained encoder or of the baselines.
-
-    By what `ranked_by` says.
-    """
-    kind = [probe for probe in probes if _is_trained(probe) is trained]
+    """Return the best probe of the trained encoder or of the baselines, by `ranked_by`."""
+    kind = [probe for probe in probes if _of_encoder(probe["features"]) is trained]
     return max(kind, key=lambda probe: value_of(probe, ranked_by(probe)) or 0.0, default=None)
 
 
@@ -123,137 +118,113 @@ def value_of(probe: Row, key: str) -> float | None:
 
 
 def _by_features(probes: Sequence[Row], task: str) -> Table:
-    """One row for each kind of features, one column for each protocol, the best of each bold."""
-    names = _protocols(probes)
-    columns = {name: {_features(p): p for p in _under(probes, name, names)} for name in names}
-    known, others = _shared_note(probes, names), _more(probes)
-    rows = []
-    for features in dict.fromkeys(map(_features, probes)):
-        row = [Cell(features, "" if _is_trained({"features": features}) else "baseline")]
-        for name, column in columns.items():
-            probe = column.get(features)
-            own = "" if probe is None or probe["protocol"] == name else str(probe["protocol"])
-            row += _measures(probe, column.values(), others, own, known)
-        rows.append(tuple(row))
+    """Return a row for each kind of features, columns for each protocol, the best of each bold."""
+    others, known = _more(probes), _shared_note(probes)
+    cells: dict[str, list[Cell]] = {}
+    features = dict.fromkeys(str(probe["features"]) for probe in probes)
+    for name, column in _columns(probes).items():
+        found = {probe["features"]: probe for probe in column}
+        rows = [found.get(each) for each in features]
+        own = ["" if row is None or row["protocol"] == name else row["protocol"] for row in rows]
+        cells |= _measures(name, rows, own, known, others, rows)
     sizes = {(probe.get("num_train"), probe.get("num_test")) for probe in probes}
-    size = "; ".join(
-        [f"{number(train)} train, {number(test)} test" for train, test in sorted(sizes)]
-        + [known] * bool(known)
-    )
+    said = [f"{number(train)} train, {number(test)} test" for train, test in sorted(sizes)]
+    size = "; ".join([*said, known] if known else said)
     caption = f"{_named(others)} with 95 % interval ({size}); best of each protocol in bold"
-    return Table(caption, ("features", *_head(names, others)), tuple(rows), title=task)
+    kinds = [Cell(name, "" if _of_encoder(name) else "baseline") for name in features]
+    return table(caption, "features", kinds, cells, title=task)
 
 
-def _compared(runs: Sequence[RunFolder], task: str) -> list[Table]:
-    """Return a table for all protocols; one for each where rows have more than accuracies."""
-    of_runs = {run.name: [p for p in probes_of(run) if _task(p) == task] for run in runs}
-    every = [probe for probes in of_runs.values() for probe in probes]
-    names = _protocols(every)
-    if not _more(every):
-        return [_by_run(of_runs, names, task)]
-    return [
-        _by_run({run: _under(of_runs[run], name, names) for run in of_runs}, (name,), task)
-        for name in names
-    ]
+def _by_run(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[Table]:
+    """Return a row for each run, its best probe and baseline under each protocol.
+
+    All protocols in one table, or in one each where rows have more than accuracies.
+    """
+    columns, tables = _columns(every), []
+    for part in [[name] for name in columns] if _more(every) else [[*columns]]:
+        there = [probe for name in part for probe in columns[name]]
+        others, known = _more(there), _shared_note(there)
+        cells: dict[str, list[Cell]] = {}
+        for name in part:
+            mine = [[row for row in columns[name] if row["run"] == run.name] for run in runs]
+            for trained, head in ((True, name), (False, f"best baseline, {_short(name)}")):
+                rows = [best(probes, trained=trained) for probes in mine]
+                said = ["" if row is None else row["features"] for row in rows]
+                cells |= _measures(head, rows, said, known, others, columns[name])
+        caption = f"{_named(others)} with its features and 95 % interval"
+        caption += "; best of each protocol in bold"
+        if others:
+            caption += f"; features are those of the best {MORE[ranked_by(there[0])]}"
+        caption += f"; {known}" if known else ""
+        tables.append(table(caption, "run", [run.name for run in runs], cells, title=task))
+    return tables
 
 
-def _by_run(of_runs: dict[str, list[Row]], names: Sequence[str], task: str) -> Table:
-    """One row for each run, its best probe and baseline under each protocol."""
-    every = [probe for probes in of_runs.values() for probe in probes]
-    others, known = _more(every), _shared_note(every, names)
-    rows = []
-    for run, probes in of_runs.items():
-        row = [Cell(run)]
-        for name in names:
-            mine, column = _under(probes, name, names), _under(every, name, names)
-            for trained in (True, False):
-                probe = best(mine, trained=trained)
-                row += _measures(probe, column, others, _features(probe) if probe else "", known)
-        rows.append(tuple(row))
-    columns = [what for name in names for what in (name, f"best baseline, {_short(name)}")]
-    caption = (
-        f"{_named(others)} with its features and 95 % interval; best of each protocol in bold"
-    )
-    if others:
-        caption += f"; features are those of the best {MORE[ranked_by(every[0])]}"
-    if known:
-        caption += f"; {known}"
-    return Table(caption, ("run", *_head(columns, others)), tuple(rows), title=task)
-
-
-def _named(others: dict[str, str]) -> str:
+def _named(others: Mapping[str, str]) -> str:
     return ", ".join(["Test accuracy", *others.values()])
 
 
-def _head(columns: Iterable[str], others: dict[str, str]) -> Iterator[str]:
-    for column in columns:
-        yield column
-        yield from (f"{_short(column).split(',')[0]}, {other}" for other in others.values())
-
-
 def _measures(
-    probe: Row | None, column: Iterable[Row], others: Iterable[str], name: str, known: str
-) -> list[Cell]:
-    """Return cells with all measures of a probe over their intervals, the highest in bold.
+    head: str,
+    rows: Sequence[Row | None],
+    said: Sequence[str],
+    known: str,
+    others: Mapping[str, str],
+    among: Sequence[Row | None],
+) -> dict[str, list[Cell]]:
+    """Return columns with all measures of probes over their intervals, the highest in bold.
 
     Args:
-        probe: None if there is none.
-        column: probes among which the best is bold.
-        others: measures beside the accuracy.
-        name: what else is said of the accuracy.
+        head: what is above the accuracies.
+        rows: None where there is no probe.
+        said: what else is said of each accuracy, first.
         known: a note that is said elsewhere.
+        others: measures beside the accuracy, and what they are called.
+        among: probes of which the best is bold.
     """
-    probes = list(column)
-    first = scored(probe, "accuracy", _top(probes, "accuracy"), share=True, name=name)
-    if probe and (note := probe.get("note", "")) != known:
-        first = replace(first, small="\n".join(filter(None, (first.small, note))))
-    found = probe or {}
-    return [first, *(scored(found.get(key), "value", _top(probes, key)) for key in others)]
+    first = compared(rows, "accuracy", "%", among=among)
+    for place, row in enumerate(rows):
+        if row is not None:
+            note = row.get("note", "")
+            small = lines(said[place], first[place].small, "" if note == known else note)
+            first[place] = replace(first[place], small=small)
+    columns, start = {head: first}, _short(head).split(",")[0]
+    for key, name in others.items():
+        values, pool = ([row and row.get(key) for row in part] for part in (rows, among))
+        columns[f"{start}, {name}"] = compared(values, among=pool)
+    return columns
 
 
-def _top(probes: Iterable[Row], key: str) -> float | None:
-    return highest(value_of(probe, key) for probe in probes)
-
-
-def _features(probe: Row) -> str:
-    return str(probe["features"])
-
-
-def _task(probe: Row) -> str:
+def _task(row: Row) -> str:
     """Return the task; data with labels of its own is the task ""."""
-    return str(probe.get("task", ""))
+    return str(row.get("task", ""))
 
 
-def _is_trained(probe: Row) -> bool:
-    """Say whether a probe reads the trained encoder; every other one is a baseline."""
-    return _features(probe).startswith("encoder")
+def _of_encoder(features: str) -> bool:
+    """Say whether features are of the trained encoder; all others are baselines."""
+    return features.startswith("encoder")
 
 
-def _more(probes: Sequence[Row]) -> dict[str, str]:
+def _more(rows: Sequence[Row]) -> dict[str, str]:
     """Return the measures that rows have beside their accuracy, and what they are called."""
-    return {key: name for key, name in MORE.items() if any(key in probe for probe in probes)}
+    return {key: name for key, name in MORE.items() if any(key in row for row in rows)}
 
 
-def _protocols(probes: Sequence[Row]) -> tuple[str, ...]:
-    """Return the protocol names in their order of appearance: those of trained features, if any.
+def _columns(probes: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return probes by the protocol they stand under: those of trained features, if any.
 
-    A baseline without features, such as a bag of words, has a protocol of its own.
+    A baseline without features, such as a bag of words, has a protocol of its own, and stands in
+    the first.
     """
-    trained = [probe for probe in probes if _is_trained(probe)]
-    return tuple(dict.fromkeys(str(probe["protocol"]) for probe in trained or probes))
+    trained = [probe for probe in probes if _of_encoder(probe["features"])]
+    names = [str(probe["protocol"]) for probe in trained or probes]
+    found = grouped(probes, lambda row: row["protocol"] if row["protocol"] in names else names[0])
+    return {name: found[name] for name in dict.fromkeys(names)}
 
 
-def _under(probes: Sequence[Row], protocol: str, names: Sequence[str]) -> list[Row]:
-    """Return the probes of a column; those whose protocol has none stand in the first."""
-    return [
-        probe
-        for probe in probes
-        if (probe["protocol"] if probe["protocol"] in names else names[0]) == protocol
-    ]
-
-
-def _shared_note(probes: Sequence[Row], names: Sequence[str]) -> str:
-    """Return the note that all probes under these protocols have: it is shown once."""
+def _shared_note(probes: Sequence[Row]) -> str:
+    """Return the note of all probes, but for baselines without features: it is shown once."""
+    names = _columns(probes)
     notes = {str(probe.get("note", "")) for probe in probes if probe["protocol"] in names}
     return notes.pop() if len(notes) == 1 else ""
 
@@ -265,3 +236,66 @@ def _short(protocol: str) -> str:
     'knn'
     """
     return protocol.split(" (")[0]
+
+
+def finetuning(runs: Sequence[RunFolder]) -> list[Section]:
+    """Return the section, if models were fine-tuned: a row for each model, or for each run."""
+    every = [row for run in runs for row in run.rows("finetuning")]
+    if not every:
+        return []
+    tables = []
+    for task, rows in grouped(every, _task).items():
+        if len(runs) == 1:
+            tables.append(_models(task, rows))
+            continue
+        columns: dict[str, list[Cell]] = {}
+        for model, mine in grouped(rows, lambda row: row["model"]).items():
+            of_runs = {row["run"]: row for row in mine}
+            found = _tuned([of_runs.get(run.name) for run in runs], rows, max)
+            columns |= {f"{model}, {name}": cells for name, cells in found.items()}
+        caption = " or ".join(dict.fromkeys(map(_settings, rows)))
+        tables.append(table(caption, "run", [run.name for run in runs], columns, title=task))
+    samples, seeds = runs[0].words.probes.samples, sorted({len(row["seeds"]) for row in every})
+    each = "one seed" if seeds == [1] else f"{' or '.join(map(str, seeds))} seeds"
+    text = f"The whole model is trained on with a linear classifier, for {each}."
+    if seeds != [1]:
+        text += (
+            f" Means over seeds with 95 % intervals (Student's t), which cover the order of the "
+            f"{samples} and the classifier's first weights, not the choice of test {samples}."
+        )
+    return [Section("finetuning", "Fine-tuning", text, tables=tables)]
+
+
+def _models(task: str, rows: Sequence[Row]) -> Table:
+    """Return a row for each model of a run, and one for what knows the frequencies only."""
+    names = [
+        Cell(row["model"], lines("baseline" * (row["model"] != "encoder"), row.get("note", "")))
+        for row in rows
+    ]
+    seeds = [", ".join(f"{100 * each['accuracy']:.1f}" for each in row["seeds"]) for row in rows]
+    chance = {"accuracy": written(rows[0]["majority"], "%")}
+    chance |= {MORE["mcc"]: "0", MORE["auroc"]: "0.5"}
+    found = _tuned(rows, rows, None) | {"accuracy of each seed": list(map(Cell, seeds))}
+    columns = {name: [*cells, chance.get(name, "")] for name, cells in found.items()}
+    names.append(Cell("most frequent class"))
+    return table(_settings(rows[0]), "model", names, columns, title=task)
+
+
+def _tuned(
+    rows: Sequence[Row | None], among: Sequence[Row], best: Callable[..., float] | None
+) -> dict[str, list[Cell]]:
+    """Return columns with all measures; the best accuracy among rows may be bold."""
+    tops = [row["accuracy"] for row in among]
+    first = [row and row["accuracy"] for row in rows]
+    return {"accuracy": compared(first, "mean", "%", best, tops)} | {
+        name: compared([row and row[key] for row in rows], "mean", best=None)
+        for key, name in _more(among).items()
+    }
+
+
+def _settings(row: Row) -> str:
+    protocol = f"{row['protocol']}; " if "protocol" in row else ""
+    return (
+        f"{protocol}{number(row['num_train'])} train, {number(row['num_test'])} test;"
+        f" epochs: {row['epochs']}, batches of {row['batch_size']}, learning rate {row['lr']:g}"
+    )

@@ -1,17 +1,15 @@
-"""Figures of features: how many directions they use, and what masks do to them."""
+"""What features are like: how many directions they use, what masks do to them, their clusters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from markupsafe import Markup
 
 from maskwise.report import figures
-from maskwise.report.blocks import Cell, Figure, Section, Table, number, unmade
+from maskwise.report.blocks import Cell, Figure, Section, Table, compared, number, table, unmade
 from maskwise.report.folder import Row, RunFolder
-from maskwise.report.law import reach
-from maskwise.report.training import metric_curve
+from maskwise.report.training import metric_curve, reach
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,65 +17,55 @@ if TYPE_CHECKING:
 ENCODERS = ("encoder", "untrained encoder")
 COMPARED = ("effective_rank", "rankme", "lidar", "energy")
 # Key, name, and what it says; {} are filled in from the entry.
-FIGURES = (
-    (
-        "effective_rank",
+FIGURES = {
+    "effective_rank": (
         "effective rank",
         "exp of the entropy of the normalised singular values of centred features: about how many"
         " of {dim} directions they use",
     ),
-    (
-        "rankme",
+    "rankme": (
         "RankMe",
         "the same without centring, so that a common mean counts as a direction; it ranks runs of"
         " one kind only",
     ),
-    (
-        "participation_ratio",
+    "participation_ratio": (
         "participation ratio",
         "(Σλ)² / Σλ² of the variances λ along principal axes: directions that hold much of the"
         " variance",
     ),
-    (
-        "stable_rank",
+    "stable_rank": (
         "stable rank",
         "Σλ / λ₁, centred: 1 if a single direction holds all of the variance",
     ),
-    (
-        "alpha_req",
+    "alpha_req": (
         "α-ReQ",
         "λ of rank i falls as i^-α: the larger α, the fewer directions hold the variance",
     ),
-    (
-        "lidar",
+    "lidar": (
         "LiDAR",
         "effective rank of what tells samples apart, measured against what masks change:"
         " {num_views} views of each sample, masked by {law}",
     ),
-    (
-        "alignment",
+    "alignment": (
         "alignment",
         "mean squared distance between two of these views, scaled to length 1: 0 if masks change"
         " nothing, and also if all samples are alike",
     ),
-    (
-        "uniformity",
+    "uniformity": (
         "uniformity",
         "log of the mean of exp(-2 d²) over pairs of samples at distance d, scaled to length 1,"
         " not centred: 0 if all are alike, the lower the more spread",
     ),
-    (
-        "energy",
+    "energy": (
         "energy",
         "mean squared cosine of two samples, not centred (U-MAE): 1 if all lie on a line, about"
         " {floor:.2g} if they spread over all directions",
     ),
-    (
-        "mean_cosine",
+    "mean_cosine": (
         "mean cosine",
         "of two samples, not centred: near 1 if all share one large component",
     ),
-)
+}
 # Columns of metrics.jsonl that are measured now and then in training, and what they say.
 LOGGED = {
     "effective_rank": "Of centred features of held-out samples, nothing hidden.",
@@ -85,6 +73,21 @@ LOGGED = {
     "probe_accuracy": "Of a linear probe that learns beside the model, on held-out samples.",
     "cosine2": "Mean squared cosine of two masked samples of a training batch, not centred.",
 }
+# Title, what is drawn, its keys and their names, the axis, and what it says.
+DRIFT = (
+    (
+        *("Drift by ratio", "Likeness of features", {"cosine": "cosine", "cka": "CKA"}),
+        "likeness",
+        "Features of masked samples beside those with nothing hidden: mean cosine, not centred"
+        " and so near 1 where samples share a large component, and linear CKA, centred, of"
+        " the products between samples. Shaded: ratios met in training.",
+    ),
+    (
+        *("Effective rank by ratio", "Effective rank", {"effective_rank": "masked"}),
+        "effective rank",
+        "Effective rank of centred features of masked samples.",
+    ),
+)
 TERMS = (
     *("uniformity", "coding_rate", "variance", "covariance", "koleo", "magma"),
     *("local_dimension", "orthogonality"),
@@ -119,30 +122,25 @@ def _figures(empty: Section, run: RunFolder) -> Section:
 
 
 def _compared(empty: Section, runs: Sequence[RunFolder]) -> Section:
-    rows = []
-    for run in runs:
-        if not (found := run.result.get("features")):
-            continue
-        trained, before = (found.get(name, {}) for name in ENCODERS)
-        size = f"{number(found['num_samples'])} samples, {found.get('dim', 'no')} features"
-        cells = [
-            Cell(
-                number(trained.get(key)),
-                f"untrained: {number(before[key])}" if key in before else "",
-            )
-            for key in COMPARED
-        ]
-        rows.append((Cell(run.name, f"{size}\n{found['law']}"), *cells))
-    if not rows:
+    found = {run.name: each for run in runs if (each := run.result.get("features"))}
+    if not found:
         return empty
     text = (
         "Compare at equal numbers of samples and features only. LiDAR's views are masked by the"
         " law of each run: across laws it compares encoders under different masks."
     )
+    names, columns = [], {}
+    for name, each in found.items():
+        size = f"{number(each['num_samples'])} samples, {each.get('dim', 'no')} features"
+        names.append(Cell(name, f"{size}\n{each['law']}"))
+    for key in COMPARED:
+        both = [[each.get(model, {}).get(key) for model in ENCODERS] for each in found.values()]
+        columns[FIGURES[key][0]] = [
+            Cell(number(trained), "" if before is None else f"untrained: {number(before)}")
+            for trained, before in both
+        ]
     caption = "Effective rank is of centred features; RankMe and energy are not centred"
-    names = {key: name for key, name, _ in FIGURES}
-    table = Table(caption, ("run", *(names[key] for key in COMPARED)), tuple(rows))
-    return replace(empty, text=text, tables=(table,))
+    return replace(empty, text=text, tables=(table(caption, "run", names, columns),))
 
 
 def _source(found: Row) -> str:
@@ -153,17 +151,11 @@ def _source(found: Row) -> str:
 
 def _table(found: Row, models: Mapping[str, Row]) -> Table:
     words = {key: found[key] for key in ("dim", "num_views", "law")} | {"floor": 1 / found["dim"]}
-    rows = tuple(
-        (
-            Cell(name),
-            *(Cell(number(model.get(key))) for model in models.values()),
-            Cell(what.format(**words)),
-        )
-        for key, name, what in FIGURES
-        if any(key in model for model in models.values())
-    )
+    keys = [key for key in FIGURES if any(key in model for model in models.values())]
+    columns = {name: [model.get(key) for key in keys] for name, model in models.items()}
+    columns["what it says"] = [FIGURES[key][1].format(**words) for key in keys]
     caption = f"Of {number(found['num_samples'])} held-out samples; nothing hidden but for views"
-    return Table(caption, ("figure", *models, "what it says"), rows)
+    return table(caption, "figure", [FIGURES[key][0] for key in keys], columns)
 
 
 def _spectra(run: RunFolder, models: Mapping[str, Row]) -> list[Figure]:
@@ -189,31 +181,23 @@ def _spectra(run: RunFolder, models: Mapping[str, Row]) -> list[Figure]:
 
 
 def _by_ratio(run: RunFolder, found: Row) -> list[Figure]:
-    support = reach(run.law)
-
-    def draw(label: str, kinds: Mapping[str, str], whole: float | None, ylabel: str) -> Markup:
-        curves = [(name, _points(found["drift"], key)) for key, name in kinds.items()]
-        level = [{"ratio": at, "value": whole} for at in (0.0, 1.0) if whole is not None]
-        baselines = {"nothing hidden": level} if level else None
-        plot = figures.by_ratio(curves, "value", ylabel, support=support, baselines=baselines)
-        return figures.svg(f"{label} by hidden ratio of {run.name}", plot)
-
+    """Draw what masks do to features, where it was measured."""
     drawn = []
-    if any("cosine" in point for point in found["drift"]):
-        kinds = {"cosine": "cosine", "cka": "CKA"}
-        caption = (
-            "Features of masked samples beside those with nothing hidden: mean cosine, not centred"
-            " and so near 1 where samples share a large component, and linear CKA, centred, of"
-            " the products between samples. Shaded: ratios met in training."
-        )
-        body = draw("Likeness of features", kinds, None, "likeness")
-        drawn.append(Figure(body, caption, "Drift by ratio"))
-    if any("effective_rank" in point for point in found["drift"]):
-        whole = found["encoder"].get("effective_rank")
-        body = draw("Effective rank", {"effective_rank": "masked"}, whole, "effective rank")
-        caption = "Effective rank of centred features of masked samples."
-        drawn.append(Figure(body, caption, "Effective rank by ratio"))
+    for title, label, kinds, ylabel, caption in DRIFT:
+        curves = {name: _points(found["drift"], key) for key, name in kinds.items()}
+        if not any(curves.values()):
+            continue
+        whole = found["encoder"].get(next(iter(kinds)))
+        level = {} if whole is None else {"nothing hidden": _level(whole)}
+        support = reach(run.law)
+        plot = figures.by_ratio(curves, "value", ylabel, support=support, baselines=level)
+        body = figures.svg(f"{label} by hidden ratio of {run.name}", plot)
+        drawn.append(Figure(body, caption, title))
     return drawn
+
+
+def _level(value: float) -> list[dict[str, float]]:
+    return [{"ratio": at, "value": value} for at in (0.0, 1.0)]
 
 
 def _points(drift: Sequence[Row], key: str) -> list[dict[str, float]]:
@@ -238,3 +222,37 @@ def _training(run: RunFolder) -> list[Figure]:
             body = metric_curve(f"Training: {name} by step of {run.name}", metrics, key)
             drawn.append(Figure(body, caption, f"Training: {name}"))
     return drawn
+
+
+def clusters(runs: Sequence[RunFolder]) -> list[Section]:
+    """Return the section, if clusters or batches were measured: a row for each features."""
+    agreement, mixing = (
+        {
+            f"{row['run']}: {row['features']}" if len(runs) > 1 else row["features"]: row
+            for run in runs
+            for row in run.rows(key)
+        }
+        for key in ("clusters", "mixing")
+    )
+    tables = []
+    if rows := list(agreement.values()):
+        caption = (
+            "k-means with as many clusters as classes, beside the classes: 1 is equal, 0 is"
+            " chance; mean and range over seeds; best of each in bold"
+        )
+        columns: dict[str, list[object]] = {"clusters": [row["k"] for row in rows]}
+        for key, name in (("ari", "adjusted Rand index"), ("nmi", "mutual information")):
+            columns[name] = [*compared([row[key] for row in rows])]
+        tables.append(table(caption, "features", agreement, columns, title="Clusters and classes"))
+    if rows := list(mixing.values()):
+        caption = (
+            "LISI: how many batches a neighbourhood effectively holds, between batches kept apart"
+            " and as mixed as their sizes allow. A silhouette of 0 or less is mixed, 1 is apart."
+        )
+        columns = {"LISI": [*compared([row["lisi"] for row in rows])]}
+        for key, name in (("worst", "apart"), ("best", "mixed"), ("asw", "silhouette of batches")):
+            columns[name] = [*compared(rows, key, best=None)]
+        tables.append(table(caption, "features", mixing, columns, title="Batches"))
+    text = "What features say without a label: clusters of them beside the classes of the data"
+    text += ", and whether they keep batches apart." if mixing else "."
+    return [Section("clusters", "Clusters", text, tables=tables)] if tables else []

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup, escape
 
-from maskwise.report.blocks import Figure, Section, number, percent, unmade
+from maskwise.report.blocks import Figure, Section, number, unmade, written
 from maskwise.report.curves import target_of
-from maskwise.report.figures import BLUE, CYCLE, INK, plain, svg
+from maskwise.report.figures import BLUE, CYCLE, INK, legend, plain, svg
 from maskwise.report.folder import Row, RunFolder
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _pictures(run: RunFolder) -> Section:
     return Section("samples", TITLES["pictures"], text, figures=_strips(run.samples, target))
 
 
-def _strips(samples: Mapping[str, np.ndarray], target: str) -> tuple[Figure, ...]:
+def _strips(samples: Mapping[str, np.ndarray], target: str) -> list[Figure]:
     """Return one figure for each ratio: original, masked, and the hidden patches filled in.
 
     Args:
@@ -79,35 +79,26 @@ def _strips(samples: Mapping[str, np.ndarray], target: str) -> tuple[Figure, ...
             filled_visible and filled_true [R, n, H, W, C].
         target: "normalised" or "raw"; a raw target needs no patch statistics.
     """
-    images = _rgb(samples["images"][:MOST])
+    images, visible = _rgb(samples["images"][:MOST]), "predicted"
+    if target != "raw":
+        visible += "; brightness and contrast from visible neighbours"
     made = []
     for index, ratio in enumerate(samples["ratios"]):
         hidden = samples["hidden"][index][:MOST, ..., None]
-        rows = [
-            ("original", images),
-            ("masked", np.where(hidden, HIDDEN_COLOR, images)),
-        ]
-        if target == "raw":
-            rows.append(("predicted", _rgb(samples["filled_visible"][index][:MOST])))
-        else:
-            name = "predicted; brightness and contrast from visible neighbours"
-            rows.append((name, _rgb(samples["filled_visible"][index][:MOST])))
-            rows.append((f"predicted; {LEAK}", _rgb(samples["filled_true"][index][:MOST])))
+        rows = {"original": images, "masked": np.where(hidden, HIDDEN_COLOR, images)}
+        rows[visible] = _rgb(samples["filled_visible"][index][:MOST])
+        if target != "raw":
+            rows[f"predicted; {LEAK}"] = _rgb(samples["filled_true"][index][:MOST])
         body = Markup("").join(
             Markup('<div class="strip"><span>{}</span><img src="{}" alt="{}"></div>').format(
                 name, png_uri(strip), f"{len(strip)} images at ratio {ratio:.2f}: {name}"
             )
-            for name, strip in rows
+            for name, strip in rows.items()
         )
-        realised = percent(float(hidden.mean()))
-        made.append(
-            Figure(
-                body=body,
-                title=f"Ratio {ratio:.2f}",
-                caption=f"{realised} of the pixels are hidden, in slate in the second row.",
-            )
-        )
-    return tuple(made)
+        realised = written(float(hidden.mean()), "%")
+        caption = f"{realised} of the pixels are hidden, in slate in the second row."
+        made.append(Figure(body, caption, f"Ratio {ratio:.2f}"))
+    return made
 
 
 def png_uri(images: np.ndarray) -> str:
@@ -141,7 +132,7 @@ def _tokens(run: RunFolder) -> Section:
     rows = run.samples["rows"]
     kind = "tokens bases" if run.words.aligned else "tokens"
     drawn = [_marked_rows(rows, place, kind) for place in range(len(rows[0]["masks"]))]
-    return Section("samples", TITLES["tokens"], KEY, figures=tuple(drawn))
+    return Section("samples", TITLES["tokens"], KEY, figures=drawn)
 
 
 def _marked_rows(rows: Sequence[Row], place: int, kind: str) -> Figure:
@@ -156,7 +147,7 @@ def _marked_rows(rows: Sequence[Row], place: int, kind: str) -> Figure:
         )
         for row, mask in zip(rows, masks, strict=True)
     )
-    share = f" ({percent(right / len(tokens))})" if tokens else ""
+    share = f" ({written(right / len(tokens), '%')})" if tokens else ""
     caption = (
         f"{number(len(tokens))} of {number(total)} tokens are hidden; {number(right)} of them"
         f"{share} are predicted right."
@@ -187,9 +178,11 @@ def _marked(piece: str, token: Row) -> Markup:
     after = piece if blank and "\n" in piece else ""
     # Tokens that differ in white space alone must not look alike.
     alike = not token["right"] and guess.strip() == piece.strip()
-    told = ", ".join(f"{_plain(text, spaces=False)} {percent(p)}" for text, p in token["guesses"])
+    told = ", ".join(
+        f"{_plain(text, spaces=False)} {written(p, '%')}" for text, p in token["guesses"]
+    )
     true = _plain(piece, spaces=alike)
-    told += f"; true: {true} {percent(token['probability'])}"
+    told += f"; true: {true} {written(token['probability'], '%')}"
     if token["right"]:
         return before + RIGHT.format(told, true) + after
     return before + WRONG.format(told, _plain(guess, spaces=alike), true) + after
@@ -208,21 +201,14 @@ def _plain(piece: str, *, spaces: bool) -> str:
 
 
 def _rows(run: RunFolder) -> Section:
-    drawn = [
-        Figure(
-            _map(f"{name}: two principal components", points, run.samples),
-            _share(run.samples["explained"][name]),
-            f"{name[0].upper()}{name[1:]}",
-        )
-        for name, points in run.samples["points"].items()
-    ]
-    figures = (*drawn, _filled(run.samples["rows"]))
-    return Section("samples", TITLES["rows"], figures=figures)
-
-
-def _share(explained: Sequence[float]) -> str:
-    first, second = (f"{100 * share:.0f} %" for share in explained)
-    return f"Principal components of held-out samples: {first} and {second} of the variance."
+    drawn = []
+    for name, points in run.samples["points"].items():
+        body = _map(f"{name}: two principal components", points, run.samples)
+        first, second = (f"{100 * share:.0f} %" for share in run.samples["explained"][name])
+        of = f"Principal components of held-out samples: {first} and {second} of the variance."
+        drawn.append(Figure(body, of, f"{name[0].upper()}{name[1:]}"))
+    drawn.append(_filled(run.samples["rows"]))
+    return Section("samples", TITLES["rows"], figures=drawn)
 
 
 def _map(label: str, points: Sequence[Sequence[float]], found: Row) -> Markup:
@@ -241,29 +227,13 @@ def _map(label: str, points: Sequence[Sequence[float]], found: Row) -> Markup:
 
     def plot(axes: "Axes") -> None:
         for name, at, color, marker in groups:
-            axes.plot(
-                *places[at].T,
-                linestyle="none",
-                marker=marker,
-                color=color,
-                alpha=0.75,
-                markersize=3,
-                markeredgewidth=0,
-                label=plain(name),
-            )
+            [dots] = axes.plot(*places[at].T, marker, color=color, alpha=0.75, label=plain(name))
+            dots.set(markersize=3, markeredgewidth=0)
         axes.set(xlabel="first", ylabel="second", xticks=[], yticks=[])
         if len(groups) > 1:
             widest = max(len(name) for name, *_ in groups)
             columns = 4 if widest < 10 else 3 if widest < 16 else 2
-            axes.legend(
-                loc="lower center",
-                bbox_to_anchor=(0.5, 1.0),
-                ncols=columns,
-                markerscale=2,
-                fontsize=8,
-                columnspacing=1,
-                handletextpad=0.2,
-            )
+            legend(axes, len(groups), columns, markerscale=2, fontsize=8, columnspacing=1)
 
     return svg(label, plot, size=(5.0, 4.6))
 

@@ -1,12 +1,12 @@
-"""How training went: curves by step of one run, the losses of several."""
+"""How training went: the law of the ratio, curves by step of one run, the losses of several."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
 
-from maskwise.report import law
+from maskwise.laws import Law, Reduction, Scope, effective
 from maskwise.report.blocks import Figure, Section
 from maskwise.report.figures import BLUE, ORANGE, WIDE, legend, plain, run_style, svg
 from maskwise.report.folder import RunFolder
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_POINTS = 2000
+PROGRESS = tuple(float(value) for value in np.linspace(0, 1, 41))
 NO_STEP = "metrics.jsonl holds no step yet."
 # Column of metrics.jsonl, what it is called, whether it is smoothed, and what it says.
 CURVES = {
     "loss": ("Loss", True, "Step by step (pale) and its running mean."),
     "ratio": (
-        *("Hidden ratio", False),
+        *("Drawn ratio", False),
         "Realised ratio, averaged over the steps between two lines; shaded: the law's support.",
     ),
     "lr": ("Learning rate", False, "Warm-up, then decay."),
@@ -30,27 +31,23 @@ CURVES = {
 
 def sections(runs: Sequence[RunFolder]) -> list[Section]:
     """Return what was logged of one run, or the losses of several over each other."""
-    return [_losses(runs) if len(runs) > 1 else _curves(runs[0])]
-
-
-def _curves(run: RunFolder) -> Section:
+    if len(runs) > 1:
+        return [_losses(runs)]
+    [run] = runs
     if not run.num_steps:
-        return Section("training", "Training", missing=NO_STEP)
+        return [Section("training", "Training", missing=NO_STEP)]
     drawn = []
     for key, (name, smoothed, caption) in CURVES.items():
         if key in run.metrics:
+            support = supports(run.law) if key == "ratio" else None
             label = f"{name} by step of {run.name}"
-            if key == "ratio":
-                bounds = [run.law.support(progress) for progress in law.PROGRESS]
-                body = _ratio_curve(label, run.metrics, bounds)
-            else:
-                body = metric_curve(label, run.metrics, key, smoothed=smoothed)
-            drawn.append(Figure(body, caption, "Drawn ratio" if key == "ratio" else name))
+            body = metric_curve(label, run.metrics, key, smoothed=smoothed, support=support)
+            drawn.append(Figure(body, caption, name))
     text = (
         "A higher ratio is a harder task, so under a random law the loss moves with the ratio "
         "drawn: read the running mean."
     )
-    return Section("training", "Training", text, figures=tuple(drawn))
+    return [Section("training", "Training", text, figures=drawn)]
 
 
 def _losses(runs: Sequence[RunFolder]) -> Section:
@@ -106,26 +103,35 @@ def smooth(values: np.ndarray) -> np.ndarray:
 
 
 def metric_curve(
-    label: str, metrics: Mapping[str, np.ndarray], key: str, *, smoothed: bool = False
+    label: str,
+    metrics: Mapping[str, np.ndarray],
+    key: str,
+    *,
+    smoothed: bool = False,
+    support: np.ndarray | None = None,
 ) -> Markup:
-    """Draw one metric by step; `smoothed` adds its running mean."""
+    """Draw one metric by step, with its running mean; or a ratio as dots, over its support."""
     steps, values = metrics["step"], metrics[key]
     keep = thin(len(steps))
+    style: dict[str, Any] = {"alpha": 0.35, "linewidth": 0.9} if smoothed else {}
+    if support is not None:
+        style = {"linestyle": "none", "marker": "o", "markersize": 2.2, "markeredgewidth": 0}
+        style["alpha"] = 0.6
 
     def plot(axes: "Axes") -> None:
-        alpha, linewidth = (0.35, 0.9) if smoothed else (None, None)
-        axes.plot(
-            steps[keep],
-            values[keep],
-            color=BLUE,
-            label="each step",
-            alpha=alpha,
-            linewidth=linewidth,
-        )
+        axes.set(xlabel="step", ylabel=key.replace("_", " "))
+        if support is not None:
+            low, high = support
+            at = np.linspace(steps[0], steps[-1], len(low))
+            # A fixed ratio has no width: give it one that can be seen.
+            low = np.minimum(low, high - 0.01)
+            axes.fill_between(at, low, high, color=ORANGE, alpha=0.18, lw=0, label="support")
+            axes.set(ylabel="hidden ratio", ylim=(0, 1))
+        name = "each step" if support is None else "drawn"
+        axes.plot(steps[keep], values[keep], color=BLUE, label=name, **style)
         if smoothed:
             axes.plot(steps[keep], smooth(values)[keep], color=BLUE, label="running mean")
-            legend(axes, 2)
-        axes.set(xlabel="step", ylabel=key.replace("_", " "))
+        legend(axes, 2 if style else 1)
         known = values[np.isfinite(values)]
         # A learning rate that ends at zero spans any number of decades.
         if smoothed and len(known) and known.min() > 0 and known.max() > 30 * known.min():
@@ -134,31 +140,112 @@ def metric_curve(
     return svg(label, plot)
 
 
-def _ratio_curve(
-    label: str, metrics: Mapping[str, np.ndarray], bounds: Sequence[tuple[float, float]]
-) -> Markup:
-    """Draw the realised ratio of each step over the law's support at even progress."""
-    steps, values = metrics["step"], metrics["ratio"]
-    keep = thin(len(steps))
-    low, high = np.array(bounds).T
-    at = np.linspace(steps[0], steps[-1], len(bounds))
+def law(runs: Sequence[RunFolder]) -> list[Section]:
+    """Return the law of one run: its density, what the loss sees of it, how it moves."""
+    if len(runs) > 1:
+        return []
+    law, train = runs[0].law, runs[0].config["train"]
+    scope, reduction = train.get("scope", "step"), train.get("reduction", "sample_mean")
+    moving = moves(law)
+    made = []
+    for progress in (0.0, 0.5, 1.0) if moving else (0.0,):
+        when = f"at {progress:.0%} of training" if moving else ""
+        body = _density(f"Law {law} {when}".strip(), law, reduction, scope, progress)
+        low, high = law.support(progress)
+        caption = f"From {low:g} to {high:g}, {law.mean(progress):.3g} on average."
+        ratios, weights = effective(law, reduction, scope, progress)
+        if not np.isclose(seen := float(ratios @ weights), law.mean(progress), atol=1e-3):
+            caption += f" The loss sees {seen:.3g} on average."
+        caption = f"Always {low:g}." if low == high else caption
+        made.append(Figure(body, caption, when.capitalize()))
+    if moving:
+        body = _movement(f"Mean and support of {law} by training progress", law)
+        made.append(Figure(body, "Mean (line) and support (shaded).", "Through training"))
+    text = f"{law}: one ratio per {scope}, loss reduced by {reduction}. "
+    if np.allclose(_tilt(law, reduction, scope, 0.0)[1], 1):
+        text += "The loss sees the law as it is drawn."
+    else:
+        text += "A sample's weight grows with its ratio: the loss sees another law (dashed)."
+    return [Section("law", "The law", text, figures=made)]
+
+
+def moves(law: Law) -> bool:
+    """Say whether the law changes with training progress."""
+    first = law.quadrature(16, 0.0)
+    return not all(np.array_equal(first, law.quadrature(16, progress)) for progress in PROGRESS)
+
+
+def supports(law: Law) -> np.ndarray:
+    """Return the least and the largest ratio of a law at even progress, [2, 41]."""
+    return np.array([law.support(progress) for progress in PROGRESS]).T
+
+
+def reach(law: Law) -> tuple[float, float]:
+    """Return the least and the largest ratio that a law draws throughout training."""
+    low, high = supports(law)
+    return float(low.min()), float(high.max())
+
+
+def _tilt(
+    law: Law, reduction: Reduction, scope: Scope, progress: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ratios, ascending, and how much the loss multiplies the law's density there."""
+    ratios, weights = law.quadrature(64, progress)
+    _, seen = effective(law, reduction, scope, progress, k=64)
+    order = np.argsort(ratios, kind="stable")
+    return ratios[order], (seen / weights)[order]
+
+
+def _density(label: str, law: Law, reduction: Reduction, scope: Scope, progress: float) -> Markup:
+    """Draw the law and, where it differs, the law that the loss sees."""
+    at, factor = _tilt(law, reduction, scope, progress)
+    low, high = law.support(progress)
+    # A density may be infinite at its ends (cosine, some betas): stop just short of them.
+    inside = np.linspace(max(low, 1e-3), min(high, 1 - 1e-3), 400)
+    curve = law.density(inside, progress)
+    atoms = np.array(law.atoms(progress)).reshape(-1, 2)
+    continuous = bool(np.any(curve > 0))
+    kinds = [("drawn", BLUE, "-", np.ones_like(factor))]
+    if not np.allclose(factor, 1):
+        kinds.append(("seen by the loss", ORANGE, "--", factor))
 
     def plot(axes: "Axes") -> None:
-        # A fixed ratio has no width: give it one that can be seen.
-        wide = np.minimum(low, high - 0.01)
-        axes.fill_between(at, wide, high, color=ORANGE, alpha=0.18, linewidth=0, label="support")
-        axes.plot(
-            steps[keep],
-            values[keep],
-            linestyle="none",
-            marker="o",
-            markersize=2.2,
-            markeredgewidth=0,
-            alpha=0.6,
-            color=BLUE,
-            label="drawn",
-        )
-        axes.set(xlabel="step", ylabel="hidden ratio", ylim=(0, 1))
+        stems = axes.twinx() if continuous and len(atoms) else axes
+        top = 0.0
+        for index, (name, color, style, factors) in enumerate(kinds):
+            look: dict[str, Any] = {"color": color, "linestyle": style, "label": name}
+            if continuous:
+                scaled = curve * np.interp(inside, at, factors)
+                top = max(top, float(scaled.max()))
+                x, y = np.concatenate([[low], inside, [high]]), np.pad(scaled, 1)
+                axes.plot(x, y, **look)
+                if index == 0:
+                    axes.fill_between(x, y, color=color, alpha=0.15, linewidth=0)
+            if len(atoms):
+                mass = atoms[:, 1] * np.interp(atoms[:, 0], at, factors)
+                stems.vlines(atoms[:, 0] + 0.008 * index, 0, mass, **look)
+                stems.plot(atoms[:, 0] + 0.008 * index, mass, "o", color=color, markersize=6)
+        axes.set(xlabel="hidden ratio", xlim=(0, 1))
+        if continuous:
+            axes.set(ylabel="density", ylim=(0, 1.1 * min(top, 12.0)))
+        if len(atoms):
+            stems.set(ylabel="probability", ylim=(0, 1.1))
+            stems.grid(not continuous)
+        legend(axes, len(kinds))
+
+    return svg(label, plot)
+
+
+def _movement(label: str, law: Law) -> Markup:
+    """Draw the law's mean and support by training progress."""
+    low, high = supports(law)
+    mean = [law.mean(progress) for progress in PROGRESS]
+
+    def plot(axes: "Axes") -> None:
+        if np.any(high > low):
+            axes.fill_between(PROGRESS, low, high, color=BLUE, alpha=0.15, lw=0, label="support")
+        axes.plot(PROGRESS, mean, color=BLUE, label="mean")
+        axes.set(xlabel="training progress", ylabel="hidden ratio", xlim=(0, 1), ylim=(0, 1))
         legend(axes, 2)
 
     return svg(label, plot)

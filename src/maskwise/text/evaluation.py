@@ -10,12 +10,12 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from maskwise.errors import UserError
-from maskwise.measure.evaluation import ALWAYS, Ratio, data_entry, models_of
-from maskwise.measure.features import random_subset
+from maskwise.measure.features import ALWAYS, Ratio, data_entry, models_of, random_subset
 from maskwise.measure.finetuning import FineTuneSettings
 from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES, Probe, ScoringName
 from maskwise.modality import Entries, Pool
+from maskwise.progress import track
 from maskwise.settings import settings
 from maskwise.text.features import cut_note, embed_texts, word_features
 from maskwise.text.finetuning import finetune_texts
@@ -137,9 +137,9 @@ def text_probes(
     """
     parts, labels = (task.train, task.test), given_split(task.train_y, task.test_y)
     rows = []
-    for title, model in models.items():
+    for title, model in track(models.items(), f"probes, {task.name}"):
         noted = replace(labels, note=cut_note(model.tokenizer, [*task.train, *task.test]))
-        for layer in config.layers or range(model.num_layers):
+        for layer in track(config.layers or range(model.num_layers), "layers"):
             for pool in config.pools:
                 x = np.concatenate([embed_texts(model, texts, pool, layer) for texts in parts])
                 name = f"{title} layer {layer % model.num_layers}, {pool}"
@@ -163,8 +163,8 @@ def word_probes(
     groups = np.repeat(np.arange(len(sentences)), [len(words) for words in sentences])
     labels = given_split(task.train_y, task.test_y, groups)
     rows = []
-    for title, model in models.items():
-        for layer in config.layers or range(model.num_layers):
+    for title, model in track(models.items(), f"probes, {task.name}"):
+        for layer in track(config.layers or range(model.num_layers), "layers"):
             found = [word_features(model, part, layer) for part in (task.train, task.test)]
             x = np.concatenate([words for part in found for words in part])
             known = ~np.isnan(x[:, 0])
