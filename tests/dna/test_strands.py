@@ -6,7 +6,7 @@ from maskwise.dna.conv import ConvNetwork
 from maskwise.dna.strands import BothStrands
 from maskwise.masks import Mask
 from maskwise.objectives.cross_entropy import losses_of
-from maskwise.tokens.sequence import SequenceNetwork
+from maskwise.tokens.network import SequenceNetwork
 
 WIDTH, LENGTH = 16, 20
 # Bases, unknown, nothing, mask.

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from maskwise.integrations.hf_words import WordMarks
+from maskwise.integrations.hf_samples import WordMarks
 
 TEXTS = [
     "the cat sat on the mat and the caterpillar saw a combination of cats",

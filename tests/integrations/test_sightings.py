@@ -5,7 +5,7 @@ import os
 import pickle
 from pathlib import Path
 
-from maskwise.integrations.sightings import Sightings
+from maskwise.integrations.hf_samples import Sightings
 
 
 def count_often(sightings: Sightings, num: int) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from maskwise.errors import UserError
 from maskwise.measure.finetuning import FineTuneSettings, tune
-from maskwise.text.finetuning import finetune_texts, text_samples
+from maskwise.text.features import finetune_texts, text_samples
 from maskwise.text.tasks import TextTask
 from maskwise.tokens.model import LanguageModel
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.text.labels import read_labelled, read_tagged
+from maskwise.text.tasks import read_labelled, read_tagged
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 
 from maskwise import masks
 from maskwise.text.text import Text
-from maskwise.tokens.losses import losses_by_ratio, shares
+from maskwise.tokens.evaluation import losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
 
 Make = Callable[..., LanguageModel]

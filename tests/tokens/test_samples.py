@@ -10,8 +10,8 @@ from maskwise.text import data as text_data
 from maskwise.text.data import TextDataSettings
 from maskwise.text.source import TextSource
 from maskwise.text.text import Text
+from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
-from maskwise.tokens.samples import write_rows
 
 Make = Callable[..., LanguageModel]
 LINES = [f"the cat saw dog {number} on the mat — čau" for number in range(60)]
@@ -101,7 +101,7 @@ def test_long_rows_are_shown_in_part(
 ) -> None:
     model = make_language_model()
     whole = written(tmp_path / "samples.json", model, source)["rows"]
-    monkeypatch.setattr("maskwise.tokens.samples.MOST", 6)
+    monkeypatch.setattr("maskwise.tokens.evaluation.MOST", 6)
     part = written(tmp_path / "samples.json", model, source)["rows"]
     for long, short in zip(whole, part, strict=True):
         assert flat(short) == flat(long)[:6]

@@ -21,7 +21,7 @@ from maskwise.measure.probes import Labels, probe_row
 from maskwise.measure.protocols import CHOSEN, ScoringName
 from maskwise.modality import Entries, Source
 from maskwise.settings import settings
-from maskwise.tokens.losses import BATCH, losses_by_ratio, shares
+from maskwise.tokens.evaluation import BATCH, losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
 
 

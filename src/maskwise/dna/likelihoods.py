@@ -8,7 +8,7 @@ import torch
 from maskwise.dna.data import DNASplits
 from maskwise.dna.evaluation import with_tokens
 from maskwise.measure.likelihoods import Held, measure
-from maskwise.tokens.losses import held_tokens
+from maskwise.tokens.evaluation import held_tokens
 from maskwise.tokens.model import LanguageModel
 
 

@@ -11,8 +11,7 @@ from maskwise.dna.strands import BothStrands
 from maskwise.layers.transformer import Attention
 from maskwise.objectives.corruption import Shares, check_shares
 from maskwise.settings import settings
-from maskwise.tokens.network import BlockNetwork, TokenNetwork
-from maskwise.tokens.sequence import SequenceNetwork
+from maskwise.tokens.network import BlockNetwork, SequenceNetwork, TokenNetwork
 
 NEVER = -1e4  # a logit
 

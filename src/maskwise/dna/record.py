@@ -23,9 +23,9 @@ from maskwise.layers.transformer import Attention
 from maskwise.modality import Modality, Pool
 from maskwise.settings import override
 from maskwise.textio import kind_of
+from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
 from maskwise.tokens.network import TokenNetwork
-from maskwise.tokens.samples import write_rows
 
 PATTERNS = ("scattered", "spans", "units")
 

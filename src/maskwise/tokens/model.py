@@ -1,7 +1,7 @@
 """The masked language model: predict hidden tokens from visible ones; encode whole sequences."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -47,18 +47,19 @@ class SymbolTokenizer(Tokenizer, Protocol):
         """Return what may be hidden, bool [B, L]."""
 
 
-class LanguageSettings(ModelSettings, Protocol):
+Symbols = TypeVar("Symbols", bound=SymbolTokenizer)
+Read = TypeVar("Read", bound=SymbolTokenizer, contravariant=True)
+
+
+class LanguageSettings(ModelSettings, Protocol[Read]):
     """The shape of a language model."""
 
     @property
     def corruption(self) -> Shares:
         """Shares of the hidden tokens that become the mask token, a random token, and stay."""
 
-    def network(self, tokenizer: Any, attention: Attention) -> TokenNetwork:
+    def network(self, tokenizer: Read, attention: Attention) -> TokenNetwork:
         """Return the network that these settings describe, for what reads its samples."""
-
-
-Symbols = TypeVar("Symbols", bound=SymbolTokenizer)
 
 
 class LanguageModel(MaskedModel, Generic[Symbols]):
@@ -84,12 +85,12 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
     """
 
     tokenizer: Symbols
-    config: LanguageSettings
+    config: LanguageSettings[Symbols]
 
     def __init__(
         self,
         tokenizer: Symbols,
-        config: LanguageSettings,
+        config: LanguageSettings[Symbols],
         attention: Attention = "auto",
         network: TokenNetwork | None = None,
     ) -> None:
