@@ -82,9 +82,7 @@ class Texts:
 def load(data: TextDataSettings, *, units: str | None = None) -> TextSplits:
     """Tokenize the texts that `data` describes, unless it was done before, and cut them in rows.
 
-    Args:
-        data: the settings.
-        units: "words" or "ngrams": what masks hide as one; None: single tokens.
+    Masks hide `units` as one, "words" or "ngrams"; None: single tokens.
 
     Raises:
         UserError: a source that does not exist or cannot be used, saying which and why.
@@ -201,20 +199,18 @@ def _stamps(files: Iterable[Path]) -> list[list[object]]:
 def _text(texts: Texts, data: TextDataSettings) -> Text:
     if data.tokenizer is not None:
         return load_tokenizer(data.tokenizer, data.length)
+
+    def beginning() -> Iterator[str]:
+        left = _TRAINING_CHARACTERS
+        for part in texts.parts():
+            yield part.text
+            left -= len(part.text)
+            if left <= 0:
+                return
+
     return train_tokenizer(
-        _beginning(texts.parts(), _TRAINING_CHARACTERS),
-        vocab_size=data.vocab_size,
-        length=data.length,
-        lowercase=data.lowercase,
+        beginning(), vocab_size=data.vocab_size, length=data.length, lowercase=data.lowercase
     )
-
-
-def _beginning(parts: Iterable[Part], most: int) -> Iterator[str]:
-    for part in parts:
-        yield part.text
-        most -= len(part.text)
-        if most <= 0:
-            return
 
 
 def _hold_out(documents: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:

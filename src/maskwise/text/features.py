@@ -83,8 +83,7 @@ def equal_lengths(
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Give batches of pieces with equally many tokens, so that nothing is padded.
 
-    Yields:
-        Which pieces, int64 [b], and their ids between special tokens, int64 [b, L].
+    They are numbers of pieces, int64 [b], and their ids between special tokens, int64 [b, L].
     """
     for batch in same_length([len(piece.ids) for piece in pieces], batch_size):
         rows = [[*text.start, *pieces[place].ids, *text.stop] for place in batch]

@@ -39,9 +39,6 @@ class HFNetwork(TokenNetwork):
     """Any `AutoModelForMaskedLM`; its head computes logits at hidden positions only.
 
     Weights that a model shares, such as those of embedding and head, are saved once.
-
-    Args:
-        model: the model of transformers.
     """
 
     def __init__(self, model: "PreTrainedModel") -> None:
@@ -91,12 +88,10 @@ class HFNetwork(TokenNetwork):
 
     @property
     def num_layers(self) -> int:
-        """Layers."""
         return self.model.config.num_hidden_layers
 
     @property
     def width(self) -> int:
-        """Features of a token."""
         return self.model.config.hidden_size
 
     def outputs(

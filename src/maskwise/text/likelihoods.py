@@ -226,11 +226,7 @@ def _log_probs(model: LanguageModel, ids: Tensor, hidden: Tensor, predicted: Ten
 
 
 def measure_pairs(
-    model: LanguageModel,
-    path: Path,
-    *,
-    num_pairs: int | None = None,
-    seed: int = 0,
+    model: LanguageModel, path: Path, *, num_pairs: int | None = None, seed: int = 0
 ) -> Entries:
     """Return how often the good sentence of minimal pairs has the higher pseudo-log-likelihood.
 
@@ -238,11 +234,7 @@ def measure_pairs(
     the pairs within each paradigm; equal files and seeds resample the same pairs, whatever the
     model, so that differences between models are of the same pairs.
 
-    Args:
-        model: its device is used, and its training mode is restored.
-        path: see `read_pairs`.
-        num_pairs: pairs of each paradigm at most, chosen at random; None = all.
-        seed: of the choice and of the bootstrap.
+    Of each paradigm `num_pairs` at most are chosen at random, None = all.
 
     Raises:
         UserError: see `read_pairs` and `pseudo_log_likelihoods`.

@@ -31,11 +31,7 @@ _PART = 1 << 22  # tokens merged at once
 
 @dataclass(frozen=True, eq=False)
 class Ngrams:
-    """A set of n-grams of two or more words.
-
-    Args:
-        hashes: uint64, sorted, one for each n-gram.
-        longest: words of the longest.
+    """A set of n-grams of two or more words, the longest with `longest`; `hashes` are sorted.
 
     Example:
         >>> ngrams = Ngrams.of([([7, 8, 9], [True, False, True])])  # of words [7, 8] and [9]
@@ -158,9 +154,7 @@ def pmi(
 def ngram_starts(corpus: Corpus, path: str | None) -> np.ndarray:
     """Return where units begin, uint8 [n], with words of one n-gram in one unit.
 
-    Args:
-        corpus: the tokens.
-        path: a text file with one n-gram in a line; None: the 20,000 n-grams with the highest PMI.
+    N-grams are the lines of the file at `path`, or the 20,000 of the corpus with the highest PMI.
 
     Raises:
         UserError: a list that cannot be read or used, or a corpus in which no n-gram is frequent.
@@ -171,12 +165,8 @@ def ngram_starts(corpus: Corpus, path: str | None) -> np.ndarray:
         ngrams = read_ngrams(Path(path).expanduser(), corpus.text)
     else:
         counted = slice(0, _COUNTED)
-        ngrams = pmi(
-            corpus.ids[counted],
-            corpus.starts[counted].astype(bool),
-            NUM_NGRAMS,
-            breaks=breaks[counted],
-        )
+        starts = corpus.starts[counted].astype(bool)
+        ngrams = pmi(corpus.ids[counted], starts, NUM_NGRAMS, breaks=breaks[counted])
     # An n-gram that runs over the border of two parts is left as it is.
     parts = [slice(first, first + _PART) for first in range(0, len(corpus.ids), _PART)]
     merged = [

@@ -49,14 +49,10 @@ def expand(first: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def cut(documents: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut documents into pieces of nearly equal size, as few as fit `room` tokens each.
+    """Return where pieces of documents begin, and their sizes.
 
-    Args:
-        documents: int64 [n, 2], where each begins and ends.
-        room: tokens in a piece at most.
-
-    Returns:
-        Where pieces begin, and their sizes.
+    Sizes are nearly equal, as few as fit `room` tokens each; documents are int64 [n, 2], where
+    each begins and ends.
 
     >>> cut(np.array([[0, 5], [5, 7]]), 4)
     (array([0, 3, 5]), array([3, 2, 2]))
@@ -71,8 +67,7 @@ def cut(documents: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
 
 def one_per_row(first: np.ndarray, size: np.ndarray, start: int) -> PackedRows:
     """Return rows of one piece each, after `start` special tokens."""
-    begin = np.arange(len(size) + 1)
-    return PackedRows(first, size, np.full(len(size), start), begin)
+    return PackedRows(first, size, np.full(len(size), start), np.arange(len(size) + 1))
 
 
 def pack(first: np.ndarray, size: np.ndarray, length: int, start: int, stop: int) -> PackedRows:

@@ -108,10 +108,7 @@ class Text:
         return len(self.start) + len(self.stop)
 
     def room(self, length: int | None = None) -> int:
-        """Return how many tokens of a text fit between the special ones.
-
-        Args:
-            length: tokens in a row, special ones included; default: that of the model.
+        """Return how many tokens of a text fit between the special ones of a row.
 
         Raises:
             UserError: a length out of range.
@@ -186,9 +183,7 @@ class Text:
     def tokenize(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """Return texts, one in each row, cut and padded to the same length.
 
-        Args:
-            texts: documents.
-            length: L at most, special tokens included; default: that of the model.
+        The length is L at most, special tokens included; default: that of the model.
 
         Raises:
             UserError: no texts, a text without a token, or a length out of range.
@@ -207,9 +202,7 @@ class Text:
     def windows(self, text: str, length: int | None = None) -> Tokens:
         """Return running text, cut into rows of equal length; what is left over is dropped.
 
-        Args:
-            text: any text; its lines are not told apart.
-            length: L, special tokens included; default: that of the model.
+        The length is L, special tokens included; default: that of the model.
 
         Raises:
             UserError: a text that fills no row, or a length out of range.

@@ -37,10 +37,8 @@ def train_tokenizer(
     if vocab_size < least:
         raise UserError(f"vocab_size {vocab_size} is too small: bytes and specials are {least}")
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token=UNKNOWN))
-    normalizers = [tokenizers.normalizers.NFC()]
-    if lowercase:
-        normalizers.append(tokenizers.normalizers.Lowercase())
-    tokenizer.normalizer = tokenizers.normalizers.Sequence(normalizers)
+    lower = [tokenizers.normalizers.Lowercase()] if lowercase else []
+    tokenizer.normalizer = tokenizers.normalizers.Sequence([tokenizers.normalizers.NFC(), *lower])
     # A word is the same token in front of a text and within it.
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = tokenizers.decoders.ByteLevel()

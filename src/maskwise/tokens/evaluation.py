@@ -79,12 +79,9 @@ def shares(tokenizer: SymbolTokenizer, source: Source, index: np.ndarray) -> Ten
 
 
 def held_tokens(model: LanguageModel, ids: Tensor, words: dict[str, str]) -> Held:
-    """Return rows of tokens for `measure`; the anchor is the uniform predictor.
+    """Return rows of tokens [N, L] for `measure`; the anchor is the uniform predictor.
 
-    Args:
-        model: says which tokens there are.
-        ids: int64 [N, L].
-        words: what a "sample", a "position" and a "dimension" are called.
+    `words` are what a "sample", a "position" and a "dimension" are called.
     """
     # Rows may hold different numbers of tokens.
     num_tokens = float(model.eligible(ids).sum(dim=1).double().mean())
@@ -95,13 +92,7 @@ def held_tokens(model: LanguageModel, ids: Tensor, words: dict[str, str]) -> Hel
 
 
 def write_rows(
-    path: Path,
-    model: LanguageModel,
-    source: Source,
-    *,
-    pattern: str,
-    seed: int,
-    num: int = 3,
+    path: Path, model: LanguageModel, source: Source, *, pattern: str, seed: int, num: int = 3
 ) -> None:
     """Write what the report shows of tokens to `path`, which is complete or absent.
 
