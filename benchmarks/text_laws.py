@@ -29,7 +29,7 @@ from maskwise.text import data as text_data
 from maskwise.text.data import TextDataSettings
 from maskwise.text.evaluation import TextEvaluateSettings, evaluate_text
 from maskwise.text.model import TextModelSettings
-from maskwise.text.recipes import TextRunSettings
+from maskwise.text.record import TextRunSettings
 from maskwise.text.source import TextSplits
 from maskwise.train.batches import Batches
 from maskwise.train.config import EfficiencySettings, TrainSettings

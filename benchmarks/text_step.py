@@ -28,7 +28,7 @@ from maskwise.storage import build
 from maskwise.text.data import TextDataSettings, from_texts
 from maskwise.text.hf_network import HFNetwork
 from maskwise.text.model import TextModelSettings
-from maskwise.text.recipes import TextRunSettings
+from maskwise.text.record import TextRunSettings
 from maskwise.text.text import Text
 from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import EfficiencySettings, TrainSettings

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from maskwise.dna.model import BothStrands, ConvNetwork
 from maskwise.masks import Mask
 from maskwise.objectives.cross_entropy import losses_of
-from maskwise.tokens.sequence import SequenceNetwork
+from maskwise.tokens.network import SequenceNetwork
 
 WIDTH, LENGTH = 16, 20
 # Bases, unknown, nothing, mask.

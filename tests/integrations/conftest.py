@@ -1,6 +1,6 @@
 import pytest
 
-from maskwise.integrations.hf_collator import DataCollatorForRandomRatioMLM
+from maskwise.integrations.hf import DataCollatorForRandomRatioMLM
 
 SENTENCES = [
     f"{who} {did} {where} {when}"

@@ -1,4 +1,3 @@
-import importlib
 import json
 import re
 
@@ -6,6 +5,7 @@ import pytest
 
 from maskwise import words
 from maskwise.errors import UserError
+from maskwise.modalities import find
 from maskwise.report import write
 from maskwise.settings import from_dict, to_dict
 from maskwise.words import Words
@@ -14,7 +14,7 @@ from tests.report.conftest import KINDS, section
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_words_of_each_kind_survive_a_round_trip(tmp_path, kind):
-    said = importlib.import_module(f"maskwise.{kind}.record").RECORD.words
+    said = find(kind).words
     words.save(tmp_path, said)
     assert words.read(tmp_path) == said != Words()
     assert from_dict(Words, json.loads(json.dumps(to_dict(said)))) == said

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.masks import Mask
-from maskwise.text.minimal_pairs import Pair, measure_pairs, pseudo_log_likelihoods, read_pairs
+from maskwise.text.likelihoods import Pair, measure_pairs, pseudo_log_likelihoods, read_pairs
 from maskwise.text.text import Text
 from maskwise.tokens.model import LanguageModel
 

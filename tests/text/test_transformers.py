@@ -8,9 +8,8 @@ import torch
 
 from maskwise.measure.finetuning import FineTuneSettings, tune
 from maskwise.text.completion import complete
-from maskwise.text.features import embed_texts, word_features
-from maskwise.text.finetuning import text_samples
-from maskwise.text.minimal_pairs import pseudo_log_likelihoods
+from maskwise.text.features import embed_texts, text_samples, word_features
+from maskwise.text.likelihoods import pseudo_log_likelihoods
 from maskwise.text.model import TextModelSettings
 from maskwise.text.tasks import TextTask
 from maskwise.text.tokenizer import of_transformers

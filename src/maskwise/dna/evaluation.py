@@ -30,7 +30,7 @@ from maskwise.modality import Entries, Source
 from maskwise.progress import track
 from maskwise.rng import Stream, uniforms
 from maskwise.settings import settings
-from maskwise.tokens.losses import BATCH, held_tokens, losses_by_ratio, shares
+from maskwise.tokens.evaluation import BATCH, held_tokens, losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
 
 

@@ -13,8 +13,7 @@ from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Norm
 from maskwise.objectives.corruption import Shares, check_shares
 from maskwise.settings import settings
-from maskwise.tokens.network import BlockNetwork, TokenNetwork
-from maskwise.tokens.sequence import SequenceNetwork
+from maskwise.tokens.network import BlockNetwork, SequenceNetwork, TokenNetwork
 
 NEVER = -1e4  # a logit
 # Distances between the weights of a convolution, block by block, and again from the first.

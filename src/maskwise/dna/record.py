@@ -21,9 +21,9 @@ from maskwise.layers.transformer import Attention
 from maskwise.modality import Entries, Modality, Pool
 from maskwise.settings import override, settings
 from maskwise.textio import kind_of
+from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
 from maskwise.tokens.network import TokenNetwork
-from maskwise.tokens.samples import write_rows
 from maskwise.train.config import LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 

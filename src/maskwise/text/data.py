@@ -8,19 +8,27 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from maskwise.errors import UserError
-from maskwise.files import cached, stamp
+from maskwise.files import Stamp, cached, stamp
 from maskwise.settings import settings
-from maskwise.text.corpus import Corpus, open_corpus, write_corpus
-from maskwise.text.files import Document, Part, hub_split, hub_test_split, read_parts, text_files
-from maskwise.text.ngram_units import ngram_starts
-from maskwise.text.packing import cut, one_per_row, pack
-from maskwise.text.source import TextSource, TextSplits
+from maskwise.text.corpus import (
+    Corpus,
+    Document,
+    Part,
+    hub_split,
+    hub_test_split,
+    open_corpus,
+    read_parts,
+    text_files,
+    write_corpus,
+)
+from maskwise.text.ngrams import ngram_starts
+from maskwise.text.source import TextSource, TextSplits, cut, one_per_row, pack
 from maskwise.text.text import Text
 from maskwise.text.tokenizer import load_tokenizer, train_tokenizer
 
@@ -67,16 +75,14 @@ class Texts:
     """Documents that can be read again, and what tells them from others."""
 
     name: str
-    identity: Any
+    identity: object
     parts: Callable[[], Iterable[Part]]
 
 
 def load(data: TextDataSettings, *, units: str | None = None) -> TextSplits:
     """Tokenize the texts that `data` describes, unless it was done before, and cut them in rows.
 
-    Args:
-        data: the settings.
-        units: "words" or "ngrams": what masks hide as one; None: single tokens.
+    Masks hide `units` as one, "words" or "ngrams"; None: single tokens.
 
     Raises:
         UserError: a source that does not exist or cannot be used, saying which and why.
@@ -155,27 +161,19 @@ def _splits(
 
 
 def _tokenized(texts: Texts, data: TextDataSettings, text: Text | None = None) -> Corpus:
-    """Return the tokens of texts, from the cache or written to it.
-
-    Args:
-        texts: the documents.
-        data: the settings.
-        text: how texts become tokens; default: as the settings say.
-    """
+    """Return the tokens of texts, by `text` or as the settings say; they are kept on disk."""
     key = {"format": 1, "texts": texts.identity, "tokenizer": _tokenizer_identity(data, text)}
     folder = cached("tokens", key)
     corpus = open_corpus(folder)
     if corpus is None:
         log.info("%s: tokenizing (kept in %s)", texts.name, folder)
-        text = text or _text(texts, data)
-        corpus = write_corpus(folder, text, texts.parts())
+        corpus = write_corpus(folder, text or _text(texts, data), texts.parts())
     return replace(corpus, text=corpus.text.with_length(data.length))
 
 
 def _named(source: str, data: TextDataSettings) -> Texts:
-    identity: Any
     if source == "pydoc":
-        identity = [source, platform.python_version()]
+        identity: list[object] = [source, platform.python_version()]
     elif source.startswith("hf:"):
         identity = [source, data.column, str(hub_split(source, data.column)._fingerprint)]
     else:
@@ -184,7 +182,7 @@ def _named(source: str, data: TextDataSettings) -> Texts:
     return Texts(name_of(source), identity, parts)
 
 
-def _tokenizer_identity(data: TextDataSettings, text: Text | None) -> Any:
+def _tokenizer_identity(data: TextDataSettings, text: Text | None) -> object:
     if text is not None:
         return hashlib.sha256(text.tokenizer.to_str().encode()).hexdigest()
     if data.tokenizer is not None:
@@ -194,27 +192,25 @@ def _tokenizer_identity(data: TextDataSettings, text: Text | None) -> Any:
     return [data.vocab_size, data.lowercase, version("tokenizers")]
 
 
-def _stamps(files: Iterable[Path]) -> list[Any]:
+def _stamps(files: Iterable[Path]) -> list[Stamp]:
     return [stamp(path) for path in files if path.exists()]
 
 
 def _text(texts: Texts, data: TextDataSettings) -> Text:
     if data.tokenizer is not None:
         return load_tokenizer(data.tokenizer, data.length)
+
+    def beginning() -> Iterator[str]:
+        left = _TRAINING_CHARACTERS
+        for part in texts.parts():
+            yield part.text
+            left -= len(part.text)
+            if left <= 0:
+                return
+
     return train_tokenizer(
-        _beginning(texts.parts(), _TRAINING_CHARACTERS),
-        vocab_size=data.vocab_size,
-        length=data.length,
-        lowercase=data.lowercase,
+        beginning(), vocab_size=data.vocab_size, length=data.length, lowercase=data.lowercase
     )
-
-
-def _beginning(parts: Iterable[Part], most: int) -> Iterator[str]:
-    for part in parts:
-        yield part.text
-        most -= len(part.text)
-        if most <= 0:
-            return
 
 
 def _hold_out(documents: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -17,12 +17,11 @@ from maskwise.measure.protocols import PROBES, Probe, ScoringName
 from maskwise.modality import Entries, Pool
 from maskwise.progress import track
 from maskwise.settings import settings
-from maskwise.text.features import cut_note, embed_texts, word_features
-from maskwise.text.finetuning import finetune_texts
-from maskwise.text.minimal_pairs import measure_pairs
+from maskwise.text.features import cut_note, embed_texts, finetune_texts, word_features
+from maskwise.text.likelihoods import measure_pairs
 from maskwise.text.source import TextSplits
 from maskwise.text.tasks import TextTask, WordTask, parse_task, read_tagged_task, read_task
-from maskwise.tokens.losses import losses_by_ratio, shares
+from maskwise.tokens.evaluation import losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
 
 
@@ -102,11 +101,11 @@ def evaluate_text(
     seed = config.seed
     models = models_of(model, untrained, baselines=config.baselines)
     sizes = (config.num_train, config.num_test)
-    probed = [text_probes(models, read_task(text, *sizes, seed), config) for text in config.probes]
-    probed += [
-        word_probes(models, read_tagged_task(text, *sizes, seed), config)
-        for text in config.token_probes
-    ]
+    probed: list[Entries] = []
+    for text in config.probes:
+        probed += text_probes(models, read_task(text, *sizes, seed), config)
+    for text in config.token_probes:
+        probed += word_probes(models, read_tagged_task(text, *sizes, seed), config)
     tasks = [read_task(text, *sizes, seed) for text in config.finetune.tasks]
     index = random_subset(len(splits.test), config.num_rows, seed)
     chosen = random_subset(len(splits.train), config.num_train, seed)
@@ -116,7 +115,7 @@ def evaluate_text(
         "reconstruction": losses_by_ratio(
             model, splits.test, index, (*config.ratios, ALWAYS), pattern, seed, unigram
         ),
-        "probes": [row for rows in probed for row in rows],
+        "probes": probed,
         "minimal_pairs": [
             measure_pairs(model, Path(path), num_pairs=config.num_pairs, seed=seed)
             for path in config.pairs

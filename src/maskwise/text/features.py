@@ -1,6 +1,6 @@
-"""Frozen features of texts: of whole texts, and of their words."""
+"""Features of texts: of whole ones, and of their words; and texts to fine-tune on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -8,7 +8,9 @@ from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.measure.features import frozen, same_length
-from maskwise.modality import Pool
+from maskwise.measure.finetuning import FineTuneSettings, Samples, tuned_row
+from maskwise.modality import Entries, Pool
+from maskwise.text.tasks import TextTask
 from maskwise.text.text import Encoded, Text
 from maskwise.tokens.model import LanguageModel
 
@@ -35,13 +37,23 @@ def embed_texts(
         UserError: no texts, a text without a token, or a layer or pool that the model lacks.
     """
     pieces, _ = cut_texts(model.tokenizer, texts, model.tokenizer.room())
-    found: list[np.ndarray] = [np.empty(0)] * len(pieces)
+    found = _by_piece(model, pieces, batch_size, lambda ids: model.encode(ids, pool, layer))
+    return np.stack([values.numpy() for values in found])
+
+
+def _by_piece(
+    model: LanguageModel,
+    pieces: Sequence[Encoded],
+    batch_size: int,
+    compute: Callable[[Tensor], Tensor],
+) -> list[Tensor]:
+    """Return what is computed from the ids of each piece, between special tokens."""
+    found = [torch.empty(0)] * len(pieces)
     with frozen(model) as device:
         for index, ids in equal_lengths(model.tokenizer, pieces, batch_size):
-            encoded = model.encode(ids.to(device), pool, layer).float().cpu().numpy()
-            for place, values in zip(index, encoded, strict=True):
+            for place, values in zip(index, compute(ids.to(device)).float().cpu(), strict=True):
                 found[place] = values
-    return np.stack(found)
+    return found
 
 
 def cut_texts(text: Text, texts: Sequence[str], room: int) -> tuple[list[Encoded], int]:
@@ -71,8 +83,7 @@ def equal_lengths(
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Give batches of pieces with equally many tokens, so that nothing is padded.
 
-    Yields:
-        Which pieces, int64 [b], and their ids between special tokens, int64 [b, L].
+    They are numbers of pieces, int64 [b], and their ids between special tokens, int64 [b, L].
     """
     for batch in same_length([len(piece.ids) for piece in pieces], batch_size):
         rows = [[*text.start, *pieces[place].ids, *text.stop] for place in batch]
@@ -85,42 +96,62 @@ def word_features(
     layer: int = -1,
     batch_size: int = 128,
 ) -> list[np.ndarray]:
-    """Return features of the words of each sentence, each float32 [words, D].
+    """Return features of the words of each sentence, joined by spaces, each float32 [words, D].
 
     A word has the mean of its tokens' features. A word without tokens of its own, because the
     sentence was cut or a token spans several words, has NaN.
-
-    Args:
-        model: its device is used, and its training mode is restored.
-        sentences: words, which are joined by spaces.
-        layer: which layer, -1 = the last.
-        batch_size: sentences encoded at once.
     """
     text = model.tokenizer
     pieces, _ = cut_texts(text, [" ".join(words) for words in sentences], text.room())
-    found: list[np.ndarray] = [np.empty(0)] * len(pieces)
-    with frozen(model) as device:
-        for index, ids in equal_lengths(text, pieces, batch_size):
-            features = model.features(ids.to(device), layer).float().cpu()
-            for place, values in zip(index, features[:, len(text.start) :], strict=True):
-                num_words, tokens = len(sentences[place]), pieces[place]
-                word = torch.from_numpy(words_of(sentences[place], tokens.offsets))
-                sums = values.new_zeros(num_words, values.shape[1])
-                sums.index_add_(0, word, values[: len(word)])
-                counts = torch.bincount(word, minlength=num_words)[:, None]
-                found[place] = (sums / counts).numpy()
-    return found
+    found = _by_piece(model, pieces, batch_size, lambda ids: model.features(ids, layer))
+    means = []
+    for words, tokens, values in zip(sentences, pieces, found, strict=True):
+        word = torch.from_numpy(words_of(words, tokens.offsets))
+        sums = values.new_zeros(len(words), values.shape[1])
+        sums.index_add_(0, word, values[len(text.start) :][: len(word)])
+        means.append((sums / torch.bincount(word, minlength=len(words))[:, None]).numpy())
+    return means
 
 
 def words_of(words: Sequence[str], offsets: np.ndarray) -> np.ndarray:
     """Return which of `words`, joined by spaces, each token belongs to, int64 [n].
 
-    Args:
-        words: the words.
-        offsets: the first character of each token, [n]; it may be the space before a word.
+    `offsets` [n] are the first characters of tokens; they may be the space before a word.
 
     >>> words_of(["a", "cat"], np.array([0, 1, 3]))
     array([0, 1, 1])
     """
     ends = np.cumsum([len(word) + 1 for word in words]) - 1
     return np.searchsorted(ends, offsets, side="right")
+
+
+def finetune_texts(
+    models: Mapping[str, LanguageModel], task: TextTask, config: FineTuneSettings
+) -> list[Entries]:
+    """Return accuracy and Matthews correlation of fine-tuned models, by name; see `tuned_row`."""
+    return [
+        tuned_row(name, model, text_samples(model, task), config, ("accuracy", "mcc"))
+        for name, model in models.items()
+    ]
+
+
+def text_samples(model: LanguageModel, task: TextTask) -> Samples[LanguageModel]:
+    """Return texts as a model takes them; those longer than a row of the model are cut.
+
+    Raises:
+        UserError: a text without a token.
+    """
+    text = model.tokenizer
+    note = cut_note(text, [*task.train, *task.test])
+    ids = text.tokenize(task.train).ids
+    lengths = (ids != text.pad).sum(dim=1)
+    return Samples(
+        task.name,
+        task.train_y,
+        task.test_y,
+        len(task.classes),
+        lengths,
+        lambda index, seed, epoch: ids[index, : int(lengths[index].max())],
+        lambda tuned: embed_texts(tuned, task.test),
+        note,
+    )

@@ -1,15 +1,25 @@
-"""Masked language models of transformers as models of ours."""
+"""Language models from transformers, and as folders that transformers loads."""
 
+import json
+import os
+import shutil
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
+from torch import Tensor
 
-from maskwise.errors import UserError
-from maskwise.text import hf_load
+from maskwise.errors import UserError, require
+from maskwise.files import write_json
+from maskwise.modality import Entries
+from maskwise.text import hf_network
 from maskwise.text.hf_network import HFNetwork
 from maskwise.text.model import TextModelSettings
+from maskwise.text.text import Text
 from maskwise.text.tokenizer import of_transformers
 from maskwise.tokens.model import LanguageModel
+from maskwise.tokens.network import ROTARY_BASE, Block, SequenceNetwork
+from maskwise.tokens.tokenizer_files import FILE
 
 DEFAULT_LENGTH = 128
 
@@ -37,7 +47,7 @@ def load(
         >>> text = model.tokenizer.tokenize(["A sentence.", "A longer one."])  # doctest: +SKIP
         >>> log_likelihood(model, text.ids).perplexity  # doctest: +SKIP
     """
-    network, tokenizer = hf_load.load(str(name))
+    network, tokenizer = hf_network.load(str(name))
     longest = getattr(network.config, "max_position_embeddings", None) or 10**6
     longest = min(tokenizer.model_max_length, longest)
     try:
@@ -53,3 +63,158 @@ def load(
         raise UserError(f"{name}: {error}") from None
     model = LanguageModel(text, TextModelSettings(), network=HFNetwork(network))
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+
+
+def export(model: LanguageModel, folder: str | Path) -> Path:
+    """Write a model so that `AutoModelForMaskedLM` and `AutoTokenizer` load it.
+
+    Our transformer is a ModernBERT with full attention in all layers (arXiv 2412.13663): logits
+    are equal up to rounding. transformers 4.48 or later reads it.
+
+    Args:
+        model: ours, or one of transformers.
+        folder: which is new, or empty; it appears when all is written.
+
+    Raises:
+        UserError: another kind of model, or a folder that holds something or cannot be written.
+    """
+    folder = Path(folder)
+    if not isinstance(model.tokenizer, Text):
+        kind = "DNA" if isinstance(model, LanguageModel) else "images"
+        raise UserError(
+            f"only language models are exported to transformers: this one is of {kind}"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is not empty: give a new folder")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        _write_network(model, temporary)
+        _write_tokenizer(model.tokenizer, temporary)
+        temporary.replace(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _write_network(model: LanguageModel, folder: Path) -> None:
+    if isinstance(model.network, HFNetwork):
+        hf_network.save(model.network.model, folder)
+        return
+    network = model.network
+    assert isinstance(network, SequenceNetwork)
+    weights = {name: value.contiguous().cpu() for name, value in _weights(network).items()}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    write_json(folder / "config.json", _config(network, model.tokenizer))
+
+
+def _weights(network: SequenceNetwork) -> dict[str, Tensor]:
+    """Name the weights as ModernBERT does; the decoder's are those of the embedding."""
+    ours = network.state_dict()
+    names = {
+        "embed.weight": "model.embeddings.tok_embeddings.weight",
+        "embed_norm.weight": "model.embeddings.norm.weight",
+        "norm.weight": "model.final_norm.weight",
+        "head.weight": "head.dense.weight",
+        "head_norm.weight": "head.norm.weight",
+        "bias": "decoder.bias",
+    }
+    parts = {
+        "norm1": "attn_norm",
+        "qkv": "attn.Wqkv",
+        "project": "attn.Wo",
+        "norm2": "mlp_norm",
+        "gated": "mlp.Wi",
+        "out": "mlp.Wo",
+    }
+    for layer in range(network.num_layers):
+        for part, name in parts.items():
+            names[f"blocks.{layer}.{part}.weight"] = f"model.layers.{layer}.{name}.weight"
+    return {names[name]: value for name, value in ours.items()}
+
+
+def _config(network: SequenceNetwork, text: Text) -> Entries:
+    """Describe the model in the words of transformers 4.48 and in those of 5."""
+    block = network.blocks[0]
+    assert isinstance(block, Block)
+    rope = {"rope_type": "default", "rope_theta": ROTARY_BASE}
+    start, stop = (next(iter(ids), None) for ids in (text.start, text.stop))
+    return {
+        "architectures": ["ModernBertForMaskedLM"],
+        "model_type": "modernbert",
+        "vocab_size": text.num_tokens,
+        "hidden_size": network.width,
+        "intermediate_size": block.out.in_features,
+        "num_hidden_layers": network.num_layers,
+        "num_attention_heads": block.heads,
+        "max_position_embeddings": text.length,
+        "hidden_activation": "gelu",
+        "classifier_activation": "gelu",
+        "norm_eps": block.norm2.eps,
+        **dict.fromkeys(("norm_bias", "attention_bias", "mlp_bias", "classifier_bias"), False),
+        **dict.fromkeys(("embedding_dropout", "attention_dropout", "mlp_dropout"), 0.0),
+        "decoder_bias": True,
+        "tie_word_embeddings": True,
+        "layer_types": ["full_attention"] * network.num_layers,
+        "rope_parameters": {"full_attention": rope, "sliding_attention": rope},
+        "global_attn_every_n_layers": 1,
+        "global_rope_theta": ROTARY_BASE,
+        "local_rope_theta": ROTARY_BASE,
+        "pad_token_id": None if text.pad < 0 else text.pad,
+        **dict.fromkeys(("bos_token_id", "cls_token_id"), start),
+        **dict.fromkeys(("eos_token_id", "sep_token_id"), stop),
+        "torch_dtype": "float32",
+    }
+
+
+def _write_tokenizer(text: Text, folder: Path) -> None:
+    name = text.tokenizer.id_to_token
+    ids = {"mask_token": text.mask, "pad_token": text.pad}
+    if text.start:
+        ids["cls_token"] = text.start[0]
+    if text.stop:
+        ids["sep_token"] = text.stop[0]
+    for i, token in text.tokenizer.get_added_tokens_decoder().items():
+        # What a text can hold although it is special: the token of unknown words.
+        if token.special and i not in text.special:
+            ids["unk_token"] = i
+    special = {key: name(i) for key, i in ids.items() if i >= 0}
+    values = _framing(text)
+    write_json(folder / FILE, values)
+    write_json(folder / "special_tokens_map.json", special)
+    write_json(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": text.length,
+            "model_input_names": ["input_ids", "attention_mask"],
+            "clean_up_tokenization_spaces": False,
+            # transformers 4 would turn it off in tokenizer.json.
+            "add_prefix_space": (values["pre_tokenizer"] or {}).get("add_prefix_space", False),
+            **special,
+        },
+    )
+
+
+def _framing(text: Text) -> Entries:
+    """Return the values of a tokenizer.json that puts special tokens around texts."""
+    tokenizers = require("tokenizers", "export", "text")
+    tokenizer = tokenizers.Tokenizer.from_str(text.tokenizer.to_str())
+    start, stop = (
+        [(tokenizer.id_to_token(i), i) for i in frame] for frame in (text.start, text.stop)
+    )
+    plain = tokenizer.encode("a", add_special_tokens=False).ids
+    if tokenizer.encode("a").ids != [*text.start, *plain, *text.stop]:
+        first, last = (" ".join(token for token, _ in frame) for frame in (start, stop))
+        tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+            single=f"{first} $A {last}",
+            pair=f"{first} $A {last} $B {last}",
+            special_tokens=[*start, *stop],
+        )
+    values = json.loads(tokenizer.to_str())
+    for token in values["added_tokens"]:
+        # The space in front of a mask token belongs to the word that is sought.
+        token["lstrip"] |= token["id"] == text.mask
+    return values

@@ -1,58 +1,97 @@
-"""A masked language model of transformers as the network of a `LanguageModel`."""
+"""Masked language models of transformers: making and loading them, quietly; as our networks.
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Self
+Dropout is off: masks vary the input enough, and only then is a resumed training the same training.
+"""
+
+import json
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, require
 from maskwise.layers.transformer import gather
 from maskwise.masks import Mask
-from maskwise.text import hf_load
+from maskwise.modality import Entries
 from maskwise.tokens.network import Said, TokenNetwork
+
+if TYPE_CHECKING:  # it is an extra
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+T = TypeVar("T")
+
+
+class _Output(Protocol):
+    """What a model without its head returns."""
+
+    last_hidden_state: Tensor
+    hidden_states: Sequence[Tensor]
 
 
 class HFNetwork(TokenNetwork):
     """Any `AutoModelForMaskedLM`; its head computes logits at hidden positions only.
 
     Weights that a model shares, such as those of embedding and head, are saved once.
-
-    Args:
-        model: the model of transformers.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: "PreTrainedModel") -> None:
         super().__init__()
         self.model = model
         self.register_state_dict_post_hook(_drop_aliases)
         self.register_load_state_dict_pre_hook(_add_aliases)
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Return a model with random weights.
-
-        Args:
-            config: what `config` gave, or the values of a config.json.
+    def from_config(cls, config: Entries) -> Self:
+        """Return a model with random weights of what `config`, or a config.json, says.
 
         Raises:
             UserError: transformers is missing, or this is no masked language model.
         """
-        return cls(hf_load.from_config(config))
+        transformers = require("transformers", "a model of transformers", "text")
+        values = dict(config)
+        kind = values.pop("model_type", None)
+        try:
+            with _quiet():
+                made = transformers.AutoConfig.for_model(kind, **values)
+                _no_dropout(made)
+                auto = transformers.AutoModelForMaskedLM
+                model = auto.from_config(made, trust_remote_code=False)
+        except Exception as error:  # whatever a configuration that does not fit raises
+            raise UserError(f"no masked language model of type {kind}: {_reason(error)}") from None
+        return cls(model.float())
+
+    @classmethod
+    def named(cls, name: str, pretrained: bool) -> Self:
+        """Return the model of a folder or a hub name, with its weights or with random ones.
+
+        Raises:
+            UserError: transformers is missing, or there is no such masked language model.
+        """
+        if pretrained:
+            return cls(load(name)[0])
+        require("transformers", name, "text")
+        with _quiet():
+            config = _config(name, *_place(name))
+        return cls.from_config(_to_dict(config))
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Entries:
         """The configuration of the model, as plain values."""
-        return hf_load.to_dict(self.model.config)
+        return _to_dict(self.model.config)
 
     @property
     def num_layers(self) -> int:
-        """Layers."""
         return self.model.config.num_hidden_layers
 
     @property
     def width(self) -> int:
-        """Features of a token."""
         return self.model.config.hidden_size
 
     def outputs(
@@ -73,7 +112,7 @@ class HFNetwork(TokenNetwork):
         tokens = [self._after(found, layer) for layer in layers]
         return tokens if wanted is None else [gather(each, wanted) for each in tokens]
 
-    def _after(self, found: Any, layer: int) -> Tensor:
+    def _after(self, found: _Output, layer: int) -> Tensor:
         """Return the tokens after a layer, out of what the model without its head returned."""
         index = range(self.num_layers)[layer]
         if index == self.num_layers - 1:
@@ -93,7 +132,7 @@ class HFNetwork(TokenNetwork):
         states: list[Tensor] = []
         features: list[Tensor] = []
 
-        def keep_hidden(module: nn.Module, inputs: Any, output: Any) -> Any:
+        def keep_hidden(module: nn.Module, inputs: object, output: _Output) -> _Output:
             features.extend(self._after(output, layer) for layer in layers)
             states.append(output.last_hidden_state[where.hidden])
             output.last_hidden_state = states[0][None]
@@ -128,19 +167,106 @@ def _aliases(module: nn.Module) -> Iterator[tuple[str, str]]:
             names[parameter] = name
 
 
-def _drop_aliases(module: nn.Module, values: dict[str, Any], prefix: str, _: Any) -> None:
+def _drop_aliases(module: nn.Module, values: Entries, prefix: str, _: object) -> None:
     for name, _first in _aliases(module):
         del values[prefix + name]
 
 
-def _add_aliases(module: nn.Module, values: dict[str, Any], prefix: str, *_: Any) -> None:
+def _add_aliases(module: nn.Module, values: Entries, prefix: str, *_: object) -> None:
     for name, first in _aliases(module):
         if prefix + first in values:
             values.setdefault(prefix + name, values[prefix + first])
 
 
-def named(name: str, pretrained: bool) -> HFNetwork:
-    """Return a network of transformers, with the weights it comes with or with random ones."""
-    if pretrained:
-        return HFNetwork(hf_load.load(name)[0])
-    return HFNetwork.from_config(hf_load.read_config(name))
+def load(name: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
+    """Return the model, in float32 on the CPU, and the tokenizer of a folder or a hub name.
+
+    Raises:
+        UserError: transformers is missing, there is no such model, or it predicts no masked
+            tokens.
+    """
+    transformers = require("transformers", name, "text")
+    place, options = _place(name)
+    with _quiet(), torch.random.fork_rng(devices=[]):
+        config = _config(name, place, options)
+        _no_dropout(config)
+        tokenizer = _read(transformers.AutoTokenizer.from_pretrained, place, options)
+        more = {"config": config, "use_safetensors": True, "output_loading_info": True}
+        auto = transformers.AutoModelForMaskedLM
+        model, info = _read(auto.from_pretrained, place, options, **more)
+    if info["missing_keys"]:
+        missing = min(info["missing_keys"])
+        raise UserError(f"{name} has no weights {missing}: it is not a masked language model")
+    return model.float(), tokenizer
+
+
+def save(model: "PreTrainedModel", folder: Path) -> None:
+    """Write config.json and model.safetensors."""
+    with _quiet():
+        model.save_pretrained(folder)
+
+
+def _to_dict(config: "PretrainedConfig") -> Entries:
+    """Return a configuration as plain values, without where it came from."""
+    values = json.loads(config.to_json_string(use_diff=False))
+    elsewhere = ("_name_or_path", "auto_map", "transformers_version")
+    return {key: value for key, value in values.items() if key not in elsewhere}
+
+
+def _no_dropout(config: "PretrainedConfig") -> None:
+    for key, value in config.to_dict().items():
+        if "dropout" in key and isinstance(value, float):
+            setattr(config, key, 0.0)
+
+
+def _place(name: str) -> tuple[str, dict[str, bool]]:
+    """Return where a model is, and the options with which to read it."""
+    path = Path(name).expanduser()
+    local = path.is_dir()
+    if not local and not HUB_NAME.fullmatch(name):
+        raise UserError(f"{name} is no folder")
+    options = {"local_files_only": local, "trust_remote_code": False}
+    return str(path) if local else name, options
+
+
+def _config(name: str, place: str, options: dict[str, bool]) -> "PretrainedConfig":
+    import transformers
+
+    config = _read(transformers.AutoConfig.from_pretrained, place, options)
+    if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
+        raise UserError(f"{name} is a {config.model_type} model, not a masked language model")
+    return config
+
+
+def _read(read: Callable[..., T], place: str, options: dict[str, bool], **more: object) -> T:
+    try:
+        return read(place, **options, **more)
+    except Exception as error:  # whatever hub, network, cache and file formats raise
+        where = "" if options["local_files_only"] else " (no folder here, so sought on the hub)"
+        raise UserError(f"{place}{where} cannot be loaded: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__).split("\n")[0]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers and the hub: what goes wrong becomes an error of one line."""
+    from transformers.utils import logging as progress
+
+    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    bar = progress.is_progress_bar_enabled()
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        progress.disable_progress_bar()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bar:
+            progress.enable_progress_bar()

@@ -1,19 +1,33 @@
-"""The likelihood of texts under a masked language model."""
+"""The likelihood of texts under a masked language model, and of the sentences of minimal pairs."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from maskwise.errors import UserError
+from maskwise.masks import Mask
+from maskwise.measure.bootstrap import ends, resampled
+from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.likelihoods import Held, measure
+from maskwise.modality import Entries
+from maskwise.text.features import cut_texts, equal_lengths
 from maskwise.text.source import TextSplits
-from maskwise.tokens.losses import held_tokens
+from maskwise.textio import kind_of, read_lines
+from maskwise.tokens.evaluation import held_tokens
 from maskwise.tokens.model import LanguageModel
 
 # Enough for some thousand windows; more would only take longer to cut into tokens.
 MOST_CHARACTERS = 2**20
+Metric = Literal["within-word-l2r", "original"]
+
+KINDS = (".jsonl", ".txt")
+UNLIMITED = 10**6
 
 
 def read_text(path: Path) -> tuple[str, str]:
@@ -40,7 +54,7 @@ def measure_text(
     length: int | None = None,
     num_samples: int | None = None,
     **options: int,
-) -> dict[str, Any]:
+) -> Entries:
     """Return what `measure` does, of windows of running text without their special tokens.
 
     Bits per byte count the bytes of the text that the tokens stand for, whatever the tokenizer
@@ -58,12 +72,10 @@ def measure_text(
         UserError: too few windows or passes for a standard error, or a text without a window.
     """
     ids, _, num_bytes = model.tokenizer.windows(text, length)
-    words = {"sample": "window", "position": "token", "dimension": "token"}
 
     def held(index: np.ndarray) -> Held:
         chosen = torch.from_numpy(index)
-        found = held_tokens(model, ids[chosen], words)
-        return found._replace(num_bytes=int(num_bytes[chosen].sum()))
+        return _held(model, ids[chosen], "window", int(num_bytes[chosen].sum()))
 
     options["num_samples"] = 64 if num_samples is None else num_samples
     return measure(model, held, len(ids), name, None, **options)
@@ -76,14 +88,184 @@ def text_likelihood(
     *,
     num_samples: int | None = None,
     **options: int,
-) -> dict[str, Any]:
+) -> Entries:
     """Return what likelihood.json holds, for rows of the test part; see `measure`."""
-    words = {"sample": "row", "position": "token", "dimension": "token"}
 
     def held(index: np.ndarray) -> Held:
         ids = splits.test.get(index)
         num_bytes = sum(len(model.tokenizer.decode(row).encode()) for row in ids)
-        return held_tokens(model, ids, words)._replace(num_bytes=num_bytes)
+        return _held(model, ids, "row", num_bytes)
 
     options["num_samples"] = 64 if num_samples is None else num_samples
     return measure(model, held, len(splits.test), splits.name, law, **options)
+
+
+def _held(model: LanguageModel, ids: Tensor, sample: str, num_bytes: int) -> Held:
+    words = {"sample": sample, "position": "token", "dimension": "token"}
+    return held_tokens(model, ids, words)._replace(num_bytes=num_bytes)
+
+
+class Pair(NamedTuple):
+    """A sentence that is grammatical, and one that is not."""
+
+    good: str
+    bad: str
+
+
+def read_pairs(path: Path) -> dict[str, list[Pair]]:
+    """Read minimal pairs by paradigm: a file (.gz and .xz too), or a folder of them.
+
+    - .jsonl with `sentence_good`, `sentence_bad` and `UID`, the paradigm (BLiMP; without `UID` the
+      name of the file);
+    - .txt with the bad sentence and then the good one, in turn (Zorro); the paradigm is the name.
+
+    Raises:
+        UserError: a file that cannot be read or holds no pairs.
+    """
+    path = path.expanduser()
+    files = [path]
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.is_file() and kind_of(p) in KINDS)
+        if not files:
+            raise UserError(f"{path}: no minimal pairs here (looked for {', '.join(KINDS)})")
+    paradigms: dict[str, list[Pair]] = {}
+    for file in files:
+        for paradigm, pair in _read(file, file.name.split(".")[0]):
+            paradigms.setdefault(paradigm, []).append(pair)
+    if not paradigms:
+        raise UserError(f"{path} holds no minimal pairs")
+    return paradigms
+
+
+def _read(path: Path, name: str) -> list[tuple[str, Pair]]:
+    found = [line.strip() for line in read_lines(path)]
+    if kind_of(path) == ".txt":
+        if len(found) % 2 or "" in found:
+            raise UserError(f"{path}: give a bad and then a good sentence, in turn, without gaps")
+        return [(name, Pair(good, bad)) for bad, good in zip(*[iter(found)] * 2, strict=True)]
+    pairs = []
+    for number, line in enumerate(found, start=1):
+        try:
+            row = json.loads(line)
+            pair = Pair(row["sentence_good"].strip(), row["sentence_bad"].strip())
+            pairs.append((str(row.get("UID", name)), pair))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(
+                f"{path}: line {number} has no sentence_good and sentence_bad: {line[:40]}"
+            ) from None
+    return pairs
+
+
+def pseudo_log_likelihoods(
+    model: LanguageModel,
+    sentences: Sequence[str],
+    metric: Metric = "within-word-l2r",
+    batch_size: int = 256,
+) -> tuple[np.ndarray, float]:
+    """Return PLL(x) = sum_t log p(x_t | tokens that are visible) of each sentence, in nats.
+
+    "original" hides the token t alone (Salazar et al., arXiv 1910.14659). "within-word-l2r" also
+    hides the later tokens of its word, which would give it away (Kauf and Ivanova, arXiv
+    2305.10588): the original favours rare words of several tokens.
+
+    Args:
+        model: its device is used, and its training mode is restored.
+        sentences: texts; all their tokens count, punctuation too.
+        metric: which tokens are hidden.
+        batch_size: masked inputs in one call of the model, at least.
+
+    Returns:
+        Values in nats, float64 [N], and the mean hidden fraction of the inputs: a model that has
+        never been trained at so small a ratio extrapolates.
+
+    Raises:
+        UserError: no sentences, one without a token, or one that the model cannot take.
+    """
+    longest = model.tokenizer.longest
+    room = UNLIMITED if longest is None else model.tokenizer.room(longest)
+    pieces, num_cut = cut_texts(model.tokenizer, sentences, room)
+    if num_cut:
+        place = next(i for i, piece in enumerate(pieces) if len(piece.ids) == room)
+        raise UserError(f"a sentence is longer than {room} tokens: {sentences[place][:40]}...")
+    values, ratios = np.zeros((2, len(sentences)))
+    first = len(model.tokenizer.start)
+    with frozen(model) as device:
+        for index, ids in equal_lengths(model.tokenizer, pieces, batch_size):
+            begins = torch.from_numpy(np.stack([pieces[place].starts for place in index]))
+            hidden = _hidden(begins, metric)
+            ratios[index] = hidden.float().mean(dim=(1, 2))
+            length = hidden.shape[1]
+            # Sentences at once, so that there are about as many inputs whatever their length.
+            for part in torch.arange(len(index)).split(max(1, batch_size // length)):
+                rows = ids[part].repeat_interleave(length, dim=0)
+                where = torch.zeros((2, *rows.shape), dtype=torch.bool)
+                where[0, :, first : first + length] = hidden[part].flatten(0, 1)
+                where[1, :, first : first + length] = torch.eye(length).bool().repeat(len(part), 1)
+                found = _log_probs(model, rows.to(device), *where.to(device))
+                values[index[part]] = found.view(len(part), length).sum(dim=1).cpu()
+    return values, float(ratios.mean())
+
+
+def _hidden(begins: Tensor, metric: str) -> Tensor:
+    """Return what is hidden to predict each token, bool [b, n, n], from where words begin [b, n].
+
+    >>> _hidden(torch.tensor([[True, True, False]]), "within-word-l2r").int().tolist()
+    [[[1, 0, 0], [0, 1, 1], [0, 0, 1]]]
+    """
+    alone = torch.eye(begins.shape[1], dtype=torch.bool).expand(len(begins), -1, -1)
+    if metric == "original":
+        return alone
+    word = begins.long().cumsum(dim=1)
+    return (word[:, :, None] == word[:, None, :]).triu()
+
+
+def _log_probs(model: LanguageModel, ids: Tensor, hidden: Tensor, predicted: Tensor) -> Tensor:
+    """Return the log-probability of the one predicted token of each row, float64 [b]."""
+    logits = model.possible_logits(ids, Mask(hidden), Mask(predicted))
+    return -F.cross_entropy(logits, ids[predicted], reduction="none").double()
+
+
+def measure_pairs(
+    model: LanguageModel, path: Path, *, num_pairs: int | None = None, seed: int = 0
+) -> Entries:
+    """Return how often the good sentence of minimal pairs has the higher pseudo-log-likelihood.
+
+    The accuracy is the mean over paradigms; a tie counts one half. The interval is a bootstrap of
+    the pairs within each paradigm; equal files and seeds resample the same pairs, whatever the
+    model, so that differences between models are of the same pairs.
+
+    Of each paradigm `num_pairs` at most are chosen at random, None = all.
+
+    Raises:
+        UserError: see `read_pairs` and `pseudo_log_likelihoods`.
+    """
+    paradigms = read_pairs(path)
+    for name, pairs in paradigms.items():
+        index = random_subset(len(pairs), num_pairs or len(pairs), seed)
+        paradigms[name] = [pairs[place] for place in index]
+    sentences = [each for pairs in paradigms.values() for pair in pairs for each in pair]
+    values, ratio = pseudo_log_likelihoods(model, sentences)
+    good, bad = values.reshape(-1, 2).T
+    # Equal sentences give sums that differ in rounding only.
+    tied = np.isclose(good, bad, rtol=1e-6, atol=0)
+    right = np.where(tied, 0.5, good > bad)
+    ends_of = np.cumsum([len(pairs) for pairs in paradigms.values()])[:-1]
+    rows: list[Entries] = []
+    means = []
+    for place, (name, each) in enumerate(zip(paradigms, np.split(right, ends_of), strict=True)):
+        means.append(resampled(each, [seed, place]))
+        low, high = ends(means[-1])
+        row = {"name": name, "num": len(each), "accuracy": float(each.mean())}
+        rows.append(row | {"low": low, "high": high})
+    low, high = ends(np.mean(means, axis=0))
+    return {
+        "name": path.name.split(".")[0],
+        "metric": "within-word-l2r",
+        "num_pairs": len(right),
+        "accuracy": float(np.mean([row["accuracy"] for row in rows])),
+        "low": low,
+        "high": high,
+        "ties": int(tied.sum()),
+        "hidden_ratio": ratio,
+        "paradigms": rows,
+    }

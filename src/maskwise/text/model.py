@@ -9,7 +9,7 @@ from maskwise.layers.transformer import Attention
 from maskwise.objectives.corruption import Shares, check_shares
 from maskwise.settings import settings
 from maskwise.text.text import Text
-from maskwise.tokens.sequence import SequenceNetwork
+from maskwise.tokens.network import SequenceNetwork
 
 
 @settings
@@ -45,7 +45,7 @@ class TextModelSettings:
         if self.mlp_ratio <= 0:
             raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")
 
-    def network(self, modality: Text, attention: Attention) -> SequenceNetwork:
+    def network(self, tokenizer: Text, attention: Attention) -> SequenceNetwork:
         """Return the transformer that these settings describe."""
         shape = self.width, self.depth, self.heads, self.mlp_ratio
-        return SequenceNetwork(modality.num_tokens, *shape, attention)
+        return SequenceNetwork(tokenizer.num_tokens, *shape, attention)

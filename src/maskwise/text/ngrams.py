@@ -7,27 +7,31 @@ unit by taking away the starts of its words after the first. A set of n-grams is
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from maskwise.errors import UserError
+from maskwise.text.corpus import Corpus
+from maskwise.text.text import Text
 from maskwise.ties import descending
 
+Tokens = tuple[Sequence[int] | np.ndarray, Sequence[bool] | np.ndarray]  # ids, starts
 Hashes = NDArray[np.uint64]
+Table = tuple[Hashes, NDArray[np.float64]]  # of n-grams, and their log-probabilities
 _TOKEN, _WORD = (
     np.array([value], np.uint64) for value in (0x9FB21C651E98DF25, 0xD6E8FEB86659FD93)
 )
+NUM_NGRAMS = 20_000
+_COUNTED = 1 << 25  # tokens that PMI is computed from
+_PART = 1 << 22  # tokens merged at once
 
 
 @dataclass(frozen=True, eq=False)
 class Ngrams:
-    """A set of n-grams of two or more words.
-
-    Args:
-        hashes: uint64, sorted, one for each n-gram.
-        longest: words of the longest.
+    """A set of n-grams of two or more words, the longest with `longest`; `hashes` are sorted.
 
     Example:
         >>> ngrams = Ngrams.of([([7, 8, 9], [True, False, True])])  # of words [7, 8] and [9]
@@ -40,7 +44,7 @@ class Ngrams:
     longest: int
 
     @classmethod
-    def of(cls, ngrams: Sequence[tuple[Any, Any]]) -> Self:
+    def of(cls, ngrams: Sequence[Tokens]) -> Self:
         """Return a set of given n-grams, each the ids of its tokens and which begin a word.
 
         Raises:
@@ -122,7 +126,7 @@ def pmi(
         UserError: no n-gram occurs that often.
     """
     words = _words(ids, starts, breaks)
-    tables: list[tuple[Hashes, NDArray[np.float64]]] = []
+    tables: list[Table] = []
     found, most = [np.empty(0, np.uint64)], 1
     for n in range(1, longest + 1):
         places = _places(words, n)
@@ -147,8 +151,50 @@ def pmi(
     return Ngrams(np.unique(np.concatenate(found)), most)
 
 
+def ngram_starts(corpus: Corpus, path: str | None) -> np.ndarray:
+    """Return where units begin, uint8 [n], with words of one n-gram in one unit.
+
+    N-grams are the lines of the file at `path`, or the 20,000 of the corpus with the highest PMI.
+
+    Raises:
+        UserError: a list that cannot be read or used, or a corpus in which no n-gram is frequent.
+    """
+    breaks = np.zeros(len(corpus.ids), dtype=bool)
+    breaks[corpus.documents[:, 0]] = True
+    if path is not None:
+        ngrams = read_ngrams(Path(path).expanduser(), corpus.text)
+    else:
+        counted = slice(0, _COUNTED)
+        starts = corpus.starts[counted].astype(bool)
+        ngrams = pmi(corpus.ids[counted], starts, NUM_NGRAMS, breaks=breaks[counted])
+    # An n-gram that runs over the border of two parts is left as it is.
+    parts = [slice(first, first + _PART) for first in range(0, len(corpus.ids), _PART)]
+    merged = [
+        ngrams.merge(corpus.ids[part], corpus.starts[part].astype(bool), breaks[part])
+        for part in parts
+    ]
+    return np.concatenate(merged).astype(np.uint8)
+
+
+def read_ngrams(path: Path, text: Text) -> Ngrams:
+    """Read a list of n-grams, one in a line.
+
+    Raises:
+        UserError: a file that cannot be read, or a line of fewer than two words.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
+    try:
+        found = text.encode([line for line in lines if line])
+        return Ngrams.of([(each.ids, each.starts) for each in found])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
 def _best_cut(
-    words: "_Words", places: NDArray[np.int64], n: int, tables: list[tuple[Hashes, Any]]
+    words: "_Words", places: NDArray[np.int64], n: int, tables: list[Table]
 ) -> NDArray[np.float64]:
     """Return the largest sum of log-probabilities of the parts, over all cuts of n-grams."""
     best = [np.zeros(len(places))]
@@ -172,7 +218,7 @@ class _Words(NamedTuple):
     """The number of breaks so far: an n-gram lies in one piece."""
 
 
-def _words(ids: Any, starts: Any, breaks: Any) -> _Words:
+def _words(ids: ArrayLike, starts: ArrayLike, breaks: ArrayLike | None) -> _Words:
     ids = np.asarray(ids)
     ends = np.zeros(ids.shape, dtype=bool) if breaks is None else np.array(breaks, dtype=bool)
     ends[..., :1] = True

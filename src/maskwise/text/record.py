@@ -1,57 +1,124 @@
-"""Runs on texts."""
+"""Runs on texts: settings, recipes, and the record.
+
+Recipes are R²MAE by default, and BERT's fixed ratio in the variants named -fixed.
+"""
 
 import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
+from pydantic import Field
 from torch import nn
 
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention
-from maskwise.modality import EncoderFactory, Modality, Pool
-from maskwise.settings import override
+from maskwise.modality import EncoderFactory, Entries, Modality, Pool
+from maskwise.settings import override, settings
 from maskwise.text import data as text_data
-from maskwise.text import hf_models, hf_network
-from maskwise.text.data import TextSplits
-from maskwise.text.evaluation import check_files, evaluate_text
+from maskwise.text import hf_models
+from maskwise.text.corpus import SUFFIXES, hub_columns
+from maskwise.text.data import TextDataSettings
+from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
 from maskwise.text.features import cut_note, embed_texts
-from maskwise.text.files import SUFFIXES, hub_columns
 from maskwise.text.hf_network import HFNetwork
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
 from maskwise.text.model import TextModelSettings
-from maskwise.text.recipes import RECIPES, TextRunSettings, any_texts
+from maskwise.text.source import TextSplits
 from maskwise.text.text import Text
-from maskwise.text.words import WORDS
 from maskwise.textio import kind_of, names_in_parquet
+from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
 from maskwise.tokens.network import TokenNetwork
-from maskwise.tokens.samples import write_rows
+from maskwise.train.config import LawText, RunSettings, TrainSettings
+from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
 log = logging.getLogger("maskwise")
+
+WORDS = Words(
+    counted=("rows seen", "encoder tokens", "predicted tokens"),
+    shown="tokens",
+    more="Only the loss was measured. Probes, minimal pairs and fine-tuning need files:",
+    more_options=" --evaluate.probes TRAIN:TEST --evaluate.token_probes TRAIN:TEST"
+    " --evaluate.pairs FILE --evaluate.finetune.tasks TRAIN:TEST",
+    loss=LossWords(
+        axis="nats per hidden token",
+        what="Mean cross-entropy of hidden tokens",
+        samples="held-out rows",
+        form=".3f",
+        between=("tokenizer", "vocab_size", "lowercase", "length"),
+        differ="data, tokens or pattern",
+        known={"unigram": "each token predicted by its share of the training data alone"},
+        headline=0.15,
+        digits=2,
+    ),
+    likelihood=LikelihoodWords(
+        kind="probability",
+        compare="Bits per byte can be compared between tokenizers, the other values cannot. ",
+        dashed="equal probabilities for all tokens",
+        tested="held-out texts",
+    ),
+    probes=ProbeWords(samples="texts"),
+)
+
+
+@settings
+class TextRunSettings(RunSettings):
+    """Everything that decides what a run on texts does."""
+
+    modality: Literal["text"] = "text"
+    """kind of data"""
+    data: TextDataSettings = Field(default_factory=TextDataSettings)
+    model: TextModelSettings = Field(default_factory=TextModelSettings)
+    evaluate: TextEvaluateSettings = Field(default_factory=TextEvaluateSettings)
+    law: LawText = "uniform:0.1,0.5"
+    """the law of the mask ratio"""
+
+
+def pydoc(law: str = "uniform:0.1,0.5") -> TextRunSettings:
+    """Python's own manual, 0.5 MB of English, built in; a minute on two cores."""
+    return TextRunSettings(
+        data=TextDataSettings(source="pydoc", vocab_size=2048, length=64),
+        model=TextModelSettings(width=96, depth=3, heads=3),
+        law=law,
+        train=TrainSettings(steps=600, batch_size=64, lr=3e-3),
+    )
+
+
+def any_texts(source: str) -> TextRunSettings:
+    """Texts of your own: 6 layers of width 256, rows of 128 tokens, R²MAE."""
+    return TextRunSettings(
+        data=TextDataSettings(source=source),
+        law="uniform:0.1,0.5",
+        train=TrainSettings(steps=20_000, batch_size=64, lr=1e-3, weight_decay=0.01),
+    )
+
+
+RECIPES = {"pydoc": pydoc, "pydoc-fixed": lambda: pydoc(law="fixed:0.15")}
+
 
 # What masks hide as one under the patterns of texts; None: a token is its own unit.
 UNITS = {"scattered": None, "words": "words", "spans": "words", "ngrams": "ngrams"}
 
 
-def _load(data: Sequence[str] | None, config: Any) -> TextSplits:
+def _load(data: Sequence[str] | None, config: TextRunSettings) -> TextSplits:
     # Before a long text is tokenized.
-    if config.pattern.partition(":")[0] not in UNITS:
+    pattern = config.pattern.partition(":")[0]
+    if pattern not in UNITS:
         known = "scattered, words, ngrams and spans[:LENGTH]"
         raise UserError(f"pattern {config.pattern} is for grids of images; texts have {known}")
     check_files(config.evaluate)
-    units = UNITS[config.pattern.partition(":")[0]]
-    settings = _settings(config).data
+    completed = _completed(config).data
     if data is not None:
-        return text_data.from_texts(data, settings, units=units)
-    if settings.source == "array":
+        return text_data.from_texts(data, completed, units=UNITS[pattern])
+    if completed.source == "array":
         raise UserError("this run was given texts: give them again, as data=")
-    return text_data.load(settings, units=units)
+    return text_data.load(completed, units=UNITS[pattern])
 
 
-def _settings(config: Any) -> Any:
+def _completed(config: TextRunSettings) -> TextRunSettings:
     """Complete the configuration: a model of transformers has a tokenizer, and no packed rows."""
     if config.model.hf is None:
         return config
@@ -59,59 +126,54 @@ def _settings(config: Any) -> Any:
     return override(config, {"data.tokenizer": tokenizer, "data.pack": False})
 
 
-def _describe(splits: TextSplits, config: Any) -> tuple[Text, Any]:
-    return splits.train.corpus.text, _settings(config)
-
-
-def _fingerprint(splits: TextSplits) -> dict[str, Any]:
+def _fingerprint(splits: TextSplits) -> Entries:
     starts = splits.train.starts
     units = None if starts is None else int(starts.sum())
-    counts = splits.train.corpus.counts, splits.test.corpus.counts
-    return {"tokens": counts[0], "heldout": counts[1], "units": units}
+    tokens, heldout = (part.corpus.counts for part in (splits.train, splits.test))
+    return {"tokens": tokens, "heldout": heldout, "units": units}
 
 
 def _evaluate(
-    model: LanguageModel, splits: TextSplits, config: Any, untrained: Any
-) -> dict[str, Any]:
+    model: LanguageModel,
+    splits: TextSplits,
+    config: TextRunSettings,
+    untrained: LanguageModel | None,
+) -> Entries:
     return evaluate_text(
         model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
     )
 
 
-def _samples(folder: Path, model: LanguageModel, splits: TextSplits, config: Any) -> None:
+def _samples(
+    folder: Path, model: LanguageModel, splits: TextSplits, config: TextRunSettings
+) -> None:
     path, seed = folder / "samples.json", config.evaluate.seed
     write_rows(path, model, splits.test, pattern=config.pattern, seed=seed)
 
 
 def _embed(
-    model: LanguageModel, texts: Sequence[str], config: Any, pool: Pool, layer: int
+    model: LanguageModel, texts: Sequence[str], config: TextRunSettings, pool: Pool, layer: int
 ) -> np.ndarray:
     if note := cut_note(model.tokenizer, texts):
         log.warning("%s", note)
     return embed_texts(model, texts, pool, layer)
 
 
-def _read(config: Any) -> list[str]:
-    """Return the documents of a source; in a text file each line is one."""
-    source, column = config.data.source, config.data.column
-    return text_data.documents(source, column, "line")
-
-
 def _build(
     text: Text, config: TextModelSettings, attention: Attention, network: nn.Module | None
 ) -> LanguageModel:
     if network is None and config.hf is not None:
-        network = hf_network.named(config.hf, config.pretrained)
+        network = HFNetwork.named(config.hf, config.pretrained)
     assert network is None or isinstance(network, TokenNetwork)
     return LanguageModel(text, config, attention, network)
 
 
-def _parts(model: LanguageModel) -> dict[str, Any]:
-    theirs = isinstance(model.network, HFNetwork)
-    return {"network": model.network.config} if theirs else {}
+def _parts(model: LanguageModel) -> Entries:
+    network = model.network
+    return {"network": network.config} if isinstance(network, HFNetwork) else {}
 
 
-def _encoder_of(parts: dict[str, Any]) -> EncoderFactory | None:
+def _encoder_of(parts: Entries) -> EncoderFactory | None:
     """Return what makes a network of transformers, with random weights."""
     return partial(HFNetwork.from_config, parts["network"]) if "network" in parts else None
 
@@ -121,16 +183,16 @@ def _in_hub(source: str) -> bool:
     return "string" in kinds and "Image" not in kinds
 
 
-def _holds_texts(path: Path) -> bool:
+def _owns(path: Path) -> bool:
     try:
-        return "text" in names_in_parquet(path)
+        return kind_of(path) != ".parquet" or "text" in names_in_parquet(path)
     except UserError:  # whoever reads it says what is wrong
         return True
 
 
 def _likelihood_of_file(
     model: LanguageModel, path: Path, length: int | None, **options: int
-) -> dict[str, Any]:
+) -> Entries:
     text, name = read_text(path)
     return measure_text(model, text, name, length=length, **options)
 
@@ -144,12 +206,12 @@ RECORD = Modality(
     words=WORDS,
     sources="FILE.txt|.md|.jsonl|.parquet (.gz, .xz), a folder of these, hf:NAME",
     endings=frozenset(SUFFIXES),
-    owns=lambda path: kind_of(path) != ".parquet" or _holds_texts(path),
+    owns=_owns,
     telling=frozenset({"data.column"}),
     of_hub=_in_hub,
     of_memory=lambda data: isinstance(data, list) and bool(data) and isinstance(data[0], str),
     load=_load,
-    describe=_describe,
+    describe=lambda splits, config: (splits.train.corpus.text, _completed(config)),
     fingerprint=_fingerprint,
     build=_build,
     evaluate=_evaluate,
@@ -158,7 +220,8 @@ RECORD = Modality(
     parts=_parts,
     encoder_of_parts=_encoder_of,
     embed=_embed,
-    read=_read,
+    # In a text file each line is a document.
+    read=lambda config: text_data.documents(config.data.source, config.data.column, "line"),
     likelihood=text_likelihood,
     likelihood_of_file=_likelihood_of_file,
     foreign=hf_models.load,

@@ -1,4 +1,4 @@
-"""Rows of tokens by index: what training and evaluation read texts from."""
+"""Rows of tokens: documents cut and packed in rows of equal length, and read by index."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,123 @@ import torch
 from torch import Tensor
 
 from maskwise.text.corpus import Corpus
-from maskwise.text.packing import PackedRows, expand
+
+
+@dataclass(frozen=True, eq=False)
+class PackedRows:
+    """Which pieces each row holds.
+
+    Args:
+        first: int64 [pieces], where in the corpus a piece begins, row by row.
+        size: int64 [pieces], how many tokens it has.
+        place: int64 [pieces], where in its row its first token stands.
+        begin: int64 [rows + 1], the first piece of each row, and the number of pieces.
+    """
+
+    first: np.ndarray
+    size: np.ndarray
+    place: np.ndarray
+    begin: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.begin) - 1
+
+    def tokens_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return where each token of some rows lies: in the corpus, its row, its place in it."""
+        pieces, row = expand(self.begin[rows], self.begin[rows + 1] - self.begin[rows])
+        source, piece = expand(self.first[pieces], self.size[pieces])
+        start = self.place[pieces] - self.first[pieces]
+        return source, row[piece], source + start[piece]
+
+
+def expand(first: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of all ranges [first, first + size), and which range each is of.
+
+    >>> expand(np.array([5, 0]), np.array([2, 3]))
+    (array([5, 6, 0, 1, 2]), array([0, 0, 1, 1, 1]))
+    """
+    which = np.repeat(np.arange(len(size)), size)
+    begin = np.cumsum(size) - size
+    return np.arange(len(which)) - begin[which] + first[which], which
+
+
+def cut(documents: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return where pieces of documents begin, and their sizes.
+
+    Sizes are nearly equal, as few as fit `room` tokens each; documents are int64 [n, 2], where
+    each begins and ends.
+
+    >>> cut(np.array([[0, 5], [5, 7]]), 4)
+    (array([0, 3, 5]), array([3, 2, 2]))
+    """
+    size = documents[:, 1] - documents[:, 0]
+    num = -(-size // room)
+    number, which = expand(np.zeros_like(num), num)
+    base, extra = size // np.maximum(num, 1), size % np.maximum(num, 1)
+    first = documents[which, 0] + number * base[which] + np.minimum(number, extra[which])
+    return first, base[which] + (number < extra[which])
+
+
+def one_per_row(first: np.ndarray, size: np.ndarray, start: int) -> PackedRows:
+    """Return rows of one piece each, after `start` special tokens."""
+    return PackedRows(first, size, np.full(len(size), start), np.arange(len(size) + 1))
+
+
+def pack(first: np.ndarray, size: np.ndarray, length: int, start: int, stop: int) -> PackedRows:
+    """Fill rows with whole pieces, best fit first: the largest, then the largest that still fits.
+
+    Args:
+        first: where pieces begin.
+        size: how many tokens they have, each at most length - start - stop.
+        length: tokens in a row.
+        start: special tokens in front of a piece.
+        stop: special tokens behind it.
+
+    >>> rows = pack(np.array([0, 6, 9]), np.array([6, 3, 1]), length=8, start=1, stop=1)
+    >>> rows.begin.tolist(), rows.place.tolist()
+    ([0, 1, 3], [1, 1, 6])
+    """
+    frame = start + stop
+    left = np.bincount(size, minlength=length - frame + 1)
+    # Pieces of one size in order of the corpus; `taken` counts those that are in a row.
+    order = np.argsort(size, kind="stable")
+    offset = np.cumsum(left) - left
+    taken = np.zeros_like(left)
+    pieces, counts = [], []
+    while left.any():
+        sizes = _combination(left, length, frame)
+        kinds, multiple = np.unique(sizes, return_counts=True)
+        repeat = int((left[kinds] // multiple).min())
+        columns = []
+        for kind, many in zip(kinds[::-1], multiple[::-1], strict=True):
+            begin = offset[kind] + taken[kind]
+            columns.append(order[begin : begin + repeat * many].reshape(repeat, many))
+            left[kind] -= repeat * many
+            taken[kind] += repeat * many
+        pieces.append(np.concatenate(columns, axis=1).ravel())
+        counts.append(np.full(repeat, len(sizes)))
+    chosen, count = np.concatenate(pieces), np.concatenate(counts)
+    begin = np.concatenate([[0], np.cumsum(count)])
+    framed = size[chosen] + frame
+    before = np.cumsum(framed) - framed
+    place = before - np.repeat(before[begin[:-1]], count) + start
+    return PackedRows(first[chosen], size[chosen], place, begin)
+
+
+def _combination(left: np.ndarray, length: int, frame: int) -> list[int]:
+    """Return sizes of pieces for one row, largest first."""
+    left = left.copy()
+    sizes: list[int] = []
+    space = length
+    while space > frame:
+        fits = np.flatnonzero(left[: space - frame + 1])
+        if not len(fits):
+            break
+        largest = int(fits[-1])
+        sizes.append(largest)
+        left[largest] -= 1
+        space -= largest + frame
+    return sizes
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,15 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
+from maskwise.modality import Entries
 from maskwise.rng import Keys
 from maskwise.tokens.tokenizer_files import FILE, read_tokenizer, write_tokenizer
+
+if TYPE_CHECKING:  # it is an extra
+    from tokenizers import Encoding, Tokenizer
 
 PARTIAL = "\N{REPLACEMENT CHARACTER}"  # what decoders make of a part of a character
 
@@ -64,7 +68,7 @@ class Text:
 
     modality: ClassVar[str] = "text"
 
-    tokenizer: Any
+    tokenizer: "Tokenizer"
     length: int
     mask: int
     pad: int
@@ -104,10 +108,7 @@ class Text:
         return len(self.start) + len(self.stop)
 
     def room(self, length: int | None = None) -> int:
-        """Return how many tokens of a text fit between the special ones.
-
-        Args:
-            length: tokens in a row, special ones included; default: that of the model.
+        """Return how many tokens of a text fit between the special ones of a row.
 
         Raises:
             UserError: a length out of range.
@@ -151,7 +152,7 @@ class Text:
         return self._spelled([*before, token])[len(done) :]
 
     def _spelled(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False))
+        return self.tokenizer.decode(list(ids), skip_special_tokens=False)
 
     def ids(self, batch: Tensor) -> Tensor:
         """Return token ids, int64 [B, L]: samples of texts are ids already."""
@@ -182,9 +183,7 @@ class Text:
     def tokenize(self, texts: Sequence[str], length: int | None = None) -> Tokens:
         """Return texts, one in each row, cut and padded to the same length.
 
-        Args:
-            texts: documents.
-            length: L at most, special tokens included; default: that of the model.
+        The length is L at most, special tokens included; default: that of the model.
 
         Raises:
             UserError: no texts, a text without a token, or a length out of range.
@@ -203,9 +202,7 @@ class Text:
     def windows(self, text: str, length: int | None = None) -> Tokens:
         """Return running text, cut into rows of equal length; what is left over is dropped.
 
-        Args:
-            text: any text; its lines are not told apart.
-            length: L, special tokens included; default: that of the model.
+        The length is L, special tokens included; default: that of the model.
 
         Raises:
             UserError: a text that fills no row, or a length out of range.
@@ -237,22 +234,21 @@ class Text:
             row[: len(framed)] = torch.tensor(framed)
         return Tokens(ids, self.eligible(ids), torch.tensor([num for _, num in pieces]))
 
-    def save(self, folder: Path) -> dict[str, Any]:
+    def save(self, folder: Path) -> Entries:
         """Write tokenizer.json; return what else there is to know, as plain values."""
         write_tokenizer(folder / FILE, self.tokenizer)
         keys = ("length", "mask", "pad", "start", "stop", "special", "longest")
         return {key: getattr(self, key) for key in keys}
 
     @classmethod
-    def load(cls, folder: Path, values: dict[str, Any]) -> Self:
+    def load(cls, folder: Path, values: Entries) -> Self:
         """Read what `save` wrote.
 
         Raises:
             UserError: a file is missing or damaged.
         """
-        path = folder / FILE
         lists = {key: tuple(values[key]) for key in ("start", "stop", "special")}
-        return cls(read_tokenizer(path), **{**values, **lists})
+        return cls(read_tokenizer(folder / FILE), **{**values, **lists})
 
     def with_length(self, length: int) -> "Text":
         """Return the same tokens in rows of another length."""
@@ -260,7 +256,7 @@ class Text:
         return replace(self, length=length)
 
 
-def _encoded(found: Any, text: str) -> Encoded:
+def _encoded(found: "Encoding", text: str) -> Encoded:
     ids = np.asarray(found.ids, dtype=np.int64)
     offsets = np.asarray([start for start, _ in found.offsets], dtype=np.int64)
     words = found.word_ids

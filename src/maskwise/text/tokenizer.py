@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from maskwise.errors import UserError, require
 from maskwise.text.text import Text
 from maskwise.tokens.tokenizer_files import read_tokenizer
+
+if TYPE_CHECKING:  # they are extras
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
 
 PAD, UNKNOWN, START, STOP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # What the families of BERT and of RoBERTa call them.
@@ -33,10 +37,8 @@ def train_tokenizer(
     if vocab_size < least:
         raise UserError(f"vocab_size {vocab_size} is too small: bytes and specials are {least}")
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token=UNKNOWN))
-    normalizers = [tokenizers.normalizers.NFC()]
-    if lowercase:
-        normalizers.append(tokenizers.normalizers.Lowercase())
-    tokenizer.normalizer = tokenizers.normalizers.Sequence(normalizers)
+    lower = [tokenizers.normalizers.Lowercase()] if lowercase else []
+    tokenizer.normalizer = tokenizers.normalizers.Sequence([tokenizers.normalizers.NFC(), *lower])
     # A word is the same token in front of a text and within it.
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
@@ -68,13 +70,10 @@ def load_tokenizer(name: str, length: int) -> Text:
         raise UserError(f"tokenizer {name}: {error}") from None
 
 
-def of_transformers(tokenizer: Any, length: int, longest: int | None = None) -> Text:
-    """Return the tokens of a fast tokenizer of transformers.
-
-    Args:
-        tokenizer: a `PreTrainedTokenizerFast`.
-        length: tokens in a row.
-        longest: tokens in a row that the model can take at most.
+def of_transformers(
+    tokenizer: "PreTrainedTokenizerFast", length: int, longest: int | None = None
+) -> Text:
+    """Return the tokens of a fast tokenizer of transformers, `longest` as `Text` has it.
 
     Raises:
         UserError: a slow tokenizer, or one without mask token.
@@ -103,7 +102,7 @@ def of_transformers(tokenizer: Any, length: int, longest: int | None = None) -> 
     )
 
 
-def _described(tokenizer: Any, length: int) -> Text:
+def _described(tokenizer: "Tokenizer", length: int) -> Text:
     """Find the special tokens of a bare tokenizer by their usual names."""
     known = {
         str(t.content): i for i, t in tokenizer.get_added_tokens_decoder().items() if t.special
@@ -121,11 +120,8 @@ def _described(tokenizer: Any, length: int) -> Text:
     return Text(tokenizer, length, found["mask"], pad, start, stop, special)
 
 
-def _from_transformers(name: str) -> Any:
-    try:
-        import transformers
-    except ImportError:
-        raise UserError('it needs transformers: pip install "maskwise[text]"') from None
+def _from_transformers(name: str) -> "PreTrainedTokenizerFast":
+    transformers = require("transformers", "it", "text")
     options = {"local_files_only": Path(name).expanduser().is_dir(), "trust_remote_code": False}
     try:
         return transformers.AutoTokenizer.from_pretrained(name, **options)

@@ -14,7 +14,7 @@ def export(
     folder: Annotated[Path, Arg("which is new, or empty", "FOLDER")],
 ) -> None:
     """Write a language model for transformers."""
-    from maskwise.text.hf_export import export
+    from maskwise.text.hf_models import export
 
     print(f"model of transformers: {export(run, folder)}")
 

@@ -1,7 +1,7 @@
 """The masked language model: predict hidden tokens from visible ones; encode whole sequences."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -47,18 +47,19 @@ class SymbolTokenizer(Tokenizer, Protocol):
         """Return what may be hidden, bool [B, L]."""
 
 
-class LanguageSettings(ModelSettings, Protocol):
+Symbols = TypeVar("Symbols", bound=SymbolTokenizer)
+Read = TypeVar("Read", bound=SymbolTokenizer, contravariant=True)
+
+
+class LanguageSettings(ModelSettings, Protocol[Read]):
     """The shape of a language model."""
 
     @property
     def corruption(self) -> Shares:
         """Shares of the hidden tokens that become the mask token, a random token, and stay."""
 
-    def network(self, tokenizer: Any, attention: Attention) -> TokenNetwork:
+    def network(self, tokenizer: Read, attention: Attention) -> TokenNetwork:
         """Return the network that these settings describe, for what reads its samples."""
-
-
-Symbols = TypeVar("Symbols", bound=SymbolTokenizer)
 
 
 class LanguageModel(MaskedModel, Generic[Symbols]):
@@ -84,12 +85,12 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
     """
 
     tokenizer: Symbols
-    config: LanguageSettings
+    config: LanguageSettings[Symbols]
 
     def __init__(
         self,
         tokenizer: Symbols,
-        config: LanguageSettings,
+        config: LanguageSettings[Symbols],
         attention: Attention = "auto",
         network: TokenNetwork | None = None,
     ) -> None:
@@ -113,12 +114,9 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         return self.network
 
     def forward(self, batch: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
-        """Return logits at the hidden positions, row by row, [n, V].
+        """Return logits at the hidden positions, or a part of them, row by row, [n, V].
 
-        Args:
-            batch: samples; what they hold at hidden positions is not used.
-            mask: hidden positions [B, L], which become the mask token.
-            predicted: a part of the hidden positions; default: all of them.
+        What samples hold at hidden positions is not used: they become the mask token.
         """
         ids = self.tokenizer.ids(batch).masked_fill(mask.hidden, self.tokenizer.mask)
         return self.network.logits(*self._read(ids), predicted or mask)
@@ -158,14 +156,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
     def visible_features(
         self, samples: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
     ) -> Tensor:
-        """Return features of masked samples, [B, D].
-
-        Args:
-            samples: what the tokenizer reads.
-            mask: hidden positions [B, L], which become the mask token.
-            pool: "mean" of the visible tokens, or the "class" token in front of them.
-            layer: which layer, -1 = the last.
-        """
+        """Return features of masked samples, [B, D]; what is hidden becomes the mask token."""
         ids = self.tokenizer.ids(samples).masked_fill(mask.hidden, self.tokenizer.mask)
         tokens = self.network.features(*self._read(ids), self._layer(layer))
         return self._pooled(tokens, self.eligible(samples) & ~mask.hidden, pool)
@@ -186,11 +177,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
     def encode(self, samples: Tensor, pool: Pool = "mean", layer: int = -1) -> Tensor:
         """Return features of whole texts or sequences, one in each row; nothing is ever hidden.
 
-        Args:
-            samples: what the tokenizer reads.
-            pool: "mean" of the tokens of the text, the "class" token in front of it, or "both"
-                side by side.
-            layer: which layer, -1 = the last.
+        They are the "mean" of the tokens, the "class" token in front, or "both" side by side.
         """
         return self._pooled(self.features(samples, layer), self.eligible(samples), pool)
 

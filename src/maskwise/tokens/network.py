@@ -1,17 +1,20 @@
-"""What networks over tokens have in common: what is asked of them, and blocks with a head."""
+"""Networks over tokens: what is asked of them, blocks with a head, and a transformer."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskwise.layers.transformer import Norm
+from maskwise.errors import UserError
+from maskwise.layers.transformer import Attention, Norm, attend
 from maskwise.masks import Mask
 from maskwise.objectives.cross_entropy import logits_of
+
+ROTARY_BASE = 10_000.0
 
 
 class Said(NamedTuple):
@@ -160,3 +163,137 @@ class BlockNetwork(TokenNetwork):
     def activate(self, x: Tensor) -> Tensor:
         """Return the head's last layer before the output, [..., D], of features [..., D]."""
         return self.head_norm(F.gelu(self.head(x)))
+
+
+class _Rotate(torch.autograd.Function):
+    """Turn the pairs (i, i + d/2) of the last axis by angles: two passes over memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turn(x, cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _turn(grads[0], cos, -sin), None, None
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    half = x.shape[-1] // 2
+    turned = x * torch.cat([cos, cos], dim=-1)
+    turned[..., :half].addcmul_(x[..., half:], sin, value=-1)
+    turned[..., half:].addcmul_(x[..., :half], sin)
+    return turned
+
+
+def rotate(x: Tensor, positions: Tensor) -> Tensor:
+    """Return queries or keys turned by their positions, so that products depend on distances.
+
+    The pair (x_i, x_{i + d/2}) is turned by the angle t 10000^(-2i/d) at position t.
+
+    Args:
+        x: [B, heads, N, d].
+        positions: int64 [N], or [B, N].
+
+    Source: Su et al., RoFormer (arXiv 2104.09864).
+
+    >>> x = torch.ones(1, 1, 2, 2)
+    >>> rotate(x, torch.arange(2))[0, 0, 0].tolist()
+    [1.0, 1.0]
+    """
+    half = x.shape[-1] // 2
+    rates = ROTARY_BASE ** (-torch.arange(half, device=x.device) / half)
+    angles = positions[..., None] * rates
+    if positions.ndim == 2:
+        angles = angles[:, None]
+    turned = _Rotate.apply(x, angles.cos().to(x.dtype), angles.sin().to(x.dtype))
+    assert isinstance(turned, Tensor)
+    return turned
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + W (gelu(a) b) with (a, b) = V norm(x); no biases."""
+
+    def __init__(self, width: int, heads: int, mlp: int, attention: Attention, norm: bool) -> None:
+        super().__init__()
+        if width % heads or width // heads % 2:
+            raise UserError(
+                f"width {width} over {heads} heads must be an even whole number for each head"
+            )
+        self.heads, self.attention = heads, attention
+        self.norm1 = Norm(width, eps=1e-5, bias=False) if norm else nn.Identity()
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.project = nn.Linear(width, width, bias=False)
+        self.norm2 = Norm(width, eps=1e-5, bias=False)
+        self.gated = nn.Linear(width, 2 * mlp, bias=False)
+        self.out = nn.Linear(mlp, width, bias=False)
+
+    def forward(
+        self, x: Tensor, positions: Tensor, allowed: Tensor | None, wanted: Tensor | None = None
+    ) -> Tensor:
+        """Return the new tokens, [B, N, D]; only those at `wanted` [B, K] if given.
+
+        Args:
+            x: [B, N, D].
+            positions: int64 [N].
+            allowed: bool [B, N, N], which tokens a token may attend to; None = all.
+            wanted: int64 [B, K], the tokens to compute, which still attend to every token.
+        """
+        normed = self.norm1(x)
+        width = x.shape[-1]
+        if wanted is None:
+            q, k, v = self._heads(self.qkv(normed), 3)
+            at = positions
+        else:
+            index = wanted[..., None].expand(-1, -1, width)
+            k, v = self._heads(F.linear(normed, self.qkv.weight[width:]), 2)
+            [q] = self._heads(F.linear(normed.gather(1, index), self.qkv.weight[:width]), 1)
+            x, at = x.gather(1, index), positions[wanted]
+            if allowed is not None:
+                allowed = allowed.gather(1, wanted[..., None].expand(-1, -1, allowed.shape[-1]))
+        mixed = attend(rotate(q, at), rotate(k, positions), v, allowed, self.attention)
+        x = x + self.project(mixed.transpose(1, 2).flatten(2))
+        activated, gate = self.gated(self.norm2(x)).chunk(2, dim=-1)
+        return x + self.out(F.gelu(activated) * gate)
+
+    def _heads(self, x: Tensor, num: int) -> tuple[Tensor, ...]:
+        batch, length, width = x.shape
+        each = width // num // self.heads
+        parts = x.view(batch, length, num, self.heads, each).permute(2, 0, 3, 1, 4)
+        # One copy here saves one for each part in the products.
+        return parts.contiguous().unbind(0)
+
+
+class SequenceNetwork(BlockNetwork):
+    """A transformer: token embedding, blocks, and a head.
+
+    Args:
+        num_tokens: vocabulary size V.
+        width: D.
+        depth: blocks.
+        heads: attention heads.
+        mlp_ratio: weights of a block's MLP over those of a plain one of this ratio.
+        attention: see `attend`.
+        num_inputs: tokens that are read, if not those that are predicted.
+    """
+
+    def __init__(
+        self,
+        num_tokens: int,
+        width: int,
+        depth: int,
+        heads: int,
+        mlp_ratio: float,
+        attention: Attention = "auto",
+        num_inputs: int | None = None,
+    ) -> None:
+        # Three matrices instead of two, so two thirds of the width, in multiples of 16.
+        mlp = max(16, 16 * round(width * mlp_ratio * 2 / 3 / 16))
+        blocks = (Block(width, heads, mlp, attention, norm=index > 0) for index in range(depth))
+        super().__init__(num_tokens, width, blocks, num_inputs)
+
+    def context(self, ids: Tensor, documents: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return positions and which tokens a token may attend to."""
+        allowed = None if documents is None else documents[:, :, None] == documents[:, None, :]
+        return torch.arange(ids.shape[1], device=ids.device), allowed

@@ -1,15 +1,18 @@
 """A tokenizer in a file: tokenizer.json, as the library tokenizers writes it."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from maskwise.errors import UserError, require
 from maskwise.files import atomic
 
+if TYPE_CHECKING:  # it is an extra
+    from tokenizers import Tokenizer
+
 FILE = "tokenizer.json"
 
 
-def read_tokenizer(path: Path) -> Any:
+def read_tokenizer(path: Path) -> "Tokenizer":
     """Read a tokenizer.json.
 
     Raises:
@@ -25,7 +28,7 @@ def read_tokenizer(path: Path) -> Any:
         raise UserError(f"{path} is no tokenizer.json: {reason}") from None
 
 
-def write_tokenizer(path: Path, tokenizer: Any) -> None:
+def write_tokenizer(path: Path, tokenizer: "Tokenizer") -> None:
     """Write a tokenizer.json, which is complete or absent."""
     with atomic(path) as temporary:
         temporary.write_text(tokenizer.to_str(), "utf-8")

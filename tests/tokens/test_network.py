@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.objectives.cross_entropy import losses_of
-from maskwise.tokens.sequence import SequenceNetwork, rotate
+from maskwise.tokens.network import SequenceNetwork, rotate
 
 TOKENS, LENGTH, DEPTH = 30, 12, 3
 

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.text.files import hub_test_split, read_parts, text_files
+from maskwise.text.corpus import hub_test_split, read_parts, text_files
 
 
 def documents(source, document="file", column="text"):
@@ -55,7 +55,7 @@ def test_a_mark_in_front_is_not_text(tmp_path):
 
 
 def test_long_documents_come_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr("maskwise.text.files._PART", 16)
+    monkeypatch.setattr("maskwise.text.corpus._PART", 16)
     (tmp_path / "a.txt").write_text(TEXT * 3, "utf-8")
     parts = list(read_parts(str(tmp_path / "a.txt"), "text", "file"))
     assert len(parts) > 3

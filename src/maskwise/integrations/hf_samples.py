@@ -1,12 +1,25 @@
-"""Which tokens begin a word, by how a tokenizer marks them."""
+"""What a collator knows of samples: where words begin, and how often each was seen."""
 
+import contextlib
 import json
-from collections.abc import Iterator
-from typing import Any
+import os
+import shutil
+import sqlite3
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from maskwise.modality import Entries
+
+if TYPE_CHECKING:  # it is an extra
+    from tokenizers import Tokenizer
+
+_SECONDS = 60  # to wait for other processes
 # What byte-level tokenizers write for a space, a tab and the ends of lines.
 _SPACES = ("\u0120", "\u0109", "\u010a", "\u010d")
 
@@ -26,7 +39,7 @@ class WordMarks:
         known: whether the tokenizer marks words at all.
     """
 
-    def __init__(self, backend: Any) -> None:
+    def __init__(self, backend: "Tokenizer") -> None:
         described = json.loads(backend.to_str())
         tokens = backend.get_vocab(with_added_tokens=True)
         begins, ends = _marks(described, list(tokens))
@@ -50,7 +63,7 @@ class WordMarks:
         return self._begins[ids] | before
 
 
-def _marks(described: dict[str, Any], tokens: list[str]) -> tuple[list[str] | None, list[str]]:
+def _marks(described: Entries, tokens: list[str]) -> tuple[list[str] | None, list[str]]:
     """Return the tokens that begin a word (None: not known), and those that end one."""
     model = described["model"]
     if model["type"] == "WordLevel":
@@ -65,7 +78,7 @@ def _marks(described: dict[str, Any], tokens: list[str]) -> tuple[list[str] | No
     return (begins if any(len(token) > 1 for token in begins) else None), []
 
 
-def _unknown(model: dict[str, Any]) -> list[int]:
+def _unknown(model: Entries) -> list[int]:
     """Return the id of the token for what is unknown, if there is one."""
     if model["type"] == "Unigram":
         place = model["unk_id"]
@@ -74,7 +87,7 @@ def _unknown(model: dict[str, Any]) -> list[int]:
     return [] if place is None else [place]
 
 
-def _marks_of_spaces(described: dict[str, Any]) -> Iterator[str]:
+def _marks_of_spaces(described: Entries) -> Iterator[str]:
     """Give what the tokenizer writes for white space."""
     for part in ("normalizer", "pre_tokenizer", "decoder"):
         for step in _steps(described[part]):
@@ -86,7 +99,7 @@ def _marks_of_spaces(described: dict[str, Any]) -> Iterator[str]:
                 yield from step["pattern"].values()
 
 
-def _steps(part: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+def _steps(part: Entries | None) -> Iterator[Entries]:
     """Give the steps of a sequence, or the only one."""
     if part is None:
         return
@@ -95,3 +108,49 @@ def _steps(part: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
     for inner in ("normalizers", "pretokenizers", "decoders"):
         for step in part.get(inner, []):
             yield from _steps(step)
+
+
+class Sightings:
+    """Counts how often each sample was seen, in all workers together.
+
+    The counts are a table in a temporary file, 20 bytes for a sample: workers of any kind find it
+    again by its name, be they forked or spawned, new in every epoch or not. It goes when this
+    object does.
+
+    Example:
+        >>> sightings = Sightings()
+        >>> sightings.count([7, 8, 7])
+        [0, 0, 1]
+        >>> sightings.count([8])
+        [1]
+    """
+
+    def __init__(self) -> None:
+        folder = tempfile.mkdtemp(prefix="maskwise-")
+        self._path = Path(folder) / "seen"
+        weakref.finalize(self, _remove, folder, os.getpid())
+        with contextlib.closing(sqlite3.connect(self._path)) as table, table:
+            table.execute("CREATE TABLE seen (sample INTEGER PRIMARY KEY, times INTEGER)")
+
+    def count(self, samples: Sequence[int]) -> list[int]:
+        """Return how often each was seen before, and count it; samples are 64-bit numbers."""
+        # A connection must not outlive a fork, so there is one for each batch: 0.1 ms.
+        connected = sqlite3.connect(self._path, timeout=_SECONDS, isolation_level="IMMEDIATE")
+        with contextlib.closing(connected) as table, table:
+            table.execute("PRAGMA synchronous = OFF")
+            return [_see(table, sample) for sample in samples]
+
+
+def _see(table: sqlite3.Connection, sample: int) -> int:
+    table.execute(
+        "INSERT INTO seen VALUES (?, 1) ON CONFLICT (sample) DO UPDATE SET times = times + 1",
+        (sample,),
+    )
+    (times,) = table.execute("SELECT times FROM seen WHERE sample = ?", (sample,)).fetchone()
+    return times - 1
+
+
+def _remove(folder: str, owner: int) -> None:
+    """Remove the file, but not at the end of a forked worker."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,174 @@
+"""What models of tokens are measured by: losses by ratio, likelihoods, rows filled in."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskwise.files import write_json
+from maskwise.masks import Mask
+from maskwise.measure.features import frozen, in_batches, random_subset
+from maskwise.measure.likelihoods import Held
+from maskwise.measure.losses import fixed_mask, loss_curves
+from maskwise.modality import Entries, Source
+from maskwise.tokens.model import LanguageModel, SymbolTokenizer
+
+BATCH = 128  # rows at once
+MOST = 128  # tokens of a row that are shown
+RATIOS = (0.15, 0.3, 0.5, 0.8)  # at which they are hidden
+NUM_GUESSES = 3
+
+
+def losses_by_ratio(
+    model: LanguageModel,
+    source: Source,
+    index: np.ndarray,
+    ratios: Sequence[float],
+    pattern: str,
+    seed: int,
+    baselines: Mapping[str, Tensor],
+) -> Entries:
+    """Return the "reconstruction" entry of result.json: mean cross-entropies; see `loss_curves`.
+
+    The mean of the curve over ratios from 0 to 1 would be -log p(row) per token, averaged over
+    orders (arXiv 2306.00520); "mean" is that over the ratios measured.
+
+    Args:
+        model: its device is used, and its training mode is restored.
+        source: where rows come from.
+        index: which rows, [N].
+        ratios: hidden fractions, each in (0, 1).
+        pattern: how hidden tokens lie.
+        seed: of the masks and of the bootstrap.
+        baselines: by name, the loss of each token whatever is visible, [V].
+    """
+    found = loss_curves(
+        *(model, source, index, sorted(set(ratios)), pattern, seed),
+        partial(_costs, model, list(baselines.values())),
+        list(baselines),
+        batch_size=BATCH,
+        mean=True,
+    )
+    return {"target": "tokens"} | found
+
+
+def _costs(
+    model: LanguageModel, tables: Sequence[Tensor], samples: Tensor, masks: Sequence[Mask]
+) -> Iterator[tuple[Tensor, ...]]:
+    """Give each row's losses, the model's first, then those of tables [V], under each mask."""
+    ids = model.tokenizer.ids(samples)
+    guesses = [table.to(ids.device)[ids.clamp(min=0)] for table in tables]
+    for mask in masks:
+        losses = (-model.conditional_log_prob(ids, mask.hidden), *guesses)
+        sums = [torch.where(mask.hidden, values, 0).sum(dim=1) for values in losses]
+        yield tuple(each / mask.num_hidden for each in sums)
+
+
+def shares(tokenizer: SymbolTokenizer, source: Source, index: np.ndarray) -> Tensor:
+    """Return the share of every token in rows, float64 [V]; +1 for every count."""
+    counts = tokenizer.alphabet.double()
+    for part in in_batches(index, BATCH):
+        batch = source.get(part)
+        ids = tokenizer.ids(batch)[tokenizer.eligible(batch)]
+        counts += torch.bincount(ids, minlength=len(counts))
+    return counts / counts.sum()
+
+
+def held_tokens(model: LanguageModel, ids: Tensor, words: dict[str, str]) -> Held:
+    """Return rows of tokens [N, L] for `measure`; the anchor is the uniform predictor.
+
+    `words` are what a "sample", a "position" and a "dimension" are called.
+    """
+    # Rows may hold different numbers of tokens.
+    num_tokens = float(model.eligible(ids).sum(dim=1).double().mean())
+    num_words = int(model.tokenizer.alphabet.sum())
+    score = -math.log(num_words)
+    words = {**words, "anchor": f"uniform predictor, -ln {num_words:,}"}
+    return Held(ids, num_tokens, num_tokens, (score, score * num_tokens), words, perplexity=True)
+
+
+def write_rows(
+    path: Path, model: LanguageModel, source: Source, *, pattern: str, seed: int, num: int = 3
+) -> None:
+    """Write what the report shows of tokens to `path`, which is complete or absent.
+
+    JSON: the "pattern" and "rows", each with its "documents", which are lists of the text that
+    each token adds (a character of several tokens comes with the last of them), and "masks", one
+    for each ratio: the "ratio" asked for and what is "hidden", each token with its "place" among
+    those of all documents, the "probability" of the true token, whether the first guess is
+    "right", and the "guesses", the likeliest tokens with their probabilities. Masks are nested
+    where the pattern is.
+
+    Args:
+        path: a .json file.
+        model: its device is used, and its training mode is restored.
+        source: where rows come from.
+        pattern: how hidden tokens lie.
+        seed: of the choice of rows and of the masks.
+        num: rows at most.
+    """
+    index = random_subset(len(source), num, seed)
+    ids, units = model.tokenizer.ids(source.get(index)), source.units(index)
+    eligible = model.eligible(ids)
+    shown = eligible & (eligible.cumsum(dim=1) <= MOST)
+    rows: list[Entries] = [
+        {"documents": [model.tokenizer.spell(part) for part in parts], "masks": []}
+        for parts in _documents(model, ids, shown)
+    ]
+    with frozen(model):
+        for ratio in RATIOS:
+            mask = fixed_mask(
+                *(model.tokenizer.grid, ratio, index, pattern, seed, torch.device("cpu")),
+                *(eligible, units),
+            )
+            filled = _filled(model, ids, mask.hidden, shown)
+            for row, found in zip(rows, filled, strict=True):
+                row["masks"].append({"ratio": ratio, "hidden": found})
+    write_json(path, {"pattern": pattern, "rows": rows})
+
+
+def _documents(model: LanguageModel, ids: Tensor, shown: Tensor) -> list[list[list[int]]]:
+    """Return the ids of the tokens that are shown, by row and document."""
+    documents = model.tokenizer.documents(ids)
+    found = []
+    for row in range(len(ids)):
+        kept, of = ids[row, shown[row]], documents[row, shown[row]]
+        found.append([kept[of == each].tolist() for each in of.unique().tolist()])
+    return found
+
+
+def _filled(
+    model: LanguageModel, ids: Tensor, hidden: Tensor, shown: Tensor
+) -> list[list[Entries]]:
+    """Return what the model makes of the hidden tokens that are shown, by row."""
+    best, true = [], []
+    for predicted, wanted in model.predictions(ids, hidden, ids):
+        best.append(predicted.topk(NUM_GUESSES, dim=1))
+        true.append(predicted.gather(1, wanted[:, None])[:, 0])
+    chance = torch.cat(true).exp().cpu()
+    values, tokens = (torch.cat(part).cpu() for part in zip(*best, strict=True))
+    documents = model.tokenizer.documents(ids)
+    place = shown.long().cumsum(dim=1) - 1
+    rows: list[list[Entries]] = [[] for _ in ids]
+    for number, (row, at) in enumerate(hidden.nonzero().tolist()):
+        if not shown[row, at]:
+            continue
+        same = shown[row, :at] & (documents[row, :at] == documents[row, at])
+        before = ids[row, :at][same].tolist()
+        guesses = [
+            [model.tokenizer.spell_next(before, token), round(float(np.exp(value)), 4)]
+            for token, value in zip(tokens[number].tolist(), values[number].tolist(), strict=True)
+        ]
+        rows[row].append(
+            {
+                "place": int(place[row, at]),
+                "probability": round(float(chance[number]), 4),
+                "right": bool(tokens[number, 0] == ids[row, at]),
+                "guesses": guesses,
+            }
+        )
+    return rows
