@@ -77,9 +77,9 @@ def pretrain(
     config = config_of(str(data) if named else data, changes, modality)
     kind = find(config.modality)
     splits = kind.load(None if named else data, config)
-    modality, config = kind.describe(splits, config)
+    tokenizer, config = kind.describe(splits, config)
     model = build(
-        modality,
+        tokenizer,
         config.model,
         seed=config.seed,
         attention=config.efficiency.attention,
@@ -179,7 +179,7 @@ def measure_likelihood(
     """
     run, config = _changed(run, overrides, "data.")
     kind = find(config.modality)
-    found = kind.can("likelihood")(
+    found = kind.needed(kind.likelihood, "measure likelihood")(
         run.model(encoder),
         kind.load(data, config),
         config.law,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
 
 from maskwise.errors import UserError
+from maskwise.files import Entries
 
 Verb = Callable[..., None]
 Load = Callable[[str, bool], object]
@@ -108,7 +109,7 @@ def _read(parameter: inspect.Parameter) -> tuple[Any, Arg]:
 def _add(verb: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:
     kind, arg = _read(parameter)
     default = parameter.default
-    options: dict[str, Any] = {"help": arg.help, "metavar": arg.metavar}
+    options: Entries = {"help": arg.help, "metavar": arg.metavar}
     if default is not parameter.empty:
         options["default"] = default
         shown = default is not None and not isinstance(default, (bool, list))
@@ -169,7 +170,7 @@ def numbers(text: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"'{text}' must be numbers, as in 0.25,0.75") from None
 
 
-def only_data(settings: dict[str, Any], refusal: str) -> None:
+def only_data(settings: Entries, refusal: str) -> None:
     """Refuse settings of anything but the data.
 
     Raises:

@@ -8,11 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from safetensors import SafetensorError
 
 from maskwise.errors import UserError
+
+Entries: TypeAlias = dict[str, Any]
+"""an object of a JSON file"""
 
 Stamp = list[str | int]
 """what tells one state of a file from another"""
@@ -100,7 +103,7 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is damaged: {error}") from None
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
+def read_json_lines(path: Path) -> list[Entries]:
     """Read a file of one JSON object a line; a last line that was cut off is left out.
 
     Raises:

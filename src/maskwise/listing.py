@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from maskwise.files import Entries
 from maskwise.laws import FORMS
 from maskwise.masks import PATTERNS
 from maskwise.modalities import kinds, recipes
@@ -51,7 +52,7 @@ def _description(cls: Any, name: str) -> str:
     return next(field.description for field in known if field and field.description)
 
 
-def _rows(cls: Any, defaults: dict[str, Any], prefix: str) -> list[str]:
+def _rows(cls: Any, defaults: Entries, prefix: str) -> list[str]:
     rows = []
     for field in dataclasses.fields(cls):
         value = defaults[field.name]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # so that to know the names costs nothing
     from maskwise.modality import Features, Modality
     from maskwise.train.config import RunSettings
 
-Kind: TypeAlias = "Modality[Any, Any, Any]"
+Kind: TypeAlias = "Modality[Any, Any, Any, Any, Any]"
 
 # Where the record of each is, or the record itself.
 KINDS: "dict[str, str | Kind]" = {
@@ -134,5 +134,7 @@ def read_features(
     (1438, 16)
     """
     asked = [kind.features for kind in sorted(kinds(), key=lambda kind: kind.precedence)]
-    found = (read(source, changes or {}, target, classes) for read in asked if read is not None)
+    found = (
+        read(source, dict(changes or {}), target, classes) for read in asked if read is not None
+    )
     return next(features for features in found if features is not None)

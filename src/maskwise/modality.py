@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+from scipy import sparse
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
+from maskwise.files import Entries
 from maskwise.layers.transformer import Attention
 from maskwise.masks import Mask
 from maskwise.rng import Keys
@@ -29,8 +31,9 @@ VisiblePool = Literal["mean", "class"]
 """features of a masked sample: the mean of its visible positions, or the class token"""
 Blanks = Literal["zeros", "all"]
 """which values are imputed"""
-Entries = dict[str, Any]
-"""what is written to a JSON file"""
+Given = Any
+"""data from Python: arrays, texts, tables, AnnData; the kind that takes them checks them"""
+Indices = Sequence[int] | np.ndarray | Tensor
 
 
 class Source(Protocol):
@@ -42,10 +45,10 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def get(self, indices: Any) -> Tensor:
+    def get(self, indices: Indices) -> Tensor:
         """Return the samples at `indices`, [b, ...]."""
 
-    def units(self, indices: Any) -> Tensor | None:
+    def units(self, indices: Indices) -> Tensor | None:
         """Return which positions are hidden together, int64 [b, L]; None if each is its own."""
 
 
@@ -80,7 +83,7 @@ class Tokenizer(Protocol):
     def weights(self, batch: Tensor) -> Tensor | None:
         """Return what each position counts in the loss, float32 [B, L]; None = all the same."""
 
-    def save(self, folder: Path) -> dict[str, Any]:
+    def save(self, folder: Path) -> Entries:
         """Return plain values that `load` reads; write what else it needs."""
 
 
@@ -95,7 +98,7 @@ class Features:
         labels: [n] classes, if they are known.
     """
 
-    values: Any
+    values: "np.ndarray | sparse.sparray | sparse.spmatrix"
     target: np.ndarray | None
     what: str
     labels: np.ndarray | None = None
@@ -105,12 +108,17 @@ C = TypeVar("C")
 """the settings of a run"""
 S = TypeVar("S")
 """splits"""
+T = TypeVar("T")
+"""a tokenizer"""
+P = TypeVar("P")
+"""the settings of a model"""
 M = TypeVar("M", bound="MaskedModel")
 """a masked model"""
+F = TypeVar("F")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Modality(Generic[C, S, M]):
+class Modality(Generic[C, S, T, P, M]):
     """A kind of data: all that a run, the reports and the commands ask of it.
 
     What a kind cannot do is None: whoever is asked for it says so at once.
@@ -150,13 +158,13 @@ class Modality(Generic[C, S, M]):
     """whether data given from Python are"""
 
     # A run, from its data to its result.
-    load: Callable[[Any, C], S]
+    load: Callable[[Given, C], S]
     """(data given from Python or None, settings) -> splits"""
-    describe: Callable[[S, C], tuple[Any, C]]
+    describe: Callable[[S, C], tuple[T, C]]
     """(splits, settings) -> tokenizer, settings completed from the data"""
     fingerprint: Callable[[S], Entries] = lambda splits: {}
     """what must be the same when a run is resumed"""
-    build: Callable[[Any, Any, Attention, nn.Module | None], M]
+    build: Callable[[T, P, Attention, nn.Module | None], M]
     """(tokenizer, settings of the model, attention, encoder of one's own) -> model"""
     augment: Callable[[C], Augment | None] = lambda config: None
     """how training changes samples; None = not at all"""
@@ -168,7 +176,7 @@ class Modality(Generic[C, S, M]):
     """writes what the report shows into the run folder"""
 
     # A model's folder.
-    restore: Callable[[Path, Any], Any]
+    restore: Callable[[Path, Entries], T]
     """(folder, what `Tokenizer.save` returned) -> tokenizer"""
     parts: Callable[[M], Entries] = lambda model: {}
     """what else it takes to build a model again"""
@@ -176,15 +184,15 @@ class Modality(Generic[C, S, M]):
     """what makes the encoder that `parts` tell of"""
 
     # What a model is used for.
-    embed: Callable[[M, Any, C, Pool, int], np.ndarray]
+    embed: Callable[[M, Given, C, Pool, int], np.ndarray]
     """(model, data given from Python, settings, pool, layer) -> features [N, D]"""
-    read: Callable[[C], Any]
+    read: Callable[[C], Given]
     """all samples of a source, as `embed` takes them"""
     source_settings: Callable[[str, str | None], Entries] | None = None
     """(source, genome or the like) -> the settings that say which samples are meant"""
     likelihood: Callable[..., Entries] | None = None
     """(model, splits, law, num_samples, passes, seed) -> likelihood.json"""
-    impute: Callable[[M, Any, C], Any] | None = None
+    impute: Callable[[M, Given, C], Given] | None = None
     """(model, data given from Python, settings) -> the data with missing values filled in"""
     impute_file: Callable[[M, Path, Path, C, Blanks], str] | None = None
     """(model, source, file to write, settings, entries) -> what was written, in a line"""
@@ -195,26 +203,25 @@ class Modality(Generic[C, S, M]):
     """(model, file, length, num_samples, passes, seed) -> values as in likelihood.json"""
     foreign: Callable[[str], M] | None = None
     """(place) -> a model of another library"""
-    features: Callable[[str, Mapping[str, Any], str | None, bool], Features | None] | None = None
+    features: Callable[[str, Entries, str | None, bool], Features | None] | None = None
     """(source, settings of the data, target, whether that holds classes) -> samples by features,
     or None where the source is of another kind"""
 
     @property
-    def model_settings(self) -> type:
+    def model_settings(self) -> type[P]:
         """The settings class of its models."""
         [kind] = [each.type for each in fields(self.settings) if each.name == "model"]  # type: ignore[arg-type]
         assert isinstance(kind, type)
         return kind
 
-    def can(self, what: str) -> Any:
+    def needed(self, found: F | None, what: str) -> F:
         """Return a capability.
 
         Raises:
             UserError: the kind lacks it.
         """
-        found = getattr(self, what)
         if found is None:
-            raise UserError(f"models of {self.name} do not {what.replace('_', ' ')}")
+            raise UserError(f"models of {self.name} do not {what}")
         return found
 
 

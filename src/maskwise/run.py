@@ -13,7 +13,7 @@ import torch
 import maskwise
 from maskwise import words
 from maskwise.errors import UserError
-from maskwise.files import read_json, read_json_lines, write_json
+from maskwise.files import Entries, read_json, read_json_lines, write_json
 from maskwise.modalities import Kind, find, read_config
 from maskwise.modality import EncoderFactory, MaskedModel, Pool
 from maskwise.settings import differences, to_dict
@@ -53,19 +53,19 @@ class Run:
             words.save(self.path, self.kind.words)
 
     @property
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[Entries]:
         """The lines of metrics.jsonl."""
         return read_json_lines(self.path / METRICS)
 
     @property
-    def result(self) -> dict[str, Any]:
+    def result(self) -> Entries:
         """What result.json holds: training, law, data, reconstruction errors and probes."""
         if not (self.path / "result.json").exists():
             raise UserError(f"{self.path} has no result yet: continue its training with --resume")
         return read_json(self.path / "result.json")
 
     @property
-    def likelihood(self) -> dict[str, Any]:
+    def likelihood(self) -> Entries:
         """What likelihood.json holds: score by number hidden, area, anchor and law."""
         if not (self.path / "likelihood.json").exists():
             raise UserError(f"{self.path} has no likelihood yet: run maskwise likelihood on it")
@@ -113,12 +113,10 @@ class Run:
         Raises:
             UserError: a run on other data, or data that its model cannot read.
         """
-        return self.kind.can("impute")(self.model(), data, self.config)
+        return self.kind.needed(self.kind.impute, "impute")(self.model(), data, self.config)
 
 
-def create(
-    folder: Path, config: RunSettings, fingerprint: dict[str, Any], *, resume: bool
-) -> None:
+def create(folder: Path, config: RunSettings, fingerprint: Entries, *, resume: bool) -> None:
     """Make the run folder with its first files, or check that it may go on.
 
     Args:
@@ -144,7 +142,7 @@ def create(
     write_json(folder / "config.json", to_dict(config))
 
 
-def _check_resumable(folder: Path, config: RunSettings, fingerprint: dict[str, Any]) -> None:
+def _check_resumable(folder: Path, config: RunSettings, fingerprint: Entries) -> None:
     saved = read_json(Run(folder).path / "config.json")
     changed = differences(saved, to_dict(config))
     changed = [line for line in changed if not line.startswith("efficiency.")]
@@ -160,7 +158,7 @@ def _check_resumable(folder: Path, config: RunSettings, fingerprint: dict[str, A
         )
 
 
-def environment() -> dict[str, Any]:
+def environment() -> Entries:
     """Return what the run was made with."""
     return {
         "maskwise": maskwise.__version__,

@@ -15,6 +15,7 @@ import pydantic
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from maskwise.errors import UserError
+from maskwise.files import Entries
 
 T = TypeVar("T")
 _NONE_IS_EMPTY = pydantic.BeforeValidator(lambda value: () if value is None else value)
@@ -45,7 +46,7 @@ def settings(cls: type[T]) -> type[T]:
     return made
 
 
-def to_dict(config: Any) -> dict[str, Any]:
+def to_dict(config: Any) -> Entries:
     """Return nested settings as plain JSON-ready values.
 
     >>> from maskwise.images.data import ImageDataSettings
@@ -107,13 +108,13 @@ def _number(text: str) -> Any:
         return text
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Entries:
     """Return nested plain values as one level of dotted keys.
 
     >>> flatten({"train": {"steps": 5}, "seed": 0})
     {'train.steps': 5, 'seed': 0}
     """
-    flat: dict[str, Any] = {}
+    flat: Entries = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{key}.")
@@ -147,7 +148,7 @@ def _nearest(key: str, known: Mapping[str, Any]) -> str:
     return f"; did you mean '{match[0]}'?" if match else f"; known keys: {', '.join(known)}"
 
 
-def _skeleton(cls: Any) -> dict[str, Any]:
+def _skeleton(cls: Any) -> Entries:
     """Return the nested keys of a settings class."""
     return {
         field.name: _skeleton(field.type) if dataclasses.is_dataclass(field.type) else None

@@ -12,13 +12,13 @@ from maskwise.errors import UserError
 from maskwise.files import atomic, read_json, write_json
 from maskwise.layers.transformer import Attention
 from maskwise.modalities import KINDS, find
-from maskwise.modality import EncoderFactory, MaskedModel
+from maskwise.modality import EncoderFactory, M, MaskedModel, ModelSettings, Tokenizer
 from maskwise.settings import from_dict, to_dict
 
 
 def build(
-    modality: Any,
-    config: Any,
+    tokenizer: Tokenizer,
+    config: ModelSettings,
     *,
     seed: int,
     attention: Attention = "auto",
@@ -27,7 +27,7 @@ def build(
     """Return a model with initial weights decided by `seed`; global generators stay untouched.
 
     Args:
-        modality: how samples become tokens.
+        tokenizer: how samples become tokens.
         config: the shape of the model.
         seed: decides the initial weights, those of an encoder of your own too.
         attention: see `PatchModel`.
@@ -38,10 +38,11 @@ def build(
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed, which would also seed the generators of GPUs for good.
         torch.default_generator.manual_seed(seed)
-        return find(modality.modality).build(modality, config, attention, encoder and encoder())
+        kind = find(tokenizer.modality)
+        return kind.build(tokenizer, config, attention, encoder and encoder())
 
 
-def untrained(model: Any, seed: int = 0, encoder: EncoderFactory | None = None) -> Any:
+def untrained(model: M, seed: int = 0, encoder: EncoderFactory | None = None) -> M:
     """Return the same architecture with random weights, on the same device, in eval mode.
 
     Args:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from maskwise.arguments import Arg, Out, Verb, integers, numbers, only_data, save_picture
+from maskwise.files import Entries
 from maskwise.modalities import read_features
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def risk(
     from maskwise.theory.models import parse_model
 
     model = parse_model(spectrum, dim, noise)
-    common: dict[str, Any] = {
+    common: Entries = {
         "target_hidden": target_hidden,
         "test_ratio": test_ratio,
         "rescale": rescale,
@@ -137,7 +138,7 @@ def graph(
 
 
 def _features(
-    source: str, settings: dict[str, Any], target: str | None, classes: bool = False
+    source: str, settings: Entries, target: str | None, classes: bool = False
 ) -> "Features":
     """Return samples by features, from whichever kind of data can read the source."""
     changes = {key.removeprefix("data."): value for key, value in settings.items()}
