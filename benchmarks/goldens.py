@@ -156,7 +156,7 @@ def compare(
         if not (now / name).exists():
             unlike[label] = "is gone"
         elif not (base / name).exists():
-            unlike[label] = "is new"
+            same.append(f"{label} (new)")
         elif found := difference(load(base / name), load(now / name)):
             unlike[label] = found
         else:
