@@ -69,7 +69,7 @@ def load(
     take: Callable[[T, D], S],
     what: str,
 ) -> S:
-    """Return the splits of data in memory, which `take` takes, or else of a source, as `read` does.
+    """Return the splits of data in memory, which `take` takes, or else those that `read` reads.
 
     Raises:
         UserError: data is lacking, or a pattern means something in an order of positions only.
