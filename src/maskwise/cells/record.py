@@ -10,12 +10,11 @@ from pydantic import Field
 from maskwise.cells import annotated
 from maskwise.cells.anndata_files import AnnData
 from maskwise.cells.cells import Cells
-from maskwise.cells.data import CellsDataSettings, CellsSplits, align, from_anndata, load
+from maskwise.cells.data import CellsDataSettings, align, from_anndata, load
 from maskwise.columns import runs
 from maskwise.columns.features import embed_rows
 from maskwise.columns.losses import column_likelihood
 from maskwise.columns.model import TabularModel, TabularModelSettings
-from maskwise.errors import UserError
 from maskwise.modality import Blanks, Modality, Pool
 from maskwise.settings import settings
 from maskwise.train.config import TrainSettings
@@ -79,15 +78,6 @@ WORDS = Words(
 )
 
 
-def _load(data: AnnData | None, config: CellsRunSettings) -> CellsSplits:
-    runs.check_pattern(config)
-    if data is not None:
-        return from_anndata(data, config.data)
-    if config.data.source == "array":
-        raise UserError("this run was given an AnnData: give it again, as data=")
-    return load(config.data)
-
-
 def _embed(
     model: TabularModel, cells: AnnData | str, config: CellsRunSettings, pool: Pool, layer: int
 ) -> np.ndarray:
@@ -129,7 +119,7 @@ RECORD = Modality(
     several=True,
     of_memory=lambda data: hasattr(data, "obs") and hasattr(data, "var"),
     precedence=3,
-    load=_load,
+    load=lambda data, config: runs.load(data, config, load, from_anndata, "an AnnData"),
     describe=lambda splits, config: (splits.cells, config),
     fingerprint=lambda splits: splits.fingerprint,
     build=runs.build,

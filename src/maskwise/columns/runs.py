@@ -1,6 +1,8 @@
 """What runs on single cells and on tables have in common, and what their reports show."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -25,6 +27,9 @@ from maskwise.train.config import RunSettings
 from maskwise.words import LossWords
 
 PATTERNS = ("scattered", "shared")
+D = TypeVar("D")
+S = TypeVar("S")
+T = TypeVar("T")
 # What the report shows: points, rows, features of these, and how much of them is hidden.
 NUM_POINTS, NUM_ROWS, NUM_FEATURES, RATIO = 1000, 8, 12, 0.5
 
@@ -57,17 +62,28 @@ def loss_words(what: str, samples: str, between: tuple[str, ...], differ: str) -
     )
 
 
-def check_pattern(config: RunSettings) -> None:
-    """Refuse patterns that mean something in an order of positions only.
+def load(
+    data: object,
+    config: RunSettings,
+    read: Callable[[D], S],
+    take: Callable[[T, D], S],
+    what: str,
+) -> S:
+    """Return the splits of data in memory, which `take` takes, or else those that `read` reads.
 
     Raises:
-        UserError: such a pattern.
+        UserError: data is lacking, or a pattern means something in an order of positions only.
     """
     if config.pattern not in PATTERNS:
         raise UserError(
             f"pattern {config.pattern} is not for features, which have no order: take scattered,"
             " or shared (the same features in all samples of a step)"
         )
+    if data is not None:
+        return take(cast(T, data), config.data)
+    if config.data.source == "array":
+        raise UserError(f"this run was given {what}: give it again, as data=")
+    return read(config.data)
 
 
 def build(

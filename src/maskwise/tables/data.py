@@ -73,12 +73,7 @@ def load(data: TableDataSettings) -> TableSplits:
 
 
 def from_frame(frame: object, data: TableDataSettings) -> TableSplits:
-    """Split a table in memory.
-
-    Args:
-        frame: a pandas, polars or Arrow table, a mapping of columns, an array [N, F], or a pair of
-            one of these and labels [N].
-        data: the settings; its source is not read.
+    """Split a table in memory: as `columns_of` takes it, or a pair of such and labels [N].
 
     Raises:
         UserError: as for `load`.

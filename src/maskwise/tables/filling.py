@@ -59,12 +59,8 @@ def fill_file(model: TabularModel, source: Path, out: Path) -> dict[str, int]:
     """Write a table file with missing values filled in; return how many, by column.
 
     From .csv or .tsv to the same, all other values stay the texts that they are, and from .parquet
-    to .parquet all columns keep their types. Between these, values are read and written anew.
-
-    Args:
-        model: of a table.
-        source: as `read_table` takes it.
-        out: a .csv or .parquet file; of a .tsv also a .tsv.
+    to .parquet all columns keep their types. Between these, values are read and written anew. The
+    source is what `read_table` takes.
 
     Raises:
         UserError: a file that cannot be read or written, or as for `fill`.

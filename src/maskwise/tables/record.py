@@ -12,10 +12,9 @@ from maskwise.columns.features import embed_rows
 from maskwise.columns.losses import column_likelihood
 from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.columns.tabular import rows_of
-from maskwise.errors import UserError
 from maskwise.modality import Modality, Pool
 from maskwise.settings import settings
-from maskwise.tables.data import TableDataSettings, TableSplits, from_frame, load
+from maskwise.tables.data import TableDataSettings, from_frame, load
 from maskwise.tables.files import features_of_file, read_table
 from maskwise.tables.filling import fill, fill_file
 from maskwise.tables.table import Table
@@ -74,15 +73,6 @@ WORDS = Words(
 )
 
 
-def _load(data: object, config: TableRunSettings) -> TableSplits:
-    runs.check_pattern(config)
-    if data is not None:
-        return from_frame(data, config.data)
-    if config.data.source == "array":
-        raise UserError("this run was given a table: give it again, as data=")
-    return load(config.data)
-
-
 def _embed(
     model: TabularModel, frame: object, config: TableRunSettings, pool: Pool, layer: int
 ) -> np.ndarray:
@@ -115,7 +105,7 @@ RECORD = Modality(
     endings=frozenset({".csv", ".tsv", ".feather", ".parquet"}),
     folders="none",
     of_memory=_in_memory,
-    load=_load,
+    load=lambda data, config: runs.load(data, config, load, from_frame, "a table"),
     describe=lambda splits, config: (splits.table, config),
     fingerprint=lambda splits: splits.fingerprint,
     build=runs.build,
