@@ -14,7 +14,7 @@ from pydantic import Field
 
 import maskwise as mw
 from maskwise import modalities
-from maskwise.measure.evaluation import data_entry, models_of
+from maskwise.measure.features import data_entry, models_of
 from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES
 from maskwise.modality import Modality
@@ -26,9 +26,8 @@ from maskwise.patches.arrays import (
     standardised,
     unlabelled,
 )
-from maskwise.patches.losses import patch_likelihood, reconstruction
+from maskwise.patches.losses import fit_noise, patch_likelihood, reconstruction
 from maskwise.patches.model import PatchModel, PatchModelSettings
-from maskwise.patches.noise import fit_noise
 from maskwise.settings import settings
 from maskwise.train.config import RunSettings, TrainSettings
 from maskwise.words import ProbeWords, Words
