@@ -33,7 +33,7 @@ QUICK = ImageFineTuneSettings(seeds=(0, 1), epochs=3, warmup=1, batch_size=16, l
 
 
 def test_whole_digits_are_learnt_where_the_first_head_knows_nothing() -> None:
-    splits = image_data.load(image_data.ImageData(source="digits", limit=400))
+    splits = image_data.load(image_data.ImageDataSettings(source="digits", limit=400))
     small = PatchModelSettings(width=16, depth=2, heads=2, decoder_width=8, decoder_depth=1)
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(0)

@@ -1,3 +1,4 @@
+import io
 from collections.abc import Callable
 from functools import partial
 
@@ -119,3 +120,16 @@ def test_training_mode_comes_back(make_model: Make, source: ImageSource) -> None
     model = make_model().train()
     errors(model, source, INDEX, RATIOS, 0)
     assert model.training
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_sees_how_far_it_is(
+    make_model: Make, source: ImageSource, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    errors(make_model(), source, INDEX, RATIOS, 0)
+    assert ("loss by ratio" in screen.getvalue()) == terminal
+    assert terminal or not screen.getvalue()

@@ -38,20 +38,18 @@ def crop_and_flip(
     ±log(4/3), the usual random resized crop.
 
     Args:
-        images: uint8 or float32 [B, C, H, W].
+        images: uint8 or float32 [B, C, H, W]; float32 where they are cropped.
         keys: whose randomness.
         crop_scale: smallest and largest share of the area kept; None crops nothing.
         flip: mirror left and right with probability 1/2.
-
-    Returns:
-        Float32 [B, C, H, W] where images are cropped, else their own type.
 
     >>> images = torch.arange(4.0).view(1, 1, 2, 2)
     >>> crop_and_flip(images, Keys(0, 0, torch.tensor([0])), None, False) is images
     True
     """
     if crop_scale is None:
-        return _flip(images, keys) if flip else images
+        mirrored = _flipped(keys).view(-1, 1, 1, 1)
+        return torch.where(mirrored, images.flip(-1), images) if flip else images
     u = keys.uniform(Stream.CROP, 4)
     low, high = crop_scale
     area = low + (high - low) * u[:, 0]
@@ -69,10 +67,6 @@ def crop_and_flip(
     return F.grid_sample(
         images.to(torch.float32), grid, padding_mode="border", align_corners=False
     )
-
-
-def _flip(images: Tensor, keys: Keys) -> Tensor:
-    return torch.where(_flipped(keys).view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 def _flipped(keys: Keys) -> Tensor:
@@ -158,9 +152,6 @@ def mix(
         rng: what is drawn.
         mixup: a of Mixup; 0 = none.
         cutmix: a of CutMix; 0 = none.
-
-    Returns:
-        Images and targets, mixed.
 
     Source: Zhang et al., mixup (arXiv 1710.09412); Yun et al., CutMix (arXiv 1905.04899).
 

@@ -111,7 +111,7 @@ class Images:
             images: [B, C, H, W].
             prediction: [B, L, token_dim], read at hidden positions.
             hidden: bool [B, L].
-            statistics: where the mean and variance of a hidden patch come from.
+            statistics: see above.
         """
         tokens = self.tokenize(images)
         if self.target == "normalised":

@@ -10,6 +10,7 @@ from typing import IO
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from maskwise.errors import UserError
 from maskwise.measure.features import encode_labels
@@ -46,12 +47,12 @@ class ImageSource:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def get(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> torch.Tensor:
+    def get(self, indices: ArrayLike) -> torch.Tensor:
         """Return images [b, C, H, W] (stored channels last), uint8 or float32, at `indices`."""
         images = self.read(self.rows[np.asarray(indices, dtype=np.int64)])
         return torch.from_numpy(images).permute(0, 3, 1, 2)
 
-    def units(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> None:
+    def units(self, indices: ArrayLike) -> None:
         """Every position is hidden for itself."""
 
     def take(self, indices: np.ndarray) -> "ImageSource":
@@ -126,10 +127,7 @@ def hold_out(source: ImageSource, fraction: float) -> tuple[ImageSource, ImageSo
     steps = (2 * np.arange(count) + 1) * total // (2 * count)
     held = np.zeros(total, dtype=bool)
     held[order[steps]] = True
-    return (
-        source.take(np.flatnonzero(~held)),
-        source.take(np.flatnonzero(held)),
-    )
+    return source.take(np.flatnonzero(~held)), source.take(np.flatnonzero(held))
 
 
 def first_shuffled(source: ImageSource, limit: int) -> ImageSource:
@@ -146,19 +144,13 @@ def joined(first: ImageSource, second: ImageSource) -> ImageSource:
     """
 
     def read(rows: np.ndarray) -> np.ndarray:
-        parts = [first.read(first.rows[rows[rows < len(first)]])]
-        parts.append(second.read(second.rows[rows[rows >= len(first)] - len(first)]))
-        order = np.argsort(np.argsort(rows >= len(first), kind="stable"), kind="stable")
-        return np.concatenate(parts)[order]
+        later = rows >= len(first)
+        parts = [first.read(first.rows[rows[~later]])]
+        parts.append(second.read(second.rows[rows[later] - len(first)]))
+        return np.concatenate(parts)[np.argsort(np.argsort(later, kind="stable"), kind="stable")]
 
-    return ImageSource(
-        first.shape,
-        read,
-        np.arange(len(first) + len(second)),
-        None,
-        None,
-        first.in_memory and second.in_memory,
-    )
+    rows, in_memory = np.arange(len(first) + len(second)), first.in_memory and second.in_memory
+    return ImageSource(first.shape, read, rows, None, None, in_memory)
 
 
 def check_images(x: np.ndarray, where: str) -> np.ndarray:
@@ -287,9 +279,7 @@ def _read_npz(path: Path) -> tuple[ImageSource, ImageSource | None]:
     for key, images in (("y", "x"), ("y_test", "x_test")):
         if key in found and images in found:
             found[key] = check_labels(found[key], len(found[images]), f"{path}: {key}")
-    return array_sources(
-        found["x"], found.get("y"), found.get("x_test"), found.get("y_test"), str(path)
-    )
+    return array_sources(*map(found.get, _NPZ_KEYS), str(path))  # type: ignore[arg-type]
 
 
 def _array_files(folder: Path) -> dict[str, list[Path]]:

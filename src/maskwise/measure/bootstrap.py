@@ -15,7 +15,7 @@ def interval(
     level: float = 0.95,
     groups: np.ndarray | None = None,
 ) -> tuple[float, float, float]:
-    """Return the mean of `values` and the ends of its percentile bootstrap interval.
+    """Return the mean of `values`, and the low and high end of its percentile bootstrap interval.
 
     The interval covers the choice of test samples, not the choice of training seed. Equal
     lengths and seeds resample the same samples, so intervals of two methods on the same test set
@@ -28,9 +28,6 @@ def interval(
         num: how many resamples.
         level: covered probability, in (0, 1).
         groups: values of one number are resampled together, [N]; default: each is its own.
-
-    Returns:
-        Mean, low end, high end.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
 

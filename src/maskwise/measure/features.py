@@ -64,15 +64,10 @@ def frozen(model: nn.Module) -> Iterator[torch.device]:
 
 
 def pca(parts: Sequence[np.ndarray], seed: int, num: int = 64) -> list[np.ndarray]:
-    """Project on the first principal components of the first of `parts`.
+    """Project on the `num` first principal components, at most N and D, of the first of `parts`.
 
-    Args:
-        parts: features of training samples [N, D], and of others [M, D].
-        seed: of the randomised solver, used on large matrices.
-        num: components, at most N and D.
-
-    Returns:
-        The features of each part, float32 [N, num], [M, num].
+    From features of training samples [N, D] and of others [M, D] to float32 [N, num], [M, num].
+    `seed` is of the randomised solver, used on large matrices.
     """
     from sklearn.decomposition import PCA
 
@@ -91,12 +86,7 @@ def random_subset(length: int, num: int, seed: int) -> np.ndarray:
 
 
 def random_groups(sizes: np.ndarray, num: int, seed: int) -> np.ndarray:
-    """Choose whole groups at random that hold `num` samples at most, but one group at least.
-
-    Args:
-        sizes: samples of each group, [G].
-        num: samples at most.
-        seed: of the choice.
+    """Choose whole groups of `sizes` [G] at random: `num` samples at most, but one group at least.
 
     >>> random_groups(np.array([2, 2, 2]), 4, seed=0)
     array([0, 2])

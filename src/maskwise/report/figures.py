@@ -28,28 +28,15 @@ WIDE = (6.4, 3.7)  # inches; wider ones would be too small to read on a phone
 # Text stays text (selectable, in the page's font); ids come from the content, so equal input
 # gives an equal page.
 RC: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.formatter.limits": (-4, 7),
-    "grid.color": RULE,
-    "grid.linewidth": 0.7,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "lines.linewidth": 1.8,
-    "lines.solid_capstyle": "round",
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
+    **{"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10},
+    **dict.fromkeys(("text.color", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("axes.labelcolor", "axes.edgecolor"), INK),
+    **{"axes.linewidth": 0.8, "axes.spines.top": False, "axes.spines.right": False},
+    **{"axes.grid": True, "axes.axisbelow": True, "axes.formatter.limits": (-4, 7)},
+    **{"grid.color": RULE, "grid.linewidth": 0.7},
+    **{"lines.linewidth": 1.8, "lines.solid_capstyle": "round"},
+    **{"legend.frameon": False, "legend.fontsize": 9},
+    **{"figure.facecolor": "none", "axes.facecolor": "none"},
 }
 
 

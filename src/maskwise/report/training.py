@@ -1,7 +1,7 @@
 """How training went: the law of the ratio, curves by step of one run, the losses of several."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
@@ -113,10 +113,6 @@ def metric_curve(
     """Draw one metric by step, with its running mean; or a ratio as dots, over its support."""
     steps, values = metrics["step"], metrics[key]
     keep = thin(len(steps))
-    style: dict[str, Any] = {"alpha": 0.35, "linewidth": 0.9} if smoothed else {}
-    if support is not None:
-        style = {"linestyle": "none", "marker": "o", "markersize": 2.2, "markeredgewidth": 0}
-        style["alpha"] = 0.6
 
     def plot(axes: "Axes") -> None:
         axes.set(xlabel="step", ylabel=key.replace("_", " "))
@@ -128,10 +124,13 @@ def metric_curve(
             axes.fill_between(at, low, high, color=ORANGE, alpha=0.18, lw=0, label="support")
             axes.set(ylabel="hidden ratio", ylim=(0, 1))
         name = "each step" if support is None else "drawn"
-        axes.plot(steps[keep], values[keep], color=BLUE, label=name, **style)
+        [line] = axes.plot(steps[keep], values[keep], color=BLUE, label=name)
+        if support is not None:
+            line.set(ls="none", marker="o", markersize=2.2, markeredgewidth=0, alpha=0.6)
         if smoothed:
+            line.set(alpha=0.35, linewidth=0.9)
             axes.plot(steps[keep], smooth(values)[keep], color=BLUE, label="running mean")
-        legend(axes, 2 if style else 1)
+        legend(axes, 1 + smoothed + (support is not None))
         known = values[np.isfinite(values)]
         # A learning rate that ends at zero spans any number of decades.
         if smoothed and len(known) and known.min() > 0 and known.max() > 30 * known.min():
@@ -213,18 +212,18 @@ def _density(label: str, law: Law, reduction: Reduction, scope: Scope, progress:
         stems = axes.twinx() if continuous and len(atoms) else axes
         top = 0.0
         for index, (name, color, style, factors) in enumerate(kinds):
-            look: dict[str, Any] = {"color": color, "linestyle": style, "label": name}
             if continuous:
                 scaled = curve * np.interp(inside, at, factors)
                 top = max(top, float(scaled.max()))
                 x, y = np.concatenate([[low], inside, [high]]), np.pad(scaled, 1)
-                axes.plot(x, y, **look)
+                axes.plot(x, y, color=color, linestyle=style, label=name)
                 if index == 0:
                     axes.fill_between(x, y, color=color, alpha=0.15, linewidth=0)
             if len(atoms):
                 mass = atoms[:, 1] * np.interp(atoms[:, 0], at, factors)
-                stems.vlines(atoms[:, 0] + 0.008 * index, 0, mass, **look)
-                stems.plot(atoms[:, 0] + 0.008 * index, mass, "o", color=color, markersize=6)
+                x = atoms[:, 0] + 0.008 * index
+                stems.vlines(x, 0, mass, color=color, linestyle=style, label=name)
+                stems.plot(x, mass, "o", color=color, markersize=6)
         axes.set(xlabel="hidden ratio", xlim=(0, 1))
         if continuous:
             axes.set(ylabel="density", ylim=(0, 1.1 * min(top, 12.0)))
