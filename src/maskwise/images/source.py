@@ -279,7 +279,8 @@ def _read_npz(path: Path) -> tuple[ImageSource, ImageSource | None]:
     for key, images in (("y", "x"), ("y_test", "x_test")):
         if key in found and images in found:
             found[key] = check_labels(found[key], len(found[images]), f"{path}: {key}")
-    return array_sources(*map(found.get, _NPZ_KEYS), str(path))  # type: ignore[arg-type]
+    y, x_test, y_test = map(found.get, _NPZ_KEYS[1:])
+    return array_sources(found["x"], y, x_test, y_test, str(path))
 
 
 def _array_files(folder: Path) -> dict[str, list[Path]]:
