@@ -37,7 +37,8 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | None"
 
 # What depends on the clock, the machine and the folder.
 TIMED = {"seconds", "samples_per_s", "encoder_tokens_per_s"}
-UNCOMPARED = {"env.json", "report.html", "tensorboard", DONE}
+# The words of a report are compared where it is.
+UNCOMPARED = {"env.json", "report.html", "words.json", "tensorboard", DONE}
 # What a run writes first is looked at first; the rest follows by name.
 NAMES = {
     "config.json": "settings",
@@ -156,7 +157,7 @@ def compare(
         if not (now / name).exists():
             unlike[label] = "is gone"
         elif not (base / name).exists():
-            same.append(f"{label} (new)")
+            unlike[label] = "is new"
         elif found := difference(load(base / name), load(now / name)):
             unlike[label] = found
         else:

@@ -85,7 +85,7 @@ def draw(rows: list[list[tuple[str, Tensor]]], path: Path, num: int = 8) -> None
     for column, (there, row) in enumerate(zip(THERE, rows, strict=True)):
         for axis, (name, images) in zip(axes[:, column], row, strict=True):
             sheet = torch.nn.functional.pad(images[:num, 0], (0, 1), value=0.0)
-            axis.imshow(sheet.permute(1, 0, 2).flatten(1), cmap="gray_r", vmin=0, vmax=16)
+            axis.imshow(sheet.permute(1, 0, 2).flatten(1).numpy(), cmap="gray_r", vmin=0, vmax=16)
             axis.set(xticks=[], yticks=[])
             if column == 0:
                 axis.set_ylabel(name, rotation=0, ha="right", va="center")
