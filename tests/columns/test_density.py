@@ -113,9 +113,10 @@ def test_of_one_feature_only_the_score_is_exact():
     model = make(modality)
     hidden = torch.ones(NUM, 2, dtype=torch.bool)
     with torch.no_grad():
-        exact = model.conditional_log_prob(samples, hidden)[:, 0].double()
+        exact = model.conditional_log_prob(samples, hidden)[:, 0]
         scores = likelihood.score_samples(model, samples, passes=2)
-    torch.testing.assert_close(scores, exact)
+    # As near as single precision: it is another batch, and other kernels may work on it.
+    torch.testing.assert_close(scores.to(exact.dtype), exact)
 
 
 def test_a_model_of_categories_needs_no_noise():
