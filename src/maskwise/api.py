@@ -283,7 +283,7 @@ def within_budget(config: RunSettings) -> RunSettings:
     """Return settings of an evaluation that takes no longer than a short training deserves.
 
     Probes see as many samples as an eighth of those that training has seen, and 2,000 at least,
-    unless a number of samples is chosen.
+    unless a number of samples is chosen, or probes are asked for by their files.
 
     >>> from maskwise.modalities import config_of
     >>> short, long = (config_of("digits", {"train.steps": steps}) for steps in (60, 2000))
@@ -297,7 +297,7 @@ def within_budget(config: RunSettings) -> RunSettings:
         {
             f"evaluate.{name}": most
             for name in ("num_train", "num_test")
-            if name in chosen and chosen[name] == usual[name] > most
+            if "probes" not in chosen and name in chosen and chosen[name] == usual[name] > most
         },
     )
 
