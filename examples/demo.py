@@ -28,7 +28,7 @@ QUICK = {
 }
 
 
-def main(folder: Path, steps: int = 800) -> None:
+def main(folder: Path, steps: int = 600) -> None:
     """Train both, ask both, and say how well each answers."""
     runs = {
         name: mw.pretrain(
@@ -51,7 +51,7 @@ def main(folder: Path, steps: int = 800) -> None:
         total = (test - train.mean(0))[hidden].square().sum()
         found = {name: 1 - (test - x)[hidden].square().sum() / total for name, x in filled.items()}
         print(f"  {there:4.0%} there:  ", "   ".join(f"{n} {r2:.2f}" for n, r2 in found.items()))
-        rows.append([("seen", test.masked_fill(hidden, 8)), *filled.items()])
+        rows.append([("seen", test.masked_fill(hidden, 90)), *filled.items()])
     draw(rows, folder / "demo.png")
     print(f"picture: {folder / 'demo.png'}")
     report = mw.report.write([run.path for run in runs.values()], folder / "report.html")
@@ -80,12 +80,12 @@ def gaussian(train: Tensor, ridge: float = 1.0) -> Callable[[Tensor, Tensor], Te
 
 def draw(rows: list[list[tuple[str, Tensor]]], path: Path, num: int = 8) -> None:
     """Draw some digits as they are seen and as each answer fills them in."""
-    figure = Figure(figsize=(12, 4.4), layout="constrained")
+    figure = Figure(figsize=(12, 2.8), layout="constrained")
     axes = figure.subplots(len(rows[0]), len(rows))
     for column, (there, row) in enumerate(zip(THERE, rows, strict=True)):
         for axis, (name, images) in zip(axes[:, column], row, strict=True):
             sheet = torch.nn.functional.pad(images[:num, 0], (0, 1), value=0.0)
-            axis.imshow(sheet.permute(1, 0, 2).flatten(1).numpy(), cmap="gray_r", vmin=0, vmax=16)
+            axis.imshow(sheet.permute(1, 0, 2).flatten(1).numpy(), cmap="gray_r", vmin=0, vmax=255)
             axis.set(xticks=[], yticks=[])
             if column == 0:
                 axis.set_ylabel(name, rotation=0, ha="right", va="center")
