@@ -47,10 +47,11 @@ def made(source: str, folder: Path) -> str:
 
 def walk(source: str) -> tuple[list[str], int]:
     """Return the files whose functions are called up to the first loss, and how many functions."""
-    from maskwise import modalities
+    from maskwise import api, modalities
     from maskwise.cli import main
     from maskwise.train import loop
 
+    assert api
     modalities.recipes()
     files: dict[str, None] = {}
     functions: set[tuple[str, str]] = set()
