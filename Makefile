@@ -14,11 +14,12 @@ demo: $(VENV)/demo
 	rm -rf $(DEMO)
 	$(RUN)/python examples/demo.py $(DEMO)
 
-test: export OMP_NUM_THREADS = 1
+test test-all: export OMP_NUM_THREADS = 1
+# Tests are kept as compiled, which is half of their collection.
+test test-all: export PYTHONDONTWRITEBYTECODE =
 test: lint types
 	$(RUN)/pytest -m "not slow" -n 2 --dist loadfile
 
-test-all: export OMP_NUM_THREADS = 1
 test-all: lint types
 	$(RUN)/pytest -n 2 --dist loadfile
 

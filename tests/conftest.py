@@ -1,3 +1,4 @@
+import html
 import os
 import sys
 
@@ -36,41 +37,42 @@ def tokens_of_the_tests(tmp_path_factory):
         yield
 
 
-class Undrawn:
-    """A figure that is plotted and never drawn."""
-
-    def __init__(self, plot, size):
-        from matplotlib.figure import Figure
-
-        plot(Figure(figsize=size).subplots())
-
-    def set_facecolor(self, color):
-        """Of what is not drawn."""
-
-    def savefig(self, file, **options):
-        if hasattr(file, "write"):
-            file.write("<svg></svg>")
-        else:
-            file.write_bytes(b"\x89PNG\r\n\x1a\n")
-
-
 @pytest.fixture(scope="session", autouse=True)
 def draw():
-    """Draw no figures in reports: it is most of the time of a tiny run. Give what draws them."""
+    """Plot the figures of pages, but write no more of them than their words; give what draws them.
+
+    Drawing is most of the time of a tiny run. What figures look like is tested with `drawn`.
+    """
     from maskwise.report import figures
 
     real = figures.draw
+
+    def undrawn(plot, size):
+        figure = real(plot, size)
+        save = figure.savefig
+        figure.savefig = lambda file, format=None, **options: (
+            file.write(f"<svg>{words_of(figure)}</svg>")
+            if format == "svg"
+            else save(file, format=format, **options)
+        )
+        return figure
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "draw", Undrawn)
+        patch.setattr(figures, "draw", undrawn)
         yield real
 
 
-@pytest.fixture(scope="module")
-def drawn(draw):
-    """Draw them after all: in tests/report, and where a test asks for it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("maskwise.report.figures.draw", draw)
-        yield
+def words_of(figure):
+    from matplotlib.text import Text
+
+    words = [text.get_text().replace("\\$", "$") for text in figure.findobj(Text)]
+    return "".join(f"<text>{html.escape(each)}</text>" for each in words if each)
+
+
+@pytest.fixture
+def drawn(draw, monkeypatch):
+    """Draw them after all."""
+    monkeypatch.setattr("maskwise.report.figures.draw", draw)
 
 
 WORDS = ["the", "a", "cat", "dog", "mat", "sat", "lay", "on", "by", "and", "saw", "ran"]

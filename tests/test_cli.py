@@ -35,6 +35,7 @@ def test_pretraining_leaves_a_whole_run_folder(finished):
         "report.html",
         "result.json",
         "samples.npz",
+        "words.json",
     ]
     for name in ("config.json", "env.json", "result.json", "model/config.json"):
         json.loads((finished / name).read_text("utf-8"))

@@ -29,6 +29,7 @@ from maskwise import (
     objectives,
     theory,
 )
+from maskwise.integrations.sklearn import MaskedAutoencoder
 from tests.lazy import lazy
 
 anndata, pd = lazy("anndata"), lazy("pandas")
@@ -63,6 +64,12 @@ def folder(tmp_path, monkeypatch, small_runs):
     variants = f"#CHROM\tPOS\tID\tREF\tALT\nchr0\t100\trs1\t{letters[99]}\t{alt}\n"
     (tmp_path / "variants.vcf").write_text(variants)
     _features(tmp_path)
+    learn = MaskedAutoencoder._learn
+
+    def few(self, given, steps, **more):
+        return learn(self, given, min(steps, 20), **more)
+
+    monkeypatch.setattr(MaskedAutoencoder, "_learn", few)
     return tmp_path
 
 

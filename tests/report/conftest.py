@@ -22,11 +22,6 @@ SMALL |= {"efficiency.accelerator": "cpu", "model": {"width": 8, "depth": 1, "he
 COLUMNS = {"ratios": (0.3, 0.7), "impute": (0.5,), "protocols": ("knn",), "few": (2,), "draws": 2}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def figures(drawn):
-    """Of which these tests are."""
-
-
 def images(data, out):
     changes = SMALL | {"model": {"width": 8, "depth": 1, "decoder_width": 8, "decoder_depth": 1}}
     evaluate = {"num_train": 60, "num_test": 40, "ratios": (0.3, 0.7), "protocols": ("knn",)}
@@ -122,12 +117,15 @@ def make(trained, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def page(trained, tmp_path_factory):
+def page(trained, draw, tmp_path_factory):
     """Give the page of such a run, drawn once."""
 
     @cache
     def of(kind):
-        return write([copy_of(trained, kind, tmp_path_factory.mktemp("page") / "run")]).read_text()
+        run = copy_of(trained, kind, tmp_path_factory.mktemp("page") / "run")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("maskwise.report.figures.draw", draw)
+            return write([run]).read_text()
 
     return of
 

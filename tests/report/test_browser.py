@@ -52,7 +52,7 @@ def open_page(path, profile):
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium installed to open the report in")
-def test_pages_render_with_nothing_loaded_and_no_console_error(make, tmp_path):
+def test_pages_render_with_nothing_loaded_and_no_console_error(make, drawn, tmp_path):
     moving = make("images", "b", seed=1, law="scheduled:linear,0.9..0.5")
     runs = [make("images", "a"), moving]
     texts = [make("text", "c"), make("text", "d", seed=1)]

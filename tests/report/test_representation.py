@@ -44,7 +44,7 @@ def test_the_drawn_curves(page):
     assert page.count("<svg") == 3
 
 
-def test_what_training_measured_now_and_then(make):
+def test_what_training_measured_now_and_then(make, drawn):
     run = make("images")
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for row in rows[1::2]:

@@ -113,7 +113,7 @@ def maps(found):
     return "".join(samples._map(name, points, found) for name, points in found["points"].items())
 
 
-def test_the_map_has_a_colour_for_each_class(make):
+def test_the_map_has_a_colour_for_each_class(make, drawn):
     run, found = make("cells"), drawn_rows()
     change(run, "samples.json", **found)
     assert "40 % and 21 % of the variance" in show(samples.sections, run)

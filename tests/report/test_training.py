@@ -66,7 +66,7 @@ def test_running_mean_is_the_mean_of_its_window():
     np.testing.assert_allclose(training.smooth(values), brute)
 
 
-def test_losses_that_span_decades_have_a_log_scale(make):
+def test_losses_that_span_decades_have_a_log_scale(make, drawn):
     run = make("images", evaluated=False)
     rows = [{"step": step, "loss": 10.0 ** (-step / 10)} for step in range(1, 40)]
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
