@@ -237,7 +237,15 @@ def test_two_processes_train_as_one(cli, tmp_path):
         )
     weights = [Run(tmp_path / name).model().state_dict() for name in ("one", "two")]
     for key in weights[0]:
-        torch.testing.assert_close(weights[0][key], weights[1][key], atol=2e-4, rtol=1e-3)
+        first, second = (each[key] for each in weights)
+        if key.endswith("qkv.bias"):
+            # Softmax does not see the bias of keys: its gradient is what rounding leaves of 0, of
+            # which Adam makes whole steps.
+            keys = slice(len(first) // 3, 2 * len(first) // 3)
+            most = 2 * sum(row["lr"] for row in one)
+            assert (first[keys] - second[keys]).abs().max() <= most
+            first[keys] = second[keys]
+        torch.testing.assert_close(first, second, atol=2e-4, rtol=1e-3)
 
 
 def test_bad_input_to_two_processes_is_one_line(tmp_path):

@@ -98,12 +98,12 @@ def copy_of(trained, kind, path, seed=0, evaluated=True, **changes):
         for file in trained(kind).glob(name):
             if evaluated or name != "samples.*":
                 shutil.copy(file, path)
-    config = json.loads((path / "config.json").read_text())
+    config = json.loads((path / "config.json").read_text("utf-8"))
     config["data"]["source"] = "my data"
     config |= {"law": made_up.LAW, "seed": seed} | changes
     (path / "config.json").write_text(json.dumps(config))
     if evaluated:
-        found = json.loads((trained(kind) / "result.json").read_text())
+        found = json.loads((trained(kind) / "result.json").read_text("utf-8"))
         (path / "result.json").write_text(json.dumps(found | made_up.result(kind, seed)))
         if likelihood := made_up.likelihood(kind, seed):
             (path / "likelihood.json").write_text(json.dumps(likelihood))
@@ -125,13 +125,13 @@ def page(trained, draw, tmp_path_factory):
         run = copy_of(trained, kind, tmp_path_factory.mktemp("page") / "run")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("maskwise.report.figures.draw", draw)
-            return write([run]).read_text()
+            return write([run]).read_text("utf-8")
 
     return of
 
 
 def change(run, file="result.json", **changes):
-    found = json.loads((run / file).read_text())
+    found = json.loads((run / file).read_text("utf-8"))
     (run / file).write_text(json.dumps(found | changes))
 
 

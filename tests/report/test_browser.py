@@ -59,7 +59,7 @@ def test_pages_render_with_nothing_loaded_and_no_console_error(make, drawn, tmp_
     pages = (("one", runs[:1]), ("moving", runs[1:]), ("both", runs))
     cells = [make("cells", "e")]
     for name, chosen in (*pages, ("text", texts[:1]), ("texts", texts), ("cells", cells)):
-        page = write(chosen, tmp_path / f"{name}.html").read_text()
+        page = write(chosen, tmp_path / f"{name}.html").read_text("utf-8")
         copy = tmp_path / f"{name}-measured.html"
         copy.write_text(page.replace("</body>", PROBE))
         seen, console = open_page(copy, tmp_path / "profile")

@@ -100,17 +100,17 @@ def test_every_value_is_escaped(make):
     evil = "<script>alert(1)</script>"
     data = {"source": evil, "<b>": "a & b"}
     run = make("text", "<script>x<", data=data, pattern='"><img src=x>')
-    result = json.loads((run / "result.json").read_text())
+    result = json.loads((run / "result.json").read_text("utf-8"))
     result["probes"][0]["protocol"] = evil
     result["reconstruction"]["pattern"] = evil
     result["data"]["name"] = "$x_{$" + evil
     (run / "result.json").write_text(json.dumps(result))
-    words = json.loads((run / "words.json").read_text())
+    words = json.loads((run / "words.json").read_text("utf-8"))
     words["loss"] |= {"title": evil, "axis": "$x_{$" + evil}
     (run / "words.json").write_text(json.dumps(words))
     other = make("text", "plain $\\frac{$")
     for runs in ([run], [run, other]):
-        page = write(runs, run / "page.html").read_text()
+        page = write(runs, run / "page.html").read_text("utf-8")
         assert "<script" not in page
         assert "<img src=x>" not in page
         assert "&lt;script&gt;" in page
@@ -126,7 +126,7 @@ def test_every_value_is_escaped(make):
 )
 def test_missing_sections_name_the_command(make, kind, file, what):
     run = make(kind, evaluated=False)
-    page = write([run]).read_text()
+    page = write([run]).read_text("utf-8")
     command = f"<code>maskwise evaluate {run}</code>"
     for slug in ("numbers", "samples", "errors", "features"):
         assert command in section(page, slug)
@@ -151,7 +151,7 @@ def test_missing_sections_name_the_command(make, kind, file, what):
 def test_what_could_be_measured_with_labels(make, page, kind, said, options):
     run = make(kind)
     change(run, probes=[], minimal_pairs=[], finetuning=[], clusters=[], mixing=[])
-    changed = write([run]).read_text()
+    changed = write([run]).read_text("utf-8")
     for slug in ("probes", "pairs", "finetuning", "clusters"):
         assert f'id="{slug}"' not in changed
     assert said in section(changed, "more")
@@ -164,7 +164,7 @@ def test_comparison_has_a_row_for_each_run_and_only_the_differences(make, tmp_pa
     runs.append(make("images", "c", seed=2, law="fixed:0.75"))
     path = write(runs)
     assert path == tmp_path / "comparison.html"
-    page = path.read_text()
+    page = path.read_text("utf-8")
     assert_self_contained(page)
     assert page.count("<svg role=") == 2
     assert f"3 runs on novels: {LAW}; fixed:0.75." in page
@@ -182,34 +182,34 @@ def test_comparison_with_an_unevaluated_run(make):
     runs = [make("images", "one/x"), make("images", "two/x", evaluated=False)]
     # Without counts of tokens in one of them, losses are drawn by step.
     (runs[0] / "metrics.jsonl").write_text('{"step": 10, "loss": 0.5}\n')
-    page = write(runs, runs[0] / "both.html").read_text()
+    page = write(runs, runs[0] / "both.html").read_text("utf-8")
     assert "one/x" in page
     assert "two/x" in page
     assert f"maskwise evaluate {runs[1]}" in section(page, "errors")
     assert "step</text>" in section(page, "loss")
-    assert "two/x (2)" in write([runs[1], runs[1]]).read_text()
+    assert "two/x (2)" in write([runs[1], runs[1]]).read_text("utf-8")
 
 
 def test_comparison_in_the_words_of_the_data(make):
-    page = write([make("text", "a"), make("text", "b", seed=1)]).read_text()
+    page = write([make("text", "a"), make("text", "b", seed=1)]).read_text("utf-8")
     assert rows_of(section(page, "runs"))[0][4:6] == ["1,228,800", "368,640"]
     for part in ("pairs", "finetuning", "likelihood", "features"):
         assert {"a", "b"} <= {row[0].split(" ")[0] for row in rows_of(section(page, part))}
-    page = write([make("cells", "c"), make("cells", "d", seed=1)]).read_text()
+    page = write([make("cells", "c"), make("cells", "d", seed=1)]).read_text("utf-8")
     assert "values read</text>" in section(page, "loss")
 
 
 def test_runs_of_which_some_measured_less(make):
     runs = [make("text", "a"), make("text", "b"), make("text", "c", evaluated=False)]
     change(runs[1], probes=[], minimal_pairs=[], finetuning=[])
-    page = write(runs).read_text()
+    page = write(runs).read_text("utf-8")
     assert rows_of(section(page, "probes"))[1] == ["b", *["none"] * 4]
     assert rows_of(section(page, "pairs"))[2] == ["c", "none"]
     assert rows_of(section(page, "finetuning"))[1] == ["b", *["none"] * 4]
     for run in runs:
         (run / "likelihood.json").unlink(missing_ok=True)
     change(runs[0], probes=[], minimal_pairs=[], finetuning=[])
-    page = write(runs).read_text()
+    page = write(runs).read_text("utf-8")
     for slug in ("probes", "pairs", "finetuning", "likelihood"):
         assert f'id="{slug}"' not in page
 
@@ -242,7 +242,7 @@ def test_a_damaged_file_is_named_and_leaves_the_old_page(make, name, text):
     with pytest.raises(UserError, match=f"{name} is damaged") as error:
         write([run])
     assert "\n" not in str(error.value)
-    assert (run / "report.html").read_text() == "old"
+    assert (run / "report.html").read_text("utf-8") == "old"
 
 
 @pytest.mark.parametrize("text", ["", "[1"])

@@ -53,7 +53,7 @@ def test_losses_of_several_runs(make):
 def test_losses_of_other_tokens_or_patterns_cannot_be_compared(make, changes):
     runs = [make("text", "a"), make("text", "b", **changes)]
     if "pattern" in changes:
-        found = json.loads((runs[1] / "result.json").read_text())["reconstruction"]
+        found = json.loads((runs[1] / "result.json").read_text("utf-8"))["reconstruction"]
         change(runs[1], reconstruction=found | changes)
     part = show(curves.losses, *runs)
     assert "differ in data, tokens or pattern: these values cannot be compared" in part

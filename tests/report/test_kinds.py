@@ -28,7 +28,7 @@ NEVER = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_page_of_a_run(trained, tmp_path, kind):
-    page = write([trained(kind)], tmp_path / "page.html").read_text()
+    page = write([trained(kind)], tmp_path / "page.html").read_text("utf-8")
     assert tuple(re.findall(r'<section id="(\w+)"', page)) == (*COMMON, *MIDDLE[kind], *END)
     assert f"maskwise likelihood {trained(kind)}" in section(page, "likelihood")
     assert page.count('class="missing"') <= 2  # likelihood; few samples

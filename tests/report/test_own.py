@@ -60,7 +60,7 @@ def clip(tmp_path):
 
 
 def test_a_section_of_its_own(clip):
-    page = write([clip("a", heard(0), {"slug": "more-of-it", "title": "More"})]).read_text()
+    page = write([clip("a", heard(0), {"slug": "more-of-it", "title": "More"})]).read_text("utf-8")
     part = section(page, "snr")
     assert "Signal &amp; noise</h2>" in part
     assert "How clearly &lt;hidden&gt; frames" in part
@@ -79,7 +79,7 @@ def test_a_section_of_its_own(clip):
 
 def test_sections_of_runs_stand_side_by_side(clip):
     runs = [clip("a", heard(0)), clip("b", heard(1)), clip("c")]
-    page = write(runs).read_text()
+    page = write(runs).read_text("utf-8")
     part = section(page, "snr")
     assert bold(part) == []
     rows = rows_of(part)

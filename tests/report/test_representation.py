@@ -46,7 +46,7 @@ def test_the_drawn_curves(page):
 
 def test_what_training_measured_now_and_then(make, drawn):
     run = make("images")
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
     for row in rows[1::2]:
         row |= {"effective_rank": row["step"] / 2, "cosine2": 0.5, "probe_accuracy": 0.9}
     for row in rows:

@@ -22,7 +22,7 @@ def test_normalised_targets_leak_in_the_last_row(make, page):
     assert samples.LEAK in part
     assert "normalised pixel values" in part
     run = make("images")
-    found = json.loads((run / "result.json").read_text())["reconstruction"]
+    found = json.loads((run / "result.json").read_text("utf-8"))["reconstruction"]
     change(run, reconstruction=found | {"target": "raw"})
     part = show(samples.sections, run)
     assert samples.LEAK not in part

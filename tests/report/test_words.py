@@ -25,7 +25,7 @@ def test_data_that_say_nothing_have_a_good_page(make):
     runs = [make("cells", "a"), make("cells", "b", seed=1)]
     for run in runs:
         (run / "words.json").unlink()
-    page = write(runs[:1]).read_text()
+    page = write(runs[:1]).read_text("utf-8")
     assert words.read(runs[0]) == Words()
     found = re.findall(r'<section id="(\w+)"', page)
     assert {"numbers", "errors", "likelihood", "imputation", "probes", "clusters"} <= {*found}
@@ -34,14 +34,14 @@ def test_data_that_say_nothing_have_a_good_page(make):
     said = page[page.index("<main>") : page.index('id="law"')]
     for word in ("gene", "cells", "image", "token"):
         assert word not in said
-    assert "values read</text>" in section(write(runs).read_text(), "loss")
+    assert "values read</text>" in section(write(runs).read_text("utf-8"), "loss")
 
 
 def test_other_words(make):
     run = make("images")
     said = Words(counted=("clips heard",), loss=words.LossWords(title="Error of frames"))
     words.save(run, said)
-    page = write([run]).read_text()
+    page = write([run]).read_text("utf-8")
     assert "clips heard</dt><dd>76,800" in section(page, "numbers")
     assert "predicted" not in section(page, "numbers")
     assert "Error of frames</h2>" in section(page, "errors")
