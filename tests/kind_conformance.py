@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 import maskwise as mw
 from maskwise import masks
 from maskwise.modality import MaskedModel, Modality
+from maskwise.run import build, load_model, save_model
 from maskwise.settings import flatten, from_dict, override, to_dict
-from maskwise.storage import build, load_model, save_model
 
 
 def check(kind: Modality, given, settings: dict, folder, monkeypatch) -> mw.Run:
@@ -78,7 +78,7 @@ def check_leaks(model: MaskedModel, samples: torch.Tensor) -> None:
 
 def check_runs(kind: Modality, given, settings: dict, folder, monkeypatch) -> mw.Run:
     """An interrupted run ends as one that was not; a changed configuration is refused."""
-    from maskwise.train.batches import Batches
+    from maskwise.train.loop import Batches
 
     class Stopping(Batches):
         def read(self, *arguments):

@@ -1,6 +1,8 @@
 from types import SimpleNamespace
 
 from maskwise import words
+from maskwise.files import write_json
+from maskwise.settings import to_dict
 from maskwise.summary import as_text
 from maskwise.words import ProbeWords, Words
 
@@ -48,7 +50,7 @@ def test_macro_f1_and_imputation(tmp_path):
     ]
     result = {"law": {**law, "mean": 0.3, "effective_mean": 0.3}, "probes": probes}
     result["imputation"] = imputed
-    words.save(tmp_path, Words(probes=ProbeWords(measures=("macro_f1",))))
+    write_json(tmp_path / words.NAME, to_dict(Words(probes=ProbeWords(measures=("macro_f1",)))))
     out = as_text(SimpleNamespace(result=result, path=tmp_path, report="r.html"))
     assert [" ".join(line.split()) for line in out.splitlines()[1:]] == [
         "0.500 macro-F1, all: encoder",

@@ -9,7 +9,7 @@ from torch import Tensor
 from maskwise.errors import UserError
 from maskwise.laws import Reduction
 from maskwise.masks import Mask
-from maskwise.masks.select import hide_lowest
+from maskwise.masks.mask import hide_lowest
 from maskwise.objectives.reconstruction import sample_weights
 from maskwise.rng import Keys, Stream
 
