@@ -97,7 +97,8 @@ def pretrain(
     )
     folder = Path(out) if out is not None else default_folder(splits.name, config)
     if fabric.is_global_zero:
-        create(folder, config, kind.fingerprint(splits), resume=resume)
+        fingerprint = kind.fingerprint(splits) if kind.fingerprint else {}
+        create(folder, config, fingerprint, resume=resume)
     # The other devices start when all that was given has been checked.
     fabric.launch()
     kept, summary = train(
@@ -106,7 +107,7 @@ def pretrain(
         batches,
         config,
         folder,
-        augment=kind.augment(config),
+        augment=kind.augment(config) if kind.augment else None,
         monitor=monitor,
         resume=resume,
     )
