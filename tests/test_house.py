@@ -29,7 +29,7 @@ ORDER = [
     ["modalities"],
     ["run"],
     ["integrations"],
-    ["api", "listing", "summary", "theory_verbs"],
+    ["api", "listing", "theory_verbs"],
     ["verbs"],
     ["cli"],
 ]

@@ -59,9 +59,9 @@ def evaluate(runs: Runs, **settings: Any) -> None:
 
 
 def _summarise(run: "Run") -> None:
-    from maskwise.summary import as_text
+    from maskwise.listing import summary
 
-    print(as_text(run))
+    print(summary(run))
 
 
 def likelihood(
