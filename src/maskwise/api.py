@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from maskwise.files import write_json
 from maskwise.measure.representation import diagnose
 from maskwise.modalities import config_of, find
 from maskwise.modality import EncoderFactory, Entries, MaskedModel
-from maskwise.run import Run, build, create, load_model, save_model, untrained
+from maskwise.run import Run, build, load_model, save_model, training, untrained
 from maskwise.settings import flatten, override, to_dict
 from maskwise.train.config import RunSettings
 from maskwise.train.loop import Batches, connect, train
@@ -51,7 +52,8 @@ def pretrain(
             (``**{"train.steps": 500}``).
 
     Returns:
-        The run; `run.result` holds the figures, `run.report` is the report's path.
+        The run; `run.result` holds the figures, `run.report` is the report's path. Of several
+        devices only the first waits for these.
 
     Raises:
         UserError: anything given that cannot work, in one line.
@@ -96,35 +98,44 @@ def pretrain(
         ranks=fabric.world_size,
     )
     folder = Path(out) if out is not None else default_folder(splits.name, config)
+    alone: AbstractContextManager[None] = nullcontext()
     if fabric.is_global_zero:
         fingerprint = kind.fingerprint(splits) if kind.fingerprint else {}
-        create(folder, config, fingerprint, resume=resume)
-    # The other devices start when all that was given has been checked.
-    fabric.launch()
-    kept, summary = train(
-        fabric,
-        model,
-        batches,
-        config,
-        folder,
-        augment=kind.augment(config) if kind.augment else None,
-        monitor=monitor,
-        resume=resume,
-    )
-    if fabric.is_global_zero:
-        kind.settle(kept, splits, config)
-        save_model(folder / "model", kept)
-        run = Run(folder)
-        write_json(folder / "result.json", _trained(run, config, summary))
-        try:
-            _finish(run, kept, config, splits, encoder)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"stopped; the model is in {folder / 'model'}: to evaluate it, maskwise evaluate"
-                f" {folder}"
-            ) from None
-    fabric.barrier()
+        alone = training(folder, config, fingerprint, resume=resume)
+    with alone:
+        # The other devices start when all that was given has been checked.
+        fabric.launch()
+        kept, summary = train(
+            fabric,
+            model,
+            batches,
+            config,
+            folder,
+            augment=kind.augment(config) if kind.augment else None,
+            monitor=monitor,
+            resume=resume,
+        )
+        if fabric.is_global_zero:
+            kind.settle(kept, splits, config)
+            save_model(folder / "model", kept)
+            write_json(folder / "result.json", _trained(Run(folder), config, summary))
+        # Nobody waits while one device evaluates.
+        fabric.barrier()
+        if fabric.is_global_zero:
+            _evaluate_trained(Run(folder), kept, config, splits, encoder)
     return Run(folder)
+
+
+def _evaluate_trained(
+    run: Run, model: MaskedModel, config: RunSettings, splits: Any, encoder: EncoderFactory | None
+) -> None:
+    try:
+        _finish(run, model, config, splits, encoder)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"stopped; the model is in {run.path / 'model'}: to evaluate it, maskwise evaluate"
+            f" {run.path}"
+        ) from None
 
 
 def evaluate(

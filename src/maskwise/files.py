@@ -3,12 +3,13 @@
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from safetensors import SafetensorError
 
@@ -22,8 +23,10 @@ Stamp = list[str | int]
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it becomes `path`, on failure it goes.
+
+    What is `durable` is on the disk when this ends, also if the machine loses its power.
 
     Raises:
         UserError: the disk is full or the folder cannot be written.
@@ -35,11 +38,23 @@ def atomic(path: Path) -> Iterator[Path]:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
     try:
         yield temporary
+        if durable:
+            _sync(temporary)
         temporary.replace(path)
+        if durable:
+            _sync(path.parent)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write {path}: {getattr(error, 'strerror', error)}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -62,6 +77,54 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Keep other processes from doing the same in a folder, which is made if need be.
+
+    A file in it says which host and process that is. The system gives it free when the process
+    ends, however it ends.
+
+    Raises:
+        UserError: another process has it, or the folder cannot be written.
+    """
+    path = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
+    with file:
+        if not _lock(file):
+            file.seek(0)
+            raise UserError(f"{folder}: {file.read() or 'another process'} {what} already")
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _lock(file: IO[str]) -> bool:
+    """Take a lock, where the system and the disk know such a thing; return whether it was free."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    # Whoever had it may have taken the file away meanwhile, and others begun a new one.
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), Path(file.name).stat())
+    except FileNotFoundError:
+        return False
 
 
 def cached(kind: str, key: Any) -> Path:
@@ -99,12 +162,16 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}") from None
 
 
-def read_json_lines(path: Path) -> list[Entries]:
+def read_json_lines(path: Path, numbers: Collection[str] = ()) -> list[Entries]:
     """Read a file of one JSON object a line; a last line that was cut off is left out.
+
+    Args:
+        path: the file.
+        numbers: what is a number in every line.
 
     Raises:
         UserError: the file cannot be read, or another line is damaged.
@@ -118,9 +185,10 @@ def read_json_lines(path: Path) -> list[Entries]:
     for number, line in enumerate(lines[:-1], start=1):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
-        if not isinstance(row, dict):
+        known = isinstance(row, dict)
+        if not known or any(not isinstance(row.get(key), (int, float)) for key in numbers):
             raise UserError(f"{path}: line {number} is damaged; remove that line to go on")
         rows.append(row)
     return rows

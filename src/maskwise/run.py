@@ -5,6 +5,8 @@ A model is a folder too, of config.json and weights.safetensors; nothing in it i
 
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +21,13 @@ from torch import nn
 import maskwise
 from maskwise import words
 from maskwise.errors import UserError
-from maskwise.files import Entries, atomic, read_json, read_json_lines, write_json
+from maskwise.files import Entries, atomic, locked, read_json, write_json
 from maskwise.layers.transformer import Attention
 from maskwise.modalities import KINDS, Kind, find, read_config
 from maskwise.modality import EncoderFactory, M, MaskedModel, ModelSettings, Pool, Tokenizer
 from maskwise.settings import differences, from_dict, to_dict
+from maskwise.train import checkpoint, metrics
 from maskwise.train.config import RunSettings
-from maskwise.train.metrics import NAME as METRICS
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Run:
     @property
     def metrics(self) -> list[Entries]:
         """The lines of metrics.jsonl."""
-        return read_json_lines(self.path / METRICS)
+        return metrics.read(self.path)
 
     @property
     def result(self) -> Entries:
@@ -122,8 +124,11 @@ class Run:
         return self.kind.needed(self.kind.impute, "impute")(self.model(), data, self.config)
 
 
-def create(folder: Path, config: RunSettings, fingerprint: Entries, *, resume: bool) -> None:
-    """Make the run folder with its first files, or check that it may go on.
+@contextmanager
+def training(
+    folder: Path, config: RunSettings, fingerprint: Entries, *, resume: bool
+) -> Iterator[None]:
+    """Make a run folder with its first files, or check that it may go on; train in it alone.
 
     Args:
         folder: the run folder.
@@ -136,21 +141,33 @@ def create(folder: Path, config: RunSettings, fingerprint: Entries, *, resume: b
     """
     if resume:
         _check_resumable(folder, config, fingerprint)
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(
             f"{folder} already exists: continue it with --resume, or choose another --out"
         )
-    write_json(folder / "env.json", environment())
-    if fingerprint:
-        write_json(folder / "data.json", fingerprint)
-    write_json(folder / words.NAME, to_dict(find(config.modality).words))
-    write_json(folder / "config.json", to_dict(config))
+    with locked(folder, "trains in it"):
+        now = environment()
+        if not resume:
+            write_json(folder / "env.json", now)
+            if fingerprint:
+                write_json(folder / "data.json", fingerprint)
+            write_json(folder / words.NAME, to_dict(find(config.modality).words))
+            write_json(folder / "config.json", to_dict(config))
+        try:
+            yield
+        except UserError:  # then nothing was done
+            resume = False
+            raise
+        finally:
+            if resume:
+                first = read_json(folder / "env.json")
+                again = [*first.get("resumed", []), now]
+                write_json(folder / "env.json", {**first, "resumed": again})
 
 
 def _check_resumable(folder: Path, config: RunSettings, fingerprint: Entries) -> None:
-    saved = read_json(Run(folder).path / "config.json")
-    changed = differences(saved, to_dict(config))
+    run = Run(folder)
+    changed = differences(to_dict(run.config), to_dict(config))
     changed = [line for line in changed if not line.startswith("efficiency.")]
     if changed:
         raise UserError(
@@ -161,6 +178,12 @@ def _check_resumable(folder: Path, config: RunSettings, fingerprint: Entries) ->
         raise UserError(
             f"the data of {folder} have changed ({changed[0]}): restore them, or start a new run"
             " with --out"
+        )
+    done = run.metrics[-1:] if (folder / metrics.NAME).exists() else []
+    if done and done[0]["step"] >= config.train.checkpoint_every and not checkpoint.places(folder):
+        raise UserError(
+            f"{folder} has trained {done[0]['step']} steps and has no checkpoint any more: restore"
+            " it from a copy, or start a new run with --out"
         )
 
 

@@ -1,8 +1,9 @@
 import errno
+import json
 
 import pytest
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from maskwise.errors import UserError
@@ -133,3 +134,73 @@ def test_a_damaged_checkpoint(folder, state, damage):
 def test_a_checkpoint_of_another_model(folder, state, changes):
     with pytest.raises(UserError, match="does not fit this model"):
         checkpoint.restore(folder, state(changes))
+
+
+def altered(path):
+    """Change a weight, and nothing of the header."""
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+
+
+def rewritten(**changes):
+    def change(path):
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+        save_file(load_file(path), path, metadata | changes)
+
+    return change
+
+
+def not_finite(path):
+    tensors = load_file(path)
+    tensors["model.head.weight"][0, 0] = torch.nan
+    save_file(tensors, path, {"format": "maskwise-checkpoint-1", "step": "6"})
+
+
+UNLIKE = {
+    "altered": (altered, "not those that were written"),
+    "another step": (rewritten(step="4"), "not those that were written"),
+    "no digest": (rewritten(digest=""), "not those that were written"),
+    "a step beyond the last": (rewritten(step="7"), "step '7'"),
+    "an endless step": (rewritten(step="1e400"), "step '1e400'"),
+    "not finite": (not_finite, "model.head.weight is not finite"),
+}
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_what_is_not_as_it_was_written_is_named(folder, state, name):
+    damage, said = UNLIKE[name]
+    damage(folder / checkpoint.NAME)
+    with pytest.raises(UserError, match=rf"state\.safetensors is damaged \(.*{said}"):
+        checkpoint.restore(folder, state(), steps=6)
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_the_newest_are_kept(run, tiny, tmp_path, keep):
+    run(tmp_path / "run", tiny({"train.checkpoint_every": 1, "train.checkpoints": keep}))
+    found = checkpoint.places(tmp_path / "run")
+    assert [path.stem for path in found] == ["state", "state-1", "state-2"][:keep]
+    steps = []
+    for path in found:
+        with safe_open(path, framework="pt") as file:
+            steps.append(file.metadata()["step"])
+    assert steps == ["6", "5", "4"][:keep]
+
+
+def remove(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [truncate, altered, remove])
+def test_a_run_goes_on_from_the_one_before(run, tiny, tmp_path, caplog, damage):
+    config = tiny({"train.checkpoint_every": 2})
+    straight, _ = run(tmp_path / "straight", config)
+    run(tmp_path / "run", config)
+    damage(tmp_path / "run" / checkpoint.NAME)
+    resumed, _ = run(tmp_path / "run", config, resume=True)
+    assert torch.equal(resumed.head.weight, straight.head.weight)
+    logs = [(tmp_path / name / "metrics.jsonl") for name in ("straight", "run")]
+    rows = [[json.loads(line)["loss"] for line in log.read_text().splitlines()] for log in logs]
+    assert rows[0] == rows[1]
+    assert ("state.safetensors is damaged" in caplog.text) == (damage is not remove)

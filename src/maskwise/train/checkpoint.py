@@ -1,6 +1,7 @@
-"""Checkpoints: one safetensors file with all that a run needs to continue, written atomically."""
+"""Checkpoints: safetensors files with all that a run needs to continue, the newest of a run."""
 
-import json
+import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 from maskwise.files import atomic
 
+log = logging.getLogger("maskwise")
 NAME = "checkpoint/state.safetensors"
+FORMATS = ("maskwise-checkpoint-1", "maskwise-checkpoint-2")
+"""without and with a digest"""
+
+
+class Damaged(Exception):
+    """A file is no checkpoint, or not what was written."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +36,57 @@ class State:
     """what is minimised, which may learn too"""
 
 
-def save(folder: Path, state: State, step: int) -> None:
-    """Write the checkpoint of `folder` after `step` finished steps, replacing the last one."""
-    # The data position is the step: batches are a pure function of it.
-    metadata = {"format": "maskwise-checkpoint-1", "step": json.dumps(step)}
-    write(folder / NAME, _tensors(state), metadata)
+def save(folder: Path, state: State, step: int, keep: int = 2) -> None:
+    """Write the checkpoint of `folder` after `step` finished steps; earlier ones step back.
+
+    Args:
+        folder: the run folder.
+        state: what is kept.
+        step: how many steps are finished: the data position too, since batches are a pure
+            function of it.
+        keep: how many checkpoints there are then at most.
+    """
+    tensors = {name: _plain(value) for name, value in _tensors(state).items()}
+    metadata = {"format": FORMATS[-1], "step": str(step), "digest": _digest(tensors, str(step))}
+    with atomic(folder / NAME, durable=True) as temporary:
+        save_file(tensors, temporary, metadata)
+        kept = places(folder)
+        for path in kept[keep - 1 :]:
+            path.unlink()
+        for number, path in reversed(list(enumerate(kept[: keep - 1], start=1))):
+            path.replace(_place(folder, number))
 
 
-def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+def places(folder: Path) -> list[Path]:
+    """Return the checkpoints of a run folder, the newest first."""
+    earlier = [path.stem.removeprefix("state-") for path in folder.glob(f"{_place(Path(), '*')}")]
+    numbers = sorted(int(number) for number in earlier if number.isdecimal())
+    found = [folder / NAME, *(_place(folder, number) for number in numbers)]
+    return [path for path in found if path.exists()]
+
+
+def _place(folder: Path, number: int | str) -> Path:
+    return folder / f"checkpoint/state-{number}.safetensors"
+
+
+def write(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write tensors atomically, wherever they are."""
     with atomic(path) as temporary:
-        contents = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        save_file(contents, temporary, metadata)
+        save_file({name: _plain(value) for name, value in tensors.items()}, temporary)
+
+
+def _plain(value: Tensor) -> Tensor:
+    return value.detach().cpu().contiguous()
+
+
+def _digest(tensors: dict[str, Tensor], step: str) -> str:
+    """Return what tells these tensors of this step from all others."""
+    found = hashlib.sha256(step.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def failed(
@@ -71,28 +118,64 @@ def _tensors(state: State) -> dict[str, Tensor]:
     return tensors
 
 
-def restore(folder: Path, state: State) -> int:
-    """Load the checkpoint of `folder` into `state`; return the number of finished steps.
+def restore(folder: Path, state: State, steps: int | None = None) -> int:
+    """Load the newest checkpoint of `folder` that is whole; return the number of finished steps.
+
+    Those that are damaged are named. Without any this is step 0.
+
+    Args:
+        folder: the run folder.
+        state: what is filled.
+        steps: how many there are in all.
 
     Raises:
-        UserError: the file is damaged or is not a checkpoint of this model.
+        UserError: all are damaged, or are not checkpoints of this model.
     """
-    path = folder / NAME
-    way_out = "restore it from a copy, or start again in a new --out folder"
+    complaints: list[str] = []
+    for path in places(folder):
+        try:
+            step, tensors = _read(path, steps)
+            _require_finite(state, tensors)
+            _fill(state, tensors)
+        except Damaged as error:
+            complaints.append(f"checkpoint {path} is damaged ({error})")
+        except (RuntimeError, KeyError) as error:
+            complaints.append(f"checkpoint {path} does not fit this model ({_first(error)})")
+        else:
+            if complaints:
+                log.warning("%s: going on from step %d of %s", complaints[0], step, path.name)
+            return step
+    if complaints:
+        raise UserError(
+            f"{complaints[0]}: restore it from a copy, or start again in a new --out folder"
+        )
+    return 0
+
+
+def _read(path: Path, steps: int | None) -> tuple[int, dict[str, Tensor]]:
+    """Return the step and the tensors of a checkpoint that is what was written."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        step = int(json.loads(metadata["step"]))
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise UserError(f"checkpoint {path} is damaged ({_first(error)}): {way_out}") from None
-    try:
-        _fill(state, tensors)
-    except (RuntimeError, KeyError) as error:
-        raise UserError(
-            f"checkpoint {path} does not fit this model ({_first(error)}): {way_out}"
-        ) from None
-    return step
+    except (SafetensorError, OSError) as error:
+        raise Damaged(_first(error)) from None
+    step = metadata.get("step", "")
+    if metadata.get("format") not in FORMATS:
+        raise Damaged("no checkpoint")
+    if not step.isdecimal() or (steps is not None and int(step) > steps):
+        raise Damaged(f"step {step!r:.20}")
+    if metadata["format"] != FORMATS[0] and metadata.get("digest") != _digest(tensors, step):
+        raise Damaged("its tensors are not those that were written")
+    return int(step), tensors
+
+
+def _require_finite(state: State, tensors: dict[str, Tensor]) -> None:
+    # Not of buffers: what is fitted when training has ended is NaN until then.
+    learned = {f"model.{name}" for name, _ in state.model.named_parameters()}
+    for name, value in tensors.items():
+        if (name in learned or name.startswith("optimizer.")) and not value.isfinite().all():
+            raise Damaged(f"{name} is not finite")
 
 
 def _fill(state: State, tensors: dict[str, Tensor]) -> None:

@@ -47,6 +47,8 @@ class TrainSettings:
     """steps between lines of metrics.jsonl"""
     checkpoint_every: PositiveInt = 500
     """steps between checkpoints"""
+    checkpoints: PositiveInt = 2
+    """how many are kept: the newest"""
 
 
 @settings
@@ -65,6 +67,8 @@ class EfficiencySettings:
     """machines"""
     strategy: Literal["auto", "ddp"] = "auto"
     """how several devices share the work"""
+    timeout: PositiveInt = 1800
+    """seconds that devices wait for each other"""
     workers: NonNegativeInt | None = None
     """processes that read samples ahead; none: one per core for files that are decoded on demand,
     else 0"""

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -38,13 +39,17 @@ if TYPE_CHECKING:  # it takes a second to import, and only those who train need 
 def connect(efficiency: EfficiencySettings) -> "Fabric":
     """Return the devices that the configuration asks for, not yet launched."""
     from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy, Strategy
 
+    strategy: str | Strategy = efficiency.strategy
+    if efficiency.devices * efficiency.nodes > 1:
+        strategy = DDPStrategy(timeout=timedelta(seconds=efficiency.timeout))
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     return Fabric(
         accelerator=efficiency.accelerator,
         devices=efficiency.devices,
         num_nodes=efficiency.nodes,
-        strategy=efficiency.strategy,
+        strategy=strategy,
         precision="bf16-mixed" if efficiency.precision == "bf16" else "32-true",
     )
 
@@ -247,9 +252,7 @@ def train(
         monitor = None  # one device measures; the others wait for it at the next step
     probe = None if monitor is None else monitor.state
     state = checkpoint.State(model, optimizer, average, probe, learner.objective)
-    start = 0
-    if resume and (folder / checkpoint.NAME).exists():
-        start = checkpoint.restore(folder, state)
+    start = checkpoint.restore(folder, state, settings.steps) if resume else 0
     metrics = Metrics(folder, start, enabled=fabric.is_global_zero)
 
     wrapped.train()
@@ -297,7 +300,7 @@ def train(
             if saving or measured or step % settings.log_every == 0:
                 show(metrics.write(step, batch.epoch, lr, measured))
             if saving and fabric.is_global_zero:
-                checkpoint.save(folder, state, step)
+                checkpoint.save(folder, state, step, settings.checkpoints)
             if stopping:
                 raise KeyboardInterrupt
     kept = model if average is None else cast(MaskedModel, average.module)

@@ -21,6 +21,15 @@ NAME = "metrics.jsonl"
 COUNTED = ("samples", "encoder_tokens", "predicted", "seconds")  # summed, not averaged
 
 
+def read(folder: Path) -> list[Entries]:
+    """Read metrics.jsonl of a run folder; a last line that was cut off is left out.
+
+    Raises:
+        UserError: it cannot be read, or another line is damaged.
+    """
+    return read_json_lines(folder / NAME, ("step", "loss", *COUNTED))
+
+
 class Metrics:
     """Means over the steps since the last line, one JSON line at a time, of a run folder.
 
@@ -30,7 +39,7 @@ class Metrics:
 
     def __init__(self, folder: Path, start: int, *, enabled: bool) -> None:
         self.path, self.enabled = folder / NAME, enabled
-        rows = read_json_lines(self.path) if start and self.path.exists() else []
+        rows = read(folder) if start and self.path.exists() else []
         rows = [row for row in rows if row["step"] <= start]
         self.total: dict[str, float] = {key: rows[-1][key] if rows else 0 for key in COUNTED}
         self.recent: deque[float] = deque((row["loss"] for row in rows), maxlen=10)
