@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def pretrain(
     law: str | float | laws.Law | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
-    resume: bool = False,
+    resume: bool | Literal["auto"] = False,
     encoder: EncoderFactory | None = None,
     modality: str | None = None,
     **overrides: Any,
@@ -43,7 +43,8 @@ def pretrain(
         law: the law of the mask ratio; default: the recipe's.
         out: the run folder; default: runs/NAME-LAW-SEED.
         seed: decides weights, order and masks.
-        resume: continue an interrupted run; its folder must hold the same configuration.
+        resume: continue an interrupted run; its folder must hold the same configuration. "auto":
+            if it has begun, else begin.
         encoder: a function that makes an encoder of your own, for
             ``model={"mode": "replace", "class_token": False}``.
         modality: "images", "text", "dna", "cells" or "tables", where the source does not tell
@@ -113,7 +114,7 @@ def pretrain(
             folder,
             augment=kind.augment(config) if kind.augment else None,
             monitor=monitor,
-            resume=resume,
+            resume=bool(resume),
         )
         if fabric.is_global_zero:
             kind.settle(kept, splits, config)

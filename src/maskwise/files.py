@@ -18,6 +18,7 @@ from maskwise.errors import UserError
 Entries: TypeAlias = dict[str, Any]
 """an object of a JSON file"""
 
+LOCK = ".lock"
 Stamp = list[str | int]
 """what tells one state of a file from another"""
 
@@ -89,7 +90,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     Raises:
         UserError: another process has it, or the folder cannot be written.
     """
-    path = folder / ".lock"
+    path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")

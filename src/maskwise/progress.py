@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -76,22 +77,39 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 
 
 class StopRequest:
-    """While active, SIGINT and SIGTERM set `requested`; a second one stops at once."""
+    """While active, signals that ask to stop set `requested`; a second one stops at once.
+
+    These are SIGINT and SIGTERM, and SIGHUP and SIGUSR1, by which terminals and clusters say that
+    the time is up. What is done `safely` is never cut short.
+    """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested = self._busy = self._late = False
         self._previous: dict[int, signal._HANDLER] = {}
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._request)
+            for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
+                if (number := getattr(signal, name, None)) is not None:
+                    self._previous[number] = signal.signal(number, self._request)
         return self
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested and not self._busy:
             raise KeyboardInterrupt
+        self._late = self.requested
         self.requested = True
+
+    @contextmanager
+    def safely(self) -> Iterator[None]:
+        """Put off a second request until what is done here is done."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+        if self._late:
+            raise KeyboardInterrupt
 
     def __exit__(self, *details: object) -> None:
         for number, handler in self._previous.items():

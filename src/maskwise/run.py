@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import nn
 import maskwise
 from maskwise import words
 from maskwise.errors import UserError
-from maskwise.files import Entries, atomic, locked, read_json, write_json
+from maskwise.files import LOCK, Entries, atomic, locked, read_json, write_json
 from maskwise.layers.transformer import Attention
 from maskwise.modalities import KINDS, Kind, find, read_config
 from maskwise.modality import EncoderFactory, M, MaskedModel, ModelSettings, Pool, Tokenizer
@@ -126,7 +126,7 @@ class Run:
 
 @contextmanager
 def training(
-    folder: Path, config: RunSettings, fingerprint: Entries, *, resume: bool
+    folder: Path, config: RunSettings, fingerprint: Entries, *, resume: bool | Literal["auto"]
 ) -> Iterator[None]:
     """Make a run folder with its first files, or check that it may go on; train in it alone.
 
@@ -134,18 +134,22 @@ def training(
         folder: the run folder.
         config: the resolved configuration.
         fingerprint: what of the data must be the same when the run is resumed.
-        resume: whether the run goes on.
+        resume: whether the run goes on; "auto": if it has begun.
 
     Raises:
         UserError: the folder is in use, cannot be written, or holds another configuration.
     """
+    if resume == "auto":
+        resume = (folder / "config.json").exists()
     if resume:
         _check_resumable(folder, config, fingerprint)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and (not folder.is_dir() or any(map(_matters, folder.iterdir()))):
         raise UserError(
             f"{folder} already exists: continue it with --resume, or choose another --out"
         )
     with locked(folder, "trains in it"):
+        for stray in folder.rglob(".*.tmp"):  # of writes that were killed
+            stray.unlink()
         now = environment()
         if not resume:
             write_json(folder / "env.json", now)
@@ -163,6 +167,11 @@ def training(
                 first = read_json(folder / "env.json")
                 again = [*first.get("resumed", []), now]
                 write_json(folder / "env.json", {**first, "resumed": again})
+
+
+def _matters(path: Path) -> bool:
+    """Say whether a file is more than what a run leaves that was killed before it had begun."""
+    return path.name not in ("env.json", "data.json", words.NAME, LOCK) and path.suffix != ".tmp"
 
 
 def _check_resumable(folder: Path, config: RunSettings, fingerprint: Entries) -> None:
@@ -304,4 +313,7 @@ def load_model(
     except RuntimeError as error:
         first = " ".join(str(error).split())[:200]
         raise UserError(f"weights {path} do not fit the model in config.json: {first}") from None
+    for name, value in model.named_parameters():
+        if not value.isfinite().all():
+            raise UserError(f"weights {path} are not finite: {name}; train again, with a lower lr")
     return model.eval()

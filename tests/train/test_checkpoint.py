@@ -29,7 +29,7 @@ def folder(run, tiny, tmp_path):
 
 def test_what_is_restored(folder, state):
     fresh = state()
-    assert checkpoint.restore(folder, fresh) == 6
+    assert checkpoint.restore(folder, fresh).step == 6
     saved = load_file(folder / checkpoint.NAME)
     for name, value in fresh.model.state_dict().items():
         assert torch.equal(saved[f"model.{name}"], value)

@@ -1,9 +1,12 @@
 """Checkpoints: safetensors files with all that a run needs to continue, the newest of a run."""
 
 import hashlib
+import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -36,7 +39,18 @@ class State:
     """what is minimised, which may learn too"""
 
 
-def save(folder: Path, state: State, step: int, keep: int = 2) -> None:
+Interval = Sequence[dict[str, float]]
+"""what was counted in the steps since the last line of metrics.jsonl"""
+
+
+class Restored(NamedTuple):
+    """Where a run goes on."""
+
+    step: int = 0
+    interval: Interval = ()
+
+
+def save(folder: Path, state: State, step: int, keep: int = 2, interval: Interval = ()) -> None:
     """Write the checkpoint of `folder` after `step` finished steps; earlier ones step back.
 
     Args:
@@ -45,9 +59,11 @@ def save(folder: Path, state: State, step: int, keep: int = 2) -> None:
         step: how many steps are finished: the data position too, since batches are a pure
             function of it.
         keep: how many checkpoints there are then at most.
+        interval: what was counted since the last line of metrics.jsonl.
     """
     tensors = {name: _plain(value) for name, value in _tensors(state).items()}
-    metadata = {"format": FORMATS[-1], "step": str(step), "digest": _digest(tensors, str(step))}
+    metadata = {"format": FORMATS[-1], "step": str(step), "interval": json.dumps(interval)}
+    metadata["digest"] = _digest(tensors, metadata)
     with atomic(folder / NAME, durable=True) as temporary:
         save_file(tensors, temporary, metadata)
         kept = places(folder)
@@ -79,9 +95,10 @@ def _plain(value: Tensor) -> Tensor:
     return value.detach().cpu().contiguous()
 
 
-def _digest(tensors: dict[str, Tensor], step: str) -> str:
+def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
     """Return what tells these tensors of this step from all others."""
-    found = hashlib.sha256(step.encode())
+    said = {key: value for key, value in metadata.items() if key != "digest"}
+    found = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for name in sorted(tensors):
         value = tensors[name]
         found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
@@ -118,8 +135,8 @@ def _tensors(state: State) -> dict[str, Tensor]:
     return tensors
 
 
-def restore(folder: Path, state: State, steps: int | None = None) -> int:
-    """Load the newest checkpoint of `folder` that is whole; return the number of finished steps.
+def restore(folder: Path, state: State, steps: int | None = None) -> Restored:
+    """Load the newest checkpoint of `folder` that is whole; return where it goes on.
 
     Those that are damaged are named. Without any this is step 0.
 
@@ -134,7 +151,7 @@ def restore(folder: Path, state: State, steps: int | None = None) -> int:
     complaints: list[str] = []
     for path in places(folder):
         try:
-            step, tensors = _read(path, steps)
+            found, tensors = _read(path, steps)
             _require_finite(state, tensors)
             _fill(state, tensors)
         except Damaged as error:
@@ -143,17 +160,18 @@ def restore(folder: Path, state: State, steps: int | None = None) -> int:
             complaints.append(f"checkpoint {path} does not fit this model ({_first(error)})")
         else:
             if complaints:
-                log.warning("%s: going on from step %d of %s", complaints[0], step, path.name)
-            return step
+                said = f"going on from step {found.step} of {path.name}"
+                log.warning("%s: %s", complaints[0], said)
+            return found
     if complaints:
         raise UserError(
             f"{complaints[0]}: restore it from a copy, or start again in a new --out folder"
         )
-    return 0
+    return Restored()
 
 
-def _read(path: Path, steps: int | None) -> tuple[int, dict[str, Tensor]]:
-    """Return the step and the tensors of a checkpoint that is what was written."""
+def _read(path: Path, steps: int | None) -> tuple[Restored, dict[str, Tensor]]:
+    """Return a checkpoint that is what was written."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -165,9 +183,9 @@ def _read(path: Path, steps: int | None) -> tuple[int, dict[str, Tensor]]:
         raise Damaged("no checkpoint")
     if not step.isdecimal() or (steps is not None and int(step) > steps):
         raise Damaged(f"step {step!r:.20}")
-    if metadata["format"] != FORMATS[0] and metadata.get("digest") != _digest(tensors, step):
+    if metadata["format"] != FORMATS[0] and metadata.get("digest") != _digest(tensors, metadata):
         raise Damaged("its tensors are not those that were written")
-    return int(step), tensors
+    return Restored(int(step), json.loads(metadata.get("interval", "[]"))), tensors
 
 
 def _require_finite(state: State, tensors: dict[str, Tensor]) -> None:

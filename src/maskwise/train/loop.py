@@ -35,21 +35,22 @@ if TYPE_CHECKING:  # it takes a second to import, and only those who train need 
     from lightning_fabric import Fabric
     from lightning_fabric.wrappers import _FabricModule as Wrapped
 
+_order = lru_cache(maxsize=1)(shuffled)
+
 
 def connect(efficiency: EfficiencySettings) -> "Fabric":
     """Return the devices that the configuration asks for, not yet launched."""
     from lightning_fabric import Fabric
-    from lightning_fabric.strategies import DDPStrategy, Strategy
+    from lightning_fabric.strategies import DDPStrategy
 
-    strategy: str | Strategy = efficiency.strategy
-    if efficiency.devices * efficiency.nodes > 1:
-        strategy = DDPStrategy(timeout=timedelta(seconds=efficiency.timeout))
+    several = efficiency.devices * efficiency.nodes > 1
+    ddp = DDPStrategy(timeout=timedelta(seconds=efficiency.timeout)) if several else None
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     return Fabric(
         accelerator=efficiency.accelerator,
         devices=efficiency.devices,
         num_nodes=efficiency.nodes,
-        strategy=strategy,
+        strategy=ddp or efficiency.strategy,
         precision="bf16-mixed" if efficiency.precision == "bf16" else "32-true",
     )
 
@@ -115,9 +116,6 @@ class Batches(Dataset[Batch | UserError]):
             if isinstance(batch, UserError):
                 raise batch
             yield batch
-
-
-_order = lru_cache(maxsize=1)(shuffled)
 
 
 @dataclass(frozen=True)
@@ -252,16 +250,16 @@ def train(
         monitor = None  # one device measures; the others wait for it at the next step
     probe = None if monitor is None else monitor.state
     state = checkpoint.State(model, optimizer, average, probe, learner.objective)
-    start = checkpoint.restore(folder, state, settings.steps) if resume else 0
-    metrics = Metrics(folder, start, enabled=fabric.is_global_zero)
+    begun = checkpoint.restore(folder, state, settings.steps) if resume else checkpoint.Restored()
+    metrics = Metrics(folder, *begun, enabled=fabric.is_global_zero)
 
     wrapped.train()
     with (
         StopRequest() as stop,
-        progress_bar(settings.steps, start, enabled=fabric.is_global_zero) as show,
+        progress_bar(settings.steps, begun.step, enabled=fabric.is_global_zero) as show,
     ):
         clock = time.perf_counter()
-        for batch in batches.read(start, settings.steps, config.efficiency.workers):
+        for batch in batches.read(begun.step, settings.steps, config.efficiency.workers):
             lr = learning_rate(batch.step, settings)
             if monitor is not None:
                 monitor.step(batch)
@@ -297,10 +295,11 @@ def train(
             measured = {}
             if monitor is not None and (step == settings.steps or step % monitor.every == 0):
                 measured = monitor.measure()
-            if saving or measured or step % settings.log_every == 0:
+            if step == settings.steps or measured or step % settings.log_every == 0:
                 show(metrics.write(step, batch.epoch, lr, measured))
             if saving and fabric.is_global_zero:
-                checkpoint.save(folder, state, step, settings.checkpoints)
+                with stop.safely():
+                    checkpoint.save(folder, state, step, settings.checkpoints, metrics.interval)
             if stopping:
                 raise KeyboardInterrupt
     kept = model if average is None else cast(MaskedModel, average.module)

@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,16 +34,23 @@ class Metrics:
     """Means over the steps since the last line, one JSON line at a time, of a run folder.
 
     Lines of steps after `start`, from a run that was cut off, are dropped. Ranks that do not write
-    are not `enabled`.
+    are not `enabled`. Steps since the last line, the `interval`, are kept in checkpoints.
     """
 
-    def __init__(self, folder: Path, start: int, *, enabled: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        start: int,
+        interval: Sequence[dict[str, float]] = (),
+        *,
+        enabled: bool,
+    ) -> None:
         self.path, self.enabled = folder / NAME, enabled
         rows = read(folder) if start and self.path.exists() else []
         rows = [row for row in rows if row["step"] <= start]
         self.total: dict[str, float] = {key: rows[-1][key] if rows else 0 for key in COUNTED}
         self.recent: deque[float] = deque((row["loss"] for row in rows), maxlen=10)
-        self._interval: list[dict[str, float]] = []
+        self.interval = list(interval)
         self._board = None
         if enabled:
             with atomic(self.path) as temporary:
@@ -52,7 +59,7 @@ class Metrics:
 
     def add(self, **values: float) -> None:
         """Take what is `COUNTED` in one step, and what is to be averaged."""
-        self._interval.append(values)
+        self.interval.append(values)
 
     def write(
         self, step: int, epoch: int, lr: float, measured: dict[str, float] | None = None
@@ -61,7 +68,7 @@ class Metrics:
 
         It says what else was `measured` at this step, if anything.
         """
-        interval, self._interval = self._interval, []
+        interval, self.interval = self.interval, []
         total = {key: sum(values[key] for values in interval) for key in interval[0]}
         self.total = {key: self.total[key] + total[key] for key in COUNTED}
         row: Entries = {"step": step, "epoch": epoch, "lr": lr}
