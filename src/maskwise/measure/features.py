@@ -9,7 +9,6 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from maskwise.errors import UserError
 from maskwise.modality import Entries, Splits
 
 Ratio = Annotated[float, Field(gt=0, lt=1)]
@@ -95,16 +94,6 @@ def random_groups(sizes: np.ndarray, num: int, seed: int) -> np.ndarray:
     return np.sort(order[: max(1, int((sizes[order].cumsum() <= num).sum()))])
 
 
-def encode_labels(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return labels re-coded 0..K-1 (int64) and the K class names, sorted.
-
-    >>> encode_labels(np.array([7, 3, 7]))
-    (array([1, 0, 1]), ('3', '7'))
-    """
-    values, codes = np.unique(labels, return_inverse=True)
-    return codes.astype(np.int64), tuple(str(value) for value in values)
-
-
 def in_batches(index: np.ndarray, size: int = BATCH) -> list[np.ndarray]:
     """Return an index in parts."""
     return [index[start : start + size] for start in range(0, len(index), size)]
@@ -120,13 +109,3 @@ def same_length(lengths: Sequence[int], batch_size: int) -> Iterator[np.ndarray]
         [index] = np.nonzero(np.asarray(lengths) == length)
         for start in range(0, len(index), batch_size):
             yield index[start : start + batch_size]
-
-
-def check_layer(layer: int, depth: int) -> None:
-    """Refuse a layer that a model of so many lacks.
-
-    Raises:
-        UserError: such a layer.
-    """
-    if not -depth <= layer < depth:
-        raise UserError(f"evaluate.layer {layer} is outside 0..{depth - 1} (or -1 = last)")
