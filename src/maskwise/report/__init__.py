@@ -14,7 +14,6 @@ from maskwise.report import (
     figures,
     folder,
     likelihood,
-    own,
     probes,
     representation,
     samples,
@@ -27,7 +26,9 @@ from maskwise.report.blocks import (
     Table,
     duration,
     number,
+    own_sections,
     render,
+    say,
     table,
     unmade,
 )
@@ -117,8 +118,8 @@ def _overview(runs: Sequence[RunFolder]) -> list[Section]:
         zip(run.words.counted, ("num_samples", "encoder_tokens", "predicted"), strict=False)
     )
     facts += [Fact(name, number(train[key])) for name, key in counted.items() if key in train]
-    section = Section("numbers", "Headline numbers", facts=facts)
-    return [unmade(section, runs, "result.json", lambda run: run.result)]
+    lacking = unmade(runs, "result.json", lambda run: run.result)
+    return [Section("numbers", "Headline numbers", facts=facts, **lacking)]
 
 
 def _runs(runs: Sequence[RunFolder]) -> Section:
@@ -157,19 +158,15 @@ def _settings(runs: Sequence[RunFolder]) -> list[Section]:
     if len(runs) > 1:
         return [_differences(runs)]
     [run] = runs
-    groups = {"run": {key: each for key, each in run.config.items() if not _is_group(each)}}
-    groups |= {key: each for key, each in run.config.items() if _is_group(each) and each}
-    of_config = "Resolved and complete: config.json in the run folder."
-    of_env = "Where and how the run was made: env.json in the run folder."
-    env = {"Software, hardware and command": run.env}
+    groups = {key: each for key, each in run.config.items() if isinstance(each, Mapping)}
+    of_run = {key: each for key, each in run.config.items() if key not in groups}
+    tables = _values({"run": of_run} | {key: each for key, each in groups.items() if each})
+    env = _values({"Software, hardware and command": run.env})
+    config = say("page", "configuration")
     return [
-        Section("configuration", "Configuration", of_config, tables=_values(groups), compact=True),
-        Section("environment", "Environment", of_env, tables=_values(env)),
+        Section("configuration", "Configuration", config, tables=tables, compact=True),
+        Section("environment", "Environment", say("page", "environment"), tables=env),
     ]
-
-
-def _is_group(value: object) -> bool:
-    return isinstance(value, Mapping)
 
 
 def _values(groups: Mapping[str, Row]) -> list[Table]:
@@ -202,14 +199,12 @@ def _differences(runs: Sequence[RunFolder]) -> Section:
 
 def _plain(value: object) -> str:
     """Write a setting as one would give it, without thousands separators."""
-    if isinstance(value, bool) or value is None or isinstance(value, (list, tuple)):
-        return number(value)
-    return str(value)
+    return number(value) if isinstance(value, (bool, list, tuple, type(None))) else str(value)
 
 
 # Each gives the sections of a list of runs, one or several, in the order of the page.
 PARTS = (
     *(_overview, training.sections, samples.sections, curves.losses, likelihood.sections),
     *(curves.imputation, probes.sections, representation.sections, representation.clusters),
-    *(likelihood.pairs, probes.finetuning, own.sections, _more, training.law, _settings),
+    *(likelihood.pairs, probes.finetuning, own_sections, _more, training.law, _settings),
 )

@@ -1,7 +1,6 @@
 """Values by hidden ratio: the error or the loss, and how well hidden values are imputed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from maskwise.report import figures
 from maskwise.report.blocks import (
@@ -15,6 +14,7 @@ from maskwise.report.blocks import (
     duration,
     grouped,
     number,
+    say,
     table,
     unmade,
 )
@@ -22,10 +22,6 @@ from maskwise.report.folder import Row, RunFolder
 from maskwise.report.training import reach
 from maskwise.words import LossWords
 
-IMPUTATION = (
-    "How much of the variance of hidden values is explained: R² against predicting each feature's"
-    " training mean, which has 0. Exact is 1."
-)
 ENTRIES = {"all": "All values", "nonzero": "Values above zero"}
 MECHANISMS = {"random": "hidden at random", "intensity": "large ones hidden more often"}
 OTHERS = {
@@ -71,16 +67,12 @@ def loss_fact(run: RunFolder) -> tuple[str, list[Fact]]:
 def losses(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the curve of one run with all its numbers, or those of several side by side."""
     words, alone = runs[0].words.loss, len(runs) == 1
-    empty = unmade(
-        *(Section("errors", words.title), runs, "reconstruction errors in result.json"),
-        lambda run: run.result.get("reconstruction"),
-    )
-    found = {
-        run.name: run.result["reconstruction"] for run in runs if run.result.get("reconstruction")
-    }
+    found = {run.name: each for run in runs if (each := run.result.get("reconstruction"))}
+    what = "reconstruction errors in result.json"
+    lacking = unmade(runs, what, lambda run: run.name in found)
     if not found:
-        return [empty]
-    first = next(iter(found.values()))
+        return [Section("errors", words.title, **lacking)]
+    first, target = next(iter(found.values())), target_of(runs[0])
     baselines = first.get("baselines", {})
     plot = figures.by_ratio(
         {"this model" if alone else name: values["curve"] for name, values in found.items()},
@@ -89,41 +81,21 @@ def losses(runs: Sequence[RunFolder]) -> list[Section]:
         support=reach(runs[0].law) if alone else None,
         baselines=baselines if alone or words.tabled else {},
     )
-    of = runs[0].name if alone else f"{len(found)} runs"
+    of, text = runs[0].name if alone else f"{len(found)} runs", ""
     body = figures.svg(f"{words.name} by hidden ratio of {of}", plot, size=figures.WIDE)
+    tables = [_side_by_side(words, found)] if words.tabled else []
+    caption = say("losses", "of several", words=words) + warning(runs)
     if alone:
-        figure = Figure(body, _caption(words, first, target_of(runs[0])))
-        numbers = _numbers(words, first, baselines if words.tabled else {})
-        text = _mean_note(words, first)
-        return [replace(empty, text=text, figures=(figure,), tables=(numbers,))]
-    caption = (
-        f"{words.what} of {words.samples}, at fixed masks; bands are 95 % "
-        f"intervals. Read where the curves cross.{warning(runs)}"
-    )
-    tables = (_side_by_side(words, found),) if words.tabled else ()
-    return [replace(empty, figures=(Figure(body, caption),), tables=tables)]
-
-
-def _caption(words: LossWords, found: Row, target: str) -> str:
-    detail = words.detail.replace("{}", target)
-    caption = (
-        f"{words.what} of {number(found['num_samples'])} {words.samples} ({detail}"
-        f"{found['pattern']} pattern, fixed masks); the band is the 95 % interval. Orange: the"
-        " ratios met in training; outside it the model extrapolates."
-    )
-    known = [text for name, text in words.known.items() if name in found.get("baselines", {})]
-    return f"{caption} Dashed: {'; '.join(known)}." if known else caption
-
-
-def _mean_note(words: LossWords, found: Row) -> str:
-    mean = found.get("mean")
-    if not mean:
-        return ""
-    return (
-        f"The mean over ratios from {mean['from']:g} to {mean['to']:g} is"
-        f" {mean['error']:{words.form}} {words.axis} (95 % interval: {between(mean, words.form)})."
-        " Over all ratios from 0 to 1 it would be the any-order bound on -log p, per token."
-    )
+        detail, samples = words.detail.replace("{}", target), number(first["num_samples"])
+        caption = say("losses", "of one", words=words, num=samples, detail=detail, found=first)
+        if known := [text for name, text in words.known.items() if name in baselines]:
+            caption += f" Dashed: {'; '.join(known)}."
+        tables = [_numbers(words, first, baselines if words.tabled else {})]
+        if mean := first.get("mean"):
+            [cell] = compared([mean], "error", words.form)
+            text = say("losses", "mean", mean=mean, words=words, cell=cell)
+    drawn = (Figure(body, caption),)
+    return [Section("errors", words.title, text, figures=drawn, tables=tables, **lacking)]
 
 
 def _numbers(words: LossWords, found: Row, baselines: Mapping[str, Sequence[Row]]) -> Table:
@@ -155,13 +127,10 @@ def warning(runs: Sequence[RunFolder]) -> str:
     """Return a sentence if the values of runs cannot be compared."""
     words, kinds = runs[0].words.loss, set()
     for run in runs:
-        kind = [run.data_name, target_of(run)]
-        kind += [str(run.config["data"].get(key)) for key in words.between]
-        if words.pattern:
-            kind.append(str(run.result.get("reconstruction", {}).get("pattern")))
-        kinds.add(tuple(kind))
-    differ = f" The runs differ in {words.differ}: these values cannot be compared."
-    return differ if len(kinds) > 1 else ""
+        pattern = words.pattern and run.result.get("reconstruction", {}).get("pattern")
+        settings = [str(run.config["data"].get(key)) for key in words.between]
+        kinds.add((run.data_name, target_of(run), pattern, *settings))
+    return " " + say("losses", "differ", words=words) if len(kinds) > 1 else ""
 
 
 def imputation_fact(run: RunFolder) -> tuple[str, list[Fact]]:
@@ -199,7 +168,7 @@ def at_headline(result: Row) -> list[Row]:
 def imputation(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the section, if imputation was measured: a line for each method, or for each run."""
     alone = len(runs) == 1
-    every = [row for run in runs for row in run.rows("imputation")]
+    every = [_spread(row) for run in runs for row in run.rows("imputation")]
     if not alone:
         every = [row for row in every if row["method"] == OURS and row["r2"] is not None]
     if not every:
@@ -215,12 +184,11 @@ def imputation(runs: Sequence[RunFolder]) -> list[Section]:
             tables.append(_imputed(title, what, named))
         if alone:
             tables.append(_details(title, rows))
-    text = IMPUTATION + warning(runs)
+    text = say("imputation", "text") + warning(runs)
     return [Section("imputation", "Imputation", text, figures=drawn, tables=tables)]
 
 
 def _title(row: Row) -> str:
-    """Return a title for rows of one kind of values and mechanism."""
     entries, mechanism = row["entries"], row["mechanism"]
     return f"{ENTRIES.get(entries, entries)}, {MECHANISMS.get(mechanism, mechanism)}"
 
@@ -231,7 +199,7 @@ def _drawn(
     """Draw R² by ratio, a line for each name; the feature mean is dashed."""
     lines, off = {}, False
     for name, rows in named.items():
-        known = [_spread(row) for row in rows if row["r2"] is not None]
+        known = [row for row in rows if row["r2"] is not None]
         shown = [point for point in known if point["r2"] >= LEAST]
         off |= len(shown) < len(known)
         if shown:
@@ -255,8 +223,7 @@ def _imputed(title: str, what: str, named: Mapping[str, Sequence[Row]]) -> Table
         about = f"; {notes}" if ours and notes else about
     columns = {}
     for ratio in sorted({row["ratio"] for rows in named.values() for row in rows}):
-        points = [at(rows, ratio) for rows in named.values()]
-        columns[f"{ratio:g}"] = compared([point and _spread(point) for point in points], "r2")
+        columns[f"{ratio:g}"] = compared([at(rows, ratio) for rows in named.values()], "r2")
     caption = f"R² by hidden ratio, with 95 % interval; best of each in bold{about}"
     return table(caption, what, names, columns, title=title)
 
@@ -274,6 +241,4 @@ def _details(title: str, rows: Sequence[Row]) -> Table:
 
 
 def _spread(row: Row) -> Row:
-    """Return the R² of a row at its ratio with its interval."""
-    low, high = row.get("r2_low"), row.get("r2_high")
-    return {"ratio": row["ratio"], "r2": row["r2"], "low": low, "high": high}
+    return {**row, "low": row.get("r2_low"), "high": row.get("r2_high")}

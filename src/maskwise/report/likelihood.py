@@ -5,18 +5,17 @@ from typing import TYPE_CHECKING
 
 from maskwise.report import figures
 from maskwise.report.blocks import (
+    TEXTS,
     Cell,
     Fact,
     Figure,
     Section,
     Table,
-    between,
-    cells,
     compared,
     grouped,
     number,
+    say,
     table,
-    written,
 )
 from maskwise.report.folder import Row, RunFolder
 from maskwise.report.training import reach
@@ -28,14 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 TITLE = "Likelihood"
-PAIRS = (
-    "How often the grammatical sentence of a pair has the higher pseudo-log-likelihood: the mean "
-    "over paradigms, with a 95 % interval of the pairs. Chance is 50 %."
-)
-METRICS = {
-    "within-word-l2r": "each token is predicted with itself and the rest of its word hidden",
-    "original": "each token is predicted with itself alone hidden",
-}
 
 
 def sections(runs: Sequence[RunFolder]) -> list[Section]:
@@ -43,25 +34,13 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
     if len(runs) > 1:
         return _compared(runs) if any(run.likelihood for run in runs) else []
     [run] = runs
-    command, values = run.command("likelihood"), run.likelihood
+    values = run.likelihood
     if not values:
-        what = run.words.likelihood.tested
-        missing = f"No likelihood.json yet. Measure the likelihood of {what}:"
-        return [Section("likelihood", TITLE, missing=missing, commands=(command,))]
+        missing = say("likelihood", "unmade", what=run.words.likelihood.tested)
+        return [Section("likelihood", TITLE, "", missing, (run.command("likelihood"),))]
     words = _words(values, run.words)
-    text = (
-        f"How probable the test {words.sample}s are under the model, predicted {words.position} by"
-        f" {words.position} in a random order: the sum of the curve over all numbers of hidden"
-        f" {words.position}s. Every order gives a normalised {words.kind}; since a network's"
-        " orders need not agree, their mean is a lower bound on the log-likelihood of their"
-        f" mixture. {words.compare}{_extrapolation(values)}"
-    )
-    caption = (
-        f"Mean log-{words.kind} of a hidden {words.position} of {number(values['num_samples'])}"
-        f" test {words.sample}s, under scattered masks; the band is the 95 % interval. Orange: the"
-        " ratios met in training; outside it the model extrapolates."
-        f" Dashed: {words.dashed}."
-    )
+    text = say("likelihood", "text", words=words, extrapolation=_extrapolation(values))
+    caption = say("likelihood", "caption", words=words, num=number(values["num_samples"]))
     hidden = f"Log-{words.kind} of a hidden {words.position}"
     plot = _plot({"this model": values}, run.words)
     body = figures.svg(f"{hidden} by hidden ratio of {run.name}", plot, size=figures.WIDE)
@@ -75,22 +54,22 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
 
 def _compared(runs: Sequence[RunFolder]) -> list[Section]:
     """Return a row for each run, a column for each number."""
-    said = {run.name: _words(run.likelihood, run.words) for run in runs if run.likelihood}
-    found = [_facts(run.likelihood, said[run.name]) if run.likelihood else {} for run in runs]
-    words, anchors = (
-        next(iter(said.values())),
-        dict.fromkeys(each.anchor for each in said.values()),
-    )
+    said = [_words(run.likelihood, run.words) for run in runs if run.likelihood]
+    found = [
+        _facts(run.likelihood, _words(run.likelihood, run.words)) if run.likelihood else {}
+        for run in runs
+    ]
     heads = {key: fact.label for facts in found for key, fact in facts.items()}
-    heads["anchor"] = f"{' or '.join(anchors)}, bits per {words.dimension}"
+    anchors = " or ".join(dict.fromkeys(each.anchor for each in said))
+    heads["anchor"] = f"{anchors}, bits per {said[0].dimension}"
     columns = {
         head: [facts[key].value if key in facts else None for facts in found]
         for key, head in heads.items()
     }
-    caption = f"Any-order lower bound, with its standard error over {words.sample}s"
+    caption = f"Any-order lower bound, with its standard error over {said[0].sample}s"
     areas = table(caption, "run", [run.name for run in runs], columns)
     without = tuple(run.command("likelihood") for run in runs if not run.likelihood)
-    missing = "Some runs have no likelihood yet. To measure it:" if without else ""
+    missing = say("likelihood", "some unmade") if without else ""
     return [Section("likelihood", TITLE, "", missing, without, tables=(areas,))]
 
 
@@ -113,15 +92,11 @@ def as_text(values: Row, words: Words = GENERIC) -> str:
     area, anchor = values["area"], values["anchor"]
     lines += [
         f"any-order lower bound: {_both(area, said)}",
-        f"its standard error over {number(values['num_samples'])} test {said.sample}s of"
-        f" {values['data']}: {area['stderr']:.2g} nats, {area['bits_stderr']:.2g} bits;"
-        f" from masks alone ({values['passes']} passes): {area['stderr_masks']:.2g} nats",
+        say("likelihood", "errors", num=number(values["num_samples"]), words=said, values=values),
     ]
     if "perplexity" in area:
-        line = (
-            f"per {said.position}: {area['nats'] / values['length']:.3f} nats, perplexity"
-            f" {area['perplexity']:.1f}"
-        )
+        nats = area["nats"] / values["length"]
+        line = f"per {said.position}: {nats:.3f} nats, perplexity {area['perplexity']:.1f}"
         if "bits_per_byte" in area:
             line += f"; per byte of the text: {area['bits_per_byte']:.3f} bits"
         lines.append(line)
@@ -136,27 +111,17 @@ def _words(values: Row, words: Words) -> LikelihoodWords:
 
 
 def _both(found: Mapping[str, float], words: LikelihoodWords) -> str:
-    return (
-        f"{found['nats']:.1f} nats per {words.sample},"
-        f" {found['bits_per_dim']:.3f} bits per {words.dimension}"
-    )
+    bits = f"{found['bits_per_dim']:.3f} bits per {words.dimension}"
+    return f"{found['nats']:.1f} nats per {words.sample}, {bits}"
 
 
 def _extrapolation(values: Row) -> str:
-    law, area = values["law"], values["area"]["nats"]
+    law = values["law"]
     if law is None:
-        return (
-            "which ratios the training hid is not known; models like BERT hid 0.15, and far from"
-            " there the curve, and with it most of the area, is extrapolation"
-        )
-    if not law["sizes_outside"]:
-        return f"Training with {law['name']} has met all ratios."
-    num = round(values["length"])  # a mean, where samples have different lengths
-    return (
-        f"{law['sizes_outside']} of {num} sizes were never hidden in training with"
-        f" {law['name']}; there the model extrapolates, and they make"
-        f" {law['nats_outside']:.1f} of the {area:.1f} nats."
-    )
+        return say("likelihood", "unknown law")
+    # The length is a mean, where samples have different ones.
+    num, name = round(values["length"]), "outside" if law["sizes_outside"] else "inside"
+    return say("likelihood", name, law=law, num=num, area=values["area"])
 
 
 def _plot(named: Mapping[str, Row], words: Words) -> Callable[["Axes"], None]:
@@ -196,38 +161,32 @@ def _facts(values: Row, words: LikelihoodWords) -> dict[str, Fact]:
 
 def pair_facts(run: RunFolder) -> list[Fact]:
     """Return the accuracy on each set of minimal pairs."""
-    return [
-        Fact(
-            f"minimal pairs, {found['name']}",
-            written(found["accuracy"], "%"),
-            f"{between(found, '%')}; chance is 50 %",
+    facts = []
+    for found in run.rows("minimal_pairs"):
+        [cell] = compared([found], "accuracy", "%")
+        facts.append(
+            Fact(f"minimal pairs, {found['name']}", cell.text, f"{cell.small}; chance is 50 %")
         )
-        for found in run.rows("minimal_pairs")
-    ]
+    return facts
 
 
 def pairs(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the section, if minimal pairs were measured: with a figure, or a row for each run."""
-    sets = grouped(
-        (row for run in runs for row in run.rows("minimal_pairs")), lambda row: row["name"]
-    )
-    tables = [_paradigms(found, len(runs) == 1) for found in sets.values()]
-    names = [run.name for run in runs]
-    drawn, facts = [], []
-    if len(runs) == 1:
-        drawn, facts = (
-            [_of_paradigms(runs[0], found) for [found] in sets.values()],
-            pair_facts(runs[0]),
-        )
-    elif sets:
+    every = [row for run in runs for row in run.rows("minimal_pairs")]
+    sets = grouped(every, lambda row: row["name"])
+    if not sets:
+        return []
+    alone, names = len(runs) == 1, [run.name for run in runs]
+    tables = [_paradigms(found, alone) for found in sets.values()]
+    if not alone:
         columns = {}
         for name, found in sets.items():
             of_runs = {row["run"]: row for row in found}
             columns[name] = compared([of_runs.get(each) for each in names], "accuracy", "%")
-        caption = "Mean accuracy over paradigms; best of each in bold"
-        tables.insert(0, table(caption, "run", names, columns))
-    section = Section("pairs", "Minimal pairs", PAIRS, facts=facts, figures=drawn, tables=tables)
-    return [section] if sets else []
+        tables.insert(0, table(say("pairs", "means"), "run", names, columns))
+    drawn = [_of_paradigms(runs[0], row) for row in every] if alone else []
+    facts, text = pair_facts(runs[0]) if alone else [], say("pairs", "text")
+    return [Section("pairs", "Minimal pairs", text, facts=facts, figures=drawn, tables=tables)]
 
 
 def _paradigms(found: Sequence[Row], alone: bool) -> Table:
@@ -240,8 +199,7 @@ def _paradigms(found: Sequence[Row], alone: bool) -> Table:
     for name in dict.fromkeys(name for paradigms in of_runs.values() for name in paradigms):
         each = [paradigms.get(name) for paradigms in of_runs.values()]
         num = next(row["num"] for row in each if row)
-        values = compared(each, "accuracy", "%", best)
-        rows.append(cells(Cell(name, f"{number(num)} pairs"), *values))
+        rows.append((Cell(name, f"{number(num)} pairs"), *compared(each, "accuracy", "%", best)))
     caption = f"{found[0]['name']} by paradigm, with 95 % interval"
     return Table(caption, ("paradigm", *of_runs), tuple(rows), folded=True)
 
@@ -263,13 +221,14 @@ def _of_paradigms(run: RunFolder, found: Row) -> Figure:
     body = figures.svg(label, plot, size=(6.4, 0.9 + 0.2 * len(rows)))
     least, most = reach(run.law)
     inside = least <= found["hidden_ratio"] <= most
-    met = f"{least:g} to {most:g}" if least < most else f"{least:g} alone"
-    caption = (
-        f"{number(found['num_pairs'])} pairs, {number(found['ties'])} of them ties, which"
-        f" count one half; {METRICS.get(found['metric'], found['metric'])}. That hides"
-        f" {found['hidden_ratio']:.3g} of a sentence on average,"
-        f" {'inside' if inside else 'outside'} the ratios met in training ({met})"
-        f"{'.' if inside else ': the model extrapolates.'} Bars are 95 % intervals;"
-        " dashed: chance."
+    caption = say(
+        *("pairs", "caption"),
+        num=number(found["num_pairs"]),
+        ties=number(found["ties"]),
+        metric=TEXTS["pairs"].get(found["metric"], found["metric"]),
+        ratio=found["hidden_ratio"],
+        where="inside" if inside else "outside",
+        met=f"{least:g} to {most:g}" if least < most else f"{least:g} alone",
+        beware="." if inside else ": the model extrapolates.",
     )
     return Figure(body, caption, found["name"])

@@ -10,8 +10,8 @@ from maskwise.report.blocks import (
     Table,
     compared,
     grouped,
-    lines,
     number,
+    say,
     table,
     unmade,
     written,
@@ -20,37 +20,23 @@ from maskwise.report.folder import Row, RunFolder
 
 # Measures that rows may have beside their accuracy.
 MORE = {"macro_f1": "macro-F1", "mcc": "Matthews correlation", "auroc": "AUROC"}
-UNLABELLED = "No probes: the data has no labels, or only one class."
 
 
 def sections(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the section; data without labels of its own has one only if it was probed."""
-    words, alone = runs[0].words.probes, len(runs) == 1
+    words = runs[0].words.probes
     every = [probe for run in runs for probe in probes_of(run)]
     if not every and not words.labelled:
         return []
-    empty = unmade(
-        *(Section("probes", "Probes"), runs, "probes in result.json"),
-        lambda run: "probes" in run.result,
-    )
+    lacking = unmade(runs, "probes in result.json", lambda run: "probes" in run.result)
     if not every:
-        return [replace(empty, missing=empty.missing or UNLABELLED)]
+        return [Section("probes", "Probes", **{"missing": say("probes", "unlabelled")} | lacking)]
     tasks = grouped(every, _task)
-    if alone:
-        text = (
-            "What a simple classifier reads from the frozen features, beside the same classifier"
-            " on baselines. Compare within a column: protocols differ by more than methods do."
-        )
-        tables = [_by_features(probes, task) for task, probes in tasks.items()]
-        return [replace(empty, text=text, tables=tables)]
-    text = (
-        "The best features of the encoder, beside the best baseline. Overlapping intervals, or "
-        "one seed for each law, settle nothing."
-    )
-    if any(tasks):
-        text += f" The best layer is chosen on the test {words.samples}, for every run alike."
-    tables = [each for task, probes in tasks.items() for each in _by_run(runs, probes, task)]
-    return [replace(empty, text=text, tables=tables)]
+    text = say("probes", "of one" if len(runs) == 1 else "of several")
+    if len(runs) > 1 and any(tasks):
+        text += " " + say("probes", "chosen", samples=words.samples)
+    tables = [each for task, probes in tasks.items() for each in _tables(runs, probes, task)]
+    return [Section("probes", "Probes", text, tables=tables, **lacking)]
 
 
 def probe_fact(run: RunFolder) -> tuple[str, list[Fact]]:
@@ -66,18 +52,14 @@ def probe_fact(run: RunFolder) -> tuple[str, list[Fact]]:
         return "", []
     by_f1, task = "macro_f1" in trained, trained.get("task")
     key, form, kind = ("macro_f1", ".3f", "macro-F1 ") if by_f1 else ("accuracy", "%", "")
-    value, of_baseline = (
-        "none" if each is None or (found := value_of(each, key)) is None else written(found, form)
-        for each in (trained, baseline)
-    )
-    said = (
-        f" Encoder probed{f' on {task}' if task else ''} by {trained['protocol']}: {kind}{value}"
-    )
-    gain = ""
+    values = [value_of(each, key) if each else None for each in (trained, baseline)]
+    value, other = ("none" if each is None else written(each, form) for each in values)
+    on = f" on {task}" if task else ""
+    said, gain = f" Encoder probed{on} by {trained['protocol']}: {kind}{value}", ""
     if baseline:
-        said += f"; best baseline, {baseline['features']}: {kind}{of_baseline}"
+        said += f"; best baseline, {baseline['features']}: {kind}{other}"
         points = f"{100 * (trained['accuracy'] - baseline['accuracy']):+.1f} points on "
-        gain = f"{baseline['features']}: {of_baseline}" if by_f1 else points + baseline["features"]
+        gain = f"{baseline['features']}: {other}" if by_f1 else points + baseline["features"]
     label = ", ".join(filter(None, ("probe", task, _short(trained["protocol"]))))
     return f"{said}.", [Fact(label, kind + value, gain)]
 
@@ -117,51 +99,58 @@ def value_of(probe: Row, key: str) -> float | None:
     return probe["accuracy"] if key == "accuracy" else probe.get(key, {}).get("value")
 
 
-def _by_features(probes: Sequence[Row], task: str) -> Table:
-    """Return a row for each kind of features, columns for each protocol, the best of each bold."""
-    others, known = _more(probes), _shared_note(probes)
-    cells: dict[str, list[Cell]] = {}
-    features = dict.fromkeys(str(probe["features"]) for probe in probes)
-    for name, column in _columns(probes).items():
-        found = {probe["features"]: probe for probe in column}
-        rows = [found.get(each) for each in features]
-        own = ["" if row is None or row["protocol"] == name else row["protocol"] for row in rows]
-        cells |= _measures(name, rows, own, known, others, rows)
-    sizes = {(probe.get("num_train"), probe.get("num_test")) for probe in probes}
-    said = [f"{number(train)} train, {number(test)} test" for train, test in sorted(sizes)]
-    size = "; ".join([*said, known] if known else said)
-    caption = f"{_named(others)} with 95 % interval ({size}); best of each protocol in bold"
-    kinds = [Cell(name, "" if _of_encoder(name) else "baseline") for name in features]
-    return table(caption, "features", kinds, cells, title=task)
+def _tables(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[Table]:
+    """Return a row for each features of one run, or for each of several runs.
 
-
-def _by_run(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[Table]:
-    """Return a row for each run, its best probe and baseline under each protocol.
-
-    All protocols in one table, or in one each where rows have more than accuracies.
+    Of these all protocols are in one table, or in one each where rows have more than accuracies.
     """
-    columns, tables = _columns(every), []
-    for part in [[name] for name in columns] if _more(every) else [[*columns]]:
+    alone, columns = len(runs) == 1, _columns(every)
+    features = dict.fromkeys(str(probe["features"]) for probe in every)
+    names = [Cell(each, "" if _of_encoder(each) else "baseline") for each in features]
+    tables = []
+    for part in [[name] for name in columns] if _more(every) and not alone else [[*columns]]:
         there = [probe for name in part for probe in columns[name]]
         others, known = _more(there), _shared_note(there)
-        cells: dict[str, list[Cell]] = {}
+        made: dict[str, list[Cell]] = {}
         for name in part:
-            mine = [[row for row in columns[name] if row["run"] == run.name] for run in runs]
-            for trained, head in ((True, name), (False, f"best baseline, {_short(name)}")):
-                rows = [best(probes, trained=trained) for probes in mine]
-                said = ["" if row is None else row["features"] for row in rows]
-                cells |= _measures(head, rows, said, known, others, columns[name])
-        caption = f"{_named(others)} with its features and 95 % interval"
-        caption += "; best of each protocol in bold"
-        if others:
-            caption += f"; features are those of the best {MORE[ranked_by(there[0])]}"
-        caption += f"; {known}" if known else ""
-        tables.append(table(caption, "run", [run.name for run in runs], cells, title=task))
+            column = columns[name]
+            if alone:
+                found = {probe["features"]: probe for probe in column}
+                heads = {name: [found.get(each) for each in features]}
+            else:
+                heads = _best_of_runs(runs, column, name)
+            for head, rows in heads.items():
+                own = [row["protocol" if alone else "features"] if row else "" for row in rows]
+                said = ["" if each == name else each for each in own]
+                made |= _measures(head, rows, said, known, others, column)
+        caption = _caption(there, others, known, alone)
+        first, rows_of = ("features", names) if alone else ("run", [run.name for run in runs])
+        tables.append(table(caption, first, rows_of, made, title=task))
     return tables
 
 
-def _named(others: Mapping[str, str]) -> str:
-    return ", ".join(["Test accuracy", *others.values()])
+def _best_of_runs(
+    runs: Sequence[RunFolder], column: Sequence[Row], name: str
+) -> dict[str, list[Row | None]]:
+    """Return the best probe and the best baseline of each run, by what is above them."""
+    mine = [[row for row in column if row["run"] == run.name] for run in runs]
+    return {
+        head: [best(probes, trained=trained) for probes in mine]
+        for head, trained in ((name, True), (f"best baseline, {_short(name)}", False))
+    }
+
+
+def _caption(rows: Sequence[Row], others: Mapping[str, str], known: str, alone: bool) -> str:
+    measures = ", ".join(["Test accuracy", *others.values()])
+    if alone:
+        sizes = {(probe.get("num_train"), probe.get("num_test")) for probe in rows}
+        said = [f"{number(train)} train, {number(test)} test" for train, test in sorted(sizes)]
+        size = "; ".join(filter(None, [*said, known]))
+        return say("probes", "caption of one", measures=measures, size=size)
+    caption = say("probes", "caption of several", measures=measures)
+    if others:
+        caption += f"; features are those of the best {MORE[ranked_by(rows[0])]}"
+    return f"{caption}; {known}" if known else caption
 
 
 def _measures(
@@ -170,24 +159,18 @@ def _measures(
     said: Sequence[str],
     known: str,
     others: Mapping[str, str],
-    among: Sequence[Row | None],
+    among: Sequence[Row],
 ) -> dict[str, list[Cell]]:
-    """Return columns with all measures of probes over their intervals, the highest in bold.
+    """Return columns with all measures of probes over their intervals, the best among some bold.
 
-    Args:
-        head: what is above the accuracies.
-        rows: None where there is no probe.
-        said: what else is said of each accuracy, first.
-        known: a note that is said elsewhere.
-        others: measures beside the accuracy, and what they are called.
-        among: probes of which the best is bold.
+    Of each accuracy it is also `said` what it is of, and its note unless that is `known`.
     """
     first = compared(rows, "accuracy", "%", among=among)
     for place, row in enumerate(rows):
         if row is not None:
             note = row.get("note", "")
-            small = lines(said[place], first[place].small, "" if note == known else note)
-            first[place] = replace(first[place], small=small)
+            small = said[place], first[place].small, "" if note == known else note
+            first[place] = replace(first[place], small="\n".join(filter(None, small)))
     columns, start = {head: first}, _short(head).split(",")[0]
     for key, name in others.items():
         values, pool = ([row and row.get(key) for row in part] for part in (rows, among))
@@ -196,13 +179,11 @@ def _measures(
 
 
 def _task(row: Row) -> str:
-    """Return the task; data with labels of its own is the task ""."""
-    return str(row.get("task", ""))
+    return str(row.get("task", ""))  # none: data with labels of its own
 
 
 def _of_encoder(features: str) -> bool:
-    """Say whether features are of the trained encoder; all others are baselines."""
-    return features.startswith("encoder")
+    return features.startswith("encoder")  # all others are baselines
 
 
 def _more(rows: Sequence[Row]) -> dict[str, str]:
@@ -217,9 +198,9 @@ def _columns(probes: Sequence[Row]) -> dict[str, list[Row]]:
     the first.
     """
     trained = [probe for probe in probes if _of_encoder(probe["features"])]
-    names = [str(probe["protocol"]) for probe in trained or probes]
+    names = list(dict.fromkeys(str(probe["protocol"]) for probe in trained or probes))
     found = grouped(probes, lambda row: row["protocol"] if row["protocol"] in names else names[0])
-    return {name: found[name] for name in dict.fromkeys(names)}
+    return {name: found[name] for name in names}
 
 
 def _shared_note(probes: Sequence[Row]) -> str:
@@ -255,26 +236,26 @@ def finetuning(runs: Sequence[RunFolder]) -> list[Section]:
             columns |= {f"{model}, {name}": cells for name, cells in found.items()}
         caption = " or ".join(dict.fromkeys(map(_settings, rows)))
         tables.append(table(caption, "run", [run.name for run in runs], columns, title=task))
-    samples, seeds = runs[0].words.probes.samples, sorted({len(row["seeds"]) for row in every})
+    seeds = sorted({len(row["seeds"]) for row in every})
     each = "one seed" if seeds == [1] else f"{' or '.join(map(str, seeds))} seeds"
-    text = f"The whole model is trained on with a linear classifier, for {each}."
+    text = say("finetuning", "text", seeds=each)
     if seeds != [1]:
-        text += (
-            f" Means over seeds with 95 % intervals (Student's t), which cover the order of the "
-            f"{samples} and the classifier's first weights, not the choice of test {samples}."
-        )
+        text += " " + say("finetuning", "means", samples=runs[0].words.probes.samples)
     return [Section("finetuning", "Fine-tuning", text, tables=tables)]
 
 
 def _models(task: str, rows: Sequence[Row]) -> Table:
     """Return a row for each model of a run, and one for what knows the frequencies only."""
-    names = [
-        Cell(row["model"], lines("baseline" * (row["model"] != "encoder"), row.get("note", "")))
-        for row in rows
-    ]
+    names = []
+    for row in rows:
+        small = "baseline" * (row["model"] != "encoder"), row.get("note", "")
+        names.append(Cell(row["model"], "\n".join(filter(None, small))))
     seeds = [", ".join(f"{100 * each['accuracy']:.1f}" for each in row["seeds"]) for row in rows]
-    chance = {"accuracy": written(rows[0]["majority"], "%")}
-    chance |= {MORE["mcc"]: "0", MORE["auroc"]: "0.5"}
+    chance = {
+        "accuracy": written(rows[0]["majority"], "%"),
+        MORE["mcc"]: "0",
+        MORE["auroc"]: "0.5",
+    }
     found = _tuned(rows, rows, None) | {"accuracy of each seed": list(map(Cell, seeds))}
     columns = {name: [*cells, chance.get(name, "")] for name, cells in found.items()}
     names.append(Cell("most frequent class"))
@@ -295,7 +276,5 @@ def _tuned(
 
 def _settings(row: Row) -> str:
     protocol = f"{row['protocol']}; " if "protocol" in row else ""
-    return (
-        f"{protocol}{number(row['num_train'])} train, {number(row['num_test'])} test;"
-        f" epochs: {row['epochs']}, batches of {row['batch_size']}, learning rate {row['lr']:g}"
-    )
+    train, test = number(row["num_train"]), number(row["num_test"])
+    return protocol + say("finetuning", "settings", row=row, train=train, test=test)

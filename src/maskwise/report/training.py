@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from maskwise.laws import Law, Reduction, Scope, effective
-from maskwise.report.blocks import Figure, Section
+from maskwise.report.blocks import Figure, Section, say
 from maskwise.report.figures import BLUE, ORANGE, WIDE, legend, plain, run_style, svg
 from maskwise.report.folder import RunFolder
 
@@ -16,16 +16,12 @@ if TYPE_CHECKING:
 
 MAX_POINTS = 2000
 PROGRESS = tuple(float(value) for value in np.linspace(0, 1, 41))
-NO_STEP = "metrics.jsonl holds no step yet."
-# Column of metrics.jsonl, what it is called, whether it is smoothed, and what it says.
+# Column of metrics.jsonl, what it is called, and whether it is smoothed.
 CURVES = {
-    "loss": ("Loss", True, "Step by step (pale) and its running mean."),
-    "ratio": (
-        *("Drawn ratio", False),
-        "Realised ratio, averaged over the steps between two lines; shaded: the law's support.",
-    ),
-    "lr": ("Learning rate", False, "Warm-up, then decay."),
-    "grad_norm": ("Gradient norm", True, "Before clipping. Spikes mark unstable steps."),
+    "loss": ("Loss", True),
+    "ratio": ("Drawn ratio", False),
+    "lr": ("Learning rate", False),
+    "grad_norm": ("Gradient norm", True),
 }
 
 
@@ -35,25 +31,21 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
         return [_losses(runs)]
     [run] = runs
     if not run.num_steps:
-        return [Section("training", "Training", missing=NO_STEP)]
+        return [Section("training", "Training", missing=say("training", "nothing"))]
     drawn = []
-    for key, (name, smoothed, caption) in CURVES.items():
+    for key, (name, smoothed) in CURVES.items():
         if key in run.metrics:
             support = supports(run.law) if key == "ratio" else None
             label = f"{name} by step of {run.name}"
             body = metric_curve(label, run.metrics, key, smoothed=smoothed, support=support)
-            drawn.append(Figure(body, caption, name))
-    text = (
-        "A higher ratio is a harder task, so under a random law the loss moves with the ratio "
-        "drawn: read the running mean."
-    )
-    return [Section("training", "Training", text, figures=drawn)]
+            drawn.append(Figure(body, say("training", key), name))
+    return [Section("training", "Training", say("training", "text"), figures=drawn)]
 
 
 def _losses(runs: Sequence[RunFolder]) -> Section:
     logged = [run for run in runs if run.num_steps]
     if not logged or any("loss" not in run.metrics for run in logged):
-        return Section("loss", "Loss", missing=NO_STEP)
+        return Section("loss", "Loss", missing=say("training", "nothing"))
     key, counted = "encoder_tokens", runs[0].words.counted
     if len(counted) < 2 or any(key not in run.metrics for run in logged):
         key, counted = "step", ("", "step")
@@ -160,11 +152,8 @@ def law(runs: Sequence[RunFolder]) -> list[Section]:
     if moving:
         body = _movement(f"Mean and support of {law} by training progress", law)
         made.append(Figure(body, "Mean (line) and support (shaded).", "Through training"))
-    text = f"{law}: one ratio per {scope}, loss reduced by {reduction}. "
-    if np.allclose(_tilt(law, reduction, scope, 0.0)[1], 1):
-        text += "The loss sees the law as it is drawn."
-    else:
-        text += "A sample's weight grows with its ratio: the loss sees another law (dashed)."
+    how = "plain" if np.allclose(_tilt(law, reduction, scope, 0.0)[1], 1) else "tilted"
+    text = say("law", how, law=law, scope=scope, reduction=reduction)
     return [Section("law", "The law", text, figures=made)]
 
 
