@@ -184,7 +184,7 @@ def imputation(runs: Sequence[RunFolder]) -> list[Section]:
             tables.append(_imputed(title, what, named))
         if alone:
             tables.append(_details(title, rows))
-    text = say("imputation", "text") + warning(runs)
+    text = say("imputation", "intro") + warning(runs)
     return [Section("imputation", "Imputation", text, figures=drawn, tables=tables)]
 
 

@@ -39,7 +39,7 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
         missing = say("likelihood", "unmade", what=run.words.likelihood.tested)
         return [Section("likelihood", TITLE, "", missing, (run.command("likelihood"),))]
     words = _words(values, run.words)
-    text = say("likelihood", "text", words=words, extrapolation=_extrapolation(values))
+    text = say("likelihood", "intro", words=words, extrapolation=_extrapolation(values))
     caption = say("likelihood", "caption", words=words, num=number(values["num_samples"]))
     hidden = f"Log-{words.kind} of a hidden {words.position}"
     plot = _plot({"this model": values}, run.words)
@@ -185,7 +185,7 @@ def pairs(runs: Sequence[RunFolder]) -> list[Section]:
             columns[name] = compared([of_runs.get(each) for each in names], "accuracy", "%")
         tables.insert(0, table(say("pairs", "means"), "run", names, columns))
     drawn = [_of_paradigms(runs[0], row) for row in every] if alone else []
-    facts, text = pair_facts(runs[0]) if alone else [], say("pairs", "text")
+    facts, text = pair_facts(runs[0]) if alone else [], say("pairs", "intro")
     return [Section("pairs", "Minimal pairs", text, facts=facts, figures=drawn, tables=tables)]
 
 

@@ -238,7 +238,7 @@ def finetuning(runs: Sequence[RunFolder]) -> list[Section]:
         tables.append(table(caption, "run", [run.name for run in runs], columns, title=task))
     seeds = sorted({len(row["seeds"]) for row in every})
     each = "one seed" if seeds == [1] else f"{' or '.join(map(str, seeds))} seeds"
-    text = say("finetuning", "text", seeds=each)
+    text = say("finetuning", "intro", seeds=each)
     if seeds != [1]:
         text += " " + say("finetuning", "means", samples=runs[0].words.probes.samples)
     return [Section("finetuning", "Fine-tuning", text, tables=tables)]

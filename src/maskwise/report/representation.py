@@ -1,6 +1,7 @@
 """What features are like: how many directions they use, what masks do to them, their clusters."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,34 +46,35 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the figures of one run, or a row of a few for each of several."""
     what = "figures of features in result.json"
     lacking = unmade(runs, what, lambda run: run.result.get("features"))
-    said = _compared(runs) if len(runs) > 1 else _figures(runs[0])
-    return [Section("features", "Encoder features", **lacking | said)]
+    section = Section("features", "Encoder features", **lacking)
+    return [_compared(section, runs) if len(runs) > 1 else _figures(section, runs[0])]
 
 
-def _figures(run: RunFolder) -> dict[str, Any]:
+def _figures(section: Section, run: RunFolder) -> Section:
     trained, found = _training(run), run.result.get("features")
     if not found:
-        return {"figures": trained}
-    said = {"missing": "; ".join(found["notes"]), "figures": trained}
+        return replace(section, figures=trained)
+    section = replace(section, missing="; ".join(found["notes"]), figures=trained)
     models = {name: found[name] for name in ENCODERS if found.get(name)}
     if not models:
-        return said
+        return section
     num, dim = number(found["num_samples"]), found["dim"]
     pool = "The class token" if found["pool"] == "class" else "Means over positions"
     layer = "the last layer" if found["layer"] == -1 else f"layer {found['layer']}"
-    said["text"] = say("features", "text", num=num, pool=pool, layer=layer, dim=dim)
+    text = say("features", "intro", num=num, pool=pool, layer=layer, dim=dim)
     keys = [key for key in FIGURES if any(key in model for model in models.values())]
     columns = {name: [model.get(key) for key in keys] for name, model in models.items()}
     columns["what it says"] = [say("figures", key, floor=1 / dim, **found) for key in keys]
     names = [FIGURES[key] for key in keys]
-    said["tables"] = (table(say("features", "caption", num=num), "figure", names, columns),)
-    return said | {"figures": (*_spectra(run, models), *_by_ratio(run, found), *trained)}
+    made = table(say("features", "caption", num=num), "figure", names, columns)
+    drawn = (*_spectra(run, models), *_by_ratio(run, found), *trained)
+    return replace(section, text=text, figures=drawn, tables=(made,))
 
 
-def _compared(runs: Sequence[RunFolder]) -> dict[str, Any]:
+def _compared(section: Section, runs: Sequence[RunFolder]) -> Section:
     found = {run.name: each for run in runs if (each := run.result.get("features"))}
     if not found:
-        return {}
+        return section
     names, columns = [], {}
     for name, each in found.items():
         size = f"{number(each['num_samples'])} samples, {each.get('dim', 'no')} features"
@@ -83,8 +85,8 @@ def _compared(runs: Sequence[RunFolder]) -> dict[str, Any]:
             Cell(number(trained), "" if before is None else f"untrained: {number(before)}")
             for trained, before in both
         ]
-    tables = (table(say("features", "caption of several"), "run", names, columns),)
-    return {"text": say("features", "of several"), "tables": tables}
+    made = table(say("features", "caption of several"), "run", names, columns)
+    return replace(section, text=say("features", "of several"), tables=(made,))
 
 
 def _spectra(run: RunFolder, models: Mapping[str, Row]) -> list[Figure]:
@@ -166,5 +168,5 @@ def clusters(runs: Sequence[RunFolder]) -> list[Section]:
             columns[name] = compared(rows, key, best=None)
         caption = say("clusters", "mixing")
         tables.append(table(caption, "features", mixing, columns, title="Batches"))
-    text = say("clusters", "text") + (say("clusters", "batches") if mixing else ".")
+    text = say("clusters", "intro") + (say("clusters", "batches") if mixing else ".")
     return [Section("clusters", "Clusters", text, tables=tables)] if tables else []

@@ -39,7 +39,7 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
             label = f"{name} by step of {run.name}"
             body = metric_curve(label, run.metrics, key, smoothed=smoothed, support=support)
             drawn.append(Figure(body, say("training", key), name))
-    return [Section("training", "Training", say("training", "text"), figures=drawn)]
+    return [Section("training", "Training", say("training", "intro"), figures=drawn)]
 
 
 def _losses(runs: Sequence[RunFolder]) -> Section:
