@@ -106,13 +106,7 @@ def say(part: str, name: str, /, **values: object) -> str:
 def unmade(
     runs: Sequence[RunFolder], what: str, has: Callable[[RunFolder], object]
 ) -> dict[str, Any]:
-    """Return what a section says of how to make what runs lack; nothing if they lack nothing.
-
-    Args:
-        runs: one run, or several that are compared.
-        what: what an only run may lack.
-        has: whether a run has it.
-    """
+    """Return what a section says of how to make what runs lack; nothing if they lack nothing."""
     lacking = [run for run in runs if not has(run)]
     if not lacking:
         return {}
@@ -154,12 +148,7 @@ def compared(
 ) -> list[Cell]:
     """Return cells with the values of `key` over their intervals, the best in bold.
 
-    Args:
-        rows: None where there is none.
-        key: which value; it may be unknown.
-        form: see `written`.
-        best: `max` or `min`; None: nothing is bold.
-        among: rows of which it is the best; default: these.
+    It is the best of `rows`, or of those it is `among`. Rows and values may be None.
     """
     others = rows if among is None else among
     known = [row[key] for row in others if row and row.get(key) is not None]

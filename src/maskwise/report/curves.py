@@ -47,10 +47,9 @@ def at(curve: Sequence[Row], ratio: float) -> Row | None:
 
 
 def loss_fact(run: RunFolder) -> tuple[str, list[Fact]]:
-    """Return the loss at one ratio beside those of baselines, if the words of the run name one.
+    """Return the loss at one ratio beside those of baselines, as a sentence and a number.
 
-    Returns:
-        A sentence, and a number for the top of the page.
+    Only if the words of the run name a ratio.
     """
     words, found = run.words.loss, run.result.get("reconstruction")
     if words.headline is None or not found or not (loss := at(found["curve"], words.headline)):
@@ -134,11 +133,7 @@ def warning(runs: Sequence[RunFolder]) -> str:
 
 
 def imputation_fact(run: RunFolder) -> tuple[str, list[Fact]]:
-    """Return the R² of the model at one ratio beside the best other method, if it was measured.
-
-    Returns:
-        A sentence, and a number for the top of the page.
-    """
+    """Return the R² at one ratio beside the best other method, as a sentence and a number."""
     ours, other = headline(run)
     if ours is None:
         return "", []

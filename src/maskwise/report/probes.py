@@ -40,12 +40,9 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
 
 
 def probe_fact(run: RunFolder) -> tuple[str, list[Fact]]:
-    """Return what was read from the best features beside the best baseline, if they were probed.
+    """Return what the best features and the best baseline say, as a sentence and a number.
 
     By macro-F1 where rows have it, else accuracy.
-
-    Returns:
-        A sentence, and a number for the top of the page.
     """
     trained, baseline = headline(probes_of(run))
     if trained is None:

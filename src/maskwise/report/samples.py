@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,8 @@ from maskwise.report.folder import Row, RunFolder
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TITLES = {
-    "pictures": "Masks and reconstructions",
-    "tokens": "Hidden tokens and predictions",
-    "rows": "Features and predictions",
-}
+Shown = tuple[str, list[Figure]]
+"""what is said above, and what is shown"""
 MOST = 8  # pictures
 # Slate rather than neutral: on grey images a hidden patch must not pass for a grey one.
 HIDDEN_COLOR = np.array([0.47, 0.53, 0.64])
@@ -30,12 +28,6 @@ RIGHT = Markup('<mark class="right" title="{}">{}</mark>')
 # The true token is below, so that it can be read without a mouse.
 WRONG = Markup(
     '<ruby title="{}"><mark class="wrong">{}</mark><rp> (</rp><rt>{}</rt><rp>)</rp></ruby>'
-)
-KEY = Markup(
-    "The likeliest token stands in the place of each hidden one. {} were predicted right; {} were"
-    " predicted wrong, and the true token stands below. Pointing at one shows other guesses."
-).format(
-    Markup('<mark class="right">Underlined</mark>'), Markup('<mark class="wrong">Dotted</mark>')
 )
 SIGNS = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "↵"})
 MARKERS = ("o", "^", "s")
@@ -48,14 +40,14 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
     if len(runs) > 1 or not shown:
         return []
     [run] = runs
-    file, key = ("samples.npz", "images") if shown == "pictures" else ("samples.json", "rows")
+    title, file, key, show = SHOW[shown]
     if not len(run.samples.get(key, ())):
-        lacking = unmade(runs, file, lambda run: False)
-        return [Section("samples", TITLES[shown], **lacking)]
-    return [SHOW[shown](run)]
+        return [Section("samples", title, **unmade(runs, file, lambda run: False))]
+    text, drawn = show(run)
+    return [Section("samples", title, text, figures=drawn)]
 
 
-def _pictures(run: RunFolder) -> Section:
+def _pictures(run: RunFolder) -> Shown:
     """Show each ratio: originals, masked, and the hidden patches filled in.
 
     samples.npz has images [n, H, W, C] in [0, 1]; ratios [R]; hidden [R, n, H, W]; filled_visible
@@ -84,7 +76,7 @@ def _pictures(run: RunFolder) -> Section:
         )
         caption = say("samples", "patches", share=written(float(hidden.mean()), "%"))
         drawn.append(Figure(body, caption, f"Ratio {ratio:.2f}"))
-    return Section("samples", TITLES["pictures"], " ".join(texts), figures=drawn)
+    return " ".join(texts), drawn
 
 
 def png_uri(images: np.ndarray) -> str:
@@ -94,14 +86,11 @@ def png_uri(images: np.ndarray) -> str:
     """
     from matplotlib.image import imsave
 
-    n, height, width, _ = images.shape
-    times = max(1, -(-64 // max(height, width)))
-    large = images.repeat(times, axis=1).repeat(times, axis=2)
-    gap = max(2, width * times // 12)
-    sheet = np.zeros((height * times, n * (width * times + gap) - gap, 4))
-    for index, image in enumerate(large):
-        left = index * (width * times + gap)
-        sheet[:, left : left + width * times] = np.dstack([image, np.ones(image.shape[:2])])
+    times = max(1, -(-64 // max(images.shape[1:3])))
+    opaque = np.concatenate([images, np.ones_like(images[..., :1])], axis=-1)
+    large = opaque.repeat(times, axis=1).repeat(times, axis=2)
+    gap = max(2, large.shape[2] // 12)
+    sheet = np.hstack(np.pad(large, [(0, 0), (0, 0), (0, gap), (0, 0)]))[:, :-gap]
     data = io.BytesIO()
     pixels = (sheet * 255).round().astype(np.uint8)
     imsave(data, pixels, format="png", metadata={"Software": "maskwise"})
@@ -114,7 +103,7 @@ def _rgb(images: np.ndarray) -> np.ndarray:
     return np.clip(np.nan_to_num(channels.astype(float)), 0, 1)
 
 
-def _tokens(run: RunFolder) -> Section:
+def _tokens(run: RunFolder) -> Shown:
     """Show each ratio: documents, with guesses in the places of hidden tokens."""
     rows, drawn = run.samples["rows"], []
     kind = "tokens bases" if run.words.aligned else "tokens"
@@ -130,26 +119,27 @@ def _tokens(run: RunFolder) -> Section:
         counts = {"num": number(len(tokens)), "total": total, "right": number(right)}
         caption = say("samples", "tokens", **counts, share=share)
         drawn.append(Figure(body, caption, f"Ratio {masks[0]['ratio']:.2f}"))
-    return Section("samples", TITLES["tokens"], KEY, figures=drawn)
+    return Markup(say("samples", "key")), drawn
 
 
 def _paragraphs(documents: Sequence[Sequence[str]], hidden: Sequence[Row]) -> Markup:
     """Return documents, a paragraph each, with what is predicted in the hidden places."""
-    filled = {token["place"]: token for token in hidden}
-    paragraphs, place = [], 0
-    for pieces in documents:
-        parts = []
-        for number_in, piece in enumerate(pieces):
-            shown = piece if number_in else piece.lstrip(" ")
-            found = filled.get(place)
-            parts.append(escape(shown) if found is None else _marked(shown, found))
-            place += 1
-        paragraphs.append(Markup("<p>{}</p>").format(Markup("").join(parts)))
-    return Markup("").join(paragraphs)
+    filled, places = {token["place"]: token for token in hidden}, itertools.count()
+    return Markup("").join(
+        Markup("<p>{}</p>").format(
+            Markup("").join(
+                _marked(piece if index else piece.lstrip(" "), filled.get(next(places)))
+                for index, piece in enumerate(pieces)
+            )
+        )
+        for pieces in documents
+    )
 
 
-def _marked(piece: str, token: Row) -> Markup:
+def _marked(piece: str, token: Row | None) -> Markup:
     """Return the guess in place of a hidden token, between the white space of the text."""
+    if token is None:
+        return escape(piece)
     guess = token["guesses"][0][0]
     blank = piece.isspace()
     before = "" if blank else piece[: len(piece) - len(piece.lstrip(" "))]
@@ -178,7 +168,7 @@ def _plain(piece: str, *, spaces: bool) -> str:
     return text.strip()
 
 
-def _rows(run: RunFolder) -> Section:
+def _rows(run: RunFolder) -> Shown:
     drawn = []
     for name, points in run.samples["points"].items():
         body = _map(f"{name}: two principal components", points, run.samples)
@@ -186,7 +176,7 @@ def _rows(run: RunFolder) -> Section:
         caption = say("samples", "map", first=first, second=second)
         drawn.append(Figure(body, caption, f"{name[0].upper()}{name[1:]}"))
     drawn.append(_filled(run.samples["rows"]))
-    return Section("samples", TITLES["rows"], figures=drawn)
+    return "", drawn
 
 
 def _map(label: str, points: Sequence[Sequence[float]], found: Row) -> Markup:
@@ -255,4 +245,8 @@ def _filled(found: Row) -> Figure:
     return Figure(svg(label, plot, size=(5.0, height)), caption, "Hidden values")
 
 
-SHOW = {"pictures": _pictures, "tokens": _tokens, "rows": _rows}
+SHOW = {
+    "pictures": ("Masks and reconstructions", "samples.npz", "images", _pictures),
+    "tokens": ("Hidden tokens and predictions", "samples.json", "rows", _tokens),
+    "rows": ("Features and predictions", "samples.json", "rows", _rows),
+}
