@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.measure.bootstrap import ends, interval, over_draws
+from maskwise.measure.features import ends, interval, over_draws, spread
 from maskwise.measure.protocols import Probe, of_all_classes
 from maskwise.modality import Entries
 from maskwise.progress import track
@@ -56,13 +56,9 @@ class Labels:
 def given_split(
     train_y: np.ndarray, test_y: np.ndarray, groups: np.ndarray | None = None, note: str = ""
 ) -> Labels:
-    """Return a split into training samples and, after them, test samples.
+    """Return a split into training samples [N] and, after them, test samples [M].
 
-    Args:
-        train_y: classes, -1 = not known: left out, [N].
-        test_y: the same of test samples, [M].
-        groups: of all samples, [N + M]; default: each is its own.
-        note: what to know about the split.
+    Those of class -1 are left out. Groups are of all, [N + M]; by default each is its own.
     """
     y = np.concatenate([train_y, test_y])
     train, test = np.split(np.arange(len(y)), [len(train_y)])
@@ -136,13 +132,8 @@ def probe_row(
     Student's t. A test sample whose class is not among the training samples counts as wrong, and
     "note" says so.
 
-    Args:
-        features: what the features are.
-        x: features of all samples, [N, D].
-        labels: their classes and folds.
-        probe: what predicts classes.
-        seed: of the probe and the bootstrap.
-        accuracy_only: leave out the other measures.
+    `features` says what the features [N, D] of all samples are; `seed` is of the probe and of the
+    bootstrap; the accuracy may be the `accuracy_only` measure.
     """
     y, folds = labels.y, labels.folds
     scores, converged = [], True
@@ -156,18 +147,14 @@ def probe_row(
         measured = _over_draws([Judge(each, y[asked])() for each in scores])
     elif accuracy_only:
         right = largest(np.concatenate(scores), axis=1) == y[asked]
-        ends = interval(right, seed, groups=labels.groups[asked])
-        measured = {"accuracy": dict(zip(("value", "low", "high"), ends, strict=True))}
+        measured = {"accuracy": spread(interval(right, seed, groups=labels.groups[asked]))}
     else:
         measured = judged(np.concatenate(scores), y[asked], labels.groups[asked], seed)
-    accuracy = measured.pop("accuracy")
     new = sum(int((~np.isin(y[test], y[train])).sum()) for train, test in once)
     return {
         "features": features,
         "protocol": probe.title,
-        "accuracy": accuracy["value"],
-        "low": accuracy["low"],
-        "high": accuracy["high"],
+        **spread(measured.pop("accuracy").values(), "accuracy"),
         **measured,
         "num_train": max(len(fold.train) for fold in folds),
         "num_test": len(asked),
@@ -257,8 +244,8 @@ def judged(
         found.append(judge(np.bincount(drawn, minlength=num_groups)[groups]))
     of = {}
     for name, value, values in zip(Measures._fields, judge(), np.array(found).T, strict=True):
-        low, high = ends(values[~np.isnan(values)]) if value == value else (None, None)
-        of[name] = {"value": value if value == value else None, "low": low, "high": high}
+        known = value == value
+        of[name] = spread((value, *ends(values[~np.isnan(values)])) if known else (None,) * 3)
     return of
 
 
@@ -272,8 +259,7 @@ def _area(places: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> flo
 def _over_draws(found: Sequence[Measures]) -> dict[str, dict[str, float | None]]:
     measured = {}
     for key, values in zip(Measures._fields, np.array(found).T, strict=True):
-        value, low, high = over_draws(values) if not np.isnan(values).any() else (None,) * 3
-        measured[key] = {"value": value, "low": low, "high": high}
+        measured[key] = spread((None,) * 3 if np.isnan(values).any() else over_draws(values))
     return measured
 
 

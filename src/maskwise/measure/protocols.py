@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -41,16 +41,6 @@ class Probe(NamedTuple):
     predict: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], Found]
 
 
-class Classifier(Protocol):
-    """A fitted classifier of scikit-learn."""
-
-    classes_: np.ndarray
-
-    def predict(self, x: np.ndarray) -> np.ndarray: ...
-
-    def predict_proba(self, x: np.ndarray) -> np.ndarray: ...
-
-
 @dataclass(frozen=True)
 class Logistic:
     """L2-regularised logistic regression by L-BFGS.
@@ -83,7 +73,7 @@ class Logistic:
         model, converged = self._fitted(train_x, train_y)
         return _probabilities(model, train_y, test_x), converged
 
-    def _fitted(self, x: np.ndarray, y: np.ndarray) -> tuple[Classifier, bool]:
+    def _fitted(self, x: np.ndarray, y: np.ndarray) -> tuple[Any, bool]:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
@@ -98,7 +88,7 @@ class Logistic:
         return model, not any(issubclass(each.category, ConvergenceWarning) for each in caught)
 
 
-def _probabilities(model: Classifier, train_y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
+def _probabilities(model: Any, train_y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
     scores = np.zeros((len(test_x), int(train_y.max()) + 1))
     scores[:, model.classes_] = model.predict_proba(test_x)
     return scores

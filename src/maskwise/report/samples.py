@@ -90,7 +90,7 @@ def png_uri(images: np.ndarray) -> str:
     opaque = np.concatenate([images, np.ones_like(images[..., :1])], axis=-1)
     large = opaque.repeat(times, axis=1).repeat(times, axis=2)
     gap = max(2, large.shape[2] // 12)
-    sheet = np.hstack(np.pad(large, [(0, 0), (0, 0), (0, gap), (0, 0)]))[:, :-gap]
+    sheet = np.hstack([*np.pad(large, [(0, 0), (0, 0), (0, gap), (0, 0)])])[:, :-gap]
     data = io.BytesIO()
     pixels = (sheet * 255).round().astype(np.uint8)
     imsave(data, pixels, format="png", metadata={"Software": "maskwise"})
