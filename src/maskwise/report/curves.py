@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from maskwise.report import figures
 from maskwise.report.blocks import (
+    TEXTS,
     Cell,
     Fact,
     Figure,
@@ -22,14 +23,7 @@ from maskwise.report.folder import Row, RunFolder
 from maskwise.report.training import reach
 from maskwise.words import LossWords
 
-ENTRIES = {"all": "All values", "nonzero": "Values above zero"}
-MECHANISMS = {"random": "hidden at random", "intensity": "large ones hidden more often"}
-OTHERS = {
-    "mae": "mean absolute error",
-    "pearson_features": "correlation by feature",
-    "pearson_samples": "correlation by sample",
-    "accuracy": "accuracy of categories",
-}
+NAMES, OTHERS = TEXTS["imputation"]["names"], TEXTS["imputation"]["others"]
 HEADLINE = 0.5  # the hidden fraction of the number at the top
 LEAST = -0.5  # what is worse than this is off the figure
 OURS = "model"
@@ -184,8 +178,7 @@ def imputation(runs: Sequence[RunFolder]) -> list[Section]:
 
 
 def _title(row: Row) -> str:
-    entries, mechanism = row["entries"], row["mechanism"]
-    return f"{ENTRIES.get(entries, entries)}, {MECHANISMS.get(mechanism, mechanism)}"
+    return ", ".join(NAMES.get(row[key], row[key]) for key in ("entries", "mechanism"))
 
 
 def _drawn(

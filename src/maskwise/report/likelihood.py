@@ -143,20 +143,14 @@ def _plot(named: Mapping[str, Row], words: Words) -> Callable[["Axes"], None]:
 
 
 def _facts(values: Row, words: LikelihoodWords) -> dict[str, Fact]:
-    area, anchor = values["area"], values["anchor"]
-    nats = f"{area['nats']:.1f} ± {area['stderr']:.1f}"
-    masks = f"any-order lower bound; ± {area['stderr_masks']:.2g} from masks alone"
-    bits = f"{area['bits_per_dim']:.3f} ± {area['bits_stderr']:.3f}"
-    dims = f"{number(values['num_dims'])} {words.dimension}s"
-    found = {
-        "nats": Fact(f"nats per {words.sample}", nats, masks),
-        "bits": Fact(f"bits per {words.dimension}", bits, dims),
+    """Return the numbers of a run by what they are, whatever its words call them."""
+    known = {"area": values["area"], "anchor": values["anchor"], "words": words}
+    dims = number(values["num_dims"])
+    return {
+        key: Fact(*(text.format(**known, dims=dims) for text in texts))
+        for key, texts in TEXTS["likelihood"]["facts"].items()
+        if key != "bytes" or "bits_per_byte" in values["area"]
     }
-    if "bits_per_byte" in area:
-        note = f"perplexity of a {words.position}: {area['perplexity']:.1f}"
-        found["bytes"] = Fact("bits per byte", f"{area['bits_per_byte']:.3f}", note)
-    bits, nats = f"{anchor['bits_per_dim']:.3f}", f"{anchor['nats']:.1f} nats"
-    return found | {"anchor": Fact(f"bits, {words.anchor}", bits, nats)}
 
 
 def pair_facts(run: RunFolder) -> list[Fact]:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maskwise.report import figures
-from maskwise.report.blocks import Cell, Figure, Section, compared, number, say, table, unmade
+from maskwise.report.blocks import (
+    TEXTS,
+    Cell,
+    Figure,
+    Section,
+    compared,
+    number,
+    say,
+    table,
+    unmade,
+)
 from maskwise.report.folder import Row, RunFolder
 from maskwise.report.training import metric_curve, reach
 
@@ -16,19 +26,7 @@ if TYPE_CHECKING:
 
 ENCODERS = ("encoder", "untrained encoder")
 COMPARED = ("effective_rank", "rankme", "lidar", "energy")
-# What figures are called; what they say is in texts.toml.
-FIGURES = {
-    "effective_rank": "effective rank",
-    "rankme": "RankMe",
-    "participation_ratio": "participation ratio",
-    "stable_rank": "stable rank",
-    "alpha_req": "α-ReQ",
-    "lidar": "LiDAR",
-    "alignment": "alignment",
-    "uniformity": "uniformity",
-    "energy": "energy",
-    "mean_cosine": "mean cosine",
-}
+FIGURES = TEXTS["names"]
 # Columns of metrics.jsonl that are measured now and then in training.
 LOGGED = ("effective_rank", "energy", "probe_accuracy", "cosine2")
 # What is drawn by ratio: its text, title, label and axis, its keys and their names.
