@@ -13,7 +13,6 @@ from maskwise.report import (
     curves,
     figures,
     folder,
-    likelihood,
     probes,
     representation,
     samples,
@@ -101,7 +100,7 @@ def _overview(runs: Sequence[RunFolder]) -> list[Section]:
     if len(runs) > 1:
         return [_runs(runs)]
     [run] = runs
-    facts = [fact for said in HEADLINES for fact in said(run)[1]] + likelihood.pair_facts(run)
+    facts = [fact for said in HEADLINES for fact in said(run)[1]] + probes.pair_facts(run)
     loss = run.metrics.get("loss", np.zeros(0))
     if len(loss):
         mean = np.mean(loss[-max(1, len(loss) // 20) :])
@@ -204,7 +203,7 @@ def _plain(value: object) -> str:
 
 # Each gives the sections of a list of runs, one or several, in the order of the page.
 PARTS = (
-    *(_overview, training.sections, samples.sections, curves.losses, likelihood.sections),
+    *(_overview, training.sections, samples.sections, curves.losses, curves.likelihood),
     *(curves.imputation, probes.sections, representation.sections, representation.clusters),
-    *(likelihood.pairs, probes.finetuning, own_sections, _more, training.law, _settings),
+    *(probes.pairs, probes.finetuning, own_sections, _more, training.law, _settings),
 )

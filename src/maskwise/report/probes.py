@@ -1,11 +1,15 @@
-"""What probes and fine-tuning found: of one run, or of several beside each other."""
+"""What probes, fine-tuning and minimal pairs found, of one run or of several."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from maskwise.report import figures
 from maskwise.report.blocks import (
+    TEXTS,
     Cell,
     Fact,
+    Figure,
     Section,
     Table,
     compared,
@@ -17,6 +21,10 @@ from maskwise.report.blocks import (
     written,
 )
 from maskwise.report.folder import Row, RunFolder
+from maskwise.report.training import reach
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Measures that rows may have beside their accuracy.
 MORE = {"macro_f1": "macro-F1", "mcc": "Matthews correlation", "auroc": "AUROC"}
@@ -275,3 +283,78 @@ def _settings(row: Row) -> str:
     protocol = f"{row['protocol']}; " if "protocol" in row else ""
     train, test = number(row["num_train"]), number(row["num_test"])
     return protocol + say("finetuning", "settings", row=row, train=train, test=test)
+
+
+def pair_facts(run: RunFolder) -> list[Fact]:
+    """Return the accuracy on each set of minimal pairs."""
+    facts = []
+    for found in run.rows("minimal_pairs"):
+        [cell] = compared([found], "accuracy", "%")
+        facts.append(
+            Fact(f"minimal pairs, {found['name']}", cell.text, f"{cell.small}; chance is 50 %")
+        )
+    return facts
+
+
+def pairs(runs: Sequence[RunFolder]) -> list[Section]:
+    """Return the section, if minimal pairs were measured: with a figure, or a row for each run."""
+    every = [row for run in runs for row in run.rows("minimal_pairs")]
+    sets = grouped(every, lambda row: row["name"])
+    if not sets:
+        return []
+    alone, names = len(runs) == 1, [run.name for run in runs]
+    tables = [_paradigms(found, alone) for found in sets.values()]
+    if not alone:
+        columns = {}
+        for name, found in sets.items():
+            of_runs = {row["run"]: row for row in found}
+            columns[name] = compared([of_runs.get(each) for each in names], "accuracy", "%")
+        tables.insert(0, table(say("pairs", "means"), "run", names, columns))
+    drawn = [_of_paradigms(runs[0], row) for row in every] if alone else []
+    facts, text = pair_facts(runs[0]) if alone else [], say("pairs", "intro")
+    return [Section("pairs", "Minimal pairs", text, facts=facts, figures=drawn, tables=tables)]
+
+
+def _paradigms(found: Sequence[Row], alone: bool) -> Table:
+    """Return a row for each paradigm, a column for each run that was measured."""
+    of_runs = {
+        "accuracy" if alone else each["run"]: {row["name"]: row for row in each["paradigms"]}
+        for each in found
+    }
+    best, rows = max if len(found) > 1 else None, []
+    for name in dict.fromkeys(name for paradigms in of_runs.values() for name in paradigms):
+        each = [paradigms.get(name) for paradigms in of_runs.values()]
+        num = next(row["num"] for row in each if row)
+        rows.append((Cell(name, f"{number(num)} pairs"), *compared(each, "accuracy", "%", best)))
+    caption = f"{found[0]['name']} by paradigm, with 95 % interval"
+    return Table(caption, ("paradigm", *of_runs), tuple(rows), folded=True)
+
+
+def _of_paradigms(run: RunFolder, found: Row) -> Figure:
+    rows = found["paradigms"]
+    names = [figures.plain(row["name"].replace("_", " ")) for row in rows]
+    accuracy, low, high = ([100 * row[key] for row in rows] for key in ("accuracy", "low", "high"))
+
+    def plot(axes: "Axes") -> None:
+        places = range(len(rows))
+        axes.axvline(50, color=figures.INK, linestyle="--", linewidth=1.2)
+        axes.hlines(places, low, high, color=figures.BLUE, linewidth=1.8)
+        axes.plot(accuracy, places, "o", color=figures.BLUE, markersize=5, clip_on=False)
+        axes.set_yticks(places, names, fontsize=8.5)
+        axes.set(xlabel="accuracy, %", xlim=(0, 100), ylim=(len(rows) - 0.4, -0.6))
+
+    label = f"Accuracy on {found['name']} by paradigm of {run.name}"
+    body = figures.svg(label, plot, size=(6.4, 0.9 + 0.2 * len(rows)))
+    least, most = reach(run.law)
+    inside = least <= found["hidden_ratio"] <= most
+    caption = say(
+        *("pairs", "caption"),
+        num=number(found["num_pairs"]),
+        ties=number(found["ties"]),
+        metric=TEXTS["pairs"].get(found["metric"], found["metric"]),
+        ratio=found["hidden_ratio"],
+        where="inside" if inside else "outside",
+        met=f"{least:g} to {most:g}" if least < most else f"{least:g} alone",
+        beware="." if inside else ": the model extrapolates.",
+    )
+    return Figure(body, caption, found["name"])
