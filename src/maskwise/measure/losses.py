@@ -183,10 +183,9 @@ def measure(
     which is a normalised density: a lower bound on the log-likelihood of their mixture.
 
     Args:
-        model: its noise is fitted, if it has any; its device is used, and its training mode is
-            restored.
-        held: returns held-out samples by their numbers.
-        total: how many there are.
+        model: its noise is fitted, if it has any.
+        held: returns held-out samples by their numbers, of which there are `total`.
+        total: how many.
         name: what to call the data.
         law: what the model was trained with, to say where it extrapolates; None if not known.
         num_samples: samples at most, chosen at random.

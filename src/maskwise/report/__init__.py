@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -135,8 +136,7 @@ def _runs(runs: Sequence[RunFolder]) -> Section:
     }
     for name, key in zip(runs[0].words.counted[1:], ("encoder_tokens", "predicted"), strict=False):
         columns[name] = [train.get(key) for train in trains]
-    took = [train.get("seconds") for train in trains]
-    columns["training time"] = [each if each is None else duration(each) for each in took]
+    columns["training time"] = [duration(train.get("seconds")) for train in trains]
     columns["final loss"] = [train.get("final_loss") for train in trains]
     caption = "What is compared; the colours are those of the figures"
     return Section("runs", "Runs", tables=(table(caption, "run", names, columns),))
@@ -170,10 +170,9 @@ def _settings(runs: Sequence[RunFolder]) -> list[Section]:
 
 def _values(groups: Mapping[str, Row]) -> list[Table]:
     """Return tables of keys and plain values, however deep."""
-    flat = {name: flatten(values) for name, values in groups.items()}
     return [
         table(name, "key", values, {"value": map(_plain, values.values())})
-        for name, values in flat.items()
+        for name, values in zip(groups, map(flatten, groups.values()), strict=True)
     ]
 
 
@@ -183,8 +182,8 @@ def _differences(runs: Sequence[RunFolder]) -> Section:
     first = next(iter(flat.values()))
     keys = [
         key
-        for key in dict.fromkeys(key for values in flat.values() for key in values)
-        if any(key not in each or each[key] != first.get(key) for each in flat.values())
+        for key in dict.fromkeys(chain(*flat.values()))
+        if any(each.get(key, ...) != first.get(key, ...) for each in flat.values())
     ]
     columns = {
         name: [_plain(each[key]) if key in each else "absent" for key in keys]

@@ -201,12 +201,14 @@ def number(value: object) -> str:
     return str(value)
 
 
-def duration(seconds: float) -> str:
-    """Format a time span.
+def duration(seconds: float | None) -> str:
+    """Format a time span, if it is known.
 
     >>> duration(42.34), duration(125), duration(7325)
     ('42.3 s', '2 min 5 s', '2 h 2 min')
     """
+    if seconds is None:
+        return "none"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

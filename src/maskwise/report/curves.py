@@ -228,8 +228,7 @@ def _details(title: str, rows: Sequence[Row]) -> Table:
     for key, name in OTHERS.items():
         if any(row.get(key) is not None for row in rows):
             columns[name] = [row.get(key) for row in rows]
-    took = [row.get("seconds") for row in rows]
-    columns["time"] = [each if each is None else duration(each) for each in took]
+    columns["time"] = [duration(row.get("seconds")) for row in rows]
     caption = f"Other measures: {title[0].lower()}{title[1:]}"
     return table(caption, "method", [row["method"] for row in rows], columns, folded=True)
 

@@ -1,6 +1,6 @@
 """What probes, fine-tuning and minimal pairs found, of one run or of several."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -57,22 +57,32 @@ def probe_fact(run: RunFolder) -> tuple[str, list[Fact]]:
         return "", []
     by_f1, task = "macro_f1" in trained, trained.get("task")
     key, form, kind = ("macro_f1", ".3f", "macro-F1 ") if by_f1 else ("accuracy", "%", "")
-    values = [value_of(each, key) if each else None for each in (trained, baseline)]
-    value, other = ("none" if each is None else written(each, form) for each in values)
+    both = [each and each.get(key) for each in (trained, baseline)]
+    value, other = (cell.text for cell in compared(both, form=form))
     on = f" on {task}" if task else ""
     said, gain = f" Encoder probed{on} by {trained['protocol']}: {kind}{value}", ""
     if baseline:
         said += f"; best baseline, {baseline['features']}: {kind}{other}"
-        points = f"{100 * (trained['accuracy'] - baseline['accuracy']):+.1f} points on "
-        gain = f"{baseline['features']}: {other}" if by_f1 else points + baseline["features"]
+        gain = f"{baseline['features']}: {other}"
+        if not by_f1:
+            points = 100 * (trained["accuracy"]["value"] - baseline["accuracy"]["value"])
+            gain = f"{points:+.1f} points on {baseline['features']}"
     label = ", ".join(filter(None, ("probe", task, _short(trained["protocol"]))))
     return f"{said}.", [Fact(label, kind + value, gain)]
 
 
 def probes_of(run: RunFolder) -> list[Row]:
-    """Return the probes of a run, each with the measures that are shown of its kind of data."""
+    """Return the probes of a run, each with the measures that are shown of its kind of data.
+
+    A measure is a row of value, low and high.
+    """
     hidden = set(MORE) - set(run.words.probes.measures)
-    return [{key: row[key] for key in row if key not in hidden} for row in run.rows("probes")]
+    found: list[Row] = []
+    for row in run.rows("probes"):
+        accuracy = {"value": row["accuracy"], "low": row["low"], "high": row["high"]}
+        shown = {key: row[key] for key in row if key not in hidden}
+        found.append(shown | {"accuracy": accuracy})
+    return found
 
 
 def headline(probes: Sequence[Row]) -> tuple[Row | None, Row | None]:
@@ -87,21 +97,16 @@ def headline(probes: Sequence[Row]) -> tuple[Row | None, Row | None]:
 def best(probes: Sequence[Row], *, trained: bool) -> Row | None:
     """Return the best probe of the trained encoder or of the baselines, by `ranked_by`."""
     kind = [probe for probe in probes if _of_encoder(probe["features"]) is trained]
-    return max(kind, key=lambda probe: value_of(probe, ranked_by(probe)) or 0.0, default=None)
+    return max(kind, key=lambda probe: probe[ranked_by(probe)]["value"] or 0.0, default=None)
 
 
 def ranked_by(probe: Row) -> str:
     """Return the measure that decides which is best: macro-F1 or Matthews correlation, if any.
 
-    >>> ranked_by({"accuracy": 0.9}), ranked_by({"accuracy": 0.9, "mcc": {"value": 0.8}})
+    >>> ranked_by({"accuracy": {"value": 0.9}}), ranked_by({"mcc": {"value": 0.8}})
     ('accuracy', 'mcc')
     """
     return next((key for key in ("macro_f1", "mcc") if key in probe), "accuracy")
-
-
-def value_of(probe: Row, key: str) -> float | None:
-    """Return a measure of a probe, if it has one."""
-    return probe["accuracy"] if key == "accuracy" else probe.get(key, {}).get("value")
 
 
 def _tables(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[Table]:
@@ -125,9 +130,12 @@ def _tables(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[
             else:
                 heads = _best_of_runs(runs, column, name)
             for head, rows in heads.items():
-                own = [row["protocol" if alone else "features"] if row else "" for row in rows]
-                said = ["" if each == name else each for each in own]
-                made |= _measures(head, rows, said, known, others, column)
+                of_rows = _measures(rows, column, others)
+                own, told = "protocol" if alone else "features", ("", name, known)
+                accuracies = zip(of_rows.pop("accuracy"), rows, strict=True)
+                made[head] = [_noted(cell, row, own, told) for cell, row in accuracies]
+                start = _short(head).split(",")[0]
+                made |= {f"{start}, {measure}": cells for measure, cells in of_rows.items()}
         caption = _caption(there, others, known, alone)
         first, rows_of = ("features", names) if alone else ("run", [run.name for run in runs])
         tables.append(table(caption, first, rows_of, made, title=task))
@@ -145,6 +153,12 @@ def _best_of_runs(
     }
 
 
+def _noted(cell: Cell, row: Row | None, own: str, told: Collection[str]) -> Cell:
+    """Return a cell that also says what it is of and what is noted, unless told elsewhere."""
+    small = (row[own], cell.small, row.get("note", "")) if row else ()
+    return replace(cell, small="\n".join(each for each in small if each not in told))
+
+
 def _caption(rows: Sequence[Row], others: Mapping[str, str], known: str, alone: bool) -> str:
     measures = ", ".join(["Test accuracy", *others.values()])
     if alone:
@@ -159,27 +173,18 @@ def _caption(rows: Sequence[Row], others: Mapping[str, str], known: str, alone: 
 
 
 def _measures(
-    head: str,
     rows: Sequence[Row | None],
-    said: Sequence[str],
-    known: str,
-    others: Mapping[str, str],
     among: Sequence[Row],
+    others: Mapping[str, str],
+    value: str = "value",
+    bold: Collection[str] = ("accuracy", *MORE),
 ) -> dict[str, list[Cell]]:
-    """Return columns with all measures of probes over their intervals, the best among some bold.
-
-    Of each accuracy it is also `said` what it is of, and its note unless that is `known`.
-    """
-    first = compared(rows, "accuracy", "%", among=among)
-    for place, row in enumerate(rows):
-        if row is not None:
-            note = row.get("note", "")
-            small = said[place], first[place].small, "" if note == known else note
-            first[place] = replace(first[place], small="\n".join(filter(None, small)))
-    columns, start = {head: first}, _short(head).split(",")[0]
-    for key, name in others.items():
+    """Return columns with the accuracy and other measures; the best of some are `bold`."""
+    columns = {}
+    for key, name in {"accuracy": "accuracy", **others}.items():
         values, pool = ([row and row.get(key) for row in part] for part in (rows, among))
-        columns[f"{start}, {name}"] = compared(values, among=pool)
+        form, best = "%" if key == "accuracy" else ".3f", max if key in bold else None
+        columns[name] = compared(values, value, form, best, pool)
     return columns
 
 
@@ -237,13 +242,14 @@ def finetuning(runs: Sequence[RunFolder]) -> list[Section]:
         columns: dict[str, list[Cell]] = {}
         for model, mine in grouped(rows, lambda row: row["model"]).items():
             of_runs = {row["run"]: row for row in mine}
-            found = _tuned([of_runs.get(run.name) for run in runs], rows, max)
+            each = [of_runs.get(run.name) for run in runs]
+            found = _measures(each, rows, _more(rows), "mean", ("accuracy",))
             columns |= {f"{model}, {name}": cells for name, cells in found.items()}
         caption = " or ".join(dict.fromkeys(map(_settings, rows)))
         tables.append(table(caption, "run", [run.name for run in runs], columns, title=task))
     seeds = sorted({len(row["seeds"]) for row in every})
-    each = "one seed" if seeds == [1] else f"{' or '.join(map(str, seeds))} seeds"
-    text = say("finetuning", "intro", seeds=each)
+    num = "one seed" if seeds == [1] else f"{' or '.join(map(str, seeds))} seeds"
+    text = say("finetuning", "intro", seeds=num)
     if seeds != [1]:
         text += " " + say("finetuning", "means", samples=runs[0].words.probes.samples)
     return [Section("finetuning", "Fine-tuning", text, tables=tables)]
@@ -256,27 +262,16 @@ def _models(task: str, rows: Sequence[Row]) -> Table:
         small = "baseline" * (row["model"] != "encoder"), row.get("note", "")
         names.append(Cell(row["model"], "\n".join(filter(None, small))))
     seeds = [", ".join(f"{100 * each['accuracy']:.1f}" for each in row["seeds"]) for row in rows]
+    columns = _measures(rows, rows, _more(rows), "mean", bold=())
+    columns["accuracy of each seed"] = list(map(Cell, seeds))
     chance = {
         "accuracy": written(rows[0]["majority"], "%"),
         MORE["mcc"]: "0",
         MORE["auroc"]: "0.5",
     }
-    found = _tuned(rows, rows, None) | {"accuracy of each seed": list(map(Cell, seeds))}
-    columns = {name: [*cells, chance.get(name, "")] for name, cells in found.items()}
+    columns = {name: [*cells, Cell(chance.get(name, ""))] for name, cells in columns.items()}
     names.append(Cell("most frequent class"))
     return table(_settings(rows[0]), "model", names, columns, title=task)
-
-
-def _tuned(
-    rows: Sequence[Row | None], among: Sequence[Row], best: Callable[..., float] | None
-) -> dict[str, list[Cell]]:
-    """Return columns with all measures; the best accuracy among rows may be bold."""
-    tops = [row["accuracy"] for row in among]
-    first = [row and row["accuracy"] for row in rows]
-    return {"accuracy": compared(first, "mean", "%", best, tops)} | {
-        name: compared([row and row[key] for row in rows], "mean", best=None)
-        for key, name in _more(among).items()
-    }
 
 
 def _settings(row: Row) -> str:
