@@ -43,27 +43,17 @@ M = TypeVar("M", bound=MaskedModel)
 
 @dataclass(frozen=True, eq=False)
 class Samples(Generic[M]):
-    """Labelled samples in the form that one model takes.
+    """Labelled samples in the form that one model takes."""
 
-    Args:
-        name: of the task.
-        y: classes to train on, int64 [N].
-        test_y: classes to test on, int64 [M].
-        num_classes: how many classes there are.
-        lengths: of the samples to train on; those of a batch have similar ones, int64 [N].
-        rows: from indices [b], the seed and the epoch to what the model encodes, [b, L].
-        embed: from a model to mean features of the test samples, [M, D].
-        note: what to know about them.
-    """
-
-    name: str
-    y: np.ndarray
-    test_y: np.ndarray
+    name: str  # of the task
+    y: np.ndarray  # classes to train on, int64 [N]
+    test_y: np.ndarray  # classes to test on, int64 [M]
     num_classes: int
-    lengths: Tensor
+    lengths: Tensor  # of what is trained on, similar in a batch, int64 [N]
     rows: Callable[[Tensor, int, int], Tensor]
-    embed: Callable[[M], np.ndarray]
-    note: str
+    """from indices [b], the seed and the epoch to what the model encodes, [b, L]"""
+    embed: Callable[[M], np.ndarray]  # from a model to mean features of the test samples, [M, D]
+    note: str  # what to know about them
 
 
 def trainable(model: M) -> M:

@@ -50,16 +50,16 @@ def loss_curves(
     seed see the same masks. Samples with nothing that may be hidden are left out.
 
     Args:
-        model: its device is used, and its training mode is restored.
-        source: where samples come from, of which `index` [N] are taken.
-        index: which samples.
-        ratios: hidden fractions, each in (0, 1); they rise if their mean is asked for.
+        model: its device is used.
+        source: where samples come from.
+        index: which of them, [N].
+        ratios: hidden fractions, each in (0, 1).
         pattern: how hidden positions lie.
         seed: of the masks and of the bootstrap.
         costs: what samples cost under masks.
         baselines: what those after the model's are called.
         batch_size: samples at once.
-        mean: also the mean over the ratios, by the trapezoidal rule.
+        mean: also the mean over the ratios, which rise, by the trapezoidal rule.
 
     Returns:
         The "reconstruction" entry of result.json. In a curve, "ratio" is the one asked for and
@@ -184,11 +184,11 @@ def measure(
 
     Args:
         model: its noise is fitted, if it has any.
-        held: returns held-out samples by their numbers, of which there are `total`.
-        total: how many.
+        held: returns held-out samples by their numbers.
+        total: how many there are, of which `num_samples` at most are chosen at random.
         name: what to call the data.
         law: what the model was trained with, to say where it extrapolates; None if not known.
-        num_samples: samples at most, chosen at random.
+        num_samples: how many are measured.
         passes: masked inputs for each sample, for the area.
         seed: of the samples and the masks.
         batch_size: masked inputs in one call of the model.
@@ -287,7 +287,7 @@ def fit_variances(
     averages over all sets.
 
     Args:
-        model: its device is used, and its training mode is restored.
+        model: its device is used.
         buffers: set to the log-variance of a hidden number where 1..L positions are blank, [L],
             and to what is to be added for each number, [L] or [L, P].
         source: training samples, of which `num_samples` at most are chosen at random.

@@ -37,20 +37,15 @@ class Fold(NamedTuple):
 class Labels:
     """Classes of samples, and how those are split.
 
-    Args:
-        y: classes from 0; those of samples that are in no fold do not matter, int64 [N].
-        folds: one of a given split; those of cross-validation; or draws of few training samples,
-            each for the same test samples.
-        groups: equal for samples that belong together, int64 [N].
-        note: what to know about the split.
-        few: labels a class, where folds are draws of so many; 0 otherwise.
+    Folds are one of a given split, those of cross-validation, or draws of few training samples,
+    each for the same test samples.
     """
 
-    y: np.ndarray
+    y: np.ndarray  # classes from 0, int64 [N]; of samples in no fold they do not matter
     folds: tuple[Fold, ...]
-    groups: np.ndarray
-    note: str = ""
-    few: int = 0
+    groups: np.ndarray  # equal for samples that belong together, int64 [N]
+    note: str = ""  # what to know about the split
+    few: int = 0  # labels a class, where folds are draws of so many
 
 
 def given_split(
@@ -185,9 +180,7 @@ class Judge:
     - macro_f1: the mean over classes of 2 x right / (samples + predictions) of that class. Classes
       with neither are left out.
 
-    Args:
-        scores: of each class, [N, C].
-        y: classes, int64 [N].
+    Scores [N, C] are of each class, `y` [N] are the classes.
 
     Source: Gorodkin, Comparing two K-category assignments by a K-category correlation
     coefficient (Computational Biology and Chemistry 28, 2004).

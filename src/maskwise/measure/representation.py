@@ -69,13 +69,8 @@ def diagnose(
     left out too. Every view has a ratio of its own, drawn from the law as it is at the end of
     training.
 
-    Args:
-        model: a pretrained model; its device is used, and its training mode is restored.
-        source: held-out samples.
-        config: what is measured.
-        law: the ratio law of the run, whose views LiDAR and alignment compare.
-        pattern: how hidden positions lie.
-        untrained: the same model before training, measured beside it.
+    LiDAR and alignment compare views of the `law` of the run. The untrained model is measured
+    beside the trained one.
 
     Raises:
         UserError: a layer or a pool that the model does not have.
