@@ -65,15 +65,11 @@ class Logistic:
 
     def classes(self, train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray) -> Found:
         """Return the classes of test samples, [M]."""
-        model, converged = self._fitted(train_x, train_y)
-        return largest(_probabilities(model, train_y, test_x), axis=1), converged
+        scores, converged = self.scores(train_x, train_y, test_x)
+        return largest(scores, axis=1), converged
 
     def scores(self, train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray) -> Found:
         """Return the probabilities of all classes, [M, K]; those not trained on have 0."""
-        model, converged = self._fitted(train_x, train_y)
-        return _probabilities(model, train_y, test_x), converged
-
-    def _fitted(self, x: np.ndarray, y: np.ndarray) -> tuple[Any, bool]:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
@@ -84,8 +80,9 @@ class Logistic:
             model = make_pipeline(StandardScaler(), model)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
-            model.fit(x, y)
-        return model, not any(issubclass(each.category, ConvergenceWarning) for each in caught)
+            model.fit(train_x, train_y)
+        converged = not any(issubclass(each.category, ConvergenceWarning) for each in caught)
+        return _probabilities(model, train_y, test_x), converged
 
 
 def _probabilities(model: Any, train_y: np.ndarray, test_x: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Values by hidden ratio: the error or the loss, the likelihood, how well values are imputed."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from maskwise.report import figures
 from maskwise.report.blocks import (
@@ -112,14 +112,17 @@ def _numbers(words: LossWords, found: Row, baselines: Mapping[str, Sequence[Row]
 
 def _side_by_side(words: LossWords, found: Mapping[str, Row]) -> Table:
     """Return a row for each run, a column for the mean and each ratio."""
-    columns = {"mean": [values.get("mean") for values in found.values()]}
-    if not any(columns["mean"]):
-        columns = {}
-    for ratio in sorted({point["ratio"] for each in found.values() for point in each["curve"]}):
-        columns[f"{ratio:g}"] = [at(values["curve"], ratio) for values in found.values()]
-    written = {name: compared(each, "error", words.form, min) for name, each in columns.items()}
+    means, how = [values.get("mean") for values in found.values()], ("error", words.form, min)
+    columns = {"mean": compared(means, *how)} if any(means) else {}
+    columns |= _at_ratios([values["curve"] for values in found.values()], *how)
     caption = f"{words.axis.capitalize()} by ratio, with 95 % interval; least of each in bold"
-    return table(caption, "run", found, written)
+    return table(caption, "run", found, columns)
+
+
+def _at_ratios(curves: Collection[Sequence[Row]], key: str, *how: Any) -> dict[str, list[Cell]]:
+    """Return a column for each ratio at which any of the curves was measured."""
+    ratios = sorted({point["ratio"] for curve in curves for point in curve})
+    return {f"{x:g}": compared([at(curve, x) for curve in curves], key, *how) for x in ratios}
 
 
 def warning(runs: Sequence[RunFolder]) -> str:
@@ -215,9 +218,7 @@ def _imputed(title: str, what: str, named: Mapping[str, Sequence[Row]]) -> Table
         ours = rows[0]["method"] == OURS
         names.append(Cell(name, "" if ours else notes))
         about = f"; {notes}" if ours and notes else about
-    columns = {}
-    for ratio in sorted({row["ratio"] for rows in named.values() for row in rows}):
-        columns[f"{ratio:g}"] = compared([at(rows, ratio) for rows in named.values()], "r2")
+    columns = _at_ratios(named.values(), "r2")
     caption = f"R² by hidden ratio, with 95 % interval; best of each in bold{about}"
     return table(caption, what, names, columns, title=title)
 
@@ -256,7 +257,7 @@ def likelihood(runs: Sequence[RunFolder]) -> list[Section]:
     names = [Cell(f"{each['ratio']:.3f}", f"{number(each['size'])} hidden") for each in curve]
     scores = {f"nats per {words.position}": compared(curve, "score", ".4g", None)}
     points = table(f"{hidden}, 95 % interval", "hidden ratio", names, scores, folded=True)
-    facts, drawn = tuple(_facts(values, words).values()), (Figure(body, caption),)
+    facts, drawn = tuple(_facts(run).values()), (Figure(body, caption),)
     return [
         Section("likelihood", "Likelihood", text, facts=facts, figures=drawn, tables=(points,))
     ]
@@ -265,10 +266,7 @@ def likelihood(runs: Sequence[RunFolder]) -> list[Section]:
 def _likelihoods(runs: Sequence[RunFolder]) -> list[Section]:
     """Return a row for each run, a column for each number."""
     said = [_words(run.likelihood, run.words) for run in runs if run.likelihood]
-    found = [
-        _facts(run.likelihood, _words(run.likelihood, run.words)) if run.likelihood else {}
-        for run in runs
-    ]
+    found = [_facts(run) if run.likelihood else {} for run in runs]
     heads = {key: fact.label for facts in found for key, fact in facts.items()}
     anchors = " or ".join(dict.fromkeys(each.anchor for each in said))
     heads["anchor"] = f"{anchors}, bits per {said[0].dimension}"
@@ -352,12 +350,12 @@ def _scores(named: Mapping[str, Row], words: Words) -> Callable[["Axes"], None]:
     )
 
 
-def _facts(values: Row, words: LikelihoodWords) -> dict[str, Fact]:
+def _facts(run: RunFolder) -> dict[str, Fact]:
     """Return the numbers of a run by what they are, whatever its words call them."""
-    known = {"area": values["area"], "anchor": values["anchor"], "words": words}
-    dims = number(values["num_dims"])
+    dims = number(run.likelihood["num_dims"])
+    known = {**run.likelihood, "dims": dims, "words": _words(run.likelihood, run.words)}
     return {
-        key: Fact(*(text.format(**known, dims=dims) for text in texts))
+        key: Fact(*(text.format(**known) for text in texts))
         for key, texts in TEXTS["likelihood"]["facts"].items()
-        if key != "bytes" or "bits_per_byte" in values["area"]
+        if key != "bytes" or "bits_per_byte" in known["area"]
     }
