@@ -104,14 +104,17 @@ def say(part: str, name: str, /, **values: object) -> str:
 
 
 def unmade(
-    runs: Sequence[RunFolder], what: str, has: Callable[[RunFolder], object]
+    runs: Sequence[RunFolder],
+    what: str,
+    has: Callable[[RunFolder], object],
+    verb: str = "evaluate",
 ) -> dict[str, Any]:
     """Return what a section says of how to make what runs lack; nothing if they lack nothing."""
     lacking = [run for run in runs if not has(run)]
     if not lacking:
         return {}
-    said = say("page", "unmade" if len(runs) == 1 else "some unmade", what=what)
-    return {"missing": said, "commands": tuple(run.command("evaluate") for run in lacking)}
+    said = say(verb, "unmade" if len(runs) == 1 else "some unmade", what=what)
+    return {"missing": said, "commands": tuple(run.command(verb) for run in lacking)}
 
 
 def grouped(rows: Iterable[Row], name: Callable[[Row], str]) -> dict[str, list[Row]]:

@@ -1,6 +1,7 @@
 """Values by hidden ratio: the error or the loss, the likelihood, how well values are imputed."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from maskwise.report import figures
@@ -240,13 +241,16 @@ def _spread(row: Row) -> Row:
 
 def likelihood(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the curve of one run, or the areas of several, if any has a likelihood."""
+    tested = runs[0].words.likelihood.tested
+    lacking = unmade(runs, tested, lambda run: run.likelihood, "likelihood")
+    section = Section("likelihood", "Likelihood", **lacking)
     if len(runs) > 1:
-        return _likelihoods(runs) if any(run.likelihood for run in runs) else []
+        areas = _areas(runs)
+        return [replace(section, tables=areas)] if areas else []
     [run] = runs
     values = run.likelihood
     if not values:
-        missing = say("likelihood", "unmade", what=run.words.likelihood.tested)
-        return [Section("likelihood", "Likelihood", "", missing, (run.command("likelihood"),))]
+        return [section]
     words = _words(values, run.words)
     text = say("likelihood", "intro", words=words, extrapolation=_extrapolation(values))
     caption = say("likelihood", "caption", words=words, num=number(values["num_samples"]))
@@ -258,14 +262,14 @@ def likelihood(runs: Sequence[RunFolder]) -> list[Section]:
     scores = {f"nats per {words.position}": compared(curve, "score", ".4g", None)}
     points = table(f"{hidden}, 95 % interval", "hidden ratio", names, scores, folded=True)
     facts, drawn = tuple(_facts(run).values()), (Figure(body, caption),)
-    return [
-        Section("likelihood", "Likelihood", text, facts=facts, figures=drawn, tables=(points,))
-    ]
+    return [replace(section, text=text, facts=facts, figures=drawn, tables=(points,))]
 
 
-def _likelihoods(runs: Sequence[RunFolder]) -> list[Section]:
-    """Return a row for each run, a column for each number."""
+def _areas(runs: Sequence[RunFolder]) -> list[Table]:
+    """Return a row for each run, a column for each number, if there is any."""
     said = [_words(run.likelihood, run.words) for run in runs if run.likelihood]
+    if not said:
+        return []
     found = [_facts(run) if run.likelihood else {} for run in runs]
     heads = {key: fact.label for facts in found for key, fact in facts.items()}
     anchors = " or ".join(dict.fromkeys(each.anchor for each in said))
@@ -275,10 +279,7 @@ def _likelihoods(runs: Sequence[RunFolder]) -> list[Section]:
         for key, head in heads.items()
     }
     caption = f"Any-order lower bound, with its standard error over {said[0].sample}s"
-    areas = table(caption, "run", [run.name for run in runs], columns)
-    without = tuple(run.command("likelihood") for run in runs if not run.likelihood)
-    missing = say("likelihood", "some unmade") if without else ""
-    return [Section("likelihood", "Likelihood", "", missing, without, tables=(areas,))]
+    return [table(caption, "run", [run.name for run in runs], columns)]
 
 
 def likelihood_picture(named: Sequence[tuple[str, Row]]) -> "Picture":
