@@ -99,7 +99,11 @@ def render(title: str, summary: str, sections: Sequence[Section]) -> str:
 
 
 def say(part: str, name: str, /, **values: object) -> str:
-    """Return a text of texts.toml, on one line and with values filled in."""
+    """Return a text of texts.toml, on one line and with values filled in.
+
+    >>> say("evaluate", "unmade", what="result.json")
+    'No result.json yet. Evaluate the run to make it:'
+    """
     return " ".join(TEXTS[part][name].split()).format(**values)
 
 
