@@ -45,12 +45,6 @@ class Probe(NamedTuple):
 class Logistic:
     """L2-regularised logistic regression by L-BFGS.
 
-    Args:
-        c: how much the samples count beside the penalty.
-        standardise: with the mean and deviation of the training samples, each feature by itself.
-        tol: how steep the loss may still be.
-        max_iter: iterations at most.
-
     >>> x = np.array([[-2.0], [-1.0], [1.0], [2.0]])
     >>> Logistic().classes(x, np.array([0, 0, 1, 1]), np.array([[-3.0], [3.0]]))
     (array([0, 1]), True)
@@ -58,9 +52,9 @@ class Logistic:
     array([[0.5, 0.5]])
     """
 
-    c: float = 1.0
-    standardise: bool = True
-    tol: float = 1e-4
+    c: float = 1.0  # how much the samples count beside the penalty
+    standardise: bool = True  # each feature, by its mean and deviation in the training samples
+    tol: float = 1e-4  # how steep the loss may still be
     max_iter: int = 1000
 
     def classes(self, train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray) -> Found:
