@@ -23,7 +23,7 @@ from maskwise.measure.features import (
     random_subset,
 )
 from maskwise.measure.finetuning import FineTuneSettings, Samples, tuned_row
-from maskwise.measure.likelihoods import Held, measure
+from maskwise.measure.losses import Held, measure
 from maskwise.measure.probes import Labels, probe_row
 from maskwise.measure.protocols import CHOSEN, ScoringName
 from maskwise.modality import Entries, Source

@@ -14,9 +14,9 @@ import numpy as np
 from maskwise.dna.bases import INVALID, UNKNOWN, encode, reverse_complement
 from maskwise.dna.fasta import SUFFIXES as FASTA
 from maskwise.errors import UserError
-from maskwise.measure.features import encode_labels, random_groups
+from maskwise.measure.features import random_groups
 from maskwise.measure.probes import Fold, grouped_folds
-from maskwise.textio import columns, json_rows, kind_of, read_lines, table_rows
+from maskwise.textio import columns, encode_labels, json_rows, kind_of, read_lines, table_rows
 
 _SEQUENCES = ("sequence", "seq", "dna")
 _LABELS = ("label", "class", "target")

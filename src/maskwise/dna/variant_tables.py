@@ -23,7 +23,7 @@ from maskwise.dna.tokens import DNA
 from maskwise.dna.variant_scores import DISAGREES, check_references, judge, score_judged
 from maskwise.errors import UserError
 from maskwise.files import atomic
-from maskwise.measure.bootstrap import ends
+from maskwise.measure.features import ends
 from maskwise.modality import Entries
 from maskwise.tokens.model import LanguageModel
 

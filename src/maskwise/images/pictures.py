@@ -14,7 +14,7 @@ import numpy as np
 
 from maskwise.errors import UserError, require
 from maskwise.images.source import ImageSource, array_source
-from maskwise.measure.features import encode_labels
+from maskwise.textio import encode_labels
 
 if TYPE_CHECKING:
     from PIL import Image

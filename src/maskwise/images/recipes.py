@@ -17,8 +17,8 @@ from maskwise.errors import UserError
 from maskwise.images.data import ImageDataSettings
 from maskwise.images.evaluation import ImageEvaluateSettings
 from maskwise.images.finetuning import ImageFineTuneSettings
-from maskwise.measure.features import check_layer
 from maskwise.measure.representation import DiagnoseSettings
+from maskwise.modality import check_layer
 from maskwise.objectives.regularise import RegulariseSettings
 from maskwise.objectives.regularisers import Scale
 from maskwise.patches.model import PatchModelSettings
@@ -43,7 +43,7 @@ class ImageRunSettings(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_layer(self.evaluate.layer, self.model.depth)
+        check_layer("evaluate.layer", self.evaluate.layer, self.model.depth)
         if not (self.model.class_token or "mean" in self.evaluate.pools):
             raise UserError("evaluate.pools without 'mean' need --model.class_token true")
 

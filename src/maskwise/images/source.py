@@ -13,8 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from maskwise.errors import UserError
-from maskwise.measure.features import encode_labels
-from maskwise.textio import OPENERS, readable
+from maskwise.textio import OPENERS, encode_labels, readable
 
 _PIECE = 16  # pictures that a thread decodes at a time
 _NPZ_KEYS = ("x", "y", "x_test", "y_test")

@@ -12,9 +12,8 @@ from torch.nn import functional as F
 
 from maskwise.errors import UserError
 from maskwise.masks import Mask
-from maskwise.measure.bootstrap import ends, resampled
-from maskwise.measure.features import frozen, random_subset
-from maskwise.measure.likelihoods import Held, measure
+from maskwise.measure.features import ends, frozen, random_subset, resampled
+from maskwise.measure.losses import Held, measure
 from maskwise.modality import Entries
 from maskwise.text.features import cut_texts, equal_lengths
 from maskwise.text.source import TextSplits

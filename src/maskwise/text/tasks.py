@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.measure.features import encode_labels, random_groups, random_subset
-from maskwise.textio import columns, json_rows, kind_of, read_lines, table_rows
+from maskwise.measure.features import random_groups, random_subset
+from maskwise.textio import columns, encode_labels, json_rows, kind_of, read_lines, table_rows
 
 _TEXTS = ("text", "sentence", "content", "question", "review")
 _LABELS = ("label", "category", "intent", "class")

@@ -12,8 +12,7 @@ from torch import Tensor
 from maskwise.files import write_json
 from maskwise.masks import Mask
 from maskwise.measure.features import frozen, in_batches, random_subset
-from maskwise.measure.likelihoods import Held
-from maskwise.measure.losses import fixed_mask, loss_curves
+from maskwise.measure.losses import Held, fixed_mask, loss_curves
 from maskwise.modality import Entries, Source
 from maskwise.tokens.model import LanguageModel, SymbolTokenizer
 
