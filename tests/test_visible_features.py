@@ -9,8 +9,7 @@ from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.rng import Keys
 from maskwise.storage import build
-from maskwise.text.hf_network import HFNetwork
-from maskwise.text.model import TextModelSettings
+from maskwise.text.model import HFNetwork, TextModelSettings
 from maskwise.text.tokenizer import train_tokenizer
 from maskwise.tokens.model import LanguageModel
 from maskwise.train.loop import Learner, Prepared

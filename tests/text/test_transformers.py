@@ -19,7 +19,7 @@ from maskwise.tokens.model import LanguageModel
 @pytest.fixture
 def model(language_model: Path) -> LanguageModel:
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    from maskwise.text.hf_network import HFNetwork
+    from maskwise.text.model import HFNetwork
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(language_model)
     found = transformers.AutoModelForMaskedLM.from_pretrained(language_model)

@@ -1,6 +1,5 @@
 """Masked models of DNA: dilated convolutions (as GPN) or a transformer, on one strand or both."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -13,7 +12,7 @@ from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Norm
 from maskwise.objectives.corruption import Shares, check_shares
 from maskwise.settings import settings
-from maskwise.tokens.network import BlockNetwork, SequenceNetwork, TokenNetwork
+from maskwise.tokens.network import BlockNetwork, Layers, SequenceNetwork, TokenNetwork
 
 NEVER = -1e4  # a logit
 # Distances between the weights of a convolution, block by block, and again from the first.
@@ -53,10 +52,7 @@ class ConvNetwork(BlockNetwork):
     """Blocks of dilated convolutions; dilations are 1, 2, 4, 8, 16, 32, 1, 2, ...
 
     `num_tokens`, `width` and `num_inputs` are those of `BlockNetwork`; `mlp_ratio` is the size of
-    a block's MLP over its width, `kernel` the weights of a convolution, an odd number.
-
-    Raises:
-        UserError: an even kernel, or one below 3.
+    a block's MLP over its width, `kernel` the weights of a convolution, an odd number from 3 on.
 
     Source: Benegas, Batra & Song, PNAS 120 (2023) e2311219120, who use 25 blocks.
 
@@ -83,11 +79,7 @@ class ConvNetwork(BlockNetwork):
         """tokens on which the features of one depend"""
 
     def context(self, ids: Tensor, documents: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Return which tokens are padding.
-
-        Raises:
-            UserError: a row of several documents, which a convolution would read as one.
-        """
+        """Return which tokens are padding."""
         if documents is None:
             return (None,)
         if bool((documents > 1).any()):
@@ -129,7 +121,6 @@ class BothStrands(TokenNetwork):
 
     @property
     def num_layers(self) -> int:
-        """Blocks."""
         return self.network.num_layers
 
     @property
@@ -138,11 +129,7 @@ class BothStrands(TokenNetwork):
         return 2 * self.network.width
 
     def outputs(
-        self,
-        ids: Tensor,
-        documents: Tensor | None,
-        layers: Sequence[int],
-        wanted: Tensor | None = None,
+        self, ids: Tensor, documents: Tensor | None, layers: Layers, wanted: Tensor | None = None
     ) -> list[Tensor]:
         """Return the features of both strands after some layers, [B, N, 2 D] each."""
         both = torch.cat([ids, self.input_complement[ids].flip(1)])
@@ -156,7 +143,6 @@ class BothStrands(TokenNetwork):
         return found
 
     def predict(self, states: Tensor) -> tuple[Tensor, ...]:
-        """Return what makes the mean of both strands' logits."""
         x = self.network.activate(states.unflatten(1, (2, -1))).flatten(1)
         weight, bias = self.network.output
         other = self.complement

@@ -12,7 +12,7 @@ from torch import Tensor
 from maskwise.dna.bases import REPEAT, UNKNOWN, decode, encode, reverse_complement
 from maskwise.dna.fasta import Genome
 from maskwise.dna.places import Variant, locate
-from maskwise.dna.tokens import DNA, Kmers, Pieces
+from maskwise.dna.tokens import DNA, Pieces
 from maskwise.errors import UserError
 from maskwise.measure.features import frozen
 from maskwise.tokens.model import LanguageModel
@@ -209,8 +209,8 @@ def _width(dna: DNA, length: int) -> int:
     both strands see the same bases.
     """
     width = min(dna.window, length)
-    if isinstance(dna.kind, Kmers):
-        return width - width % dna.kind.k
+    if dna.kind.size > 1:
+        return width - width % dna.kind.size
     return width if width == length else width - (1 - width % 2)
 
 

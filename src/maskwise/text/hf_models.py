@@ -12,9 +12,7 @@ from torch import Tensor
 from maskwise.errors import UserError, require
 from maskwise.files import write_json
 from maskwise.modality import Entries
-from maskwise.text import hf_network
-from maskwise.text.hf_network import HFNetwork
-from maskwise.text.model import TextModelSettings
+from maskwise.text.model import HFNetwork, TextModelSettings, load_pretrained
 from maskwise.text.text import Text
 from maskwise.text.tokenizer import of_transformers
 from maskwise.tokens.model import LanguageModel
@@ -47,7 +45,7 @@ def load(
         >>> text = model.tokenizer.tokenize(["A sentence.", "A longer one."])  # doctest: +SKIP
         >>> log_likelihood(model, text.ids).perplexity  # doctest: +SKIP
     """
-    network, tokenizer = hf_network.load(str(name))
+    network, tokenizer = load_pretrained(str(name))
     longest = getattr(network.config, "max_position_embeddings", None) or 10**6
     longest = min(tokenizer.model_max_length, longest)
     try:
@@ -101,7 +99,7 @@ def export(model: LanguageModel, folder: str | Path) -> Path:
 
 def _write_network(model: LanguageModel, folder: Path) -> None:
     if isinstance(model.network, HFNetwork):
-        hf_network.save(model.network.model, folder)
+        model.network.save(folder)
         return
     network = model.network
     assert isinstance(network, SequenceNetwork)

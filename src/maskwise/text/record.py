@@ -11,10 +11,8 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from torch import nn
 
 from maskwise.errors import UserError
-from maskwise.layers.transformer import Attention
 from maskwise.modality import EncoderFactory, Entries, Modality, Pool
 from maskwise.settings import override, settings
 from maskwise.text import data as text_data
@@ -23,15 +21,13 @@ from maskwise.text.corpus import SUFFIXES, hub_columns
 from maskwise.text.data import TextDataSettings
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
 from maskwise.text.features import cut_note, embed_texts
-from maskwise.text.hf_network import HFNetwork
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
-from maskwise.text.model import TextModelSettings
+from maskwise.text.model import HFNetwork, TextModelSettings
 from maskwise.text.source import TextSplits
 from maskwise.text.text import Text
 from maskwise.textio import kind_of, names_in_parquet
 from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
-from maskwise.tokens.network import TokenNetwork
 from maskwise.train.config import LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
@@ -133,39 +129,12 @@ def _fingerprint(splits: TextSplits) -> Entries:
     return {"tokens": tokens, "heldout": heldout, "units": units}
 
 
-def _evaluate(
-    model: LanguageModel,
-    splits: TextSplits,
-    config: TextRunSettings,
-    untrained: LanguageModel | None,
-) -> Entries:
-    return evaluate_text(
-        model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
-    )
-
-
-def _samples(
-    folder: Path, model: LanguageModel, splits: TextSplits, config: TextRunSettings
-) -> None:
-    path, seed = folder / "samples.json", config.evaluate.seed
-    write_rows(path, model, splits.test, pattern=config.pattern, seed=seed)
-
-
 def _embed(
     model: LanguageModel, texts: Sequence[str], config: TextRunSettings, pool: Pool, layer: int
 ) -> np.ndarray:
     if note := cut_note(model.tokenizer, texts):
         log.warning("%s", note)
     return embed_texts(model, texts, pool, layer)
-
-
-def _build(
-    text: Text, config: TextModelSettings, attention: Attention, network: nn.Module | None
-) -> LanguageModel:
-    if network is None and config.hf is not None:
-        network = HFNetwork.named(config.hf, config.pretrained)
-    assert network is None or isinstance(network, TokenNetwork)
-    return LanguageModel(text, config, attention, network)
 
 
 def _parts(model: LanguageModel) -> Entries:
@@ -213,9 +182,13 @@ RECORD = Modality(
     load=_load,
     describe=lambda splits, config: (splits.train.corpus.text, _completed(config)),
     fingerprint=_fingerprint,
-    build=_build,
-    evaluate=_evaluate,
-    samples=_samples,
+    build=LanguageModel,
+    evaluate=lambda model, splits, config, untrained: evaluate_text(
+        model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
+    ),
+    samples=lambda folder, model, splits, config: write_rows(
+        folder, model, splits.test, pattern=config.pattern, seed=config.evaluate.seed
+    ),
     restore=Text.load,
     parts=_parts,
     encoder_of_parts=_encoder_of,

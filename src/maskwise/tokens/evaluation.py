@@ -92,9 +92,9 @@ def held_tokens(model: LanguageModel, ids: Tensor, words: dict[str, str]) -> Hel
 
 
 def write_rows(
-    path: Path, model: LanguageModel, source: Source, *, pattern: str, seed: int, num: int = 3
+    folder: Path, model: LanguageModel, source: Source, *, pattern: str, seed: int, num: int = 3
 ) -> None:
-    """Write what the report shows of tokens to `path`, which is complete or absent.
+    """Write what the report shows of tokens to samples.json, which is complete or absent.
 
     JSON: the "pattern" and "rows", each with its "documents", which are lists of the text that
     each token adds (a character of several tokens comes with the last of them), and "masks", one
@@ -104,7 +104,7 @@ def write_rows(
     where the pattern is.
 
     Args:
-        path: a .json file.
+        folder: of the run.
         model: its device is used, and its training mode is restored.
         source: where rows come from.
         pattern: how hidden tokens lie.
@@ -128,7 +128,7 @@ def write_rows(
             filled = _filled(model, ids, mask.hidden, shown)
             for row, found in zip(rows, filled, strict=True):
                 row["masks"].append({"ratio": ratio, "hidden": found})
-    write_json(path, {"pattern": pattern, "rows": rows})
+    write_json(folder / "samples.json", {"pattern": pattern, "rows": rows})
 
 
 def _documents(model: LanguageModel, ids: Tensor, shown: Tensor) -> list[list[list[int]]]:
