@@ -10,7 +10,7 @@ from maskwise.masks import Mask
 from maskwise.rng import Keys
 from maskwise.storage import build
 from maskwise.text.model import HFNetwork, TextModelSettings
-from maskwise.text.tokenizer import train_tokenizer
+from maskwise.text.text import train_tokenizer
 from maskwise.tokens.model import LanguageModel
 from maskwise.train.loop import Learner, Prepared
 from tests.columns.small_models import CASES, awake

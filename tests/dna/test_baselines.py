@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from maskwise.dna.bases import encode
-from maskwise.dna.features import baseline_features, gc_content, kmer_frequencies, one_hot
+from maskwise.dna.evaluation import baseline_features, gc_content, kmer_frequencies, one_hot
 
 TEXTS = ["ACGTACGTTTT", "acgtnACGTR", "NAN", "GGGGG"]
 

@@ -17,7 +17,6 @@ from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.storage import build
 from maskwise.tokens.model import LanguageModel
-from maskwise.tokens.network import TokenNetwork
 
 TOKENS = ["bases", "kmers:3", "overlapping:3"]
 GenomeOf = Callable[[dict[str, str]], Genome]
@@ -106,18 +105,15 @@ def test_equals_scoring_one_by_one(genome_of: GenomeOf, tokens: str, window: int
     assert len(np.unique(want.round(4))) > 0.9 * want.size
 
 
-class Neighbour(TokenNetwork):
+class Neighbour(nn.Module):
     """The probabilities of a base are those of a table, by the base on its left."""
 
-    num_layers, width = 1, 0
+    num_layers = 1
 
     def __init__(self) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         self.table = nn.Parameter(torch.rand(7, 7, generator=generator).log())
-
-    def outputs(self, *_: object) -> list[Tensor]:
-        raise NotImplementedError("a table has no features")
 
     def logits(self, ids: Tensor, documents: Tensor | None, where: Mask) -> Tensor:
         rows, places = where.hidden.nonzero(as_tuple=True)

@@ -12,7 +12,7 @@ from maskwise.text.features import embed_texts, text_samples, word_features
 from maskwise.text.likelihoods import pseudo_log_likelihoods
 from maskwise.text.model import TextModelSettings
 from maskwise.text.tasks import TextTask
-from maskwise.text.tokenizer import of_transformers
+from maskwise.text.text import of_transformers
 from maskwise.tokens.model import LanguageModel
 
 

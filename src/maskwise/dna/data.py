@@ -84,11 +84,7 @@ class DNASplits:
 
 
 def load(data: DNADataSettings, sequences: Sequence[str] | None = None) -> DNASplits:
-    """Lay windows over the sequences that `data` describes, or over those given, a record each.
-
-    Raises:
-        UserError: a source that does not exist or cannot be used, saying which and why.
-    """
+    """Lay windows over the sequences that `data` describes, or over those given, a record each."""
     for number, sequence in enumerate(() if sequences is None else sequences):
         if not isinstance(sequence, str):
             kind = type(sequence).__name__
@@ -98,13 +94,10 @@ def load(data: DNADataSettings, sequences: Sequence[str] | None = None) -> DNASp
     name = "sequences" if sequences is not None else source.name.split(".")[0] or data.source
     width = data.window or int(min(WINDOW, genome.lengths.max()))
     regions = None if data.regions is None else read_bed(data.regions, genome)
+    parts = split(genome, data.holdout, data.heldout, regions)
     train, test = (
         windows(genome, part, width=width, stride=data.stride, regions=regions, name=what)
-        for part, what in zip(
-            split(genome, data.holdout, data.heldout, regions),
-            (f"{name}, to train on", f"{name}, held out"),
-            strict=True,
-        )
+        for part, what in zip(parts, (f"{name}, to train on", f"{name}, held out"), strict=True)
     )
     return DNASplits(train, test, name)
 
@@ -120,20 +113,14 @@ def describe(splits: DNASplits, data: DNADataSettings) -> DNA:
 
 
 def as_codes(sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
-    """Return sequences, given as letters or as codes, as codes.
-
-    Raises:
-        UserError: letters that are no DNA, or a sequence without any.
-    """
+    """Return sequences, given as letters or as codes, as codes."""
     found = [encode(each) if isinstance(each, str) else each for each in sequences]
     for number, (codes, given) in enumerate(zip(found, sequences, strict=True)):
         if not len(codes):
             raise UserError(f"sequence {number} is empty: leave it out")
         if (codes == INVALID).any():
-            place = int((codes == INVALID).argmax())
-            raise UserError(
-                f"sequence {number}: '{given[place]}' at position {place + 1} is no DNA"
-            )
+            at = int((codes == INVALID).argmax())
+            raise UserError(f"sequence {number}: '{given[at]}' at position {at + 1} is no DNA")
     return found
 
 

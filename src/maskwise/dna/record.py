@@ -9,9 +9,13 @@ from pydantic import Field
 
 from maskwise.dna import data
 from maskwise.dna.data import DNADataSettings, DNASplits, either_strand
-from maskwise.dna.evaluation import DNAEvaluateSettings, dna_likelihood, evaluate_dna
+from maskwise.dna.evaluation import (
+    DNAEvaluateSettings,
+    dna_likelihood,
+    embed_sequences,
+    evaluate_dna,
+)
 from maskwise.dna.fasta import SUFFIXES
-from maskwise.dna.features import embed_sequences
 from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.tasks import check_dna_files
 from maskwise.dna.tokens import DNA

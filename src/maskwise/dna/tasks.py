@@ -15,7 +15,7 @@ from maskwise.dna.bases import INVALID, UNKNOWN, encode, reverse_complement
 from maskwise.dna.fasta import SUFFIXES as FASTA
 from maskwise.errors import UserError
 from maskwise.measure.features import encode_labels, random_groups
-from maskwise.measure.probes import Fold, grouped_folds
+from maskwise.measure.probes import Fold, Labels, grouped_folds
 from maskwise.textio import columns, json_rows, kind_of, read_lines, table_rows
 
 _SEQUENCES = ("sequence", "seq", "dna")
@@ -39,10 +39,6 @@ def read_sequences(paths: Sequence[Path]) -> list[Labelled]:
     - FASTA files (.fa, .fasta, .fna, .ffn), each of one class, named like the file.
 
     Lower case is accepted. IUPAC codes of several bases become unknown bases.
-
-    Raises:
-        UserError: a file that cannot be read or is none of these, or a sequence that is empty,
-            has a letter that is no DNA, or no known base.
     """
     kinds = {kind_of(path) for path in paths}
     if len(paths) == 1 and kinds <= set(TABLES):
@@ -140,32 +136,21 @@ class DnaFiles(NamedTuple):
     test: tuple[Path, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class SequenceTask:
-    """Sequences, as codes of bases, with classes."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SequenceTask(Labels):
+    """Sequences with classes; in cross-validation no group is in both parts of a fold."""
 
     name: str
     sequences: list[np.ndarray]
-    """uint8 codes of each, [N]"""
-    y: np.ndarray
-    """classes, int64 from 0, [N]"""
+    """uint8 codes of bases of each, [N]"""
     classes: tuple[str, ...]
     """their names"""
-    groups: np.ndarray
-    """int64 [N], equal for sequences that belong together"""
-    folds: tuple[Fold, ...]
-    """one of a given split, or those of cross-validation, where no group is in both parts"""
-    note: str
-    """what to know about the split"""
 
 
 def parse_dna_task(text: str) -> DnaFiles:
     """Read TRAIN:TEST, or one part that is cross-validated, with NAME= in front or not.
 
     A part is a table, or FASTA files of one class each joined by +.
-
-    Raises:
-        UserError: it is none of these.
 
     >>> parse_dna_task("ctcf.fa.gz+pu1.fa.gz").name, parse_dna_task("a=x.csv:y.csv").test
     ('ctcf+pu1', (PosixPath('y.csv'),))
@@ -183,11 +168,7 @@ def parse_dna_task(text: str) -> DnaFiles:
 
 
 def check_dna_files(tasks: Iterable[str]) -> None:
-    """Refuse files that are not there, before anything is trained.
-
-    Raises:
-        UserError: a task that cannot be read, or a file that does not exist.
-    """
+    """Refuse files that are not there, before anything is trained."""
     for task in map(parse_dna_task, tasks):
         for path in (*task.train, *task.test):
             if not path.is_file():
@@ -201,14 +182,8 @@ def read_dna_task(text: str, num_train: int, num_test: int, seed: int) -> Sequen
     the file, form a group. One part becomes 5 folds with about equal shares of the classes, each
     group in one of them, and has as many sequences as `num_train` and `num_test` both allow.
 
-    Args:
-        text: see `parse_dna_task`; the files, see `read_sequences`.
-        num_train: sequences to train on at most, but one group at least.
-        num_test: the same of those to test on.
-        seed: of the choice and the folds.
-
-    Raises:
-        UserError: a file that cannot be used, a single class, or too few groups for folds.
+    `text` is as for `parse_dna_task`, the files as for `read_sequences`; `num_train` and
+    `num_test` are sequences at most, but one group at least; `seed` is of choice and folds.
     """
     files = parse_dna_task(text)
     both = ((files.train, num_train), (files.test, num_test))
@@ -236,19 +211,16 @@ def read_dna_task(text: str, num_train: int, num_test: int, seed: int) -> Sequen
     num = sum(int((codes & 7 == UNKNOWN).sum()) for codes in sequences)
     notes.append(f"{num} unknown bases" if num else "")
     note = "; ".join(filter(None, notes))
-    return SequenceTask(files.name, sequences, y, classes, groups, folds, note)
+    return SequenceTask(
+        y, folds, groups, note, name=files.name, sequences=sequences, classes=classes
+    )
 
 
 def group(sequences: Sequence[np.ndarray], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return which sequences are the same on either strand, and which belong together.
 
-    Args:
-        sequences: codes of each, [N].
-        names: groups of the file, "" = none, [N].
-
-    Returns:
-        Two numberings, int64 [N]: equal for sequences that are equal or each other's reverse
-        complement; and equal for those that these, or names, connect.
+    Both are numberings, int64 [N]: the first is equal for sequences that are equal or each other's
+    reverse complement, the second for those that these, or `names` of groups ("" = none), connect.
 
     >>> from maskwise.dna.bases import encode
     >>> same, groups = group([encode(s) for s in ("AAC", "GTt", "CC", "T")], ["", "x", "x", ""])

@@ -14,7 +14,7 @@ from maskwise.dna.bases import NOTHING, NUM_BASES, REPEAT, UNKNOWN, decode
 from maskwise.errors import UserError, require
 from maskwise.modality import Entries
 from maskwise.rng import Keys
-from maskwise.tokens.tokenizer_files import FILE, read_tokenizer, write_tokenizer
+from maskwise.tokens.files import FILE, read_tokenizer, write_tokenizer
 
 if TYPE_CHECKING:  # an extra, which only pieces need
     from tokenizers import Encoding, Tokenizer

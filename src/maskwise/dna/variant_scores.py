@@ -92,9 +92,6 @@ def judge(dna: DNA, genome: Genome, variants: Sequence[Variant]) -> list[str]:
 
     Substitutions of equal length can be scored where the genome holds their reference, in any
     case.
-
-    Raises:
-        UserError: a model of byte-pair pieces, or a variant outside the genome.
     """
     if isinstance(dna.kind, Pieces):
         raise UserError(
@@ -135,11 +132,7 @@ def _of_alleles(ref: str, alt: str) -> str:
 
 
 def check_references(judged: Iterable[tuple[Variant, str]]) -> None:
-    """Warn of references that disagree with the genome.
-
-    Raises:
-        UserError: they are more than one in ten of those that were compared.
-    """
+    """Warn of references that disagree with the genome; refuse more than one in ten."""
     first, num, compared = "", 0, 0
     for variant, status in judged:
         disagrees = status.startswith(DISAGREES)
@@ -154,10 +147,8 @@ def check_references(judged: Iterable[tuple[Variant, str]]) -> None:
         )
     if num:
         log.warning(
-            "%s of %s references disagree with the genome and get no score; first %s",
-            f"{num:,}",
-            f"{compared:,}",
-            first,
+            f"{num:,} of {compared:,} references disagree with the genome and get no score;"
+            f" first {first}"
         )
 
 
@@ -186,10 +177,11 @@ def score_judged(
                 strands[:, index] = _score_batch(model, genome, width, batch, owners, alts)
     without = np.isnan(strands).any(0)
     strands[:, without] = np.nan
-    status = list(status)
-    for place in np.nonzero(without)[0].tolist():
-        # Not the base that changes is unknown, but another one of its k-mer.
-        status[place] = UNKNOWN_BASE if status[place] == SCORED else status[place]
+    # Not the base that changes is unknown, but another one of its k-mer.
+    status = [
+        UNKNOWN_BASE if none and each == SCORED else each
+        for none, each in zip(without, status, strict=True)
+    ]
     return Scores(strands.mean(0), strands[0], strands[1], status)
 
 

@@ -58,16 +58,7 @@ def score_file(model: LanguageModel[DNA], genome: Genome, path: Path, out: Path)
     The file is read twice: all of it is checked before anything is scored. Memory holds some
     thousand variants, and of the others their scores.
 
-    Args:
-        model: see `score_variants`.
-        genome: the reference.
-        path: see `open_variants`.
-        out: a table with `COLUMNS` and those that are carried along, .tsv or .tsv.gz; NA where
-            there is no score.
-
-    Raises:
-        UserError: see `open_variants`, `VariantFile.rows` and `check_references`; or a column
-            with the name of one that is written.
+    `out` has `COLUMNS` and those that are carried along; NA where there is no score.
     """
     if not out.name.endswith(SUFFIXES):
         raise UserError(f"{out}: scores are written as {' or '.join(SUFFIXES)}")
@@ -121,11 +112,7 @@ def _cells(row: Row, values: np.ndarray, status: str) -> list[str]:
 
 
 def check_columns(path: Path, *names: str | None) -> None:
-    """Check that a file of variants carries columns along; None asks for nothing.
-
-    Raises:
-        UserError: it lacks one.
-    """
+    """Check that a file of variants carries columns along; None asks for nothing."""
     carried = open_variants(path).carried
     for name in names:
         if name is not None and name not in carried:
@@ -144,9 +131,6 @@ def effects_of_file(
         window: bases around a variant whose GC content is a baseline.
         effect: the column of measured effects; what is no number in it is left out, and counted.
         group: the column of groups, such as elements.
-
-    Raises:
-        UserError: a column that is not there, or too few measured effects.
     """
     check_columns(path, effect, group)
     file = open_variants(path)
@@ -234,9 +218,6 @@ def variant_effects(
     Returns:
         Rows with "group", "predictor", "num", and "spearman" and "auroc", each also with "_low"
         and "_high"; those of the mean of groups first, if there are groups.
-
-    Raises:
-        UserError: fewer than 10 measured variants in every group.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
 

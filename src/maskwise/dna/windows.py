@@ -15,10 +15,10 @@ from maskwise.dna.fasta import Genome
 from maskwise.dna.places import Parts
 from maskwise.errors import UserError
 from maskwise.files import atomic, cached
+from maskwise.modality import Indices
 
 log = logging.getLogger("maskwise")
 
-Index = Sequence[int] | np.ndarray | Tensor
 _BATCH = 1 << 13  # windows looked at together
 # NAME:START-STOP, also with a name in front and a strand behind, as bedtools writes it.
 _CUT_OUT = re.compile(r"(?:.*::)?(.+):\d+-\d+(?:\([+.-]\))?")
@@ -26,8 +26,8 @@ _CUT_OUT = re.compile(r"(?:.*::)?(.+):\d+-\d+(?:\([+.-]\))?")
 
 def whole(genome: Genome) -> Parts:
     """Return all records, from end to end."""
-    num = len(genome.lengths)
-    return Parts(np.arange(num), np.zeros(num, dtype=np.int64), genome.lengths)
+    lengths = genome.lengths
+    return Parts(np.arange(len(lengths)), np.zeros_like(lengths), lengths)
 
 
 def merged(regions: Parts) -> Parts:
@@ -55,9 +55,6 @@ def split(
     given): whole records at random, all those of a chromosome together (records named
     NAME:START-STOP are of NAME); where no choice makes at least half the share, the end of the
     largest record.
-
-    Raises:
-        UserError: a name that is not there, or one of both would be empty.
     """
     used = whole(genome) if regions is None else merged(regions)
     size = np.zeros(len(genome.lengths), dtype=np.int64)
@@ -167,19 +164,18 @@ class Windows:
     def __len__(self) -> int:
         return int(self.begins[-1])
 
-    def place(self, indices: Index) -> tuple[np.ndarray, ...]:
+    def place(self, indices: Indices) -> tuple[np.ndarray, ...]:
         """Return record, start and end of reading of windows, int64 [b] each."""
         return self.tiles.place(self._tiles(indices))
 
-    def get(self, indices: Index) -> Tensor:
+    def get(self, indices: Indices) -> Tensor:
         """Return the codes of windows, uint8 [b, W], at `indices`."""
         return torch.from_numpy(self.tiles.read(self.genome, self._tiles(indices)))
 
-    def units(self, indices: Index) -> Tensor | None:
-        """Return None: every position is its own."""
+    def units(self, indices: Indices) -> Tensor | None:
         return None
 
-    def _tiles(self, indices: Index) -> np.ndarray:
+    def _tiles(self, indices: Indices) -> np.ndarray:
         """Return which of the tiles windows are, int64 [b]."""
         rows = np.asarray(indices, dtype=np.int64)
         run = self.begins.searchsorted(rows, side="right") - 1
@@ -194,30 +190,25 @@ def tile(
     A region shorter than a window gets one centred on it, shifted into its part; the last window
     of a longer one, or of a part, ends with it. A part shorter than a window is one window.
     """
-    counts = {"short": 0}
-    if regions is None:
-        records, starts, stops = parts.records, parts.starts, parts.stops
-        low, high = starts, stops
-    else:
+    counts, used, within = {}, parts, parts
+    if regions is not None:
         used = merged(regions)
-        counts |= {"merged": len(regions.starts) - len(used.starts)}
+        counts["merged"] = len(regions.starts) - len(used.starts)
         # A record has one part at most.
         part = np.full(max(used.records.max(initial=0), parts.records.max(initial=0)) + 1, -1)
         part[parts.records] = np.arange(len(parts.records))
         used = used[part[used.records] >= 0]
-        low, high = parts.starts[part[used.records]], parts.stops[part[used.records]]
-        records, starts, stops = used.records, used.starts.clip(low), used.stops.clip(max=high)
+        within = parts[part[used.records]]
+        starts, stops = used.starts.clip(within.starts), used.stops.clip(max=within.stops)
         some = starts < stops
-        records, starts, stops, low, high = (
-            column[some] for column in (records, starts, stops, low, high)
-        )
-    size = stops - starts
+        used, within = Parts(used.records, starts, stops)[some], within[some]
+    starts, stops, low, high = used.starts, used.stops, within.starts, within.stops
     centred = np.maximum(np.minimum((starts + stops - width) // 2, high - width), low)
-    first = np.where(size < width, centred, starts)
+    first = np.where(stops - starts < width, centred, starts)
     last = np.maximum(stops - width, first)
     counts["short"] = int((high - low < width).sum())
     begins = np.append(0, (-((first - last) // stride) + 1).cumsum())
-    return Tiles(width, stride, records, first, last, high, begins), counts
+    return Tiles(width, stride, used.records, first, last, high, begins), counts
 
 
 def windows(
@@ -233,9 +224,6 @@ def windows(
 
     Which those are is found once, by reading all, and kept in the cache. The default stride is
     half a window; `name` is for the log.
-
-    Raises:
-        UserError: there is none.
     """
     stride = stride or max(width // 2, 1)
     tiles, counts = tile(parts, regions, width, stride)
@@ -255,8 +243,8 @@ def windows(
 def _kept(genome: Genome, tiles: Tiles) -> np.ndarray:
     columns = (tiles.records, tiles.first, tiles.last, tiles.stops)
     digest = [hashlib.sha256(column.tobytes()).hexdigest() for column in columns]
-    path = cached("windows", [genome.fingerprint, tiles.width, tiles.stride, digest])
-    path = path.with_suffix(".npy")
+    key = [genome.fingerprint, tiles.width, tiles.stride, digest]
+    path = cached("windows", key).with_suffix(".npy")
     if path.is_file():
         try:
             return np.load(path, allow_pickle=False).reshape(-1, 2)

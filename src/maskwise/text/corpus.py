@@ -17,11 +17,12 @@ from maskwise.files import atomic_folder, read_json, write_json
 from maskwise.modality import Entries
 from maskwise.text.text import Encoded, Text
 from maskwise.textio import kind_of, open_parquet, read_lines
+from maskwise.tokens.files import files_of
 
 Document = Literal["file", "paragraph", "line"]
 
-PLAIN, LINES, TABLES = (".txt", ".md"), (".jsonl",), (".parquet",)
-SUFFIXES = {*PLAIN, *LINES, *TABLES}
+LINES, TABLES = ".jsonl", ".parquet"
+SUFFIXES = (".txt", ".md", LINES, TABLES)
 _PART = 1 << 20  # characters read at once, so that no document need fit in memory
 _BATCH = 1 << 22  # characters tokenized at once
 _TEST = ("test", "validation", "valid", "val")
@@ -46,21 +47,8 @@ class Part(NamedTuple):
 
 
 def text_files(source: str) -> list[Path]:
-    """Return the text files that a source names: itself, or those below a folder, sorted.
-
-    Raises:
-        UserError: there is none.
-    """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and kind_of(p) in SUFFIXES)
-        if not found:
-            known = ", ".join((*PLAIN, *LINES, *TABLES))
-            raise UserError(f"{path}: no text files here (looked for {known})")
-        return found
-    if not path.is_file():
-        raise UserError(f"{path}: no such file or folder")
-    return [path]
+    """Return the text files that a source names: itself, or those below a folder, sorted."""
+    return files_of(source, SUFFIXES, "text files", deep=True)
 
 
 def read_parts(source: str, column: str, document: Document) -> Iterator[Part]:
@@ -71,9 +59,6 @@ def read_parts(source: str, column: str, document: Document) -> Iterator[Part]:
             or "pydoc".
         column: where the text is, in tables.
         document: what a document is in a text file; a row is one in a table.
-
-    Raises:
-        UserError: a file that cannot be read, is not UTF-8, or lacks the column.
     """
     if source == "pydoc":
         from pydoc_data.topics import topics
@@ -84,20 +69,16 @@ def read_parts(source: str, column: str, document: Document) -> Iterator[Part]:
         yield from _rows(hub_split(source, column)[column], source, column)
         return
     for path in text_files(source):
-        if kind_of(path) in LINES:
+        if kind_of(path) == LINES:
             yield from _rows(_json_column(path, column), str(path), column)
-        elif kind_of(path) in TABLES:
+        elif kind_of(path) == TABLES:
             yield from _rows(_parquet_column(path, column), str(path), column)
         else:
             yield from _documents(path, document)
 
 
 def hub_split(source: str, column: str) -> HubSplit:
-    """Return a split of hf:NAME[:SPLIT], by default the one named train.
-
-    Raises:
-        UserError: `datasets` is missing, or there is no such data set, split or column.
-    """
+    """Return a split of hf:NAME[:SPLIT], by default the one named train."""
     wanted = source.removeprefix("hf:").partition(":")[2] or "train"
     splits = _hub(source)
     if wanted not in splits:
@@ -191,29 +172,21 @@ def _parquet_column(path: Path, column: str) -> Iterator[object]:
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A tokenized corpus.
-
-    Args:
-        text: how texts become tokens.
-        ids: uint16 or uint32 [n], all documents one after the other, without special tokens.
-        starts: uint8 [n], 1 where a token begins a word.
-        documents: int64 [documents, 2], where each begins and ends.
-        counts: what was read, kept and dropped, and a digest of the tokens.
-    """
+    """A tokenized corpus."""
 
     text: Text
     ids: np.ndarray
+    """uint16 or uint32 [n], all documents one after the other, without special tokens"""
     starts: np.ndarray
+    """uint8 [n], 1 where a token begins a word"""
     documents: np.ndarray
+    """int64 [documents, 2], where each begins and ends"""
     counts: Entries
+    """what was read, kept and dropped, and a digest of the tokens"""
 
 
 def open_corpus(folder: Path) -> Corpus | None:
-    """Return the corpus in a folder, or None where there is none.
-
-    Raises:
-        UserError: it is damaged.
-    """
+    """Return the corpus in a folder, or None where there is none."""
     if not (folder / "meta.json").is_file():
         return None
     meta = read_json(folder / "meta.json")
@@ -232,9 +205,6 @@ def write_corpus(folder: Path, text: Text, parts: Iterable[Part]) -> Corpus:
     """Tokenize documents into a folder, which is complete or absent; memory stays flat.
 
     Documents with fewer than two tokens are left out, and counted.
-
-    Raises:
-        UserError: no document is left, or the disk is full.
     """
     with atomic_folder(folder) as work:
         _write(work, text, parts)

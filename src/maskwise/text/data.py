@@ -29,8 +29,7 @@ from maskwise.text.corpus import (
 )
 from maskwise.text.ngrams import ngram_starts
 from maskwise.text.source import TextSource, TextSplits, cut, one_per_row, pack
-from maskwise.text.text import Text
-from maskwise.text.tokenizer import load_tokenizer, train_tokenizer
+from maskwise.text.text import Text, load_tokenizer, train_tokenizer
 
 log = logging.getLogger("maskwise")
 
@@ -83,9 +82,6 @@ def load(data: TextDataSettings, *, units: str | None = None) -> TextSplits:
     """Tokenize the texts that `data` describes, unless it was done before, and cut them in rows.
 
     Masks hide `units` as one, "words" or "ngrams"; None: single tokens.
-
-    Raises:
-        UserError: a source that does not exist or cannot be used, saying which and why.
     """
     heldout = data.heldout
     if heldout is None and data.source.startswith("hf:"):
@@ -108,11 +104,7 @@ def from_texts(
 
 
 def documents(source: str, column: str, document: Document) -> list[str]:
-    """Return the documents of a source, all in memory; empty ones are left out, and counted.
-
-    Raises:
-        UserError: there is none.
-    """
+    """Return the documents of a source, all in memory; empty ones are left out, and counted."""
     found: list[str] = []
     for part in read_parts(source, column, document):
         if part.first:
@@ -125,17 +117,6 @@ def documents(source: str, column: str, document: Document) -> list[str]:
     if num_empty := len(found) - len(kept):
         log.warning("%s: %d empty texts left out, %d kept", source, num_empty, len(kept))
     return kept
-
-
-def name_of(source: str) -> str:
-    """Return what reports call a source.
-
-    >>> name_of("texts/corpus.txt.gz"), name_of("hf:user/set")
-    ('corpus', 'user/set')
-    """
-    if source.startswith("hf:"):
-        return source.removeprefix("hf:")
-    return Path(source).name.split(".")[0] or source
 
 
 def _splits(
@@ -172,14 +153,15 @@ def _tokenized(texts: Texts, data: TextDataSettings, text: Text | None = None) -
 
 
 def _named(source: str, data: TextDataSettings) -> Texts:
+    name = Path(source).name.split(".")[0] or source
     if source == "pydoc":
         identity: list[object] = [source, platform.python_version()]
     elif source.startswith("hf:"):
+        name = source.removeprefix("hf:")
         identity = [source, data.column, str(hub_split(source, data.column)._fingerprint)]
     else:
         identity = [data.column, data.document, _stamps(text_files(source))]
-    parts = partial(read_parts, source, data.column, data.document)
-    return Texts(name_of(source), identity, parts)
+    return Texts(name, identity, partial(read_parts, source, data.column, data.document))
 
 
 def _tokenizer_identity(data: TextDataSettings, text: Text | None) -> object:
@@ -201,11 +183,10 @@ def _text(texts: Texts, data: TextDataSettings) -> Text:
         return load_tokenizer(data.tokenizer, data.length)
 
     def beginning() -> Iterator[str]:
-        left = _TRAINING_CHARACTERS
+        num = 0
         for part in texts.parts():
             yield part.text
-            left -= len(part.text)
-            if left <= 0:
+            if (num := num + len(part.text)) >= _TRAINING_CHARACTERS:
                 return
 
     return train_tokenizer(
@@ -214,11 +195,7 @@ def _text(texts: Texts, data: TextDataSettings) -> Text:
 
 
 def _hold_out(documents: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Split documents [n, 2] in two: whole ones at random, or where they are few the end.
-
-    Raises:
-        UserError: one part would be empty.
-    """
+    """Split documents [n, 2] in two: whole ones at random, or where they are few the end."""
     size = documents[:, 1] - documents[:, 0]
     most = share * size.sum()
     order = np.random.default_rng(0).permutation(len(documents))
@@ -252,8 +229,7 @@ def _unit_starts(corpus: Corpus, data: TextDataSettings, units: str | None) -> n
 def _source(corpus: Corpus, data: TextDataSettings, starts: np.ndarray | None) -> TextSource:
     text = corpus.text
     first, size = cut(corpus.documents, text.room())
-    separate = bool(text.start) and text.pad >= 0
-    if data.pack and separate:
+    if data.pack and text.start and text.pad >= 0:
         rows = pack(first, size, text.length, len(text.start), len(text.stop))
     else:
         rows = one_per_row(first, size, len(text.start))

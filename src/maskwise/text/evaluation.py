@@ -64,11 +64,7 @@ class TextEvaluateSettings:
 
 
 def check_files(config: TextEvaluateSettings) -> None:
-    """Refuse files that are not there, before anything is trained.
-
-    Raises:
-        UserError: a file that does not exist.
-    """
+    """Refuse files that are not there, before anything is trained."""
     tasks = [*config.probes, *config.token_probes, *config.finetune.tasks]
     named = [path for task in map(parse_task, tasks) for path in (task.train, task.test)]
     for path in (*named, *map(Path, config.pairs)):
@@ -87,16 +83,8 @@ def evaluate_text(
     """Return the entries of result.json: data, reconstruction, probes, pairs and fine-tuning.
 
     Nothing depends on the training seed or law, so results of different runs are comparable.
-
-    Args:
-        model: a pretrained model.
-        splits: losses are measured on rows of the test part; the train part gives the baseline.
-        config: what is measured.
-        pattern: how hidden tokens lie when the loss is measured.
-        untrained: the same model before training, a baseline.
-
-    Raises:
-        UserError: a file that cannot be used, or a layer or pool that the model does not have.
+    Losses are of rows of the test part, under masks of `pattern`; the train part gives their
+    baseline. The model before training, `untrained`, is a baseline too.
     """
     seed = config.seed
     models = models_of(model, untrained, baselines=config.baselines)
@@ -129,11 +117,7 @@ def evaluate_text(
 def text_probes(
     models: Mapping[str, LanguageModel], task: TextTask, config: TextEvaluateSettings
 ) -> list[Entries]:
-    """Return the rows of the table of probes: labelled texts under every model, layer and pool.
-
-    Raises:
-        UserError: a text without a token, or a layer or pool that a model lacks.
-    """
+    """Return the rows of the table of probes: labelled texts under every model, layer and pool."""
     parts, labels = (task.train, task.test), given_split(task.train_y, task.test_y)
     rows = []
     for title, model in track(models.items(), f"probes, {task.name}"):
@@ -208,9 +192,9 @@ def most_frequent(train: Sequence[str], train_y: np.ndarray, test: Sequence[str]
 
 BAG_OF_WORDS = Probe(
     "logistic on tf-idf (words and pairs of words, C=10)",
-    lambda x, y, test, groups, seed: (bag_of_words(x.tolist(), y, test.tolist()), True),
+    lambda x, y, test, *_: (bag_of_words(x.tolist(), y, test.tolist()), True),
 )
 MOST_FREQUENT = Probe(
-    "counts", lambda x, y, test, groups, seed: (most_frequent(x.tolist(), y, test.tolist()), True)
+    "counts", lambda x, y, test, *_: (most_frequent(x.tolist(), y, test.tolist()), True)
 )
 _row = partial(probe_row, accuracy_only=True)

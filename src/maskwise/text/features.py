@@ -24,17 +24,7 @@ def embed_texts(
 ) -> np.ndarray:
     """Return features of texts, float32 [N, D]; nothing is hidden, lengths are not normalised.
 
-    Texts longer than a row of the model are cut.
-
-    Args:
-        model: its device is used, and its training mode is restored.
-        texts: documents.
-        pool: "mean" of the tokens, the "class" token, or "both" side by side.
-        layer: which layer, -1 = the last.
-        batch_size: texts encoded at once.
-
-    Raises:
-        UserError: no texts, a text without a token, or a layer or pool that the model lacks.
+    Texts longer than a row of the model are cut; `batch_size` of them are encoded at once.
     """
     pieces, _ = cut_texts(model.tokenizer, texts, model.tokenizer.room())
     found = _by_piece(model, pieces, batch_size, lambda ids: model.encode(ids, pool, layer))
@@ -42,26 +32,19 @@ def embed_texts(
 
 
 def _by_piece(
-    model: LanguageModel,
-    pieces: Sequence[Encoded],
-    batch_size: int,
-    compute: Callable[[Tensor], Tensor],
+    model: LanguageModel, pieces: Sequence[Encoded], size: int, compute: Callable[[Tensor], Tensor]
 ) -> list[Tensor]:
     """Return what is computed from the ids of each piece, between special tokens."""
     found = [torch.empty(0)] * len(pieces)
     with frozen(model) as device:
-        for index, ids in equal_lengths(model.tokenizer, pieces, batch_size):
+        for index, ids in equal_lengths(model.tokenizer, pieces, size):
             for place, values in zip(index, compute(ids.to(device)).float().cpu(), strict=True):
                 found[place] = values
     return found
 
 
 def cut_texts(text: Text, texts: Sequence[str], room: int) -> tuple[list[Encoded], int]:
-    """Return the first `room` tokens of each text, and how many texts were longer.
-
-    Raises:
-        UserError: no texts, or a text without a token.
-    """
+    """Return the first `room` tokens of each text, and how many texts were longer."""
     if not len(texts):
         raise UserError("no texts: give at least one")
     found = text.encode(texts)
@@ -136,22 +119,13 @@ def finetune_texts(
 
 
 def text_samples(model: LanguageModel, task: TextTask) -> Samples[LanguageModel]:
-    """Return texts as a model takes them; those longer than a row of the model are cut.
-
-    Raises:
-        UserError: a text without a token.
-    """
+    """Return texts as a model takes them; those longer than a row of the model are cut."""
     text = model.tokenizer
-    note = cut_note(text, [*task.train, *task.test])
     ids = text.tokenize(task.train).ids
     lengths = (ids != text.pad).sum(dim=1)
     return Samples(
-        task.name,
-        task.train_y,
-        task.test_y,
-        len(task.classes),
-        lengths,
+        *(task.name, task.train_y, task.test_y, len(task.classes), lengths),
         lambda index, seed, epoch: ids[index, : int(lengths[index].max())],
         lambda tuned: embed_texts(tuned, task.test),
-        note,
+        cut_note(text, [*task.train, *task.test]),
     )

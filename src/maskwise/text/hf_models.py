@@ -13,11 +13,10 @@ from maskwise.errors import UserError, require
 from maskwise.files import write_json
 from maskwise.modality import Entries
 from maskwise.text.model import HFNetwork, TextModelSettings, load_pretrained
-from maskwise.text.text import Text
-from maskwise.text.tokenizer import of_transformers
+from maskwise.text.text import Text, of_transformers
+from maskwise.tokens.files import FILE
 from maskwise.tokens.model import LanguageModel
 from maskwise.tokens.network import ROTARY_BASE, Block, SequenceNetwork
-from maskwise.tokens.tokenizer_files import FILE
 
 DEFAULT_LENGTH = 128
 

@@ -1,37 +1,38 @@
 """Rows of tokens: documents cut and packed in rows of equal length, and read by index."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from maskwise.modality import Indices
 from maskwise.text.corpus import Corpus
 
 
 @dataclass(frozen=True, eq=False)
 class PackedRows:
-    """Which pieces each row holds.
-
-    Args:
-        first: int64 [pieces], where in the corpus a piece begins, row by row.
-        size: int64 [pieces], how many tokens it has.
-        place: int64 [pieces], where in its row its first token stands.
-        begin: int64 [rows + 1], the first piece of each row, and the number of pieces.
-    """
+    """Which pieces each row holds, int64 each."""
 
     first: np.ndarray
+    """where in the corpus a piece begins, row by row, [pieces]"""
     size: np.ndarray
+    """how many tokens it has, [pieces]"""
     place: np.ndarray
+    """where in its row its first token stands, [pieces]"""
     begin: np.ndarray
+    """the first piece of each row, and the number of pieces, [rows + 1]"""
 
     def __len__(self) -> int:
         return len(self.begin) - 1
 
+    def pieces_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pieces of some rows, and which of these each is in."""
+        return expand(self.begin[rows], self.begin[rows + 1] - self.begin[rows])
+
     def tokens_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return where each token of some rows lies: in the corpus, its row, its place in it."""
-        pieces, row = expand(self.begin[rows], self.begin[rows + 1] - self.begin[rows])
+        pieces, row = self.pieces_of(rows)
         source, piece = expand(self.first[pieces], self.size[pieces])
         start = self.place[pieces] - self.first[pieces]
         return source, row[piece], source + start[piece]
@@ -73,12 +74,7 @@ def one_per_row(first: np.ndarray, size: np.ndarray, start: int) -> PackedRows:
 def pack(first: np.ndarray, size: np.ndarray, length: int, start: int, stop: int) -> PackedRows:
     """Fill rows with whole pieces, best fit first: the largest, then the largest that still fits.
 
-    Args:
-        first: where pieces begin.
-        size: how many tokens they have, each at most length - start - stop.
-        length: tokens in a row.
-        start: special tokens in front of a piece.
-        stop: special tokens behind it.
+    Rows have `length` tokens; in front of a piece are `start` special ones, behind it `stop`.
 
     >>> rows = pack(np.array([0, 6, 9]), np.array([6, 3, 1]), length=8, start=1, stop=1)
     >>> rows.begin.tolist(), rows.place.tolist()
@@ -113,53 +109,42 @@ def pack(first: np.ndarray, size: np.ndarray, length: int, start: int, stop: int
 
 def _combination(left: np.ndarray, length: int, frame: int) -> list[int]:
     """Return sizes of pieces for one row, largest first."""
-    left = left.copy()
-    sizes: list[int] = []
-    space = length
-    while space > frame:
-        fits = np.flatnonzero(left[: space - frame + 1])
-        if not len(fits):
-            break
-        largest = int(fits[-1])
-        sizes.append(largest)
-        left[largest] -= 1
-        space -= largest + frame
+    left, sizes, space = left.copy(), list[int](), length
+    while space > frame and len(fits := np.flatnonzero(left[: space - frame + 1])):
+        sizes.append(int(fits[-1]))
+        left[sizes[-1]] -= 1
+        space -= sizes[-1] + frame
     return sizes
 
 
 @dataclass(frozen=True, eq=False)
 class TextSource:
-    """Rows of tokens by index.
-
-    Args:
-        corpus: the tokens.
-        rows: which pieces each row holds.
-        starts: uint8 [n], where units begin; None where nobody asks for units.
-    """
+    """Rows of tokens by index."""
 
     corpus: Corpus
     rows: PackedRows
     starts: np.ndarray | None = None
+    """uint8 [n], where units begin; None where nobody asks for units"""
     in_memory: bool = True
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def get(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor:
+    def get(self, indices: Indices) -> Tensor:
         """Return token ids, int64 [b, L], framed and padded, at `indices`."""
         text, rows = self.corpus.text, np.asarray(indices, dtype=np.int64)
         ids = np.full((len(rows), text.length), text.pad, dtype=np.int64)
         source, row, place = self.rows.tokens_of(rows)
         ids[row, place] = self.corpus.ids[source]
-        begin, count = self.rows.begin[rows], self.rows.begin[rows + 1] - self.rows.begin[rows]
-        piece, row = expand(begin, count)
-        for back, token in enumerate(reversed(text.start), start=1):
-            ids[row, self.rows.place[piece] - back] = token
+        piece, row = self.rows.pieces_of(rows)
+        place, end = self.rows.place[piece], self.rows.place[piece] + self.rows.size[piece]
+        for on, token in enumerate(text.start):
+            ids[row, place - len(text.start) + on] = token
         for on, token in enumerate(text.stop):
-            ids[row, self.rows.place[piece] + self.rows.size[piece] + on] = token
+            ids[row, end + on] = token
         return torch.from_numpy(ids)
 
-    def units(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor | None:
+    def units(self, indices: Indices) -> Tensor | None:
         """Return the unit of each position, int64 [b, L], if units are asked for.
 
         Special tokens and the beginnings of pieces begin units too.
@@ -175,9 +160,9 @@ class TextSource:
     @property
     def padding(self) -> float:
         """Share of positions that hold nothing."""
-        frame = self.corpus.text.num_frame * len(self.rows.size)
-        filled = int(self.rows.size.sum()) + frame
-        return 1 - filled / (len(self) * self.corpus.text.length)
+        text = self.corpus.text
+        filled = int(self.rows.size.sum()) + text.num_frame * len(self.rows.size)
+        return 1 - filled / (len(self) * text.length)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -26,34 +26,26 @@ class TaskFiles(NamedTuple):
     test: Path
 
 
-@dataclass(frozen=True, eq=False)
-class TextTask:
-    """Texts with classes, int64 from 0."""
-
-    name: str
-    train: list[str]
-    train_y: np.ndarray
-    test: list[str]
-    test_y: np.ndarray
-    classes: tuple[str, ...]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class WordTask:
-    """Sentences, as lists of words, and the classes of all words one after the other."""
+class Task(Generic[T]):
+    """Texts, or sentences as lists of words, and classes of texts or of all words, from 0."""
 
     name: str
-    train: list[list[str]]
+    train: list[T]
     train_y: np.ndarray
-    test: list[list[str]]
+    test: list[T]
     test_y: np.ndarray
+    classes: tuple[str, ...] = ()
+
+
+TextTask, WordTask = Task[str], Task[list[str]]
 
 
 def parse_task(text: str) -> TaskFiles:
     """Read TRAIN:TEST or NAME=TRAIN:TEST; the name is otherwise that of the training file.
-
-    Raises:
-        UserError: it is neither.
 
     >>> parse_task("sst2_train.tsv.xz:sst2_dev.tsv.xz").name
     'sst2'
@@ -72,29 +64,21 @@ def read_task(text: str, num_train: int, num_test: int, seed: int) -> TextTask:
     """Read labelled texts, at most so many of each part, chosen at random.
 
     `text` is as for `parse_task`, the files as for `read_labelled`.
-
-    Raises:
-        UserError: a file that cannot be used, or a single class.
     """
     files = parse_task(text)
 
-    def choose(path: Path, num: int) -> Labelled:
-        found = read_labelled(path)
-        index = random_subset(len(found.texts), num, seed)
-        return Labelled(*([values[place] for place in index] for values in found))
+    def choose(path: Path, num: int) -> tuple[list[str], list[str]]:
+        texts, labels = read_labelled(path)
+        index = random_subset(len(texts), num, seed)
+        return [texts[place] for place in index], [labels[place] for place in index]
 
-    train, test = choose(files.train, num_train), choose(files.test, num_test)
-    (y, test_y), names = _classes(files, train.labels, test.labels)
-    return TextTask(files.name, train.texts, y, test.texts, test_y, names)
+    return _task(files, choose(files.train, num_train), choose(files.test, num_test))
 
 
 def read_tagged_task(text: str, num_train: int, num_test: int, seed: int) -> WordTask:
     """Read tagged words, at most so many of each part, in whole sentences chosen at random.
 
     `text` is as for `parse_task`, the files as for `read_tagged`.
-
-    Raises:
-        UserError: a file that cannot be used, or a single tag.
     """
     files = parse_task(text)
 
@@ -104,18 +88,18 @@ def read_tagged_task(text: str, num_train: int, num_test: int, seed: int) -> Wor
         chosen = [sentences[place] for place in index]
         return chosen, [tag for place in index for tag in tags[place]]
 
-    (train, tags), (test, test_tags) = choose(files.train, num_train), choose(files.test, num_test)
-    (y, test_y), _ = _classes(files, tags, test_tags)
-    return WordTask(files.name, train, y, test, test_y)
+    return _task(files, choose(files.train, num_train), choose(files.test, num_test))
 
 
-def _classes(
-    files: TaskFiles, train: list[str], test: list[str]
-) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    if len(set(train)) < 2:
-        raise UserError(f"{files.train} has the single class '{train[0]}': give two or more")
-    classes, names = encode_labels(np.array(train + test))
-    return np.split(classes, [len(train)]), names
+def _task(
+    files: TaskFiles, train: tuple[list[T], list[str]], test: tuple[list[T], list[str]]
+) -> Task[T]:
+    (texts, labels), (test_texts, test_labels) = train, test
+    if len(set(labels)) < 2:
+        raise UserError(f"{files.train} has the single class '{labels[0]}': give two or more")
+    classes, names = encode_labels(np.array(labels + test_labels))
+    y, test_y = np.split(classes, [len(labels)])
+    return Task(files.name, texts, y, test_texts, test_y, names)
 
 
 class Labelled(NamedTuple):
@@ -140,19 +124,10 @@ def read_labelled(path: Path) -> Labelled:
     - .tsv without header and with four columns: source, label, mark, sentence (CoLA);
     - any other file: a label, a space and the text in each line; what follows a colon in the label
       is left out (TREC). UTF-8, or else Latin-1.
-
-    Raises:
-        UserError: a file that cannot be read, or a line that is none of these.
     """
-    kind = kind_of(path)
-    if kind == ".jsonl":
-        rows = _from_json(path)
-    elif kind in (".csv", ".tsv"):
-        rows = _from_table(path)
-    else:
-        rows = _from_lines(path)
+    read = {".jsonl": _from_json, ".csv": _from_table, ".tsv": _from_table}
     texts, labels = [], []
-    for where, text, label in rows:
+    for where, text, label in read.get(kind_of(path), _from_lines)(path):
         if not text.strip() or not label.strip():
             raise UserError(f"{path}: {where} has no {'label' if text.strip() else 'text'}")
         texts.append(text.strip())
@@ -168,9 +143,6 @@ def read_tagged(path: Path) -> Tagged:
     Columns are separated by tabs: word and tag; number, word, tag and any others; or the ten of
     CoNLL-U, where the tag is the universal part of speech. Lines with # are comments. Numbers that
     are not whole (1-2, 1.1) are of no word, and left out.
-
-    Raises:
-        UserError: a file that cannot be read, or a line that is none of these.
     """
     sentences: list[list[str]] = []
     tags: list[list[str]] = []

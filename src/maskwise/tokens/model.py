@@ -1,7 +1,7 @@
 """The masked language model: predict hidden tokens from visible ones; encode whole sequences."""
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +77,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
 
     Example:
         >>> from maskwise.text.model import TextModelSettings
-        >>> from maskwise.text.tokenizer import train_tokenizer
+        >>> from maskwise.text.text import train_tokenizer
         >>> text = train_tokenizer(["the cat sat on the mat"] * 9, vocab_size=300, length=8)
         >>> model = LanguageModel(text, TextModelSettings(width=16, depth=1, heads=2))
         >>> model.encode(text.tokenize(["the cat", "a mat"]).ids).shape
@@ -95,9 +95,8 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         network: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        assert network is None or isinstance(network, TokenNetwork)
         self.tokenizer, self.config = tokenizer, config
-        self.network = network or config.network(tokenizer, attention)
+        self.network = cast(TokenNetwork, network) or config.network(tokenizer, attention)
 
     @property
     def has_class_token(self) -> bool:

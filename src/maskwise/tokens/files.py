@@ -1,10 +1,12 @@
-"""A tokenizer in a file: tokenizer.json, as the library tokenizers writes it."""
+"""Files of samples, and of a tokenizer: tokenizer.json, as the library tokenizers writes it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskwise.errors import UserError, require
 from maskwise.files import atomic
+from maskwise.textio import kind_of
 
 if TYPE_CHECKING:  # it is an extra
     from tokenizers import Tokenizer
@@ -12,12 +14,24 @@ if TYPE_CHECKING:  # it is an extra
 FILE = "tokenizer.json"
 
 
-def read_tokenizer(path: Path) -> "Tokenizer":
-    """Read a tokenizer.json.
+def files_of(
+    source: str | Path, kinds: Sequence[str], what: str, *, deep: bool = False
+) -> list[Path]:
+    """Return the files that a source names: itself, or those of some kinds in a folder, sorted."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        within = path.rglob("*") if deep else path.iterdir()
+        found = sorted(each for each in within if each.is_file() and kind_of(each) in kinds)
+        if not found:
+            raise UserError(f"{path}: no {what} here (looked for {', '.join(kinds)})")
+        return found
+    if not path.is_file():
+        raise UserError(f"{path}: no such file or folder")
+    return [path]
 
-    Raises:
-        UserError: the file is missing or damaged, or tokenizers is not installed.
-    """
+
+def read_tokenizer(path: Path) -> "Tokenizer":
+    """Read a tokenizer.json."""
     tokenizers = require("tokenizers", path, "text")
     try:
         return tokenizers.Tokenizer.from_str(path.read_text("utf-8"))
