@@ -9,6 +9,7 @@ from maskwise.errors import UserError
 from maskwise.measure.finetuning import FineTuneSettings
 from maskwise.modality import Source
 from maskwise.settings import from_dict, override, to_dict
+from maskwise.text.data import TextSplits
 from maskwise.text.evaluation import (
     TextEvaluateSettings,
     bag_of_words,
@@ -18,7 +19,6 @@ from maskwise.text.evaluation import (
     text_probes,
     word_probes,
 )
-from maskwise.text.source import TextSplits
 from maskwise.text.tasks import TextTask, WordTask
 from maskwise.tokens.model import LanguageModel
 

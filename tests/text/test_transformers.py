@@ -8,10 +8,9 @@ import torch
 
 from maskwise.measure.finetuning import FineTuneSettings, tune
 from maskwise.text.completion import complete
-from maskwise.text.features import embed_texts, text_samples, word_features
 from maskwise.text.likelihoods import pseudo_log_likelihoods
 from maskwise.text.model import TextModelSettings
-from maskwise.text.tasks import TextTask
+from maskwise.text.tasks import TextTask, embed_texts, text_samples, word_features
 from maskwise.text.text import of_transformers
 from maskwise.tokens.model import LanguageModel
 

@@ -10,8 +10,7 @@ import torch
 
 from maskwise import masks
 from maskwise.text import data as text_data
-from maskwise.text.data import TextDataSettings
-from maskwise.text.source import TextSource
+from maskwise.text.data import TextDataSettings, TextSource
 from maskwise.text.text import Text
 from maskwise.tokens.evaluation import losses_by_ratio, shares, write_rows
 from maskwise.tokens.model import LanguageModel

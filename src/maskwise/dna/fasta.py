@@ -329,10 +329,9 @@ def _joined(source: str, opened: Sequence[Genome]) -> Genome:
         raise UserError(f"{source}: no letters of DNA: all {len(columns[0])} records are empty")
     names = [name for one in opened for name in one.names]
     files = [file for one in opened for file in one.files]
+    lengths, offsets, bases, breaks = (column[keep] for column in columns)
     genome = Genome(
-        tuple(names[k] for k in keep),
-        *(column[keep] for column in columns),
-        source,
+        *(tuple(names[k] for k in keep), lengths, offsets, bases, breaks, source),
         tuple(files[k] for k in keep),
         {key: sum(one.counts[key] for one in opened) for key in opened[0].counts},
         hashlib.sha256("".join(one.fingerprint for one in opened).encode()).hexdigest(),

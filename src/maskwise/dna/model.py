@@ -51,13 +51,11 @@ class Block(nn.Module):
 class ConvNetwork(BlockNetwork):
     """Blocks of dilated convolutions; dilations are 1, 2, 4, 8, 16, 32, 1, 2, ...
 
+    The features of a token depend on 1 + (kernel - 1) x their sum, itself in the middle.
     `num_tokens`, `width` and `num_inputs` are those of `BlockNetwork`; `mlp_ratio` is the size of
     a block's MLP over its width, `kernel` the weights of a convolution, an odd number from 3 on.
 
     Source: Benegas, Batra & Song, PNAS 120 (2023) e2311219120, who use 25 blocks.
-
-    >>> ConvNetwork(7, width=8, depth=2).receptive_field
-    25
     """
 
     def __init__(
@@ -75,8 +73,6 @@ class ConvNetwork(BlockNetwork):
         dilations = [DILATIONS[index % len(DILATIONS)] for index in range(depth)]
         blocks = (Block(width, mlp, kernel, dilation) for dilation in dilations)
         super().__init__(num_tokens, width, blocks, num_inputs)
-        self.receptive_field = 1 + (kernel - 1) * sum(dilations)
-        """tokens on which the features of one depend"""
 
     def context(self, ids: Tensor, documents: Tensor | None) -> tuple[Tensor | None, ...]:
         """Return which tokens are padding."""

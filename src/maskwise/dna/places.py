@@ -101,7 +101,7 @@ class VariantFile:
 
     path: Path
     columns: tuple[str, ...]
-    """names of the columns, as they are written"""
+    """their names, as they are written"""
 
     @property
     def carried(self) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from maskwise.dna.fasta import SUFFIXES as FASTA
 from maskwise.errors import UserError
 from maskwise.measure.features import encode_labels, random_groups
 from maskwise.measure.probes import Fold, Labels, grouped_folds
-from maskwise.textio import columns, json_rows, kind_of, read_lines, table_rows
+from maskwise.textio import kind_of, read_lines
+from maskwise.tokens.files import labelled_rows
 
 _SEQUENCES = ("sequence", "seq", "dna")
 _LABELS = ("label", "class", "target")
@@ -42,7 +43,8 @@ def read_sequences(paths: Sequence[Path]) -> list[Labelled]:
     """
     kinds = {kind_of(path) for path in paths}
     if len(paths) == 1 and kinds <= set(TABLES):
-        found = list(_from_json(paths[0]) if kinds == {".jsonl"} else _from_table(paths[0]))
+        rows = labelled_rows(paths[0], _SEQUENCES, _LABELS)
+        found = [_row(paths[0], *row) for row in rows]
     elif kinds <= set(FASTA):
         names = [class_of(path) for path in paths]
         if len(set(names)) < len(names):
@@ -69,24 +71,6 @@ def class_of(path: Path) -> str:
     return re.sub(r"[._-]*(?:train(?:ing)?|test)$", "", stem) or path.absolute().parent.name
 
 
-def _from_json(path: Path) -> Iterator[Labelled]:
-    for where, row in json_rows(path):
-        sequence, label = columns(path, list(row), _SEQUENCES, _LABELS)
-        group = "" if row.get("group") is None else row["group"]
-        yield _row(path, where, str(row[sequence]), str(row[label]), str(group))
-
-
-def _from_table(path: Path) -> Iterator[Labelled]:
-    rows = table_rows(path)
-    _, first = next(rows, ("", []))
-    names = [name.strip().lower() for name in first]
-    sequence, label = (names.index(name) for name in columns(path, names, _SEQUENCES, _LABELS))
-    group = names.index("group") if "group" in names else None
-    for where, row in rows:
-        name = "" if group is None else row[group]
-        yield _row(path, where, row[sequence], row[label], name)
-
-
 def _from_fasta(path: Path) -> Iterator[Labelled]:
     records: list[tuple[str, list[np.ndarray]]] = []
     for number, line in enumerate(read_lines(path), start=1):
@@ -110,9 +94,8 @@ def _row(path: Path, where: str, sequence: str, label: str, group: str) -> Label
 
 def _codes(path: Path, where: str, letters: str) -> np.ndarray:
     codes = encode(letters)
-    wrong = codes == INVALID
-    if wrong.any():
-        letter = letters[int(wrong.argmax())]
+    if (codes == INVALID).any():
+        letter = letters[int((codes == INVALID).argmax())]
         raise UserError(
             f"{path}: {where} has the letter '{letter}', which is no DNA: give A, C, G, T or IUPAC"
             " codes"

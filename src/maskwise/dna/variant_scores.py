@@ -98,12 +98,12 @@ def judge(dna: DNA, genome: Genome, variants: Sequence[Variant]) -> list[str]:
             f"tokens {dna.tokens} have no fixed bases, so that variants cannot be scored: use a"
             " model of bases or k-mers"
         )
-    status = [_of_alleles(each.ref.upper(), each.alt.upper()) for each in variants]
     records = np.array([locate(each, genome) for each in variants], dtype=np.int64)
-    for place, (record, each) in enumerate(zip(records, variants, strict=True)):
-        room = _width(dna, int(genome.lengths[record]))
-        if status[place] == SCORED and len(each.ref) > room:
-            status[place] = TOO_LONG
+    rooms = [_width(dna, int(length)) for length in genome.lengths[records]]
+    status = [
+        _of_alleles(each.ref.upper(), each.alt.upper(), room)
+        for each, room in zip(variants, rooms, strict=True)
+    ]
     index = [place for place, found in enumerate(status) if found == SCORED]
     if not index:
         return status
@@ -121,11 +121,13 @@ def judge(dna: DNA, genome: Genome, variants: Sequence[Variant]) -> list[str]:
     return status
 
 
-def _of_alleles(ref: str, alt: str) -> str:
+def _of_alleles(ref: str, alt: str, room: int) -> str:
     if set(ref) | set(alt) <= set("ACGT") and ref and alt:
         if len(ref) != len(alt):
             return INDEL
-        return NO_CHANGE if ref == alt else SCORED
+        if ref == alt:
+            return NO_CHANGE
+        return SCORED if len(ref) <= room else TOO_LONG
     if "-" in (ref, alt) or alt == "*" or alt.startswith(("<DEL", "<INS")):
         return INDEL
     return NO_BASES

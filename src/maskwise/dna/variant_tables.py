@@ -10,9 +10,8 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -38,7 +37,6 @@ _PART = 1 << 14  # variants held at once
 MEAN = "mean of groups"
 FEWEST = 10
 LARGE = 0.75  # effects beyond this quantile of their sizes are large
-
 _CELLS = 1 << 21  # resampled values held at once: 16 MiB of float64
 _PURINES, _GC = frozenset("AG"), frozenset("GC")
 
@@ -72,18 +70,21 @@ def score_file(model: LanguageModel[DNA], genome: Genome, path: Path, out: Path)
     )
     counts: Counter[str] = Counter()
     scores: list[np.ndarray] = []
-    with atomic(out) as temporary, _table(temporary, out.suffix == ".gz") as table:
-        _write(table, [(*COLUMNS, *file.carried)])
-        for rows in _parts(file.rows(genome)):
-            part = [row.variant for row in rows]
-            found = score_judged(model, genome, part, judge(dna, genome, part))
-            values = np.stack([found.score, found.forward, found.reverse], axis=1)
-            _write(table, map(_cells, rows, values, found.status))
-            scores.append(found.score[~np.isnan(found.score)])
-            counts.update(
-                "reference disagrees" if status.startswith(DISAGREES) else status
-                for status in found.status
-            )
+    with atomic(out) as temporary, temporary.open("wb") as raw:
+        # Neither a time nor a name in the file: equal scores make equal files.
+        packed = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if out.suffix == ".gz" else raw
+        with io.TextIOWrapper(packed, "utf-8", newline="\n") as table:
+            table.write("\t".join((*COLUMNS, *file.carried)) + "\n")
+            for rows in _parts(file.rows(genome)):
+                part = [row.variant for row in rows]
+                found = score_judged(model, genome, part, judge(dna, genome, part))
+                values = np.stack([found.score, found.forward, found.reverse], axis=1)
+                table.writelines(map(_line, rows, values, found.status))
+                scores.append(found.score[~np.isnan(found.score)])
+                counts.update(
+                    "reference disagrees" if status.startswith(DISAGREES) else status
+                    for status in found.status
+                )
     return Scored(dict(counts.most_common()), np.concatenate(scores))
 
 
@@ -92,23 +93,10 @@ def _parts(items: Iterator[T]) -> Iterator[list[T]]:
         yield part
 
 
-@contextmanager
-def _table(path: Path, compressed: bool) -> Iterator[IO[str]]:
-    with path.open("wb") as raw:
-        # Neither a time nor a name in the file: equal scores make equal files.
-        packed = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if compressed else raw
-        with io.TextIOWrapper(packed, "utf-8", newline="\n") as text:
-            yield text
-
-
-def _write(table: IO[str], rows: Iterable[Iterable[str]]) -> None:
-    table.writelines("\t".join(row) + "\n" for row in rows)
-
-
-def _cells(row: Row, values: np.ndarray, status: str) -> list[str]:
+def _line(row: Row, values: np.ndarray, status: str) -> str:
     chrom, pos, ref, alt = row.variant
     written = [MISSING if math.isnan(value) else f"{value:.6g}" for value in values]
-    return [chrom, str(pos), row.id, ref, alt, *written, status, *row.carried]
+    return "\t".join([chrom, str(pos), row.id, ref, alt, *written, status, *row.carried]) + "\n"
 
 
 def check_columns(path: Path, *names: str | None) -> None:
@@ -170,12 +158,9 @@ def baselines(genome: Genome, variants: Sequence[Variant], window: int) -> dict[
     - "change of GC": bases that become G or C, less those that cease to be;
     - "GC content": the share of G and C in the window around the variant.
     """
-    pairs = [(each.ref.upper(), each.alt.upper()) for each in variants]
-    crossed = [
-        -sum((a in _PURINES) != (b in _PURINES) for a, b in zip(*pair, strict=True))
-        for pair in pairs
-    ]
-    change = [sum((b in _GC) - (a in _GC) for a, b in zip(*pair, strict=True)) for pair in pairs]
+    pairs = [list(zip(each.ref.upper(), each.alt.upper(), strict=True)) for each in variants]
+    crossed = [-sum((a in _PURINES) != (b in _PURINES) for a, b in pair) for pair in pairs]
+    change = [sum((b in _GC) - (a in _GC) for a, b in pair) for pair in pairs]
     records = np.array([genome.record(each.chrom) for each in variants], dtype=np.int64)
     starts = np.array([each.pos - 1 - window // 2 for each in variants], dtype=np.int64)
     bases = genome.read(records, starts, window) & (REPEAT - 1)

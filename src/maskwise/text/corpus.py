@@ -5,10 +5,11 @@ A corpus is written once, a part at a time, then read through memory maps.
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from maskwise.text.text import Encoded, Text
 from maskwise.textio import kind_of, open_parquet, read_lines
 from maskwise.tokens.files import files_of
 
+log = logging.getLogger("maskwise")
+
 Document = Literal["file", "paragraph", "line"]
 
 LINES, TABLES = ".jsonl", ".parquet"
@@ -26,16 +29,6 @@ SUFFIXES = (".txt", ".md", LINES, TABLES)
 _PART = 1 << 20  # characters read at once, so that no document need fit in memory
 _BATCH = 1 << 22  # characters tokenized at once
 _TEST = ("test", "validation", "valid", "val")
-
-
-class HubSplit(Protocol):
-    """A part of a data set of the hub."""
-
-    column_names: Sequence[str]
-    features: Mapping[str, object]
-    _fingerprint: str
-
-    def __getitem__(self, column: str) -> Iterable[object]: ...
 
 
 class Part(NamedTuple):
@@ -77,7 +70,23 @@ def read_parts(source: str, column: str, document: Document) -> Iterator[Part]:
             yield from _documents(path, document)
 
 
-def hub_split(source: str, column: str) -> HubSplit:
+def documents(source: str, column: str, document: Document) -> list[str]:
+    """Return the documents of a source, all in memory; empty ones are left out, and counted."""
+    found: list[str] = []
+    for part in read_parts(source, column, document):
+        if part.first:
+            found.append(part.text)
+        else:
+            found[-1] += part.text
+    kept = [text.strip() for text in found if text.strip()]
+    if not kept:
+        raise UserError(f"{source}: no text")
+    if num_empty := len(found) - len(kept):
+        log.warning("%s: %d empty texts left out, %d kept", source, num_empty, len(kept))
+    return kept
+
+
+def hub_split(source: str, column: str) -> Any:
     """Return a split of hf:NAME[:SPLIT], by default the one named train."""
     wanted = source.removeprefix("hf:").partition(":")[2] or "train"
     splits = _hub(source)
@@ -103,12 +112,11 @@ def hub_test_split(source: str) -> str | None:
 def hub_columns(source: str) -> set[str]:
     """Return the kinds of the columns of hf:NAME: "Image", "string", ..."""
     features = next(iter(_hub(source).values())).features.values()
-    return {str(getattr(each, "dtype", "")) for each in features} | {
-        type(each).__name__ for each in features
-    }
+    kinds = [(str(getattr(each, "dtype", "")), type(each).__name__) for each in features]
+    return {name for each in kinds for name in each}
 
 
-def _hub(source: str) -> Mapping[str, HubSplit]:
+def _hub(source: str) -> Mapping[str, Any]:
     datasets = require("datasets", source, "data")
     try:
         return datasets.load_dataset(source.split(":")[1])
@@ -216,43 +224,33 @@ def write_corpus(folder: Path, text: Text, parts: Iterable[Part]) -> Corpus:
 def _write(folder: Path, text: Text, parts: Iterable[Part]) -> None:
     dtype = np.dtype(np.uint16 if text.num_tokens <= 1 << 16 else np.uint32)
     digest = hashlib.sha256()
-    bounds: list[tuple[int, int]] = []
+    bounds: dict[int, int] = {}
     counts = {"documents": 0, "dropped_documents": 0, "characters": 0, "tokens": 0}
-    begin = end = 0
+    begin = end = kept = 0
     with (folder / "ids.bin").open("wb") as ids, (folder / "starts.bin").open("wb") as starts:
-
-        def close() -> None:
-            nonlocal end
-            if end - begin >= 2:
-                bounds.append((begin, end))
-                return
-            counts["dropped_documents"] += 1
-            end = begin
-            ids.seek(begin * dtype.itemsize)
-            starts.seek(begin)
-
         for part, encoded in _encoded(text, parts):
-            if part.first and counts["documents"]:
-                close()
             if part.first:
                 counts["documents"] += 1
-                begin = end
+                if end > kept:  # a document too short, which is written over
+                    ids.seek(kept * dtype.itemsize)
+                    starts.seek(kept)
+                begin = end = kept
             counts["characters"] += len(part.text)
             ids.write(encoded.ids.astype(dtype).tobytes())
             starts.write(encoded.starts.astype(np.uint8).tobytes())
             end += len(encoded.ids)
-        if counts["documents"]:
-            close()
-        for file, size in ((ids, dtype.itemsize), (starts, 1)):
-            file.truncate(end * size)
+            if end - begin >= 2:
+                bounds[begin] = kept = end
+        ids.truncate(kept * dtype.itemsize)
+        starts.truncate(kept)
     if not bounds:
         raise UserError(f"no text: {counts['documents']} documents, none of two tokens or more")
-    documents = np.array(bounds, dtype=np.int64)
+    documents = np.array(list(bounds.items()), dtype=np.int64)
     np.save(folder / "documents.npy", documents)
     for values in (np.memmap(folder / "ids.bin", dtype=dtype, mode="r"), documents):
         for start in range(0, len(values), _BATCH):
             digest.update(np.ascontiguousarray(values[start : start + _BATCH]).tobytes())
-    counts["tokens"] = end
+    counts |= {"dropped_documents": counts["documents"] - len(bounds), "tokens": kept}
     counted = {**counts, "sha256": digest.hexdigest()}
     meta = {"counts": counted, "dtype": dtype.name, "text": text.save(folder)}
     write_json(folder / "meta.json", meta)

@@ -17,10 +17,19 @@ from maskwise.measure.protocols import PROBES, Probe, ScoringName
 from maskwise.modality import Entries, Pool
 from maskwise.progress import track
 from maskwise.settings import settings
-from maskwise.text.features import cut_note, embed_texts, finetune_texts, word_features
+from maskwise.text.data import TextSplits
 from maskwise.text.likelihoods import measure_pairs
-from maskwise.text.source import TextSplits
-from maskwise.text.tasks import TextTask, WordTask, parse_task, read_tagged_task, read_task
+from maskwise.text.tasks import (
+    TextTask,
+    WordTask,
+    cut_note,
+    embed_texts,
+    finetune_texts,
+    parse_task,
+    read_tagged_task,
+    read_task,
+    word_features,
+)
 from maskwise.tokens.evaluation import losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
 

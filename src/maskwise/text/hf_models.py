@@ -167,17 +167,16 @@ def _config(network: SequenceNetwork, text: Text) -> Entries:
 
 
 def _write_tokenizer(text: Text, folder: Path) -> None:
-    name = text.tokenizer.id_to_token
-    ids = {"mask_token": text.mask, "pad_token": text.pad}
-    if text.start:
-        ids["cls_token"] = text.start[0]
-    if text.stop:
-        ids["sep_token"] = text.stop[0]
-    for i, token in text.tokenizer.get_added_tokens_decoder().items():
+    added = text.tokenizer.get_added_tokens_decoder().items()
+    ids = {
+        "mask_token": [text.mask],
+        "pad_token": [text.pad],
+        "cls_token": text.start[:1],
+        "sep_token": text.stop[:1],
         # What a text can hold although it is special: the token of unknown words.
-        if token.special and i not in text.special:
-            ids["unk_token"] = i
-    special = {key: name(i) for key, i in ids.items() if i >= 0}
+        "unk_token": [i for i, token in added if token.special and i not in text.special][-1:],
+    }
+    special = {key: text.tokenizer.id_to_token(i) for key, of in ids.items() for i in of if i >= 0}
     values = _framing(text)
     write_json(folder / FILE, values)
     write_json(folder / "special_tokens_map.json", special)

@@ -16,8 +16,8 @@ from maskwise.measure.bootstrap import ends, resampled
 from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.likelihoods import Held, measure
 from maskwise.modality import Entries
-from maskwise.text.features import cut_texts, equal_lengths
-from maskwise.text.source import TextSplits
+from maskwise.text.data import TextSplits
+from maskwise.text.tasks import cut_texts, equal_lengths
 from maskwise.textio import kind_of, read_lines
 from maskwise.tokens.evaluation import held_tokens
 from maskwise.tokens.files import files_of

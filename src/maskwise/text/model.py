@@ -7,13 +7,13 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from maskwise.errors import UserError, require
@@ -29,14 +29,6 @@ if TYPE_CHECKING:  # it is an extra
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
-T = TypeVar("T")
-
-
-class _Output(Protocol):
-    """What a model without its head returns."""
-
-    last_hidden_state: Tensor
-    hidden_states: Sequence[Tensor]
 
 
 class HFNetwork(TokenNetwork):
@@ -75,7 +67,7 @@ class HFNetwork(TokenNetwork):
             return cls(load_pretrained(name)[0])
         require("transformers", name, "text")
         with _quiet():
-            config = _config(name, *_place(name))
+            config = _config(name)
         return cls.from_config(_to_dict(config))
 
     def save(self, folder: Path) -> None:
@@ -105,7 +97,7 @@ class HFNetwork(TokenNetwork):
         tokens = [self._after(found, layer) for layer in layers]
         return tokens if wanted is None else [gather(each, wanted) for each in tokens]
 
-    def _after(self, found: _Output, layer: int) -> Tensor:
+    def _after(self, found: Any, layer: int) -> Tensor:
         """Return the tokens after a layer, out of what the model without its head returned."""
         index = range(self.num_layers)[layer]
         if index == self.num_layers - 1:
@@ -119,7 +111,7 @@ class HFNetwork(TokenNetwork):
         states: list[Tensor] = []
         features: list[Tensor] = []
 
-        def keep_hidden(module: nn.Module, inputs: object, output: _Output) -> _Output:
+        def keep_hidden(module: nn.Module, inputs: object, output: Any) -> Any:
             features.extend(self._after(output, layer) for layer in layers)
             states.append(output.last_hidden_state[where.hidden])
             output.last_hidden_state = states[0][None]
@@ -168,14 +160,12 @@ def _add_aliases(module: nn.Module, values: Entries, prefix: str, *_: object) ->
 def load_pretrained(name: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
     """Return the model, in float32 on the CPU, and the tokenizer of a folder or a hub name."""
     transformers = require("transformers", name, "text")
-    place, options = _place(name)
+    more = {"use_safetensors": True, "output_loading_info": True}
     with _quiet(), torch.random.fork_rng(devices=[]):
-        config = _config(name, place, options)
+        config = _config(name)
         _no_dropout(config)
-        tokenizer = _read(transformers.AutoTokenizer.from_pretrained, place, options)
-        more = {"config": config, "use_safetensors": True, "output_loading_info": True}
-        auto = transformers.AutoModelForMaskedLM
-        model, info = _read(auto.from_pretrained, place, options, **more)
+        tokenizer = _read(name, transformers.AutoTokenizer)
+        model, info = _read(name, transformers.AutoModelForMaskedLM, config=config, **more)
     if info["missing_keys"]:
         missing = min(info["missing_keys"])
         raise UserError(f"{name} has no weights {missing}: it is not a masked language model")
@@ -195,30 +185,26 @@ def _no_dropout(config: "PretrainedConfig") -> None:
             setattr(config, key, 0.0)
 
 
-def _place(name: str) -> tuple[str, dict[str, bool]]:
-    """Return where a model is, and the options with which to read it."""
-    path = Path(name).expanduser()
-    local = path.is_dir()
-    if not local and not HUB_NAME.fullmatch(name):
-        raise UserError(f"{name} is no folder")
-    options = {"local_files_only": local, "trust_remote_code": False}
-    return str(path) if local else name, options
-
-
-def _config(name: str, place: str, options: dict[str, bool]) -> "PretrainedConfig":
+def _config(name: str) -> "PretrainedConfig":
     import transformers
 
-    config = _read(transformers.AutoConfig.from_pretrained, place, options)
+    config = _read(name, transformers.AutoConfig)
     if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
         raise UserError(f"{name} is a {config.model_type} model, not a masked language model")
     return config
 
 
-def _read(read: Callable[..., T], place: str, options: dict[str, bool], **more: object) -> T:
+def _read(name: str, kind: Any, **options: object) -> Any:
+    """Return what a class of transformers loads from a folder or the hub."""
+    path = Path(name).expanduser()
+    local = path.is_dir()
+    if not local and not HUB_NAME.fullmatch(name):
+        raise UserError(f"{name} is no folder")
+    place, where = (str(path), "") if local else (name, " (no folder here, so sought on the hub)")
     try:
-        return read(place, **options, **more)
+        options |= {"local_files_only": local, "trust_remote_code": False}
+        return kind.from_pretrained(place, **options)
     except Exception as error:  # whatever hub, network, cache and file formats raise
-        where = "" if options["local_files_only"] else " (no folder here, so sought on the hub)"
         raise UserError(f"{place}{where} cannot be loaded: {_reason(error)}") from error
 
 
@@ -252,13 +238,13 @@ def _quiet() -> Iterator[None]:
 class TextModelSettings:
     """The shape of a masked language model."""
 
-    width: int = 256
+    width: PositiveInt = 256
     """width of the tokens"""
-    depth: int = 6
+    depth: PositiveInt = 6
     """blocks"""
-    heads: int = 4
+    heads: PositiveInt = 4
     """attention heads"""
-    mlp_ratio: float = 4.0
+    mlp_ratio: Annotated[float, Field(gt=0)] = 4.0
     """size of the gated MLPs, as the ratio of a plain MLP with as many weights"""
     corruption: Shares = (1.0, 0.0, 0.0)
     """shares of the hidden tokens that become the mask token, become a random token and stay
@@ -272,14 +258,9 @@ class TextModelSettings:
     """go on from the weights of `hf`; else they are random"""
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "heads"):
-            if getattr(self, name) < 1:
-                raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
         check_shares(self.corruption)
         if self.pretrained and self.hf is None:
             raise UserError("model.pretrained needs --model.hf, which says whose weights")
-        if self.mlp_ratio <= 0:
-            raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")
 
     def network(self, tokenizer: Text, attention: Attention) -> TokenNetwork:
         """Return the network that these settings describe."""

@@ -17,13 +17,12 @@ from maskwise.modality import EncoderFactory, Entries, Modality, Pool
 from maskwise.settings import override, settings
 from maskwise.text import data as text_data
 from maskwise.text import hf_models
-from maskwise.text.corpus import SUFFIXES, hub_columns
-from maskwise.text.data import TextDataSettings
+from maskwise.text.corpus import SUFFIXES, documents, hub_columns
+from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
-from maskwise.text.features import cut_note, embed_texts
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
 from maskwise.text.model import HFNetwork, TextModelSettings
-from maskwise.text.source import TextSplits
+from maskwise.text.tasks import cut_note, embed_texts
 from maskwise.text.text import Text
 from maskwise.textio import kind_of, names_in_parquet
 from maskwise.tokens.evaluation import write_rows
@@ -137,11 +136,6 @@ def _embed(
     return embed_texts(model, texts, pool, layer)
 
 
-def _parts(model: LanguageModel) -> Entries:
-    network = model.network
-    return {"network": network.config} if isinstance(network, HFNetwork) else {}
-
-
 def _encoder_of(parts: Entries) -> EncoderFactory | None:
     """Return what makes a network of transformers, with random weights."""
     return partial(HFNetwork.from_config, parts["network"]) if "network" in parts else None
@@ -157,13 +151,6 @@ def _owns(path: Path) -> bool:
         return kind_of(path) != ".parquet" or "text" in names_in_parquet(path)
     except UserError:  # whoever reads it says what is wrong
         return True
-
-
-def _likelihood_of_file(
-    model: LanguageModel, path: Path, length: int | None, **options: int
-) -> Entries:
-    text, name = read_text(path)
-    return measure_text(model, text, name, length=length, **options)
 
 
 RECORD = Modality(
@@ -190,12 +177,16 @@ RECORD = Modality(
         folder, model, splits.test, pattern=config.pattern, seed=config.evaluate.seed
     ),
     restore=Text.load,
-    parts=_parts,
+    parts=lambda model: (
+        {"network": model.network.config} if isinstance(model.network, HFNetwork) else {}
+    ),
     encoder_of_parts=_encoder_of,
     embed=_embed,
     # In a text file each line is a document.
-    read=lambda config: text_data.documents(config.data.source, config.data.column, "line"),
+    read=lambda config: documents(config.data.source, config.data.column, "line"),
     likelihood=text_likelihood,
-    likelihood_of_file=_likelihood_of_file,
+    likelihood_of_file=lambda model, path, length, **options: measure_text(
+        model, *read_text(path), length=length, **options
+    ),
     foreign=hf_models.load,
 )

@@ -35,16 +35,8 @@ def losses_by_ratio(
     """Return the "reconstruction" entry of result.json: mean cross-entropies; see `loss_curves`.
 
     The mean of the curve over ratios from 0 to 1 would be -log p(row) per token, averaged over
-    orders (arXiv 2306.00520); "mean" is that over the ratios measured.
-
-    Args:
-        model: its device is used, and its training mode is restored.
-        source: where rows come from.
-        index: which rows, [N].
-        ratios: hidden fractions, each in (0, 1).
-        pattern: how hidden tokens lie.
-        seed: of the masks and of the bootstrap.
-        baselines: by name, the loss of each token whatever is visible, [V].
+    orders (arXiv 2306.00520); "mean" is that over the ratios measured. `baselines` are, by name,
+    the loss of each token whatever is visible, [V].
     """
     found = loss_curves(
         *(model, source, index, sorted(set(ratios)), pattern, seed),
@@ -103,13 +95,7 @@ def write_rows(
     "right", and the "guesses", the likeliest tokens with their probabilities. Masks are nested
     where the pattern is.
 
-    Args:
-        folder: of the run.
-        model: its device is used, and its training mode is restored.
-        source: where rows come from.
-        pattern: how hidden tokens lie.
-        seed: of the choice of rows and of the masks.
-        num: rows at most.
+    There are `num` rows at most; `seed` is of their choice and of the masks.
     """
     index = random_subset(len(source), num, seed)
     ids, units = model.tokenizer.ids(source.get(index)), source.units(index)

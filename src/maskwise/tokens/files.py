@@ -1,12 +1,12 @@
-"""Files of samples, and of a tokenizer: tokenizer.json, as the library tokenizers writes it."""
+"""Files of samples and labels, and tokenizer.json, as the library tokenizers writes it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskwise.errors import UserError, require
 from maskwise.files import atomic
-from maskwise.textio import kind_of
+from maskwise.textio import columns, json_rows, kind_of, table_rows
 
 if TYPE_CHECKING:  # it is an extra
     from tokenizers import Tokenizer
@@ -28,6 +28,29 @@ def files_of(
     if not path.is_file():
         raise UserError(f"{path}: no such file or folder")
     return [path]
+
+
+def labelled_rows(
+    path: Path, samples: Sequence[str], labels: Sequence[str]
+) -> Iterator[tuple[str, str, str, str]]:
+    """Give where each row of a .csv, .tsv or .jsonl is, its sample, its label and its group.
+
+    They are in a column with one of the names in `samples`, in one of `labels`, and in "group",
+    which is empty where there is none.
+    """
+    if kind_of(path) == ".jsonl":
+        for where, values in json_rows(path):
+            sample, label = columns(path, list(values), samples, labels)
+            group = "" if values.get("group") is None else values["group"]
+            yield where, str(values[sample]), str(values[label]), str(group)
+        return
+    rows = table_rows(path)
+    _, first = next(rows, ("", []))
+    names = [name.strip().lower() for name in first]
+    at, of = (names.index(name) for name in columns(path, names, samples, labels))
+    groups = names.index("group") if "group" in names else None
+    for where, row in rows:
+        yield where, row[at], row[of], "" if groups is None else row[groups]
 
 
 def read_tokenizer(path: Path) -> "Tokenizer":
