@@ -172,7 +172,6 @@ class Windows:
         return int(self.begins[-1])
 
     def place(self, indices: Indices) -> tuple[np.ndarray, ...]:
-        """Return record, start and end of reading of windows, int64 [b] each."""
         return self.tiles.place(self._tiles(indices))
 
     def get(self, indices: Indices) -> Tensor:

@@ -69,7 +69,6 @@ class Genome:
         return {name: place for place, name in enumerate(self.names)}
 
     def record(self, name: str) -> int:
-        """Return the number of a record."""
         if name in self._places:
             return self._places[name]
         other = name.removeprefix("chr") if name.startswith("chr") else f"chr{name}"

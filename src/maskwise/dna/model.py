@@ -174,7 +174,6 @@ class DNAModelSettings:
         check_shares(self.corruption)
 
     def network(self, tokenizer: DNA, attention: Attention) -> TokenNetwork:
-        """Return the network that these settings describe."""
         kind = tokenizer.kind
         size = (len(kind.alphabet), self.width, self.depth)
         network: BlockNetwork

@@ -105,7 +105,6 @@ class VariantFile:
 
     @property
     def carried(self) -> tuple[str, ...]:
-        """Names of the columns that are carried along."""
         return tuple(name for name in self.columns if _plain(name) not in (*NEEDED, "id"))
 
     def rows(self, genome: Genome) -> Iterator[Row]:

@@ -359,7 +359,6 @@ class DNA:
 
     @classmethod
     def load(cls, folder: Path, values: Entries) -> Self:
-        """Read what `save` wrote."""
         rest = dict(values)
         if (density := rest.pop("density", None)) is not None:
             rest["kind"] = Pieces(read_tokenizer(folder / FILE), density)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from maskwise.errors import UserError, require
@@ -77,7 +77,6 @@ class HFNetwork(TokenNetwork):
 
     @property
     def config(self) -> Entries:
-        """The configuration of the model, as plain values."""
         return _to_dict(self.model.config)
 
     @property
@@ -238,13 +237,13 @@ def _quiet() -> Iterator[None]:
 class TextModelSettings:
     """The shape of a masked language model."""
 
-    width: PositiveInt = 256
+    width: int = 256
     """width of the tokens"""
-    depth: PositiveInt = 6
+    depth: int = 6
     """blocks"""
-    heads: PositiveInt = 4
+    heads: int = 4
     """attention heads"""
-    mlp_ratio: Annotated[float, Field(gt=0)] = 4.0
+    mlp_ratio: float = 4.0
     """size of the gated MLPs, as the ratio of a plain MLP with as many weights"""
     corruption: Shares = (1.0, 0.0, 0.0)
     """shares of the hidden tokens that become the mask token, become a random token and stay
@@ -258,12 +257,16 @@ class TextModelSettings:
     """go on from the weights of `hf`; else they are random"""
 
     def __post_init__(self) -> None:
+        for name in ("width", "depth", "heads"):
+            if getattr(self, name) < 1:
+                raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
         check_shares(self.corruption)
         if self.pretrained and self.hf is None:
             raise UserError("model.pretrained needs --model.hf, which says whose weights")
+        if self.mlp_ratio <= 0:
+            raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")
 
     def network(self, tokenizer: Text, attention: Attention) -> TokenNetwork:
-        """Return the network that these settings describe."""
         if self.hf is not None:
             return HFNetwork.named(self.hf, self.pretrained)
         shape = self.width, self.depth, self.heads, self.mlp_ratio

@@ -85,7 +85,9 @@ class Ngrams:
             places = _places(words, n)
             used = np.concatenate([[0], np.cumsum(~free)])
             places = places[used[places + n] == used[places]]
-            places = places[_contains(self.hashes, _hashes(words, n, places))]
+            hashes = _hashes(words, n, places)
+            found = self.hashes.searchsorted(hashes).clip(max=len(self) - 1)
+            places = places[self.hashes[found] == hashes]
             taken = _apart(places, n)[:, None] + np.arange(n)
             free[taken] = False
             merged.reshape(-1)[words.first[taken[:, 1:]]] = False
@@ -167,7 +169,6 @@ def ngram_starts(corpus: Corpus, path: str | None) -> np.ndarray:
 
 
 def _read_ngrams(path: Path, text: Text) -> Ngrams:
-    """Read a list of n-grams, one in a line."""
     try:
         lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -237,11 +238,6 @@ def _mixed(values: Hashes) -> Hashes:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
-
-
-def _contains(table: Hashes, hashes: Hashes) -> NDArray[np.bool_]:
-    place = np.searchsorted(table, hashes).clip(max=len(table) - 1)
-    return table[place] == hashes
 
 
 def _apart(places: NDArray[np.int64], n: int) -> NDArray[np.int64]:

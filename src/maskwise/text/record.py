@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from maskwise.errors import UserError
-from maskwise.modality import EncoderFactory, Entries, Modality, Pool
+from maskwise.modality import Entries, Modality, Pool
 from maskwise.settings import override, settings
 from maskwise.text import data as text_data
 from maskwise.text import hf_models
@@ -136,16 +136,6 @@ def _embed(
     return embed_texts(model, texts, pool, layer)
 
 
-def _encoder_of(parts: Entries) -> EncoderFactory | None:
-    """Return what makes a network of transformers, with random weights."""
-    return partial(HFNetwork.from_config, parts["network"]) if "network" in parts else None
-
-
-def _in_hub(source: str) -> bool:
-    kinds = hub_columns(source)
-    return "string" in kinds and "Image" not in kinds
-
-
 def _owns(path: Path) -> bool:
     try:
         return kind_of(path) != ".parquet" or "text" in names_in_parquet(path)
@@ -164,7 +154,7 @@ RECORD = Modality(
     endings=frozenset(SUFFIXES),
     owns=_owns,
     telling=frozenset({"data.column"}),
-    of_hub=_in_hub,
+    of_hub=lambda source: {"string", "Image"} & hub_columns(source) == {"string"},
     of_memory=lambda data: isinstance(data, list) and bool(data) and isinstance(data[0], str),
     load=_load,
     describe=lambda splits, config: (splits.train.corpus.text, _completed(config)),
@@ -180,7 +170,9 @@ RECORD = Modality(
     parts=lambda model: (
         {"network": model.network.config} if isinstance(model.network, HFNetwork) else {}
     ),
-    encoder_of_parts=_encoder_of,
+    encoder_of_parts=lambda parts: (
+        partial(HFNetwork.from_config, parts["network"]) if "network" in parts else None
+    ),
     embed=_embed,
     # In a text file each line is a document.
     read=lambda config: documents(config.data.source, config.data.column, "line"),

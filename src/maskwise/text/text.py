@@ -92,12 +92,10 @@ class Text:
 
     @property
     def grid(self) -> tuple[int]:
-        """Positions of a row."""
         return (self.length,)
 
     @cached_property
     def num_tokens(self) -> int:
-        """Size of the vocabulary, V."""
         return max(self.tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
     @cached_property
@@ -236,7 +234,6 @@ class Text:
 
     @classmethod
     def load(cls, folder: Path, values: Entries) -> Self:
-        """Read what `save` wrote."""
         lists = {key: tuple(values[key]) for key in ("start", "stop", "special")}
         return cls(read_tokenizer(folder / FILE), **{**values, **lists})
 
