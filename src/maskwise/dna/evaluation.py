@@ -270,28 +270,24 @@ def embed_sequences(
 
 
 def baseline_features(sequences: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the features of every baseline by name, each [N, D].
+    """Return the features of every baseline by name, each float32 [N, D].
 
-    One-hot bases need sequences of equal length, and are left out otherwise.
+    They are the share of C and G among the known bases, the shares of k-mers and, of sequences of
+    equal length, which base stands at each position, [N, 4 W]; unknown ones are none.
+
+    >>> from maskwise.dna.bases import encode
+    >>> found = baseline_features([encode("ACGTNN"), encode("ggANNN")])
+    >>> found["GC content"].round(2).tolist(), found["one-hot bases"].shape
+    ([[0.5], [0.6700000166893005]], (2, 24))
     """
     found = {
-        "GC content": gc_content(sequences),
+        "GC content": kmer_frequencies(sequences, 1)[:, [C, G]].sum(axis=1, keepdims=True),
         f"{KMER}-mer frequencies": kmer_frequencies(sequences),
     }
     if len({len(codes) for codes in sequences}) == 1:
-        found["one-hot bases"] = one_hot(np.stack(sequences))
+        which = np.stack(sequences)[..., None] & 7 == np.arange(NUM_BASES)
+        found["one-hot bases"] = which.reshape(len(sequences), -1).astype(np.float32)
     return found
-
-
-def gc_content(sequences: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the share of C and G among the known bases of each sequence, float32 [N, 1].
-
-    >>> from maskwise.dna.bases import encode
-    >>> gc_content([encode("ACGTNN"), encode("ggA")]).round(2).tolist()
-    [[0.5], [0.6700000166893005]]
-    """
-    shares = kmer_frequencies(sequences, 1)
-    return shares[:, [C, G]].sum(axis=1, keepdims=True)
 
 
 def kmer_frequencies(sequences: Sequence[np.ndarray], k: int = KMER) -> np.ndarray:
@@ -312,12 +308,3 @@ def kmer_frequencies(sequences: Sequence[np.ndarray], k: int = KMER) -> np.ndarr
         known = windows[(windows < NUM_BASES).all(axis=1)]
         counts[:] = np.bincount(known @ places, minlength=len(counts)) / max(len(known), 1)
     return found
-
-
-def one_hot(codes: np.ndarray) -> np.ndarray:
-    """Return which base stands at each position, float32 [N, 4 W]; unknown ones are none.
-
-    >>> one_hot(np.array([[1, 4]], dtype=np.uint8)).tolist()
-    [[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]]
-    """
-    return (codes[..., None] & 7 == np.arange(NUM_BASES)).reshape(len(codes), -1).astype("f4")
