@@ -120,12 +120,13 @@ def _open_indexed(path: Path) -> Genome:
         log.info("%s: indexing (kept in %s)", path, folder)
         with atomic_folder(folder) as work:
             _prepare(path, work)
-    copy, found = folder / _LETTERS, read_json(folder / _SCAN)
+    copy = folder / _LETTERS
     fetch = _open(copy if copy.exists() else path)
     try:
         genome = _indexed((folder / _INDEX).read_text("utf-8"), fetch, path)
     except (OSError, ValueError, IndexError):
         raise UserError(f"the index in {folder} is damaged: delete that folder") from None
+    found = read_json(folder / _SCAN)
     return replace(genome, counts=found["counts"], fingerprint=found["sha256"])
 
 

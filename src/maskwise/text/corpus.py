@@ -24,8 +24,7 @@ log = logging.getLogger("maskwise")
 
 Document = Literal["file", "paragraph", "line"]
 
-LINES, TABLES = ".jsonl", ".parquet"
-SUFFIXES = (".txt", ".md", LINES, TABLES)
+SUFFIXES = (".txt", ".md", ".jsonl", ".parquet")
 _PART = 1 << 20  # characters read at once, so that no document need fit in memory
 _BATCH = 1 << 22  # characters tokenized at once
 _TEST = ("test", "validation", "valid", "val")
@@ -62,12 +61,11 @@ def read_parts(source: str, column: str, document: Document) -> Iterator[Part]:
         yield from _rows(hub_split(source, column)[column], source, column)
         return
     for path in text_files(source):
-        if kind_of(path) == LINES:
-            yield from _rows(_json_column(path, column), str(path), column)
-        elif kind_of(path) == TABLES:
-            yield from _rows(_parquet_column(path, column), str(path), column)
-        else:
+        rows = {".jsonl": _json_column, ".parquet": _parquet_column}.get(kind_of(path))
+        if rows is None:
             yield from _documents(path, document)
+        else:
+            yield from _rows(rows(path, column), str(path), column)
 
 
 def documents(source: str, column: str, document: Document) -> list[str]:

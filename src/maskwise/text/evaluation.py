@@ -1,6 +1,6 @@
 """What a language model is worth: loss by ratio, minimal pairs, probes, fine-tuning."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from maskwise.errors import UserError
 from maskwise.measure.features import ALWAYS, Ratio, data_entry, models_of, random_subset
 from maskwise.measure.finetuning import FineTuneSettings
 from maskwise.measure.probes import given_split, probe_row
-from maskwise.measure.protocols import PROBES, Probe, ScoringName
+from maskwise.measure.protocols import PROBES, Found, Probe, ScoringName
 from maskwise.modality import Entries, Pool
 from maskwise.progress import track
 from maskwise.settings import settings
@@ -172,7 +172,7 @@ def word_probes(
     return [row | {"task": task.name} for row in rows]
 
 
-def bag_of_words(train: Sequence[str], train_y: np.ndarray, test: Sequence[str]) -> np.ndarray:
+def bag_of_words(x: np.ndarray, y: np.ndarray, test: np.ndarray, *_: object) -> Found:
     """Predict the classes of texts from tf-idf by logistic regression: no model at all."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -181,29 +181,24 @@ def bag_of_words(train: Sequence[str], train_y: np.ndarray, test: Sequence[str])
     words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+|[^\w\s]", sublinear_tf=True)
     # At C=1 features of norm 1 are held back too much: a weak baseline with many classes.
     model = LogisticRegression(C=10.0, max_iter=1000)
-    model.fit(words.fit_transform(train), train_y)
-    return model.predict(words.transform(test))
+    model.fit(words.fit_transform(x.tolist()), y)
+    return model.predict(words.transform(test.tolist())), True
 
 
-def most_frequent(train: Sequence[str], train_y: np.ndarray, test: Sequence[str]) -> np.ndarray:
+def most_frequent(x: np.ndarray, y: np.ndarray, test: np.ndarray, *_: object) -> Found:
     """Return the most frequent tag of each word in training; of unknown words, that of all.
 
-    >>> most_frequent(["a", "b", "b"], np.array([0, 1, 1]), ["a", "c"])
-    array([0, 1])
+    >>> most_frequent(np.array(["a", "b", "b"]), np.array([0, 1, 1]), np.array(["a", "c"]))
+    (array([0, 1]), True)
     """
-    names, of_word = np.unique(train, return_inverse=True)
-    counts = np.zeros((len(names), train_y.max() + 1), dtype=np.int64)
-    np.add.at(counts, (of_word, train_y), 1)
+    names, of_word = np.unique(x.tolist(), return_inverse=True)
+    counts = np.zeros((len(names), y.max() + 1), dtype=np.int64)
+    np.add.at(counts, (of_word, y), 1)
     best = dict(zip(names.tolist(), counts.argmax(axis=1), strict=True))
     usual = counts.sum(axis=0).argmax()
-    return np.array([best.get(word, usual) for word in test])
+    return np.array([best.get(word, usual) for word in test.tolist()]), True
 
 
-BAG_OF_WORDS = Probe(
-    "logistic on tf-idf (words and pairs of words, C=10)",
-    lambda x, y, test, *_: (bag_of_words(x.tolist(), y, test.tolist()), True),
-)
-MOST_FREQUENT = Probe(
-    "counts", lambda x, y, test, *_: (most_frequent(x.tolist(), y, test.tolist()), True)
-)
+BAG_OF_WORDS = Probe("logistic on tf-idf (words and pairs of words, C=10)", bag_of_words)
+MOST_FREQUENT = Probe("counts", most_frequent)
 _row = partial(probe_row, accuracy_only=True)

@@ -116,22 +116,8 @@ def _task(
     return Task(files.name, texts, y, test_texts, test_y, names)
 
 
-class Labelled(NamedTuple):
-    """Texts with a label each."""
-
-    texts: list[str]
-    labels: list[str]
-
-
-class Tagged(NamedTuple):
-    """Sentences, whose words have a tag each."""
-
-    sentences: list[list[str]]
-    tags: list[list[str]]
-
-
-def read_labelled(path: Path) -> Labelled:
-    """Read a file of labelled texts; .gz and .xz too.
+def read_labelled(path: Path) -> tuple[list[str], list[str]]:
+    """Read the texts and the labels of a file; .gz and .xz too.
 
     - .csv (quoted), .tsv (not) and .jsonl with a column `text`, `sentence`, `content`, `question`
       or `review` and a column `label`, `category`, `intent` or `class`;
@@ -148,38 +134,30 @@ def read_labelled(path: Path) -> Labelled:
         labels.append(label.strip())
     if not texts:
         raise UserError(f"{path} holds no texts")
-    return Labelled(texts, labels)
+    return texts, labels
 
 
-def read_tagged(path: Path) -> Tagged:
-    """Read sentences whose words have tags: a word in each line, an empty line between sentences.
+def read_tagged(path: Path) -> tuple[list[list[str]], list[list[str]]]:
+    """Read the words of sentences and their tags: one in each line, an empty line in between.
 
     Columns are separated by tabs: word and tag; number, word, tag and any others; or the ten of
     CoNLL-U, where the tag is the universal part of speech. Lines with # are comments. Numbers that
     are not whole (1-2, 1.1) are of no word, and left out.
     """
-    sentences: list[list[str]] = []
-    tags: list[list[str]] = []
-    begins = True
+    sentences: list[list[tuple[str, str]]] = [[]]
     for number, line in enumerate(read_lines(path), start=1):
         fields = line.rstrip("\r\n").split("\t")
         if not line.strip() or line.startswith("# "):
-            begins = True
-            continue
-        if len(fields) < 2:
-            raise UserError(f"{path}: line {number} has one column: give words with tags")
-        if len(fields) > 2 and not fields[0].isdigit():
-            continue
-        if begins:
             sentences.append([])
-            tags.append([])
-            begins = False
-        word, tag = _WORD_AND_TAG.get(len(fields), (1, 2))
-        sentences[-1].append(fields[word])
-        tags[-1].append(fields[tag])
-    if not sentences:
+        elif len(fields) < 2:
+            raise UserError(f"{path}: line {number} has one column: give words with tags")
+        elif len(fields) == 2 or fields[0].isdigit():
+            word, tag = _WORD_AND_TAG.get(len(fields), (1, 2))
+            sentences[-1].append((fields[word], fields[tag]))
+    if not any(sentences):
         raise UserError(f"{path} holds no words with tags")
-    return Tagged(sentences, tags)
+    words, tags = ([[pair[at] for pair in each] for each in sentences if each] for at in (0, 1))
+    return words, tags
 
 
 Row = tuple[str, str, str]  # where, text, label
