@@ -44,7 +44,10 @@ def read_sequences(paths: Sequence[Path]) -> list[Labelled]:
     kinds = {kind_of(path) for path in paths}
     if len(paths) == 1 and kinds <= set(TABLES):
         rows = labelled_rows(paths[0], _SEQUENCES, _LABELS)
-        found = [_row(paths[0], *row) for row in rows]
+        found = [
+            _labelled(paths[0], where, [(where, "".join(sequence.split()))], label, name)
+            for where, sequence, label, name in rows
+        ]
     elif kinds <= set(FASTA):
         names = [class_of(path) for path in paths]
         if len(set(names)) < len(names):
@@ -72,7 +75,7 @@ def class_of(path: Path) -> str:
 
 
 def _from_fasta(path: Path) -> Iterator[Labelled]:
-    records: list[tuple[str, list[np.ndarray]]] = []
+    records: list[tuple[str, list[tuple[str, str]]]] = []
     for number, line in enumerate(read_lines(path), start=1):
         text = line.strip()
         if text.startswith(">"):
@@ -80,35 +83,27 @@ def _from_fasta(path: Path) -> Iterator[Labelled]:
         elif text and not records:
             raise UserError(f"{path} is no FASTA: line {number} comes before any '>'")
         elif text:
-            records[-1][1].append(_codes(path, f"line {number}", text))
+            records[-1][1].append((f"line {number}", text))
     for name, parts in records:
-        yield Labelled(_known(path, name, parts), class_of(path), "")
+        yield _labelled(path, name, parts, class_of(path), "")
 
 
-def _row(path: Path, where: str, sequence: str, label: str, group: str) -> Labelled:
+def _labelled(
+    path: Path, where: str, parts: Sequence[tuple[str, str]], label: str, group: str
+) -> Labelled:
+    """Return a sequence in parts, each with where it is; it must have a known base."""
     if not label.strip():
         raise UserError(f"{path}: {where} has no label")
-    codes = _codes(path, where, "".join(sequence.split()))
-    return Labelled(_known(path, where, [codes]), label.strip(), group.strip())
-
-
-def _codes(path: Path, where: str, letters: str) -> np.ndarray:
-    codes = encode(letters)
-    if (codes == INVALID).any():
-        letter = letters[int((codes == INVALID).argmax())]
-        raise UserError(
-            f"{path}: {where} has the letter '{letter}', which is no DNA: give A, C, G, T or IUPAC"
-            " codes"
-        )
-    return codes
-
-
-def _known(path: Path, where: str, parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the whole sequence, which must have a known base."""
-    codes = np.concatenate([np.zeros(0, np.uint8), *parts])
+    for place, letters in parts:
+        if (wrong := encode(letters) == INVALID).any():
+            raise UserError(
+                f"{path}: {place} has the letter '{letters[int(wrong.argmax())]}', which is no"
+                " DNA: give A, C, G, T or IUPAC codes"
+            )
+    codes = encode("".join(letters for _, letters in parts))
     if not (codes & 7 < UNKNOWN).any():
         raise UserError(f"{path}: {where} has no known base: leave it out")
-    return codes
+    return Labelled(codes, label.strip(), group.strip())
 
 
 class DnaFiles(NamedTuple):

@@ -136,12 +136,12 @@ def _documents(path: Path, document: Document) -> Iterator[Part]:
     lines: list[str] = []
     size, first = 0, True
     for line in read_lines(path, most=_PART):
-        blank = not line.strip()
-        if document != "file" and (document == "line" or blank):
-            if document == "line":
-                lines.append(line)
+        # Texts that are asked about later have no line break at their end.
+        if document == "line":
+            yield Part(line.rstrip("\n"), True)
+            continue
+        if document == "paragraph" and not line.strip():
             if lines:
-                # Texts that are asked about later have no line break at their end.
                 yield Part("".join(lines).rstrip("\n"), first)
             lines, size, first = [], 0, True
             continue
