@@ -29,6 +29,7 @@ _TEXTS = ("text", "sentence", "content", "question", "review")
 _LABELS = ("label", "category", "intent", "class")
 # Where word and tag are, by number of columns: word-tag, number-word-tag..., CoNLL-U.
 _WORD_AND_TAG = {2: (0, 1), 10: (1, 3)}
+T = TypeVar("T")
 
 
 class TaskFiles(NamedTuple):
@@ -37,9 +38,6 @@ class TaskFiles(NamedTuple):
     name: str
     train: Path
     test: Path
-
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +162,7 @@ Row = tuple[str, str, str]  # where, text, label
 
 
 def _from_table(path: Path) -> Iterator[Row]:
-    _, first = next(table_rows(path), ("", [])) if kind_of(path) != ".jsonl" else ("", [])
+    first = [] if kind_of(path) == ".jsonl" else next(table_rows(path), ("", []))[1]
     if len(first) == 4 and first[1] in ("0", "1"):  # without names
         yield from ((where, row[3], row[1]) for where, row in table_rows(path))
     else:
