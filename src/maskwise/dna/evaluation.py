@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from maskwise.dna.bases import NOTHING, NUM_BASES, C, G, reverse_complement
 from maskwise.dna.data import DNASplits
@@ -195,10 +196,8 @@ def sequence_samples(model: LanguageModel[DNA], task: SequenceTask) -> Samples[L
 
 def _padded(sequences: Sequence[np.ndarray]) -> Tensor:
     """Return codes as rows of equal width, uint8 [B, W], with nothing after their ends."""
-    rows = np.full((len(sequences), max(map(len, sequences))), NOTHING, dtype=np.uint8)
-    for row, codes in zip(rows, sequences, strict=True):
-        row[: len(codes)] = codes
-    return torch.from_numpy(rows)
+    rows = [torch.from_numpy(codes.copy()) for codes in sequences]
+    return pad_sequence(rows, batch_first=True, padding_value=NOTHING)
 
 
 def dna_likelihood(

@@ -164,22 +164,27 @@ def read_dna_task(text: str, num_train: int, num_test: int, seed: int) -> Sequen
     `num_test` are sequences at most, but one group at least; `seed` is of choice and folds.
     """
     files = parse_dna_task(text)
-    both = ((files.train, num_train), (files.test, num_test))
-    wanted = both if files.test else ((files.train, min(num_train, num_test)),)
+    wanted = [(files.train, min(num_train, num_test))]
+    if files.test:
+        wanted = [(files.train, num_train), (files.test, num_test)]
     parts = [_some(read_sequences(paths), num, seed) for paths, num in wanted]
     rows = [row for part in parts for row in part]
     sequences = [row.codes for row in rows]
     y, classes = encode_labels(np.array([row.label for row in rows]))
     same, groups = group(sequences, [row.group for row in rows])
+    train, test = np.split(np.arange(len(y)), [len(parts[0])])
+    for (paths, _), index in zip(wanted, (train, test), strict=False):
+        if len(np.unique(y[index])) < 2:
+            only = classes[y[index[0]]]
+            raise UserError(
+                f"{' + '.join(map(str, paths))} has the single class '{only}': give two or more"
+                " (FASTA files of one class each are joined by +)"
+            )
     if files.test:
-        train, test = np.split(np.arange(len(y)), [len(parts[0])])
-        for paths, index in ((files.train, train), (files.test, test)):
-            _check_classes(paths, classes, y[index])
         folds: tuple[Fold, ...] = (Fold(train, test),)
         num = int(np.isin(same[test], same[train]).sum())
         notes = [f"{num} of {len(test)} test sequences are also in train" if num else ""]
     else:
-        _check_classes(files.train, classes, y)
         folds = grouped_folds(files.name, y, groups, seed)
         num = len(y) - len(np.unique(same))
         notes = [
@@ -231,11 +236,3 @@ def _some(found: list[Labelled], num: int, seed: int) -> list[Labelled]:
     _, groups = group([each.codes for each in found], [each.group for each in found])
     kept = np.isin(groups, random_groups(np.bincount(groups), num, seed))
     return [found[place] for place in np.flatnonzero(kept)]
-
-
-def _check_classes(paths: Sequence[Path], classes: Sequence[str], y: np.ndarray) -> None:
-    if len(np.unique(y)) < 2:
-        raise UserError(
-            f"{' + '.join(map(str, paths))} has the single class '{classes[y[0]]}': give two or"
-            " more (FASTA files of one class each are joined by +)"
-        )

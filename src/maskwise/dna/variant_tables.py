@@ -111,14 +111,10 @@ def check_columns(path: Path, *names: str | None) -> None:
 def effects_of_file(
     path: Path, genome: Genome, window: int, effect: str, group: str | None = None
 ) -> list[Entries]:
-    """Compare the scores of a file with measured effects; see `variant_effects`.
+    """Compare the scores that `score_file` wrote with measured effects; see `variant_effects`.
 
-    Args:
-        path: what `score_file` wrote.
-        genome: the reference.
-        window: bases around a variant whose GC content is a baseline.
-        effect: the column of measured effects; what is no number in it is left out, and counted.
-        group: the column of groups, such as elements.
+    What is no number in the column of effects is left out, and counted. The GC content of `window`
+    bases around a variant is a baseline.
     """
     check_columns(path, effect, group)
     file = open_variants(path)

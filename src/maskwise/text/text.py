@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from maskwise.errors import UserError, require
 from maskwise.modality import Entries
@@ -220,10 +221,8 @@ class Text:
         sizes = [len(ids) for ids, _ in pieces]
         if self.pad < 0 and min(sizes) < max(sizes):
             raise UserError("the tokenizer has no padding token: give texts of equal length")
-        ids = torch.full((len(pieces), max(sizes) + self.num_frame), self.pad)
-        for row, (piece, _) in zip(ids, pieces, strict=True):
-            framed = [*self.start, *piece.tolist(), *self.stop]
-            row[: len(framed)] = torch.tensor(framed)
+        rows = [torch.tensor([*self.start, *piece.tolist(), *self.stop]) for piece, _ in pieces]
+        ids = pad_sequence(rows, batch_first=True, padding_value=self.pad)
         return Tokens(ids, self.eligible(ids), torch.tensor([num for _, num in pieces]))
 
     def save(self, folder: Path) -> Entries:
