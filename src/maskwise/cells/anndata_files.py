@@ -2,41 +2,63 @@
 
 import difflib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from maskwise.cells.anndata_matrix import Element, counts_in_file, counts_in_memory, open_matrix
-from maskwise.cells.csr import CSR, Matrix, in_memory
-from maskwise.cells.genes import OTHER_NAMES, Genes
-from maskwise.errors import UserError
+from maskwise.cells.matrix import (
+    CSR,
+    Element,
+    counts_in_file,
+    counts_in_memory,
+    in_memory,
+    open_matrix,
+)
+from maskwise.errors import UserError, require
 from maskwise.files import Stamp, stamp
 
+AnnData: TypeAlias = Any
+"""anndata.AnnData, of a package that is imported where it is needed"""
+
 _SUFFIXES = (".h5ad", ".zarr")
+_OTHER_NAMES = (  # columns in which `var` names genes in another way
+    *("gene_ids", "gene_id", "ensembl_id", "ensembl_ids", "ensembl", "feature_id"),
+    *("gene_symbols", "gene_symbol", "symbol", "gene_names", "gene_name", "feature_name"),
+)
+_FEW = 20  # different values are no measurements
 
 
-class AnnData(Protocol):
-    """What is asked of anndata.AnnData; obs and var are frames of pandas."""
+@dataclass(frozen=True, eq=False)
+class Genes:
+    """The genes of a data set.
 
-    X: Matrix | None
-    raw: Any
-    obs: Any
-    var: Any
-    var_names: Any
-    layers: MutableMapping[str, Matrix]
-    obsm: MutableMapping[str, np.ndarray]
-    uns: MutableMapping[str, Any]
-    shape: tuple[int, int]
-    isbacked: bool
-    is_view: bool
-    filename: Path
+    Args:
+        names: one for each, no two the same.
+        others: further names, a list for each column of `var` that has some.
+        where: what messages call the data set.
 
-    def to_memory(self) -> "AnnData": ...
+    Raises:
+        UserError: a name that occurs twice.
+    """
+
+    names: tuple[str, ...]
+    others: tuple[tuple[str, ...], ...] = ()
+    where: str = "array"
+
+    def __post_init__(self) -> None:
+        twice = [name for name, count in Counter(self.names).items() if count > 1]
+        if twice:
+            raise UserError(
+                f"{self.where}: {len(twice):,} gene names occur more than once"
+                f" ({', '.join(twice[:3])}{', ...' * (len(twice) > 3)}): run"
+                " adata.var_names_make_unique(), or name genes by a column of var: --data.gene_ids"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,27 +85,64 @@ class Annotated:
     with_counts: Callable[[], list[str]]
     stamp: Stamp | None = None
 
-    def obs(self, name: str) -> object:
-        """Return a column of `obs`.
 
-        Raises:
-            UserError: there is none of that name.
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A name for each cell: which of the different ones it has, int64 [N]; -1 = none."""
+
+    names: tuple[str, ...]
+    codes: np.ndarray
+
+    def numbered(self, names: Sequence[str]) -> "Column":
+        """Return the column with names numbered in another way; -1 for those that are not there.
+
+        >>> Column(("a", "b"), np.array([0, 1, -1])).numbered(("b", "c")).codes
+        array([-1,  0, -1])
         """
-        if name in self.columns:
-            return self.column(name)
-        raise UserError(f"{self.name}: obs has no column '{name}'{nearest(name, self.columns)}")
+        number = {name: place for place, name in enumerate(names)}
+        table = np.array([*(number.get(name, -1) for name in self.names), -1])
+        return Column(tuple(names), table[self.codes])
 
 
-def nearest(name: str, known: tuple[str, ...]) -> str:
-    """Return how to go on where a name is unknown.
+def read_column(sets: Sequence[Annotated], name: str, what: str) -> Column:
+    """Read a column of `obs` of several data sets, one after the other.
 
-    >>> nearest("celltype", ("cell_type", "batch"))
-    "; did you mean 'cell_type'?"
+    Args:
+        sets: the data sets.
+        name: of the column; "file" is the data set itself.
+        what: it is for, "labels", "batch" or "group".
+
+    Raises:
+        UserError: a data set has no such column, or it is of measurements rather than of names.
     """
+    import pandas as pd
+
+    if name == "file":
+        codes = np.repeat(np.arange(len(sets)), [len(each.matrix) for each in sets])
+        return Column(tuple(each.name for each in sets), codes)
+    for each in sets:
+        if name not in each.columns:
+            near = _nearest(name, each.columns)
+            raise UserError(f"{each.name}: obs has no column '{name}'{near}")
+    parts = [pd.Series(each.column(name)).astype(object) for each in sets]
+    values = pd.Categorical(pd.concat(parts))
+    num, known = len(values.categories), int((values.codes >= 0).sum())
+    if not num:
+        raise UserError(f"{sets[0].name}: column '{name}' of obs is empty (--data.{what})")
+    if num > max(known / 2, _FEW):
+        raise UserError(
+            f"{sets[0].name}: column '{name}' of obs has {num:,} values in {known:,} cells: give"
+            f" one of names that cells share (--data.{what})"
+        )
+    return Column(tuple(map(str, values.categories)), values.codes.astype(np.int64))
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """Return how to go on where a name is unknown."""
     found = difflib.get_close_matches(name, known, n=1)
-    if found:
-        return f"; did you mean '{found[0]}'?"
-    return f"; it has {', '.join(known[:12]) or 'none'}"
+    return (
+        f"; did you mean '{found[0]}'?" if found else f"; it has {', '.join(known[:12]) or 'none'}"
+    )
 
 
 def files_of(source: str) -> list[Path]:
@@ -103,7 +162,7 @@ def files_of(source: str) -> list[Path]:
         found = [path]
     else:
         beside = tuple(str(each) for each in path.parent.glob("*"))
-        raise UserError(f"no file or folder '{source}'{nearest(str(path), beside)}")
+        raise UserError(f"no file or folder '{source}'{_nearest(str(path), beside)}")
     if not found:
         raise UserError(f"{source}: no cells here (looked for {' and '.join(_SUFFIXES)})")
     return found
@@ -151,10 +210,12 @@ def of_anndata(adata: AnnData, layer: str | None, gene_ids: str | None) -> Annot
         return replace(file, column=adata.obs.__getitem__, columns=columns)
     if adata.isbacked:
         adata = adata.to_memory()
-    matrices = _matrices(adata)
+    every = {"X": adata.X, **{f"layers/{name}": adata.layers[name] for name in adata.layers}}
+    every["raw/X"] = None if adata.raw is None else adata.raw.X
+    matrices = {place: matrix for place, matrix in every.items() if matrix is not None}
     key, shown = _place(layer)
     if key not in matrices:
-        raise UserError(_no_layer("array", key, tuple(matrices)))
+        raise _no_layer("array", key, matrices)
     var = adata.raw.var if layer == "raw" else adata.var
 
     def with_counts() -> list[str]:
@@ -163,15 +224,6 @@ def of_anndata(adata: AnnData, layer: str | None, gene_ids: str | None) -> Annot
     genes = _genes(var, gene_ids, "array")
     matrix = in_memory(matrices[key])
     return Annotated("array", matrix, genes, shown, adata.obs.__getitem__, columns, with_counts)
-
-
-def _matrices(adata: AnnData) -> dict[str, Matrix]:
-    found: dict[str, Matrix | None] = {"X": adata.X} | {
-        f"layers/{name}": adata.layers[name] for name in adata.layers
-    }
-    if adata.raw is not None:
-        found["raw/X"] = adata.raw.X
-    return {name: matrix for name, matrix in found.items() if matrix is not None}
 
 
 def _place(layer: str | None) -> tuple[str, str]:
@@ -186,19 +238,17 @@ def _option(key: str) -> str:
     return {"X": "X", "raw/X": "raw"}.get(key, key.removeprefix("layers/"))
 
 
-def _no_layer(where: str, key: str, known: tuple[str, ...]) -> str:
-    layers = tuple(_option(name) for name in known)
-    return f"{where}: no {_place(_option(key))[1]}{nearest(_option(key), layers)} (--data.layer)"
+def _no_layer(where: object, key: str, known: Iterable[str]) -> UserError:
+    layer, layers = _option(key), [_option(name) for name in known]
+    return UserError(f"{where}: no {_place(layer)[1]}{_nearest(layer, layers)} (--data.layer)")
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Mapping[str, Element]]:
     """Open the root of a file."""
-    try:
-        import anndata  # noqa: F401  registers how columns are stored
-        import h5py
-    except ImportError:
-        raise UserError(f'{path} needs anndata: pip install "maskwise[cells]"') from None
+    require("anndata", path, "cells")  # it registers how columns are stored
+    import h5py
+
     if path.is_dir():
         import zarr
 
@@ -228,7 +278,7 @@ def _get(root: Mapping[str, Element], key: str, path: Path) -> Element:
     if key not in root:
         known = [f"layers/{name}" for name in root.get("layers", ())]
         known += [name for name in ("X", "raw/X") if name in root]
-        raise UserError(_no_layer(str(path), key, tuple(known)))
+        raise _no_layer(path, key, known)
     return root[key]
 
 
@@ -260,9 +310,9 @@ def _genes(var: Any, gene_ids: str | None, where: str) -> Genes:
         raise UserError(f"{where}: var is no table: the file is not whole, write it again")
     columns = tuple(map(str, var.columns))
     if gene_ids is not None and gene_ids not in columns:
-        raise UserError(f"{where}: var has no column '{gene_ids}'{nearest(gene_ids, columns)}")
+        raise UserError(f"{where}: var has no column '{gene_ids}'{_nearest(gene_ids, columns)}")
     names = var.index if gene_ids is None else var[gene_ids]
-    others = [var[name] for name in OTHER_NAMES if name in columns and name != gene_ids]
+    others = [var[name] for name in _OTHER_NAMES if name in columns and name != gene_ids]
     if gene_ids is not None:
         others.append(var.index.to_series())
     known = [tuple(each.astype(object).where(each.notna(), "").map(str)) for each in others]

@@ -21,12 +21,11 @@ from maskwise.cells.anndata_files import (
     of_anndata,
     open_file,
     pbmc68k,
+    read_column,
 )
 from maskwise.cells.cells import Cells, Library
-from maskwise.cells.csr import CSR
-from maskwise.cells.genes import Matching, Vocabulary, enough, listed_genes, match, union
-from maskwise.cells.obs import held_out, read_column
-from maskwise.cells.survey import Survey, moments, survey, variable_genes
+from maskwise.cells.genes import Matching, choose, enough, listed_genes, match, survey, union
+from maskwise.cells.matrix import CSR
 from maskwise.columns.tabular import Loss, TabularRows, TabularSplits
 from maskwise.errors import UserError
 from maskwise.settings import settings
@@ -155,7 +154,11 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> CellsSplits:
     counts = data.values != "normalised"
     if data.loss != "mse" and not counts:
         raise UserError(f"loss {data.loss} is of counts: leave out --data.values normalised")
-    genes = _vocabulary(sets, data)
+    known = [each.genes for each in sets]
+    genes = union(known) if data.genes is None else listed_genes(data.genes, known)
+    if len(sets) > 1 or data.genes is not None:
+        for matching in genes.matchings:
+            log.info("%s", matching)
     batch, group, labels = (
         None if name is None else read_column(sets, name, what)
         for name, what in ((data.batch, "batch"), (data.group, "group"), (data.labels, "labels"))
@@ -167,12 +170,15 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> CellsSplits:
     library = np.concatenate([each.library for each in surveys])
     train, test = _filled(library, held)
     target = float(np.median(library[train])) if counts else 1e4
-    genes, shares = _choose(genes, surveys, parts, data, target if counts else 1.0)
-    batch = None if batch is None else batch.numbered(batch.names_of(train))
+    num_genes = data.num_genes if data.genes is None else None
+    genes, shares = choose(genes, surveys, parts, num_genes, target if counts else 1.0)
+    if batch is not None:
+        trained = np.unique(batch.codes[train])
+        batch = batch.numbered([batch.names[code] for code in trained if code >= 0])
     cells = Cells(
         genes.names,
         *(data.loss, data.library, data.zeros),
-        *(() if data.loss == "mse" else shares, target, counts),
+        *(() if data.loss == "mse" else tuple(shares.tolist()), target, counts),
         () if batch is None else batch.names,
     )
     read = Reader(
@@ -197,36 +203,32 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> CellsSplits:
     )
 
 
-def _vocabulary(sets: Sequence[Annotated], data: CellsDataSettings) -> Vocabulary:
-    """Return the genes to choose from."""
-    known = [each.genes for each in sets]
-    genes = union(known) if data.genes is None else listed_genes(data.genes, known)
-    if len(sets) > 1 or data.genes is not None:
-        for matching in genes.matchings:
-            log.info("%s", matching)
-    return genes
+def held_out(num: int, holdout: float, groups: np.ndarray | None = None) -> np.ndarray:
+    """Return which cells to evaluate on, bool [num]: at random, or whole groups at random.
 
+    Args:
+        num: how many cells there are.
+        holdout: share of the cells; of groups, as many as do not exceed it, and at least one.
+        groups: the group of each cell, int64 [num]; -1 = of its own.
 
-def _choose(
-    genes: Vocabulary,
-    surveys: Sequence[Survey],
-    parts: Sequence[np.ndarray],
-    data: CellsDataSettings,
-    scale: float,
-) -> tuple[Vocabulary, tuple[float, ...]]:
-    """Return the genes to use, and the mean share of each in a cell's counts."""
-    num_train = [
-        int((part & (each.library > 0)).sum()) for each, part in zip(surveys, parts, strict=True)
-    ]
-    found = moments(genes, surveys, num_train, scale)
-    chosen = np.arange(len(genes.names))
-    if data.genes is None and data.num_genes is not None:
-        chosen = variable_genes(genes, found, data.num_genes)
-    if len(chosen) < 2:
-        raise UserError(f"{len(chosen)} gene to use: a model learns one from others: give more")
-    # Genes that no cell to train on has: as if one of them had one count.
-    shares = np.maximum(found.mean, 1 / np.maximum(found.num, 1))[chosen] / scale
-    return genes[chosen], tuple(shares.tolist())
+    Raises:
+        UserError: fewer than two cells or groups.
+
+    >>> bool(held_out(4, 0.5, np.array([0, 1, 0, 1]))[:2].all())  # not of both groups
+    False
+    """
+    units = np.arange(num)
+    if groups is not None:
+        alone = groups.max(initial=0) + 1 + units
+        units = np.unique(np.where(groups < 0, alone, groups), return_inverse=True)[1]
+    sizes = np.bincount(units, minlength=1)
+    if len(sizes) < 2:
+        few = f"{num} cells are too few" if groups is None else "all cells are in one group"
+        raise UserError(f"{few}{' (--data.group)' * (groups is not None)}: none can be held out")
+    order = np.random.default_rng(0).permutation(len(sizes))
+    total = sizes[order].cumsum()
+    chosen = order[total <= holdout * num]
+    return np.isin(units, chosen if len(chosen) else order[sizes[order].argmin()])
 
 
 def _filled(library: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
