@@ -160,9 +160,9 @@ def test_a_layer_or_column_that_is_not_there(tmp_path, layer, gene_ids, message)
     with pytest.raises(UserError, match="obs has no column 'kinds'; did you mean 'kind'"):
         read_column([open_file(path, None, None)], "kinds", "labels")
     without = annotated(counts())
-    for read in (open_file(write(without, tmp_path / "b.h5ad"), None, None).obs,):
-        with pytest.raises(UserError, match="obs has no column 'kind'; it has none"):
-            read("kind")
+    sets = [open_file(write(without, tmp_path / "b.h5ad"), None, None)]
+    with pytest.raises(UserError, match="obs has no column 'kind'; it has none"):
+        read_column(sets, "kind", "labels")
     with pytest.raises(UserError, match=r"array: no raw.X; it has X"):
         of_anndata(without, "raw", None)
 

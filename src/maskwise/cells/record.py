@@ -1,6 +1,7 @@
 """Runs on single cells: their settings, what reports say of them, and all that a run asks for."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,16 +14,15 @@ from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, align, from_anndata, load
 from maskwise.columns import runs
 from maskwise.columns.features import embed_rows
-from maskwise.columns.losses import column_likelihood
-from maskwise.columns.model import TabularModel, TabularModelSettings
-from maskwise.modality import Blanks, Modality, Pool
+from maskwise.columns.model import TabularModel
+from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, splits_of
+from maskwise.modality import Blanks, Pool
 from maskwise.settings import settings
 from maskwise.train.config import TrainSettings
-from maskwise.words import LikelihoodWords, ProbeWords, Words
 
 
 @settings
-class CellsRunSettings(runs.TabularRunSettings):
+class CellsRunSettings(TabularRunSettings):
     """Everything that decides what a run on single cells does."""
 
     modality: Literal["cells"] = "cells"
@@ -57,24 +57,14 @@ RECIPES: dict[str, Callable[[], CellsRunSettings]] = {
     "pbmc68k-fixed": lambda: pbmc68k(law="fixed:0.5"),
 }
 
-WORDS = Words(
-    counted=("cells seen", "values read", "predicted values"),
-    shown="rows",
-    more="Probes and clusters need the types of cells, a column of obs:",
-    more_options=" --data.labels COLUMN",
-    loss=runs.loss_words(
-        "half the squared error, or minus the log-probability of a count",
-        samples="held-out cells",
-        between=("layer", "values", "loss", "num_genes", "genes"),
-        differ="data, genes, loss or pattern",
-    ),
-    likelihood=LikelihoodWords(
-        compare="Counts have probabilities and normalised values have densities: compare models"
-        " of one loss and of the same genes only. ",
-        dashed="each gene as it is distributed in training cells, whatever is visible",
-        tested="held-out cells",
-    ),
-    probes=ProbeWords(samples="cells", measures=("macro_f1",)),
+WORDS = runs.words(
+    "cells",
+    "gene",
+    loss="half the squared error, or minus the log-probability of a count",
+    compare="Counts have probabilities and normalised values have densities: compare models of one"
+    " loss and of the same genes only. ",
+    between=("layer", "values", "loss", "num_genes", "genes"),
+    differ="data, genes, loss or pattern",
 )
 
 
@@ -106,30 +96,28 @@ def _impute_file(
     return f"{out}: layers['{annotated.LAYER}'], {shape[0]} x {shape[1]}, float32"
 
 
-RECORD = Modality(
+RECORD = runs.record(
     name="cells",
-    title="a model of features",
     settings=CellsRunSettings,
     recipes=RECIPES,
     own=any_cells,
-    words=WORDS,
+    words=replace(
+        WORDS,
+        more="Probes and clusters need the types of cells, a column of obs:",
+        more_options=" --data.labels COLUMN",
+    ),
     sources="FILE.h5ad|.zarr, a folder of these, A.h5ad+B.h5ad",
     endings=frozenset({".h5ad", ".zarr", ".h5"}),  # the last says how to make the others
     folders="flat",
     several=True,
     of_memory=lambda data: hasattr(data, "obs") and hasattr(data, "var"),
     precedence=3,
-    load=lambda data, config: runs.load(data, config, load, from_anndata, "an AnnData"),
+    load=lambda data, config: splits_of(data, config, load, from_anndata, "an AnnData"),
     describe=lambda splits, config: (splits.cells, config),
     fingerprint=lambda splits: splits.fingerprint,
-    build=runs.build,
-    settle=runs.settle,
-    evaluate=runs.evaluate,
-    samples=runs.samples,
     restore=Cells.load,
     embed=_embed,
     read=lambda config: config.data.source,
-    likelihood=column_likelihood,
     impute=_impute,
     impute_file=_impute_file,
     embed_file=_embed_file,

@@ -2,59 +2,25 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Annotated
 
 import numpy as np
-from pydantic import Field, PositiveInt
 
 from maskwise.columns.features import column_means, embed_rows, expected_rows, filled, numbers
 from maskwise.columns.imputation import imputation
 from maskwise.columns.losses import Marginal, losses_of_rows
 from maskwise.columns.model import TabularModel
-from maskwise.columns.tabular import TabularSplits
+from maskwise.columns.tabular import TabularEvaluateSettings, TabularSplits
 from maskwise.measure.clusters import clusters, mixing
-from maskwise.measure.features import Ratio, data_entry, models_of, pca, random_subset
+from maskwise.measure.features import data_entry, models_of, pca, random_subset
 from maskwise.measure.probes import few_labels, given_split, probe_row
-from maskwise.measure.protocols import ScoringName, one_scale
+from maskwise.measure.protocols import one_scale
 from maskwise.modality import Entries
 from maskwise.progress import track
-from maskwise.settings import settings
 
 NUM_COMPONENTS = 50
 RAW = "raw values"
 
 log = logging.getLogger("maskwise")
-
-
-@settings
-class TabularEvaluateSettings:
-    """How a model of single cells or of a table is evaluated."""
-
-    ratios: tuple[Ratio, ...] = tuple(n / 10 for n in range(1, 10))
-    """Hidden fractions at which the loss is measured."""
-    impute: tuple[Ratio, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
-    """Hidden fractions at which imputation is measured; none = it is not."""
-    layer: int = -1
-    """Layer that is probed; -1 is the last."""
-    protocols: tuple[ScoringName, ...] = ("logistic", "knn")
-    """Probes of labelled samples."""
-    few: tuple[PositiveInt, ...] = (5, 10, 20)
-    """Labels a class of further probes."""
-    draws: Annotated[int, Field(ge=2)] = 5
-    """How often so few labelled samples are drawn; of one draw there is no interval."""
-    num_train: Annotated[int, Field(ge=2)] = 10_000
-    """Training samples that probes and baselines see at most, chosen at random."""
-    num_test: Annotated[int, Field(ge=2)] = 2_000
-    """Held-out samples at most, chosen at random, for all but imputation."""
-    num_impute: Annotated[int, Field(ge=2)] = 256
-    """Held-out samples that are imputed at most, chosen at random."""
-    baselines: bool = True
-    """Also probe the untrained model, raw values and principal components, and impute by
-    neighbours and by components."""
-    slow_baselines: bool = False
-    """Also impute by scikit-learn's IterativeImputer, of up to 150 columns."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Of the choice of samples, the masks, the probes and the bootstrap."""
 
 
 def evaluate_tabular(

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from maskwise.columns.features import column_means
 from maskwise.columns.model import TabularModel
+from maskwise.columns.networks import count_losses
 from maskwise.columns.tabular import ColumnTokenizer, TabularRows, TabularSplits
 from maskwise.masks import Mask
 from maskwise.measure.features import random_subset
 from maskwise.measure.likelihoods import NUM_TRAIN, Held, fit_variances, measure
 from maskwise.measure.losses import loss_curves
 from maskwise.modality import Entries
-from maskwise.objectives.columns import count_losses
 
 
 def losses_of_rows(
@@ -68,8 +68,8 @@ def column_likelihood(
 
     def held(index: np.ndarray) -> Held:
         samples = splits.test.get(index)
-        samples = samples[model.eligible(samples).any(dim=1)]
-        eligible = model.eligible(samples)
+        samples = samples[model.tokenizer.eligible(samples).any(dim=1)]
+        eligible = model.tokenizer.eligible(samples)
         train = splits.train.get(random_subset(len(splits.train), NUM_TRAIN, seed))
         log_probs = Marginal(model.tokenizer, train).log_prob(samples)
         nats = float(torch.where(eligible, log_probs, 0).double().sum(dim=1).mean())

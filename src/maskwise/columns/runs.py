@@ -1,115 +1,54 @@
 """What runs on single cells and on tables have in common, and what their reports show."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
 
 import numpy as np
 import torch
-from pydantic import Field
-from torch import nn
 
-from maskwise.columns.evaluation import TabularEvaluateSettings, evaluate_tabular
+from maskwise.columns.evaluation import evaluate_tabular
 from maskwise.columns.features import column_means, embed_rows, filled, numbers
-from maskwise.columns.losses import fit_feature_noise
-from maskwise.columns.model import TabularModel, TabularModelSettings
-from maskwise.columns.networks import ColumnNetwork
-from maskwise.columns.tabular import ColumnTokenizer, TabularRows, TabularSplits
-from maskwise.errors import UserError
+from maskwise.columns.losses import column_likelihood, fit_feature_noise
+from maskwise.columns.model import TabularModel
+from maskwise.columns.tabular import TabularRows, TabularRunSettings, TabularSplits
 from maskwise.files import write_json
-from maskwise.layers.transformer import Attention
-from maskwise.measure.features import check_layer, frozen, random_subset
+from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.losses import fixed_mask
-from maskwise.modality import Entries
-from maskwise.settings import settings
+from maskwise.modality import Entries, Modality
 from maskwise.ties import descending
-from maskwise.train.config import RunSettings
-from maskwise.words import LossWords
+from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
-PATTERNS = ("scattered", "shared")
-D = TypeVar("D")
-S = TypeVar("S")
-T = TypeVar("T")
 # What the report shows: points, rows, features of these, and how much of them is hidden.
 NUM_POINTS, NUM_ROWS, NUM_FEATURES, RATIO = 1000, 8, 12, 0.5
 
-
-@settings
-class TabularRunSettings(RunSettings):
-    """Everything that decides what a run on samples by features does."""
-
-    model: TabularModelSettings = Field(default_factory=TabularModelSettings)
-    evaluate: TabularEvaluateSettings = Field(default_factory=TabularEvaluateSettings)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_layer(self.evaluate.layer, self.model.num_layers)
+MARGINAL = "each feature predicted by what it is in the training data, whatever is visible"
 
 
-def loss_words(what: str, samples: str, between: tuple[str, ...], differ: str) -> LossWords:
-    """Return what reports say of the loss, which is `what` of hidden values."""
-    return LossWords(
-        axis="nats per hidden value",
-        what=f"Mean loss of hidden values ({what})",
-        samples=samples,
-        form=".4f",
-        between=between,
-        differ=differ,
-        known={
-            "marginal": "each feature predicted by what it is in the training data, whatever is"
-            " visible"
-        },
+def words(
+    samples: str, feature: str, loss: str, compare: str, between: tuple[str, ...], differ: str
+) -> Words:
+    """Return what reports say of samples and features of such names; see `maskwise.words`."""
+    return Words(
+        counted=(f"{samples} seen", "values read", "predicted values"),
+        shown="rows",
+        loss=LossWords(
+            axis="nats per hidden value",
+            what=f"Mean loss of hidden values ({loss})",
+            samples=f"held-out {samples}",
+            form=".4f",
+            between=between,
+            differ=differ,
+            known={"marginal": MARGINAL},
+        ),
+        likelihood=LikelihoodWords(
+            compare=compare,
+            dashed=f"each {feature} as it is distributed in training {samples}, whatever is"
+            " visible",
+            tested=f"held-out {samples}",
+        ),
+        probes=ProbeWords(samples=samples, measures=("macro_f1",)),
     )
-
-
-def load(
-    data: object,
-    config: RunSettings,
-    read: Callable[[D], S],
-    take: Callable[[T, D], S],
-    what: str,
-) -> S:
-    """Return the splits of data in memory, which `take` takes, or else those that `read` reads.
-
-    Raises:
-        UserError: data is lacking, or a pattern means something in an order of positions only.
-    """
-    if config.pattern not in PATTERNS:
-        raise UserError(
-            f"pattern {config.pattern} is not for features, which have no order: take scattered,"
-            " or shared (the same features in all samples of a step)"
-        )
-    if data is not None:
-        return take(cast(T, data), config.data)
-    if config.data.source == "array":
-        raise UserError(f"this run was given {what}: give it again, as data=")
-    return read(config.data)
-
-
-def build(
-    tokenizer: ColumnTokenizer,
-    config: TabularModelSettings,
-    attention: Attention,
-    network: nn.Module | None,
-) -> TabularModel:
-    """Return a model with initial weights."""
-    assert network is None or isinstance(network, ColumnNetwork)
-    return TabularModel(tokenizer, config, attention, network)
-
-
-def settle(model: TabularModel, splits: TabularSplits, config: RunSettings) -> None:
-    """Fit the variances of a trained model."""
-    fit_feature_noise(model, splits.train, seed=config.seed)
-
-
-def evaluate(
-    model: TabularModel,
-    splits: TabularSplits,
-    config: TabularRunSettings,
-    untrained: TabularModel | None,
-) -> Entries:
-    """Return the entries of result.json."""
-    return evaluate_tabular(model, splits, config.evaluate, untrained=untrained)
 
 
 def samples(
@@ -164,12 +103,7 @@ def plane(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return places * signs, shares
 
 
-def _rows(
-    model: TabularModel,
-    source: TabularRows,
-    index: np.ndarray,
-    seed: int,
-) -> Entries:
+def _rows(model: TabularModel, source: TabularRows, index: np.ndarray, seed: int) -> Entries:
     """Return a few samples, what of them is hidden, and what the model says of it."""
     modality = model.tokenizer
     chosen = index[random_subset(len(index), NUM_ROWS, seed)]
@@ -199,3 +133,17 @@ def _rows(
         "hidden": hidden[:, shown].tolist(),
         "predicted": predicted[:, shown].double().numpy().round(4).tolist(),
     }
+
+
+record: Callable[..., Modality] = partial(
+    Modality,
+    title="a model of features",
+    build=TabularModel,
+    settle=lambda model, splits, config: fit_feature_noise(model, splits.train, seed=config.seed),
+    evaluate=lambda model, splits, config, untrained: evaluate_tabular(
+        model, splits, config.evaluate, untrained=untrained
+    ),
+    samples=samples,
+    likelihood=column_likelihood,
+)
+"""a kind of samples by features, given what else it brings"""

@@ -1,17 +1,104 @@
-"""Samples by features, the common shape of single cells and tables."""
+"""Samples by features, the common shape of single cells and tables; settings of runs on them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Literal, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from maskwise.errors import UserError
+from maskwise.measure.features import Ratio, check_layer
+from maskwise.measure.protocols import ScoringName
 from maskwise.modality import Entries, Tokenizer
-from maskwise.objectives.columns import Loss
 from maskwise.rng import Keys
+from maskwise.settings import settings
+from maskwise.train.config import RunSettings
+
+Loss = Literal["mse", "nb", "zinb"]
+"""of numbers: half the squared error, or minus the log-probability of counts"""
+D = TypeVar("D")
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+@settings
+class TabularModelSettings:
+    """The shape of a masked model of features."""
+
+    kind: Literal["mlp", "transformer"] = "mlp"
+    """an MLP with a bottleneck, or a transformer with a token for each feature"""
+    width: PositiveInt = 256
+    """width of the blocks"""
+    depth: PositiveInt = 2
+    """blocks; of the MLP on the way to the code, and as many back"""
+    code: PositiveInt = 64
+    """width of the bottleneck (mlp)"""
+    heads: PositiveInt = 4
+    """attention heads (transformer)"""
+    mlp_ratio: Annotated[float, Field(gt=0)] = 2.0
+    """width of the MLPs over that of the tokens (transformer)"""
+    corruption: Literal["indicator", "zero", "permute"] = "indicator"
+    """what stands for a hidden value in training: a sign that it is hidden, zero without a sign,
+    or the value of another sample of the batch, which keeps the feature's distribution"""
+    norm: bool = True
+    """LayerNorm in the blocks of an mlp: tables are learned better with it, cells without"""
+    linear: NonNegativeInt = 0
+    """how often a linear path around the code fills in blank numbers; 0 = there is none (mlp of
+    numbers that are no counts)"""
+    predict_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """share of the hidden values that training predicts"""
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that can be read: the blocks, and the code of an mlp."""
+        return self.depth + (self.kind == "mlp")
+
+
+@settings
+class TabularEvaluateSettings:
+    """How a model of single cells or of a table is evaluated."""
+
+    ratios: tuple[Ratio, ...] = tuple(n / 10 for n in range(1, 10))
+    """Hidden fractions at which the loss is measured."""
+    impute: tuple[Ratio, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    """Hidden fractions at which imputation is measured; none = it is not."""
+    layer: int = -1
+    """Layer that is probed; -1 is the last."""
+    protocols: tuple[ScoringName, ...] = ("logistic", "knn")
+    """Probes of labelled samples."""
+    few: tuple[PositiveInt, ...] = (5, 10, 20)
+    """Labels a class of further probes."""
+    draws: Annotated[int, Field(ge=2)] = 5
+    """How often so few labelled samples are drawn; of one draw there is no interval."""
+    num_train: Annotated[int, Field(ge=2)] = 10_000
+    """Training samples that probes and baselines see at most, chosen at random."""
+    num_test: Annotated[int, Field(ge=2)] = 2_000
+    """Held-out samples at most, chosen at random, for all but imputation."""
+    num_impute: Annotated[int, Field(ge=2)] = 256
+    """Held-out samples that are imputed at most, chosen at random."""
+    baselines: bool = True
+    """Also probe the untrained model, raw values and principal components, and impute by
+    neighbours and by components."""
+    slow_baselines: bool = False
+    """Also impute by scikit-learn's IterativeImputer, of up to 150 columns."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the choice of samples, the masks, the probes and the bootstrap."""
+
+
+@settings
+class TabularRunSettings(RunSettings):
+    """Everything that decides what a run on samples by features does."""
+
+    model: TabularModelSettings = Field(default_factory=TabularModelSettings)
+    evaluate: TabularEvaluateSettings = Field(default_factory=TabularEvaluateSettings)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_layer(self.evaluate.layer, self.model.num_layers)
 
 
 class ColumnTokenizer(Tokenizer, Protocol):
@@ -157,3 +244,27 @@ def measured(batch: Tensor, num: int) -> Tensor:
     [[True, False]]
     """
     return ~batch[:, :num].isnan()
+
+
+def splits_of(
+    data: object,
+    config: RunSettings,
+    read: Callable[[D], S],
+    take: Callable[[T, D], S],
+    what: str,
+) -> S:
+    """Return the splits of data in memory, which `take` takes, or else those that `read` reads.
+
+    Raises:
+        UserError: data is lacking, or a pattern means something in an order of positions only.
+    """
+    if config.pattern not in ("scattered", "shared"):
+        raise UserError(
+            f"pattern {config.pattern} is not for features, which have no order: take scattered,"
+            " or shared (the same features in all samples of a step)"
+        )
+    if data is not None:
+        return take(cast(T, data), config.data)
+    if config.data.source == "array":
+        raise UserError(f"this run was given {what}: give it again, as data=")
+    return read(config.data)
