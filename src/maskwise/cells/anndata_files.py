@@ -36,12 +36,7 @@ _FEW = 20  # different values are no measurements
 
 @dataclass(frozen=True, eq=False)
 class Genes:
-    """The genes of a data set.
-
-    Args:
-        names: one for each, no two the same.
-        others: further names, a list for each column of `var` that has some.
-        where: what messages call the data set.
+    """The genes of a data set, which messages call `where`: names and, in lists, further names.
 
     Raises:
         UserError: a name that occurs twice.
@@ -105,12 +100,9 @@ class Column:
 
 
 def read_column(sets: Sequence[Annotated], name: str, what: str) -> Column:
-    """Read a column of `obs` of several data sets, one after the other.
+    """Read a column of `obs` (for "labels", "batch" or "group") of one data set after the other.
 
-    Args:
-        sets: the data sets.
-        name: of the column; "file" is the data set itself.
-        what: it is for, "labels", "batch" or "group".
+    The column "file" is the data set itself.
 
     Raises:
         UserError: a data set has no such column, or it is of measurements rather than of names.
@@ -197,11 +189,7 @@ def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
 
 
 def of_anndata(adata: AnnData, layer: str | None, gene_ids: str | None) -> Annotated:
-    """Return AnnData as it is; a backed one is read from its file.
-
-    Raises:
-        UserError: it is no AnnData, or lacks the layer or the column.
-    """
+    """Return AnnData as it is, a backed one read from its file; arguments as for `open_file`."""
     if not all(hasattr(adata, name) for name in ("X", "obs", "var", "layers")):
         raise UserError(f"cells are {type(adata).__name__}: give anndata.AnnData")
     columns = tuple(map(str, adata.obs.columns))
@@ -331,9 +319,6 @@ def pbmc68k() -> AnnData:
 
     Source: Zheng et al., Massively parallel digital transcriptional profiling of single cells
     (Nature Communications 8, 2017).
-
-    Raises:
-        UserError: scanpy is not installed.
     """
     try:
         import scanpy

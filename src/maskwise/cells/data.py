@@ -24,7 +24,7 @@ from maskwise.cells.anndata_files import (
     read_column,
 )
 from maskwise.cells.cells import Cells, Library
-from maskwise.cells.genes import Matching, choose, enough, listed_genes, match, survey, union
+from maskwise.cells.genes import Matching, choose, enough, listed_genes, survey, union
 from maskwise.cells.matrix import CSR
 from maskwise.columns.tabular import Loss, TabularRows, TabularSplits
 from maskwise.errors import UserError
@@ -87,7 +87,7 @@ def load(data: CellsDataSettings) -> CellsSplits:
 
 
 def from_anndata(adata: AnnData, data: CellsDataSettings) -> CellsSplits:
-    """Use cells of an AnnData; arguments as for `load`."""
+    """Use cells of an AnnData; see `load`."""
     return _splits(_open(adata, data), data)
 
 
@@ -108,9 +108,7 @@ def align(
         UserError: as for `load`, or fewer than half of the model's genes are there.
     """
     sets = _open(cells, data)
-    matchings = tuple(
-        enough(match(known.genes, each.genes), known.genes, each.genes) for each in sets
-    )
+    matchings = tuple(enough(known.genes, each.genes) for each in sets)
     libraries = []
     for each, matching in zip(sets, matchings, strict=True):
         log.info("%s", matching)
@@ -166,7 +164,7 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> CellsSplits:
     sizes = [len(each.matrix) for each in sets]
     held = held_out(sum(sizes), data.holdout, None if group is None else group.codes)
     parts = np.split(~held, np.cumsum(sizes)[:-1])
-    surveys = [survey(each, part, counts) for each, part in zip(sets, parts, strict=True)]
+    surveys = [survey(*each, counts) for each in zip(sets, parts, strict=True)]
     library = np.concatenate([each.library for each in surveys])
     train, test = _filled(library, held)
     target = float(np.median(library[train])) if counts else 1e4
@@ -206,13 +204,7 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> CellsSplits:
 def held_out(num: int, holdout: float, groups: np.ndarray | None = None) -> np.ndarray:
     """Return which cells to evaluate on, bool [num]: at random, or whole groups at random.
 
-    Args:
-        num: how many cells there are.
-        holdout: share of the cells; of groups, as many as do not exceed it, and at least one.
-        groups: the group of each cell, int64 [num]; -1 = of its own.
-
-    Raises:
-        UserError: fewer than two cells or groups.
+    Of groups, int64 [num], as many as do not exceed the share, but one; -1 = one of its own.
 
     >>> bool(held_out(4, 0.5, np.array([0, 1, 0, 1]))[:2].all())  # not of both groups
     False
@@ -287,20 +279,15 @@ class Reader:
         starts = np.cumsum([0, *map(len, self.matrices)])
         for number, (start, stop) in enumerate(pairwise(starts.tolist())):
             here = np.flatnonzero((index >= start) & (index < stop))
-            self._fill(samples, here, number, index[here] - start, index[here])
+            self._fill(samples, number, here, index[here], start)
         if self.batches is not None:
             samples[:, -1] = self.batches[index]
         return torch.from_numpy(samples)
 
     def _fill(
-        self,
-        samples: np.ndarray,
-        here: np.ndarray,
-        number: int,
-        rows: np.ndarray,
-        index: np.ndarray,
+        self, samples: np.ndarray, number: int, here: np.ndarray, index: np.ndarray, start: int
     ) -> None:
-        sizes, columns, values = self.matrices[number].read(rows)
+        sizes, columns, values = self.matrices[number].read(index - start)
         known = self.known[number].take(columns, mode="clip")  # without a check: faster
         if not known.all():
             kept = np.flatnonzero(known)

@@ -27,16 +27,11 @@ _MOST = 30  # of a log1p of anything that is counted
 
 @dataclass(frozen=True, eq=False)
 class Matching:
-    """Which genes of a vocabulary a data set has.
-
-    Args:
-        columns: the gene of the data set that each of the vocabulary is, int64 [F], -1 = none.
-        how: how many were found in which way.
-        where: the data set.
-    """
+    """Which gene of a data set each of a vocabulary is, int64 [F], -1 = none."""
 
     columns: np.ndarray
     how: dict[str, int] = field(default_factory=dict)
+    """how many were found in which way"""
     where: str = "array"
 
     @property
@@ -121,12 +116,9 @@ def _unversioned(name: str) -> str:
     return versioned[1] if versioned else name
 
 
-def enough(matching: Matching, vocabulary: Sequence[str], genes: Genes) -> Matching:
-    """Return a matching that holds for at least half of the vocabulary.
-
-    Raises:
-        UserError: it does not; which genes are missing, and what names the data set has.
-    """
+def enough(vocabulary: Sequence[str], genes: Genes) -> Matching:
+    """Find at least half of the genes of a vocabulary in a data set, or say what is missing."""
+    matching = match(vocabulary, genes)
     if 2 * matching.num_matched >= len(vocabulary):
         return matching
     missing = [vocabulary[place] for place in np.flatnonzero(matching.columns < 0)[:3]]
@@ -159,11 +151,7 @@ def union(several: Sequence[Genes]) -> Vocabulary:
 
 
 def listed_genes(source: str, sets: Sequence[Genes]) -> Vocabulary:
-    """Return the genes that some data set has of a list, a file with a gene in each line.
-
-    Raises:
-        UserError: the file cannot be read, or fewer than two of its genes are there.
-    """
+    """Return the genes that some data set has of a list, a file with a gene in each line."""
     path = Path(source).expanduser()
     try:
         lines = path.read_text("utf-8").split("\n")
@@ -185,16 +173,14 @@ def listed_genes(source: str, sets: Sequence[Genes]) -> Vocabulary:
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What a pass over a data set found.
-
-    `library` is the sum of each cell's values, float64 [N]; the others are sums over the training
-    cells of each gene's share in a cell's counts (of expm1 of values that were normalised), and of
-    its square, float64 [G].
-    """
+    """What a pass over a data set found."""
 
     library: np.ndarray
+    """the sum of each cell's values, float64 [N]"""
     sums: np.ndarray
+    """of each gene's share in the counts of a training cell, or of expm1 of what is normalised"""
     squares: np.ndarray
+    """sums of the squares of these, float64 [G]"""
 
 
 def survey(
@@ -220,12 +206,12 @@ def survey(
         with atomic(path) as temporary, temporary.open("wb") as file:
             np.save(file, np.concatenate([found.library, found.sums, found.squares]))
         return found
-    num_cells, num_genes = len(cells.matrix), cells.matrix.num_columns
+    num = len(cells.matrix)
     try:
-        parts = np.split(np.load(path, allow_pickle=False), [num_cells, num_cells + num_genes])
+        values = np.load(path, allow_pickle=False)
+        return Survey(*np.split(values, [num, num + cells.matrix.num_columns]))
     except (OSError, ValueError):
         raise UserError(f"{path} is damaged: delete it") from None
-    return Survey(*parts)
 
 
 def _look(cells: Annotated, train: np.ndarray, counts: bool, asked_by: str | None) -> Survey:
@@ -274,12 +260,8 @@ def _explain(
     if not counts:
         way = f"{asked_by} wants that" if asked_by else "leave out --data.values normalised"
         return f"{found}: no log1p of anything; {way}"
-    way = (
-        f"{asked_by} wants them"
-        if asked_by
-        else "log1p-normalised values need --data.values normalised"
-    )
-    return f"{found}: no count; {ways}; {way}"
+    way = "log1p-normalised values need --data.values normalised"
+    return f"{found}: no count; {ways}; {f'{asked_by} wants them' if asked_by else way}"
 
 
 def choose(
@@ -289,17 +271,10 @@ def choose(
     num: int | None,
     scale: float,
 ) -> tuple[Vocabulary, np.ndarray]:
-    """Return the most variable genes of those that all data sets have.
+    """Return the `num` most variable genes that all data sets have; None: all genes of any.
 
-    Args:
-        genes: of the data sets.
-        surveys: of the data sets.
-        parts: which cells of each are trained on, bool [N].
-        num: how many genes; None: all, whichever data sets have them.
-        scale: a library size.
-
-    Returns:
-        the genes, and the mean share of each in the counts of a cell to train on, [n].
+    Beside them, the mean share of each in the counts of a cell to train on, [n]. Which cells of a
+    data set are trained on is in `parts`; `scale` is a library size.
 
     Raises:
         UserError: no gene varies, or there are fewer than two.

@@ -30,12 +30,9 @@ Element: TypeAlias = Any
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """A long array, read in pieces.
+    """A long array: `fill(out, bounds, starts)` reads pieces of it, of type `dtype`.
 
-    Args:
-        dtype: of its values.
-        fill: `fill(out, bounds, starts)` fills `out` with pieces, the k-th of them from bounds[k]
-            to bounds[k + 1] with the values from number starts[k] on.
+    The k-th piece goes to bounds[k] to bounds[k + 1]; its values are those from starts[k] on.
     """
 
     dtype: np.dtype
@@ -44,14 +41,7 @@ class Stored:
 
 @dataclass(frozen=True, eq=False)
 class CSR:
-    """A matrix of cells by genes, by rows.
-
-    Args:
-        indptr: where each row begins in the other two, int64 [N + 1].
-        indices: the columns of the values.
-        values: the values that are not 0.
-        num_columns: how many columns there are.
-    """
+    """A matrix of cells by genes, by rows: row i has the values indptr[i] to indptr[i + 1]."""
 
     indptr: np.ndarray
     indices: Stored
@@ -62,11 +52,7 @@ class CSR:
         return len(self.indptr) - 1
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the values of rows (int64 [b], in any order).
-
-        Returns:
-            how many each row has, int64 [b]; the columns of all, one row after the other; values.
-        """
+        """Return of rows, int64 [b], how many values each has, the columns of all, the values."""
         starts = self.indptr[rows]
         sizes = self.indptr[rows + 1] - starts
         # What lies together is read together.
@@ -117,15 +103,9 @@ def in_memory(matrix: Matrix) -> CSR:
 
 
 def in_file(path: Path, dtype: np.dtype, offsets: np.ndarray, size: int) -> Stored:
-    """Return an array that a file holds in chunks of `size` values, as they are in memory.
+    """Return an array that a file holds in chunks of `size` values, as in memory, at `offsets`.
 
     No memory map: what was read would count as this program's memory.
-
-    Args:
-        path: the file.
-        dtype: of its values.
-        offsets: where each chunk begins, int64 [chunks], in bytes.
-        size: values in a chunk.
     """
     try:
         handle = os.open(path, os.O_RDONLY)
@@ -166,15 +146,10 @@ def _fill(
 
 
 def open_matrix(element: Element, path: Path, stamp: Stamp) -> CSR:
-    """Open a matrix of a file.
+    """Open a matrix of a file, a group with a sparse matrix or a dense array.
 
     By rows and not compressed, it is read where it lies. Else it is unpacked into the cache, the
-    first time, a part at a time.
-
-    Args:
-        element: a group with a sparse matrix, or a dense array.
-        path: the file.
-        stamp: what tells this state of the file from another.
+    first time, a part at a time; the stamp tells this state of the file from another.
 
     Raises:
         UserError: it is no matrix, or of no numbers.

@@ -1,11 +1,9 @@
 """Runs on single cells: their settings, what reports say of them, and all that a run asks for."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from maskwise.cells import annotated
@@ -16,7 +14,7 @@ from maskwise.columns import runs
 from maskwise.columns.features import embed_rows
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, splits_of
-from maskwise.modality import Blanks, Pool
+from maskwise.modality import Blanks
 from maskwise.settings import settings
 from maskwise.train.config import TrainSettings
 
@@ -65,16 +63,9 @@ WORDS = runs.words(
     " loss and of the same genes only. ",
     between=("layer", "values", "loss", "num_genes", "genes"),
     differ="data, genes, loss or pattern",
+    more="Probes and clusters need the types of cells, a column of obs:",
+    more_options=" --data.labels COLUMN",
 )
-
-
-def _embed(
-    model: TabularModel, cells: AnnData | str, config: CellsRunSettings, pool: Pool, layer: int
-) -> np.ndarray:
-    """Return features of the cells of an AnnData or a file, in their order."""
-    assert isinstance(model.tokenizer, Cells)
-    rows, _ = align(cells, model.tokenizer, config.data)
-    return embed_rows(model, rows, layer=layer, pool=pool)
 
 
 def _embed_file(
@@ -101,11 +92,7 @@ RECORD = runs.record(
     settings=CellsRunSettings,
     recipes=RECIPES,
     own=any_cells,
-    words=replace(
-        WORDS,
-        more="Probes and clusters need the types of cells, a column of obs:",
-        more_options=" --data.labels COLUMN",
-    ),
+    words=WORDS,
     sources="FILE.h5ad|.zarr, a folder of these, A.h5ad+B.h5ad",
     endings=frozenset({".h5ad", ".zarr", ".h5"}),  # the last says how to make the others
     folders="flat",
@@ -116,7 +103,9 @@ RECORD = runs.record(
     describe=lambda splits, config: (splits.cells, config),
     fingerprint=lambda splits: splits.fingerprint,
     restore=Cells.load,
-    embed=_embed,
+    embed=lambda model, cells, config, pool, layer: embed_rows(
+        model, align(cells, model.tokenizer, config.data)[0], layer=layer, pool=pool
+    ),
     read=lambda config: config.data.source,
     impute=_impute,
     impute_file=_impute_file,

@@ -26,12 +26,22 @@ MARGINAL = "each feature predicted by what it is in the training data, whatever 
 
 
 def words(
-    samples: str, feature: str, loss: str, compare: str, between: tuple[str, ...], differ: str
+    samples: str,
+    feature: str,
+    *,
+    loss: str,
+    compare: str,
+    between: tuple[str, ...],
+    differ: str,
+    more: str = "",
+    more_options: str = "",
 ) -> Words:
     """Return what reports say of samples and features of such names; see `maskwise.words`."""
     return Words(
         counted=(f"{samples} seen", "values read", "predicted values"),
         shown="rows",
+        more=more,
+        more_options=more_options,
         loss=LossWords(
             axis="nats per hidden value",
             what=f"Mean loss of hidden values ({loss})",

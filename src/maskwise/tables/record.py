@@ -4,14 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from maskwise.columns import runs
 from maskwise.columns.features import embed_rows
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, rows_of, splits_of
-from maskwise.modality import Pool
 from maskwise.settings import settings
 from maskwise.tables.data import TableDataSettings, from_frame, load
 from maskwise.tables.files import features_of_file, read_table
@@ -63,14 +61,6 @@ WORDS = runs.words(
 )
 
 
-def _embed(
-    model: TabularModel, frame: object, config: TableRunSettings, pool: Pool, layer: int
-) -> np.ndarray:
-    """Return features of the rows of a table, in their order."""
-    assert isinstance(model.tokenizer, Table)
-    return embed_rows(model, rows_of(model.tokenizer.encode(frame)), layer=layer, pool=pool)
-
-
 def _impute_file(
     model: TabularModel, source: Path, out: Path, config: TableRunSettings, entries: str
 ) -> str:
@@ -98,7 +88,9 @@ RECORD = runs.record(
     describe=lambda splits, config: (splits.table, config),
     fingerprint=lambda splits: splits.fingerprint,
     restore=Table.load,
-    embed=_embed,
+    embed=lambda model, frame, config, pool, layer: embed_rows(
+        model, rows_of(model.tokenizer.encode(frame)), layer=layer, pool=pool
+    ),
     read=lambda config: read_table(config.data.source),
     impute=lambda model, data, config: fill(model, data),
     impute_file=_impute_file,
