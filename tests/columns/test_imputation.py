@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskwise.columns.features import comparable, numbers
 from maskwise.columns.imputation import Asked, correlation, hide, imputation, kinds, scored
+from maskwise.columns.tabular import comparable, numbers
 from tests.columns.small_samples import (
     Knowing,
     cells_of,

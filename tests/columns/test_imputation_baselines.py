@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from maskwise.columns.features import column_means
 from maskwise.columns.imputation import (
     by_components,
     by_mean,
     by_neighbours,
     by_regression,
 )
+from maskwise.columns.tabular import column_means
 from tests.columns.small_samples import ppca
 
 

@@ -15,7 +15,7 @@ from maskwise.cells.anndata_files import AnnData
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, align
 from maskwise.cells.genes import Matching
-from maskwise.columns.features import embed_rows
+from maskwise.columns.evaluation import embed_rows
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularRows
 from maskwise.errors import UserError

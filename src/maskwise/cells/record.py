@@ -10,8 +10,7 @@ from maskwise.cells import annotated
 from maskwise.cells.anndata_files import AnnData
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, align, from_anndata, load
-from maskwise.columns import runs
-from maskwise.columns.features import embed_rows
+from maskwise.columns.evaluation import embed_rows, record, words
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, splits_of
 from maskwise.modality import Blanks
@@ -55,7 +54,7 @@ RECIPES: dict[str, Callable[[], CellsRunSettings]] = {
     "pbmc68k-fixed": lambda: pbmc68k(law="fixed:0.5"),
 }
 
-WORDS = runs.words(
+WORDS = words(
     "cells",
     "gene",
     loss="half the squared error, or minus the log-probability of a count",
@@ -87,7 +86,7 @@ def _impute_file(
     return f"{out}: layers['{annotated.LAYER}'], {shape[0]} x {shape[1]}, float32"
 
 
-RECORD = runs.record(
+RECORD = record(
     name="cells",
     settings=CellsRunSettings,
     recipes=RECIPES,

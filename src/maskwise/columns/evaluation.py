@@ -1,24 +1,50 @@
-"""What a model of cells or tables is worth: loss by ratio, probes, imputation, clusters."""
+"""What runs on cells and tables find: loss by ratio, probes, imputation, clusters, samples."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+import torch
 
-from maskwise.columns.features import column_means, embed_rows, expected_rows, filled, numbers
 from maskwise.columns.imputation import imputation
-from maskwise.columns.losses import Marginal, losses_of_rows
+from maskwise.columns.losses import Marginal, column_likelihood, fit_feature_noise, losses_of_rows
 from maskwise.columns.model import TabularModel
-from maskwise.columns.tabular import TabularEvaluateSettings, TabularSplits
+from maskwise.columns.tabular import (
+    TabularEvaluateSettings,
+    TabularRows,
+    TabularRunSettings,
+    TabularSplits,
+    column_means,
+    filled,
+    numbers,
+    one_hot,
+)
+from maskwise.files import write_json
+from maskwise.masks import draw
 from maskwise.measure.clusters import clusters, mixing
-from maskwise.measure.features import data_entry, models_of, pca, random_subset
+from maskwise.measure.features import (
+    data_entry,
+    frozen,
+    in_batches,
+    models_of,
+    pca,
+    random_subset,
+)
+from maskwise.measure.losses import fixed_mask
 from maskwise.measure.probes import few_labels, given_split, probe_row
 from maskwise.measure.protocols import one_scale
-from maskwise.modality import Entries
+from maskwise.modality import Entries, Modality, Pool
 from maskwise.progress import track
+from maskwise.ties import descending
+from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
 NUM_COMPONENTS = 50
 RAW = "raw values"
+# What the report shows: points, rows, features of these, and how much of them is hidden.
+NUM_POINTS, NUM_ROWS, NUM_FEATURES, RATIO = 1000, 8, 12, 0.5
+MARGINAL = "each feature predicted by what it is in the training data, whatever is visible"
 
 log = logging.getLogger("maskwise")
 
@@ -138,3 +164,186 @@ def _features(
 def _known(values: np.ndarray | None, index: np.ndarray) -> np.ndarray:
     """Return labels or batches of samples; -1 where there are none."""
     return np.full(len(index), -1) if values is None else values[index]
+
+
+def embed_rows(
+    model: TabularModel,
+    rows: TabularRows,
+    index: np.ndarray | None = None,
+    layer: int = -1,
+    pool: Pool = "mean",
+) -> np.ndarray:
+    """Return the model's features of samples, float32 [N, D]; only what is missing is hidden.
+
+    The samples are those at `index`, [N], by default all; a layer of -1 is the last.
+
+    Raises:
+        UserError: a layer or a pool that the model lacks.
+    """
+    index = np.arange(len(rows)) if index is None else index
+    with frozen(model) as device:
+        parts = [
+            model.encode(rows.get(part).to(device), pool, layer).float().cpu().numpy()
+            for part in in_batches(index)
+        ]
+    return np.concatenate(parts)
+
+
+def expected_rows(
+    model: TabularModel, rows: TabularRows, index: np.ndarray, *, pairs: int = 4, seed: int = 0
+) -> np.ndarray:
+    """Return what the model expects of every feature from others, float32 [N, D].
+
+    The features of a sample are split at random into halves, each is predicted from the other,
+    and the predictions of `pairs` such splits averaged. No feature is predicted from itself:
+    what remains of a sample is what its features agree on. Categories are one-hot, and counts
+    in logarithms.
+    """
+    modality, found = model.tokenizer, []
+    with frozen(model) as device:
+        for part in in_batches(index):
+            samples, ids = rows.get(part).to(device), torch.from_numpy(part)
+            total = np.zeros((len(part), sum(size or 1 for size in modality.sizes)), np.float32)
+            for pair in range(pairs):
+                mask = draw("fixed:0.5", modality.grid, sample_ids=ids, seed=seed, epoch=pair)
+                half = mask.hidden.to(device)
+                first, second = model.predict(samples, half), model.predict(samples, ~half)
+                said = torch.where(half, first, second).cpu().numpy()
+                total += one_hot(said, modality.sizes)
+            found.append(total / pairs)
+    values = np.concatenate(found)
+    return values if modality.loss == "mse" else np.log1p(values)
+
+
+def samples(
+    folder: Path, model: TabularModel, splits: TabularSplits, config: TabularRunSettings
+) -> None:
+    """Write what the report shows of held-out samples to samples.json.
+
+    "points", the first two principal components of samples by kind of features, the shares of the
+    variance that they have ("explained"), the samples' "labels" and "classes"; and "rows", a few
+    samples with the values of some features (None = not measured), whether they are "hidden" and
+    what is "predicted", in the space of the model, counts as their log1p.
+    """
+    seed = config.evaluate.seed
+    source = splits.test
+    index = random_subset(len(source), NUM_POINTS, seed)
+    raw = numbers(model.tokenizer, source, index)
+    kinds = {
+        "encoder": embed_rows(model, source, index),
+        "raw values": filled(raw, column_means(raw)),
+    }
+    planes = {name: plane(values) for name, values in kinds.items()}
+    labels = None if source.labels is None else source.labels[index].tolist()
+    write_json(
+        folder / "samples.json",
+        {
+            "points": {name: places.round(4).tolist() for name, (places, _) in planes.items()},
+            "explained": {name: shares.tolist() for name, (_, shares) in planes.items()},
+            "labels": labels,
+            "classes": None if splits.classes is None else list(splits.classes),
+            "rows": _rows(model, source, index, seed),
+        },
+    )
+
+
+def plane(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first two principal components of samples, and their shares of the variance.
+
+    >>> places, shares = plane(np.array([[0.0, 0.0], [3.0, 4.0]]))
+    >>> abs(places).round(6).tolist(), shares.round(6).tolist()
+    ([[2.5, 0.0], [2.5, 0.0]], [1.0, 0.0])
+    """
+    centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
+    # Samples are fewer than genes: their products are a smaller matrix than a covariance.
+    variances, vectors = np.linalg.eigh(centred @ centred.T)
+    variances, vectors = variances[::-1].clip(min=0), vectors[:, ::-1]
+    places = np.zeros((len(values), 2))
+    num = min(2, len(values))
+    places[:, :num] = vectors[:, :num] * np.sqrt(variances[:num])
+    signs = np.where(places[-1] < 0, -1, 1)  # which way an axis points is arbitrary
+    shares = np.zeros(2)
+    shares[:num] = variances[:num] / max(variances.sum(), 1e-300)
+    return places * signs, shares
+
+
+def _rows(model: TabularModel, source: TabularRows, index: np.ndarray, seed: int) -> Entries:
+    """Return a few samples, what of them is hidden, and what the model says of it."""
+    modality = model.tokenizer
+    chosen = index[random_subset(len(index), NUM_ROWS, seed)]
+    if source.labels is not None:
+        chosen = chosen[np.argsort(source.labels[chosen], kind="stable")]
+    batch = source.get(chosen)
+    values = batch[:, : model.length]
+    shown = np.arange(min(NUM_FEATURES, model.length))
+    if modality.sparse:  # of most features little is seen in a few samples
+        spread = values.double().nan_to_num(0.0).log1p().var(dim=0, correction=0).numpy()
+        shown = np.sort(descending(spread)[:NUM_FEATURES])
+    with frozen(model) as device:
+        cpu = torch.device("cpu")
+        hidden = fixed_mask(
+            modality.grid, RATIO, chosen, "scattered", seed, cpu, modality.eligible(batch)
+        ).hidden
+        predicted = model.predict(batch.to(device), hidden.to(device)).cpu()
+    if modality.loss != "mse":
+        values, predicted = values.log1p(), predicted.log1p()
+    return {
+        "ratio": RATIO,
+        "num_features": model.length,
+        "names": [modality.names[place] for place in shown],
+        "true": [
+            [None if v != v else round(v, 4) for v in row] for row in values[:, shown].tolist()
+        ],
+        "hidden": hidden[:, shown].tolist(),
+        "predicted": predicted[:, shown].double().numpy().round(4).tolist(),
+    }
+
+
+def words(
+    samples: str,
+    feature: str,
+    *,
+    loss: str,
+    compare: str,
+    between: tuple[str, ...],
+    differ: str,
+    more: str = "",
+    more_options: str = "",
+) -> Words:
+    """Return what reports say of samples and features of such names; see `maskwise.words`."""
+    return Words(
+        counted=(f"{samples} seen", "values read", "predicted values"),
+        shown="rows",
+        more=more,
+        more_options=more_options,
+        loss=LossWords(
+            axis="nats per hidden value",
+            what=f"Mean loss of hidden values ({loss})",
+            samples=f"held-out {samples}",
+            form=".4f",
+            between=between,
+            differ=differ,
+            known={"marginal": MARGINAL},
+        ),
+        likelihood=LikelihoodWords(
+            compare=compare,
+            dashed=f"each {feature} as it is distributed in training {samples}, whatever is"
+            " visible",
+            tested=f"held-out {samples}",
+        ),
+        probes=ProbeWords(samples=samples, measures=("macro_f1",)),
+    )
+
+
+record: Callable[..., Modality] = partial(
+    Modality,
+    title="a model of features",
+    build=TabularModel,
+    settle=lambda model, splits, config: fit_feature_noise(model, splits.train, seed=config.seed),
+    evaluate=lambda model, splits, config, untrained: evaluate_tabular(
+        model, splits, config.evaluate, untrained=untrained
+    ),
+    samples=samples,
+    likelihood=column_likelihood,
+)
+"""a kind of samples by features, given what else it brings"""

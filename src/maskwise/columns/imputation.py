@@ -10,9 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwise.columns.features import column_means, comparable, filled, from_one_hot, one_hot
 from maskwise.columns.model import TabularModel
-from maskwise.columns.tabular import ColumnTokenizer, TabularRows
+from maskwise.columns.tabular import (
+    ColumnTokenizer,
+    TabularRows,
+    column_means,
+    comparable,
+    filled,
+    from_one_hot,
+    one_hot,
+)
 from maskwise.likelihood import PPCA
 from maskwise.masks.select import hide_lowest
 from maskwise.measure.bootstrap import ends

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskwise.columns.features import column_means
 from maskwise.columns.model import TabularModel
 from maskwise.columns.networks import count_losses
-from maskwise.columns.tabular import ColumnTokenizer, TabularRows, TabularSplits
+from maskwise.columns.tabular import ColumnTokenizer, TabularRows, TabularSplits, column_means
 from maskwise.masks import Mask
 from maskwise.measure.features import random_subset
 from maskwise.measure.likelihoods import NUM_TRAIN, Held, fit_variances, measure

@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.measure.features import Ratio, check_layer
+from maskwise.measure.features import Ratio, check_layer, in_batches
 from maskwise.measure.protocols import ScoringName
 from maskwise.modality import Entries, Tokenizer
 from maskwise.rng import Keys
@@ -244,6 +244,78 @@ def measured(batch: Tensor, num: int) -> Tensor:
     [[True, False]]
     """
     return ~batch[:, :num].isnan()
+
+
+def comparable(modality: ColumnTokenizer, samples: Tensor, hidden: Tensor | None = None) -> Tensor:
+    """Return values in which errors are measured, float32 [B, F]; NaN where hidden or missing.
+
+    Samples [B, F] or [B, F + 1] as they are; of counts the logarithm of 1 + counts scaled to one
+    library size, that of the visible genes only. By default nothing is hidden.
+    """
+    known = measured(samples, len(modality.sizes))
+    hidden = torch.zeros_like(known) if hidden is None else hidden
+    values = samples[:, : len(modality.sizes)]
+    if modality.loss != "mse":
+        values = modality.inputs(samples, hidden)
+    return values.masked_fill(hidden | ~known, torch.nan)
+
+
+def numbers(modality: ColumnTokenizer, rows: TabularRows, index: np.ndarray) -> np.ndarray:
+    """Return what `comparable` does of samples by their number, categories one-hot, [N, D]."""
+    parts = [
+        one_hot(comparable(modality, rows.get(part)).numpy(), modality.sizes)
+        for part in in_batches(index)
+    ]
+    return np.concatenate(parts)
+
+
+def filled(values: np.ndarray, mean: ArrayLike) -> np.ndarray:
+    """Return values [N, D] with those that are missing replaced by the mean of their column."""
+    return np.where(np.isnan(values), mean, values)
+
+
+def column_means(values: np.ndarray) -> np.ndarray:
+    """Return the means of columns [N, D] over what is not missing; 0 where all is.
+
+    >>> column_means(np.array([[1.0, np.nan], [3.0, np.nan]]))
+    array([2., 0.])
+    """
+    num = (~np.isnan(values)).sum(axis=0)
+    return (np.nansum(values, axis=0, dtype=np.float64) / np.maximum(num, 1)).astype(values.dtype)
+
+
+def one_hot(values: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    """Return values [N, F] with K columns for a feature of K categories, float32 [N, D].
+
+    A missing category is missing in all of them.
+
+    >>> one_hot(np.array([[0.5, 1.0], [0.7, np.nan]], dtype=np.float32), (0, 2))
+    array([[0.5, 0. , 1. ],
+           [0.7, nan, nan]], dtype=float32)
+    """
+    if not any(sizes):
+        return values
+    parts = [
+        np.where(np.isnan(column), np.nan, column == np.arange(size)) if size else column
+        for column, size in zip(values.T[..., None], sizes, strict=True)
+    ]
+    return np.concatenate(parts, axis=1, dtype=np.float32)
+
+
+def from_one_hot(values: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    """Return the numbers, and the code of the greatest column of categories, float32 [N, F].
+
+    >>> from_one_hot(np.array([[0.5, 0.3, 0.4]]), (0, 2))
+    array([[0.5, 1. ]], dtype=float32)
+    """
+    if not any(sizes):
+        return values.astype(np.float32)
+    first = np.cumsum([0, *(size or 1 for size in sizes)])
+    parts = [
+        values[:, start : start + size].argmax(axis=1) if size else values[:, start]
+        for start, size in zip(first, sizes, strict=False)
+    ]
+    return np.stack(parts, axis=1).astype(np.float32)
 
 
 def splits_of(

@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from maskwise.columns import runs
-from maskwise.columns.features import embed_rows
+from maskwise.columns.evaluation import embed_rows, record, words
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, rows_of, splits_of
 from maskwise.settings import settings
@@ -50,7 +49,7 @@ RECIPES: dict[str, Callable[[], TableRunSettings]] = {
     "breast-cancer-fixed": lambda: breast_cancer(law="fixed:0.3"),
 }
 
-WORDS = runs.words(
+WORDS = words(
     "rows",
     "column",
     loss="half the squared error of a number, the cross-entropy of a category",
@@ -74,7 +73,7 @@ def _in_memory(data: object) -> bool:
     return named or getattr(values, "ndim", 0) == 2
 
 
-RECORD = runs.record(
+RECORD = record(
     name="tables",
     settings=TableRunSettings,
     recipes=RECIPES,
