@@ -8,8 +8,7 @@ from maskwise.cells.cells import Cells
 from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.columns.tabular import TabularRows, TabularSplits
 from maskwise.likelihood import PPCA
-from maskwise.tables.columns import Column
-from maskwise.tables.table import Table
+from maskwise.tables.table import Column, Table
 
 SMALL = {"width": 16, "depth": 1, "code": 6}
 

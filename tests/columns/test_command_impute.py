@@ -10,8 +10,7 @@ from maskwise.modalities import find
 from maskwise.run import Run
 from maskwise.settings import override, to_dict
 from maskwise.storage import build, save_model
-from maskwise.tables.columns import Column
-from maskwise.tables.table import Table
+from maskwise.tables.table import Column, Table
 
 SHAPE = TabularModelSettings(width=8, depth=1, code=4)
 GENES = tuple(f"g{i}" for i in range(6))

@@ -11,10 +11,13 @@ import narwhals as nw
 import numpy as np
 
 from maskwise.errors import UserError
+from maskwise.laws.strings import is_number
 
 Columns = dict[str, np.ndarray]
 """One array [N] a column: floats (NaN = missing), integers, bools, times, or objects, which are
 texts, numbers and bools (None = missing) that stand for categories."""
+Value = str | float | int | bool
+"""a category"""
 Plain = str | int | float | datetime.date | None
 """a value of a column, as Python has it; None where it is missing"""
 F = TypeVar("F")
@@ -245,3 +248,59 @@ def _of_series(series: nw.Series[Any]) -> np.ndarray:
         return values.astype("datetime64[us]") if values.dtype == "datetime64[ns]" else values
     categories = kind in (nw.Categorical, nw.Enum)
     return (as_objects if categories else from_values)(series.to_list())
+
+
+def as_numbers(name: str, values: np.ndarray) -> np.ndarray:
+    """Return a column as float64 [N]; a value that is no number, or infinite, is an error."""
+    if values.dtype.kind in "Mm":
+        raise UserError(
+            f"column '{name}' holds times: leave it out (--data.drop {name}); rows in the order "
+            "of time are a time series (--data.lags)"
+        )
+    try:
+        numbers = values.astype(np.float64)
+    except ValueError:
+        row, value = next(
+            (i, v) for i, v in enumerate(values) if v is not None and not is_number(v)
+        )
+        raise UserError(f"column '{name}': '{value}' in row {row} (from 0) is no number") from None
+    if np.isinf(numbers).any():
+        row = int(np.isinf(numbers).argmax())
+        raise UserError(
+            f"column '{name}': {numbers[row]} in row {row} (from 0): leave the value empty if it"
+            " is not known"
+        )
+    return numbers
+
+
+def distinct(values: np.ndarray) -> tuple[Value, ...]:
+    """Return the different values of a column, sorted, without missing ones.
+
+    >>> distinct(np.array([2.0, np.nan, 1.5, 2.0]))
+    (1.5, 2)
+    """
+    found = map(_whole, set(values[~is_missing(values)].tolist()))
+    return tuple(sorted(found, key=lambda v: (isinstance(v, str), v)))
+
+
+def codes_of(values: np.ndarray, categories: Sequence[Value]) -> np.ndarray:
+    """Return the number of each value among `categories`, int64 [N]; -1 = missing, -2 = unseen.
+
+    Numbers also match texts that spell them.
+
+    >>> codes_of(np.array(["a", None, "c"], dtype=object), ("a", "b")).tolist()
+    [0, -1, -2]
+    """
+    numbers: dict[object, int] = {str(value): code for code, value in enumerate(categories)}
+    numbers |= {value: code for code, value in enumerate(categories)}
+    numbers[None] = -1
+    different, place = list(values), np.arange(len(values))
+    if values.dtype.kind != "O":
+        found, place = np.unique(values, return_inverse=True)
+        different = as_objects(found).tolist()
+    codes = [numbers.get(each, numbers.get(str(_whole(each)), -2)) for each in different]
+    return np.array(codes, dtype=np.int64)[place.reshape(-1)]
+
+
+def _whole(value: Value) -> Value:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

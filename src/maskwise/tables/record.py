@@ -11,8 +11,7 @@ from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, rows_of, splits_of
 from maskwise.settings import settings
 from maskwise.tables.data import TableDataSettings, from_frame, load
-from maskwise.tables.files import features_of_file, read_table
-from maskwise.tables.filling import fill, fill_file
+from maskwise.tables.files import features_of_file, fill, fill_file, read_table
 from maskwise.tables.table import Table
 from maskwise.train.config import TrainSettings
 
