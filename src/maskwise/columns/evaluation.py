@@ -73,6 +73,7 @@ def evaluate_tabular(
     train, test = splits.train, splits.test
     train_index = random_subset(len(train), config.num_train, seed)
     test_index = random_subset(len(test), config.num_test, seed)
+    chosen = random_subset(len(test), config.num_impute, seed)
     values = numbers(modality, train, train_index)
     features = _features(model, splits, config, untrained, (train_index, test_index), values)
     marginal = Marginal(modality, train.get(train_index))
@@ -85,16 +86,7 @@ def evaluate_tabular(
         "probes": tabular_probes(features, train_y, test_y, splits.name, config),
         "clusters": clusters(no_raw, test_y, seed=seed),
         "mixing": mixing(no_raw, batch, seed=seed),
-        "imputation": imputation(
-            model,
-            test,
-            random_subset(len(test), config.num_impute, seed),
-            values,
-            config.impute,
-            baselines=config.baselines,
-            slow_baselines=config.slow_baselines,
-            seed=seed,
-        ),
+        "imputation": imputation(model, test, chosen, values, config),
     }
 
 
