@@ -59,12 +59,7 @@ def evaluate_tabular(
     """Return the entries of result.json: data, losses, probes, clusters, mixing and imputation.
 
     Nothing depends on the training seed or law, so results of different runs are comparable.
-
-    Args:
-        model: a pretrained model.
-        splits: baselines are fitted on the training part, and all is measured on the test part.
-        config: what is measured.
-        untrained: the same model before training, a baseline.
+    Baselines are fitted on the training part, and all is measured on the test part.
 
     Raises:
         UserError: a layer that the model does not have.
@@ -99,12 +94,8 @@ def tabular_probes(
 ) -> list[Entries]:
     """Return the rows of the table of probes, with all labels and with few; none of one class.
 
-    Args:
-        features: of training [N, D] and test samples [M, D], by name.
-        train_y: classes, -1 = not known: left out, [N].
-        test_y: the same of test samples, [M].
-        name: of the data.
-        config: which probes, and how few labels.
+    Features are of training [N, D] and test samples [M, D], by name, and a class of -1 is not
+    known: such samples are left out.
     """
     labels, seed = given_split(train_y, test_y), config.seed
     [(train, test)] = labels.folds
@@ -168,9 +159,6 @@ def embed_rows(
     """Return the model's features of samples, float32 [N, D]; only what is missing is hidden.
 
     The samples are those at `index`, [N], by default all; a layer of -1 is the last.
-
-    Raises:
-        UserError: a layer or a pool that the model lacks.
     """
     index = np.arange(len(rows)) if index is None else index
     with frozen(model) as device:
@@ -217,8 +205,7 @@ def samples(
     samples with the values of some features (None = not measured), whether they are "hidden" and
     what is "predicted", in the space of the model, counts as their log1p.
     """
-    seed = config.evaluate.seed
-    source = splits.test
+    source, seed = splits.test, config.evaluate.seed
     index = random_subset(len(source), NUM_POINTS, seed)
     raw = numbers(model.tokenizer, source, index)
     kinds = {
@@ -226,13 +213,12 @@ def samples(
         "raw values": filled(raw, column_means(raw)),
     }
     planes = {name: plane(values) for name, values in kinds.items()}
-    labels = None if source.labels is None else source.labels[index].tolist()
     write_json(
         folder / "samples.json",
         {
             "points": {name: places.round(4).tolist() for name, (places, _) in planes.items()},
             "explained": {name: shares.tolist() for name, (_, shares) in planes.items()},
-            "labels": labels,
+            "labels": None if source.labels is None else source.labels[index].tolist(),
             "classes": None if splits.classes is None else list(splits.classes),
             "rows": _rows(model, source, index, seed),
         },
@@ -271,11 +257,9 @@ def _rows(model: TabularModel, source: TabularRows, index: np.ndarray, seed: int
     if modality.sparse:  # of most features little is seen in a few samples
         spread = values.double().nan_to_num(0.0).log1p().var(dim=0, correction=0).numpy()
         shown = np.sort(descending(spread)[:NUM_FEATURES])
+    what = "scattered", seed, torch.device("cpu"), modality.eligible(batch)
+    hidden = fixed_mask(modality.grid, RATIO, chosen, *what).hidden
     with frozen(model) as device:
-        cpu = torch.device("cpu")
-        hidden = fixed_mask(
-            modality.grid, RATIO, chosen, "scattered", seed, cpu, modality.eligible(batch)
-        ).hidden
         predicted = model.predict(batch.to(device), hidden.to(device)).cpu()
     if modality.loss != "mse":
         values, predicted = values.log1p(), predicted.log1p()

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -32,18 +31,14 @@ def losses_of_rows(
     of a count. Masks hide any features that were measured. The baseline "marginal" is the loss of
     each value whatever is visible.
     """
-    costs, names = partial(_costs, model, marginal), ["marginal"]
-    return loss_curves(model, rows, index, ratios, "scattered", seed, costs, names)
 
+    def costs(samples: Tensor, masks: Sequence[Mask]) -> Iterator[tuple[Tensor, Tensor]]:
+        guess = marginal(samples)
+        for mask in masks:
+            own = model.losses(samples, mask.hidden)
+            yield _mean(own, mask.hidden), _mean(guess, mask.hidden)
 
-def _costs(
-    model: TabularModel, marginal: "Marginal", samples: Tensor, masks: Sequence[Mask]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Give the mean loss of each sample and that of the marginal, [B], under each mask."""
-    guess = marginal(samples)
-    for mask in masks:
-        own = model.losses(samples, mask.hidden)
-        yield _mean(own, mask.hidden), _mean(guess, mask.hidden)
+    return loss_curves(model, rows, index, ratios, "scattered", seed, costs, ["marginal"])
 
 
 def column_likelihood(
@@ -102,9 +97,7 @@ class Marginal:
     - a count: minus its log-probability under a negative binomial with the mean and the variance
       that the feature has in the training samples, Poisson where that is less than the mean.
 
-    Args:
-        modality: what the features are.
-        samples: training samples [N, F] or [N, F + 1].
+    The samples, [N, F] or [N, F + 1], are of training.
     """
 
     def __init__(self, modality: ColumnTokenizer, samples: Tensor) -> None:

@@ -64,15 +64,13 @@ class TabularModel(MaskedModel):
         network = network or network_of(tokenizer, config, attention)
         assert isinstance(network, ColumnNetwork)
         self.network = network
-        sizes, num = tokenizer.sizes, len(tokenizer.sizes)
-        columns = [feature for feature, size in enumerate(sizes) if size]
-        first = torch.tensor([sum(sizes[:feature]) for feature in columns], dtype=torch.int64)
-        places = torch.arange(max(sizes))[None] + first[:, None]
-        many = torch.tensor([sizes[feature] for feature in columns], dtype=torch.int64)
-        places[torch.arange(max(sizes)) >= many[:, None]] = -1
-        self.columns = nn.Buffer(torch.tensor(columns, dtype=torch.int64), persistent=False)
+        sizes, num = torch.tensor(tokenizer.sizes), len(tokenizer.sizes)
+        columns = sizes.nonzero()[:, 0]
+        first, code = (sizes.cumsum(dim=0) - sizes)[columns, None], torch.arange(int(sizes.max()))
+        places = torch.where(code < sizes[columns, None], first + code, -1)
+        self.columns = nn.Buffer(columns, persistent=False)
         self.places = nn.Buffer(places, persistent=False)
-        self.is_number = nn.Buffer(torch.tensor(sizes) == 0, persistent=False)
+        self.is_number = nn.Buffer(sizes == 0, persistent=False)
         self.log_dispersion = nn.Parameter(torch.zeros(num)) if tokenizer.loss != "mse" else None
         # Of a number when 1..F features are blank; `fit_feature_noise` sets it.
         self.log_variance = nn.Buffer(torch.full((num,), torch.inf))

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -102,14 +103,10 @@ class MLP(ColumnNetwork):
         self.indicator = shape.corruption == "indicator"
         num = len(sizes)
         num_inputs = num + sum(sizes) + num * self.indicator
-        self.encoder = nn.ModuleList(
-            _block(num_inputs if index == 0 else width, width, norm) for index in range(depth)
-        )
+        self.encoder = nn.ModuleList(_blocks(norm, num_inputs, *[width] * depth))
         self.code = nn.Linear(width, code)
         self.batch = nn.Embedding(num_batches, code) if num_batches else None
-        self.decoder = nn.Sequential(
-            *(_block(code if index == 0 else width, width, norm) for index in range(depth))
-        )
+        self.decoder = nn.Sequential(*_blocks(norm, code, *[width] * depth))
         self.numbers = nn.Linear(width, num * num_parameters)
         self.logits = nn.Linear(width, sum(sizes)) if any(sizes) else None
         self.linear = nn.Linear(num + sum(sizes), num + sum(sizes)) if self.times else None
@@ -247,9 +244,11 @@ def network_of(
     return FeatureTransformer(*data, shape, attention)
 
 
-def _block(num_inputs: int, width: int, norm: bool) -> nn.Sequential:
-    linear = nn.Linear(num_inputs, width)
-    return nn.Sequential(linear, *([nn.LayerNorm(width)] if norm else []), nn.GELU())
+def _blocks(norm: bool, *widths: int) -> list[nn.Sequential]:
+    return [
+        nn.Sequential(nn.Linear(low, high), *([nn.LayerNorm(high)] if norm else []), nn.GELU())
+        for low, high in pairwise(widths)
+    ]
 
 
 def _normal(std: float, *shape: int) -> nn.Parameter:

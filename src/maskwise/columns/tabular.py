@@ -129,11 +129,7 @@ class ColumnTokenizer(Tokenizer, Protocol):
         """Return what a network reads, float32 [B, F]; 0 where hidden or not measured."""
 
     def intensities(self, values: Tensor) -> Tensor:
-        """Return how much likelier large values are to be hidden "by intensity", float64 [B, F].
-
-        Args:
-            values: as `inputs` returns them.
-        """
+        """Return how much likelier large values, as `inputs` returns them, are to be hidden."""
 
     # What differs where numbers are counts, where batches are known, or where most is zero.
 
@@ -162,7 +158,6 @@ class ColumnTokenizer(Tokenizer, Protocol):
 
     @property
     def grid(self) -> tuple[int]:
-        """(F,)."""
         return (len(self.sizes),)
 
     def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
@@ -170,7 +165,6 @@ class ColumnTokenizer(Tokenizer, Protocol):
         return measured(batch, len(self.sizes))
 
     def weights(self, batch: Tensor) -> Tensor | None:
-        """Return None: all features count the same."""
         return None
 
 
@@ -179,8 +173,7 @@ class TabularRows:
     """Some samples of a table.
 
     Args:
-        read: returns the samples in rows (int64 [b]) of the whole table, float32 [b, F] or
-            [b, F + 1].
+        read: returns the samples in rows, int64 [b], of the whole table, [b, F] or [b, F + 1].
         index: which rows, int64 [N].
         labels: their classes, int64 [N], -1 = not known.
         batches: where they come from, int64 [N], -1 = not known.
@@ -201,16 +194,11 @@ class TabularRows:
         return self.read(self.index[np.asarray(indices)])
 
     def units(self, indices: ArrayLike) -> Tensor | None:
-        """Return None: every feature is its own unit."""
         return None
 
 
 def rows_of(samples: np.ndarray) -> TabularRows:
-    """Return samples in memory, float32 [N, F], as rows.
-
-    >>> rows_of(np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32)).get([1]).tolist()
-    [[3.0, 4.0]]
-    """
+    """Return samples in memory, float32 [N, F], as rows."""
     values = torch.from_numpy(samples)
     return TabularRows(lambda index: values[index], np.arange(len(samples)))
 
@@ -237,12 +225,7 @@ class TabularSplits:
 
 
 def measured(batch: Tensor, num: int) -> Tensor:
-    """Return which of the `num` features of samples were measured, bool [B, F].
-
-    >>> import torch
-    >>> measured(torch.tensor([[1.0, float("nan"), 0.0]]), 2).tolist()
-    [[True, False]]
-    """
+    """Return which of the `num` features of samples were measured, bool [B, F]."""
     return ~batch[:, :num].isnan()
 
 

@@ -2,9 +2,9 @@
 
 import csv
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -40,10 +40,9 @@ Numbers: TypeAlias = np.ndarray | sparse.sparray | sparse.spmatrix
 def read_table(source: str | Path) -> Columns:
     """Read all rows of a table, in order.
 
-    Args:
-        source: "breast-cancer", built in; a .csv or .tsv (also .gz, .xz) whose first line names
-            the columns, a .parquet or .feather, a .npy with one array of two axes, or a .npz,
-            where arrays of one axis are columns and those of two are columns x0, x1, ...
+    The source is "breast-cancer", built in; a .csv or .tsv (also .gz, .xz) whose first line names
+    the columns, a .parquet or .feather, a .npy with one array of two axes, or a .npz, where arrays
+    of one axis are columns and those of two are columns x0, x1, ...
 
     Raises:
         UserError: it cannot be read, or is no table; says where.
@@ -74,22 +73,20 @@ def write_table(path: Path, frame: object) -> None:
     columns = columns_of(frame)
     if kind_of(path) == ".parquet":
         pyarrow = require("pyarrow", path, "data")
-        from pyarrow import parquet
-
-        table = pyarrow.table(
-            {name: pyarrow.array(v, mask=is_missing(v)) for name, v in columns.items()}
-        )
-        with atomic(path) as temporary:
-            parquet.write_table(table, temporary)
-        return
+        masked = {name: pyarrow.array(v, mask=is_missing(v)) for name, v in columns.items()}
+        return _write_parquet(path, pyarrow.table(masked))
     if path.suffix.lower() != ".csv":
         raise UserError(f"{path}: tables are written as .csv or .parquet")
     # The csv module writes nothing for None, and numbers so that they are read back the same.
     cells = [np.where(is_missing(v), np.array(None), v).tolist() for v in columns.values()]
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*cells, strict=True))
+    _write_rows(path, [columns, *zip(*cells, strict=True)])
+
+
+def _write_parquet(path: Path, table: object) -> None:
+    from pyarrow import parquet
+
+    with atomic(path) as temporary:
+        parquet.write_table(table, temporary)
 
 
 def _read_text(path: Path) -> Columns:
@@ -158,9 +155,6 @@ def features_of_file(
         changes: settings, of which a table has none.
         target: name of a column, or its number from 0, to be predicted from the others.
         classes: the target holds classes, also texts, and becomes their numbers; NaN if missing.
-
-    Raises:
-        UserError: what cannot be read, or has no such column.
     """
     found = _read_table(Path(source).expanduser(), target if classes else None)
     if found is None:
@@ -223,14 +217,6 @@ def _column(target: str, names: list[str] | None, num: int, where: str) -> int:
     raise UserError(f"{where}: {no_column(target, names)}")
 
 
-class _Commas(csv.excel):
-    lineterminator = "\n"
-
-
-class _Tabs(_Commas):
-    delimiter, quoting, quotechar = "\t", csv.QUOTE_NONE, None
-
-
 def fill(model: TabularModel, frame: F) -> F:
     """Return a table of the same kind with its missing values filled in.
 
@@ -245,20 +231,19 @@ def fill(model: TabularModel, frame: F) -> F:
     Raises:
         UserError: it is no table, or a column is missing or cannot be read.
     """
-    return put(frame, found(model, frame))
+    return put(frame, _found(model, frame))
 
 
-def found(model: TabularModel, frame: object) -> dict[str, Filled]:
+def _found(model: TabularModel, frame: object) -> dict[str, Filled]:
     """Return what a model puts in the gaps of a table, by column; only of columns with gaps."""
     table = model.tokenizer
     if not isinstance(table, Table):
         raise UserError("tables are for models of tables, and this is none")
     samples = torch.from_numpy(table.encode(frame))
-    nothing = torch.zeros(samples.shape, dtype=torch.bool)
     with frozen(model) as device:
         for part in in_batches(np.arange(len(samples))):
-            full = model.reconstruct(samples[part].to(device), nothing[part].to(device))
-            samples[part] = full.cpu()
+            some = samples[part].to(device)
+            samples[part] = model.reconstruct(some, torch.zeros_like(some) > 0).cpu()
     return table.fill(frame, samples)
 
 
@@ -276,28 +261,32 @@ def fill_file(model: TabularModel, source: Path, out: Path) -> dict[str, int]:
     if out.suffix not in {".csv", ".parquet", kind} & {".csv", ".tsv", ".parquet"}:
         raise UserError(f"{out}: tables are written as .csv or .parquet, and a .tsv as .tsv")
     columns = read_table(source)
-    gaps = found(model, columns)
+    gaps = _found(model, columns)
     if out.exists() and out.samefile(source):
         raise UserError(f"{out} is what is read: choose another -o")
     if kind == out.suffix == ".parquet":
-        from pyarrow import parquet
-
-        filled = put(parquet.read_table(source), gaps)
-        with atomic(out) as temporary:
-            parquet.write_table(filled, temporary)
+        _write_parquet(out, put(_read_arrow(source), gaps))
     elif kind == out.suffix:
-        _texts(source, gaps, out)
+        _write_rows(out, _texts(source, gaps))
     else:
         write_table(out, put(columns, gaps))
     return {name: len(rows) for name, (rows, _) in gaps.items()}
 
 
-def _texts(source: Path, gaps: dict[str, Filled], out: Path) -> None:
-    """Write the rows of a text file with their gaps filled."""
+def _texts(source: Path, gaps: dict[str, Filled]) -> list[list[str]]:
+    """Return the rows of a text file with their gaps filled."""
     head, *rows = (list(row) for _, row in table_rows(source))
     for place, name in enumerate(head):
         if name.strip() in gaps:
             for row, value in zip(*gaps[name.strip()], strict=True):
                 rows[row][place] = f"{value:.7g}" if isinstance(value, float) else str(value)
-    with atomic(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, _Tabs if out.suffix == ".tsv" else _Commas).writerows([head, *rows])
+    return [head, *rows]
+
+
+def _write_rows(path: Path, rows: Iterable[Iterable[object]]) -> None:
+    """Write a .csv (quoted) or .tsv (not)."""
+    kind: dict[str, Any] = {"lineterminator": "\n"}
+    if path.suffix == ".tsv":
+        kind |= {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None}
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, **kind).writerows(rows)

@@ -92,16 +92,11 @@ def put(frame: F, gaps: Mapping[str, Filled]) -> F:
     pandas does not know a category, it is told.
     """
     out: Any = frame
-    if isinstance(out, np.ndarray):
-        out = np.array(out)
+    if isinstance(out, np.ndarray | dict):
+        array = isinstance(out, np.ndarray)
+        out = np.array(out) if array else {key: np.array(v) for key, v in columns_of(out).items()}
         for name, (rows, values) in gaps.items():
-            out[rows, int(name[1:])] = values
-        return out
-    if isinstance(out, dict):
-        out = columns_of(out)
-        for name, (rows, values) in gaps.items():
-            out[name] = out[name].copy()  # it may be the caller's
-            out[name][rows] = values
+            (out[:, int(name[1:])] if array else out[name])[rows] = values
         return out
     table = nw.from_native(out, eager_only=True)
     if table.implementation.is_pandas_like():
