@@ -44,7 +44,7 @@ def splits_of(
         for part in (index[:num], index[num:])
     ]
     names = None if labels is None else tuple("abcdefg"[: labels.max() + 1])
-    return TabularSplits(*parts, "made up", names, None, {})
+    return TabularSplits(*parts, "made up", names, None, {}, Table(()))
 
 
 def make_model(modality: Table | Cells, **changes: object) -> TabularModel:

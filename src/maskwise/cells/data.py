@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated as Limited
@@ -70,14 +70,7 @@ class CellsDataSettings:
     """Share of the cells held out."""
 
 
-@dataclass(frozen=True, eq=False)
-class CellsSplits(TabularSplits):
-    """Cells ready for use, and how they become what a model reads."""
-
-    cells: Cells
-
-
-def load(data: CellsDataSettings) -> CellsSplits:
+def load(data: CellsDataSettings) -> TabularSplits:
     """Open the cells that `data` describes, look through them and choose genes.
 
     Raises:
@@ -86,7 +79,7 @@ def load(data: CellsDataSettings) -> CellsSplits:
     return _splits(_open(data.source, data), data)
 
 
-def from_anndata(adata: AnnData, data: CellsDataSettings) -> CellsSplits:
+def from_anndata(adata: AnnData, data: CellsDataSettings) -> TabularSplits:
     """Use cells of an AnnData; see `load`."""
     return _splits(_open(adata, data), data)
 
@@ -148,7 +141,7 @@ def _open(cells: AnnData | str | Path, data: CellsDataSettings) -> list[Annotate
     return sets
 
 
-def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> CellsSplits:
+def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> TabularSplits:
     counts = data.values != "normalised"
     if data.loss != "mse" and not counts:
         raise UserError(f"loss {data.loss} is of counts: leave out --data.values normalised")
@@ -194,7 +187,7 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> CellsSplits:
     what = "%s: %d cells to train on, %d held out, %d genes"
     log.info(what, name, len(train), len(test), len(genes.names))
     digest = hashlib.sha256(library.tobytes() + "\n".join(genes.names).encode()).hexdigest()
-    return CellsSplits(
+    return TabularSplits(
         *(rows[0], rows[1], name, None if labels is None else labels.names, cells.batches or None),
         {"train": len(train), "heldout": len(test), "cells": digest},
         cells,

@@ -214,6 +214,7 @@ class TabularSplits:
         classes: names of the classes that labels number.
         batches: names of the batches.
         fingerprint: what must be the same when a run is resumed.
+        tokenizer: what the features are.
     """
 
     train: TabularRows
@@ -222,6 +223,7 @@ class TabularSplits:
     classes: tuple[str, ...] | None
     batches: tuple[str, ...] | None
     fingerprint: Entries
+    tokenizer: ColumnTokenizer
 
 
 def measured(batch: Tensor, num: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,14 +49,7 @@ class TableDataSettings:
     """Share of the rows held out: at random, equal rows together; of a time series, the last."""
 
 
-@dataclass(frozen=True, eq=False)
-class TableSplits(TabularSplits):
-    """Rows ready for use, and what was learned of the training rows."""
-
-    table: Table
-
-
-def load(data: TableDataSettings) -> TableSplits:
+def load(data: TableDataSettings) -> TabularSplits:
     """Read the table that `data` describes and split it.
 
     Raises:
@@ -70,7 +62,7 @@ def load(data: TableDataSettings) -> TableSplits:
         raise UserError(f"{data.source}: {error}") from None
 
 
-def from_frame(frame: object, data: TableDataSettings) -> TableSplits:
+def from_frame(frame: object, data: TableDataSettings) -> TabularSplits:
     """Split a table in memory: as `columns_of` takes it, or a pair of such and labels [N].
 
     Raises:
@@ -78,7 +70,7 @@ def from_frame(frame: object, data: TableDataSettings) -> TableSplits:
 
     >>> columns = {"a": range(20), "b": range(20, 0, -1), "c": ["x", "y"] * 10}
     >>> splits = from_frame(columns, TableDataSettings())
-    >>> len(splits.train), len(splits.test), splits.table.sizes
+    >>> len(splits.train), len(splits.test), splits.tokenizer.sizes
     (18, 2, (0, 0, 2))
     """
     labels = None
@@ -108,7 +100,7 @@ def table_of(
 
 def _splits(
     columns: Columns, name: str, data: TableDataSettings, labels: np.ndarray | None = None
-) -> TableSplits:
+) -> TabularSplits:
     for wanted in (data.labels, data.group, *data.drop):
         if wanted is not None and wanted not in columns:
             raise no_column(wanted, list(columns))
@@ -148,7 +140,7 @@ def _splits(
     first, second = (
         TabularRows(read, part, None if labels is None else labels[part]) for part in (train, test)
     )
-    return TableSplits(first, second, name, classes, None, fingerprint, table)
+    return TabularSplits(first, second, name, classes, None, fingerprint, table)
 
 
 def _classes(labels: np.ndarray, data: TableDataSettings) -> tuple[tuple[str, ...], np.ndarray]:
