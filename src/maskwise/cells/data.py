@@ -233,12 +233,8 @@ def _filled(library: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarr
 class Reader:
     """Reads cells of several data sets, one after the other, by the genes of a vocabulary.
 
-    Args:
-        matrices: of the data sets.
-        matchings: which gene of each a gene of the vocabulary is.
-        library: the sum of each cell's counts, over all genes of its data set, [N].
-        target_sum: what cells are normalised to before log1p; None: they are taken as they are.
-        batches: the batch of each cell, int64 [N]; None: not asked for.
+    They are normalised to `target_sum`, from their library sizes [N], and log1p, or taken as they
+    are (None). Their batches, int64 [N], are the last column, if asked for.
     """
 
     def __init__(

@@ -87,10 +87,7 @@ def match(vocabulary: Sequence[str], genes: Genes) -> Matching:
 
 
 def _fill(
-    columns: np.ndarray,
-    vocabulary: Sequence[str],
-    names: Sequence[str],
-    key: Callable[[str], str],
+    columns: np.ndarray, vocabulary: Sequence[str], names: Sequence[str], key: Callable[[str], str]
 ) -> None:
     taken = set(columns.tolist())
     wanted = _unique(
@@ -188,11 +185,8 @@ def survey(
 ) -> Survey:
     """Look through all cells; of a file only the first time, what was found is cached.
 
-    Args:
-        cells: the data set.
-        train: which cells the sums are over, bool [N].
-        counts: whether values must be counts; else they must be normalised.
-        asked_by: who wants that, if it is not for the settings to say.
+    Sums are over the training cells, bool [N]. Values must be counts, or else normalised; who
+    wants that is `asked_by`, if it is not for the settings to say.
 
     Raises:
         UserError: a value is NaN, infinite, negative or no count: which, where, what to do.
@@ -307,9 +301,7 @@ def normalised_dispersions(mean: np.ndarray, variance: np.ndarray) -> np.ndarray
     d = log(variance / mean) of expression before the logarithm; genes are put in 20 bins of equal
     width by log(1 + mean), and d is standardised within its bin (by its own size, where a gene is
     alone): Satija et al., "Spatial reconstruction of single-cell gene expression data", Nature
-    Biotechnology 2015, as scanpy's flavour "seurat" has it.
-
-    Means and unbiased variances are [G]; so is what is returned, NaN for genes that do not vary.
+    Biotechnology 2015, as scanpy's flavour "seurat" has it. NaN for genes that do not vary.
 
     >>> normalised_dispersions(np.array([1.0, 1.0, 9.0]), np.array([1.0, 4.0, 0.0])).round(2)
     array([-0.71,  0.71,   nan])

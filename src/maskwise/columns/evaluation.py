@@ -24,14 +24,7 @@ from maskwise.columns.tabular import (
 from maskwise.files import write_json
 from maskwise.masks import draw
 from maskwise.measure.clusters import clusters, mixing
-from maskwise.measure.features import (
-    data_entry,
-    frozen,
-    in_batches,
-    models_of,
-    pca,
-    random_subset,
-)
+from maskwise.measure.features import data_entry, frozen, in_batches, models_of, pca, random_subset
 from maskwise.measure.losses import fixed_mask
 from maskwise.measure.probes import few_labels, given_split, probe_row
 from maskwise.measure.protocols import one_scale

@@ -304,11 +304,7 @@ def from_one_hot(values: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
 
 
 def splits_of(
-    data: object,
-    config: RunSettings,
-    read: Callable[[D], S],
-    take: Callable[[T, D], S],
-    what: str,
+    data: object, config: RunSettings, read: Callable[[D], S], take: Callable[[T, D], S], what: str
 ) -> S:
     """Return the splits of data in memory, which `take` takes, or else those that `read` reads.
 

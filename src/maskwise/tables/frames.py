@@ -170,12 +170,12 @@ def from_values(values: Iterable[object]) -> np.ndarray:
         return np.array(found, dtype=np.float64)  # None becomes NaN
     if found and all(value is None or isinstance(value, datetime.date) for value in found):
         return np.array(found, dtype="datetime64[us]")
-    return _objects(found)
+    return np.array(found, dtype=object)
 
 
 def as_objects(values: Iterable[object]) -> np.ndarray:
     """Return plain values as categories, even if all are numbers."""
-    return _objects([_plain(value) for value in values])
+    return np.array([_plain(value) for value in values], dtype=object)
 
 
 def is_missing(values: np.ndarray) -> np.ndarray:
@@ -200,12 +200,6 @@ def _floats(texts: Sequence[str]) -> np.ndarray | None:
         return np.fromiter(known, np.float64, len(texts))
     except ValueError:
         return None
-
-
-def _objects(values: Sequence[Plain]) -> np.ndarray:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
 
 
 def _plain(value: object) -> Plain:
