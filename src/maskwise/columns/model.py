@@ -50,7 +50,6 @@ class TabularModel(MaskedModel):
     tokenizer: ColumnTokenizer
     config: TabularModelSettings
     has_class_token = False
-    values_per_position = 1
 
     def __init__(
         self,
@@ -89,15 +88,14 @@ class TabularModel(MaskedModel):
     def trunk(self) -> nn.Module:
         return self.network.trunk
 
-    def forward(self, batch: Tensor, hidden: Tensor, keys: Keys | None = None) -> Output:
+    def forward(self, batch: Tensor, hidden: Tensor) -> Output:
         """Return what the network says of every feature.
 
         Args:
             batch: samples, [B, F] or [B, F + 1].
             hidden: bool [B, F]; what they hold there is not used.
-            keys: in training, whose values are permuted.
         """
-        return self.network(self._read(batch, hidden, keys))
+        return self.network(self._read(batch, hidden))
 
     def answer(
         self,

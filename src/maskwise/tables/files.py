@@ -156,12 +156,18 @@ def features_of_file(
         target: name of a column, or its number from 0, to be predicted from the others.
         classes: the target holds classes, also texts, and becomes their numbers; NaN if missing.
     """
-    found = _read_table(Path(source).expanduser(), target if classes else None)
-    if found is None:
+    path, names = Path(source).expanduser(), None
+    if not path.is_file():
+        return None
+    values: Numbers | None
+    if kind_of(path) in (".csv", ".tsv", ".parquet", ".feather"):
+        values, names = _read_named(path, target if classes else None)
+    else:
+        values = _read_array(path)
+    if values is None or values.ndim != 2:
         return None
     if changes:
         raise UserError(f"{source} is a table, and other --data settings are for images")
-    values, names = found
     if target is None:
         return Features(values, None, "columns")
     index = _column(target, names, values.shape[1], source)
@@ -171,24 +177,19 @@ def features_of_file(
     return Features(values[:, rest], np.ravel(chosen), "columns")
 
 
-def _read_table(path: Path, classes: str | None) -> tuple[Numbers, list[str] | None] | None:
-    """Return the table in a file with the names of its columns, or None if there is none."""
-    if not path.is_file():
-        return None
-    if kind_of(path) in (".csv", ".tsv", ".parquet", ".feather"):
-        return _read_named(path, classes)
-    values: np.ndarray | None = None
+def _read_array(path: Path) -> Numbers | None:
+    """Return the array or the sparse matrix in a file, or None if there is none."""
     with readable(path):
         if path.suffix == ".npy":
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
-        elif path.suffix == ".npz" and zipfile.is_zipfile(path):
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        if path.suffix == ".npz" and zipfile.is_zipfile(path):
             with path.open("rb") as file:
                 archive = np.load(file, allow_pickle=False)
                 if set(archive.files) >= _SPARSE:
-                    return sparse.load_npz(path), None
+                    return sparse.load_npz(path)
                 if len(archive.files) == 1:
-                    values = archive[archive.files[0]]
-    return (values, None) if values is not None and values.ndim == 2 else None
+                    return archive[archive.files[0]]
+    return None
 
 
 def _read_named(path: Path, classes: str | None) -> tuple[np.ndarray, list[str]]:
