@@ -53,9 +53,7 @@ def columns_of(frame: object) -> Columns:
         if str(name) in columns:
             raise UserError(f"two columns are called '{name}': rename one")
         try:
-            columns[str(name)] = (_of_series if isinstance(values, nw.Series) else _of_array)(
-                values
-            )
+            columns[str(name)] = _column(values)
         except UserError as error:
             raise UserError(f"column '{name}': {error}") from None
     sizes = {name: len(values) for name, values in columns.items()}
@@ -220,23 +218,21 @@ def _plain(value: object) -> Plain:
     raise UserError(f"{value!r:.40} is {type(value).__name__}, no text, number or bool")
 
 
-def _of_array(values: np.ndarray) -> np.ndarray:
+def _column(values: "np.ndarray | nw.Series[Any]") -> np.ndarray:
+    if isinstance(values, nw.Series):
+        kind = values.dtype
+        if not kind.is_temporal() and (not kind.is_numeric() or kind == nw.Decimal):
+            categories = kind in (nw.Categorical, nw.Enum)
+            return (as_objects if categories else from_values)(values.to_list())
+        values = values.to_numpy()
+        if values.dtype == "datetime64[ns]":
+            return values.astype("datetime64[us]")  # Python's own times know no nanoseconds
     if values.ndim != 1:
         raise UserError(f"a column has shape {values.shape}: it must be one value a row")
     if values.dtype.kind in "fiu":
         small = np.can_cast(values.dtype, np.int64)
         return values.astype(np.int64 if small else np.float64, copy=False)
     return values if values.dtype.kind in "bMm" else from_values(values)
-
-
-def _of_series(series: nw.Series[Any]) -> np.ndarray:
-    kind = series.dtype
-    if kind.is_temporal() or (kind.is_numeric() and kind != nw.Decimal):
-        values = _of_array(series.to_numpy())
-        # Python's own times know no nanoseconds.
-        return values.astype("datetime64[us]") if values.dtype == "datetime64[ns]" else values
-    categories = kind in (nw.Categorical, nw.Enum)
-    return (as_objects if categories else from_values)(series.to_list())
 
 
 def as_numbers(name: str, values: np.ndarray) -> np.ndarray:

@@ -120,11 +120,7 @@ def learn(
         categories = distinct(known)
         if len(categories) < 2:
             return Column(name, "constant", categories=categories)
-        if len(categories) > max_categories:
-            raise UserError(_too_many(name, values, categories, max_categories))
-        if (strange := _strange(values, categories)) is not None:
-            told = (name, values[strange], strange, len(categories))
-            log.warning("column '%s': '%s' in row %d (from 0) is no number: %d categories", *told)
+        _check(name, values, categories, max_categories)
         return Column(name, "category", categories=categories)
     whole = values.dtype.kind in "iu"
     if quantile:
@@ -154,26 +150,24 @@ def _normal_scores(numbers: np.ndarray) -> tuple[tuple[float, ...], tuple[float,
     return tuple(knots.tolist()), tuple(ndtri(levels).tolist())
 
 
-def _strange(values: np.ndarray, categories: Sequence[Value]) -> int | None:
-    """Return the row of the first text that is no number, if most categories are numbers."""
+def _check(name: str, values: np.ndarray, categories: Sequence[Value], most: int) -> None:
+    """Refuse too many categories, and tell of a text where most of them are numbers."""
     strange = {value for value in categories if not is_number(str(value))}
     if 0 < len(strange) < len(categories) / 2:
-        return next(i for i, value in enumerate(values) if value in strange)
-    return None
-
-
-def _too_many(name: str, values: np.ndarray, categories: Sequence[Value], most: int) -> str:
-    row = _strange(values, categories)
-    if row is not None:
-        return (
-            f"column '{name}': '{values[row]}' in row {row} (from 0) is no number: leave it empty"
-            f" if it is not known, or leave out the column (--data.drop {name})"
+        row = next(i for i, value in enumerate(values) if value in strange)
+        what = f"column '{name}': '{values[row]}' in row {row} (from 0) is no number"
+        if len(categories) > most:
+            raise UserError(
+                f"{what}: leave it empty if it is not known, or leave out the column"
+                f" (--data.drop {name})"
+            )
+        log.warning("%s: %d categories", what, len(categories))
+    elif len(categories) > most:
+        raise UserError(
+            f"column '{name}' has {len(categories)} different values such as"
+            f" {categories[0]!r:.40}; categories are at most {most}: leave it out (--data.drop"
+            f" {name}) or raise --data.max_categories"
         )
-    return (
-        f"column '{name}' has {len(categories)} different values such as {categories[0]!r:.40};"
-        f" categories are at most {most}: leave it out (--data.drop {name}) or raise"
-        " --data.max_categories"
-    )
 
 
 @dataclasses.dataclass(frozen=True)
