@@ -3,8 +3,8 @@
 import difflib
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -171,9 +171,8 @@ def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
     Raises:
         UserError: it cannot be read, is no AnnData, or lacks the layer or the column.
     """
-    key, shown = _place(layer)
     with _opened(path) as root:
-        element, stamped = _get(root, key, path), _stamp(path)
+        (element, shown), stamped = _chosen(_in_file(root), layer, str(path)), _stamp(path)
         var, obs = root["raw/var" if layer == "raw" else "var"], root["obs"]
         if not hasattr(var, "keys") or not hasattr(obs, "keys"):
             raise UserError(
@@ -198,37 +197,30 @@ def of_anndata(adata: AnnData, layer: str | None, gene_ids: str | None) -> Annot
         return replace(file, column=adata.obs.__getitem__, columns=columns)
     if adata.isbacked:
         adata = adata.to_memory()
-    every = {"X": adata.X, **{f"layers/{name}": adata.layers[name] for name in adata.layers}}
-    every["raw/X"] = None if adata.raw is None else adata.raw.X
-    matrices = {place: matrix for place, matrix in every.items() if matrix is not None}
-    key, shown = _place(layer)
-    if key not in matrices:
-        raise _no_layer("array", key, matrices)
-    var = adata.raw.var if layer == "raw" else adata.var
+    matrices = _matrices(adata.X, getattr(adata.raw, "X", None), adata.layers)
+    matrix, shown = _chosen(matrices, layer, "array")
 
     def with_counts() -> list[str]:
-        return [_option(name) for name, matrix in matrices.items() if counts_in_memory(matrix)]
+        return [name for name, matrix in matrices.items() if counts_in_memory(matrix)]
 
-    genes = _genes(var, gene_ids, "array")
-    matrix = in_memory(matrices[key])
-    return Annotated("array", matrix, genes, shown, adata.obs.__getitem__, columns, with_counts)
-
-
-def _place(layer: str | None) -> tuple[str, str]:
-    """Return where a layer is, and what messages call it."""
-    if layer in (None, "X"):
-        return "X", "X"
-    return ("raw/X", "raw.X") if layer == "raw" else (f"layers/{layer}", f"layer '{layer}'")
+    genes = _genes((adata.raw if layer == "raw" else adata).var, gene_ids, "array")
+    told = adata.obs.__getitem__, columns, with_counts
+    return Annotated("array", in_memory(matrix), genes, shown, *told)
 
 
-def _option(key: str) -> str:
-    """Return the value of the setting `layer` for a place."""
-    return {"X": "X", "raw/X": "raw"}.get(key, key.removeprefix("layers/"))
+def _matrices(x: Any, raw: Any, layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the matrices that there are, by the values of the setting `layer`."""
+    found = {name: layers[name] for name in layers} | {"X": x, "raw": raw}
+    return {name: matrix for name, matrix in found.items() if matrix is not None}
 
 
-def _no_layer(where: object, key: str, known: Iterable[str]) -> UserError:
-    layer, layers = _option(key), [_option(name) for name in known]
-    return UserError(f"{where}: no {_place(layer)[1]}{_nearest(layer, layers)} (--data.layer)")
+def _chosen(matrices: Mapping[str, Any], layer: str | None, where: str) -> tuple[Any, str]:
+    """Return a matrix, and what messages call it."""
+    name = layer or "X"
+    shown = {"X": "X", "raw": "raw.X"}.get(name, f"layer '{name}'")
+    if name not in matrices:
+        raise UserError(f"{where}: no {shown}{_nearest(name, list(matrices))} (--data.layer)")
+    return matrices[name], shown
 
 
 @contextmanager
@@ -241,33 +233,28 @@ def _opened(path: Path) -> Iterator[Mapping[str, Element]]:
         import zarr
 
         try:
-            group: Any = zarr.open_group(path, mode="r")
-            yield group
+            file: Any = nullcontext(zarr.open_group(path, mode="r"))
         except (FileNotFoundError, zarr.errors.GroupNotFoundError):
             raise UserError(f"{path}: no zarr folder that anndata wrote") from None
-        return
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        known = "" if h5py.is_hdf5(path) else "no HDF5 file; "
-        reason = str(error).split("(")[-1].rstrip(")")
-        raise UserError(f"cannot read {path}: {known}{reason}") from None
-    with file:
-        yield file
+    else:
+        try:
+            file = h5py.File(path, "r")
+        except OSError as error:
+            known = "" if h5py.is_hdf5(path) else "no HDF5 file; "
+            reason = str(error).split("(")[-1].rstrip(")")
+            raise UserError(f"cannot read {path}: {known}{reason}") from None
+    with file as root:
+        if "obs" not in root or "var" not in root:
+            found = ", ".join(sorted(root)[:8]) or "nothing"
+            raise UserError(
+                f"{path}: no AnnData: it has {found}, not obs and var: make one, as"
+                " anndata.AnnData(X).write_h5ad(FILE)"
+            )
+        yield root
 
 
-def _get(root: Mapping[str, Element], key: str, path: Path) -> Element:
-    if "obs" not in root or "var" not in root:
-        found = ", ".join(sorted(root)[:8]) or "nothing"
-        raise UserError(
-            f"{path}: no AnnData: it has {found}, not obs and var: make one, as"
-            " anndata.AnnData(X).write_h5ad(FILE)"
-        )
-    if key not in root:
-        known = [f"layers/{name}" for name in root.get("layers", ())]
-        known += [name for name in ("X", "raw/X") if name in root]
-        raise _no_layer(path, key, known)
-    return root[key]
+def _in_file(root: Mapping[str, Element]) -> dict[str, Element]:
+    return _matrices(root.get("X"), root.get("raw/X"), root.get("layers", {}))
 
 
 def _read(element: Element) -> Any:
@@ -289,8 +276,7 @@ def _column(path: Path, name: str) -> object:
 
 def _layers_with_counts(path: Path) -> list[str]:
     with _opened(path) as root:
-        keys = ["X", "raw/X", *(f"layers/{name}" for name in root.get("layers", ()))]
-        return [_option(key) for key in keys if key in root and counts_in_file(root[key], path)]
+        return [name for name, matrix in _in_file(root).items() if counts_in_file(matrix, path)]
 
 
 def _genes(var: Any, gene_ids: str | None, where: str) -> Genes:
