@@ -39,10 +39,7 @@ def splits_of(
     num = len(samples) - num_test
     index = np.arange(len(samples))
     whole = rows_of(samples, labels)
-    parts = [
-        TabularRows(whole.read, part, None if labels is None else labels[part])
-        for part in (index[:num], index[num:])
-    ]
+    parts = whole.some(index[:num]), whole.some(index[num:])
     names = None if labels is None else tuple("abcdefg"[: labels.max() + 1])
     return TabularSplits(*parts, "made up", names, None, {}, Table(()))
 

@@ -64,7 +64,7 @@ class Annotated:
         name: what messages and reports call them.
         matrix: the values.
         genes: of its columns.
-        layer: what of the data the matrix is, as messages call it.
+        layer: what messages call the matrix.
         column: returns a column of `obs`, a pandas Series or what it is made of.
         columns: the names of those.
         with_counts: returns the layers of the data that seem to hold counts.
@@ -161,12 +161,9 @@ def files_of(source: str) -> list[Path]:
 
 
 def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
-    """Open an .h5ad or .zarr file.
+    """Open a matrix of an .h5ad or .zarr file: a layer, None = X, "raw" = that of `raw`.
 
-    Args:
-        path: the file.
-        layer: which matrix: None = X, "raw" = that of `raw`, else a layer.
-        gene_ids: the column of `var` that names genes; None: its index.
+    Genes are named by the column `gene_ids` of `var`; None: by its index.
 
     Raises:
         UserError: it cannot be read, is no AnnData, or lacks the layer or the column.

@@ -177,18 +177,15 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> TabularSplits
         target if counts and data.loss == "mse" else None,
         None if batch is None else batch.codes,
     )
-    rows = [
-        TabularRows(
-            read, part, *(None if each is None else each.codes[part] for each in (labels, batch))
-        )
-        for part in (train, test)
-    ]
+    codes = [None if each is None else each.codes for each in (labels, batch)]
+    every = TabularRows(read, np.arange(len(library)), *codes)
     name = "+".join(each.name for each in sets) if len(sets) < 4 else Path(data.source).name
     what = "%s: %d cells to train on, %d held out, %d genes"
     log.info(what, name, len(train), len(test), len(genes.names))
     digest = hashlib.sha256(library.tobytes() + "\n".join(genes.names).encode()).hexdigest()
     return TabularSplits(
-        *(rows[0], rows[1], name, None if labels is None else labels.names, cells.batches or None),
+        *(every.some(train), every.some(test), name),
+        *(None if labels is None else labels.names, cells.batches or None),
         {"train": len(train), "heldout": len(test), "cells": digest},
         cells,
     )

@@ -5,7 +5,6 @@ import os
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -111,38 +110,29 @@ def in_file(path: Path, dtype: np.dtype, offsets: np.ndarray, size: int) -> Stor
         handle = os.open(path, os.O_RDONLY)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    fill = partial(_fill, handle, path, offsets, size)
+
+    def fill(out: np.ndarray, bounds: np.ndarray, starts: np.ndarray) -> None:
+        width, stops = out.itemsize, starts + np.diff(bounds)
+        chunk = starts // size
+        # Pieces that lie in several chunks become several pieces, empty ones none.
+        num = np.where(stops > starts, (stops - 1) // size - chunk + 1, 0)
+        piece = np.repeat(np.arange(len(num)), num)
+        chunk = chunk[piece] + np.arange(len(piece)) - np.repeat(num.cumsum() - num, num)
+        begin = np.maximum(starts[piece], chunk * size)
+        end = np.minimum(stops[piece], (chunk + 1) * size)
+        low = (bounds[piece] + begin - starts[piece]) * width
+        view = out.view(np.uint8).data
+        for first, last, offset in zip(
+            low.tolist(),
+            (low + (end - begin) * width).tolist(),
+            (offsets[chunk] + (begin - chunk * size) * width).tolist(),
+            strict=True,
+        ):
+            if os.preadv(handle, (view[first:last],), offset) != last - first:
+                raise UserError(f"{path} was cut short or changed while it was read")
+
     weakref.finalize(fill, os.close, handle)
     return Stored(dtype, fill)
-
-
-def _fill(
-    handle: int,
-    path: Path,
-    offsets: np.ndarray,
-    size: int,
-    out: np.ndarray,
-    bounds: np.ndarray,
-    starts: np.ndarray,
-) -> None:
-    width, stops = out.itemsize, starts + np.diff(bounds)
-    chunk = starts // size
-    # Pieces that lie in several chunks become several pieces, empty ones none.
-    num = np.where(stops > starts, (stops - 1) // size - chunk + 1, 0)
-    piece = np.repeat(np.arange(len(num)), num)
-    chunk = chunk[piece] + np.arange(len(piece)) - np.repeat(num.cumsum() - num, num)
-    begin = np.maximum(starts[piece], chunk * size)
-    end = np.minimum(stops[piece], (chunk + 1) * size)
-    low = (bounds[piece] + begin - starts[piece]) * width
-    view = out.view(np.uint8).data
-    for first, last, offset in zip(
-        low.tolist(),
-        (low + (end - begin) * width).tolist(),
-        (offsets[chunk] + (begin - chunk * size) * width).tolist(),
-        strict=True,
-    ):
-        if os.preadv(handle, (view[first:last],), offset) != last - first:
-            raise UserError(f"{path} was cut short or changed while it was read")
 
 
 def open_matrix(element: Element, path: Path, stamp: Stamp) -> CSR:

@@ -189,6 +189,11 @@ class TabularRows:
     def __len__(self) -> int:
         return len(self.index)
 
+    def some(self, part: np.ndarray) -> "TabularRows":
+        """Return some of these rows."""
+        known = (None if each is None else each[part] for each in (self.labels, self.batches))
+        return TabularRows(self.read, self.index[part], *known)
+
     def get(self, indices: ArrayLike) -> Tensor:
         """Return samples by their number among these rows."""
         return self.read(self.index[np.asarray(indices)])

@@ -131,16 +131,14 @@ def _splits(
         "columns": len(table.columns),
         "sha256": hashlib.sha256(rows.tobytes()).hexdigest(),
     }
-
-    every = windows(rows, data.lags)
+    samples = windows(rows, data.lags)
 
     def read(index: np.ndarray) -> Tensor:
-        return torch.from_numpy(every[index].reshape(len(index), -1))
+        return torch.from_numpy(samples[index].reshape(len(index), -1))
 
-    first, second = (
-        TabularRows(read, part, None if labels is None else labels[part]) for part in (train, test)
-    )
-    return TabularSplits(first, second, name, classes, None, fingerprint, table)
+    every = TabularRows(read, np.arange(num), labels)
+    parts = every.some(train), every.some(test)
+    return TabularSplits(*parts, name, classes, None, fingerprint, table)
 
 
 def _classes(labels: np.ndarray, data: TableDataSettings) -> tuple[tuple[str, ...], np.ndarray]:
