@@ -20,7 +20,7 @@ from maskwise.cells.matrix import (
     in_memory,
     open_matrix,
 )
-from maskwise.errors import UserError, require
+from maskwise.errors import UserError
 from maskwise.files import Stamp, stamp
 
 AnnData: TypeAlias = Any
@@ -223,9 +223,11 @@ def _chosen(matrices: Mapping[str, Any], layer: str | None, where: str) -> tuple
 @contextmanager
 def _opened(path: Path) -> Iterator[Mapping[str, Element]]:
     """Open the root of a file."""
-    require("anndata", path, "cells")  # it registers how columns are stored
-    import h5py
-
+    try:
+        import anndata  # noqa: F401  registers how columns are stored
+        import h5py
+    except ImportError:
+        raise UserError(f'{path} needs anndata: pip install "maskwise[cells]"') from None
     if path.is_dir():
         import zarr
 
