@@ -201,11 +201,10 @@ def samples(
     source, seed = splits.test, config.evaluate.seed
     index = random_subset(len(source), NUM_POINTS, seed)
     raw = numbers(model.tokenizer, source, index)
-    kinds = {
-        "encoder": embed_rows(model, source, index),
-        "raw values": filled(raw, column_means(raw)),
+    planes = {
+        "encoder": plane(embed_rows(model, source, index)),
+        "raw values": plane(filled(raw, column_means(raw))),
     }
-    planes = {name: plane(values) for name, values in kinds.items()}
     write_json(
         folder / "samples.json",
         {

@@ -86,10 +86,9 @@ class Column:
             numbers = np.interp(samples, self.scores, self.knots)
         else:
             numbers = samples * self.std + self.mean
-        if self.whole:
-            numbers = np.rint(numbers)
-            return numbers.astype(np.int64) if known.all() else numbers
-        return numbers
+        if not self.whole:
+            return numbers
+        return np.rint(numbers).astype(np.int64 if known.all() else np.float64)
 
 
 def learn(
