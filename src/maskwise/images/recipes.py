@@ -18,11 +18,10 @@ from maskwise.images.data import ImageDataSettings
 from maskwise.images.evaluation import ImageEvaluateSettings
 from maskwise.images.finetuning import ImageFineTuneSettings
 from maskwise.measure.representation import DiagnoseSettings
-from maskwise.modality import check_layer
 from maskwise.objectives.regularise import RegulariseSettings
 from maskwise.objectives.regularisers import Scale
 from maskwise.patches.model import PatchModelSettings
-from maskwise.settings import settings
+from maskwise.settings import check_layer, settings
 from maskwise.train.config import EfficiencySettings, LawText, RunSettings, TrainSettings
 
 UMAE_LAW = "fixed:0.75"
