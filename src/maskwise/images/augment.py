@@ -5,28 +5,16 @@ Crops and flips are keyed by (seed, epoch, sample), the rest is drawn by a gener
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import AfterValidator
 from torch import Tensor
 
 from maskwise.rng import Keys, Stream
 
 _LOG_ASPECT = math.log(4 / 3)
 _ERASED_AREA, _ERASED_ASPECT, _TRIES = (0.02, 1 / 3), 0.3, 10
-
-
-def _ordered(value: tuple[float, float] | None) -> tuple[float, float] | None:
-    if value is not None and not 0 < value[0] <= value[1] <= 1:
-        raise ValueError("must be two shares of the area, 0 < low <= high <= 1")
-    return value
-
-
-CropScale = Annotated[tuple[float, float] | None, AfterValidator(_ordered)]
-"""Smallest and largest share of the area that a random crop keeps; None crops nothing."""
 
 
 def crop_and_flip(

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from maskwise.files import atomic
 from maskwise.images.finetuning import ImageFineTuneSettings, image_finetune_table
-from maskwise.images.source import ImageSource, ImageSplits, read_ahead
+from maskwise.images.images import ImageSource, ImageSplits, read_ahead
 from maskwise.measure.features import (
     Ratio,
     data_entry,

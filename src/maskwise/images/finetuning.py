@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from maskwise.errors import UserError
-from maskwise.images.augment import CropScale, crop_and_flip, erase, mix, soft_targets
-from maskwise.images.images import Images
-from maskwise.images.source import ImageSplits, read_ahead
+from maskwise.images.augment import crop_and_flip, erase, mix, soft_targets
+from maskwise.images.data import CropScale
+from maskwise.images.images import Images, ImageSplits, read_ahead
 from maskwise.layers.transformer import Block, Transformer, decays
 from maskwise.measure.finetuning import fit, over_seeds, trainable
 from maskwise.measure.probes import unseen
@@ -66,13 +66,6 @@ class ImageFineTuneSettings:
     """Mirror images left to right at random (MAE: true)."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Number format of the matrix products."""
-
-    def __post_init__(self) -> None:
-        if self.seeds and self.warmup >= self.epochs:
-            raise UserError(
-                f"evaluate.finetune.warmup {self.warmup} leaves nothing of {self.epochs} epochs:"
-                " lower it"
-            )
 
 
 class Classifier(nn.Module):
