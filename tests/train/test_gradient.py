@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from maskwise.masks import Mask
-from maskwise.objectives.reconstruction import sample_losses, sample_weights
+from maskwise.masks import Mask, sample_weights
+from maskwise.objectives.reconstruction import sample_losses
 from maskwise.train.batches import Batches
 from maskwise.train.loop import Learner, backward, connect, plan_of, prepare, setup
 

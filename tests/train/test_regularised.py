@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from maskwise.files import read_json_lines
+from maskwise.masks import sample_weights
 from maskwise.modalities import config_of, find
 from maskwise.objectives import regularisers
-from maskwise.objectives.reconstruction import sample_weights
 from maskwise.storage import build
 from maskwise.train.batches import Batches
 from maskwise.train.loop import (

@@ -1,4 +1,4 @@
-"""The parts of a transformer: attention, block, positions; and which of its weights decay."""
+"""The parts of a transformer: attention, block, positions."""
 
 import math
 from collections.abc import Sequence
@@ -142,11 +142,6 @@ def mean_over(tokens: Tensor, counted: Tensor) -> Tensor:
     """
     weights = counted.to(tokens.dtype)[..., None]
     return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
-
-
-def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Say whether a parameter has weight decay; biases, norms, tokens and positions do not."""
-    return parameter.ndim > 1 and not name.endswith(("token", "positions", "bias"))
 
 
 def sincos_positions(grid: tuple[int, ...], width: int) -> Tensor:

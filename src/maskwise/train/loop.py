@@ -20,10 +20,16 @@ from maskwise import laws, masks
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.laws import Law
-from maskwise.layers.transformer import decays
-from maskwise.masks import Mask, Pattern
-from maskwise.modality import Augment, Entries, MaskedModel, Objective, Scorer, VisiblePool
-from maskwise.objectives.reconstruction import importance, sample_weights
+from maskwise.masks import Mask, Pattern, importance, sample_weights
+from maskwise.modality import (
+    Augment,
+    Entries,
+    MaskedModel,
+    Objective,
+    Scorer,
+    VisiblePool,
+    decays,
+)
 from maskwise.objectives.regularise import RegulariseSettings, penalty
 from maskwise.rng import Keys
 from maskwise.train import checkpoint
