@@ -69,16 +69,7 @@ def evaluate(
     """Return the entries of result.json: data, reconstruction, probes and fine-tuning.
 
     Nothing depends on the training seed or law, so results of different runs are comparable.
-
-    Args:
-        model: a pretrained model.
-        splits: probes are fitted on the training part; everything is measured on the test part.
-        config: what is measured.
-        pattern: how hidden positions lie when the reconstruction error is measured.
-        untrained: the same model before training, probed as a baseline.
-
-    Raises:
-        UserError: a layer or a pool that the model does not have.
+    `untrained` is the same model before training, probed as a baseline.
     """
     test, seed = splits.test, config.seed
     models = models_of(model, untrained, baselines=config.baselines)
@@ -110,9 +101,6 @@ def probe_table(
 
     Empty without labels or with fewer than two classes. A test sample whose class is not among
     the training samples counts as wrong, and "note" says so.
-
-    Raises:
-        UserError: a layer or a pool that the model does not have.
     """
     splits = chosen(splits, config)
     train_y, test_y = splits.train.labels, splits.test.labels
@@ -162,15 +150,7 @@ def extract(
     layer: int = -1,
     batch_size: int = 512,
 ) -> np.ndarray:
-    """Encode samples with nothing hidden: features, float32 [N, D] ([N, 2D] for "both").
-
-    Args:
-        model: its device is used, and its training mode is restored.
-        source: where samples come from.
-        pool: "mean" of the positions, "class" token, or "both" side by side.
-        layer: block whose output is taken; -1 is the last.
-        batch_size: samples encoded at once.
-    """
+    """Encode samples with nothing hidden: features, float32 [N, D] ([N, 2D] for "both")."""
     batches, parts = in_batches(np.arange(len(source)), batch_size), []
     with frozen(model) as device:
         for images in track(read_ahead(source, batches), "features", len(batches)):
@@ -219,15 +199,7 @@ def write_samples(
     [R, n, H, W] in pixels, filled_visible and filled_true [R, n, H, W, C] with hidden patches
     replaced by predictions. A normalised prediction needs a mean and a deviation to become pixels:
     filled_visible takes those of the visible neighbours, filled_true the true ones, which leak.
-
-    Args:
-        path: an .npz file, which is complete or absent.
-        model: its device is used, and its training mode is restored.
-        source: where images come from.
-        pattern: how hidden positions lie.
-        seed: of the choice of images and of the masks.
-        ratios: hidden fractions, each in (0, 1).
-        num: images at most.
+    `path` is complete or absent.
     """
     index = random_subset(len(source), num, seed)
     images = source.get(index)

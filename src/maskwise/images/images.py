@@ -116,9 +116,6 @@ def hold_out(source: ImageSource, fraction: float) -> tuple[ImageSource, ImageSo
     Samples are shuffled, sorted by class, and taken at equal steps: the test split has exactly
     ``round(fraction * N)`` samples (at least one, at most N - 1), of each class its share to
     within one. The split depends on the number of samples and their labels only.
-
-    Raises:
-        UserError: fewer than two images, or a fraction outside (0, 1).
     """
     if not 0 < fraction < 1:
         raise UserError(f"holdout={fraction}: must be between 0 and 1")
@@ -242,15 +239,9 @@ class Images:
     ) -> Tensor:
         """Return images whose hidden patches are the predictions, float32 [B, C, H, W], raw units.
 
-        A normalised prediction lacks the mean and variance of its patch. "visible" takes them
-        from the visible patches nearby; "true" takes the hidden patch's own, which leaks what was
-        to be predicted and is for display only.
-
-        Args:
-            images: [B, C, H, W].
-            prediction: [B, L, token_dim], read at hidden positions.
-            hidden: bool [B, L].
-            statistics: see above.
+        A normalised prediction [B, L, token_dim] lacks the mean and variance of its patch.
+        "visible" takes them from the visible patches nearby; "true" takes the hidden patch's own,
+        which leaks what was to be predicted and is for display only.
         """
         tokens = self.tokenize(images)
         if self.target == "normalised":
@@ -299,11 +290,9 @@ class Images:
 def describe(source: ImageSource, patch: tuple[int, int] | None, target: Target) -> Images:
     """Return how images of a source become tokens, with the statistics of its channels.
 
-    Args:
-        source: the training images; at most 10,000, evenly spread, are read.
-        patch: height and width in pixels; None takes the smallest square, of at least 2, that
-            divides the images and cuts them into at most 200.
-        target: what is predicted.
+    At most 10,000 of the training images, evenly spread, are read. Without a `patch` (height and
+    width in pixels) it is the smallest square, of at least 2, that divides the images and cuts
+    them into at most 200.
     """
     channels, height, width = source.shape
     indices = torch.linspace(0, len(source) - 1, min(len(source), 10_000)).long()

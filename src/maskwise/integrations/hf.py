@@ -14,7 +14,7 @@ from maskwise import laws, masks
 from maskwise.errors import UserError
 from maskwise.integrations.hf_samples import Sightings, WordMarks
 from maskwise.laws import Law, Scheduled
-from maskwise.objectives.corruption import corrupt
+from maskwise.objectives.cross_entropy import corrupt
 from maskwise.rng import Keys
 from maskwise.storage import untrained
 from maskwise.text.hf_models import export, load

@@ -12,12 +12,7 @@ Loss = Literal["mse", "nb", "zinb"]
 
 
 class ColumnLikelihood(Objective):
-    """What predicted columns cost: see `column_losses`.
-
-    Args:
-        loss: of numbers.
-        categories: int64 [C], which columns are categories.
-    """
+    """What predicted columns cost: see `column_losses`."""
 
     categories: Tensor
 
@@ -28,8 +23,8 @@ class ColumnLikelihood(Objective):
 
     def forward(self, samples: Tensor, answer: Answer, predicted: Mask) -> Tensor:
         """Return each sample's mean loss, float32 [B]."""
-        said = self.loss, self.categories, answer.prediction
-        losses = column_losses(*said, answer.tokens, predicted.hidden)
+        said = self.loss, self.categories, answer.prediction, answer.tokens
+        losses = column_losses(*said, predicted.hidden)
         return losses.sum(dim=1) / predicted.num_hidden.clamp(min=1)
 
 
@@ -80,12 +75,6 @@ def count_losses(
     With `dropout` logits z it is zero-inflated: a count is 0 with probability sigmoid(z), and
     negative binomial otherwise.
 
-    Args:
-        counts: x, of any shape.
-        log_mean: log m, of that shape.
-        log_dispersion: log t, of that shape.
-        dropout: z, of that shape, or None.
-
     Source: Lopez et al., Deep generative modeling for single-cell transcriptomics (Nature Methods
     15, 2018), Methods.
 
@@ -107,15 +96,10 @@ def count_losses(
 
 
 def category_log_probs(logits: Tensor, places: Tensor) -> Tensor:
-    """Return log-probabilities of the categories of each feature.
+    """Return log-probabilities of the categories of each feature, [B, C, K]; -inf where none is.
 
-    Args:
-        logits: of all categories of all features, side by side, [B, S].
-        places: int64 [C, K], where the categories of each feature stand among them; -1 = it has
-            fewer than K.
-
-    Returns:
-        [B, C, K], -inf where there is no category.
+    Of logits [B, S] of all categories of all features; int64 `places` [C, K] say where those of a
+    feature stand among them, -1 = it has fewer than K.
 
     >>> logits = torch.tensor([[0.0, 0.0, 5.0]])
     >>> category_log_probs(logits, torch.tensor([[0, 1], [2, -1]])).exp()

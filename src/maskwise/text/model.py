@@ -6,7 +6,7 @@ from pydantic import Field
 
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention
-from maskwise.objectives.corruption import Shares, check_shares
+from maskwise.objectives.cross_entropy import Shares, check_shares
 from maskwise.settings import settings
 from maskwise.text.text import Text
 from maskwise.tokens.network import SequenceNetwork
