@@ -76,9 +76,7 @@ class ImageSplits:
 
 
 def array_source(
-    images: np.ndarray,
-    labels: np.ndarray | None = None,
-    classes: tuple[str, ...] | None = None,
+    images: np.ndarray, labels: np.ndarray | None = None, classes: tuple[str, ...] | None = None
 ) -> ImageSource:
     """Return the source of images [N, H, W, C] held in memory."""
     count, height, width, channels = images.shape

@@ -157,12 +157,7 @@ def _imagenet(classes: tuple[str, ...], num_train: int, scale: Scale) -> ImageRu
             flip=True,
         ),
         model=PatchModelSettings(
-            width=768,
-            depth=12,
-            heads=12,
-            decoder_width=512,
-            decoder_depth=8,
-            decoder_heads=16,
+            width=768, depth=12, heads=12, decoder_width=512, decoder_depth=8, decoder_heads=16
         ),
         law=UMAE_LAW,
         regularise=_uniform(scale),

@@ -102,11 +102,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def forward(
-        self,
-        x: Tensor,
-        valid: Tensor | None = None,
-        num_last: int | None = None,
-        layer: int = -1,
+        self, x: Tensor, valid: Tensor | None = None, num_last: int | None = None, layer: int = -1
     ) -> Tensor:
         """Return normalised tokens after block `layer`, [B, N, D] or the last `num_last`."""
         return self.outputs(x, [layer], valid, num_last)[0]

@@ -29,11 +29,7 @@ class ColumnLikelihood(Objective):
 
 
 def column_losses(
-    loss: Loss,
-    categories: Tensor,
-    prediction: tuple[Tensor, ...],
-    values: Tensor,
-    wanted: Tensor,
+    loss: Loss, categories: Tensor, prediction: tuple[Tensor, ...], values: Tensor, wanted: Tensor
 ) -> Tensor:
     """Return what every wanted value costs, in nats up to a constant, float32 [B, F]; else 0.
 
