@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import numpy as np
 import torch
@@ -28,9 +28,11 @@ from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES, Name
 from maskwise.modality import Entries, Pool
 from maskwise.patches.losses import reconstruction
-from maskwise.patches.model import PatchModel
+from maskwise.patches.model import PatchModel, Statistics
 from maskwise.progress import track
 from maskwise.settings import settings
+
+SHOWN_RATIOS = (0.25, 0.5, 0.75, 0.9)
 
 
 @settings
@@ -190,7 +192,6 @@ def write_samples(
     *,
     pattern: str,
     seed: int,
-    ratios: Sequence[float] = (0.25, 0.5, 0.75, 0.9),
     num: int = 8,
 ) -> None:
     """Write a few test images, hidden at several ratios and filled in, for the report.
@@ -210,20 +211,14 @@ def write_samples(
         scaled = (images.float() - low) / max(high - low, 1e-12)
         return scaled.clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
 
-    hidden, visible, true = [], [], []
+    arrays: Entries = {"images": shown(images), "ratios": np.array(SHOWN_RATIOS)}
+    tokenizer = model.tokenizer
     with frozen(model) as device:
-        batch = images.to(device)
-        for ratio in ratios:
-            mask = fixed_mask(model.tokenizer.grid, ratio, index, pattern, seed, device).hidden
-            hidden.append(model.tokenizer.spread(mask)[:, 0].cpu().numpy())
-            visible.append(shown(model.reconstruct(batch, mask, "visible")))
-            true.append(shown(model.reconstruct(batch, mask, "true")))
+        asked = index, pattern, seed, device
+        masks = [fixed_mask(tokenizer.grid, ratio, *asked).hidden for ratio in SHOWN_RATIOS]
+        arrays["hidden"] = np.stack([tokenizer.spread(each)[:, 0].cpu().numpy() for each in masks])
+        for statistics in get_args(Statistics):
+            filled = [model.reconstruct(images.to(device), each, statistics) for each in masks]
+            arrays[f"filled_{statistics}"] = np.stack([shown(each) for each in filled])
     with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            images=shown(images),
-            ratios=np.array(ratios),
-            hidden=np.stack(hidden),
-            filled_visible=np.stack(visible),
-            filled_true=np.stack(true),
-        )
+        np.savez_compressed(file, **arrays)

@@ -242,27 +242,26 @@ def encoder_groups(model: PatchModel, decay: float, weight_decay: float) -> list
     Learners (arXiv 2111.06377), appendix A.1.
     """
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    last, ours = model.num_layers + 1, isinstance(model.encoder, Transformer)
     for name, parameter in model.named_parameters():
-        if name.startswith(("embed.", "class_token", "positions", "encoder.")):
-            key = (_layer(model, name), decays(name, parameter))
-            groups.setdefault(key, []).append(parameter)
+        first, *rest = name.split(".")
+        if first not in ("embed", "class_token", "positions", "encoder"):
+            continue
+        if first != "encoder":
+            layer = 0
+        elif ours:
+            layer = int(rest[1]) + 1 if rest[0] == "blocks" else last
+        else:
+            layer = 1
+        groups.setdefault((layer, decays(name, parameter)), []).append(parameter)
     return [
         {
             "params": parameters,
-            "scale": decay ** (model.num_layers + 1 - layer),
+            "scale": decay ** (last - layer),
             "weight_decay": weight_decay if decaying else 0.0,
         }
         for (layer, decaying), parameters in groups.items()
     ]
-
-
-def _layer(model: PatchModel, name: str) -> int:
-    first, *rest = name.split(".")
-    if first != "encoder":
-        return 0
-    if not isinstance(model.encoder, Transformer):
-        return 1
-    return int(rest[1]) + 1 if rest[0] == "blocks" else model.num_layers + 1
 
 
 @contextmanager
