@@ -115,11 +115,7 @@ def load(data: ImageDataSettings) -> ImageSplits:
 
 
 def load_all(data: ImageDataSettings) -> ImageSource:
-    """Read every image that `data` describes as one source: the training part, then any test part.
-
-    Raises:
-        UserError: as for `load`.
-    """
+    """Read all that `data` describes as one source: the training part, then any test part."""
     train, test, pictures = _open_source(data)
     parts = [train] if test is None else [train, test]
     if pictures is not None:
@@ -132,14 +128,8 @@ def from_arrays(
 ) -> ImageSplits:
     """Split images in memory into train and test sources.
 
-    Args:
-        x: images: NumPy [N, H, W] or [N, H, W, C], torch [N, H, W] or [N, C, H, W].
-        y: integer labels [N].
-        name: what reports call the data.
-        holdout: share of the images held out as test split.
-
-    Raises:
-        UserError: as for files: wrong shape or type, NaN, or labels that do not match.
+    Images are NumPy [N, H, W] or [N, H, W, C] or torch [N, H, W] or [N, C, H, W]; labels integers
+    [N]. What cannot be used is refused as in files.
 
     >>> from_arrays(np.zeros((10, 4, 6), np.uint8)).train.shape
     (1, 4, 6)
@@ -149,13 +139,15 @@ def from_arrays(
     return ImageSplits(*hold_out(source, holdout), name)
 
 
-def as_source(x: Pixels, name: str = "array") -> ImageSource:
-    """Return images in memory as one source, not split; arguments as for `from_arrays`.
+def as_source(x: Pixels | ImageSource) -> ImageSource:
+    """Return images in memory, as `from_arrays` takes them, as one source; a source as it is.
 
     >>> len(as_source(np.zeros((10, 4, 6), np.uint8)))
     10
     """
-    return array_source(_check_images(_to_numpy(x, channels_second=True), f"{name}: x"))
+    if isinstance(x, ImageSource):
+        return x
+    return array_source(_check_images(_to_numpy(x, channels_second=True), "array: x"))
 
 
 def _to_numpy(values: Pixels, channels_second: bool = False) -> np.ndarray:

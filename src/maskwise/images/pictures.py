@@ -45,15 +45,11 @@ class _Plan(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Pictures(ABC):
-    """Encoded images by row; every one must become what the first does.
-
-    Args:
-        size: (height, width) to resize and crop to, or None to keep.
-        channels: 1 (grey), 3 (RGB), or None to keep.
-    """
+    """Encoded images by row; every one must become what the first does."""
 
     size: Size
     channels: int | None
+    """1 (grey), 3 (RGB), or None to keep"""
 
     @abstractmethod
     def open(self, row: int) -> "Image.Image":

@@ -30,12 +30,12 @@ from maskwise.images.evaluation import (
     write_samples,
 )
 from maskwise.images.finetuning import ImageFineTuneSettings, check_finetuning
-from maskwise.images.images import Images, ImageSource, ImageSplits, describe
+from maskwise.images.images import Images, ImageSplits, describe
 from maskwise.images.pictures import SUFFIXES
 from maskwise.layers.transformer import Transformer
 from maskwise.measure.features import check_layer
 from maskwise.measure.representation import DiagnoseSettings
-from maskwise.modality import Augment, Features, Modality, Pool
+from maskwise.modality import Augment, Features, Modality
 from maskwise.objectives.regularise import RegulariseSettings
 from maskwise.objectives.regularisers import Scale
 from maskwise.patches.losses import fit_noise, patch_likelihood
@@ -44,6 +44,10 @@ from maskwise.settings import override, settings
 from maskwise.train.config import EfficiencySettings, LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
+VIT_TINY = PatchModelSettings(width=192, depth=12, heads=3, decoder_width=128, decoder_depth=2)
+VIT_BASE = PatchModelSettings(
+    width=768, depth=12, heads=12, decoder_width=512, decoder_depth=8, decoder_heads=16
+)
 UMAE_LAW = "fixed:0.75"
 BATCH, EPOCHS = 1024, 200
 
@@ -102,7 +106,7 @@ def cifar10(law: str = "uniform:0.6,0.9") -> ImageRunSettings:
         data=ImageDataSettings(
             source="hf:uoft-cs/cifar10", patch=(4, 4), crop_scale=(0.2, 1.0), flip=True
         ),
-        model=PatchModelSettings(width=192, depth=12, heads=3, decoder_width=128, decoder_depth=2),
+        model=VIT_TINY,
         law=law,
         train=TrainSettings(steps=40_000, batch_size=256, lr=1.5e-3, checkpoint_every=1000),
     )
@@ -112,7 +116,7 @@ def any_images(source: str) -> ImageRunSettings:
     """Images of your own: ViT-Tiny, a patch that gives at most 200 positions, R²MAE."""
     return ImageRunSettings(
         data=ImageDataSettings(source=source),
-        model=PatchModelSettings(width=192, depth=12, heads=3, decoder_width=128, decoder_depth=2),
+        model=VIT_TINY,
         law="uniform:0.6,0.9",
         train=TrainSettings(steps=10_000, batch_size=64, lr=1e-3),
     )
@@ -156,9 +160,7 @@ def _imagenet(classes: tuple[str, ...], num_train: int, scale: Scale) -> ImageRu
             crop_scale=(0.2, 1.0),
             flip=True,
         ),
-        model=PatchModelSettings(
-            width=768, depth=12, heads=12, decoder_width=512, decoder_depth=8, decoder_heads=16
-        ),
+        model=VIT_BASE,
         law=UMAE_LAW,
         regularise=_uniform(scale),
         train=TrainSettings(
@@ -266,17 +268,6 @@ def _augment(config: ImageRunSettings) -> Augment | None:
     return lambda images, keys: crop_and_flip(images, keys, crop_scale, flip)
 
 
-def _embed(
-    model: PatchModel,
-    images: Pixels | ImageSource,
-    config: ImageRunSettings,
-    pool: Pool,
-    layer: int,
-) -> np.ndarray:
-    source = images if isinstance(images, ImageSource) else image_data.as_source(images)
-    return extract(model, source, pool, layer)
-
-
 def _features(
     source: str, changes: Mapping[str, object], target: str | None, classes: bool
 ) -> Features:
@@ -318,7 +309,9 @@ RECORD = Modality(
     ),
     restore=Images.load,
     parts=lambda model: {"own_encoder": not isinstance(model.encoder, Transformer)},
-    embed=_embed,
+    embed=lambda model, images, config, pool, layer: extract(
+        model, image_data.as_source(images), pool, layer
+    ),
     read=lambda config: image_data.load_all(config.data),
     likelihood=patch_likelihood,
     features=_features,

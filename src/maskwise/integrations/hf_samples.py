@@ -32,13 +32,7 @@ class WordMarks:
     Subword tokenizers mark their tokens: WordPiece those that continue a word (``##``), byte-level
     BPE and SentencePiece those that begin one (``Ġ``, ``▁``), some BPE those that end one
     (``</w>``); of word-level ones each token is a word. What carries no mark, such as a full stop
-    in byte-level BPE, belongs to the word before it.
-
-    Args:
-        backend: a `tokenizers.Tokenizer`.
-
-    Attributes:
-        known: whether the tokenizer marks words at all.
+    in byte-level BPE, belongs to the word before it. `known` says whether words are marked at all.
     """
 
     def __init__(self, backend: "Tokenizer") -> None:

@@ -91,14 +91,11 @@ def read(
     categorical: str | Collection[str | int] = "infer",
     missing: float = np.nan,
 ) -> Given:
-    """Return what `X` holds, a data frame or what becomes an array, after scikit-learn's checks.
+    """Return what a pandas or polars frame, or an array, holds, after scikit-learn's checks.
 
-    Args:
-        estimator: remembers (`reset`) or checks the number and the names of columns.
-        X: a pandas or polars frame, or what becomes an array of numbers.
-        reset: whether this is a first look.
-        categorical: where it names columns, arrays of objects are taken as they are.
-        missing: what stands for a missing value; if it is not NaN, the table becomes an array.
+    The estimator remembers (`reset`) or checks the number and the names of columns. Where
+    `categorical` names columns, arrays of objects are taken as they are. Where anything but NaN
+    is missing, the table becomes an array.
     """
     if missing == missing:
         array = validate_data(estimator, X, reset=reset, dtype=FLOATS)

@@ -74,10 +74,7 @@ class Block(nn.Module):
     ) -> Tensor:
         """Return the new tokens, [B, N, D]; only the last `num_last` of them if given.
 
-        Args:
-            x: [B, N, D].
-            valid: bool [B, N], tokens that may be attended to; None = all.
-            num_last: compute only these outputs, still attending to every token.
+        All of the tokens that are `valid`, bool [B, N], are attended to; None = all.
         """
         batch, num, width = x.shape
         first = 0 if num_last is None else num - num_last
@@ -130,12 +127,7 @@ def gather(tokens: Tensor, index: Tensor) -> Tensor:
 
 
 def mean_over(tokens: Tensor, counted: Tensor) -> Tensor:
-    """Return the mean of the tokens that count, [B, D]; 0 where none does.
-
-    Args:
-        tokens: [B, N, D].
-        counted: bool [B, N].
-    """
+    """Return the mean [B, D] of the tokens [B, N, D] that count, bool [B, N]; 0 if none does."""
     weights = counted.to(tokens.dtype)[..., None]
     return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
 
@@ -144,9 +136,6 @@ def sincos_positions(grid: tuple[int, ...], width: int) -> Tensor:
     """Return fixed sine-cosine positions of a grid in row-major order, float32 [L, width].
 
     Each axis gets width / axes channels: sin(x w_i) and cos(x w_i) with w_i = 10000^(-i / n).
-
-    Raises:
-        UserError: the width does not split into sines and cosines for each axis.
 
     >>> sincos_positions((2, 3), 8).shape
     torch.Size([6, 8])

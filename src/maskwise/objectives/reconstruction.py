@@ -11,11 +11,7 @@ from maskwise.modality import Answer, Objective
 
 
 class Reconstruction(Objective):
-    """The squared error of predicted positions.
-
-    Args:
-        target_of: tokens [B, H, P] -> what is to be predicted of them, [B, H, P].
-    """
+    """The squared error of predicted positions; `target_of` says what tokens [B, H, P] become."""
 
     def __init__(self, target_of: Callable[[Tensor], Tensor]) -> None:
         super().__init__()

@@ -85,11 +85,7 @@ def independent_normals(train: Tensor, test: Tensor) -> float:
     """Return the mean log-density of a sample if every value were normal and on its own, in nats.
 
     With each value's mean and variance in training samples: what is known of a sample without
-    looking at any of it.
-
-    Args:
-        train: samples [N, ...], in raw units.
-        test: samples [M, ...].
+    looking at any of it. Samples [N, ...] and [M, ...] are in raw units.
     """
     variance, mean = torch.var_mean(train.double(), dim=0, correction=0)
     # As for a model: bytes are rounded, and nothing else is quite constant.
