@@ -204,8 +204,8 @@ class Images:
         """Sum over the values of a token of log std: raw density = density / exp(log_scale)."""
         return self.token_dim / self.channels * sum(map(math.log, self.std))
 
-    def standardise(self, images: Tensor) -> Tensor:
-        """Return (images - mean) / std per channel, float32 [B, C, H, W]."""
+    def tokenize(self, images: Tensor) -> Tensor:
+        """Return patches, standardised per channel, row by row, float32 [B, L, token_dim]."""
         expected = (self.channels, self.height, self.width)
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
             raise UserError(
@@ -213,12 +213,9 @@ class Images:
                 f" [B, {self.channels}, {self.height}, {self.width}]"
             )
         mean, std = self._statistics(images)
-        return (images.to(torch.float32) - mean) / std
-
-    def tokenize(self, images: Tensor) -> Tensor:
-        """Return standardised patches in row-major order, float32 [B, L, token_dim]."""
         (rows, columns), (height, width) = self.grid, self.patch
-        patches = self.standardise(images).reshape(-1, self.channels, rows, height, columns, width)
+        values = (images.to(torch.float32) - mean) / std
+        patches = values.reshape(-1, self.channels, rows, height, columns, width)
         return patches.permute(0, 2, 4, 1, 3, 5).reshape(-1, rows * columns, self.token_dim)
 
     def target_of(self, tokens: Tensor) -> Tensor:

@@ -205,23 +205,20 @@ def read_image_folder(
         import PIL.Image  # noqa: F401
     except ImportError:
         raise UserError('image files need Pillow: pip install "maskwise[images]"') from None
-    wanted = class_names(only)
-    folders = {path.name: path for path in _subfolders(root)}
-    split = "train" in folders and not set(folders) - {"train", *_TEST}
-    paths, names = _list_split(folders["train"] if split else root, wanted)
-    lengths = [len(paths)]
-    test = next((folders[name] for name in _TEST if split and name in folders), None)
-    if test is not None:
-        more_paths, more_names = _list_split(test, wanted)
-        if bool(names) != bool(more_names):
-            raise UserError(
-                f"{root}: only one of train/ and {test.name}/ has class folders; give both "
-                "classes or none"
-            )
-        paths, names = paths + more_paths, names + more_names
-        lengths.append(len(more_paths))
-    labels, classes = encode_labels(np.array(names)) if names else (None, None)
-    return _Files(size, channels, paths).sources(lengths, labels, classes)
+    wanted, folders = class_names(only), {path.name: path for path in _subfolders(root)}
+    splits = [root]
+    if "train" in folders and not folders.keys() - {"train", *_TEST}:
+        splits = [folders[name] for name in ("train", *_TEST) if name in folders][:2]
+    listed = [_list_split(folder, wanted) for folder in splits]
+    if len({bool(names) for _, names in listed}) > 1:
+        raise UserError(
+            f"{root}: only one of train/ and {splits[1].name}/ has class folders; give both "
+            "classes or none"
+        )
+    pictures = _Files(size, channels, [path for paths, _ in listed for path in paths])
+    every = [name for _, names in listed for name in names]
+    labels, classes = encode_labels(np.array(every)) if every else (None, None)
+    return pictures.sources([len(paths) for paths, _ in listed], labels, classes)
 
 
 def _list_split(folder: Path, wanted: frozenset[str]) -> tuple[list[Path], list[str]]:
