@@ -123,9 +123,7 @@ def load_all(data: ImageDataSettings) -> ImageSource:
     return parts[0] if test is None else joined(*parts)
 
 
-def from_arrays(
-    x: Pixels, y: Pixels | None = None, name: str = "array", holdout: float = 0.2
-) -> ImageSplits:
+def from_arrays(x: Pixels, y: Pixels | None = None, holdout: float = 0.2) -> ImageSplits:
     """Split images in memory into train and test sources.
 
     Images are NumPy [N, H, W] or [N, H, W, C] or torch [N, H, W] or [N, C, H, W]; labels integers
@@ -134,9 +132,9 @@ def from_arrays(
     >>> from_arrays(np.zeros((10, 4, 6), np.uint8)).train.shape
     (1, 4, 6)
     """
-    images = _check_images(_to_numpy(x, channels_second=True), f"{name}: x")
-    source, _ = _array_sources(images, None if y is None else _to_numpy(y), where=name)
-    return ImageSplits(*hold_out(source, holdout), name)
+    images = _check_images(_to_numpy(x, channels_second=True), "array: x")
+    source, _ = _array_sources(images, None if y is None else _to_numpy(y), where="array")
+    return ImageSplits(*hold_out(source, holdout), "array")
 
 
 def as_source(x: Pixels | ImageSource) -> ImageSource:

@@ -99,10 +99,10 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def forward(
-        self, x: Tensor, valid: Tensor | None = None, num_last: int | None = None, layer: int = -1
+        self, x: Tensor, valid: Tensor | None = None, num_last: int | None = None
     ) -> Tensor:
-        """Return normalised tokens after block `layer`, [B, N, D] or the last `num_last`."""
-        return self.outputs(x, [layer], valid, num_last)[0]
+        """Return normalised tokens after the last block, [B, N, D] or the last `num_last`."""
+        return self.outputs(x, [-1], valid, num_last)[0]
 
     def outputs(
         self,
