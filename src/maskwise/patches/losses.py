@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskwise.layers.transformer import mean_over
 from maskwise.masks import Mask
 from maskwise.measure.features import random_subset
 from maskwise.measure.likelihoods import NUM_TRAIN, Held, fit_variances, measure
@@ -46,14 +47,9 @@ def costs(
     target = model.tokenizer.target_of(model.tokenizer.tokenize(samples))
     for mask in masks:
         prediction, wanted = model.predict(samples, mask)
-        guess = _mean(target, ~mask.hidden)[:, None].expand_as(wanted)
+        guess = mean_over(target, ~mask.hidden)[:, None].expand_as(wanted)
         valid = mask.hidden_valid
         yield sample_losses(prediction, wanted, valid), sample_losses(guess, wanted, valid)
-
-
-def _mean(values: Tensor, where: Tensor) -> Tensor:
-    """Mean of `values` [B, L, P] over the positions `where` [B, L] is true, [B, P]."""
-    return torch.where(where[..., None], values, 0).sum(1) / where.sum(1, keepdim=True)
 
 
 def patch_likelihood(
