@@ -21,13 +21,7 @@ from maskwise.images.images import (
     hold_out,
     joined,
 )
-from maskwise.images.pictures import (
-    SUFFIXES,
-    Pictures,
-    keep_in_memory,
-    read_hub,
-    read_image_folder,
-)
+from maskwise.images.pictures import SUFFIXES, keep_in_memory, read_hub, read_image_folder
 from maskwise.measure.features import encode_labels
 from maskwise.settings import settings
 from maskwise.textio import OPENERS, readable
@@ -99,13 +93,12 @@ def load(data: ImageDataSettings) -> ImageSplits:
     >>> len(digits.train), len(digits.test), digits.train.shape
     (1438, 359, (1, 8, 8))
     """
-    train, test, pictures = _open_source(data)
-    if test is None:
-        train, test = hold_out(train, data.holdout)
+    found = _open_source(data)
+    train, test = found if len(found) == 2 else hold_out(found[0], data.holdout)
     if data.limit is not None:
         train = first_shuffled(train, data.limit)
-    if pictures is not None:
-        train, test = keep_in_memory([train, test], pictures)
+    if not train.in_memory:
+        train, test = keep_in_memory([train, test])
     name = data.source.removeprefix("hf:")
     if name == data.source:
         name = Path(name).expanduser().resolve().name
@@ -116,11 +109,10 @@ def load(data: ImageDataSettings) -> ImageSplits:
 
 def load_all(data: ImageDataSettings) -> ImageSource:
     """Read all that `data` describes as one source: the training part, then any test part."""
-    train, test, pictures = _open_source(data)
-    parts = [train] if test is None else [train, test]
-    if pictures is not None:
-        parts = keep_in_memory(parts, pictures)
-    return parts[0] if test is None else joined(*parts)
+    found = _open_source(data)
+    if not found[0].in_memory:
+        found = keep_in_memory(found)
+    return joined(*found) if len(found) == 2 else found[0]
 
 
 def from_arrays(x: Pixels, y: Pixels | None = None, holdout: float = 0.2) -> ImageSplits:
@@ -133,7 +125,7 @@ def from_arrays(x: Pixels, y: Pixels | None = None, holdout: float = 0.2) -> Ima
     (1, 4, 6)
     """
     images = _check_images(_to_numpy(x, channels_second=True), "array: x")
-    source, _ = _array_sources(images, None if y is None else _to_numpy(y), where="array")
+    [source] = _array_sources(images, None if y is None else _to_numpy(y), where="array")
     return ImageSplits(*hold_out(source, holdout), "array")
 
 
@@ -156,16 +148,14 @@ def _to_numpy(values: Pixels, channels_second: bool = False) -> np.ndarray:
     return array.transpose(0, 2, 3, 1) if channels_second and array.ndim == 4 else array
 
 
-def _open_source(
-    data: ImageDataSettings,
-) -> tuple[ImageSource, ImageSource | None, Pictures | None]:
-    """Choose the reader; pictures are returned where there is decoding to do."""
+def _open_source(data: ImageDataSettings) -> list[ImageSource]:
+    """Return the source to train on and, if there is one, that to test on."""
     if data.source.startswith("hf:"):
         _refuse_classes(data)
         return read_hub(data.source, data.size, data.channels)
     path = Path(data.source).expanduser()
-    found = (_digits(), None) if data.source == "digits" else _read_arrays(path, data.source)
-    if found is None:
+    found = [_digits()] if data.source == "digits" else _read_arrays(path, data.source)
+    if not found:
         return read_image_folder(path, data.size, data.channels, data.classes)
     _refuse_classes(data)
     channels, height, width = found[0].shape
@@ -179,7 +169,7 @@ def _open_source(
             f"channels={data.channels}: {data.source} is an array with {channels} channels; "
             "channels is for image files, so convert the array or leave channels out"
         )
-    return *found, None
+    return found
 
 
 def _digits() -> ImageSource:
@@ -199,8 +189,8 @@ def _refuse_classes(data: ImageDataSettings) -> None:
         )
 
 
-def _read_arrays(path: Path, source: str) -> tuple[ImageSource, ImageSource | None] | None:
-    """Read arrays of a file or a folder, for training and for tests; None: a folder has none."""
+def _read_arrays(path: Path, source: str) -> list[ImageSource]:
+    """Read arrays of a file, or of a folder, if it has any."""
     if not path.exists():
         beside = [str(path.parent / p.name) for p in path.parent.glob("*")]  # none if no parent
         match = difflib.get_close_matches(str(path), ["digits", *beside], n=1, cutoff=0.6)
@@ -214,12 +204,12 @@ def _read_arrays(path: Path, source: str) -> tuple[ImageSource, ImageSource | No
     if path.suffix == ".npz":
         return _read_npz(path)
     if path.suffix == ".npy" or path.name.endswith(".npy.xz"):
-        return array_source(_check_images(_read_array(path), str(path))), None
+        return [array_source(_check_images(_read_array(path), str(path)))]
     hint = "give its folder" if path.suffix.lower() in SUFFIXES else "expected a folder"
     raise UserError(f"{path}: not a set of images; {hint}, .npz, .npy, .npy.xz or hf:NAME")
 
 
-def _read_npz(path: Path) -> tuple[ImageSource, ImageSource | None]:
+def _read_npz(path: Path) -> list[ImageSource]:
     with readable(path), path.open("rb") as archive:  # np.load leaves broken files open
         if not zipfile.is_zipfile(path):
             raise ValueError("not an .npz archive")
@@ -237,13 +227,13 @@ def _read_npz(path: Path) -> tuple[ImageSource, ImageSource | None]:
     return _array_sources(**found, where=str(path))
 
 
-def _read_folder(folder: Path) -> tuple[ImageSource, ImageSource | None] | None:
+def _read_folder(folder: Path) -> list[ImageSource]:
     """Read x_train*, y_train*, x_test*, y_test* in parts, or the four files of MNIST."""
     parts = _files_of_arrays(folder)
     if not parts["x"]:
         others = sorted(file.name for file in [*folder.glob("*.npy*"), *folder.glob("*.npz")])
         if not others:
-            return None
+            return []
         raise UserError(
             f"{folder}: found {', '.join(others[:6])}; a folder of arrays needs x_train*.npy "
             "and optionally y_train*, x_test*, y_test*; or give one .npz file"
@@ -311,7 +301,7 @@ def _array_sources(
     *,
     where: str,
     labels: str = "y",
-) -> tuple[ImageSource, ImageSource | None]:
+) -> list[ImageSource]:
     """Return sources of checked images to train and, if there are any, to test on.
 
     `where` and `labels` are what messages call the arrays and the labels to train on.
@@ -329,7 +319,7 @@ def _array_sources(
     if x_test is None:
         if y_test is not None:
             raise UserError(f"{where}: test labels without test images")
-        return (array_source(x) if y is None else array_source(x, *encode_labels(y))), None
+        return [array_source(x) if y is None else array_source(x, *encode_labels(y))]
     if x.shape[1:] != x_test.shape[1:]:
         raise UserError(
             f"{where}: training images are {x.shape[1:]} and test images {x_test.shape[1:]} "
@@ -338,13 +328,13 @@ def _array_sources(
     dtype = np.result_type(x, x_test)  # float32 where either is
     x, x_test = x.astype(dtype, copy=False), x_test.astype(dtype, copy=False)
     if y is None and y_test is None:
-        return array_source(x), array_source(x_test)
+        return [array_source(x), array_source(x_test)]
     if y is None or y_test is None:
         given, lacking = ("test", "training") if y is None else ("training", "test")
         raise UserError(f"{where}: {given} images have labels and {lacking} images have none")
     codes, classes = encode_labels(np.concatenate([y, y_test]))
     of_train, of_test = np.split(codes, [len(y)])
-    return array_source(x, of_train, classes), array_source(x_test, of_test, classes)
+    return [array_source(x, of_train, classes), array_source(x_test, of_test, classes)]
 
 
 def _check_images(x: np.ndarray, where: str) -> np.ndarray:

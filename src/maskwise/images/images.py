@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from maskwise.modality import Entries
 from maskwise.patches.model import Statistics
 from maskwise.rng import Keys
 from maskwise.settings import from_dict, settings, to_dict
+
+if TYPE_CHECKING:
+    from maskwise.images.pictures import Pictures
 
 Target = Literal["normalised", "raw"]
 
@@ -35,7 +38,7 @@ class ImageSource:
         rows: the rows that belong to this source [N]; index i is row ``rows[i]``.
         labels: class numbers [N], int64, or None.
         classes: class names, or None.
-        in_memory: False where `read` decodes files, so that loading deserves worker processes.
+        pictures: what `read` decodes, so that loading deserves worker processes; else None.
 
     >>> source = array_source(np.zeros((5, 4, 6, 1), np.uint8))
     >>> len(source), source.shape, source.get([0, 3]).shape
@@ -47,7 +50,12 @@ class ImageSource:
     rows: np.ndarray
     labels: np.ndarray | None
     classes: tuple[str, ...] | None
-    in_memory: bool = True
+    pictures: "Pictures | None" = None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether there is nothing to decode."""
+        return self.pictures is None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -149,8 +157,8 @@ def joined(first: ImageSource, second: ImageSource) -> ImageSource:
         parts.append(second.read(second.rows[rows[later] - len(first)]))
         return np.concatenate(parts)[np.argsort(np.argsort(later, kind="stable"), kind="stable")]
 
-    rows, in_memory = np.arange(len(first) + len(second)), first.in_memory and second.in_memory
-    return ImageSource(first.shape, read, rows, None, None, in_memory)
+    rows = np.arange(len(first) + len(second))
+    return ImageSource(first.shape, read, rows, None, None, first.pictures)
 
 
 @settings

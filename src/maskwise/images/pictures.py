@@ -15,7 +15,7 @@ import numpy as np
 
 from maskwise.errors import UserError, require
 from maskwise.images.images import ImageSource, array_source, read_ahead
-from maskwise.measure.features import encode_labels, in_batches
+from maskwise.measure.features import encode_labels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,8 +30,6 @@ _ORIENTATION = 0x0112  # EXIF tag; 5..8 swap height and width
 
 Size = tuple[int, int] | None
 """(height, width) to resize and crop to, or None to keep"""
-Opened = tuple[ImageSource, ImageSource | None, "Pictures"]
-"""the train source, the test source if there is one, and the pictures behind them"""
 
 
 class _Plan(NamedTuple):
@@ -147,18 +145,18 @@ class Pictures(ABC):
 
     def sources(
         self, lengths: Sequence[int], labels: np.ndarray | None, classes: tuple[str, ...] | None
-    ) -> Opened:
-        """Return sources that decode on demand: of the first rows, then of the others, if any."""
-        num_train, *num_test = lengths
+    ) -> list[ImageSource]:
+        """Return sources that decode on demand, of so many rows each; none of no rows."""
         _, height, width, channels = self.plan
         rows, shape = np.arange(sum(lengths)), (channels, height, width)
-        both = ImageSource(shape, self.read, rows, labels, classes, in_memory=False)
-        train, test = (both.take(part) for part in np.split(rows, [num_train]))
-        return train, test if any(num_test) else None, self
+        every = ImageSource(shape, self.read, rows, labels, classes, self)
+        return [every.take(part) for part in np.split(rows, lengths[:1]) if len(part)]
 
 
-def keep_in_memory(sources: list[ImageSource], pictures: Pictures) -> list[ImageSource]:
+def keep_in_memory(sources: list[ImageSource]) -> list[ImageSource]:
     """Decode every source once, on all cores, if all fit `MEMORY_BYTES`; else check headers."""
+    pictures = sources[0].pictures
+    assert pictures is not None
     first = sources[0].read(sources[0].rows[:1])
     if first.nbytes * sum(map(len, sources)) <= MEMORY_BYTES:
         return [_decoded(source, first) for source in sources]
@@ -171,7 +169,7 @@ def keep_in_memory(sources: list[ImageSource], pictures: Pictures) -> list[Image
 
 def _decoded(source: ImageSource, first: np.ndarray) -> ImageSource:
     images = np.empty((len(source), *first.shape[1:]), first.dtype)
-    parts = in_batches(np.arange(len(source)), _BATCH)
+    parts = np.array_split(np.arange(len(source)), -(-len(source) // _BATCH))
     for part, decoded in zip(parts, read_ahead(source, parts), strict=True):
         images[part] = decoded.permute(0, 2, 3, 1).numpy()
     return array_source(images, source.labels, source.classes)
@@ -194,8 +192,8 @@ class _Files(Pictures):
 
 def read_image_folder(
     root: Path, size: Size, channels: int | None, only: Sequence[str] = ()
-) -> Opened:
-    """Open a folder of image files.
+) -> list[ImageSource]:
+    """Return the sources to train and, if there are any, to test on, of a folder of image files.
 
     ``train/`` with ``test/`` or ``val/`` are splits if they are the only folders at the top.
     Sub-folders of a split are classes; without any, there are no labels. `only` leaves out the
@@ -303,8 +301,8 @@ class _HubRows(Pictures):
         raise IndexError(row)
 
 
-def read_hub(source: str, size: Size, channels: int | None) -> Opened:
-    """Open a Hugging Face data set, as hf:NAME; its columns are found by their types."""
+def read_hub(source: str, size: Size, channels: int | None) -> list[ImageSource]:
+    """Return the same of a Hugging Face data set, hf:NAME; columns are found by their types."""
     datasets = require("datasets", source, "data")
     try:
         splits = datasets.load_dataset(source.removeprefix("hf:"))
