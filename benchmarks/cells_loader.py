@@ -34,7 +34,7 @@ from benchmarks.dna_loader import peak
 from benchmarks.step import measure
 from maskwise.cells.data import CellsDataSettings, load
 from maskwise.columns.tabular import TabularRows
-from maskwise.train.batches import Batches
+from maskwise.train.loop import Batches
 
 GENES, DETECTED = 20_000, 1_000
 BATCH = 128

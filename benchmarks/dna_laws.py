@@ -32,10 +32,9 @@ from maskwise.dna.record import DNARunSettings
 from maskwise.dna.tasks import read_dna_task
 from maskwise.files import write_json
 from maskwise.measure.finetuning import FineTuneSettings
-from maskwise.storage import build, load_model, save_model
-from maskwise.train.batches import Batches
+from maskwise.run import build, load_model, save_model
 from maskwise.train.config import EfficiencySettings, TrainSettings
-from maskwise.train.loop import connect, train
+from maskwise.train.loop import Batches, connect, train
 
 LAWS = (
     "fixed:0.15",

@@ -33,10 +33,9 @@ from maskwise.dna.record import any_dna
 from maskwise.dna.tokens import DNA
 from maskwise.dna.windows import Windows, split, windows
 from maskwise.rng import shuffled
-from maskwise.storage import build
-from maskwise.train.batches import Batches
+from maskwise.run import build
 from maskwise.train.config import EfficiencySettings
-from maskwise.train.loop import Learner, backward, connect, plan_of, prepare, setup
+from maskwise.train.loop import Batches, Learner, backward, connect, plan_of, prepare, setup
 
 WIDTH, LINE, RECORD = 512, 60, 10**8
 BATCH, LARGE = 64, 256

@@ -27,7 +27,7 @@ from maskwise.api import load
 from maskwise.dna.fasta import Genome, open_genome
 from maskwise.dna.variant_tables import MEAN, effects_of_file, score_file
 from maskwise.files import write_json
-from maskwise.storage import untrained
+from maskwise.run import untrained
 
 RELEASE = "GRCh38"
 FEWEST_BARCODES = 10

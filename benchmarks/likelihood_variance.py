@@ -19,7 +19,7 @@ from torch import Tensor
 
 from maskwise.likelihood import PPCA, log_likelihood
 from maskwise.likelihood.orders import chain_rule
-from maskwise.masks.select import hide_lowest
+from maskwise.masks.mask import hide_lowest
 
 SETUPS = ((20, 2, 20), (20, 2, 64), (200, 5, 64), (200, 5, 200))  # positions, components, passes
 Drawn = tuple[Tensor, Tensor]

@@ -27,10 +27,9 @@ from maskwise.images.images import Images
 from maskwise.images.record import ImageRunSettings
 from maskwise.objectives import RegulariseSettings
 from maskwise.patches.model import PatchModelSettings
-from maskwise.storage import build
-from maskwise.train.batches import Batch
+from maskwise.run import build
 from maskwise.train.config import EfficiencySettings, TrainSettings
-from maskwise.train.loop import Learner, backward, plan_of, prepare, setup
+from maskwise.train.loop import Batch, Learner, backward, plan_of, prepare, setup
 
 BATCH, LENGTH = 64, 64
 Step = Callable[[int], float | None]

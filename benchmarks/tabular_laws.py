@@ -30,12 +30,11 @@ from maskwise.columns.model import TabularModelSettings
 from maskwise.files import write_json
 from maskwise.laws import Scope
 from maskwise.modalities import find
-from maskwise.storage import build, load_model, save_model
+from maskwise.run import build, load_model, save_model
 from maskwise.tables.data import TableDataSettings
 from maskwise.tables.record import TableRunSettings
-from maskwise.train.batches import Batches
 from maskwise.train.config import RunSettings, TrainSettings
-from maskwise.train.loop import connect, train
+from maskwise.train.loop import Batches, connect, train
 
 # Name, law and scope of the ratio.
 LAWS: dict[str, tuple[str, Scope]] = {

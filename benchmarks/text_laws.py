@@ -24,16 +24,15 @@ import numpy as np
 from benchmarks.law_tables import differences_table, scores_table
 from maskwise import laws
 from maskwise.files import write_json
-from maskwise.storage import build, load_model, save_model
+from maskwise.run import build, load_model, save_model
 from maskwise.text import data as text_data
 from maskwise.text.data import TextDataSettings
 from maskwise.text.evaluation import TextEvaluateSettings, evaluate_text
 from maskwise.text.model import TextModelSettings
 from maskwise.text.record import TextRunSettings
 from maskwise.text.source import TextSplits
-from maskwise.train.batches import Batches
 from maskwise.train.config import EfficiencySettings, TrainSettings
-from maskwise.train.loop import connect, train
+from maskwise.train.loop import Batches, connect, train
 
 LAWS = (
     "fixed:0.15",

@@ -23,16 +23,25 @@ from torch import Tensor
 
 from benchmarks.step import measure
 from maskwise.laws import Scope
+from maskwise.run import build
 from maskwise.settings import override
-from maskwise.storage import build
 from maskwise.text.data import TextDataSettings, from_texts
 from maskwise.text.hf_network import HFNetwork
 from maskwise.text.model import TextModelSettings
 from maskwise.text.record import TextRunSettings
 from maskwise.text.text import Text
-from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import EfficiencySettings, TrainSettings
-from maskwise.train.loop import Learner, Prepared, backward, connect, plan_of, prepare, setup
+from maskwise.train.loop import (
+    Batch,
+    Batches,
+    Learner,
+    Prepared,
+    backward,
+    connect,
+    plan_of,
+    prepare,
+    setup,
+)
 
 BATCH, LENGTH, VOCABULARY = 32, 128, 30_522
 RATIOS = (0.15, 0.30, 0.50)

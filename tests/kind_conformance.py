@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 import maskwise as mw
 from maskwise import masks
 from maskwise.modality import MaskedModel, Modality
+from maskwise.run import build, load_model, save_model
 from maskwise.settings import flatten, from_dict, override, to_dict
-from maskwise.storage import build, load_model, save_model
 
 
 def check(kind: Modality, given, settings: dict, folder, monkeypatch) -> mw.Run:
@@ -70,15 +70,17 @@ def check_leaks(model: MaskedModel, samples: torch.Tensor) -> None:
     )
     seen = model.visible_features(samples, mask)
     assert seen.isfinite().all()
-    if hasattr(model, "mix"):  # models of real values; those of tokens see the mask token
+    if hasattr(model, "mix"):  # models of real values, whose positions may be patches
         other = model.mix(samples, samples.roll(1, dims=0), mask.hidden)
-        torch.testing.assert_close(model.visible_features(other, mask), seen)
-        assert not torch.equal(other.nan_to_num(), samples.nan_to_num())
+    else:
+        other = torch.where(mask.hidden, samples.roll(1, dims=0), samples)
+    assert not torch.equal(other.nan_to_num(), samples.nan_to_num())
+    torch.testing.assert_close(model.visible_features(other, mask), seen)
 
 
 def check_runs(kind: Modality, given, settings: dict, folder, monkeypatch) -> mw.Run:
     """An interrupted run ends as one that was not; a changed configuration is refused."""
-    from maskwise.train.batches import Batches
+    from maskwise.train.loop import Batches
 
     class Stopping(Batches):
         def read(self, *arguments):

@@ -14,8 +14,8 @@ import maskwise as mw
 from maskwise import laws
 from maskwise.errors import UserError
 from maskwise.patches.model import PatchModel
+from maskwise.run import build
 from maskwise.settings import to_dict
-from maskwise.storage import build
 
 SMALL = {
     "model": {

@@ -9,8 +9,8 @@ from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.tokens import DNA
 from maskwise.files import write_json
 from maskwise.modalities import find
+from maskwise.run import build, save_model
 from maskwise.settings import override, to_dict
-from maskwise.storage import build, save_model
 
 RECORDS = {
     name: "".join(np.random.default_rng(seed).choice(list("ACGTacgt"), num))

@@ -73,7 +73,7 @@ def no_model(folder):
 
 
 def no_noise(folder):
-    from maskwise.storage import load_model, save_model
+    from maskwise.run import load_model, save_model
 
     model = load_model(folder / "model")
     model.log_variance.fill_(np.inf)

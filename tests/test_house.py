@@ -27,9 +27,9 @@ ORDER = [
     ["tokens", "columns", "patches"],
     ["images", "text", "dna", "cells", "tables"],
     ["modalities"],
-    ["storage"],
-    ["run", "integrations"],
-    ["api", "listing", "summary", "theory_verbs"],
+    ["run"],
+    ["integrations"],
+    ["api", "listing", "theory_verbs"],
     ["verbs"],
     ["cli"],
 ]

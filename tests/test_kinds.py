@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.modalities import KINDS, config_of, kinds
+from maskwise.modalities import config_of
 
 
 class Image:
@@ -137,11 +137,3 @@ def test_unknown_kinds(tmp_path):
 def test_recipes_of_features(name, modality, law):
     config = config_of(name, {"data.holdout": 0.3})
     assert (config.modality, config.law, config.data.holdout) == (modality, law, 0.3)
-
-
-def test_every_kind_is_whole():
-    for name, kind in zip(KINDS, kinds(), strict=True):
-        assert kind.name == name == kind.settings().modality
-        assert isinstance(kind.own("somewhere"), kind.settings)
-        assert all(isinstance(recipe(), kind.settings) for recipe in kind.recipes.values())
-        assert isinstance(kind.settings().model, kind.model_settings)

@@ -8,7 +8,7 @@ from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.rng import Keys
-from maskwise.storage import build
+from maskwise.run import build
 from maskwise.text.hf_network import HFNetwork
 from maskwise.text.model import TextModelSettings
 from maskwise.text.tokenizer import train_tokenizer

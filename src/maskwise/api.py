@@ -13,12 +13,10 @@ from maskwise.files import write_json
 from maskwise.measure.representation import diagnose
 from maskwise.modalities import config_of, find
 from maskwise.modality import EncoderFactory, Entries, MaskedModel
-from maskwise.run import Run, create
+from maskwise.run import Run, build, create, load_model, save_model, untrained
 from maskwise.settings import flatten, override, to_dict
-from maskwise.storage import build, load_model, save_model, untrained
-from maskwise.train.batches import Batches
 from maskwise.train.config import RunSettings
-from maskwise.train.loop import connect, train
+from maskwise.train.loop import Batches, connect, train
 from maskwise.train.monitor import Monitor
 
 
@@ -99,7 +97,8 @@ def pretrain(
     )
     folder = Path(out) if out is not None else default_folder(splits.name, config)
     if fabric.is_global_zero:
-        create(folder, config, kind.fingerprint(splits), resume=resume)
+        fingerprint = kind.fingerprint(splits) if kind.fingerprint else {}
+        create(folder, config, fingerprint, resume=resume)
     # The other devices start when all that was given has been checked.
     fabric.launch()
     kept, summary = train(
@@ -108,7 +107,7 @@ def pretrain(
         batches,
         config,
         folder,
-        augment=kind.augment(config),
+        augment=kind.augment(config) if kind.augment else None,
         monitor=monitor,
         resume=resume,
     )

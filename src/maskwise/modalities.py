@@ -89,7 +89,7 @@ def _kind(data: object, named: Mapping[str, object]) -> "Kind":
         seen = {"none": set(), "flat": inside, "deep": below}
         takes = [
             bool(seen[kind.folders] & kind.endings)
-            or (kind_of(path) in kind.endings and kind.owns(path))
+            or (kind_of(path) in kind.endings and (kind.owns is None or kind.owns(path)))
             for kind in asked
         ]
     else:

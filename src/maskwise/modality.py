@@ -148,8 +148,8 @@ class Modality(Generic[C, S, T, P, M]):
     """whether a source may be several files, joined by + or a pattern"""
     precedence: int = 0
     """of kinds to which a source could belong, the highest has it"""
-    owns: Callable[[Path], bool] = lambda path: True
-    """whether a file of such an ending is really of this kind"""
+    owns: Callable[[Path], bool] | None = None
+    """whether a file of such an ending is really of this kind; None: it is"""
     telling: frozenset[str] = frozenset()
     """settings that only data of this kind have"""
     of_hub: Callable[[str], bool] = lambda source: False
@@ -162,12 +162,12 @@ class Modality(Generic[C, S, T, P, M]):
     """(data given from Python or None, settings) -> splits"""
     describe: Callable[[S, C], tuple[T, C]]
     """(splits, settings) -> tokenizer, settings completed from the data"""
-    fingerprint: Callable[[S], Entries] = lambda splits: {}
+    fingerprint: Callable[[S], Entries] | None = None
     """what must be the same when a run is resumed"""
     build: Callable[[T, P, Attention, nn.Module | None], M]
     """(tokenizer, settings of the model, attention, encoder of one's own) -> model"""
-    augment: Callable[[C], Augment | None] = lambda config: None
-    """how training changes samples; None = not at all"""
+    augment: Callable[[C], Augment | None] | None = None
+    """how training changes samples; it returns None where settings ask for no change"""
     settle: Callable[[M, S, C], None] = lambda model, splits, config: None
     """what is fitted when training has ended"""
     evaluate: Callable[[M, S, C, M | None], Entries]

@@ -1,7 +1,10 @@
-"""What takes long says how far it is: bars with the time left, on a terminal only."""
+"""What takes long says how far it is, with bars on a terminal, and can be asked to stop."""
 
+import signal
 import sys
+import threading
 from collections.abc import Collection, Iterable, Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -70,3 +73,26 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
             bar.stop()
         else:
             bar.remove_task(task)
+
+
+class StopRequest:
+    """While active, SIGINT and SIGTERM set `requested`; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[int, signal._HANDLER] = {}
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._request)
+        return self
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    def __exit__(self, *details: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

@@ -59,9 +59,9 @@ def evaluate(runs: Runs, **settings: Any) -> None:
 
 
 def _summarise(run: "Run") -> None:
-    from maskwise.summary import as_text
+    from maskwise.listing import summary
 
-    print(as_text(run))
+    print(summary(run))
 
 
 def likelihood(
@@ -117,14 +117,14 @@ def _of_file(
     place: str, path: Path, length: int | None, untrained: bool, options: "Entries"
 ) -> "Iterator[tuple[str, Entries]]":
     """Give what the likelihood of a file is under a model, and under one with random weights."""
-    from maskwise import storage
+    from maskwise import run
 
     [kind] = [kind for kind in kinds() if kind.likelihood_of_file is not None]
     assert kind.likelihood_of_file is not None
     model = load_of(kind.name, place)
     models = {place: model}
     if untrained:
-        models[f"{place}, untrained"] = storage.untrained(model, options["seed"])
+        models[f"{place}, untrained"] = run.untrained(model, options["seed"])
     for label, each in models.items():
         yield label, kind.likelihood_of_file(each, path, length, **options)
 

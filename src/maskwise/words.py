@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from maskwise.errors import UserError
-from maskwise.files import read_json, write_json
-from maskwise.settings import from_dict, settings, to_dict
+from maskwise.files import read_json
+from maskwise.settings import from_dict, settings
 
 NAME = "words.json"
 
@@ -96,11 +96,6 @@ class Words:
 
 
 GENERIC = Words()
-
-
-def save(folder: Path, words: Words) -> None:
-    """Write the words into a run folder."""
-    write_json(folder / NAME, to_dict(words))
 
 
 def read(folder: Path) -> Words:

@@ -8,7 +8,6 @@ from scipy import sparse
 
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, align, from_anndata, load
-from maskwise.cells.record import CellsRunSettings
 from maskwise.errors import UserError
 from maskwise.modalities import find
 from maskwise.settings import to_dict
@@ -280,4 +279,4 @@ def test_settings_are_plain_values():
     assert CellsDataSettings(**to_dict(CellsDataSettings(source="x.h5ad"))) == CellsDataSettings(
         source="x.h5ad"
     )
-    assert find("cells").augment(CellsRunSettings()) is None
+    assert find("cells").augment is None

@@ -11,10 +11,9 @@ from scipy import sparse
 import maskwise as mw
 from maskwise.errors import UserError
 from maskwise.modalities import config_of, find
+from maskwise.run import build
 from maskwise.settings import flatten
-from maskwise.storage import build
-from maskwise.train.batches import Batches
-from maskwise.train.loop import plan_of, prepare
+from maskwise.train.loop import Batches, plan_of, prepare
 from tests.lazy import lazy
 
 ad = lazy("anndata")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from maskwise.cells.cells import Cells
 from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.rng import Keys
-from maskwise.storage import build
+from maskwise.run import build
 from maskwise.tables.columns import Column
 from maskwise.tables.table import Table
 

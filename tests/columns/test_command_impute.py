@@ -7,9 +7,8 @@ from maskwise.cells.cells import Cells
 from maskwise.columns.model import TabularModelSettings
 from maskwise.files import write_json
 from maskwise.modalities import find
-from maskwise.run import Run
+from maskwise.run import Run, build, save_model
 from maskwise.settings import override, to_dict
-from maskwise.storage import build, save_model
 from maskwise.tables.columns import Column
 from maskwise.tables.table import Table
 

@@ -7,7 +7,7 @@ from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.tokens import DNA
 from maskwise.images.images import Images
 from maskwise.patches.model import PatchModelSettings
-from maskwise.storage import build, save_model
+from maskwise.run import build, save_model
 from maskwise.text.model import TextModelSettings
 from maskwise.text.tokenizer import train_tokenizer
 

@@ -13,7 +13,7 @@ from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.rng import Keys
-from maskwise.storage import build, load_model, save_model, untrained
+from maskwise.run import build, load_model, save_model, untrained
 from maskwise.tokens.model import LanguageModel
 from maskwise.train.loop import Learner, Prepared
 

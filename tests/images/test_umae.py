@@ -9,8 +9,8 @@ import maskwise as mw
 from maskwise.images.data import load
 from maskwise.images.pictures import class_names
 from maskwise.modalities import find, recipes
+from maskwise.run import build
 from maskwise.settings import differences, override, to_dict
-from maskwise.storage import build
 
 DATA = ("cifar10", "imagenet100", "imagenet1k")
 

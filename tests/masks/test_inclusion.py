@@ -14,7 +14,7 @@ from scipy import stats
 from maskwise import masks
 from maskwise.laws import Fixed, num_hidden
 from maskwise.masks import PATTERNS
-from maskwise.masks.select import hide_lowest
+from maskwise.masks.mask import hide_lowest
 
 NUM = 10_000
 CASES = [

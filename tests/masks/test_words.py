@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise import UserError, masks
+from maskwise.masks.mask import hide_in_order, number_units
 from maskwise.masks.patterns import Request, Words
-from maskwise.masks.select import hide_in_order, number_units
 from maskwise.rng import Keys, Stream
 
 ROWS = st.lists(

@@ -12,7 +12,7 @@ from maskwise.likelihood.contract import check_leak
 from maskwise.patches.losses import fit_noise
 from maskwise.patches.model import PatchModelSettings
 from maskwise.rng import Keys, Stream
-from maskwise.storage import build, load_model, save_model
+from maskwise.run import build, load_model, save_model
 
 KINDS = [
     {"mode": mode, "target": target, "class_token": class_token}

@@ -7,7 +7,7 @@ import torch
 from maskwise.images.images import Images, ImageSource, array_source
 from maskwise.patches.losses import fit_noise
 from maskwise.patches.model import PatchModel, PatchModelSettings
-from maskwise.storage import build
+from maskwise.run import build
 
 Make = Callable[..., PatchModel]
 

@@ -6,7 +6,9 @@ import pytest
 
 from maskwise import words
 from maskwise.errors import UserError
+from maskwise.files import write_json
 from maskwise.report import folder, own, write
+from maskwise.settings import to_dict
 from maskwise.words import Words
 from tests.report.conftest import bold, rows_of, section, show
 
@@ -53,7 +55,7 @@ def clip(tmp_path):
         (path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0, "encoder_tokens": 3}\n')
         result = {"probes": [], "train": {"num_samples": 5}, "sections": list(sections)}
         (path / "result.json").write_text(json.dumps(result))
-        words.save(path, AUDIO)
+        write_json(path / words.NAME, to_dict(AUDIO))
         return path
 
     return make

@@ -5,6 +5,7 @@ import pytest
 
 from maskwise import words
 from maskwise.errors import UserError
+from maskwise.files import write_json
 from maskwise.modalities import find
 from maskwise.report import write
 from maskwise.settings import from_dict, to_dict
@@ -15,7 +16,7 @@ from tests.report.conftest import KINDS, section
 @pytest.mark.parametrize("kind", KINDS)
 def test_words_of_each_kind_survive_a_round_trip(tmp_path, kind):
     said = find(kind).words
-    words.save(tmp_path, said)
+    write_json(tmp_path / words.NAME, to_dict(said))
     assert words.read(tmp_path) == said != Words()
     assert from_dict(Words, json.loads(json.dumps(to_dict(said)))) == said
 
@@ -40,7 +41,7 @@ def test_data_that_say_nothing_have_a_good_page(make):
 def test_other_words(make):
     run = make("images")
     said = Words(counted=("clips heard",), loss=words.LossWords(title="Error of frames"))
-    words.save(run, said)
+    write_json(run / words.NAME, to_dict(said))
     page = write([run]).read_text("utf-8")
     assert "clips heard</dt><dd>76,800" in section(page, "numbers")
     assert "predicted" not in section(page, "numbers")

@@ -193,7 +193,7 @@ def test_a_whole_table_of_one_column_is_a_series():
 
 
 def test_training_sees_samples_as_they_are():
-    assert find("tables").augment(TableRunSettings()) is None
+    assert find("tables").augment is None
 
 
 def test_series_need_rows_of_both_parts():

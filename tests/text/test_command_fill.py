@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from maskwise.storage import build, save_model
+from maskwise.run import build, save_model
 from maskwise.text.model import TextModelSettings
 from maskwise.text.tokenizer import train_tokenizer
 

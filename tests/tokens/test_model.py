@@ -9,7 +9,7 @@ from maskwise.errors import UserError
 from maskwise.likelihood import contract
 from maskwise.masks import Mask
 from maskwise.rng import Keys
-from maskwise.storage import build, load_model, save_model
+from maskwise.run import build, load_model, save_model
 from maskwise.text.model import TextModelSettings
 from maskwise.text.tokenizer import train_tokenizer
 from maskwise.tokens.model import LanguageModel

@@ -10,11 +10,10 @@ from maskwise.images.images import ImageSource, describe
 from maskwise.images.record import ImageRunSettings
 from maskwise.modalities import find
 from maskwise.patches.model import PatchModel, PatchModelSettings
+from maskwise.run import build
 from maskwise.settings import override
-from maskwise.storage import build
-from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import EfficiencySettings, TrainSettings
-from maskwise.train.loop import connect, train
+from maskwise.train.loop import Batch, Batches, connect, train
 from maskwise.train.monitor import Monitor
 
 TINY = ImageRunSettings(

@@ -13,10 +13,9 @@ from torch import multiprocessing
 
 from maskwise.images.data import ImageDataSettings, load
 from maskwise.images.images import describe
+from maskwise.run import build
 from maskwise.settings import override
-from maskwise.storage import build
-from maskwise.train.batches import Batches
-from maskwise.train.loop import connect, train
+from maskwise.train.loop import Batches, connect, train
 from maskwise.train.monitor import Monitor
 from tests.train.conftest import TINY
 

@@ -3,8 +3,7 @@ import torch
 
 from maskwise.masks import Mask, sample_weights
 from maskwise.objectives.reconstruction import sample_losses
-from maskwise.train.batches import Batches
-from maskwise.train.loop import Learner, backward, connect, plan_of, prepare, setup
+from maskwise.train.loop import Batches, Learner, backward, connect, plan_of, prepare, setup
 
 
 def gradient(digits, new_model, config):

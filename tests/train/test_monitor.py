@@ -12,9 +12,9 @@ from maskwise.files import read_json_lines
 from maskwise.measure.features import random_subset
 from maskwise.measure.representation import DiagnoseSettings
 from maskwise.modalities import config_of, find
-from maskwise.storage import build
+from maskwise.run import build
 from maskwise.train import checkpoint
-from maskwise.train.batches import Batches
+from maskwise.train.loop import Batches
 from maskwise.train.monitor import Monitor, OnlineProbe
 
 TIMED = ("seconds", "samples_per_s", "encoder_tokens_per_s")

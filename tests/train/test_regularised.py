@@ -13,9 +13,9 @@ from maskwise.files import read_json_lines
 from maskwise.masks import sample_weights
 from maskwise.modalities import config_of, find
 from maskwise.objectives import regularisers
-from maskwise.storage import build
-from maskwise.train.batches import Batches
+from maskwise.run import build
 from maskwise.train.loop import (
+    Batches,
     Learner,
     backward,
     connect,

@@ -10,9 +10,8 @@ from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.files import read_json_lines
 from maskwise.masks import Pattern
-from maskwise.masks.select import hide_lowest
-from maskwise.train.batches import Batches
-from maskwise.train.loop import plan_of, prepare
+from maskwise.masks.mask import hide_lowest
+from maskwise.train.loop import Batches, plan_of, prepare
 
 IDS = torch.arange(3)
 

@@ -14,7 +14,7 @@ from maskwise.columns.features import column_means, comparable, filled, from_one
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import ColumnTokenizer, TabularRows
 from maskwise.likelihood import PPCA
-from maskwise.masks.select import hide_lowest
+from maskwise.masks.mask import hide_lowest
 from maskwise.measure.bootstrap import ends
 from maskwise.measure.features import frozen, in_batches, random_subset
 from maskwise.measure.losses import fixed_mask

@@ -16,7 +16,7 @@ from maskwise.integrations.hf_samples import Sightings, WordMarks
 from maskwise.laws import Law, Scheduled
 from maskwise.objectives.cross_entropy import corrupt
 from maskwise.rng import Keys
-from maskwise.storage import untrained
+from maskwise.run import untrained
 from maskwise.text.hf_models import export, load
 from maskwise.text.ngrams import Ngrams
 from maskwise.text.tokenizer import of_transformers

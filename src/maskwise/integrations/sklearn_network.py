@@ -22,13 +22,12 @@ from maskwise.errors import UserError
 from maskwise.likelihood import fill, log_likelihood
 from maskwise.masks.patterns import Scattered
 from maskwise.modality import Entries
+from maskwise.run import build
 from maskwise.settings import from_dict, to_dict
-from maskwise.storage import build
 from maskwise.tables.frames import Columns, Filled, columns_of, is_missing, put
 from maskwise.tables.table import Table
-from maskwise.train.batches import Batches
 from maskwise.train.config import EfficiencySettings, TrainSettings
-from maskwise.train.loop import Learner, Plan, connect, gradients, learning_rate, setup
+from maskwise.train.loop import Batches, Learner, Plan, connect, gradients, learning_rate, setup
 
 State = Entries
 """A fitted model as plain values and arrays, so that nothing of torch is ever pickled."""

@@ -6,13 +6,13 @@ about randomness. Only numpy and scipy are used: the theory part reads laws with
 A new law is a frozen dataclass with the methods of `Law` and one line in `strings.FORMS`.
 """
 
-from maskwise.laws.base import Law
-from maskwise.laws.combined import Mixture, Scheduled
+from maskwise.laws.combined import FORMS, Mixture, Scheduled, parse
 from maskwise.laws.plain import (
     Beta,
     Choice,
     Cosine,
     Fixed,
+    Law,
     LikelihoodUniform,
     Reduction,
     Scope,
@@ -21,7 +21,6 @@ from maskwise.laws.plain import (
     effective,
     num_hidden,
 )
-from maskwise.laws.strings import FORMS, parse
 
 __all__ = [
     "FORMS",

@@ -9,7 +9,7 @@ from torch import Tensor
 from maskwise.errors import UserError
 from maskwise.laws import Reduction
 from maskwise.masks import Mask, sample_weights
-from maskwise.masks.select import hide_lowest
+from maskwise.masks.mask import hide_lowest
 from maskwise.rng import Keys, Stream
 
 Values: TypeAlias = ArrayLike | Tensor

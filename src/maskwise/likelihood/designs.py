@@ -15,7 +15,7 @@ from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.laws import LikelihoodUniform, num_hidden
-from maskwise.masks.select import hide_lowest
+from maskwise.masks.mask import hide_lowest
 from maskwise.rng import Keys, Stream
 from maskwise.ties import largest
 

@@ -23,7 +23,7 @@ from maskwise.likelihood.contract import (
     refuse_training,
     samples,
 )
-from maskwise.masks.select import hide_lowest
+from maskwise.masks.mask import hide_lowest
 from maskwise.progress import track
 from maskwise.rng import Keys, Stream
 

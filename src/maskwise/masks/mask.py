@@ -1,4 +1,4 @@
-"""The mask: which positions of each sample are hidden, and what samples count in a batch."""
+"""The mask, which positions are hidden; from scores to it, counts exact; what samples count."""
 
 from functools import cached_property
 
@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from maskwise.laws import Reduction
-from maskwise.masks.select import hide_lowest
 from maskwise.rng import Keys, Stream
 
 
@@ -101,6 +100,131 @@ def subset(mask: Mask, fraction: float, keys: Keys) -> Mask:
     counts = torch.ceil(mask.num_hidden.to(torch.float64) * fraction - 1e-9).to(torch.int64)
     scores = keys.bits(Stream.PREDICT, mask.hidden.shape[1])
     return Mask(hide_lowest(scores, counts, mask.hidden), mask.eligible)
+
+
+def hide_lowest(scores: Tensor, counts: Tensor, eligible: Tensor) -> Tensor:
+    """Hide the `counts` eligible positions of each sample with the lowest scores.
+
+    For given scores the masks are nested: what is hidden at one count is hidden at every larger.
+
+    Args:
+        scores: [B, L], any order; equal scores are taken from the left.
+        counts: int64 [B], at most the number of eligible positions.
+        eligible: bool [B, L].
+
+    Returns:
+        bool [B, L], True = hidden.
+
+    >>> scores = torch.tensor([[3, 1, 2]])
+    >>> hide_lowest(scores, torch.tensor([2]), torch.ones(1, 3, dtype=torch.bool)).tolist()
+    [[False, True, True]]
+    """
+    if not scores.numel():
+        return eligible & False
+    most = torch.finfo if scores.is_floating_point() else torch.iinfo
+    scores = scores.masked_fill(~eligible, most(scores.dtype).max)
+    # Finding one score is several times faster than putting all of them in order.
+    place = (counts - 1).clamp(0, scores.shape[1] - 1)
+    least, largest = (int(end) for end in place.aminmax())
+    if least == largest:
+        last = scores.kthvalue(least + 1, dim=1, keepdim=True).values
+    else:
+        last = scores.sort(dim=1).values.gather(1, place[:, None])
+    hidden = scores <= last
+    if bool((hidden.sum(dim=1) != counts).any()):
+        # Equal scores, or nothing to hide.
+        hidden, equal = scores < last, scores == last
+        left = counts[:, None] - hidden.sum(dim=1, keepdim=True)
+        hidden |= equal & (equal.cumsum(dim=1) <= left)
+    return hidden & eligible
+
+
+def hide_units(scores: Tensor, counts: Tensor, unit_of: Tensor, eligible: Tensor) -> Tensor:
+    """Hide whole units, lowest scores first, so that the number hidden is nearest to `counts`.
+
+    At least one unit is hidden, and one stays visible where there are two. With units of equal
+    size every sample hides the same number.
+
+    Args:
+        scores: [B, U], one for each unit.
+        counts: int64 [B], how many positions to hide.
+        unit_of: int64 [L], the unit of each position, in 0..U-1.
+        eligible: bool [B, L]; a unit's other positions stay visible.
+    """
+    sizes = torch.zeros(scores.shape, dtype=torch.int64, device=scores.device)
+    sizes.index_add_(1, unit_of, eligible.to(torch.int64))
+    order = scores.argsort(dim=1, stable=True)
+    # Units with nothing to hide come last.
+    late = (sizes == 0).gather(1, order).to(torch.uint8).argsort(dim=1, stable=True)
+    order = order.gather(1, late)
+    sizes = sizes.gather(1, order)
+    before = sizes.cumsum(1) - sizes
+    # A unit is hidden when more than half of it is still asked for.
+    chosen = (2 * (counts[:, None] - before) > sizes) & (sizes > 0)
+    chosen[:, 0] = sizes[:, 0] > 0
+    num_units = (sizes > 0).sum(1, keepdim=True)
+    chosen &= torch.arange(sizes.shape[1], device=sizes.device) < (num_units - 1).clamp(min=1)
+    hidden_units = torch.zeros_like(chosen).scatter_(1, order, chosen)
+    return hidden_units[:, unit_of] & eligible
+
+
+def number_units(units: Tensor, eligible: Tensor) -> tuple[Tensor, Tensor]:
+    """Number the units of each row 0, 1, ..., counting eligible positions only.
+
+    Args:
+        units: int64 [B, L], numbers that never fall along a row, but at ineligible positions.
+        eligible: bool [B, L].
+
+    Returns:
+        the unit of each position, int64 [B, L] (an ineligible position has that of the eligible
+        one before it), and whether an eligible position is the first of its unit, bool [B, L].
+
+    >>> everywhere = torch.ones(1, 4, dtype=torch.bool)
+    >>> number_units(torch.tensor([[3, 3, 8, 9]]), everywhere)[0].tolist()
+    [[0, 0, 1, 2]]
+    """
+    lowest = torch.iinfo(torch.int64).min
+    latest = units.masked_fill(~eligible, lowest).cummax(dim=1).values
+    before = torch.nn.functional.pad(latest, (1, 0), value=lowest)[:, :-1]
+    begins = eligible & (latest > before)
+    return (begins.cumsum(dim=1) - 1).clamp(min=0), begins
+
+
+def hide_in_order(order: Tensor, counts: Tensor, unit_of: Tensor, eligible: Tensor) -> Tensor:
+    """Hide whole units in a given order: each one that still fits, so that counts are exact.
+
+    A unit larger than what is still to hide is passed over, and later ones that are small enough
+    take its place. So fewer than `counts` positions are hidden only where none is left that fits.
+    Where none fits at all the first one is hidden: at least one unit always is.
+
+    Args:
+        order: int64 [B, L], the units, first come first; those without positions play no part.
+        counts: int64 [B], how many positions to hide.
+        unit_of: int64 [B, L], the unit of each position, in 0..L-1.
+        eligible: bool [B, L]; a unit's other positions stay visible.
+
+    >>> unit_of = torch.tensor([[0, 0, 0, 1, 1, 2]])
+    >>> everywhere = torch.ones(1, 6, dtype=torch.bool)
+    >>> order = torch.arange(6)[None]
+    >>> hide_in_order(order, torch.tensor([4]), unit_of, everywhere).int().tolist()
+    [[1, 1, 1, 0, 0, 1]]
+    """
+    sizes = torch.zeros_like(unit_of).scatter_add_(1, unit_of, eligible.to(torch.int64))
+    sizes = sizes.gather(1, order)
+    left = counts[:, None]
+    chosen = torch.zeros_like(eligible)
+    fits = (sizes > 0) & (sizes <= left)
+    # One turn for each unit passed over, all rows at once: few, since units are small.
+    while bool(fits.any()):
+        more = fits & (torch.where(fits, sizes, 0).cumsum(dim=1) <= left)
+        chosen |= more
+        left = left - torch.where(more, sizes, 0).sum(dim=1, keepdim=True)
+        fits = ~chosen & (sizes > 0) & (sizes <= left)
+    some = sizes > 0
+    first = some & (some.cumsum(dim=1) == 1)
+    chosen |= first & ~chosen.any(dim=1, keepdim=True) & (counts > 0)[:, None]
+    hidden_units = torch.zeros_like(chosen).scatter_(1, order, chosen)
+    return hidden_units.gather(1, unit_of) & eligible
 
 
 def sample_weights(mask: Mask, reduction: Reduction) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.masks.select import hide_in_order, hide_lowest, hide_units, number_units
+from maskwise.masks.mask import hide_in_order, hide_lowest, hide_units, number_units
 from maskwise.rng import Keys, Stream
 
 # SpanBERT (arXiv 1907.10529): geometric lengths, cut off and normalised again; mean 3.8.

@@ -12,7 +12,7 @@ from maskwise.errors import UserError
 from maskwise.likelihood.contract import ConditionalModel, eligible_of
 from maskwise.likelihood.estimators import Estimate, convert, log_likelihood
 from maskwise.likelihood.scores import ScoreCurve, outside_support, score_curve, support_of
-from maskwise.masks.select import hide_lowest
+from maskwise.masks.mask import hide_lowest
 from maskwise.measure.features import frozen, in_batches, random_subset
 from maskwise.modality import Entries, MaskedModel, Source
 from maskwise.progress import track

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from maskwise.errors import UserError
-from maskwise.laws.strings import is_number
+from maskwise.laws.combined import is_number
 from maskwise.tables.frames import as_objects, from_values, is_missing
 
 log = logging.getLogger("maskwise")

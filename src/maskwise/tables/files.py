@@ -11,7 +11,7 @@ from scipy import sparse
 
 from maskwise.errors import UserError, require
 from maskwise.files import atomic
-from maskwise.laws.strings import is_number
+from maskwise.laws.combined import is_number
 from maskwise.modality import Features
 from maskwise.tables.columns import as_numbers, codes_of, distinct
 from maskwise.tables.frames import Columns, columns_of, from_texts, is_missing, no_column

@@ -32,12 +32,28 @@ def save(folder: Path, state: State, step: int) -> None:
     """Write the checkpoint of `folder` after `step` finished steps, replacing the last one."""
     # The data position is the step: batches are a pure function of it.
     metadata = {"format": "maskwise-checkpoint-1", "step": json.dumps(step)}
-    with atomic(folder / NAME) as temporary:
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in _tensors(state).items()},
-            temporary,
-            metadata,
-        )
+    write(folder / NAME, _tensors(state), metadata)
+
+
+def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors atomically, wherever they are."""
+    with atomic(path) as temporary:
+        contents = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        save_file(contents, temporary, metadata)
+
+
+def failed(
+    folder: Path, step: int, rank: int, tensors: dict[str, Tensor], loss: float, grad_norm: float
+) -> UserError:
+    """Keep the batch of a step that has no finite loss or gradient; return what is to be said."""
+    path = folder / "failure" / f"step-{step + 1:06d}-rank-{rank}.safetensors"
+    write(path, tensors)
+    ids = tensors["ids"].tolist()
+    named = ", ".join(map(str, ids[:8])) + (", ..." if len(ids) > 8 else "")
+    return UserError(
+        f"step {step + 1}: loss {loss:g} and gradient norm {grad_norm:g} are not finite;"
+        f" samples {named}; the batch is in {path}; look at it, or lower --train.lr"
+    )
 
 
 def _tensors(state: State) -> dict[str, Tensor]:

@@ -1,39 +1,29 @@
-"""The training loop: what it takes, a step of it, and how it ends early."""
+"""The training loop: which samples a step sees, a step, and all steps of a run."""
 
 import logging
 import math
-import signal
-import threading
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
 
-from maskwise import laws, masks
+from maskwise import laws, masks, modality
 from maskwise.errors import UserError
-from maskwise.files import atomic
 from maskwise.laws import Law
-from maskwise.masks import Mask, Pattern, importance, sample_weights
-from maskwise.modality import (
-    Augment,
-    Entries,
-    MaskedModel,
-    Objective,
-    Scorer,
-    VisiblePool,
-    decays,
-)
+from maskwise.masks import Mask, Pattern
+from maskwise.modality import Augment, Entries, MaskedModel, Objective, Scorer, Source, VisiblePool
 from maskwise.objectives.regularise import RegulariseSettings, penalty
-from maskwise.rng import Keys
+from maskwise.progress import StopRequest
+from maskwise.rng import Keys, shuffled
 from maskwise.train import checkpoint
-from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import EfficiencySettings, RunSettings, TrainSettings
 from maskwise.train.metrics import Metrics, progress_bar
 from maskwise.train.monitor import Monitor
@@ -58,6 +48,72 @@ def connect(efficiency: EfficiencySettings) -> "Fabric":
 
 
 @dataclass(frozen=True)
+class Batch:
+    """One rank's share of a step, counted from 0."""
+
+    step: int
+    epoch: int
+    ids: Tensor
+    """this rank's samples, int64 [B / ranks]"""
+    peers: Tensor
+    """those of all ranks, int64 [B]"""
+    samples: Tensor
+    units: Tensor | None
+    """positions to be hidden together, int64 [B / ranks, L]"""
+
+
+class Batches(Dataset[Batch | UserError]):
+    """The batches of a run by step. Each epoch is a fresh shuffle without its last, partial batch.
+
+    Nothing but (seed, step) decides which samples a step sees, so resuming is starting to read at
+    a later step, and the number of ranks or workers does not matter.
+    """
+
+    def __init__(
+        self, source: Source, *, batch_size: int, seed: int, rank: int = 0, ranks: int = 1
+    ) -> None:
+        if len(source) < batch_size:
+            raise UserError(
+                f"{len(source)} training samples are fewer than a batch of {batch_size}:"
+                " lower --train.batch_size"
+            )
+        self.source, self.batch_size, self.seed = source, batch_size, seed
+        self.rank, self.ranks = rank, ranks
+        self.per_epoch = len(source) // batch_size
+
+    def __getitem__(self, step: int) -> Batch | UserError:
+        """Return a batch, or the error that reading it met (a worker process cannot raise it)."""
+        epoch, index = divmod(step, self.per_epoch)
+        order = _order(len(self.source), seed=self.seed, epoch=epoch)
+        peers = order[index * self.batch_size : (index + 1) * self.batch_size]
+        ids = peers.chunk(self.ranks)[self.rank]
+        try:
+            return Batch(step, epoch, ids, peers, self.source.get(ids), self.source.units(ids))
+        except UserError as error:
+            return error
+
+    def read(self, start: int, stop: int, workers: int | None = None) -> Iterator[Batch]:
+        """Yield the batches of steps start..stop-1 in order, read by `workers` processes."""
+        if workers is None:
+            workers = 0 if self.source.in_memory else os.cpu_count() or 1
+        steps = range(start, stop)
+        loader: Iterable[Batch | UserError] = map(self.__getitem__, steps)
+        if workers:
+            # The loader's own generator keeps it from drawing on the global one.
+            generator = torch.Generator()
+            loader = DataLoader(
+                self, batch_size=None, sampler=steps, num_workers=workers, generator=generator
+            )
+        for batch in loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+
+_order = lru_cache(maxsize=1)(shuffled)
+
+
+@dataclass(frozen=True)
 class Plan:
     """What the steps of a run have in common, with nothing left to be parsed."""
 
@@ -79,11 +135,7 @@ class Plan:
 def plan_of(
     config: RunSettings, augment: Augment | None = None, scorer: Scorer | None = None
 ) -> Plan:
-    """Return the plan of a configuration.
-
-    Raises:
-        UserError: the pattern needs a scorer, and there is none.
-    """
+    """Return the plan of a configuration."""
     law, pattern = laws.parse(config.law), masks.parse_pattern(config.pattern)
     return Plan(law, pattern, config.train, config.seed, config.regularise, augment, scorer)
 
@@ -96,7 +148,6 @@ class Prepared:
         self.samples, self.mask, self.predicted, self.keys = samples, mask, predicted, keys
 
     def __getitem__(self, rows: slice) -> "Prepared":
-        """Return some samples of the step."""
         return Prepared(self.samples[rows], self.mask[rows], self.predicted[rows], self.keys[rows])
 
 
@@ -119,8 +170,8 @@ class Learner(nn.Module):
 
 def make_optimizer(model: nn.Module, config: TrainSettings) -> torch.optim.AdamW:
     """Return AdamW, fused; only weights decay (biases, norms, tokens and positions do not)."""
-    weights = [p for name, p in model.named_parameters() if decays(name, p)]
-    rest = [p for name, p in model.named_parameters() if not decays(name, p)]
+    weights = [p for name, p in model.named_parameters() if modality.decays(name, p)]
+    rest = [p for name, p in model.named_parameters() if not modality.decays(name, p)]
     groups = [
         {"params": weights, "weight_decay": config.weight_decay},
         {"params": rest, "weight_decay": 0.0},
@@ -174,8 +225,8 @@ def train(
         batches: what each step sees.
         config: the resolved configuration.
         folder: the run folder, which exists.
-        augment: how samples are changed before they are masked; None = not at all.
-        scorer: of positions, for a pattern that needs scores.
+        augment: see `Plan`.
+        scorer: see `Plan`.
         objective: what is minimised; default: what the model says.
         monitor: of `model`; None = nothing is measured on the way.
         resume: continue from the folder's checkpoint, if it has one.
@@ -192,9 +243,7 @@ def train(
         average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
     if not fabric.is_global_zero:
         monitor = None  # one device measures; the others wait for it at the next step
-    probe = None
-    if monitor is not None and monitor.probe is not None:
-        probe = checkpoint.State(monitor.probe, monitor.probe.optimizer)
+    probe = None if monitor is None else monitor.state
     state = checkpoint.State(model, optimizer, average, probe, learner.objective)
     start = 0
     if resume and (folder / checkpoint.NAME).exists():
@@ -217,8 +266,9 @@ def train(
             value, share_asked = _mean(fabric, torch.stack([loss, asked])).tolist()
             grad_norm, stopping = float(norm), share_asked > 0
             if not math.isfinite(value + grad_norm):
-                path = folder / "failure" / f"step-{batch.step + 1:06d}-rank-{fabric.global_rank}"
-                _report_divergence(path, batch, part, value, grad_norm)
+                tensors = {"ids": batch.ids, "samples": part.samples, "hidden": part.mask.hidden}
+                rank = fabric.global_rank
+                raise checkpoint.failed(folder, batch.step, rank, tensors, value, grad_norm)
             optimizer.step()
             optimizer.zero_grad()
             learner.objective.follow(model)
@@ -261,11 +311,7 @@ def gradients(
     plan: Plan,
     lr: float,
 ) -> tuple[Prepared, Tensor, dict[str, Tensor], Tensor]:
-    """Do all of a step but its update.
-
-    Returns:
-        What it learns from, what `backward` returns, and the norm of the gradient.
-    """
+    """Do all of a step but its update; also return the norm of the gradient."""
     for group in optimizer.param_groups:
         group["lr"] = lr
     part = prepare(batch, model, plan, fabric.device)
@@ -316,16 +362,14 @@ def backward(
     plan: Plan,
     progress: float = 0.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Accumulate the gradients of a step over its micro-batches.
+    """Accumulate the gradients of a step over its micro-batches; return their mean loss.
 
-    Terms against collapsed features compare the samples of a micro-batch on all devices.
-
-    Returns:
-        The loss of the objective, and these terms for themselves, means over the micro-batches.
+    Terms against collapsed features, which compare the samples of a micro-batch on all devices,
+    are no part of this loss and returned too.
     """
-    weights = sample_weights(part.mask, plan.train.reduction)
+    weights = masks.sample_weights(part.mask, plan.train.reduction)
     if (of_positions := model.tokenizer.weights(part.samples)) is not None:
-        weights = weights * importance(of_positions, part.predicted)
+        weights = weights * masks.importance(of_positions, part.predicted)
     # Devices average their gradients, so each divides by the mean of their total weights.
     total = _mean(fabric, weights.sum()).clamp(min=1e-6)
     size = len(part.mask) // plan.train.accumulate
@@ -349,42 +393,4 @@ def backward(
 
 
 def _mean(fabric: "Fabric", value: Tensor) -> Tensor:
-    """Average numbers over devices."""
     return cast(Tensor, fabric.all_reduce(value, reduce_op="mean"))
-
-
-def _report_divergence(
-    path: Path, batch: Batch, part: Prepared, loss: float, grad_norm: float
-) -> NoReturn:
-    path = path.with_suffix(".safetensors")
-    with atomic(path) as temporary:
-        tensors = {"ids": batch.ids, "samples": part.samples, "hidden": part.mask.hidden}
-        save_file({k: v.cpu().contiguous() for k, v in tensors.items()}, temporary)
-    ids = ", ".join(map(str, batch.ids.tolist()[:8])) + (", ..." if len(batch.ids) > 8 else "")
-    raise UserError(
-        f"step {batch.step + 1}: loss {loss:g} and gradient norm {grad_norm:g} are not finite;"
-        f" samples {ids}; the batch is in {path}; look at it, or lower --train.lr"
-    )
-
-
-class StopRequest:
-    """While active, SIGINT and SIGTERM set `requested`; a second one stops at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._previous: dict[int, signal._HANDLER] = {}
-
-    def __enter__(self) -> "StopRequest":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._request)
-        return self
-
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-
-    def __exit__(self, *details: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)

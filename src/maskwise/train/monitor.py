@@ -1,6 +1,7 @@
 """What is measured of held-out samples while a model trains, with nothing hidden."""
 
 import logging
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,7 +13,10 @@ from maskwise.errors import UserError
 from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.representation import DiagnoseSettings
 from maskwise.modality import MaskedModel, Source
-from maskwise.train.batches import Batch
+from maskwise.train.checkpoint import State
+
+if TYPE_CHECKING:
+    from maskwise.train.loop import Batch
 
 log = logging.getLogger("maskwise")
 BATCH = 256
@@ -82,7 +86,12 @@ class Monitor:
         )
         self.probe = OnlineProbe(width, num_classes) if num_classes and num_held else None
 
-    def step(self, batch: Batch) -> None:
+    @property
+    def state(self) -> State | None:
+        """What a checkpoint keeps of it."""
+        return None if self.probe is None else State(self.probe, self.probe.optimizer)
+
+    def step(self, batch: "Batch") -> None:
         """Let the probe learn from a batch, if it is its turn."""
         if self.probe is not None and batch.step % self.config.probe_every == 0:
             labels = torch.from_numpy(self.labels[batch.ids.cpu().numpy()])

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from maskwise.errors import UserError
 from maskwise.masks import Mask
-from maskwise.storage import build, load_model, save_model
+from maskwise.run import build, load_model, save_model
 
 
 def test_a_seed_decides_the_weights(make):

@@ -1,7 +1,9 @@
 from types import SimpleNamespace
 
 from maskwise import words
-from maskwise.summary import as_text
+from maskwise.files import write_json
+from maskwise.listing import summary
+from maskwise.settings import to_dict
 from maskwise.words import ProbeWords, Words
 
 
@@ -19,7 +21,7 @@ def test_every_accuracy_is_printed_with_its_interval(tmp_path):
         "minimal_pairs": [{"name": "zorro", "num_pairs": 2300, **share}],
         "finetuning": [{**tuned, "accuracy": alone}],
     }
-    out = as_text(SimpleNamespace(result=result, path=tmp_path, report="r.html"))
+    out = summary(SimpleNamespace(result=result, path=tmp_path, report="r.html"))
     between = "50.0% [40.0%, 61.0%]"
     assert [" ".join(line.split()) for line in out.splitlines()[1:]] == [
         f"{between} PCA (64) knn",
@@ -48,8 +50,8 @@ def test_macro_f1_and_imputation(tmp_path):
     ]
     result = {"law": {**law, "mean": 0.3, "effective_mean": 0.3}, "probes": probes}
     result["imputation"] = imputed
-    words.save(tmp_path, Words(probes=ProbeWords(measures=("macro_f1",))))
-    out = as_text(SimpleNamespace(result=result, path=tmp_path, report="r.html"))
+    write_json(tmp_path / words.NAME, to_dict(Words(probes=ProbeWords(measures=("macro_f1",)))))
+    out = summary(SimpleNamespace(result=result, path=tmp_path, report="r.html"))
     assert [" ".join(line.split()) for line in out.splitlines()[1:]] == [
         "0.500 macro-F1, all: encoder",
         "0.500 macro-F1, all: PCA (50)",
