@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from maskwise import masks
 from maskwise.laws import Reduction
-from maskwise.masks import Mask, sample_weights
+from maskwise.masks.mask import Mask, sample_weights
 from maskwise.objectives.reconstruction import sample_losses
 
 REDUCTIONS = ("sample_mean", "token_mean", "inverse_ratio")

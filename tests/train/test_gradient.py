@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from maskwise.masks import Mask, sample_weights
+from maskwise.masks.mask import Mask, sample_weights
 from maskwise.objectives.reconstruction import sample_losses
 from maskwise.train.loop import Batches, Learner, backward, connect, plan_of, prepare, setup
 

@@ -19,6 +19,7 @@ from maskwise import laws, masks, modality
 from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.masks import Mask, Pattern
+from maskwise.masks.mask import importance, sample_weights
 from maskwise.modality import Augment, Entries, MaskedModel, Objective, Scorer, Source, VisiblePool
 from maskwise.objectives.regularise import RegulariseSettings, penalty
 from maskwise.progress import StopRequest
@@ -367,9 +368,9 @@ def backward(
     Terms against collapsed features, which compare the samples of a micro-batch on all devices,
     are no part of this loss and returned too.
     """
-    weights = masks.sample_weights(part.mask, plan.train.reduction)
+    weights = sample_weights(part.mask, plan.train.reduction)
     if (of_positions := model.tokenizer.weights(part.samples)) is not None:
-        weights = weights * masks.importance(of_positions, part.predicted)
+        weights = weights * importance(of_positions, part.predicted)
     # Devices average their gradients, so each divides by the mean of their total weights.
     total = _mean(fabric, weights.sum()).clamp(min=1e-6)
     size = len(part.mask) // plan.train.accumulate
