@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maskwise.dna.bases import encode
-from maskwise.dna.features import embed_sequences
+from maskwise.dna.evaluation import embed_sequences
 from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.tokens import DNA
 from maskwise.files import write_json

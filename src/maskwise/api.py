@@ -12,7 +12,7 @@ from maskwise.errors import UserError
 from maskwise.files import write_json
 from maskwise.measure.representation import diagnose
 from maskwise.modalities import config_of, find
-from maskwise.modality import EncoderFactory, Entries, MaskedModel
+from maskwise.modality import EncoderFactory, Entries, MaskedModel, check_layer
 from maskwise.run import Run, build, create, load_model, save_model, untrained
 from maskwise.settings import flatten, override, to_dict
 from maskwise.train.config import RunSettings
@@ -224,9 +224,7 @@ def _check_features(model: MaskedModel, config: RunSettings) -> None:
     layers = {"diagnose.layer": config.diagnose.layer, "regularise.layer": settings.layer}
     layers["regularise.earlier_layer"] = settings.earlier_layer
     for key, layer in layers.items():
-        if not -model.num_layers <= layer < model.num_layers:
-            last = model.num_layers - 1
-            raise UserError(f"{key} {layer} is outside 0..{last} (or -1 = last)")
+        check_layer(key, layer, model.num_layers)
     for group in ("diagnose", "regularise"):
         if getattr(config, group).pool == "class" and not model.has_class_token:
             raise UserError(

@@ -4,7 +4,7 @@ import pytest
 
 from maskwise.run import build, save_model
 from maskwise.text.model import TextModelSettings
-from maskwise.text.tokenizer import train_tokenizer
+from maskwise.text.text import train_tokenizer
 
 
 @pytest.fixture

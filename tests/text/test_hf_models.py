@@ -10,7 +10,7 @@ from maskwise.integrations import hf
 from maskwise.masks import Mask
 from maskwise.run import save_model
 from maskwise.text.model import TextModelSettings
-from maskwise.text.tokenizer import train_tokenizer
+from maskwise.text.text import train_tokenizer
 from maskwise.tokens.model import LanguageModel
 from tests.lazy import lazy
 

@@ -11,7 +11,7 @@ from maskwise.masks import Mask
 from maskwise.rng import Keys
 from maskwise.run import build, load_model, save_model
 from maskwise.text.model import TextModelSettings
-from maskwise.text.tokenizer import train_tokenizer
+from maskwise.text.text import train_tokenizer
 from maskwise.tokens.model import LanguageModel
 from maskwise.train.loop import Learner, Prepared
 

@@ -12,10 +12,10 @@ from maskwise.columns.imputation import imputation
 from maskwise.columns.losses import Marginal, losses_of_rows
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularSplits
-from maskwise.measure.clusters import clusters, mixing
 from maskwise.measure.features import Ratio, data_entry, models_of, pca, random_subset
 from maskwise.measure.probes import few_labels, given_split, probe_row
 from maskwise.measure.protocols import ScoringName, one_scale
+from maskwise.measure.representation import clusters, mixing
 from maskwise.modality import Entries
 from maskwise.progress import track
 from maskwise.settings import settings

@@ -15,8 +15,7 @@ from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import ColumnTokenizer, TabularRows
 from maskwise.likelihood import PPCA
 from maskwise.masks.mask import hide_lowest
-from maskwise.measure.bootstrap import ends
-from maskwise.measure.features import frozen, in_batches, random_subset
+from maskwise.measure.features import ends, frozen, in_batches, random_subset
 from maskwise.measure.losses import fixed_mask
 from maskwise.progress import track
 from maskwise.rng import Keys, Stream

@@ -13,8 +13,7 @@ from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import ColumnTokenizer, TabularRows, TabularSplits
 from maskwise.masks import Mask
 from maskwise.measure.features import random_subset
-from maskwise.measure.likelihoods import NUM_TRAIN, Held, fit_variances, measure
-from maskwise.measure.losses import loss_curves
+from maskwise.measure.losses import NUM_TRAIN, Held, fit_variances, loss_curves, measure
 from maskwise.modality import Entries
 from maskwise.objectives.columns import count_losses
 

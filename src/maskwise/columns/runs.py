@@ -18,9 +18,9 @@ from maskwise.columns.tabular import ColumnTokenizer, TabularRows, TabularSplits
 from maskwise.errors import UserError
 from maskwise.files import write_json
 from maskwise.layers.transformer import Attention
-from maskwise.measure.features import check_layer, frozen, random_subset
+from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.losses import fixed_mask
-from maskwise.modality import Entries
+from maskwise.modality import Entries, check_layer
 from maskwise.settings import settings
 from maskwise.ties import descending
 from maskwise.train.config import RunSettings
@@ -43,7 +43,7 @@ class TabularRunSettings(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_layer(self.evaluate.layer, self.model.num_layers)
+        check_layer("evaluate.layer", self.evaluate.layer, self.model.num_layers)
 
 
 def loss_words(what: str, samples: str, between: tuple[str, ...], differ: str) -> LossWords:

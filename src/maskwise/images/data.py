@@ -22,9 +22,8 @@ from maskwise.images.images import (
     joined,
 )
 from maskwise.images.pictures import SUFFIXES, keep_in_memory, read_hub, read_image_folder
-from maskwise.measure.features import encode_labels
 from maskwise.settings import settings
-from maskwise.textio import OPENERS, readable
+from maskwise.textio import OPENERS, encode_labels, readable
 
 Pixels = np.ndarray | torch.Tensor
 _KEYS = ("x", "y", "x_test", "y_test")

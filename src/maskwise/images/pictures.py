@@ -15,7 +15,7 @@ import numpy as np
 
 from maskwise.errors import UserError, require
 from maskwise.images.images import ImageSource, array_source, read_ahead
-from maskwise.measure.features import encode_labels
+from maskwise.textio import encode_labels
 
 if TYPE_CHECKING:
     from PIL import Image

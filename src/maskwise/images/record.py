@@ -33,9 +33,8 @@ from maskwise.images.finetuning import ImageFineTuneSettings, check_finetuning
 from maskwise.images.images import Images, ImageSplits, describe
 from maskwise.images.pictures import SUFFIXES
 from maskwise.layers.transformer import Transformer
-from maskwise.measure.features import check_layer
 from maskwise.measure.representation import DiagnoseSettings
-from maskwise.modality import Augment, Features, Modality
+from maskwise.modality import Augment, Features, Modality, check_layer
 from maskwise.objectives.regularise import RegulariseSettings
 from maskwise.objectives.regularisers import Scale
 from maskwise.patches.losses import fit_noise, patch_likelihood
@@ -66,7 +65,7 @@ class ImageRunSettings(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_layer(self.evaluate.layer, self.model.depth)
+        check_layer("evaluate.layer", self.evaluate.layer, self.model.depth)
         if not (self.model.class_token or "mean" in self.evaluate.pools):
             raise UserError("evaluate.pools without 'mean' need --model.class_token true")
         tuning = self.evaluate.finetune

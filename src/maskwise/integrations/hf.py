@@ -19,7 +19,7 @@ from maskwise.rng import Keys
 from maskwise.run import untrained
 from maskwise.text.hf_models import export, load
 from maskwise.text.ngrams import Ngrams
-from maskwise.text.tokenizer import of_transformers
+from maskwise.text.text import of_transformers
 
 if TYPE_CHECKING:  # it is an extra
     from transformers import PreTrainedTokenizerFast, TrainerCallback, TrainerState

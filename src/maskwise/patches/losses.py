@@ -11,8 +11,7 @@ from torch import Tensor
 from maskwise.layers.transformer import mean_over
 from maskwise.masks import Mask
 from maskwise.measure.features import random_subset
-from maskwise.measure.likelihoods import NUM_TRAIN, Held, fit_variances, measure
-from maskwise.measure.losses import loss_curves
+from maskwise.measure.losses import NUM_TRAIN, Held, fit_variances, loss_curves, measure
 from maskwise.modality import Entries, Source, Splits
 from maskwise.objectives.reconstruction import sample_losses
 from maskwise.patches.model import PatchModel

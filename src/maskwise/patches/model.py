@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Transformer, gather, mean_over, sincos_positions
 from maskwise.masks import Mask
-from maskwise.modality import Answer, MaskedModel, Tokenizer, VisiblePool
+from maskwise.modality import Answer, MaskedModel, Tokenizer, VisiblePool, check_layer
 from maskwise.objectives.reconstruction import Reconstruction
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
@@ -235,9 +235,8 @@ class PatchModel(MaskedModel):
         self, tokens: Tensor, layers: Sequence[int], valid: Tensor | None = None
     ) -> list[Tensor]:
         """Return what the encoder's layers make of embedded tokens."""
-        num = self.num_layers
-        if wrong := [layer for layer in layers if not -num <= layer < num]:
-            raise UserError(f"layer {wrong[0]} is outside 0..{num - 1} (or -1 = last)")
+        for layer in layers:
+            check_layer("layer", layer, self.num_layers)
         if self.class_token is not None:
             tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
         if isinstance(self.encoder, Transformer):

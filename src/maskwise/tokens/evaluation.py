@@ -12,8 +12,7 @@ from torch import Tensor
 from maskwise.files import write_json
 from maskwise.masks import Mask
 from maskwise.measure.features import frozen, in_batches, random_subset
-from maskwise.measure.likelihoods import Held
-from maskwise.measure.losses import fixed_mask, loss_curves
+from maskwise.measure.losses import Held, fixed_mask, loss_curves
 from maskwise.modality import Entries, Source
 from maskwise.tokens.model import LanguageModel, SymbolTokenizer
 
@@ -35,16 +34,8 @@ def losses_by_ratio(
     """Return the "reconstruction" entry of result.json: mean cross-entropies; see `loss_curves`.
 
     The mean of the curve over ratios from 0 to 1 would be -log p(row) per token, averaged over
-    orders (arXiv 2306.00520); "mean" is that over the ratios measured.
-
-    Args:
-        model: its device is used, and its training mode is restored.
-        source: where rows come from.
-        index: which rows, [N].
-        ratios: hidden fractions, each in (0, 1).
-        pattern: how hidden tokens lie.
-        seed: of the masks and of the bootstrap.
-        baselines: by name, the loss of each token whatever is visible, [V].
+    orders (arXiv 2306.00520); "mean" is that over the ratios measured. `baselines` are, by name,
+    the loss of each token whatever is visible, [V].
     """
     found = loss_curves(
         *(model, source, index, sorted(set(ratios)), pattern, seed),
@@ -92,9 +83,9 @@ def held_tokens(model: LanguageModel, ids: Tensor, words: dict[str, str]) -> Hel
 
 
 def write_rows(
-    path: Path, model: LanguageModel, source: Source, *, pattern: str, seed: int, num: int = 3
+    folder: Path, model: LanguageModel, source: Source, *, pattern: str, seed: int, num: int = 3
 ) -> None:
-    """Write what the report shows of tokens to `path`, which is complete or absent.
+    """Write what the report shows of tokens to samples.json, which is complete or absent.
 
     JSON: the "pattern" and "rows", each with its "documents", which are lists of the text that
     each token adds (a character of several tokens comes with the last of them), and "masks", one
@@ -103,13 +94,7 @@ def write_rows(
     "right", and the "guesses", the likeliest tokens with their probabilities. Masks are nested
     where the pattern is.
 
-    Args:
-        path: a .json file.
-        model: its device is used, and its training mode is restored.
-        source: where rows come from.
-        pattern: how hidden tokens lie.
-        seed: of the choice of rows and of the masks.
-        num: rows at most.
+    There are `num` rows at most; `seed` is of their choice and of the masks.
     """
     index = random_subset(len(source), num, seed)
     ids, units = model.tokenizer.ids(source.get(index)), source.units(index)
@@ -128,7 +113,7 @@ def write_rows(
             filled = _filled(model, ids, mask.hidden, shown)
             for row, found in zip(rows, filled, strict=True):
                 row["masks"].append({"ratio": ratio, "hidden": found})
-    write_json(path, {"pattern": pattern, "rows": rows})
+    write_json(folder / "samples.json", {"pattern": pattern, "rows": rows})
 
 
 def _documents(model: LanguageModel, ids: Tensor, shown: Tensor) -> list[list[list[int]]]:
