@@ -7,8 +7,7 @@ import torch
 from scipy import stats
 
 from maskwise.errors import UserError
-from maskwise.images.images import Images
-from maskwise.images.source import array_source
+from maskwise.images.images import Images, array_source
 from maskwise.likelihood.contract import check_leak
 from maskwise.patches.losses import fit_noise
 from maskwise.patches.model import PatchModelSettings

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskwise.images.images import Images
-from maskwise.images.source import ImageSource, array_source
+from maskwise.images.images import Images, ImageSource, array_source
 from maskwise.patches.losses import fit_noise
 from maskwise.patches.model import PatchModel, PatchModelSettings
 from maskwise.run import build

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Norm
-from maskwise.objectives.corruption import Shares, check_shares
+from maskwise.objectives.cross_entropy import Shares, check_shares
 from maskwise.settings import settings
 from maskwise.tokens.network import BlockNetwork, Layers, SequenceNetwork, TokenNetwork
 

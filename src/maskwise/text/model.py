@@ -20,7 +20,7 @@ from maskwise.errors import UserError, require
 from maskwise.layers.transformer import Attention, gather
 from maskwise.masks import Mask
 from maskwise.modality import Entries
-from maskwise.objectives.corruption import Shares, check_shares
+from maskwise.objectives.cross_entropy import Shares, check_shares
 from maskwise.settings import settings
 from maskwise.text.text import Text
 from maskwise.tokens.network import Layers, Said, SequenceNetwork, TokenNetwork

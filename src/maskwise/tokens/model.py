@@ -10,8 +10,7 @@ from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, mean_over
 from maskwise.masks import Mask
 from maskwise.modality import Answer, MaskedModel, ModelSettings, Pool, Tokenizer, VisiblePool
-from maskwise.objectives.corruption import Shares, corrupt
-from maskwise.objectives.cross_entropy import CrossEntropy
+from maskwise.objectives.cross_entropy import CrossEntropy, Shares, corrupt
 from maskwise.rng import Keys, Stream
 from maskwise.tokens.network import TokenNetwork
 

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
-from maskwise import laws, masks
+from maskwise import laws, masks, modality
 from maskwise.errors import UserError
 from maskwise.laws import Law
-from maskwise.layers.transformer import decays
 from maskwise.masks import Mask, Pattern
+from maskwise.masks.mask import importance, sample_weights
 from maskwise.modality import Augment, Entries, MaskedModel, Objective, Scorer, Source, VisiblePool
-from maskwise.objectives.reconstruction import importance, sample_weights
 from maskwise.objectives.regularise import RegulariseSettings, penalty
 from maskwise.progress import StopRequest
 from maskwise.rng import Keys, shuffled
@@ -172,8 +171,8 @@ class Learner(nn.Module):
 
 def make_optimizer(model: nn.Module, config: TrainSettings) -> torch.optim.AdamW:
     """Return AdamW, fused; only weights decay (biases, norms, tokens and positions do not)."""
-    weights = [p for name, p in model.named_parameters() if decays(name, p)]
-    rest = [p for name, p in model.named_parameters() if not decays(name, p)]
+    weights = [p for name, p in model.named_parameters() if modality.decays(name, p)]
+    rest = [p for name, p in model.named_parameters() if not modality.decays(name, p)]
     groups = [
         {"params": weights, "weight_decay": config.weight_decay},
         {"params": rest, "weight_decay": 0.0},
