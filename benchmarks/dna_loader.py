@@ -31,8 +31,8 @@ from maskwise.dna.data import Windows, either_strand, split, windows
 from maskwise.dna.fasta import open_genome
 from maskwise.dna.record import any_dna
 from maskwise.dna.tokens import DNA
+from maskwise.modalities import build
 from maskwise.rng import shuffled
-from maskwise.run import build
 from maskwise.train.config import EfficiencySettings
 from maskwise.train.loop import Batches, Learner, backward, connect, plan_of, prepare, setup
 

@@ -22,7 +22,7 @@ from maskwise.dna.places import Variant
 from maskwise.dna.tokens import DNA
 from maskwise.dna.variant_scores import score_variants
 from maskwise.masks import Mask
-from maskwise.run import build
+from maskwise.modalities import build
 from maskwise.tokens.model import LanguageModel
 
 WINDOW = 129  # odd, so that a base has as many on either side

@@ -24,7 +24,8 @@ import numpy as np
 from benchmarks.law_tables import differences_table, scores_table
 from maskwise import laws
 from maskwise.files import write_json
-from maskwise.run import build, load_model, save_model
+from maskwise.modalities import build
+from maskwise.run import load_model, save_model
 from maskwise.text import data as text_data
 from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, evaluate_text

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from benchmarks.step import measure
 from maskwise.laws import Scope
-from maskwise.run import build
+from maskwise.modalities import build
 from maskwise.settings import override
 from maskwise.text.data import TextDataSettings, from_texts
 from maskwise.text.model import HFNetwork, TextModelSettings

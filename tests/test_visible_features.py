@@ -7,8 +7,8 @@ from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
 from maskwise.masks import Mask
+from maskwise.modalities import build
 from maskwise.rng import Keys
-from maskwise.run import build
 from maskwise.text.model import HFNetwork, TextModelSettings
 from maskwise.text.text import train_tokenizer
 from maskwise.tokens.model import LanguageModel

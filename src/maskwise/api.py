@@ -11,11 +11,12 @@ from maskwise import laws, report
 from maskwise.errors import UserError
 from maskwise.files import write_json
 from maskwise.measure.representation import diagnose
-from maskwise.modalities import config_of, find
+from maskwise.modalities import build, config_of, find
 from maskwise.modality import EncoderFactory, Entries, MaskedModel
-from maskwise.run import Run, build, create, load_model, save_model, untrained
+from maskwise.run import Run, load_model, save_model, untrained
 from maskwise.settings import check_layer, flatten, override, to_dict
 from maskwise.train.config import RunSettings
+from maskwise.train.folder import create
 from maskwise.train.loop import Batches, connect, train
 from maskwise.train.monitor import Monitor
 
@@ -98,7 +99,7 @@ def pretrain(
     folder = Path(out) if out is not None else default_folder(splits.name, config)
     if fabric.is_global_zero:
         fingerprint = kind.fingerprint(splits) if kind.fingerprint else {}
-        create(folder, config, fingerprint, resume=resume)
+        create(folder, config, kind.words, fingerprint, resume=resume)
     # The other devices start when all that was given has been checked.
     fabric.launch()
     kept, summary = train(

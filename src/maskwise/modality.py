@@ -316,11 +316,6 @@ class MaskedModel(nn.Module, ABC):
         return self.tokenizer.eligible(samples)
 
 
-def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Say whether a parameter has weight decay; biases, norms, tokens and positions do not."""
-    return parameter.ndim > 1 and not name.endswith(("token", "positions", "bias"))
-
-
 class Objective(nn.Module, ABC):
     """What training minimises: it owns the target and the loss.
 

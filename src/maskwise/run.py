@@ -3,29 +3,23 @@
 A model is a folder too, of config.json and weights.safetensors; nothing in it is executed.
 """
 
-import platform
-import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 
-import maskwise
 from maskwise import words
 from maskwise.errors import UserError
 from maskwise.files import Entries, atomic, read_json, read_json_lines, write_json
 from maskwise.layers.transformer import Attention
-from maskwise.modalities import KINDS, Kind, find, read_config
-from maskwise.modality import EncoderFactory, M, MaskedModel, ModelSettings, Pool, Tokenizer
-from maskwise.settings import differences, from_dict, to_dict
+from maskwise.modalities import KINDS, Kind, build, find, read_config
+from maskwise.modality import EncoderFactory, M, MaskedModel, Pool
+from maskwise.settings import from_dict, to_dict
 from maskwise.train.config import RunSettings
-from maskwise.train.metrics import NAME as METRICS
+from maskwise.train.folder import NAME as METRICS
 
 
 @dataclass(frozen=True)
@@ -120,98 +114,6 @@ class Run:
             UserError: a run on other data, or data that its model cannot read.
         """
         return self.kind.needed(self.kind.impute, "impute")(self.model(), data, self.config)
-
-
-def create(folder: Path, config: RunSettings, fingerprint: Entries, *, resume: bool) -> None:
-    """Make the run folder with its first files, or check that it may go on.
-
-    Args:
-        folder: the run folder.
-        config: the resolved configuration.
-        fingerprint: what of the data must be the same when the run is resumed.
-        resume: whether the run goes on.
-
-    Raises:
-        UserError: the folder is in use, cannot be written, or holds another configuration.
-    """
-    if resume:
-        _check_resumable(folder, config, fingerprint)
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(
-            f"{folder} already exists: continue it with --resume, or choose another --out"
-        )
-    write_json(folder / "env.json", environment())
-    if fingerprint:
-        write_json(folder / "data.json", fingerprint)
-    write_json(folder / words.NAME, to_dict(find(config.modality).words))
-    write_json(folder / "config.json", to_dict(config))
-
-
-def _check_resumable(folder: Path, config: RunSettings, fingerprint: Entries) -> None:
-    saved = read_json(Run(folder).path / "config.json")
-    changed = differences(saved, to_dict(config))
-    changed = [line for line in changed if not line.startswith("efficiency.")]
-    if changed:
-        raise UserError(
-            f"{folder} was started with another configuration ({'; '.join(changed)}):"
-            " resume with the old values, or start a new run with --out"
-        )
-    if fingerprint and (changed := differences(read_json(folder / "data.json"), fingerprint)):
-        raise UserError(
-            f"the data of {folder} have changed ({changed[0]}): restore them, or start a new run"
-            " with --out"
-        )
-
-
-def environment() -> Entries:
-    """Return what the run was made with."""
-    return {
-        "maskwise": maskwise.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "platform": platform.platform(),
-        "cpu": _processor(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "command": " ".join(["maskwise", *sys.argv[1:]]),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def build(
-    tokenizer: Tokenizer,
-    config: ModelSettings,
-    *,
-    seed: int,
-    attention: Attention = "auto",
-    encoder: EncoderFactory | None = None,
-) -> Any:
-    """Return a model with initial weights decided by `seed`; global generators stay untouched.
-
-    Args:
-        tokenizer: how samples become tokens.
-        config: the shape of the model.
-        seed: decides the initial weights, those of an encoder of your own too.
-        attention: see `PatchModel`.
-        encoder: makes an encoder of your own (images), or a network (text).
-    """
-    if isinstance(encoder, nn.Module):
-        raise UserError("encoder= takes a function that makes the module, not the module itself")
-    with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed, which would also seed the generators of GPUs for good.
-        torch.default_generator.manual_seed(seed)
-        kind = find(tokenizer.modality)
-        return kind.build(tokenizer, config, attention, encoder and encoder())
 
 
 def untrained(model: M, seed: int = 0, encoder: EncoderFactory | None = None) -> M:

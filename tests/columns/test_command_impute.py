@@ -6,8 +6,8 @@ import pytest
 from maskwise.cells.cells import Cells
 from maskwise.columns.model import TabularModelSettings
 from maskwise.files import write_json
-from maskwise.modalities import find
-from maskwise.run import Run, build, save_model
+from maskwise.modalities import build, find
+from maskwise.run import Run, save_model
 from maskwise.settings import override, to_dict
 from maskwise.tables.table import Column, Table
 

@@ -6,8 +6,9 @@ import pytest
 from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.tokens import DNA
 from maskwise.images.images import Images
+from maskwise.modalities import build
 from maskwise.patches.model import PatchModelSettings
-from maskwise.run import build, save_model
+from maskwise.run import save_model
 from maskwise.text.model import TextModelSettings
 from maskwise.text.text import train_tokenizer
 

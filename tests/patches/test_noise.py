@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from maskwise.images.images import Images, ImageSource, array_source
+from maskwise.modalities import build
 from maskwise.patches.losses import fit_noise
 from maskwise.patches.model import PatchModel, PatchModelSettings
-from maskwise.run import build
 
 Make = Callable[..., PatchModel]
 

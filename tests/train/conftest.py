@@ -8,9 +8,8 @@ import pytest
 from maskwise.images.data import ImageDataSettings, load
 from maskwise.images.images import ImageSource, describe
 from maskwise.images.record import ImageRunSettings
-from maskwise.modalities import find
+from maskwise.modalities import build, find
 from maskwise.patches.model import PatchModel, PatchModelSettings
-from maskwise.run import build
 from maskwise.settings import override
 from maskwise.train.config import EfficiencySettings, TrainSettings
 from maskwise.train.loop import Batch, Batches, connect, train

@@ -11,9 +11,8 @@ from safetensors.torch import load_file
 
 from maskwise.files import read_json_lines
 from maskwise.masks.mask import sample_weights
-from maskwise.modalities import config_of, find
+from maskwise.modalities import build, config_of, find
 from maskwise.objectives import regularisers
-from maskwise.run import build
 from maskwise.train.loop import (
     Batches,
     Learner,

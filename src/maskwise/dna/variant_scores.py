@@ -76,7 +76,7 @@ def score_variants(
 
     >>> from maskwise.dna.fasta import genome_of
     >>> from maskwise.dna.model import DNAModelSettings
-    >>> from maskwise.run import build
+    >>> from maskwise.modalities import build
     >>> genome = genome_of(["ACGTACGT"], names=["chr1"])
     >>> model = build(DNA(window=8), DNAModelSettings(width=8, depth=1), seed=0)
     >>> score_variants(model, genome, [Variant("chr1", 3, "G", "T")]).status

@@ -19,10 +19,11 @@ from maskwise.images.images import Images, ImageSplits, read_ahead
 from maskwise.layers.transformer import Block, Transformer
 from maskwise.measure.finetuning import fit, over_seeds, trainable
 from maskwise.measure.probes import unseen
-from maskwise.modality import Entries, decays
+from maskwise.modality import Entries
 from maskwise.patches.model import PatchModel
 from maskwise.rng import Keys, shuffled
 from maskwise.settings import settings
+from maskwise.train.config import decays
 
 LOWEST_RATE, WEIGHT_DECAY, BETAS = 1e-6, 0.05, (0.9, 0.999)
 TEST_BATCH = 512

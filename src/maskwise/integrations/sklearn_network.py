@@ -21,8 +21,8 @@ from maskwise.columns.tabular import rows_of
 from maskwise.errors import UserError
 from maskwise.likelihood import fill, log_likelihood
 from maskwise.masks.patterns import Scattered
+from maskwise.modalities import build
 from maskwise.modality import Entries
-from maskwise.run import build
 from maskwise.settings import from_dict, to_dict
 from maskwise.tables.frames import Columns, Filled, columns_of, is_missing, put
 from maskwise.tables.table import Table

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import nn
 
 from maskwise import laws, masks
 from maskwise.errors import UserError
@@ -47,6 +48,11 @@ class TrainSettings:
     """steps between lines of metrics.jsonl"""
     checkpoint_every: PositiveInt = 500
     """steps between checkpoints"""
+
+
+def decays(name: str, parameter: nn.Parameter) -> bool:
+    """Say whether a parameter has weight decay; biases, norms, tokens and positions do not."""
+    return parameter.ndim > 1 and not name.endswith(("token", "positions", "bias"))
 
 
 @settings

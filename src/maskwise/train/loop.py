@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
-from maskwise import laws, masks, modality
+from maskwise import laws, masks
 from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.masks import Mask, Pattern
@@ -25,8 +25,8 @@ from maskwise.objectives.regularise import RegulariseSettings, penalty
 from maskwise.progress import StopRequest
 from maskwise.rng import Keys, shuffled
 from maskwise.train import checkpoint
-from maskwise.train.config import EfficiencySettings, RunSettings, TrainSettings
-from maskwise.train.metrics import Metrics, progress_bar
+from maskwise.train.config import EfficiencySettings, RunSettings, TrainSettings, decays
+from maskwise.train.folder import Metrics, progress_bar
 from maskwise.train.monitor import Monitor
 
 if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
@@ -171,8 +171,8 @@ class Learner(nn.Module):
 
 def make_optimizer(model: nn.Module, config: TrainSettings) -> torch.optim.AdamW:
     """Return AdamW, fused; only weights decay (biases, norms, tokens and positions do not)."""
-    weights = [p for name, p in model.named_parameters() if modality.decays(name, p)]
-    rest = [p for name, p in model.named_parameters() if not modality.decays(name, p)]
+    weights = [p for name, p in model.named_parameters() if decays(name, p)]
+    rest = [p for name, p in model.named_parameters() if not decays(name, p)]
     groups = [
         {"params": weights, "weight_decay": config.weight_decay},
         {"params": rest, "weight_decay": 0.0},

@@ -1,24 +1,102 @@
-"""What training tells: metrics.jsonl, TensorBoard if installed, and the progress bar."""
+"""What a run folder has from the start, and what training tells: metrics.jsonl, and a bar."""
 
 import json
+import platform
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
+import maskwise
 from maskwise.errors import UserError
-from maskwise.files import atomic, read_json_lines
-from maskwise.modality import Entries
+from maskwise.files import Entries, atomic, read_json, read_json_lines, write_json
 from maskwise.progress import bars
+from maskwise.settings import differences, to_dict
+from maskwise.train.config import RunSettings
+from maskwise.words import NAME as WORDS
+from maskwise.words import Words
 
 if TYPE_CHECKING:  # an extra
     from torch.utils.tensorboard import SummaryWriter
 
 NAME = "metrics.jsonl"
 COUNTED = ("samples", "encoder_tokens", "predicted", "seconds")  # summed, not averaged
+
+
+def create(
+    folder: Path, config: RunSettings, words: Words, fingerprint: Entries, *, resume: bool
+) -> None:
+    """Make the run folder with its first files, or check that it may go on.
+
+    Args:
+        folder: the run folder.
+        config: the resolved configuration.
+        words: what reports call things.
+        fingerprint: what of the data must be the same when the run is resumed.
+        resume: whether the run goes on.
+
+    Raises:
+        UserError: the folder is in use, cannot be written, or holds another configuration.
+    """
+    if resume:
+        _check_resumable(folder, config, fingerprint)
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(
+            f"{folder} already exists: continue it with --resume, or choose another --out"
+        )
+    write_json(folder / "env.json", environment())
+    if fingerprint:
+        write_json(folder / "data.json", fingerprint)
+    write_json(folder / WORDS, to_dict(words))
+    write_json(folder / "config.json", to_dict(config))
+
+
+def _check_resumable(folder: Path, config: RunSettings, fingerprint: Entries) -> None:
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} is not a run folder: it has no config.json")
+    changed = differences(read_json(folder / "config.json"), to_dict(config))
+    changed = [line for line in changed if not line.startswith("efficiency.")]
+    if changed:
+        raise UserError(
+            f"{folder} was started with another configuration ({'; '.join(changed)}):"
+            " resume with the old values, or start a new run with --out"
+        )
+    if fingerprint and (changed := differences(read_json(folder / "data.json"), fingerprint)):
+        raise UserError(
+            f"the data of {folder} have changed ({changed[0]}): restore them, or start a new run"
+            " with --out"
+        )
+
+
+def environment() -> Entries:
+    """Return what the run was made with."""
+    return {
+        "maskwise": maskwise.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "cpu": _processor(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "command": " ".join(["maskwise", *sys.argv[1:]]),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 class Metrics:
