@@ -12,9 +12,9 @@ from maskwise.errors import UserError
 from maskwise.files import write_json
 from maskwise.measure.representation import diagnose
 from maskwise.modalities import config_of, find
-from maskwise.modality import EncoderFactory, Entries, MaskedModel, check_layer
+from maskwise.modality import EncoderFactory, Entries, MaskedModel
 from maskwise.run import Run, build, create, load_model, save_model, untrained
-from maskwise.settings import flatten, override, to_dict
+from maskwise.settings import check_layer, flatten, override, to_dict
 from maskwise.train.config import RunSettings
 from maskwise.train.loop import Batches, connect, train
 from maskwise.train.monitor import Monitor

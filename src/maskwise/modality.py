@@ -225,16 +225,6 @@ class Modality(Generic[C, S, T, P, M]):
         return found
 
 
-def check_layer(name: str, layer: int, num_layers: int) -> None:
-    """Refuse a layer, of a setting named so, that a model of so many lacks.
-
-    Raises:
-        UserError: such a layer.
-    """
-    if not -num_layers <= layer < num_layers:
-        raise UserError(f"{name} {layer} is outside 0..{num_layers - 1} (or -1 = last)")
-
-
 class ModelSettings(Protocol):
     """What training asks of the settings of a model."""
 

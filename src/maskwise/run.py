@@ -113,7 +113,7 @@ class Run:
 
         Args:
             data: a pandas, polars or Arrow table, a mapping of columns or an array, of which a
-                copy is returned (see `maskwise.tables.filling.fill`); or AnnData, which is
+                copy is returned (see `maskwise.tables.files.fill`); or AnnData, which is
                 changed (see `maskwise.integrations.scverse.impute`).
 
         Raises:

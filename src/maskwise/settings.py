@@ -108,6 +108,16 @@ def _number(text: str) -> Any:
         return text
 
 
+def check_layer(name: str, layer: int, num_layers: int) -> None:
+    """Refuse a layer, of a setting named so, that a model of so many lacks.
+
+    Raises:
+        UserError: such a layer.
+    """
+    if not -num_layers <= layer < num_layers:
+        raise UserError(f"{name} {layer} is outside 0..{num_layers - 1} (or -1 = last)")
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Entries:
     """Return nested plain values as one level of dotted keys.
 

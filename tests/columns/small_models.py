@@ -10,8 +10,7 @@ from maskwise.cells.cells import Cells
 from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.rng import Keys
 from maskwise.run import build
-from maskwise.tables.columns import Column
-from maskwise.tables.table import Table
+from maskwise.tables.table import Column, Table
 
 SHAPE = {"width": 8, "depth": 1, "code": 3, "heads": 2}
 NUM = 12

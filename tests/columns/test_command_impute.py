@@ -9,8 +9,7 @@ from maskwise.files import write_json
 from maskwise.modalities import find
 from maskwise.run import Run, build, save_model
 from maskwise.settings import override, to_dict
-from maskwise.tables.columns import Column
-from maskwise.tables.table import Table
+from maskwise.tables.table import Column, Table
 
 SHAPE = TabularModelSettings(width=8, depth=1, code=4)
 GENES = tuple(f"g{i}" for i in range(6))

@@ -34,12 +34,12 @@ from maskwise.images.images import Images, ImageSplits, describe
 from maskwise.images.pictures import SUFFIXES
 from maskwise.layers.transformer import Transformer
 from maskwise.measure.representation import DiagnoseSettings
-from maskwise.modality import Augment, Features, Modality, check_layer
+from maskwise.modality import Augment, Features, Modality
 from maskwise.objectives.regularise import RegulariseSettings
 from maskwise.objectives.regularisers import Scale
 from maskwise.patches.losses import fit_noise, patch_likelihood
 from maskwise.patches.model import PatchModel, PatchModelSettings
-from maskwise.settings import override, settings
+from maskwise.settings import check_layer, override, settings
 from maskwise.train.config import EfficiencySettings, LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Transformer, gather, mean_over, sincos_positions
 from maskwise.masks import Mask
-from maskwise.modality import Answer, MaskedModel, Tokenizer, VisiblePool, check_layer
+from maskwise.modality import Answer, MaskedModel, Tokenizer, VisiblePool
 from maskwise.objectives.reconstruction import Reconstruction
 from maskwise.rng import Keys, Stream
-from maskwise.settings import settings
+from maskwise.settings import check_layer, settings
 
 Pool = Literal["mean", "class", "both", "none"]
 Statistics = Literal["visible", "true"]
