@@ -38,7 +38,9 @@ def variants_of(letters: str, positions: Sequence[int]) -> list[Variant]:
 
 
 @torch.no_grad()
-def one_by_one(model: LanguageModel, genome: Genome, variants: Sequence[Variant]) -> np.ndarray:
+def one_by_one(
+    model: LanguageModel[DNA], genome: Genome, variants: Sequence[Variant]
+) -> np.ndarray:
     """Return scores from a call of the model for each variant and strand."""
     scores = []
     half = WINDOW // 2

@@ -25,8 +25,9 @@ import numpy as np
 from benchmarks.law_tables import differences_table, scores_table
 from maskwise.cells.data import CellsDataSettings
 from maskwise.cells.record import CellsRunSettings
-from maskwise.columns.evaluation import TabularEvaluateSettings, evaluate_tabular
+from maskwise.columns.evaluation import evaluate_tabular
 from maskwise.columns.model import TabularModelSettings
+from maskwise.columns.tabular import TabularEvaluateSettings
 from maskwise.files import write_json
 from maskwise.laws import Scope
 from maskwise.modalities import find

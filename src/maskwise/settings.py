@@ -9,7 +9,7 @@ import difflib
 import functools
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, dataclass_transform, get_origin
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -26,7 +26,7 @@ def settings(cls: type[T]) -> type[T]:
     """Make a frozen, keyword-only dataclass whose values are validated; docstrings become help."""
     # On the command line, none is how to give an empty list.
     cls.__annotations__ = {
-        name: Annotated[kind, _NONE_IS_EMPTY] if get_origin(kind) is tuple else kind
+        name: Annotated[kind, _NONE_IS_EMPTY] if str(kind).startswith("tuple[") else kind
         for name, kind in cls.__annotations__.items()
     }
     config = pydantic.ConfigDict(

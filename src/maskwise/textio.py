@@ -18,7 +18,8 @@ from maskwise.errors import UserError, require
 if TYPE_CHECKING:  # an extra
     from pyarrow.parquet import ParquetFile
 
-OPENERS: dict[str, Callable[..., IO]] = {".gz": gzip.open, ".bgz": gzip.open, ".xz": lzma.open}
+Opener = Callable[..., IO[str]]
+OPENERS: dict[str, Opener] = {".gz": gzip.open, ".bgz": gzip.open, ".xz": lzma.open}
 READ_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -303,7 +304,7 @@ def words(
     )
 
 
-record: Callable[..., Modality] = partial(
+record: "Callable[..., Modality[Any, Any, Any, Any, Any]]" = partial(
     Modality,
     title="a model of features",
     build=TabularModel,

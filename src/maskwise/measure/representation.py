@@ -21,8 +21,7 @@ from maskwise.measure.features import (
     random_subset,
     spread,
 )
-from maskwise.modality import Entries, MaskedModel, Source
-from maskwise.objectives.regularise import VisiblePool
+from maskwise.modality import Entries, MaskedModel, Source, VisiblePool
 from maskwise.progress import track
 from maskwise.settings import settings
 

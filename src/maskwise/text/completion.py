@@ -31,7 +31,7 @@ class Completion(NamedTuple):
     """of each gap, the most probable first, while every gap is open"""
 
 
-def complete(model: LanguageModel, text: str, num: int = 5) -> Completion:
+def complete(model: LanguageModel[Text], text: str, num: int = 5) -> Completion:
     """Fill each [MASK] (or <mask>, or the tokenizer's own) of a text with one token.
 
     Alternatives and their probabilities are those of each gap while all are open. The text is
@@ -114,7 +114,7 @@ def _encoded(text: Text, piece: str, attached: bool) -> list[int]:
     return (rest if 1 in behind.offsets else alone.ids).tolist()
 
 
-def _log_probs(model: LanguageModel, ids: Tensor, hidden: Tensor) -> Tensor:
+def _log_probs(model: LanguageModel[Text], ids: Tensor, hidden: Tensor) -> Tensor:
     """Return the log-probabilities of all tokens in each gap, [gaps, V]; -inf for special ones."""
     found = torch.cat([found for found, _ in model.predictions(ids, hidden, ids)])
     known = model.tokenizer.tokenizer.get_added_tokens_decoder()

@@ -30,6 +30,7 @@ from maskwise.text.tasks import (
     read_task,
     word_features,
 )
+from maskwise.text.text import Text
 from maskwise.tokens.evaluation import losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
 
@@ -82,12 +83,12 @@ def check_files(config: TextEvaluateSettings) -> None:
 
 
 def evaluate_text(
-    model: LanguageModel,
+    model: LanguageModel[Text],
     splits: TextSplits,
     config: TextEvaluateSettings,
     *,
     pattern: str,
-    untrained: LanguageModel | None = None,
+    untrained: LanguageModel[Text] | None = None,
 ) -> Entries:
     """Return the entries of result.json: data, reconstruction, probes, pairs and fine-tuning.
 
@@ -124,7 +125,7 @@ def evaluate_text(
 
 
 def text_probes(
-    models: Mapping[str, LanguageModel], task: TextTask, config: TextEvaluateSettings
+    models: Mapping[str, LanguageModel[Text]], task: TextTask, config: TextEvaluateSettings
 ) -> list[Entries]:
     """Return the rows of the table of probes: labelled texts under every model, layer and pool."""
     parts, labels = (task.train, task.test), given_split(task.train_y, task.test_y)
@@ -144,7 +145,7 @@ def text_probes(
 
 
 def word_probes(
-    models: Mapping[str, LanguageModel], task: WordTask, config: TextEvaluateSettings
+    models: Mapping[str, LanguageModel[Text]], task: WordTask, config: TextEvaluateSettings
 ) -> list[Entries]:
     """Return the rows of the table of probes: the tags of words, by logistic regression.
 

@@ -23,7 +23,7 @@ DEFAULT_LENGTH = 128
 
 def load(
     name: str | Path, device: str | torch.device | None = None, length: int | None = None
-) -> LanguageModel:
+) -> LanguageModel[Text]:
     """Load a masked language model: safetensors weights only, and no code of anyone's.
 
     Args:
@@ -62,7 +62,7 @@ def load(
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
 
-def export(model: LanguageModel, folder: str | Path) -> Path:
+def export(model: LanguageModel[Text], folder: str | Path) -> Path:
     """Write a model so that `AutoModelForMaskedLM` and `AutoTokenizer` load it.
 
     Our transformer is a ModernBERT with full attention in all layers (arXiv 2412.13663): logits
@@ -96,7 +96,7 @@ def export(model: LanguageModel, folder: str | Path) -> Path:
     return folder
 
 
-def _write_network(model: LanguageModel, folder: Path) -> None:
+def _write_network(model: LanguageModel[Text], folder: Path) -> None:
     if isinstance(model.network, HFNetwork):
         model.network.save(folder)
         return

@@ -17,6 +17,7 @@ from maskwise.measure.losses import Held, measure
 from maskwise.modality import Entries
 from maskwise.text.data import TextSplits
 from maskwise.text.tasks import cut_texts, equal_lengths
+from maskwise.text.text import Text
 from maskwise.textio import kind_of, read_lines
 from maskwise.tokens.evaluation import held_tokens
 from maskwise.tokens.files import files_of
@@ -42,7 +43,7 @@ def read_text(path: Path) -> tuple[str, str]:
 
 
 def measure_text(
-    model: LanguageModel,
+    model: LanguageModel[Text],
     text: str,
     name: str = "text",
     *,
@@ -67,7 +68,7 @@ def measure_text(
 
 
 def text_likelihood(
-    model: LanguageModel,
+    model: LanguageModel[Text],
     splits: TextSplits,
     law: str,
     *,
@@ -85,7 +86,7 @@ def text_likelihood(
     return measure(model, held, len(splits.test), splits.name, law, **options)
 
 
-def _held(model: LanguageModel, ids: Tensor, sample: str, num_bytes: int) -> Held:
+def _held(model: LanguageModel[Text], ids: Tensor, sample: str, num_bytes: int) -> Held:
     words = {"sample": sample, "position": "token", "dimension": "token"}
     return held_tokens(model, ids, words)._replace(num_bytes=num_bytes)
 
@@ -135,7 +136,7 @@ def _read(path: Path, name: str) -> list[tuple[str, Pair]]:
 
 
 def pseudo_log_likelihoods(
-    model: LanguageModel,
+    model: LanguageModel[Text],
     sentences: Sequence[str],
     metric: Metric = "within-word-l2r",
     batch_size: int = 256,
@@ -191,14 +192,16 @@ def _hidden(begins: Tensor, metric: str) -> Tensor:
     return (word[:, :, None] == word[:, None, :]).triu()
 
 
-def _log_probs(model: LanguageModel, ids: Tensor, hidden: Tensor, predicted: Tensor) -> Tensor:
+def _log_probs(
+    model: LanguageModel[Text], ids: Tensor, hidden: Tensor, predicted: Tensor
+) -> Tensor:
     """Return the log-probability of the one predicted token of each row, float64 [b]."""
     logits = model.possible_logits(ids, Mask(hidden), Mask(predicted))
     return -F.cross_entropy(logits, ids[predicted], reduction="none").double()
 
 
 def measure_pairs(
-    model: LanguageModel, path: Path, *, num_pairs: int | None = None, seed: int = 0
+    model: LanguageModel[Text], path: Path, *, num_pairs: int | None = None, seed: int = 0
 ) -> Entries:
     """Return how often the good sentence of minimal pairs has the higher pseudo-log-likelihood.
 

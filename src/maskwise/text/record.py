@@ -129,7 +129,11 @@ def _fingerprint(splits: TextSplits) -> Entries:
 
 
 def _embed(
-    model: LanguageModel, texts: Sequence[str], config: TextRunSettings, pool: Pool, layer: int
+    model: LanguageModel[Text],
+    texts: Sequence[str],
+    config: TextRunSettings,
+    pool: Pool,
+    layer: int,
 ) -> np.ndarray:
     if note := cut_note(model.tokenizer, texts):
         log.warning("%s", note)

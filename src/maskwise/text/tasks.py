@@ -174,7 +174,7 @@ def _from_lines(path: Path) -> Iterator[Row]:
 
 
 def embed_texts(
-    model: LanguageModel,
+    model: LanguageModel[Text],
     texts: Sequence[str],
     pool: Pool = "mean",
     layer: int = -1,
@@ -190,7 +190,10 @@ def embed_texts(
 
 
 def _by_piece(
-    model: LanguageModel, pieces: Sequence[Encoded], size: int, compute: Callable[[Tensor], Tensor]
+    model: LanguageModel[Text],
+    pieces: Sequence[Encoded],
+    size: int,
+    compute: Callable[[Tensor], Tensor],
 ) -> list[Tensor]:
     """Return what is computed from the ids of each piece, between special tokens."""
     found = [torch.empty(0)] * len(pieces)
@@ -232,7 +235,7 @@ def equal_lengths(
 
 
 def word_features(
-    model: LanguageModel,
+    model: LanguageModel[Text],
     sentences: Sequence[Sequence[str]],
     layer: int = -1,
     batch_size: int = 128,
@@ -267,7 +270,7 @@ def words_of(words: Sequence[str], offsets: np.ndarray) -> np.ndarray:
 
 
 def finetune_texts(
-    models: Mapping[str, LanguageModel], task: TextTask, config: FineTuneSettings
+    models: Mapping[str, LanguageModel[Text]], task: TextTask, config: FineTuneSettings
 ) -> list[Entries]:
     """Return accuracy and Matthews correlation of fine-tuned models, by name; see `tuned_row`."""
     return [
@@ -276,7 +279,7 @@ def finetune_texts(
     ]
 
 
-def text_samples(model: LanguageModel, task: TextTask) -> Samples[LanguageModel]:
+def text_samples(model: LanguageModel[Text], task: TextTask) -> Samples[LanguageModel[Text]]:
     """Return texts as a model takes them; those longer than a row of the model are cut."""
     text = model.tokenizer
     ids = text.tokenize(task.train).ids

@@ -14,7 +14,7 @@ from maskwise.masks import Mask
 from maskwise.measure.features import frozen, in_batches, random_subset
 from maskwise.measure.losses import Held, fixed_mask, loss_curves
 from maskwise.modality import Entries, Source
-from maskwise.tokens.model import LanguageModel, SymbolTokenizer
+from maskwise.tokens.model import LanguageModel, Symbols, SymbolTokenizer
 
 BATCH = 128  # rows at once
 MOST = 128  # tokens of a row that are shown
@@ -23,7 +23,7 @@ NUM_GUESSES = 3
 
 
 def losses_by_ratio(
-    model: LanguageModel,
+    model: LanguageModel[Symbols],
     source: Source,
     index: np.ndarray,
     ratios: Sequence[float],
@@ -48,7 +48,7 @@ def losses_by_ratio(
 
 
 def _costs(
-    model: LanguageModel, tables: Sequence[Tensor], samples: Tensor, masks: Sequence[Mask]
+    model: LanguageModel[Symbols], tables: Sequence[Tensor], samples: Tensor, masks: Sequence[Mask]
 ) -> Iterator[tuple[Tensor, ...]]:
     """Give each row's losses, the model's first, then those of tables [V], under each mask."""
     ids = model.tokenizer.ids(samples)
@@ -69,7 +69,7 @@ def shares(tokenizer: SymbolTokenizer, source: Source, index: np.ndarray) -> Ten
     return counts / counts.sum()
 
 
-def held_tokens(model: LanguageModel, ids: Tensor, words: dict[str, str]) -> Held:
+def held_tokens(model: LanguageModel[Symbols], ids: Tensor, words: dict[str, str]) -> Held:
     """Return rows of tokens [N, L] for `measure`; the anchor is the uniform predictor.
 
     `words` are what a "sample", a "position" and a "dimension" are called.
@@ -83,7 +83,13 @@ def held_tokens(model: LanguageModel, ids: Tensor, words: dict[str, str]) -> Hel
 
 
 def write_rows(
-    folder: Path, model: LanguageModel, source: Source, *, pattern: str, seed: int, num: int = 3
+    folder: Path,
+    model: LanguageModel[Symbols],
+    source: Source,
+    *,
+    pattern: str,
+    seed: int,
+    num: int = 3,
 ) -> None:
     """Write what the report shows of tokens to samples.json, which is complete or absent.
 
@@ -116,7 +122,7 @@ def write_rows(
     write_json(folder / "samples.json", {"pattern": pattern, "rows": rows})
 
 
-def _documents(model: LanguageModel, ids: Tensor, shown: Tensor) -> list[list[list[int]]]:
+def _documents(model: LanguageModel[Symbols], ids: Tensor, shown: Tensor) -> list[list[list[int]]]:
     """Return the ids of the tokens that are shown, by row and document."""
     documents = model.tokenizer.documents(ids)
     found = []
@@ -127,7 +133,7 @@ def _documents(model: LanguageModel, ids: Tensor, shown: Tensor) -> list[list[li
 
 
 def _filled(
-    model: LanguageModel, ids: Tensor, hidden: Tensor, shown: Tensor
+    model: LanguageModel[Symbols], ids: Tensor, hidden: Tensor, shown: Tensor
 ) -> list[list[Entries]]:
     """Return what the model makes of the hidden tokens that are shown, by row."""
     best, true = [], []

@@ -45,6 +45,12 @@ class SymbolTokenizer(Tokenizer, Protocol):
     def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
         """Return what may be hidden, bool [B, L]."""
 
+    def spell(self, ids: Sequence[int]) -> list[str]:
+        """Return what each token says behind those before it."""
+
+    def spell_next(self, before: Sequence[int], token: int) -> str:
+        """Return what a token says behind others."""
+
 
 Symbols = TypeVar("Symbols", bound=SymbolTokenizer)
 Read = TypeVar("Read", bound=SymbolTokenizer, contravariant=True)
