@@ -32,6 +32,7 @@ from torch import Tensor
 
 from benchmarks.dna_loader import peak
 from benchmarks.step import measure
+from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, load
 from maskwise.columns.tabular import TabularRows
 from maskwise.train.loop import Batches
@@ -127,7 +128,8 @@ def speed(path: Path, rounds: int) -> None:
 
         return step
 
-    some, target = few.cells.genes, few.cells.target_sum
+    assert isinstance(few.tokenizer, Cells)
+    some, target = few.tokenizer.genes, few.tokenizer.target_sum
     for what, splits, cells in (
         ("all genes", everything, loader(path, None, None)),
         ("2,000 genes", few, loader(path, some, None)),

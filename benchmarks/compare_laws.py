@@ -19,6 +19,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -73,7 +74,7 @@ def pretrain(setup: str, source: str, law: str, seed: int, steps: int, out: Path
     print(f"{folder} done", flush=True)
 
 
-def scores(result: dict) -> dict[str, float]:
+def scores(result: dict[str, Any]) -> dict[str, float]:
     """Return the figures that are compared, from a run's result.json."""
     probes = {
         probe["protocol"].split()[0]: 100 * probe["accuracy"]

@@ -32,7 +32,8 @@ from maskwise.dna.record import DNARunSettings
 from maskwise.dna.tasks import read_dna_task
 from maskwise.files import write_json
 from maskwise.measure.finetuning import FineTuneSettings
-from maskwise.run import build, load_model, save_model
+from maskwise.modalities import build
+from maskwise.run import load_model, save_model
 from maskwise.train.config import EfficiencySettings, TrainSettings
 from maskwise.train.loop import Batches, connect, train
 

@@ -27,13 +27,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.step import measure
 from maskwise.dna.bases import CODES
-from maskwise.dna.data import either_strand
+from maskwise.dna.data import Windows, either_strand, split, windows
 from maskwise.dna.fasta import open_genome
 from maskwise.dna.record import any_dna
 from maskwise.dna.tokens import DNA
-from maskwise.dna.windows import Windows, split, windows
+from maskwise.modalities import build
 from maskwise.rng import shuffled
-from maskwise.run import build
 from maskwise.train.config import EfficiencySettings
 from maskwise.train.loop import Batches, Learner, backward, connect, plan_of, prepare, setup
 

@@ -22,7 +22,7 @@ from maskwise.dna.places import Variant
 from maskwise.dna.tokens import DNA
 from maskwise.dna.variant_scores import score_variants
 from maskwise.masks import Mask
-from maskwise.run import build
+from maskwise.modalities import build
 from maskwise.tokens.model import LanguageModel
 
 WINDOW = 129  # odd, so that a base has as many on either side
@@ -38,7 +38,9 @@ def variants_of(letters: str, positions: Sequence[int]) -> list[Variant]:
 
 
 @torch.no_grad()
-def one_by_one(model: LanguageModel, genome: Genome, variants: Sequence[Variant]) -> np.ndarray:
+def one_by_one(
+    model: LanguageModel[DNA], genome: Genome, variants: Sequence[Variant]
+) -> np.ndarray:
     """Return scores from a call of the model for each variant and strand."""
     scores = []
     half = WINDOW // 2

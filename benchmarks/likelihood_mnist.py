@@ -23,7 +23,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from benchmarks.likelihood_ppca import panels, shown
 from maskwise import masks
 from maskwise.images.data import ImageDataSettings, load
-from maskwise.images.source import ImageSource, first_shuffled
+from maskwise.images.images import ImageSource, first_shuffled
 from maskwise.likelihood import BernoulliLatent, loss
 from maskwise.report.figures import run_style
 from maskwise.rng import shuffled

@@ -103,7 +103,9 @@ def convergence(
     return "\n".join(lines)
 
 
-def _plot_convergence(found: Any, biased: FixedRatio, per_size: Sequence[int]) -> Callable:
+def _plot_convergence(
+    found: Any, biased: FixedRatio, per_size: Sequence[int]
+) -> Callable[..., None]:
     def plot(axes: Any, panel: int | str) -> None:
         axes.set(xlabel="masks per size", xscale="log")
         if panel == "fixed":

@@ -50,7 +50,9 @@ def measure(model: Any, x: Tensor, seed: int = 0) -> dict[str, Any]:
     }
 
 
-def run(path: Path, laws: tuple[str, ...], seeds: int, steps: int, out: Path) -> list[dict]:
+def run(
+    path: Path, laws: tuple[str, ...], seeds: int, steps: int, out: Path
+) -> list[dict[str, Any]]:
     """Train and measure what is not yet in `out`, seed by seed; return all rows."""
     data = text(path, WINDOW)
     test = data.test[:: max(1, len(data.test) // 256)][:256]
@@ -72,7 +74,7 @@ def run(path: Path, laws: tuple[str, ...], seeds: int, steps: int, out: Path) ->
     return rows
 
 
-def table(rows: list[dict]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """Return areas and scores with intervals over seeds, each beside the best fixed ratio."""
     laws = list(dict.fromkeys(row["law"] for row in rows))
     of = {law: [row for row in rows if row["law"] == law] for law in laws}
@@ -104,7 +106,7 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def of_transformers(name: str, path: Path) -> tuple[list[dict], int]:
+def of_transformers(name: str, path: Path) -> tuple[list[dict[str, Any]], int]:
     """Measure a model of transformers and its untrained twin; return rows and the alphabet's size.
 
     Windows have the default length of `hf.load`.
@@ -124,7 +126,7 @@ def of_transformers(name: str, path: Path) -> tuple[list[dict], int]:
     return rows, int(trained.tokenizer.alphabet.sum())
 
 
-def table_of_models(rows: list[dict], num_values: int) -> str:
+def table_of_models(rows: list[dict[str, Any]], num_values: int) -> str:
     """Return the areas and scores of models over tokens, and of the uniform predictor."""
     heads = " | ".join(f"S({ratio:g})" for ratio in SHOWN)
     lines = [
@@ -142,7 +144,7 @@ def table_of_models(rows: list[dict], num_values: int) -> str:
     return "\n".join(lines)
 
 
-def draw(rows: list[dict], path: Path, num_values: int, symbol: str) -> None:
+def draw(rows: list[dict[str, Any]], path: Path, num_values: int, symbol: str) -> None:
     """Write the curves, means over seeds, beside the uniform predictor."""
 
     def plot(axes: Any, _: str) -> None:

@@ -24,10 +24,10 @@ from benchmarks.textbook import Layer, SdpaLayer, TextbookMAE
 from maskwise import laws, masks
 from maskwise.images.data import ImageDataSettings
 from maskwise.images.images import Images
-from maskwise.images.recipes import ImageRunSettings
+from maskwise.images.record import ImageRunSettings
+from maskwise.modalities import build
 from maskwise.objectives import RegulariseSettings
 from maskwise.patches.model import PatchModelSettings
-from maskwise.run import build
 from maskwise.train.config import EfficiencySettings, TrainSettings
 from maskwise.train.loop import Batch, Learner, backward, plan_of, prepare, setup
 

@@ -25,12 +25,13 @@ import numpy as np
 from benchmarks.law_tables import differences_table, scores_table
 from maskwise.cells.data import CellsDataSettings
 from maskwise.cells.record import CellsRunSettings
-from maskwise.columns.evaluation import TabularEvaluateSettings, evaluate_tabular
+from maskwise.columns.evaluation import evaluate_tabular
 from maskwise.columns.model import TabularModelSettings
+from maskwise.columns.tabular import TabularEvaluateSettings
 from maskwise.files import write_json
 from maskwise.laws import Scope
-from maskwise.modalities import find
-from maskwise.run import build, load_model, save_model
+from maskwise.modalities import build, find
+from maskwise.run import load_model, save_model
 from maskwise.tables.data import TableDataSettings
 from maskwise.tables.record import TableRunSettings
 from maskwise.train.config import RunSettings, TrainSettings

@@ -24,13 +24,13 @@ import numpy as np
 from benchmarks.law_tables import differences_table, scores_table
 from maskwise import laws
 from maskwise.files import write_json
-from maskwise.run import build, load_model, save_model
+from maskwise.modalities import build
+from maskwise.run import load_model, save_model
 from maskwise.text import data as text_data
-from maskwise.text.data import TextDataSettings
+from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, evaluate_text
 from maskwise.text.model import TextModelSettings
 from maskwise.text.record import TextRunSettings
-from maskwise.text.source import TextSplits
 from maskwise.train.config import EfficiencySettings, TrainSettings
 from maskwise.train.loop import Batches, connect, train
 

@@ -23,11 +23,10 @@ from torch import Tensor
 
 from benchmarks.step import measure
 from maskwise.laws import Scope
-from maskwise.run import build
+from maskwise.modalities import build
 from maskwise.settings import override
 from maskwise.text.data import TextDataSettings, from_texts
-from maskwise.text.hf_network import HFNetwork
-from maskwise.text.model import TextModelSettings
+from maskwise.text.model import HFNetwork, TextModelSettings
 from maskwise.text.record import TextRunSettings
 from maskwise.text.text import Text
 from maskwise.train.config import EfficiencySettings, TrainSettings

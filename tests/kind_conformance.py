@@ -7,8 +7,9 @@ from safetensors.torch import load_file
 
 import maskwise as mw
 from maskwise import masks
+from maskwise.modalities import build
 from maskwise.modality import MaskedModel, Modality
-from maskwise.run import build, load_model, save_model
+from maskwise.run import load_model, save_model
 from maskwise.settings import flatten, from_dict, override, to_dict
 
 

@@ -13,8 +13,8 @@ import torch
 import maskwise as mw
 from maskwise import laws
 from maskwise.errors import UserError
+from maskwise.modalities import build
 from maskwise.patches.model import PatchModel
-from maskwise.run import build
 from maskwise.settings import to_dict
 
 SMALL = {

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from maskwise.dna.bases import encode
-from maskwise.dna.features import embed_sequences
+from maskwise.dna.evaluation import embed_sequences
 from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.tokens import DNA
 from maskwise.files import write_json
-from maskwise.modalities import find
-from maskwise.run import build, save_model
+from maskwise.modalities import build, find
+from maskwise.run import save_model
 from maskwise.settings import override, to_dict
 
 RECORDS = {

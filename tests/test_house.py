@@ -41,7 +41,7 @@ MAY_NAME = {"modalities", "integrations"}
 OTHER_WORDS = {
     "maskwise.report.folder: images",
     "maskwise.report.samples: images",
-    "maskwise.tokens.tokenizer_files: text",
+    "maskwise.tokens.files: text",
 }
 DRAWS = {
     f"torch.{name}" for name in ("rand", "randn", "randint", "randperm", "bernoulli", "normal")

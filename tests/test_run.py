@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from maskwise.errors import UserError
 from maskwise.masks import Mask
-from maskwise.run import build, load_model, save_model
+from maskwise.modalities import build
+from maskwise.run import load_model, save_model
 
 
 def test_a_seed_decides_the_weights(make):

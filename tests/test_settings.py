@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import Field, PositiveInt
 
 from maskwise import UserError
-from maskwise.images.recipes import ImageRunSettings, cifar10, digits
+from maskwise.images.record import ImageRunSettings, cifar10, digits
 from maskwise.settings import differences, flatten, from_dict, override, settings, to_dict
 from maskwise.train.config import TrainSettings
 

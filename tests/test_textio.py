@@ -2,10 +2,18 @@ import gzip
 import lzma
 import sys
 
+import numpy as np
 import pytest
 
 from maskwise.errors import UserError, require
-from maskwise.textio import json_rows, kind_of, names_in_parquet, read_lines, table_rows
+from maskwise.textio import (
+    encode_labels,
+    json_rows,
+    kind_of,
+    names_in_parquet,
+    read_lines,
+    table_rows,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +65,12 @@ def test_lines_that_are_no_json(tmp_path):
     assert next(rows) == ("line 1", {"a": 1})
     with pytest.raises(UserError, match=r"line 2 is no JSON object: \[2\]"):
         next(rows)
+
+
+def test_encode_labels_keeps_text():
+    codes, classes = encode_labels(np.array(["cat", "ant", "cat"]))
+    assert codes.tolist() == [1, 0, 1]
+    assert classes == ("ant", "cat")
 
 
 def test_what_is_not_installed_is_named(tmp_path, monkeypatch):

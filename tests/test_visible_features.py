@@ -7,11 +7,10 @@ from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
 from maskwise.masks import Mask
+from maskwise.modalities import build
 from maskwise.rng import Keys
-from maskwise.run import build
-from maskwise.text.hf_network import HFNetwork
-from maskwise.text.model import TextModelSettings
-from maskwise.text.tokenizer import train_tokenizer
+from maskwise.text.model import HFNetwork, TextModelSettings
+from maskwise.text.text import train_tokenizer
 from maskwise.tokens.model import LanguageModel
 from maskwise.train.loop import Learner, Prepared
 from tests.columns.small_models import CASES, awake

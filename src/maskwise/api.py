@@ -12,11 +12,12 @@ from maskwise import laws, report
 from maskwise.errors import UserError
 from maskwise.files import write_json
 from maskwise.measure.representation import diagnose
-from maskwise.modalities import config_of, find
+from maskwise.modalities import build, config_of, find
 from maskwise.modality import EncoderFactory, Entries, MaskedModel
-from maskwise.run import Run, build, load_model, save_model, training, untrained
-from maskwise.settings import flatten, override, to_dict
+from maskwise.run import Run, load_model, save_model, untrained
+from maskwise.settings import check_layer, flatten, override, to_dict
 from maskwise.train.config import RunSettings
+from maskwise.train.folder import training
 from maskwise.train.loop import Batches, connect, train
 from maskwise.train.monitor import Monitor
 
@@ -102,7 +103,7 @@ def pretrain(
     alone: AbstractContextManager[None] = nullcontext()
     if fabric.is_global_zero:
         fingerprint = kind.fingerprint(splits) if kind.fingerprint else {}
-        alone = training(folder, config, fingerprint, resume=resume)
+        alone = training(folder, config, kind.words, fingerprint, resume=resume)
     with alone:
         # The other devices start when all that was given has been checked.
         fabric.launch()
@@ -236,9 +237,7 @@ def _check_features(model: MaskedModel, config: RunSettings) -> None:
     layers = {"diagnose.layer": config.diagnose.layer, "regularise.layer": settings.layer}
     layers["regularise.earlier_layer"] = settings.earlier_layer
     for key, layer in layers.items():
-        if not -model.num_layers <= layer < model.num_layers:
-            last = model.num_layers - 1
-            raise UserError(f"{key} {layer} is outside 0..{last} (or -1 = last)")
+        check_layer(key, layer, model.num_layers)
     for group in ("diagnose", "regularise"):
         if getattr(config, group).pool == "class" and not model.has_class_token:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Which kinds of data there are, and which of them a source, a recipe or a run is of.
+"""Which kinds of data there are, which of them a source or a run is of, and models of them.
 
 A new kind is a package with a record, and one line in `KINDS`.
 """
@@ -14,7 +14,8 @@ from maskwise.settings import from_dict, override
 from maskwise.textio import kind_of
 
 if TYPE_CHECKING:  # so that to know the names costs nothing
-    from maskwise.modality import Features, Modality
+    from maskwise.layers.transformer import Attention
+    from maskwise.modality import EncoderFactory, Features, Modality, ModelSettings, Tokenizer
     from maskwise.train.config import RunSettings
 
 Kind: TypeAlias = "Modality[Any, Any, Any, Any, Any]"
@@ -110,6 +111,34 @@ def read_config(values: object) -> "RunSettings":
     if not isinstance(values, dict):
         raise UserError(f"input should be a dictionary, not {type(values).__name__}")
     return from_dict(find(values.get("modality", "")).settings, values)
+
+
+def build(
+    tokenizer: "Tokenizer",
+    config: "ModelSettings",
+    *,
+    seed: int,
+    attention: "Attention" = "auto",
+    encoder: "EncoderFactory | None" = None,
+) -> Any:
+    """Return a model with initial weights decided by `seed`; global generators stay untouched.
+
+    Args:
+        tokenizer: how samples become tokens.
+        config: the shape of the model.
+        seed: decides the initial weights, those of an encoder of your own too.
+        attention: see `PatchModel`.
+        encoder: makes an encoder of your own (images), or a network (text).
+    """
+    import torch
+
+    if isinstance(encoder, torch.nn.Module):
+        raise UserError("encoder= takes a function that makes the module, not the module itself")
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed, which would also seed the generators of GPUs for good.
+        torch.default_generator.manual_seed(seed)
+        kind = find(tokenizer.modality)
+        return kind.build(tokenizer, config, attention, encoder and encoder())
 
 
 def read_features(

@@ -14,7 +14,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
-from maskwise.files import Entries
+from maskwise.files import Entries as Entries
 from maskwise.layers.transformer import Attention
 from maskwise.masks import Mask
 from maskwise.rng import Keys

@@ -3,31 +3,23 @@
 A model is a folder too, of config.json and weights.safetensors; nothing in it is executed.
 """
 
-import platform
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 
-import maskwise
 from maskwise import words
 from maskwise.errors import UserError
-from maskwise.files import LOCK, Entries, atomic, locked, read_json, write_json
+from maskwise.files import Entries, atomic, read_json, write_json
 from maskwise.layers.transformer import Attention
-from maskwise.modalities import KINDS, Kind, find, read_config
-from maskwise.modality import EncoderFactory, M, MaskedModel, ModelSettings, Pool, Tokenizer
-from maskwise.settings import differences, from_dict, to_dict
-from maskwise.train import checkpoint, metrics
+from maskwise.modalities import KINDS, Kind, build, find, read_config
+from maskwise.modality import EncoderFactory, M, MaskedModel, Pool
+from maskwise.settings import from_dict, to_dict
 from maskwise.train.config import RunSettings
+from maskwise.train.folder import read as read_metrics
 
 
 @dataclass(frozen=True)
@@ -63,7 +55,7 @@ class Run:
     @property
     def metrics(self) -> list[Entries]:
         """The lines of metrics.jsonl."""
-        return metrics.read(self.path)
+        return read_metrics(self.path)
 
     @property
     def result(self) -> Entries:
@@ -115,135 +107,13 @@ class Run:
 
         Args:
             data: a pandas, polars or Arrow table, a mapping of columns or an array, of which a
-                copy is returned (see `maskwise.tables.filling.fill`); or AnnData, which is
+                copy is returned (see `maskwise.tables.files.fill`); or AnnData, which is
                 changed (see `maskwise.integrations.scverse.impute`).
 
         Raises:
             UserError: a run on other data, or data that its model cannot read.
         """
         return self.kind.needed(self.kind.impute, "impute")(self.model(), data, self.config)
-
-
-@contextmanager
-def training(
-    folder: Path, config: RunSettings, fingerprint: Entries, *, resume: bool | Literal["auto"]
-) -> Iterator[None]:
-    """Make a run folder with its first files, or check that it may go on; train in it alone.
-
-    Args:
-        folder: the run folder.
-        config: the resolved configuration.
-        fingerprint: what of the data must be the same when the run is resumed.
-        resume: whether the run goes on; "auto": if it has begun.
-
-    Raises:
-        UserError: the folder is in use, cannot be written, or holds another configuration.
-    """
-    if resume == "auto":
-        resume = (folder / "config.json").exists()
-    if resume:
-        _check_resumable(folder, config, fingerprint)
-    elif folder.exists() and (not folder.is_dir() or any(map(_matters, folder.iterdir()))):
-        raise UserError(
-            f"{folder} already exists: continue it with --resume, or choose another --out"
-        )
-    with locked(folder, "trains in it"):
-        for stray in folder.rglob(".*.tmp"):  # of writes that were killed
-            stray.unlink()
-        now = environment()
-        if not resume:
-            write_json(folder / "env.json", now)
-            if fingerprint:
-                write_json(folder / "data.json", fingerprint)
-            write_json(folder / words.NAME, to_dict(find(config.modality).words))
-            write_json(folder / "config.json", to_dict(config))
-        try:
-            yield
-        except UserError:  # then nothing was done
-            resume = False
-            raise
-        finally:
-            if resume:
-                first = read_json(folder / "env.json")
-                again = [*first.get("resumed", []), now]
-                write_json(folder / "env.json", {**first, "resumed": again})
-
-
-def _matters(path: Path) -> bool:
-    """Say whether a file is more than what a run leaves that was killed before it had begun."""
-    return path.name not in ("env.json", "data.json", words.NAME, LOCK) and path.suffix != ".tmp"
-
-
-def _check_resumable(folder: Path, config: RunSettings, fingerprint: Entries) -> None:
-    run = Run(folder)
-    changed = differences(to_dict(run.config), to_dict(config))
-    changed = [line for line in changed if not line.startswith("efficiency.")]
-    if changed:
-        raise UserError(
-            f"{folder} was started with another configuration ({'; '.join(changed)}):"
-            " resume with the old values, or start a new run with --out"
-        )
-    if fingerprint and (changed := differences(read_json(folder / "data.json"), fingerprint)):
-        raise UserError(
-            f"the data of {folder} have changed ({changed[0]}): restore them, or start a new run"
-            " with --out"
-        )
-    done = run.metrics[-1:] if (folder / metrics.NAME).exists() else []
-    if done and done[0]["step"] >= config.train.checkpoint_every and not checkpoint.places(folder):
-        raise UserError(
-            f"{folder} has trained {done[0]['step']} steps and has no checkpoint any more: restore"
-            " it from a copy, or start a new run with --out"
-        )
-
-
-def environment() -> Entries:
-    """Return what the run was made with."""
-    return {
-        "maskwise": maskwise.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "platform": platform.platform(),
-        "cpu": _processor(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "command": " ".join(["maskwise", *sys.argv[1:]]),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def build(
-    tokenizer: Tokenizer,
-    config: ModelSettings,
-    *,
-    seed: int,
-    attention: Attention = "auto",
-    encoder: EncoderFactory | None = None,
-) -> Any:
-    """Return a model with initial weights decided by `seed`; global generators stay untouched.
-
-    Args:
-        tokenizer: how samples become tokens.
-        config: the shape of the model.
-        seed: decides the initial weights, those of an encoder of your own too.
-        attention: see `PatchModel`.
-        encoder: makes an encoder of your own (images), or a network (text).
-    """
-    if isinstance(encoder, nn.Module):
-        raise UserError("encoder= takes a function that makes the module, not the module itself")
-    with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed, which would also seed the generators of GPUs for good.
-        torch.default_generator.manual_seed(seed)
-        kind = find(tokenizer.modality)
-        return kind.build(tokenizer, config, attention, encoder and encoder())
 
 
 def untrained(model: M, seed: int = 0, encoder: EncoderFactory | None = None) -> M:

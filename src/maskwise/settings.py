@@ -9,7 +9,7 @@ import difflib
 import functools
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, dataclass_transform, get_origin
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -26,7 +26,7 @@ def settings(cls: type[T]) -> type[T]:
     """Make a frozen, keyword-only dataclass whose values are validated; docstrings become help."""
     # On the command line, none is how to give an empty list.
     cls.__annotations__ = {
-        name: Annotated[kind, _NONE_IS_EMPTY] if get_origin(kind) is tuple else kind
+        name: Annotated[kind, _NONE_IS_EMPTY] if str(kind).startswith("tuple[") else kind
         for name, kind in cls.__annotations__.items()
     }
     config = pydantic.ConfigDict(
@@ -106,6 +106,16 @@ def _number(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def check_layer(name: str, layer: int, num_layers: int) -> None:
+    """Refuse a layer, of a setting named so, that a model of so many lacks.
+
+    Raises:
+        UserError: such a layer.
+    """
+    if not -num_layers <= layer < num_layers:
+        raise UserError(f"{name} {layer} is outside 0..{num_layers - 1} (or -1 = last)")
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Entries:

@@ -11,12 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+import numpy as np
+
 from maskwise.errors import UserError, require
 
 if TYPE_CHECKING:  # an extra
     from pyarrow.parquet import ParquetFile
 
-OPENERS: dict[str, Callable[..., IO]] = {".gz": gzip.open, ".bgz": gzip.open, ".xz": lzma.open}
+Opener = Callable[..., IO[str]]
+OPENERS: dict[str, Opener] = {".gz": gzip.open, ".bgz": gzip.open, ".xz": lzma.open}
 READ_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 
@@ -113,6 +116,16 @@ def columns(path: Path, names: Sequence[str], *known: Sequence[str]) -> list[str
             f" {' and one of '.join(', '.join(group) for group in known)}"
         )
     return [name for [name] in found]
+
+
+def encode_labels(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return labels re-coded 0..K-1 (int64) and the K class names, sorted.
+
+    >>> encode_labels(np.array([7, 3, 7]))
+    (array([1, 0, 1]), ('3', '7'))
+    """
+    values, codes = np.unique(labels, return_inverse=True)
+    return codes.astype(np.int64), tuple(str(value) for value in values)
 
 
 @contextmanager

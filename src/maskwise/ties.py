@@ -9,11 +9,9 @@ import numpy as np
 
 
 def largest(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Return the place of the largest value, of equals the first, where `np.argmax` may differ.
+    """Return the place of the largest value along an axis (default: of all), of equals the first.
 
-    Args:
-        values: any numbers; +-inf may be among them.
-        axis: along which they are compared; default: all with all.
+    `np.argmax` may differ. Infinite values may be among them.
 
     >>> int(largest(np.array([0.3, 0.1 + 0.2])))
     0
@@ -55,17 +53,11 @@ def _rounding(values: np.ndarray, axis: int | None = None) -> np.ndarray:
 
 
 def nearest(distances: np.ndarray, found: np.ndarray, scale: float | np.ndarray) -> np.ndarray:
-    """Return the nearest of each row, of equals at the border the first.
+    """Return the nearest in each row of distances, [M, N], of equals at the border the first.
 
-    Rows without such equals are returned as they were found, in any order.
-
-    Args:
-        distances: [M, N].
-        found: the places of the k smallest of each row, whichever of equals, int64 [M, k].
-        scale: size of the numbers whose difference a distance is, of each row [M, 1] or of all.
-
-    Returns:
-        int64 [M, k].
+    The places of the k smallest of each row, whichever of equals, are `found`, int64 [M, k], and
+    stay as they are where there are no such equals. `scale` is the size of the numbers whose
+    difference a distance is, of each row [M, 1] or of all.
 
     >>> nearest(np.array([[2.0, 1.0 + 1e-15, 0.0, 1.0]]), np.array([[2, 3]]), scale=1.0).tolist()
     [[2, 1]]

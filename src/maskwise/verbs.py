@@ -81,7 +81,7 @@ def likelihood(
     Settings: --data.KEY VALUE.
     """
     from maskwise import words
-    from maskwise.report.likelihood import as_text, picture
+    from maskwise.report.curves import likelihood_picture, likelihood_text
 
     options = {"num_samples": num_samples, "passes": passes, "seed": seed}
     if text is None and (length is not None or untrained):
@@ -92,15 +92,15 @@ def likelihood(
     for place in runs:
         if text is None:
             run = _measured(place, options, settings)
-            said = as_text(run.likelihood, words.read(run.path))
+            said = likelihood_text(run.likelihood, words.read(run.path))
             print(f"{run.path}\n{said}\nreport: {run.report}")
             found.append((run.path.name, run.likelihood))
             continue
         for label, values in _of_file(place, text, length, untrained, options):
-            print(f"{label}\n{as_text(values)}", flush=True)
+            print(f"{label}\n{likelihood_text(values)}", flush=True)
             found.append((Path(label).name, values))
     if out is not None:
-        save_picture(picture(found), out)
+        save_picture(likelihood_picture(found), out)
 
 
 def _measured(place: str, options: "Entries", settings: "Entries") -> "Run":

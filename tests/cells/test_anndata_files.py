@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from maskwise.cells import anndata_matrix
-from maskwise.cells.anndata_files import files_of, of_anndata, open_file
+from maskwise.cells.anndata_files import files_of, of_anndata, open_file, read_column
 from maskwise.errors import UserError
 from tests.lazy import lazy
 
@@ -60,7 +59,7 @@ STORED = {
 @pytest.mark.parametrize("kind", STORED)
 def test_every_way_of_storing_gives_the_same_rows(tmp_path, monkeypatch, name, compression, kind):
     monkeypatch.setenv("MASKWISE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(anndata_matrix, "_PART", 40)  # several parts
+    monkeypatch.setattr("maskwise.cells.matrix._PART", 40)  # several parts
     values = counts()
     values[4] = 0
     options = {"compression": compression} if compression else {}
@@ -137,7 +136,7 @@ def test_layers_genes_and_columns(tmp_path, how):
         np.testing.assert_array_equal(
             dense(found.matrix, range(len(rows))), values[rows].astype(np.float32)
         )
-        assert list(found.obs("kind")) == [["a", "b"][row % 2] for row in rows]
+        assert list(found.column("kind")) == [["a", "b"][row % 2] for row in rows]
         assert sorted(found.with_counts()) == ["counts", "raw"]
         if layer is None:
             assert found.genes.names[1] == "ENSG00000000001.1"
@@ -159,11 +158,11 @@ def test_a_layer_or_column_that_is_not_there(tmp_path, layer, gene_ids, message)
         with pytest.raises(UserError, match=message):
             read(layer, gene_ids)
     with pytest.raises(UserError, match="obs has no column 'kinds'; did you mean 'kind'"):
-        open_file(path, None, None).obs("kinds")
+        read_column([open_file(path, None, None)], "kinds", "labels")
     without = annotated(counts())
-    for read in (open_file(write(without, tmp_path / "b.h5ad"), None, None).obs,):
-        with pytest.raises(UserError, match="obs has no column 'kind'; it has none"):
-            read("kind")
+    sets = [open_file(write(without, tmp_path / "b.h5ad"), None, None)]
+    with pytest.raises(UserError, match="obs has no column 'kind'; it has none"):
+        read_column(sets, "kind", "labels")
     with pytest.raises(UserError, match=r"array: no raw.X; it has X"):
         of_anndata(without, "raw", None)
 
@@ -216,5 +215,5 @@ def test_columns_of_files_of_anndata_0_7(tmp_path):
         obs["__categories/kind"] = np.array(["x", "y"], dtype=object)
         obs["kind"] = np.array([1, 0, -1, 1], dtype=np.int8)
         obs["kind"].attrs["categories"] = obs["__categories/kind"].ref
-    found = open_file(path, None, None).obs("kind")
+    found = open_file(path, None, None).column("kind")
     assert found.astype(object).where(found.notna(), None).tolist() == ["y", "x", None, "y"]

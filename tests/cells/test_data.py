@@ -44,12 +44,12 @@ def test_counts_are_normalised_to_the_median_library_of_training_cells():
     assert (len(splits.train), len(splits.test)) == (54, 6)
     assert sorted([*splits.train.index, *splits.test.index]) == list(range(60))
     target = np.median(values[splits.train.index].sum(axis=1))
-    assert splits.cells.target_sum == target
+    assert splits.tokenizer.target_sum == target
     for rows in (splits.train, splits.test):
         index = np.arange(len(rows))[::-1]
         expected = normalised(values, target)[rows.index[index]]
         np.testing.assert_allclose(rows.get(index).numpy(), expected, rtol=1e-6)
-    assert splits.cells.genes == tuple(GENES)
+    assert splits.tokenizer.genes == tuple(GENES)
 
 
 @pytest.mark.parametrize("loss", ["nb", "zinb"])
@@ -61,19 +61,20 @@ def test_counts_and_the_mean_share_of_each_gene(loss):
     np.testing.assert_array_equal(splits.train.get([2, 0]), values[splits.train.index[[2, 0]]])
     train = values[splits.train.index]
     share = (train / train.sum(axis=1, keepdims=True)).mean(axis=0)
-    profile = np.array(splits.cells.profile)
+    profile = np.array(splits.tokenizer.profile)
     np.testing.assert_allclose(np.delete(profile, 3), np.delete(share, 3), rtol=1e-6)
-    assert profile[3] == pytest.approx(1 / (len(train) * splits.cells.target_sum))
-    assert (splits.cells.loss, splits.cells.library, splits.cells.zeros) == (loss, "all", 0.1)
+    assert profile[3] == pytest.approx(1 / (len(train) * splits.tokenizer.target_sum))
+    cells = splits.tokenizer
+    assert (cells.loss, cells.library, cells.zeros) == (loss, "all", 0.1)
 
 
 def test_library_sizes_are_over_all_genes():
     values = counts()
     splits = from_anndata(annotated(values), CellsDataSettings(num_genes=5))
-    assert len(splits.cells.genes) == 5
-    place = [GENES.index(name) for name in splits.cells.genes]
+    assert len(splits.tokenizer.genes) == 5
+    place = [GENES.index(name) for name in splits.tokenizer.genes]
     assert place == sorted(place)
-    expected = normalised(values, splits.cells.target_sum)[splits.test.index][:, place]
+    expected = normalised(values, splits.tokenizer.target_sum)[splits.test.index][:, place]
     np.testing.assert_allclose(splits.test.get(range(6)).numpy(), expected, rtol=1e-6)
 
 
@@ -85,8 +86,8 @@ def test_variable_genes_are_those_of_scanpy_on_training_cells():
     adata = annotated(normalised(train, np.median(train.sum(axis=1))))
     scanpy.pp.highly_variable_genes(adata, flavor="seurat", n_top_genes=6)
     chosen = adata.var_names[adata.var["highly_variable"]]
-    assert set(splits.cells.genes) <= set(chosen)
-    assert len(splits.cells.genes) == 6
+    assert set(splits.tokenizer.genes) <= set(chosen)
+    assert len(splits.tokenizer.genes) == 6
 
 
 def test_normalised_values_are_taken_as_they_are():
@@ -94,11 +95,11 @@ def test_normalised_values_are_taken_as_they_are():
     data = CellsDataSettings(values="normalised", num_genes=None)
     splits = from_anndata(annotated(values), data)
     np.testing.assert_array_equal(splits.test.get(range(6)), values[splits.test.index])
-    assert not splits.cells.counts
+    assert not splits.tokenizer.counts
     same = from_anndata(annotated(counts()), CellsDataSettings(num_genes=4))
-    values = normalised(counts(), same.cells.target_sum).astype(np.float32)
+    values = normalised(counts(), same.tokenizer.target_sum).astype(np.float32)
     few = from_anndata(annotated(values), CellsDataSettings(values="normalised", num_genes=4))
-    assert few.cells.genes == same.cells.genes
+    assert few.tokenizer.genes == same.tokenizer.genes
 
 
 def test_labels_batches_and_groups():
@@ -117,7 +118,7 @@ def test_labels_batches_and_groups():
     # A batch that no cell to train on has is one that the model does not know.
     assert (splits.test.batches == -1).all()
     assert splits.batches == tuple(str(n) for n in range(6) if n not in held)
-    assert splits.cells.batches == splits.batches
+    assert splits.tokenizer.batches == splits.batches
     assert splits.train.batches.tolist() == [
         splits.batches.index(str(donor)) for donor in donors[splits.train.index]
     ]
@@ -143,21 +144,21 @@ def test_genes_of_several_files_are_aligned(two_files, caplog):
     assert f"{folder}/b.h5ad: 15 of 20 genes (5 by name, 10 in another case)" in caplog.text
     assert splits.name == "a+b"
     assert splits.batches == ("a", "b")
-    assert splits.cells.genes[:15] == tuple(GENES[:15])
-    place = [splits.cells.genes.index(name) for name in GENES[:15]]
+    assert splits.tokenizer.genes[:15] == tuple(GENES[:15])
+    place = [splits.tokenizer.genes.index(name) for name in GENES[:15]]
     found = splits.train.read(np.array([50, 3, 0, 69])).numpy()
     assert found[:, -1].tolist() == [1, 0, 0, 1]
     np.testing.assert_array_equal(found[[1, 2]][:, place], first[[3, 0]])
     assert np.isnan(found[[1, 2], 15:20]).all()
-    place = [[n.upper() for n in splits.cells.genes].index(name) for name in GENES[5:]]
+    place = [[n.upper() for n in splits.tokenizer.genes].index(name) for name in GENES[5:]]
     np.testing.assert_array_equal(found[[0, 3]][:, place], second[[10, 29]])
     assert np.isnan(found[[0, 3], :5]).all()
 
 
 def test_variable_genes_are_of_those_that_all_files_have(two_files):
     splits = load(CellsDataSettings(source=f"{two_files[0]}/*.h5ad", num_genes=8))
-    assert len(splits.cells.genes) == 8
-    assert set(splits.cells.genes) <= set(GENES[5:15])
+    assert len(splits.tokenizer.genes) == 8
+    assert set(splits.tokenizer.genes) <= set(GENES[5:15])
     assert not splits.train.get(range(20)).isnan().any()
 
 
@@ -167,7 +168,7 @@ def test_a_list_of_genes(two_files, tmp_path, caplog):
         source=f"{two_files[0]}/a.h5ad+{two_files[0]}/b.h5ad", genes=str(tmp_path / "list.txt")
     )
     splits = load(data)
-    assert splits.cells.genes == ("GENE18", "GENE2", "GENE7")
+    assert splits.tokenizer.genes == ("GENE18", "GENE2", "GENE7")
     assert "1 genes are not in the data: NONE" in caplog.text
     lacking = splits.train.read(np.array([0, 69])).isnan()
     assert lacking.tolist() == [[True, False, False], [False, True, False]]
@@ -263,7 +264,7 @@ def test_gene_names_that_occur_twice():
     with pytest.raises(UserError, match=r"1 gene names occur more than once \(GENE0\): run"):
         from_anndata(adata, CellsDataSettings())
     adata.var["gene_ids"] = GENES
-    assert len(from_anndata(adata, CellsDataSettings(gene_ids="gene_ids")).cells.genes) == 20
+    assert len(from_anndata(adata, CellsDataSettings(gene_ids="gene_ids")).tokenizer.genes) == 20
 
 
 def test_the_layer_with_counts_is_named():

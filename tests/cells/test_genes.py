@@ -56,9 +56,9 @@ def test_fewer_than_half_are_not_enough():
     genes = Genes(("a", "x", "y"), where="f")
     vocabulary = ("a", "b", "c")
     with pytest.raises(UserError, match=r"1 of 3 genes of the model are in f \(missing: b, c"):
-        enough(match(vocabulary, genes), vocabulary, genes)
+        enough(vocabulary, genes)
     both = ("a", "b")
-    assert enough(match(both, genes), both, genes).num_matched == 1
+    assert enough(both, genes).num_matched == 1
 
 
 def test_the_genes_of_two_data_sets():

@@ -10,8 +10,7 @@ from scipy import sparse
 
 import maskwise as mw
 from maskwise.errors import UserError
-from maskwise.modalities import config_of, find
-from maskwise.run import build
+from maskwise.modalities import build, config_of, find
 from maskwise.settings import flatten
 from maskwise.train.loop import Batches, plan_of, prepare
 from tests.lazy import lazy

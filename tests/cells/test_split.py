@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskwise.cells.obs import held_out
+from maskwise.cells.data import held_out
 from maskwise.errors import UserError
 
 

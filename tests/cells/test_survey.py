@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from maskwise.cells import survey as cells_survey
+from maskwise.cells import genes
 from maskwise.cells.anndata_files import open_file
-from maskwise.cells.survey import survey
+from maskwise.cells.genes import survey
 from maskwise.errors import UserError
 from tests.lazy import lazy
 
@@ -41,7 +41,7 @@ def test_a_file_is_looked_through_once(cells, monkeypatch):
     assert found.library.tolist() == [4, 4, 0, 5]
     np.testing.assert_allclose(found.sums, [0.75, 1.5, 0.75])
     np.testing.assert_allclose(found.squares, [1 / 16 + 1 / 4, 1 / 4 + 1, 9 / 16])
-    monkeypatch.delattr(cells_survey, "_look")
+    monkeypatch.delattr(genes, "_look")
     again = survey(cells(), TRAIN, True)
     for name in ("library", "sums", "squares"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))

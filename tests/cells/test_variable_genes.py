@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from maskwise.cells.survey import most_variable, normalised_dispersions
+from maskwise.cells.genes import most_variable, normalised_dispersions
 
 
 def expression(seed, num_genes=300):

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from maskwise.cells.cells import Cells
 from maskwise.columns.model import TabularModel, TabularModelSettings
+from maskwise.modalities import build
 from maskwise.rng import Keys
-from maskwise.run import build
-from maskwise.tables.columns import Column
-from maskwise.tables.table import Table
+from maskwise.tables.table import Column, Table
 
 SHAPE = {"width": 8, "depth": 1, "code": 3, "heads": 2}
 NUM = 12

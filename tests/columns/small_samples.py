@@ -8,8 +8,7 @@ from maskwise.cells.cells import Cells
 from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.columns.tabular import TabularRows, TabularSplits
 from maskwise.likelihood import PPCA
-from maskwise.tables.columns import Column
-from maskwise.tables.table import Table
+from maskwise.tables.table import Column, Table
 
 SMALL = {"width": 16, "depth": 1, "code": 6}
 
@@ -40,12 +39,9 @@ def splits_of(
     num = len(samples) - num_test
     index = np.arange(len(samples))
     whole = rows_of(samples, labels)
-    parts = [
-        TabularRows(whole.read, part, None if labels is None else labels[part])
-        for part in (index[:num], index[num:])
-    ]
+    parts = whole.some(index[:num]), whole.some(index[num:])
     names = None if labels is None else tuple("abcdefg"[: labels.max() + 1])
-    return TabularSplits(*parts, "made up", names, None, {})
+    return TabularSplits(*parts, "made up", names, None, {}, Table(()))
 
 
 def make_model(modality: Table | Cells, **changes: object) -> TabularModel:

@@ -6,11 +6,10 @@ import pytest
 from maskwise.cells.cells import Cells
 from maskwise.columns.model import TabularModelSettings
 from maskwise.files import write_json
-from maskwise.modalities import find
-from maskwise.run import Run, build, save_model
+from maskwise.modalities import build, find
+from maskwise.run import Run, save_model
 from maskwise.settings import override, to_dict
-from maskwise.tables.columns import Column
-from maskwise.tables.table import Table
+from maskwise.tables.table import Column, Table
 
 SHAPE = TabularModelSettings(width=8, depth=1, code=4)
 GENES = tuple(f"g{i}" for i in range(6))

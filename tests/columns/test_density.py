@@ -8,8 +8,8 @@ import torch
 
 from maskwise import likelihood
 from maskwise.columns.model import TabularModelSettings
+from maskwise.modalities import build
 from maskwise.rng import Keys
-from maskwise.run import build
 from tests.columns.small_models import CASES, KINDS, NUM, each_case, hide, make, rows, table
 
 

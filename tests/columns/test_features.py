@@ -6,16 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskwise.columns import features as tabular_features
-from maskwise.columns.features import (
-    column_means,
-    comparable,
-    embed_rows,
-    expected_rows,
-    from_one_hot,
-    numbers,
-    one_hot,
-)
+from maskwise.columns import evaluation
+from maskwise.columns.evaluation import embed_rows, expected_rows
+from maskwise.columns.tabular import column_means, comparable, from_one_hot, numbers, one_hot
 from maskwise.errors import UserError
 from maskwise.masks import draw
 from maskwise.measure.features import in_batches
@@ -29,7 +22,7 @@ def test_features_are_those_of_each_sample(monkeypatch: pytest.MonkeyPatch) -> N
     samples[2, 0] = torch.nan
     want = model.eval().encode(samples, layer=0).detach().numpy()
     model.train()
-    monkeypatch.setattr(tabular_features, "in_batches", partial(in_batches, size=3))
+    monkeypatch.setattr(evaluation, "in_batches", partial(in_batches, size=3))
     found = embed_rows(model, rows_of(samples), np.array([4, 2, 0, 6]), layer=0)
     assert model.training
     assert found.dtype == np.float32

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskwise.columns.features import comparable, numbers
-from maskwise.columns.imputation import Asked, correlation, hide, imputation, kinds, scored
+from maskwise.columns.imputation import correlation, hide, imputation, kinds, scored
+from maskwise.columns.tabular import TabularEvaluateSettings, comparable, numbers
 from tests.columns.small_samples import (
     Knowing,
     cells_of,
@@ -31,7 +31,8 @@ def test_r2_of_a_model_that_knows_is_the_explained_share() -> None:
     model, index = Knowing(truth), np.arange(400)
     rows = rows_of(x)
     train = numbers(model.tokenizer, rows, np.arange(400, 1500))
-    table = imputation(model, rows, index, train, (0.25, 0.75))
+    config = TabularEvaluateSettings(impute=(0.25, 0.75))
+    table = imputation(model, rows, index, train, config)
     assert {row["method"] for row in table} == {"model", "feature mean", "kNN", "PCA"}
     every = truth.loadings.square().sum(dim=1) + truth.noise
     for ratio in (0.25, 0.75):
@@ -91,7 +92,7 @@ def test_scores_are_brute_force_ones() -> None:
     guess[:, 1] = 0.3
     hidden = rng.random((30, 4)) < 0.5
     mean = np.array([0.5, 0.0, -0.5, 1.0])
-    found = scored(Asked(truth, hidden, mean, np.array([True, True, True, False])), guess, 0)
+    found = scored(guess, truth, hidden, mean, np.array([True, True, True, False]), 0)
     where = hidden[:, :3]
     error, spread = ((truth - other)[:, :3][where] for other in (guess, mean))
     assert found["r2"] == pytest.approx(1 - (error**2).sum() / (spread**2).sum())
@@ -101,7 +102,7 @@ def test_scores_are_brute_force_ones() -> None:
         np.corrcoef(truth[w, i], guess[w, i])[0, 1] for i, w in ((i, where[:, i]) for i in (0, 2))
     ]
     assert found["pearson_features"] == pytest.approx((each[0] + each[1]) / 3)  # none of column 1
-    nothing = scored(Asked(truth, hidden & False, mean, np.ones(4, bool)), guess, 0)
+    nothing = scored(guess, truth, hidden & False, mean, np.ones(4, bool), 0)
     assert set(nothing.values()) == {None}
 
 
@@ -122,8 +123,8 @@ def test_mixed_tables_with_missing_values() -> None:
     modality = table_of((0, 3, 0))
     model, rows = make_model(modality), rows_of(samples)
     train = numbers(modality, rows, np.arange(100))
-    options: dict[str, Any] = {"slow_baselines": True, "seed": 1}
-    table = imputation(model, rows, np.arange(100, 200), train, (0.4,), **options)
+    config = TabularEvaluateSettings(impute=(0.4,), slow_baselines=True, seed=1)
+    table = imputation(model, rows, np.arange(100, 200), train, config)
     assert [(row["entries"], row["mechanism"]) for row in table[::5]] == kinds(modality)
     for row in table[:5]:
         assert np.isfinite([row["r2"], row["mae"], row["accuracy"]]).all()
@@ -133,7 +134,7 @@ def test_mixed_tables_with_missing_values() -> None:
         assert good["r2"] > 0.7
     usual = only(table, "feature mean", mechanism="random")
     assert 0.2 < usual["accuracy"] < 0.5
-    again = imputation(model, rows, np.arange(100, 200), train, (0.4,), **options)
+    again = imputation(model, rows, np.arange(100, 200), train, config)
     assert [row | {"seconds": 0} for row in again] == [row | {"seconds": 0} for row in table]
 
 
@@ -143,7 +144,8 @@ def test_expected_counts_are_compared_in_logs(monkeypatch: pytest.MonkeyPatch) -
     model = make_model(cells)
     monkeypatch.setattr(model, "predict", lambda samples, hidden: samples[:, :20])
     rows = rows_of(counts)
-    table = imputation(model, rows, np.arange(30), numbers(cells, rows, np.arange(30, 60)), (0.5,))
+    train, config = numbers(cells, rows, np.arange(30, 60)), TabularEvaluateSettings(impute=(0.5,))
+    table = imputation(model, rows, np.arange(30), train, config)
     assert len(table) == 3 * 4
     found = only(table, "model", entries="all")
     assert (found["r2"], found["mae"]) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-5))

@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 
-from maskwise.columns.features import column_means
 from maskwise.columns.imputation import (
     by_components,
-    by_mean,
     by_neighbours,
     by_regression,
 )
+from maskwise.columns.tabular import column_means, filled
 from tests.columns.small_samples import ppca
 
 
@@ -58,7 +57,7 @@ def test_methods_fill_holes_and_touch_nothing_else(method: str, parts: Parts) ->
     fill = by_components(train, mean, 0) if method == "PCA" else by_regression(train, (0,) * 12, 0)
     found, hidden = fill(holes), np.isnan(holes)
     np.testing.assert_allclose(found[~hidden], holes[~hidden], rtol=1e-6)
-    left = np.square(found - x)[hidden].sum() / np.square(by_mean(mean)(holes) - x)[hidden].sum()
+    left = np.square(found - x)[hidden].sum() / np.square(filled(holes, mean) - x)[hidden].sum()
     assert left < 0.35
 
 

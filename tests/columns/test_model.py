@@ -12,7 +12,8 @@ from maskwise import likelihood
 from maskwise.columns.model import TabularModelSettings
 from maskwise.errors import UserError
 from maskwise.masks import Mask
-from maskwise.run import build, load_model, save_model
+from maskwise.modalities import build
+from maskwise.run import load_model, save_model
 from maskwise.train.loop import Learner, Prepared
 from tests.columns.small_models import (
     CASES,

@@ -13,8 +13,8 @@ from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.columns.networks import ColumnNetwork, Output, Reading
 from maskwise.columns.tabular import TabularRows
 from maskwise.errors import UserError
-from maskwise.measure.likelihoods import RATIOS
-from maskwise.run import build
+from maskwise.measure.losses import RATIOS
+from maskwise.modalities import build
 from tests.columns.small_samples import cells_of, make_model, rows_of, table_of
 
 SPREAD = np.array([0.2, 0.5, 1.0, 2.0, 0.7, 0.3])

@@ -35,7 +35,7 @@ def shown_of(case, hidden=None, keys=KEYS, corruption="permute"):
     modality, samples = CASES[case]
     model = make(modality, Recorder(2), corruption=corruption)
     hidden = torch.ones(NUM, model.length, dtype=torch.bool) if hidden is None else hidden
-    model(samples, hidden, keys)
+    model.network(model._read(samples, hidden, keys))
     shown = model.network.shown
     values, start = shown.values.clone(), 0
     for feature, size in enumerate(modality.sizes):

@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from maskwise.cells.cells import Cells
-from maskwise.columns import runs
-from maskwise.columns.runs import plane
+from maskwise.columns import evaluation
+from maskwise.columns.evaluation import plane
 from maskwise.tables.record import TableRunSettings
 from tests.columns.small_samples import make_model, splits_of, table_of
 
 
 def written(folder, model, splits):
-    runs.samples(folder, model, splits, TableRunSettings())
+    evaluation.samples(folder, model, splits, TableRunSettings())
     return json.loads((folder / "samples.json").read_text())
 
 

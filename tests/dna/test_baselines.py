@@ -1,11 +1,10 @@
 from collections import Counter
 from itertools import product
 
-import numpy as np
 import pytest
 
 from maskwise.dna.bases import encode
-from maskwise.dna.features import baseline_features, gc_content, kmer_frequencies, one_hot
+from maskwise.dna.evaluation import baseline_features, kmer_frequencies
 
 TEXTS = ["ACGTACGTTTT", "acgtnACGTR", "NAN", "GGGGG"]
 
@@ -22,12 +21,12 @@ def test_frequencies_equal_counting_words(k: int) -> None:
 
 
 def test_gc_content() -> None:
-    found = gc_content([encode(text) for text in TEXTS])
+    found = baseline_features([encode(text) for text in TEXTS])["GC content"]
     assert found[:, 0].tolist() == pytest.approx([4 / 11, 0.5, 0.0, 1.0])
 
 
 def test_one_hot_keeps_positions() -> None:
-    found = one_hot(np.stack([encode("ACn"), encode("gTA")])).reshape(2, 3, 4)
+    found = baseline_features([encode("ACn"), encode("gTA")])["one-hot bases"].reshape(2, 3, 4)
     assert found.sum(axis=2).tolist() == [[1, 1, 0], [1, 1, 1]]
     assert found[0, :2].argmax(axis=1).tolist() == [0, 1]
     assert found[1].argmax(axis=1).tolist() == [2, 3, 0]

@@ -6,10 +6,11 @@ import pytest
 from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.tokens import DNA
 from maskwise.images.images import Images
+from maskwise.modalities import build
 from maskwise.patches.model import PatchModelSettings
-from maskwise.run import build, save_model
+from maskwise.run import save_model
 from maskwise.text.model import TextModelSettings
-from maskwise.text.tokenizer import train_tokenizer
+from maskwise.text.text import train_tokenizer
 
 LETTERS = "".join(np.random.default_rng(0).choice(list("ACGT"), 60))
 VCF = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"

@@ -25,9 +25,8 @@ def make_task(num: int = 120, length: int = 12, folds: int = 3) -> SequenceTask:
     split = tuple(
         Fold((parts != part).nonzero()[0], (parts == part).nonzero()[0]) for part in range(folds)
     )
-    return SequenceTask(
-        "boxes", list(sequences), y, ("no", "yes"), np.arange(num), split, "3-fold"
-    )
+    named = {"name": "boxes", "sequences": list(sequences), "classes": ("no", "yes")}
+    return SequenceTask(y, split, np.arange(num), "3-fold", **named)
 
 
 def test_rows_of_models_and_baselines(make_dna_model: Make) -> None:
@@ -69,7 +68,8 @@ def test_each_fold_is_predicted_from_the_others() -> None:
     task = make_task(90)
     y = task.y.copy()
     y[task.folds[0].test] = 2
-    task = SequenceTask("x", task.sequences, y, ("a", "b", "c"), task.groups, task.folds, "")
+    named = {"name": "x", "sequences": task.sequences, "classes": ("a", "b", "c")}
+    task = SequenceTask(y, task.folds, task.groups, **named)
     *_, bases = dna_probes({}, task, EVERY_LAYER)
     assert bases["accuracy"] <= 2 / 3
     assert bases["note"] == "30 test samples of classes without training samples"
@@ -78,16 +78,15 @@ def test_each_fold_is_predicted_from_the_others() -> None:
 def test_intervals_are_of_groups() -> None:
     task = make_task(90)
     copies = SequenceTask(
-        "x",
-        [codes for codes in task.sequences for _ in range(4)],
         np.repeat(task.y, 4),
-        task.classes,
-        np.repeat(task.groups, 4),
         tuple(
             Fold(*((4 * index[:, None] + np.arange(4)).ravel() for index in fold))
             for fold in task.folds
         ),
-        "",
+        np.repeat(task.groups, 4),
+        name="x",
+        sequences=[codes for codes in task.sequences for _ in range(4)],
+        classes=task.classes,
     )
     once, many = (dna_probes({}, each, EVERY_LAYER)[0] for each in (task, copies))
     assert many["high"] - many["low"] == pytest.approx(once["high"] - once["low"], rel=0.25)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from maskwise.dna.bases import encode, reverse_complement
-from maskwise.dna.features import embed_sequences
+from maskwise.dna.evaluation import embed_sequences
 from maskwise.errors import UserError
 from maskwise.tokens.model import LanguageModel
 

@@ -29,7 +29,8 @@ def make_task(num: int = 96) -> SequenceTask:
         sequences.append(encode(f"{rest[0]}GG{gap}GG{tail}"))
     index = np.arange(num)
     fold = Fold(index[: num // 2], index[num // 2 :])
-    return SequenceTask("gaps", sequences, y, ("far", "near"), index, (fold,), "given")
+    named = {"name": "gaps", "sequences": sequences, "classes": ("far", "near")}
+    return SequenceTask(y, (fold,), index, "given", **named)
 
 
 def test_learns_a_distance(make_dna_model: Make) -> None:

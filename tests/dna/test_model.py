@@ -12,8 +12,9 @@ from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
 from maskwise.masks import Mask
+from maskwise.modalities import build
 from maskwise.rng import Keys
-from maskwise.run import build, load_model, save_model, untrained
+from maskwise.run import load_model, save_model, untrained
 from maskwise.tokens.model import LanguageModel
 from maskwise.train.loop import Learner, Prepared
 

@@ -7,7 +7,8 @@ from benchmarks import dna_mpra
 from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.tokens import DNA
 from maskwise.files import write_json
-from maskwise.run import build, save_model
+from maskwise.modalities import build
+from maskwise.run import save_model
 
 HEADER = ["Chrom", "Pos", "Ref", "Alt", "Barcodes", "DNA", "RNA", "Coefficient", "pValue"]
 HEADER += ["Element", "Release"]

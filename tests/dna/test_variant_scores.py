@@ -15,7 +15,7 @@ from maskwise.dna.tokens import DNA, Pieces
 from maskwise.dna.variant_scores import judge, score_variants
 from maskwise.errors import UserError
 from maskwise.masks import Mask
-from maskwise.run import build
+from maskwise.modalities import build
 from maskwise.tokens.model import LanguageModel
 
 TOKENS = ["bases", "kmers:3", "overlapping:3"]

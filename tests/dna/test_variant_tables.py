@@ -19,7 +19,7 @@ from maskwise.dna.variant_tables import (
     variant_effects,
 )
 from maskwise.errors import UserError
-from maskwise.run import build
+from maskwise.modalities import build
 from maskwise.tokens.model import LanguageModel
 
 LETTERS = "".join(np.random.default_rng(0).choice(list("ACGT"), 90))

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise.dna.bases import NOTHING, encode
+from maskwise.dna.data import merged, split, tile, whole, windows
 from maskwise.dna.fasta import genome_of
 from maskwise.dna.places import Parts
-from maskwise.dna.windows import merged, split, tile, whole, windows
 from maskwise.errors import UserError
 
 
@@ -267,7 +267,7 @@ def test_runs_go_on_across_batches(monkeypatch):
     genome = genome_of(sequences)
     wanted = plain(sequences, [(0, 0, 32)], 1, 1)
     for size in (1, 2, 3, 5, 100):
-        monkeypatch.setattr("maskwise.dna.windows._BATCH", size)
+        monkeypatch.setattr("maskwise.dna.data._BATCH", size)
         source = windows(genome, whole(genome), width=1, stride=1, name=str(size))
         assert source.runs.tolist() == [0, 17]
         assert source.begins.tolist() == [0, 10, 16]

@@ -11,7 +11,7 @@ import torch
 
 from maskwise.errors import UserError
 from maskwise.images.data import ImageDataSettings, from_arrays, load
-from maskwise.images.source import hold_out
+from maskwise.images.images import hold_out
 from maskwise.settings import from_dict, to_dict
 
 

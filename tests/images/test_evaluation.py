@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 from maskwise.errors import UserError
 from maskwise.images.evaluation import ImageEvaluateSettings, evaluate, probe_table
-from maskwise.images.source import ImageSplits
+from maskwise.images.images import ImageSplits
 from maskwise.measure.protocols import PROBES
 from maskwise.patches.model import PatchModel
 from maskwise.settings import from_dict, to_dict

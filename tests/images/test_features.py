@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from maskwise.images.evaluation import extract, raw, raw_size
-from maskwise.images.source import ImageSource, array_source
+from maskwise.images.images import ImageSource, array_source
 from maskwise.modality import Pool
 from maskwise.patches.model import PatchModel
 

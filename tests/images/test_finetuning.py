@@ -20,10 +20,11 @@ from maskwise.images.finetuning import (
     image_finetune_table,
     learning_rate,
 )
-from maskwise.images.images import Images, describe
-from maskwise.images.source import ImageSource, ImageSplits
+from maskwise.images.images import Images, ImageSource, ImageSplits, describe
+from maskwise.images.record import ImageRunSettings
 from maskwise.layers.transformer import Block, Transformer
 from maskwise.patches.model import PatchModel, PatchModelSettings
+from maskwise.settings import override
 
 Make = Callable[..., PatchModel]
 PLAIN = {"mixup": 0.0, "cutmix": 0.0, "erase": 0.0, "drop_path": 0.0, "smoothing": 0.0}
@@ -158,7 +159,7 @@ def test_refuses_images_that_cannot_be_used(make_model: Make, splits: ImageSplit
 @pytest.mark.parametrize(
     "change",
     [
-        *({"epochs": 5}, {"epochs": 0}, {"lr": 0.0}, {"batch_size": 0}, {"layer_decay": 0.0}),
+        *({"epochs": 0}, {"lr": 0.0}, {"batch_size": 0}, {"layer_decay": 0.0}),
         *({"layer_decay": 1.1}, {"drop_path": 1.0}, {"mixup": -1.0}, {"erase": 1.1}),
         *({"smoothing": 1.0}, {"crop_scale": (0.9, 0.5)}),
     ],
@@ -167,6 +168,17 @@ def test_refuses_images_that_cannot_be_used(make_model: Make, splits: ImageSplit
 def test_refuses_settings_that_cannot_work(change: dict[str, object]) -> None:
     with pytest.raises(UserError, match=next(iter(change))):
         ImageFineTuneSettings(seeds=(0,), **change)  # type: ignore[arg-type]
+
+
+def test_refuses_to_rise_until_the_end() -> None:
+    def config(**values: object) -> ImageRunSettings:
+        tuning = {f"evaluate.finetune.{name}": value for name, value in values.items()}
+        return override(ImageRunSettings(), tuning)
+
+    with pytest.raises(UserError, match=r"finetune\.warmup 5 leaves nothing of 5 epochs"):
+        config(seeds=(0,), epochs=5)
+    assert config(seeds=(0,), epochs=6)
+    assert config(epochs=5)  # of nothing
 
 
 def settings_of(model: PatchModel) -> dict[str, tuple[float, float]]:

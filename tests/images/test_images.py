@@ -3,8 +3,7 @@ import pytest
 import torch
 
 from maskwise.errors import UserError
-from maskwise.images.images import Images, describe
-from maskwise.images.source import array_source
+from maskwise.images.images import Images, array_source, describe
 
 SHAPES = [  # channels, height, width, patch
     (1, 8, 8, (2, 2)),

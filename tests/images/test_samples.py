@@ -6,7 +6,7 @@ import pytest
 
 from maskwise.errors import UserError
 from maskwise.images.evaluation import write_samples
-from maskwise.images.source import ImageSource, array_source
+from maskwise.images.images import ImageSource, array_source
 from maskwise.measure.features import random_subset
 from maskwise.patches.model import PatchModel
 

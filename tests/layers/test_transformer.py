@@ -65,9 +65,11 @@ def test_the_last_tokens_are_the_tail_of_all(transformer, valid, num_last):
 def test_a_layer_is_the_stack_cut_after_it(transformer):
     model = transformer(depth=3)
     x = random(2, 5, 16)
-    torch.testing.assert_close(model(x, layer=1), model.norm(model.blocks[1](model.blocks[0](x))))
-    assert torch.equal(model(x, layer=-1), model(x, layer=2))
-    assert not torch.allclose(model(x, layer=0), model(x, layer=1))
+    first, second, third, last = model.outputs(x, [0, 1, 2, -1])
+    torch.testing.assert_close(second, model.norm(model.blocks[1](model.blocks[0](x))))
+    assert torch.equal(last, third)
+    assert torch.equal(last, model(x))
+    assert not torch.allclose(first, second)
 
 
 def test_width_must_divide_into_heads():

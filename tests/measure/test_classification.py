@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from maskwise.measure.bootstrap import interval
+from maskwise.measure.features import interval
 from maskwise.measure.probes import Judge, judged
 
 

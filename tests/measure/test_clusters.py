@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from maskwise.measure.clusters import clusters, mixing
+from maskwise.measure.representation import clusters, mixing
 
 
 def test_clusters_that_are_classes_and_those_that_are_not() -> None:

@@ -31,9 +31,3 @@ def test_random_subset_is_a_sorted_choice_that_repeats() -> None:
     assert (np.diff(chosen) > 0).all()
     assert (chosen == features.random_subset(100, 10, seed=0)).all()
     assert (chosen != features.random_subset(100, 10, seed=1)).any()
-
-
-def test_encode_labels_keeps_text() -> None:
-    codes, classes = features.encode_labels(np.array(["cat", "ant", "cat"]))
-    assert codes.tolist() == [1, 0, 1]
-    assert classes == ("ant", "cat")

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from maskwise.errors import UserError
-from maskwise.images.source import ImageSplits
+from maskwise.images.images import ImageSplits
 from maskwise.likelihood.estimators import log_likelihood
 from maskwise.likelihood.scores import score_curve
 from maskwise.measure.features import frozen

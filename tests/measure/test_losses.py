@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from maskwise import masks
-from maskwise.images.source import ImageSource, array_source
+from maskwise.images.images import ImageSource, array_source
 from maskwise.masks import Mask
 from maskwise.measure.losses import losses_and_ratios
 from maskwise.patches.losses import costs, reconstruction

@@ -10,7 +10,7 @@ from maskwise.cells.cells import Cells
 from maskwise.columns.tabular import TabularRows
 from maskwise.errors import UserError
 from maskwise.images.evaluation import extract
-from maskwise.images.source import ImageSplits
+from maskwise.images.images import ImageSplits
 from maskwise.masks import Mask
 from maskwise.measure import representation
 from maskwise.measure.representation import DiagnoseSettings, diagnose

@@ -10,7 +10,6 @@ from torch import distributed as dist
 from torch import multiprocessing, nn
 
 from maskwise.errors import UserError
-from maskwise.objectives import across_ranks
 from maskwise.objectives import regularisers as terms
 
 NUM_ROWS = 16
@@ -78,8 +77,8 @@ def main(rank, folder):
         for dtype in (torch.float32, torch.float64):
             mine = inputs(dtype).chunk(num_ranks)[rank]
             found = results(nn.parallel.DistributedDataParallel, mine)
-            found["gathered"] = across_ranks.gathered(mine).numpy()
-            found["total"] = across_ranks.total(mine.sum(dim=0)).numpy()
+            found["gathered"] = terms._gathered(mine).numpy()
+            found["total"] = terms._total(mine.sum(dim=0)).numpy()
             try:
                 # Every rank but the first has a row of zeros.
                 terms.uniformity(mine.where(mine != mine[1], torch.zeros(())) if rank else mine)

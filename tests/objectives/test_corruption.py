@@ -3,7 +3,7 @@ import torch
 from scipy import stats
 
 from maskwise import UserError
-from maskwise.objectives.corruption import corrupt
+from maskwise.objectives.cross_entropy import corrupt
 from maskwise.rng import Keys
 
 BATCH, LENGTH, NUM_TOKENS, MASK = 200, 50, 60, 4

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from maskwise import masks
 from maskwise.laws import Reduction
-from maskwise.masks import Mask
-from maskwise.objectives.reconstruction import sample_losses, sample_weights
+from maskwise.masks.mask import Mask, sample_weights
+from maskwise.objectives.reconstruction import sample_losses
 
 REDUCTIONS = ("sample_mean", "token_mean", "inverse_ratio")
 LENGTH, WIDTH = 24, 3

@@ -194,7 +194,7 @@ SHARES = st.floats(0.001, 1)
 def test_a_number_is_the_same_all_the_time(text):
     weight = Weight.parse(text)
     assert [weight.at(t) for t in (0, 0.3, 1)] == pytest.approx([0.01] * 3)
-    assert not weight.is_zero
+    assert RegulariseSettings(koleo=text).terms == {"koleo": weight}
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_it_moves_one_way_from_start_to_end(shape, start, end, until, earlier, l
     [("0", True), ("linear:0..0", True), ("0.0", True), ("linear:0..1", False), ("1e-9", False)],
 )
 def test_what_is_zero_all_the_time(text, is_zero):
-    assert Weight.parse(text).is_zero is is_zero
+    assert (RegulariseSettings(koleo=text).terms == {}) is is_zero
 
 
 FORM = "give a number, or linear|cosine|step:FROM..TO, with @SHARE if"

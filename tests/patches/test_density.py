@@ -7,13 +7,13 @@ import torch
 from scipy import stats
 
 from maskwise.errors import UserError
-from maskwise.images.images import Images
-from maskwise.images.source import array_source
+from maskwise.images.images import Images, array_source
 from maskwise.likelihood.contract import check_leak
+from maskwise.modalities import build
 from maskwise.patches.losses import fit_noise
 from maskwise.patches.model import PatchModelSettings
 from maskwise.rng import Keys, Stream
-from maskwise.run import build, load_model, save_model
+from maskwise.run import load_model, save_model
 
 KINDS = [
     {"mode": mode, "target": target, "class_token": class_token}

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from maskwise.images.images import Images
-from maskwise.images.source import ImageSource, array_source
+from maskwise.images.images import Images, ImageSource, array_source
+from maskwise.modalities import build
 from maskwise.patches.losses import fit_noise
 from maskwise.patches.model import PatchModel, PatchModelSettings
-from maskwise.run import build
 
 Make = Callable[..., PatchModel]
 

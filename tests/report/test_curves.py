@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from maskwise.report import curves, likelihood
+from maskwise.report import curves
 from tests.report.conftest import bold, change, rows_of, section, show
 
 
@@ -80,7 +80,7 @@ def test_the_likelihood_of_a_run(make, page):
     run = make("images")
     law = {"name": "cosine", "low": 0, "high": 1, "sizes_outside": 0, "nats_outside": 0.0}
     change(run, "likelihood.json", law=law)
-    assert "Training with cosine has met all ratios." in show(likelihood.sections, run)
+    assert "Training with cosine has met all ratios." in show(curves.likelihood, run)
 
 
 def test_likelihood_in_the_words_of_its_file(page):
@@ -94,7 +94,7 @@ def test_likelihood_in_the_words_of_its_file(page):
 
 def test_comparing_likelihoods(make):
     runs = [make("images", "a"), make("images", "b", seed=1), make("images", "c", evaluated=False)]
-    part = show(likelihood.sections, *runs)
+    part = show(curves.likelihood, *runs)
     found = rows_of(part)
     assert [row[0] for row in found] == ["a", "b", "c"]
     assert [row[1] for row in found] == ["-361.3 ± 0.4", "-362.3 ± 0.4", "none"]
@@ -102,6 +102,6 @@ def test_comparing_likelihoods(make):
     assert f"maskwise likelihood {runs[2]}" in part
     for run in runs[:2]:
         (run / "likelihood.json").unlink()
-    assert 'id="likelihood"' not in show(likelihood.sections, *runs)
+    assert 'id="likelihood"' not in show(curves.likelihood, *runs)
     texts = [make("text", "d"), make("text", "e", seed=1)]
-    assert rows_of(show(likelihood.sections, *texts))[1][3:] == ["1.937", "8.620"]
+    assert rows_of(show(curves.likelihood, *texts))[1][3:] == ["1.937", "8.620"]

@@ -7,7 +7,7 @@ import pytest
 from maskwise import words
 from maskwise.errors import UserError
 from maskwise.files import write_json
-from maskwise.report import folder, own, write
+from maskwise.report import blocks, folder, write
 from maskwise.settings import to_dict
 from maskwise.words import Words
 from tests.report.conftest import bold, rows_of, section, show
@@ -93,7 +93,7 @@ def test_sections_of_runs_stand_side_by_side(clip):
     for name in ("a: model", "b: model", "b: silence"):
         assert f"{name}</text>" in part
     assert "frames read</text>" in section(page, "loss")
-    assert own.sections([folder.read(runs[2])]) == []
+    assert blocks.own_sections([folder.read(runs[2])]) == []
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_sections_of_runs_stand_side_by_side(clip):
 def test_what_cannot_be_read_is_named(clip, changes, message):
     run = clip("a", heard(0) | changes)
     with pytest.raises(UserError) as error:
-        show(own.sections, run)
+        show(blocks.own_sections, run)
     assert str(error.value).startswith(f"{run / 'result.json'}: a section cannot be read: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
@@ -119,6 +119,6 @@ def test_lines_have_one_length(clip):
     bad = heard(0)
     bad["curves"][0]["lines"][0]["y"] = [1]
     with pytest.raises(UserError, match="line 'model': x, y, low and high are not of one length"):
-        show(own.sections, clip("a", bad))
+        show(blocks.own_sections, clip("a", bad))
     with pytest.raises(UserError, match="a section cannot be read"):
-        show(own.sections, clip("b", "a text"))
+        show(blocks.own_sections, clip("b", "a text"))

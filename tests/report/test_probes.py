@@ -73,8 +73,8 @@ def test_ranked_by_macro_f1(page, make):
     assert "Test accuracy, macro-F1 with 95 % interval" in part
     assert rows_of(part)[0][:3] == ["encoder", "90.0 % 85.0 to 95.0", "0.850 0.840 to 0.860"]
     both = [
-        {"features": "encoder a", "accuracy": 0.9, "macro_f1": {"value": 0.5}, "protocol": "p"},
-        {"features": "encoder b", "accuracy": 0.8, "macro_f1": {"value": 0.6}, "protocol": "p"},
+        {"features": "encoder a", "accuracy": {"value": 0.9}, "macro_f1": {"value": 0.5}},
+        {"features": "encoder b", "accuracy": {"value": 0.8}, "macro_f1": {"value": 0.6}},
     ]
     assert probes.best(both, trained=True)["features"] == "encoder b"
     part = show(probes.sections, make("cells", "a"), make("cells", "b", seed=1))
@@ -134,7 +134,7 @@ def test_comparison_has_a_table_for_each_protocol(make):
 
 def test_baselines_are_never_the_headline():
     rows = [
-        {"features": features, "protocol": protocol, "accuracy": accuracy}
+        {"features": features, "protocol": protocol, "accuracy": {"value": accuracy}}
         for protocol, features, accuracy in (
             ("first", "encoder, mean", 0.5),
             ("first", "encoder, class", 0.6),

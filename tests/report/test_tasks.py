@@ -2,7 +2,7 @@
 
 import pytest
 
-from maskwise.report import folder, likelihood, probes, representation
+from maskwise.report import folder, probes, representation
 from tests.report.conftest import change, rows_of, section, show, texts
 from tests.report.made_up import finetuned
 
@@ -16,7 +16,7 @@ from tests.report.made_up import finetuned
     ],
 )
 def test_minimal_pairs(make, law, says):
-    part = show(likelihood.pairs, make("text", law=law))
+    part = show(probes.pairs, make("text", law=law))
     assert f"That hides 0.12 of a sentence on average, {says}" in part
     assert "Chance is 50 %" in part
     assert "anaphor gender</text>" in part
@@ -28,7 +28,7 @@ def test_minimal_pairs(make, law, says):
 
 def test_pairs_and_fine_tuning_of_several_runs(make):
     runs = [make("text", "a"), make("text", "b", seed=1)]
-    pairs = rows_of(show(likelihood.pairs, *runs))
+    pairs = rows_of(show(probes.pairs, *runs))
     assert [row[0] for row in pairs][:2] == ["a", "b"]
     assert pairs[3] == ["anaphor_gender 20 pairs", "43.0 % 38.0 to 48.0", "42.0 % 37.0 to 47.0"]
     tuned = rows_of(show(probes.finetuning, *runs))
@@ -99,7 +99,7 @@ def test_the_protocol_stands_beside_the_numbers(make):
 def test_nothing_asked_for_has_no_section(make):
     run = make("images")
     change(run, finetuning=[])
-    for part in (probes.finetuning, likelihood.pairs, representation.clusters):
+    for part in (probes.finetuning, probes.pairs, representation.clusters):
         for count in (1, 2):
             assert part([folder.read(run)] * count) == []
 

@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from maskwise.tables.columns import Column
-from maskwise.tables.table import Table
+from maskwise.tables.table import Column, Table
 from tests.columns.test_command_impute import make_run
 
 TINY = ["--model.width", 8, "--model.depth", 1, "--model.code", 4]

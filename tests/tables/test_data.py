@@ -31,15 +31,16 @@ def test_tables_are_split_and_encoded():
     columns = frame()
     splits = from_frame(columns, DATA)
     assert (len(splits.train), len(splits.test)) == (36, 4)
-    assert splits.table is RECORD.describe(splits, TableRunSettings())[0]
-    assert splits.table.names == ("a", "b", "c", "who")
+    assert splits.tokenizer is RECORD.describe(splits, TableRunSettings())[0]
+    assert splits.tokenizer.names == ("a", "b", "c", "who")
     # Statistics are those of the training rows.
     np.testing.assert_allclose(splits.train.get(range(36))[:, 0].mean(), 0, atol=1e-6)
-    assert splits.table.columns[0].mean == pytest.approx(columns["a"][splits.train.index].mean())
+    mean = columns["a"][splits.train.index].mean()
+    assert splits.tokenizer.columns[0].mean == pytest.approx(mean)
     every = np.concatenate([splits.train.index, splits.test.index])
     assert sorted(every) == list(range(40))
     samples = np.concatenate([part.get(range(len(part))) for part in (splits.train, splits.test)])
-    np.testing.assert_array_equal(samples, splits.table.encode(columns)[every])
+    np.testing.assert_array_equal(samples, splits.tokenizer.encode(columns)[every])
 
 
 def test_labels_and_classes():
@@ -62,7 +63,7 @@ def test_a_file_gives_what_its_frame_gives(tmp_path):
     found = load(TableDataSettings(source=str(tmp_path / "t.v1.csv"), labels="kind", drop=("id",)))
     expected = from_frame(frame(), DATA)
     assert found.fingerprint == expected.fingerprint
-    assert found.table == expected.table
+    assert found.tokenizer == expected.tokenizer
     assert (found.name, expected.name) == ("t", "table")
     assert from_frame(frame(seed=1), DATA).fingerprint != expected.fingerprint
 
@@ -70,7 +71,7 @@ def test_a_file_gives_what_its_frame_gives(tmp_path):
 def test_groups_are_held_out_whole():
     columns = frame(200)
     splits = from_frame(columns, TableDataSettings(drop=("id", "kind"), group="who", holdout=0.3))
-    assert splits.table.names == ("a", "b", "c")
+    assert splits.tokenizer.names == ("a", "b", "c")
     train, test = (set(columns["who"][part.index]) for part in (splits.train, splits.test))
     assert len(train | test) == 8
     assert not train & test
@@ -118,13 +119,12 @@ def test_series_are_split_in_time_with_a_gap():
     columns = {"a": np.arange(100.0), "b": np.arange(100.0) % 7}
     splits = from_frame(columns, TableDataSettings(lags=5, holdout=0.2))
     train, test = (part.get(range(len(part))).numpy() for part in (splits.train, splits.test))
-    raw = [
-        splits.table.columns[0].decode(part[:, :6]).round().astype(int) for part in (train, test)
-    ]
+    column = splits.tokenizer.columns[0]
+    raw = [column.decode(part[:, :6]).round().astype(int) for part in (train, test)]
     assert sorted(set(raw[0].ravel())) == list(range(75))
     assert sorted(set(raw[1].ravel())) == list(range(75, 100))
-    assert splits.table.columns[0].mean == 37  # of rows 0 to 74
-    every = splits.table.encode(columns)
+    assert splits.tokenizer.columns[0].mean == 37  # of rows 0 to 74
+    every = splits.tokenizer.encode(columns)
     np.testing.assert_array_equal(train, every[splits.train.index])
     np.testing.assert_array_equal(test, every[splits.test.index])
     assert not np.isnan(train).any()
@@ -142,12 +142,12 @@ def test_rows_and_columns_without_values_are_left_out(caplog):
     assert (
         "2 of 6 columns hold one value only, or none, and are left out: same, never" in caplog.text
     )
-    assert splits.table.names == ("a", "b", "c", "who")
-    back = splits.table.arrays(splits.test.get([0]))
+    assert splits.tokenizer.names == ("a", "b", "c", "who")
+    back = splits.tokenizer.arrays(splits.test.get([0]))
     assert back["same"].tolist() == [1]
     assert np.isnan(back["never"]).all()
     # New rows without values stay.
-    assert np.isnan(splits.table.encode(columns)).all(axis=1).sum() == 4
+    assert np.isnan(splits.tokenizer.encode(columns)).all(axis=1).sum() == 4
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_tables_without_rows(tmp_path):
 
 def test_a_whole_table_of_one_column_is_a_series():
     splits = from_frame({"a": np.sin(np.arange(50.0))}, TableDataSettings(lags=3))
-    assert splits.table.names == ("a@-3", "a@-2", "a@-1", "a")
+    assert splits.tokenizer.names == ("a@-3", "a@-2", "a@-1", "a")
 
 
 def test_training_sees_samples_as_they_are():

@@ -4,9 +4,8 @@ import torch
 
 from maskwise.cells.cells import Cells
 from maskwise.errors import UserError
-from maskwise.tables.columns import Column
-from maskwise.tables.filling import fill, fill_file
-from maskwise.tables.table import Table
+from maskwise.tables.files import fill, fill_file
+from maskwise.tables.table import Column, Table
 from tests.columns.small_samples import make_model
 
 TABLE = Table(

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise.errors import UserError
-from maskwise.tables.columns import Column, codes_of, learn
 from maskwise.tables.data import TableDataSettings, table_of
-from maskwise.tables.frames import columns_of, put
-from maskwise.tables.table import Table, lagged
+from maskwise.tables.frames import codes_of, columns_of, put
+from maskwise.tables.table import Column, Table, learn, windows
 from tests.lazy import lazy
 
 pandas = lazy("pandas")
@@ -165,7 +164,7 @@ def test_lags_are_the_rows_before():
     )
     same(table.arrays(samples), frame | {"c": np.ones(4, dtype=int)})
     assert table.log_scale.shape == (6,)
-    assert lagged(rows[:1], 5).shape == (1, 12)  # longer than the table
+    assert windows(rows[:1], 5).shape == (1, 2, 6)  # longer than the table
 
 
 def test_only_gaps_are_filled(table):

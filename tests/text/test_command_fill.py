@@ -2,9 +2,10 @@ import re
 
 import pytest
 
-from maskwise.run import build, save_model
+from maskwise.modalities import build
+from maskwise.run import save_model
 from maskwise.text.model import TextModelSettings
-from maskwise.text.tokenizer import train_tokenizer
+from maskwise.text.text import train_tokenizer
 
 
 @pytest.fixture

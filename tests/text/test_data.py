@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from maskwise.errors import UserError
 from maskwise.files import cached
 from maskwise.text import data as text_data
-from maskwise.text.corpus import open_corpus
-from maskwise.text.data import TextDataSettings, documents, from_texts, load
+from maskwise.text.corpus import documents, open_corpus
+from maskwise.text.data import TextDataSettings, from_texts, load
 
 pytest.importorskip("tokenizers")
 LINES = [f"line {n} tells of {n * n} cats and some {n % 7} dogs" for n in range(200)]

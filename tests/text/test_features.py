@@ -7,7 +7,8 @@ import torch
 
 from maskwise.errors import UserError
 from maskwise.measure.finetuning import FineTuneSettings, tune
-from maskwise.text.features import (
+from maskwise.text.tasks import (
+    TextTask,
     cut_note,
     cut_texts,
     embed_texts,
@@ -16,7 +17,6 @@ from maskwise.text.features import (
     word_features,
     words_of,
 )
-from maskwise.text.tasks import TextTask
 from maskwise.text.text import Text
 from maskwise.tokens.model import LanguageModel
 

@@ -10,7 +10,7 @@ from maskwise.integrations import hf
 from maskwise.masks import Mask
 from maskwise.run import save_model
 from maskwise.text.model import TextModelSettings
-from maskwise.text.tokenizer import train_tokenizer
+from maskwise.text.text import train_tokenizer
 from maskwise.tokens.model import LanguageModel
 from tests.lazy import lazy
 
@@ -159,8 +159,8 @@ def test_verb(exported, cli, tmp_path):
 
 def test_images_are_refused(cli, tmp_path):
     from maskwise.images.images import Images
+    from maskwise.modalities import build
     from maskwise.patches.model import PatchModelSettings
-    from maskwise.run import build
 
     images = Images(patch=(2, 2), channels=1, height=4, width=4, mean=(0,), std=(1,))
     shape = PatchModelSettings(

@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.objectives.cross_entropy import losses_of
-from maskwise.text.hf_network import HFNetwork
+from maskwise.text.model import HFNetwork
 from tests.lazy import lazy
 
 lazy("transformers")

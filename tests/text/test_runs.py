@@ -6,7 +6,7 @@ import pytest
 
 import maskwise as mw
 from maskwise.errors import UserError
-from maskwise.train.metrics import Metrics
+from maskwise.train.folder import Metrics
 
 pytest.importorskip("tokenizers")
 

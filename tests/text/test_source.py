@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskwise.text.source import cut, expand, one_per_row, pack
+from maskwise.text.data import cut, expand, one_per_row, pack
 
 sizes = st.lists(st.integers(2, 60), min_size=1, max_size=80)
 

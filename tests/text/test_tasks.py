@@ -85,19 +85,17 @@ def test_reads_the_usual_forms(tmp_path: Path, name: str, content: str) -> None:
         if file != path:
             with lzma.open(file, "wt", encoding="utf-8", newline="") as packed:
                 packed.write(content)
-        found = read_labelled(file)
-        assert found.texts == ['say "no', "'t was, or"]
-        assert found.labels == ["0", "1"]
+        assert read_labelled(file) == (['say "no', "'t was, or"], ["0", "1"])
 
 
 def test_reads_latin_1_where_lines_begin_with_labels(tmp_path: Path) -> None:
     (tmp_path / "TREC.train").write_bytes("LOC:city Où est Málaga ?\n".encode("latin-1"))
-    assert read_labelled(tmp_path / "TREC.train").texts == ["Où est Málaga ?"]
+    assert read_labelled(tmp_path / "TREC.train")[0] == ["Où est Málaga ?"]
 
 
 def test_a_text_in_quotes_may_have_several_lines(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('text,label\n"one\ntwo",x\n', encoding="utf-8")
-    assert read_labelled(tmp_path / "a.csv").texts == ["one\ntwo"]
+    assert read_labelled(tmp_path / "a.csv")[0] == ["one\ntwo"]
 
 
 @pytest.mark.parametrize(
@@ -143,16 +141,16 @@ def test_reads_tagged_words(tmp_path: Path, form: str) -> None:
     rows = [form.format(*each) for each in [("#", "SYM", 1), ("cats", "NOUN", 2)]]
     lines = ["# text = # cats", *rows, "", "", "# newpar", form.format("run", "VERB", 1)]
     (tmp_path / "a.tsv").write_text("\n".join(lines), encoding="utf-8")
-    found = read_tagged(tmp_path / "a.tsv")
-    assert found.sentences == [["#", "cats"], ["run"]]
-    assert found.tags == [["SYM", "NOUN"], ["VERB"]]
+    sentences, tags = read_tagged(tmp_path / "a.tsv")
+    assert sentences == [["#", "cats"], ["run"]]
+    assert tags == [["SYM", "NOUN"], ["VERB"]]
 
 
 def test_numbers_that_are_not_whole_are_of_no_word(tmp_path: Path) -> None:
     rest = "lemma\tX\tX\t_\t0\troot\t_\t_"
     lines = [f"1-2\tdon't\t{rest}", f"1\tdo\t{rest}", f"2\tn't\t{rest}", f"2.1\tgo\t{rest}"]
     (tmp_path / "a.conllu").write_text("\n".join(lines), encoding="utf-8")
-    assert read_tagged(tmp_path / "a.conllu").sentences == [["do", "n't"]]
+    assert read_tagged(tmp_path / "a.conllu")[0] == [["do", "n't"]]
 
 
 def test_refuses_words_without_tags(tmp_path: Path) -> None:

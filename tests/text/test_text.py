@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise.errors import UserError
-from maskwise.text.text import PARTIAL, Text
-from maskwise.text.tokenizer import load_tokenizer, of_transformers, train_tokenizer
+from maskwise.text.text import PARTIAL, Text, load_tokenizer, of_transformers, train_tokenizer
 
 tokenizers = pytest.importorskip("tokenizers")
 WORDS = ["the", "cat", "sat", "on", "the", "mat", "and", "the", "old", "dog", "didn't", "bark"]

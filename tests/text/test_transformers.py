@@ -8,18 +8,17 @@ import torch
 
 from maskwise.measure.finetuning import FineTuneSettings, tune
 from maskwise.text.completion import complete
-from maskwise.text.features import embed_texts, text_samples, word_features
 from maskwise.text.likelihoods import pseudo_log_likelihoods
 from maskwise.text.model import TextModelSettings
-from maskwise.text.tasks import TextTask
-from maskwise.text.tokenizer import of_transformers
+from maskwise.text.tasks import TextTask, embed_texts, text_samples, word_features
+from maskwise.text.text import of_transformers
 from maskwise.tokens.model import LanguageModel
 
 
 @pytest.fixture
 def model(language_model: Path) -> LanguageModel:
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    from maskwise.text.hf_network import HFNetwork
+    from maskwise.text.model import HFNetwork
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(language_model)
     found = transformers.AutoModelForMaskedLM.from_pretrained(language_model)

@@ -10,8 +10,7 @@ import torch
 
 from maskwise import masks
 from maskwise.text import data as text_data
-from maskwise.text.data import TextDataSettings
-from maskwise.text.source import TextSource
+from maskwise.text.data import TextDataSettings, TextSource
 from maskwise.text.text import Text
 from maskwise.tokens.evaluation import losses_by_ratio, shares, write_rows
 from maskwise.tokens.model import LanguageModel
@@ -101,10 +100,10 @@ def source(request: pytest.FixtureRequest, words: Text, tmp_path: Path) -> TextS
     return text_data.from_texts(LINES, data, units=request.param).test
 
 
-def written(path: Path, model: LanguageModel, source: TextSource, **changes: int) -> dict:
+def written(folder: Path, model: LanguageModel, source: TextSource, **changes: int) -> dict:
     pattern = "words" if source.starts is not None else "scattered"
-    write_rows(path, model, source, pattern=pattern, seed=0, **changes)
-    return json.loads(path.read_text("utf-8"))
+    write_rows(folder, model, source, pattern=pattern, seed=0, **changes)
+    return json.loads((folder / "samples.json").read_text("utf-8"))
 
 
 def hidden_places(row: dict) -> list[set[int]]:
@@ -118,7 +117,7 @@ def flat(row: dict) -> list[str]:
 def test_documents_read_as_they_were(
     tmp_path: Path, make_language_model: Make, source: TextSource
 ) -> None:
-    found = written(tmp_path / "samples.json", make_language_model(), source)
+    found = written(tmp_path, make_language_model(), source)
     assert len(found["rows"]) == 3
     texts = ["".join(pieces) for row in found["rows"] for pieces in row["documents"]]
     # Rows of 24 tokens cut the lines; every piece is a part of one.
@@ -139,7 +138,7 @@ def test_guesses_are_those_of_the_model(
     tmp_path: Path, make_language_model: Make, source: TextSource
 ) -> None:
     model = make_language_model()
-    row = written(tmp_path / "samples.json", model, source, num=1)["rows"][0]
+    row = written(tmp_path, model, source, num=1)["rows"][0]
     index = [at for at in range(len(source)) if _pieces(model, source, at) == row["documents"]]
     ids = source.get(index[:1])
     at = model.eligible(ids)[0].nonzero()[:, 0]
@@ -176,9 +175,9 @@ def test_long_rows_are_shown_in_part(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = make_language_model()
-    whole = written(tmp_path / "samples.json", model, source)["rows"]
+    whole = written(tmp_path, model, source)["rows"]
     monkeypatch.setattr("maskwise.tokens.evaluation.MOST", 6)
-    part = written(tmp_path / "samples.json", model, source)["rows"]
+    part = written(tmp_path, model, source)["rows"]
     for long, short in zip(whole, part, strict=True):
         assert flat(short) == flat(long)[:6]
         for all_of, some in zip(long["masks"], short["masks"], strict=True):

@@ -8,10 +8,11 @@ from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.likelihood import contract
 from maskwise.masks import Mask
+from maskwise.modalities import build
 from maskwise.rng import Keys
-from maskwise.run import build, load_model, save_model
+from maskwise.run import load_model, save_model
 from maskwise.text.model import TextModelSettings
-from maskwise.text.tokenizer import train_tokenizer
+from maskwise.text.text import train_tokenizer
 from maskwise.tokens.model import LanguageModel
 from maskwise.train.loop import Learner, Prepared
 

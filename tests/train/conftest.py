@@ -6,12 +6,10 @@ from typing import Any
 import pytest
 
 from maskwise.images.data import ImageDataSettings, load
-from maskwise.images.images import describe
-from maskwise.images.recipes import ImageRunSettings
-from maskwise.images.source import ImageSource
-from maskwise.modalities import find
+from maskwise.images.images import ImageSource, describe
+from maskwise.images.record import ImageRunSettings
+from maskwise.modalities import build, find
 from maskwise.patches.model import PatchModel, PatchModelSettings
-from maskwise.run import build
 from maskwise.settings import override
 from maskwise.train.config import EfficiencySettings, TrainSettings
 from maskwise.train.loop import Batch, Batches, connect, train

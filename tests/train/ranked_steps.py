@@ -13,7 +13,7 @@ from torch import multiprocessing
 
 from maskwise.images.data import ImageDataSettings, load
 from maskwise.images.images import describe
-from maskwise.run import build
+from maskwise.modalities import build
 from maskwise.settings import override
 from maskwise.train.loop import Batches, connect, train
 from maskwise.train.monitor import Monitor

@@ -4,7 +4,7 @@ import torch
 
 from maskwise import masks
 from maskwise.errors import UserError
-from maskwise.images.source import array_source
+from maskwise.images.images import array_source
 from maskwise.modalities import find
 from maskwise.train.loop import Batches, plan_of, prepare
 

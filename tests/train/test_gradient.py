@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from maskwise.masks import Mask
-from maskwise.objectives.reconstruction import sample_losses, sample_weights
+from maskwise.masks.mask import Mask, sample_weights
+from maskwise.objectives.reconstruction import sample_losses
 from maskwise.train.loop import Batches, Learner, backward, connect, plan_of, prepare, setup
 
 

@@ -11,8 +11,7 @@ from maskwise.errors import UserError
 from maskwise.files import read_json_lines
 from maskwise.measure.features import random_subset
 from maskwise.measure.representation import DiagnoseSettings
-from maskwise.modalities import config_of, find
-from maskwise.run import build
+from maskwise.modalities import build, config_of, find
 from maskwise.train import checkpoint
 from maskwise.train.loop import Batches
 from maskwise.train.monitor import Monitor, OnlineProbe

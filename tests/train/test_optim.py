@@ -4,7 +4,7 @@ import pytest
 
 from maskwise.cells.cells import Cells
 from maskwise.columns.model import TabularModelSettings
-from maskwise.run import build
+from maskwise.modalities import build
 from maskwise.train.config import TrainSettings
 from maskwise.train.loop import learning_rate, make_optimizer
 

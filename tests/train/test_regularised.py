@@ -10,10 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from maskwise.files import read_json_lines
-from maskwise.modalities import config_of, find
+from maskwise.masks.mask import sample_weights
+from maskwise.modalities import build, config_of, find
 from maskwise.objectives import regularisers
-from maskwise.objectives.reconstruction import sample_weights
-from maskwise.run import build
 from maskwise.train.loop import (
     Batches,
     Learner,

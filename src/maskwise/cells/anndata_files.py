@@ -2,41 +2,58 @@
 
 import difflib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from maskwise.cells.anndata_matrix import Element, counts_in_file, counts_in_memory, open_matrix
-from maskwise.cells.csr import CSR, Matrix, in_memory
-from maskwise.cells.genes import OTHER_NAMES, Genes
+from maskwise.cells.matrix import (
+    CSR,
+    Element,
+    counts_in_file,
+    counts_in_memory,
+    in_memory,
+    open_matrix,
+)
 from maskwise.errors import UserError
 from maskwise.files import Stamp, stamp
 
+AnnData: TypeAlias = Any
+"""anndata.AnnData, of a package that is imported where it is needed"""
+
 _SUFFIXES = (".h5ad", ".zarr")
+_OTHER_NAMES = (  # columns in which `var` names genes in another way
+    *("gene_ids", "gene_id", "ensembl_id", "ensembl_ids", "ensembl", "feature_id"),
+    *("gene_symbols", "gene_symbol", "symbol", "gene_names", "gene_name", "feature_name"),
+)
+_FEW = 20  # different values are no measurements
 
 
-class AnnData(Protocol):
-    """What is asked of anndata.AnnData; obs and var are frames of pandas."""
+@dataclass(frozen=True, eq=False)
+class Genes:
+    """The genes of a data set, which messages call `where`: names and, in lists, further names.
 
-    X: Matrix | None
-    raw: Any
-    obs: Any
-    var: Any
-    var_names: Any
-    layers: MutableMapping[str, Matrix]
-    obsm: MutableMapping[str, np.ndarray]
-    uns: MutableMapping[str, Any]
-    shape: tuple[int, int]
-    isbacked: bool
-    is_view: bool
-    filename: Path
+    Raises:
+        UserError: a name that occurs twice.
+    """
 
-    def to_memory(self) -> "AnnData": ...
+    names: tuple[str, ...]
+    others: tuple[tuple[str, ...], ...] = ()
+    where: str = "array"
+
+    def __post_init__(self) -> None:
+        twice = [name for name, count in Counter(self.names).items() if count > 1]
+        if twice:
+            raise UserError(
+                f"{self.where}: {len(twice):,} gene names occur more than once"
+                f" ({', '.join(twice[:3])}{', ...' * (len(twice) > 3)}): run"
+                " adata.var_names_make_unique(), or name genes by a column of var: --data.gene_ids"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +64,7 @@ class Annotated:
         name: what messages and reports call them.
         matrix: the values.
         genes: of its columns.
-        layer: what of the data the matrix is, as messages call it.
+        layer: what messages call the matrix.
         column: returns a column of `obs`, a pandas Series or what it is made of.
         columns: the names of those.
         with_counts: returns the layers of the data that seem to hold counts.
@@ -63,27 +80,61 @@ class Annotated:
     with_counts: Callable[[], list[str]]
     stamp: Stamp | None = None
 
-    def obs(self, name: str) -> object:
-        """Return a column of `obs`.
 
-        Raises:
-            UserError: there is none of that name.
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A name for each cell: which of the different ones it has, int64 [N]; -1 = none."""
+
+    names: tuple[str, ...]
+    codes: np.ndarray
+
+    def numbered(self, names: Sequence[str]) -> "Column":
+        """Return the column with names numbered in another way; -1 for those that are not there.
+
+        >>> Column(("a", "b"), np.array([0, 1, -1])).numbered(("b", "c")).codes
+        array([-1,  0, -1])
         """
-        if name in self.columns:
-            return self.column(name)
-        raise UserError(f"{self.name}: obs has no column '{name}'{nearest(name, self.columns)}")
+        number = {name: place for place, name in enumerate(names)}
+        table = np.array([*(number.get(name, -1) for name in self.names), -1])
+        return Column(tuple(names), table[self.codes])
 
 
-def nearest(name: str, known: tuple[str, ...]) -> str:
-    """Return how to go on where a name is unknown.
+def read_column(sets: Sequence[Annotated], name: str, what: str) -> Column:
+    """Read a column of `obs` (for "labels", "batch" or "group") of one data set after the other.
 
-    >>> nearest("celltype", ("cell_type", "batch"))
-    "; did you mean 'cell_type'?"
+    The column "file" is the data set itself.
+
+    Raises:
+        UserError: a data set has no such column, or it is of measurements rather than of names.
     """
+    import pandas as pd
+
+    if name == "file":
+        codes = np.repeat(np.arange(len(sets)), [len(each.matrix) for each in sets])
+        return Column(tuple(each.name for each in sets), codes)
+    for each in sets:
+        if name not in each.columns:
+            near = _nearest(name, each.columns)
+            raise UserError(f"{each.name}: obs has no column '{name}'{near}")
+    parts = [pd.Series(each.column(name)).astype(object) for each in sets]
+    values = pd.Categorical(pd.concat(parts))
+    num, known = len(values.categories), int((values.codes >= 0).sum())
+    if not num:
+        raise UserError(f"{sets[0].name}: column '{name}' of obs is empty (--data.{what})")
+    if num > max(known / 2, _FEW):
+        raise UserError(
+            f"{sets[0].name}: column '{name}' of obs has {num:,} values in {known:,} cells: give"
+            f" one of names that cells share (--data.{what})"
+        )
+    return Column(tuple(map(str, values.categories)), values.codes.astype(np.int64))
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """Return how to go on where a name is unknown."""
     found = difflib.get_close_matches(name, known, n=1)
-    if found:
-        return f"; did you mean '{found[0]}'?"
-    return f"; it has {', '.join(known[:12]) or 'none'}"
+    return (
+        f"; did you mean '{found[0]}'?" if found else f"; it has {', '.join(known[:12]) or 'none'}"
+    )
 
 
 def files_of(source: str) -> list[Path]:
@@ -103,26 +154,22 @@ def files_of(source: str) -> list[Path]:
         found = [path]
     else:
         beside = tuple(str(each) for each in path.parent.glob("*"))
-        raise UserError(f"no file or folder '{source}'{nearest(str(path), beside)}")
+        raise UserError(f"no file or folder '{source}'{_nearest(str(path), beside)}")
     if not found:
         raise UserError(f"{source}: no cells here (looked for {' and '.join(_SUFFIXES)})")
     return found
 
 
 def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
-    """Open an .h5ad or .zarr file.
+    """Open a matrix of an .h5ad or .zarr file: a layer, None = X, "raw" = that of `raw`.
 
-    Args:
-        path: the file.
-        layer: which matrix: None = X, "raw" = that of `raw`, else a layer.
-        gene_ids: the column of `var` that names genes; None: its index.
+    Genes are named by the column `gene_ids` of `var`; None: by its index.
 
     Raises:
         UserError: it cannot be read, is no AnnData, or lacks the layer or the column.
     """
-    key, shown = _place(layer)
     with _opened(path) as root:
-        element, stamped = _get(root, key, path), _stamp(path)
+        (element, shown), stamped = _chosen(_in_file(root), layer, str(path)), _stamp(path)
         var, obs = root["raw/var" if layer == "raw" else "var"], root["obs"]
         if not hasattr(var, "keys") or not hasattr(obs, "keys"):
             raise UserError(
@@ -138,11 +185,7 @@ def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
 
 
 def of_anndata(adata: AnnData, layer: str | None, gene_ids: str | None) -> Annotated:
-    """Return AnnData as it is; a backed one is read from its file.
-
-    Raises:
-        UserError: it is no AnnData, or lacks the layer or the column.
-    """
+    """Return AnnData as it is, a backed one read from its file; arguments as for `open_file`."""
     if not all(hasattr(adata, name) for name in ("X", "obs", "var", "layers")):
         raise UserError(f"cells are {type(adata).__name__}: give anndata.AnnData")
     columns = tuple(map(str, adata.obs.columns))
@@ -151,44 +194,30 @@ def of_anndata(adata: AnnData, layer: str | None, gene_ids: str | None) -> Annot
         return replace(file, column=adata.obs.__getitem__, columns=columns)
     if adata.isbacked:
         adata = adata.to_memory()
-    matrices = _matrices(adata)
-    key, shown = _place(layer)
-    if key not in matrices:
-        raise UserError(_no_layer("array", key, tuple(matrices)))
-    var = adata.raw.var if layer == "raw" else adata.var
+    matrices = _matrices(adata.X, getattr(adata.raw, "X", None), adata.layers)
+    matrix, shown = _chosen(matrices, layer, "array")
 
     def with_counts() -> list[str]:
-        return [_option(name) for name, matrix in matrices.items() if counts_in_memory(matrix)]
+        return [name for name, matrix in matrices.items() if counts_in_memory(matrix)]
 
-    genes = _genes(var, gene_ids, "array")
-    matrix = in_memory(matrices[key])
-    return Annotated("array", matrix, genes, shown, adata.obs.__getitem__, columns, with_counts)
+    genes = _genes((adata.raw if layer == "raw" else adata).var, gene_ids, "array")
+    told = adata.obs.__getitem__, columns, with_counts
+    return Annotated("array", in_memory(matrix), genes, shown, *told)
 
 
-def _matrices(adata: AnnData) -> dict[str, Matrix]:
-    found: dict[str, Matrix | None] = {"X": adata.X} | {
-        f"layers/{name}": adata.layers[name] for name in adata.layers
-    }
-    if adata.raw is not None:
-        found["raw/X"] = adata.raw.X
+def _matrices(x: Any, raw: Any, layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the matrices that there are, by the values of the setting `layer`."""
+    found = {name: layers[name] for name in layers} | {"X": x, "raw": raw}
     return {name: matrix for name, matrix in found.items() if matrix is not None}
 
 
-def _place(layer: str | None) -> tuple[str, str]:
-    """Return where a layer is, and what messages call it."""
-    if layer in (None, "X"):
-        return "X", "X"
-    return ("raw/X", "raw.X") if layer == "raw" else (f"layers/{layer}", f"layer '{layer}'")
-
-
-def _option(key: str) -> str:
-    """Return the value of the setting `layer` for a place."""
-    return {"X": "X", "raw/X": "raw"}.get(key, key.removeprefix("layers/"))
-
-
-def _no_layer(where: str, key: str, known: tuple[str, ...]) -> str:
-    layers = tuple(_option(name) for name in known)
-    return f"{where}: no {_place(_option(key))[1]}{nearest(_option(key), layers)} (--data.layer)"
+def _chosen(matrices: Mapping[str, Any], layer: str | None, where: str) -> tuple[Any, str]:
+    """Return a matrix, and what messages call it."""
+    name = layer or "X"
+    shown = {"X": "X", "raw": "raw.X"}.get(name, f"layer '{name}'")
+    if name not in matrices:
+        raise UserError(f"{where}: no {shown}{_nearest(name, list(matrices))} (--data.layer)")
+    return matrices[name], shown
 
 
 @contextmanager
@@ -203,33 +232,28 @@ def _opened(path: Path) -> Iterator[Mapping[str, Element]]:
         import zarr
 
         try:
-            group: Any = zarr.open_group(path, mode="r")
-            yield group
+            file: Any = nullcontext(zarr.open_group(path, mode="r"))
         except (FileNotFoundError, zarr.errors.GroupNotFoundError):
             raise UserError(f"{path}: no zarr folder that anndata wrote") from None
-        return
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        known = "" if h5py.is_hdf5(path) else "no HDF5 file; "
-        reason = str(error).split("(")[-1].rstrip(")")
-        raise UserError(f"cannot read {path}: {known}{reason}") from None
-    with file:
-        yield file
+    else:
+        try:
+            file = h5py.File(path, "r")
+        except OSError as error:
+            known = "" if h5py.is_hdf5(path) else "no HDF5 file; "
+            reason = str(error).split("(")[-1].rstrip(")")
+            raise UserError(f"cannot read {path}: {known}{reason}") from None
+    with file as root:
+        if "obs" not in root or "var" not in root:
+            found = ", ".join(sorted(root)[:8]) or "nothing"
+            raise UserError(
+                f"{path}: no AnnData: it has {found}, not obs and var: make one, as"
+                " anndata.AnnData(X).write_h5ad(FILE)"
+            )
+        yield root
 
 
-def _get(root: Mapping[str, Element], key: str, path: Path) -> Element:
-    if "obs" not in root or "var" not in root:
-        found = ", ".join(sorted(root)[:8]) or "nothing"
-        raise UserError(
-            f"{path}: no AnnData: it has {found}, not obs and var: make one, as"
-            " anndata.AnnData(X).write_h5ad(FILE)"
-        )
-    if key not in root:
-        known = [f"layers/{name}" for name in root.get("layers", ())]
-        known += [name for name in ("X", "raw/X") if name in root]
-        raise UserError(_no_layer(str(path), key, tuple(known)))
-    return root[key]
+def _in_file(root: Mapping[str, Element]) -> dict[str, Element]:
+    return _matrices(root.get("X"), root.get("raw/X"), root.get("layers", {}))
 
 
 def _read(element: Element) -> Any:
@@ -251,8 +275,7 @@ def _column(path: Path, name: str) -> object:
 
 def _layers_with_counts(path: Path) -> list[str]:
     with _opened(path) as root:
-        keys = ["X", "raw/X", *(f"layers/{name}" for name in root.get("layers", ()))]
-        return [_option(key) for key in keys if key in root and counts_in_file(root[key], path)]
+        return [name for name, matrix in _in_file(root).items() if counts_in_file(matrix, path)]
 
 
 def _genes(var: Any, gene_ids: str | None, where: str) -> Genes:
@@ -260,9 +283,9 @@ def _genes(var: Any, gene_ids: str | None, where: str) -> Genes:
         raise UserError(f"{where}: var is no table: the file is not whole, write it again")
     columns = tuple(map(str, var.columns))
     if gene_ids is not None and gene_ids not in columns:
-        raise UserError(f"{where}: var has no column '{gene_ids}'{nearest(gene_ids, columns)}")
+        raise UserError(f"{where}: var has no column '{gene_ids}'{_nearest(gene_ids, columns)}")
     names = var.index if gene_ids is None else var[gene_ids]
-    others = [var[name] for name in OTHER_NAMES if name in columns and name != gene_ids]
+    others = [var[name] for name in _OTHER_NAMES if name in columns and name != gene_ids]
     if gene_ids is not None:
         others.append(var.index.to_series())
     known = [tuple(each.astype(object).where(each.notna(), "").map(str)) for each in others]
@@ -281,9 +304,6 @@ def pbmc68k() -> AnnData:
 
     Source: Zheng et al., Massively parallel digital transcriptional profiling of single cells
     (Nature Communications 8, 2017).
-
-    Raises:
-        UserError: scanpy is not installed.
     """
     try:
         import scanpy

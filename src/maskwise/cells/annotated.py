@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -15,14 +15,13 @@ from maskwise.cells.anndata_files import AnnData
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, align
 from maskwise.cells.genes import Matching
-from maskwise.columns.features import embed_rows
+from maskwise.columns.evaluation import embed_rows
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularRows
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.measure.features import frozen, in_batches
 from maskwise.modality import Blanks, MaskedModel
-from maskwise.train.config import RunSettings
 
 log = logging.getLogger("maskwise")
 
@@ -31,14 +30,8 @@ LAYER = "maskwise_imputed"
 NOTES = "maskwise"
 LARGE = 4.0  # GiB of a layer that is worth a warning
 
-
-class CellsRun(Protocol):
-    """A run on cells."""
-
-    @property
-    def config(self) -> RunSettings: ...
-
-    def model(self) -> MaskedModel: ...
+CellsRun: TypeAlias = Any
+"""a run on cells, which has `config` and `model()`"""
 
 
 def embed(
@@ -113,7 +106,9 @@ def impute(
     if folds < 2:
         raise UserError(f"folds {folds} leave nothing visible: give at least 2")
     model, rows, matching, data = _aligned(run, adata, data)
-    places = _columns(adata, matching, data)
+    places = matching.columns
+    if data.layer == "raw":  # whose genes are others than those of layers
+        places = np.append(adata.var_names.get_indexer(adata.raw.var_names), -1)[places]
     known = places >= 0
     num, width = adata.shape
     size = num * width * 4 / 2**30
@@ -169,14 +164,6 @@ def _aligned(
     data = data or (CellsDataSettings() if isinstance(run, MaskedModel) else run.config.data)
     rows, [matching] = align(adata, model.tokenizer, data)
     return model, rows, matching, data
-
-
-def _columns(adata: AnnData, matching: Matching, data: CellsDataSettings) -> np.ndarray:
-    """Return which gene of `adata` each of the model is, int64 [F], -1 = none."""
-    if data.layer != "raw":
-        return matching.columns
-    # The genes of raw are others than those of layers.
-    return np.append(adata.var_names.get_indexer(adata.raw.var_names), -1)[matching.columns]
 
 
 def _predicted(

@@ -66,9 +66,7 @@ class Cells(ColumnTokenizer):
     def __post_init__(self) -> None:
         if not self.genes:
             raise UserError("cells without genes: give the names of the genes")
-        if self.loss == "mse":
-            return
-        if len(self.profile) != len(self.genes) or min(self.profile) <= 0:
+        if self.loss != "mse" and (len(self.profile) != len(self.genes) or min(self.profile) <= 0):
             raise UserError(
                 f"loss {self.loss} needs the mean share of each of the {len(self.genes)} genes,"
                 " above 0: leave out genes that no cell expresses"
@@ -76,7 +74,6 @@ class Cells(ColumnTokenizer):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The genes."""
         return self.genes
 
     @property
@@ -86,7 +83,6 @@ class Cells(ColumnTokenizer):
 
     @property
     def num_batches(self) -> int:
-        """How many batches are known; 0 = samples do not say theirs."""
         return len(self.batches)
 
     @property
@@ -145,9 +141,7 @@ class Cells(ColumnTokenizer):
 
     def save(self, folder: Path) -> Entries:
         """Return plain values that `load` reads."""
-        lists = {key: list(getattr(self, key)) for key in ("genes", "profile", "batches")}
-        plain = ("loss", "library", "zeros", "target_sum", "counts")
-        return lists | {key: getattr(self, key) for key in plain}
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in vars(self).items()}
 
     @classmethod
     def load(cls, folder: Path, values: Entries) -> Self:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated as Limited
@@ -21,12 +21,11 @@ from maskwise.cells.anndata_files import (
     of_anndata,
     open_file,
     pbmc68k,
+    read_column,
 )
 from maskwise.cells.cells import Cells, Library
-from maskwise.cells.csr import CSR
-from maskwise.cells.genes import Matching, Vocabulary, enough, listed_genes, match, union
-from maskwise.cells.obs import held_out, read_column
-from maskwise.cells.survey import Survey, moments, survey, variable_genes
+from maskwise.cells.genes import Matching, choose, enough, listed_genes, survey, union
+from maskwise.cells.matrix import CSR
 from maskwise.columns.tabular import Loss, TabularRows, TabularSplits
 from maskwise.errors import UserError
 from maskwise.settings import settings
@@ -71,14 +70,7 @@ class CellsDataSettings:
     """Share of the cells held out."""
 
 
-@dataclass(frozen=True, eq=False)
-class CellsSplits(TabularSplits):
-    """Cells ready for use, and how they become what a model reads."""
-
-    cells: Cells
-
-
-def load(data: CellsDataSettings) -> CellsSplits:
+def load(data: CellsDataSettings) -> TabularSplits:
     """Open the cells that `data` describes, look through them and choose genes.
 
     Raises:
@@ -87,8 +79,8 @@ def load(data: CellsDataSettings) -> CellsSplits:
     return _splits(_open(data.source, data), data)
 
 
-def from_anndata(adata: AnnData, data: CellsDataSettings) -> CellsSplits:
-    """Use cells of an AnnData; arguments as for `load`."""
+def from_anndata(adata: AnnData, data: CellsDataSettings) -> TabularSplits:
+    """Use cells of an AnnData; see `load`."""
     return _splits(_open(adata, data), data)
 
 
@@ -109,9 +101,7 @@ def align(
         UserError: as for `load`, or fewer than half of the model's genes are there.
     """
     sets = _open(cells, data)
-    matchings = tuple(
-        enough(match(known.genes, each.genes), known.genes, each.genes) for each in sets
-    )
+    matchings = tuple(enough(known.genes, each.genes) for each in sets)
     libraries = []
     for each, matching in zip(sets, matchings, strict=True):
         log.info("%s", matching)
@@ -151,11 +141,15 @@ def _open(cells: AnnData | str | Path, data: CellsDataSettings) -> list[Annotate
     return sets
 
 
-def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> CellsSplits:
+def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> TabularSplits:
     counts = data.values != "normalised"
     if data.loss != "mse" and not counts:
         raise UserError(f"loss {data.loss} is of counts: leave out --data.values normalised")
-    genes = _vocabulary(sets, data)
+    known = [each.genes for each in sets]
+    genes = union(known) if data.genes is None else listed_genes(data.genes, known)
+    if len(sets) > 1 or data.genes is not None:
+        for matching in genes.matchings:
+            log.info("%s", matching)
     batch, group, labels = (
         None if name is None else read_column(sets, name, what)
         for name, what in ((data.batch, "batch"), (data.group, "group"), (data.labels, "labels"))
@@ -163,16 +157,19 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> CellsSplits:
     sizes = [len(each.matrix) for each in sets]
     held = held_out(sum(sizes), data.holdout, None if group is None else group.codes)
     parts = np.split(~held, np.cumsum(sizes)[:-1])
-    surveys = [survey(each, part, counts) for each, part in zip(sets, parts, strict=True)]
+    surveys = [survey(*each, counts) for each in zip(sets, parts, strict=True)]
     library = np.concatenate([each.library for each in surveys])
     train, test = _filled(library, held)
     target = float(np.median(library[train])) if counts else 1e4
-    genes, shares = _choose(genes, surveys, parts, data, target if counts else 1.0)
-    batch = None if batch is None else batch.numbered(batch.names_of(train))
+    num_genes = data.num_genes if data.genes is None else None
+    genes, shares = choose(genes, surveys, parts, num_genes, target if counts else 1.0)
+    if batch is not None:
+        trained = np.unique(batch.codes[train])
+        batch = batch.numbered([batch.names[code] for code in trained if code >= 0])
     cells = Cells(
         genes.names,
         *(data.loss, data.library, data.zeros),
-        *(() if data.loss == "mse" else shares, target, counts),
+        *(() if data.loss == "mse" else tuple(shares.tolist()), target, counts),
         () if batch is None else batch.names,
     )
     read = Reader(
@@ -180,53 +177,40 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> CellsSplits:
         target if counts and data.loss == "mse" else None,
         None if batch is None else batch.codes,
     )
-    rows = [
-        TabularRows(
-            read, part, *(None if each is None else each.codes[part] for each in (labels, batch))
-        )
-        for part in (train, test)
-    ]
+    codes = [None if each is None else each.codes for each in (labels, batch)]
+    every = TabularRows(read, np.arange(len(library)), *codes)
     name = "+".join(each.name for each in sets) if len(sets) < 4 else Path(data.source).name
     what = "%s: %d cells to train on, %d held out, %d genes"
     log.info(what, name, len(train), len(test), len(genes.names))
     digest = hashlib.sha256(library.tobytes() + "\n".join(genes.names).encode()).hexdigest()
-    return CellsSplits(
-        *(rows[0], rows[1], name, None if labels is None else labels.names, cells.batches or None),
+    return TabularSplits(
+        *(every.some(train), every.some(test), name),
+        *(None if labels is None else labels.names, cells.batches or None),
         {"train": len(train), "heldout": len(test), "cells": digest},
         cells,
     )
 
 
-def _vocabulary(sets: Sequence[Annotated], data: CellsDataSettings) -> Vocabulary:
-    """Return the genes to choose from."""
-    known = [each.genes for each in sets]
-    genes = union(known) if data.genes is None else listed_genes(data.genes, known)
-    if len(sets) > 1 or data.genes is not None:
-        for matching in genes.matchings:
-            log.info("%s", matching)
-    return genes
+def held_out(num: int, holdout: float, groups: np.ndarray | None = None) -> np.ndarray:
+    """Return which cells to evaluate on, bool [num]: at random, or whole groups at random.
 
+    Of groups, int64 [num], as many as do not exceed the share, but one; -1 = one of its own.
 
-def _choose(
-    genes: Vocabulary,
-    surveys: Sequence[Survey],
-    parts: Sequence[np.ndarray],
-    data: CellsDataSettings,
-    scale: float,
-) -> tuple[Vocabulary, tuple[float, ...]]:
-    """Return the genes to use, and the mean share of each in a cell's counts."""
-    num_train = [
-        int((part & (each.library > 0)).sum()) for each, part in zip(surveys, parts, strict=True)
-    ]
-    found = moments(genes, surveys, num_train, scale)
-    chosen = np.arange(len(genes.names))
-    if data.genes is None and data.num_genes is not None:
-        chosen = variable_genes(genes, found, data.num_genes)
-    if len(chosen) < 2:
-        raise UserError(f"{len(chosen)} gene to use: a model learns one from others: give more")
-    # Genes that no cell to train on has: as if one of them had one count.
-    shares = np.maximum(found.mean, 1 / np.maximum(found.num, 1))[chosen] / scale
-    return genes[chosen], tuple(shares.tolist())
+    >>> bool(held_out(4, 0.5, np.array([0, 1, 0, 1]))[:2].all())  # not of both groups
+    False
+    """
+    units = np.arange(num)
+    if groups is not None:
+        alone = groups.max(initial=0) + 1 + units
+        units = np.unique(np.where(groups < 0, alone, groups), return_inverse=True)[1]
+    sizes = np.bincount(units, minlength=1)
+    if len(sizes) < 2:
+        few = f"{num} cells are too few" if groups is None else "all cells are in one group"
+        raise UserError(f"{few}{' (--data.group)' * (groups is not None)}: none can be held out")
+    order = np.random.default_rng(0).permutation(len(sizes))
+    total = sizes[order].cumsum()
+    chosen = order[total <= holdout * num]
+    return np.isin(units, chosen if len(chosen) else order[sizes[order].argmin()])
 
 
 def _filled(library: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -246,12 +230,8 @@ def _filled(library: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarr
 class Reader:
     """Reads cells of several data sets, one after the other, by the genes of a vocabulary.
 
-    Args:
-        matrices: of the data sets.
-        matchings: which gene of each a gene of the vocabulary is.
-        library: the sum of each cell's counts, over all genes of its data set, [N].
-        target_sum: what cells are normalised to before log1p; None: they are taken as they are.
-        batches: the batch of each cell, int64 [N]; None: not asked for.
+    They are normalised to `target_sum`, from their library sizes [N], and log1p, or taken as they
+    are (None). Their batches, int64 [N], are the last column, if asked for.
     """
 
     def __init__(
@@ -285,20 +265,15 @@ class Reader:
         starts = np.cumsum([0, *map(len, self.matrices)])
         for number, (start, stop) in enumerate(pairwise(starts.tolist())):
             here = np.flatnonzero((index >= start) & (index < stop))
-            self._fill(samples, here, number, index[here] - start, index[here])
+            self._fill(samples, number, here, index[here], start)
         if self.batches is not None:
             samples[:, -1] = self.batches[index]
         return torch.from_numpy(samples)
 
     def _fill(
-        self,
-        samples: np.ndarray,
-        here: np.ndarray,
-        number: int,
-        rows: np.ndarray,
-        index: np.ndarray,
+        self, samples: np.ndarray, number: int, here: np.ndarray, index: np.ndarray, start: int
     ) -> None:
-        sizes, columns, values = self.matrices[number].read(rows)
+        sizes, columns, values = self.matrices[number].read(index - start)
         known = self.known[number].take(columns, mode="clip")  # without a check: faster
         if not known.all():
             kept = np.flatnonzero(known)

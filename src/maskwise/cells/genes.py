@@ -1,5 +1,6 @@
-"""Names of genes: which gene of one data set is which gene of another, and which are used."""
+"""Which gene of one data set is which of another, how much each varies, and which are used."""
 
+import hashlib
 import logging
 import re
 from collections import Counter
@@ -8,60 +9,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
+from maskwise.cells.anndata_files import Annotated, Genes
 from maskwise.errors import UserError
+from maskwise.files import atomic, cached
+from maskwise.ties import descending
 
 log = logging.getLogger("maskwise")
 
-OTHER_NAMES = (
-    *("gene_ids", "gene_id", "ensembl_id", "ensembl_ids", "ensembl", "feature_id"),
-    *("gene_symbols", "gene_symbol", "symbol", "gene_names", "gene_name", "feature_name"),
-)
-"""Columns in which `var` names genes in another way."""
-
 _VERSIONED = re.compile(r"(ENS[A-Z]*\d{6,})\.\d+", re.IGNORECASE)
-
-
-@dataclass(frozen=True, eq=False)
-class Genes:
-    """The genes of a data set.
-
-    Args:
-        names: one for each, no two the same.
-        others: further names, a list for each column of `var` that has some.
-        where: what messages call the data set.
-
-    Raises:
-        UserError: a name that occurs twice.
-    """
-
-    names: tuple[str, ...]
-    others: tuple[tuple[str, ...], ...] = ()
-    where: str = "array"
-
-    def __post_init__(self) -> None:
-        if len(set(self.names)) == len(self.names):
-            return
-        twice = [name for name, count in Counter(self.names).items() if count > 1]
-        raise UserError(
-            f"{self.where}: {len(twice):,} gene names occur more than once"
-            f" ({', '.join(twice[:3])}{', ...' * (len(twice) > 3)}): run"
-            " adata.var_names_make_unique(), or name genes by a column of var: --data.gene_ids"
-        )
+_BINS = 20  # of expression
+# Levels and dispersions are logarithms: those no further apart than this differ by rounding.
+_ALIKE = 1e-9
+_MOST = 30  # of a log1p of anything that is counted
 
 
 @dataclass(frozen=True, eq=False)
 class Matching:
-    """Which genes of a vocabulary a data set has.
-
-    Args:
-        columns: the gene of the data set that each of the vocabulary is, int64 [F], -1 = none.
-        how: how many were found in which way.
-        where: the data set.
-    """
+    """Which gene of a data set each of a vocabulary is, int64 [F], -1 = none."""
 
     columns: np.ndarray
     how: dict[str, int] = field(default_factory=dict)
+    """how many were found in which way"""
     where: str = "array"
 
     @property
@@ -117,10 +87,7 @@ def match(vocabulary: Sequence[str], genes: Genes) -> Matching:
 
 
 def _fill(
-    columns: np.ndarray,
-    vocabulary: Sequence[str],
-    names: Sequence[str],
-    key: Callable[[str], str],
+    columns: np.ndarray, vocabulary: Sequence[str], names: Sequence[str], key: Callable[[str], str]
 ) -> None:
     taken = set(columns.tolist())
     wanted = _unique(
@@ -136,13 +103,9 @@ def _fill(
 
 def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
     """Return the pairs whose name occurs once."""
-    known: dict[str, int] = {}
-    several = set()
-    for name, place in pairs:
-        if name in known:
-            several.add(name)
-        known[name] = place
-    return {name: place for name, place in known.items() if name not in several}
+    known = list(pairs)
+    times = Counter(name for name, _ in known)
+    return {name: place for name, place in known if times[name] == 1}
 
 
 def _unversioned(name: str) -> str:
@@ -150,12 +113,9 @@ def _unversioned(name: str) -> str:
     return versioned[1] if versioned else name
 
 
-def enough(matching: Matching, vocabulary: Sequence[str], genes: Genes) -> Matching:
-    """Return a matching that holds for at least half of the vocabulary.
-
-    Raises:
-        UserError: it does not; which genes are missing, and what names the data set has.
-    """
+def enough(vocabulary: Sequence[str], genes: Genes) -> Matching:
+    """Find at least half of the genes of a vocabulary in a data set, or say what is missing."""
+    matching = match(vocabulary, genes)
     if 2 * matching.num_matched >= len(vocabulary):
         return matching
     missing = [vocabulary[place] for place in np.flatnonzero(matching.columns < 0)[:3]]
@@ -188,11 +148,7 @@ def union(several: Sequence[Genes]) -> Vocabulary:
 
 
 def listed_genes(source: str, sets: Sequence[Genes]) -> Vocabulary:
-    """Return the genes that some data set has of a list, a file with a gene in each line.
-
-    Raises:
-        UserError: the file cannot be read, or fewer than two of its genes are there.
-    """
+    """Return the genes that some data set has of a list, a file with a gene in each line."""
     path = Path(source).expanduser()
     try:
         lines = path.read_text("utf-8").split("\n")
@@ -210,3 +166,171 @@ def listed_genes(source: str, sets: Sequence[Genes]) -> Vocabulary:
         missing = ", ".join(np.array(names)[~there][:5].tolist())
         log.warning("%s: %d genes are not in the data: %s", path, (~there).sum(), missing)
     return found[np.flatnonzero(there)]
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What a pass over a data set found."""
+
+    library: np.ndarray
+    """the sum of each cell's values, float64 [N]"""
+    sums: np.ndarray
+    """of each gene's share in the counts of a training cell, or of expm1 of what is normalised"""
+    squares: np.ndarray
+    """sums of the squares of these, float64 [G]"""
+
+
+def survey(
+    cells: Annotated, train: np.ndarray, counts: bool, asked_by: str | None = None
+) -> Survey:
+    """Look through all cells; of a file only the first time, what was found is cached.
+
+    Sums are over the training cells, bool [N]. Values must be counts, or else normalised; who
+    wants that is `asked_by`, if it is not for the settings to say.
+
+    Raises:
+        UserError: a value is NaN, infinite, negative or no count: which, where, what to do.
+    """
+    if cells.stamp is None:
+        return _look(cells, train, counts, asked_by)
+    digest = hashlib.sha256(train.tobytes()).hexdigest()
+    path = cached("surveys", [1, cells.stamp, cells.layer, counts, digest]).with_suffix(".npy")
+    if not path.is_file():
+        found = _look(cells, train, counts, asked_by)
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            np.save(file, np.concatenate([found.library, found.sums, found.squares]))
+        return found
+    num = len(cells.matrix)
+    try:
+        values = np.load(path, allow_pickle=False)
+        return Survey(*np.split(values, [num, num + cells.matrix.num_columns]))
+    except (OSError, ValueError):
+        raise UserError(f"{path} is damaged: delete it") from None
+
+
+def _look(cells: Annotated, train: np.ndarray, counts: bool, asked_by: str | None) -> Survey:
+    num_genes = cells.matrix.num_columns
+    library = np.zeros(len(cells.matrix))
+    sums, squares = np.zeros((2, num_genes))
+    for rows in cells.matrix.blocks():
+        sizes, columns, values = cells.matrix.read(rows)
+        good = (values >= 0) & (values < np.inf)
+        good &= values == np.rint(values) if counts else values < _MOST
+        if not good.all():
+            place = int(good.argmin())
+            row = rows[np.repeat(np.arange(len(rows)), sizes)[place]]
+            where = f"row {row}, gene {cells.genes.names[columns[place]]}"
+            raise UserError(_explain(cells, float(values[place]), where, counts, asked_by))
+        ends = np.append(0, sizes.cumsum())
+        block = sparse.csr_matrix(
+            (values.astype(np.float64), columns, ends), shape=(len(rows), num_genes)
+        )
+        total = library[rows] = block @ np.ones(num_genes)
+        weight = train[rows].astype(np.float64)
+        if counts:
+            weight /= np.maximum(total, 1)
+        else:
+            np.expm1(block.data, out=block.data)
+        sums += weight @ block
+        block.data *= block.data
+        squares += weight**2 @ block
+    return Survey(library, sums, squares)
+
+
+def _explain(
+    cells: Annotated, value: float, where: str, counts: bool, asked_by: str | None
+) -> str:
+    found = f"{cells.genes.where}: {cells.layer} has {value:g} in {where}"
+    if not np.isfinite(value):
+        return f"{found}: leave that cell or gene out, or give it a value"
+    known = cells.with_counts()
+    ways = f"counts are in --data.layer {' or '.join(known)}" if known else "no layer has counts"
+    if value < 0:
+        return (
+            f"{found}: neither counts nor log-normalised, whose 0 means not detected, but scaled:"
+            f" {ways}; log-normalised values, of raw or a layer, need --data.layer and"
+            " --data.values normalised"
+        )
+    if not counts:
+        way = f"{asked_by} wants that" if asked_by else "leave out --data.values normalised"
+        return f"{found}: no log1p of anything; {way}"
+    way = "log1p-normalised values need --data.values normalised"
+    return f"{found}: no count; {ways}; {f'{asked_by} wants them' if asked_by else way}"
+
+
+def choose(
+    genes: Vocabulary,
+    surveys: Sequence[Survey],
+    parts: Sequence[np.ndarray],
+    num: int | None,
+    scale: float,
+) -> tuple[Vocabulary, np.ndarray]:
+    """Return the `num` most variable genes that all data sets have; None: all genes of any.
+
+    Beside them, the mean share of each in the counts of a cell to train on, [n]. Which cells of a
+    data set are trained on is in `parts`; `scale` is a library size.
+
+    Raises:
+        UserError: no gene varies, or there are fewer than two.
+    """
+    sums, squares, total = np.zeros((3, len(genes.names)))
+    for each, matching, part in zip(surveys, genes.matchings, parts, strict=True):
+        has = matching.columns >= 0
+        sums[has] += each.sums[matching.columns[has]]
+        squares[has] += each.squares[matching.columns[has]]
+        total[has] += (part & (each.library > 0)).sum()
+    mean = sums / np.maximum(total, 1)
+    variance = np.maximum(squares - total * mean**2, 0) / np.maximum(total - 1, 1)
+    variance[variance <= 1e-12 * mean**2] = 0  # what rounding leaves of a constant
+    if not variance.any():
+        raise UserError("all genes are constant in the cells to train on: nothing can be learned")
+    mean, variance = mean * scale, variance * scale**2
+    chosen = np.arange(len(genes.names))
+    if num is not None:
+        shared = np.flatnonzero(np.all([each.columns >= 0 for each in genes.matchings], axis=0))
+        chosen = shared[most_variable(normalised_dispersions(mean[shared], variance[shared]), num)]
+    if len(chosen) < 2:
+        raise UserError(f"{len(chosen)} gene to use: a model learns one from others: give more")
+    # Genes that no cell to train on has: as if one of them had one count.
+    return genes[chosen], np.maximum(mean, 1 / np.maximum(total, 1))[chosen] / scale
+
+
+def normalised_dispersions(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Return how much each gene varies, in standard deviations of genes that are as expressed.
+
+    d = log(variance / mean) of expression before the logarithm; genes are put in 20 bins of equal
+    width by log(1 + mean), and d is standardised within its bin (by its own size, where a gene is
+    alone): Satija et al., "Spatial reconstruction of single-cell gene expression data", Nature
+    Biotechnology 2015, as scanpy's flavour "seurat" has it. NaN for genes that do not vary.
+
+    >>> normalised_dispersions(np.array([1.0, 1.0, 9.0]), np.array([1.0, 4.0, 0.0])).round(2)
+    array([-0.71,  0.71,   nan])
+    """
+    mean = np.where(mean == 0, 1e-12, mean)
+    varies = variance > 0
+    d = np.log(np.where(varies, variance / mean, 1.0))
+    level = np.log1p(mean)
+    low, high = level.min(), level.max()
+    edges = np.linspace(low, high, _BINS + 1)[1:-1]
+    bins = (edges + _ALIKE).searchsorted(level, "left")  # an edge belongs to the bin below
+    num, total = (np.bincount(bins[varies], w, _BINS) for w in (None, d[varies]))
+    centre = total / np.maximum(num, 1)
+    away = np.bincount(bins[varies], (d - centre[bins])[varies] ** 2, _BINS)
+    spread = np.sqrt(away / np.maximum(num - 1, 1))
+    alone = num == 1
+    spread[alone], centre[alone] = centre[alone], 0.0
+    alike = np.abs(spread) < _ALIKE
+    scores = np.where(alike[bins], 0.0, (d - centre[bins]) / np.where(alike, 1.0, spread)[bins])
+    return np.where(varies, scores, np.nan)
+
+
+def most_variable(dispersions: np.ndarray, num: int) -> np.ndarray:
+    """Return the `num` genes of the largest dispersions, in the order of the genes, int64 [n].
+
+    Genes that do not vary are left out; of equals, the first ones are taken.
+
+    >>> most_variable(np.array([0.5, np.nan, 2.0, 0.5]), 2)
+    array([0, 2])
+    """
+    order = descending(dispersions)  # NaN last
+    return np.sort(order[: min(num, int((~np.isnan(dispersions)).sum()))])

@@ -4,25 +4,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from maskwise.cells import annotated
 from maskwise.cells.anndata_files import AnnData
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, align, from_anndata, load
-from maskwise.columns import runs
-from maskwise.columns.features import embed_rows
-from maskwise.columns.losses import column_likelihood
-from maskwise.columns.model import TabularModel, TabularModelSettings
-from maskwise.modality import Blanks, Modality, Pool
+from maskwise.columns.evaluation import embed_rows, record, words
+from maskwise.columns.model import TabularModel
+from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, splits_of
+from maskwise.modality import Blanks
 from maskwise.settings import settings
 from maskwise.train.config import TrainSettings
-from maskwise.words import LikelihoodWords, ProbeWords, Words
 
 
 @settings
-class CellsRunSettings(runs.TabularRunSettings):
+class CellsRunSettings(TabularRunSettings):
     """Everything that decides what a run on single cells does."""
 
     modality: Literal["cells"] = "cells"
@@ -57,34 +54,17 @@ RECIPES: dict[str, Callable[[], CellsRunSettings]] = {
     "pbmc68k-fixed": lambda: pbmc68k(law="fixed:0.5"),
 }
 
-WORDS = Words(
-    counted=("cells seen", "values read", "predicted values"),
-    shown="rows",
+WORDS = words(
+    "cells",
+    "gene",
+    loss="half the squared error, or minus the log-probability of a count",
+    compare="Counts have probabilities and normalised values have densities: compare models of one"
+    " loss and of the same genes only. ",
+    between=("layer", "values", "loss", "num_genes", "genes"),
+    differ="data, genes, loss or pattern",
     more="Probes and clusters need the types of cells, a column of obs:",
     more_options=" --data.labels COLUMN",
-    loss=runs.loss_words(
-        "half the squared error, or minus the log-probability of a count",
-        samples="held-out cells",
-        between=("layer", "values", "loss", "num_genes", "genes"),
-        differ="data, genes, loss or pattern",
-    ),
-    likelihood=LikelihoodWords(
-        compare="Counts have probabilities and normalised values have densities: compare models"
-        " of one loss and of the same genes only. ",
-        dashed="each gene as it is distributed in training cells, whatever is visible",
-        tested="held-out cells",
-    ),
-    probes=ProbeWords(samples="cells", measures=("macro_f1",)),
 )
-
-
-def _embed(
-    model: TabularModel, cells: AnnData | str, config: CellsRunSettings, pool: Pool, layer: int
-) -> np.ndarray:
-    """Return features of the cells of an AnnData or a file, in their order."""
-    assert isinstance(model.tokenizer, Cells)
-    rows, _ = align(cells, model.tokenizer, config.data)
-    return embed_rows(model, rows, layer=layer, pool=pool)
 
 
 def _embed_file(
@@ -106,9 +86,8 @@ def _impute_file(
     return f"{out}: layers['{annotated.LAYER}'], {shape[0]} x {shape[1]}, float32"
 
 
-RECORD = Modality(
+RECORD = record(
     name="cells",
-    title="a model of features",
     settings=CellsRunSettings,
     recipes=RECIPES,
     own=any_cells,
@@ -119,17 +98,14 @@ RECORD = Modality(
     several=True,
     of_memory=lambda data: hasattr(data, "obs") and hasattr(data, "var"),
     precedence=3,
-    load=lambda data, config: runs.load(data, config, load, from_anndata, "an AnnData"),
-    describe=lambda splits, config: (splits.cells, config),
+    load=lambda data, config: splits_of(data, config, load, from_anndata, "an AnnData"),
+    describe=lambda splits, config: (splits.tokenizer, config),
     fingerprint=lambda splits: splits.fingerprint,
-    build=runs.build,
-    settle=runs.settle,
-    evaluate=runs.evaluate,
-    samples=runs.samples,
     restore=Cells.load,
-    embed=_embed,
+    embed=lambda model, cells, config, pool, layer: embed_rows(
+        model, align(cells, model.tokenizer, config.data)[0], layer=layer, pool=pool
+    ),
     read=lambda config: config.data.source,
-    likelihood=column_likelihood,
     impute=_impute,
     impute_file=_impute_file,
     embed_file=_embed_file,

@@ -2,21 +2,28 @@
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from maskwise.columns.features import column_means, comparable, filled, from_one_hot, one_hot
 from maskwise.columns.model import TabularModel
-from maskwise.columns.tabular import ColumnTokenizer, TabularRows
+from maskwise.columns.tabular import (
+    ColumnTokenizer,
+    TabularEvaluateSettings,
+    TabularRows,
+    column_means,
+    comparable,
+    filled,
+    from_one_hot,
+    one_hot,
+)
 from maskwise.likelihood import PPCA
 from maskwise.masks.mask import hide_lowest
-from maskwise.measure.bootstrap import ends
-from maskwise.measure.features import frozen, in_batches, random_subset
+from maskwise.measure.features import ends, frozen, in_batches, random_subset
 from maskwise.measure.losses import fixed_mask
 from maskwise.progress import track
 from maskwise.rng import Keys, Stream
@@ -36,68 +43,41 @@ Method = Callable[[Tensor, Tensor], np.ndarray]
 IN_LOGS = "compared as log(1 + counts scaled to one library size)"
 
 
-class Asked(NamedTuple):
-    """What is to be filled in."""
-
-    truth: np.ndarray
-    """values that compare, [N, F]; NaN where nothing was measured"""
-    hidden: np.ndarray
-    """bool [N, F]"""
-    mean: np.ndarray
-    """of each feature in training samples, [F]"""
-    is_number: np.ndarray
-    """bool [F]; others are categories"""
-
-
 def imputation(
     model: TabularModel,
     rows: TabularRows,
     index: np.ndarray,
     train: np.ndarray,
-    ratios: Sequence[float],
-    *,
-    baselines: bool = True,
-    slow_baselines: bool = False,
-    seed: int = 0,
+    config: TabularEvaluateSettings,
 ) -> list[dict[str, object]]:
-    """Return the rows of the table of imputation.
+    """Return the rows of the table of imputation, of held-out samples at `index`, [N].
 
     All measured values are hidden at random, and so that large numbers are likelier to be hidden;
     where most numbers are zero, the latter is done with the others, which are hidden at random
     too. Masks depend only on the seed and on a sample's index: they are the same for all methods
-    and models.
-
-    Args:
-        model: its device is used, and its training mode is restored.
-        rows: held-out samples.
-        index: which of them, [N].
-        train: training samples as `numbers` returns them, [M, D].
-        ratios: hidden fractions, each in (0, 1).
-        baselines: also neighbours and principal components.
-        slow_baselines: also scikit-learn's IterativeImputer, of up to 150 columns.
-        seed: of the masks, the methods and the bootstrap.
+    and models. Baselines are fitted on training samples as `numbers` returns them, [M, D].
     """
     modality = model.tokenizer
-    mean = column_means(train)
-    methods, note = _methods(model, train, mean, baselines, slow_baselines, seed)
+    mean, seed = column_means(train), config.seed
+    methods, note = _methods(model, train, mean, config)
     table = []
     samples = rows.get(index)
     truth = comparable(modality, samples).numpy()
     mean_of_each = from_one_hot(mean[None], modality.sizes)[0]
     is_number = np.array(modality.sizes) == 0
     for entries, mechanism in track(kinds(modality), "imputation"):
-        for ratio in track(ratios, "ratios"):
+        for ratio in track(config.impute, "ratios"):
             hidden = hide(modality, samples, index, entries, mechanism, ratio, seed)
             if not hidden.any():
                 continue
-            asked = Asked(truth, hidden.numpy(), mean_of_each, is_number)
+            asked = truth, hidden.numpy(), mean_of_each, is_number
             for name, method in track(methods.items(), "methods"):
                 start = time.perf_counter()
                 guess = method(samples, hidden)
                 seconds = time.perf_counter() - start
                 table.append(
                     {"method": name, "entries": entries, "mechanism": mechanism, "ratio": ratio}
-                    | scored(asked, guess, seed)
+                    | scored(guess, *asked, seed)
                     | {"seconds": seconds, "note": note if name == "model" else ""}
                 )
     return table
@@ -121,16 +101,9 @@ def hide(
 ) -> Tensor:
     """Return which values are hidden, bool [B, F], as many of each sample under any mechanism.
 
-    "intensity" draws without replacement with the weights that are the modality's `intensities`.
-
-    Args:
-        modality: what the features are.
-        samples: [B, F] or [B, F + 1].
-        index: their numbers, [B].
-        entries: "all" that were measured, or those that are not zero, "nonzero".
-        mechanism: "random" or "intensity".
-        ratio: hidden fraction of the entries.
-        seed: of the masks.
+    Samples are [B, F] or [B, F + 1], and their numbers [B]. A fraction of the entries is hidden:
+    of "all" that were measured, or of those that are not zero. "intensity" draws without
+    replacement with the weights that are the modality's `intensities`.
 
     Source: Efraimidis and Spirakis, Weighted random sampling with a reservoir (Information
     Processing Letters 97, 2006).
@@ -147,8 +120,15 @@ def hide(
     return hide_lowest(waits, mask.num_hidden, eligible)
 
 
-def scored(asked: Asked, guess: np.ndarray, seed: int) -> dict[str, float | None]:
-    """Return how good guesses [N, F] are at hidden values.
+def scored(
+    guess: np.ndarray,
+    truth: np.ndarray,
+    hidden: np.ndarray,
+    mean: np.ndarray,
+    is_number: np.ndarray,
+    seed: int,
+) -> dict[str, float | None]:
+    """Return how good guesses [N, F] are at the hidden ones of the true values, [N, F].
 
     - r2: 1 - sum (x - guess)² / sum (x - mean)² over all hidden numbers, with a 95 % percentile
       bootstrap of samples;
@@ -157,21 +137,21 @@ def scored(asked: Asked, guess: np.ndarray, seed: int) -> dict[str, float | None
       the guess does not. pearson_samples: the other way round;
     - accuracy: the share of hidden categories guessed right.
 
-    None where there is nothing to measure.
+    None where there is nothing to measure. The mean of each feature, [F], is that of training
+    samples; features that are no numbers are categories.
     """
-    hidden = asked.hidden & asked.is_number
-    of_categories = asked.hidden & ~asked.is_number
-    error = np.where(hidden, asked.truth - guess, 0).astype(np.float64)
-    spread = np.where(hidden, asked.truth - asked.mean, 0).astype(np.float64)
+    right = (guess == truth)[hidden & ~is_number]
+    hidden = hidden & is_number
+    error = np.where(hidden, truth - guess, 0).astype(np.float64)
+    spread = np.where(hidden, truth - mean, 0).astype(np.float64)
     r2, low, high = _r2(np.square(error).sum(axis=1), np.square(spread).sum(axis=1), seed)
-    right = (guess == asked.truth)[of_categories]
     return {
         "r2": r2,
         "r2_low": low,
         "r2_high": high,
         "mae": float(np.abs(error).sum() / hidden.sum()) if hidden.any() else None,
-        "pearson_features": correlation(asked.truth.T, guess.T, hidden.T),
-        "pearson_samples": correlation(asked.truth, guess, hidden),
+        "pearson_features": correlation(truth.T, guess.T, hidden.T),
+        "pearson_samples": correlation(truth, guess, hidden),
         "accuracy": float(right.mean()) if len(right) else None,
     }
 
@@ -212,22 +192,17 @@ def _r2(error: np.ndarray, spread: np.ndarray, seed: int) -> tuple[float | None,
 
 
 def _methods(
-    model: TabularModel,
-    train: np.ndarray,
-    mean: np.ndarray,
-    baselines: bool,
-    slow_baselines: bool,
-    seed: int,
+    model: TabularModel, train: np.ndarray, mean: np.ndarray, config: TabularEvaluateSettings
 ) -> tuple[dict[str, Method], str]:
     """Return the methods by name, and a note on those that are not among them."""
     sizes, notes = model.tokenizer.sizes, [IN_LOGS] if model.tokenizer.loss != "mse" else []
-    fills: dict[str, Fill] = {"feature mean": by_mean(mean)}
-    if baselines:
+    fills: dict[str, Fill] = {"feature mean": lambda visible: filled(visible, mean)}
+    if config.baselines:
         fills["kNN"] = by_neighbours(train, mean)
-        fills["PCA"] = by_components(train, mean, seed)
-    if slow_baselines and train.shape[1] <= MOST_COLUMNS:
-        fills["IterativeImputer"] = by_regression(train, sizes, seed)
-    elif slow_baselines:
+        fills["PCA"] = by_components(train, mean, config.seed)
+    if config.slow_baselines and train.shape[1] <= MOST_COLUMNS:
+        fills["IterativeImputer"] = by_regression(train, sizes, config.seed)
+    elif config.slow_baselines:
         notes.append(f"no IterativeImputer: {train.shape[1]} columns, above {MOST_COLUMNS}")
     else:
         notes.append("no IterativeImputer: slow_baselines is off")
@@ -253,23 +228,13 @@ def _predicted(model: TabularModel, samples: Tensor, hidden: Tensor) -> np.ndarr
     return np.concatenate(found)
 
 
-def by_mean(mean: np.ndarray) -> Fill:
-    """Fill in the mean of each column, [D]."""
-    return lambda visible: filled(visible, mean)
-
-
 def by_neighbours(train: np.ndarray, mean: np.ndarray, k: int = K) -> Fill:
-    """Fill in the mean of the `k` nearest training samples.
+    """Fill in the mean of the `k` nearest training samples [N, D], or that of the column, [D].
 
     Distances are root mean squares over what both samples have, as in scikit-learn's
     `KNNImputer`, which this equals where training samples are complete, without a loop over
     columns. Of neighbours that lack a value the others count; the column's mean where none has it.
     Of equally near ones the first are taken.
-
-    Args:
-        train: training samples [N, D], NaN where nothing was measured.
-        mean: of each column, [D].
-        k: neighbours, at most N are used.
     """
     has = ~np.isnan(train)
     values = filled(train - mean, 0)  # centred: fewer digits are lost
@@ -293,12 +258,9 @@ def by_neighbours(train: np.ndarray, mean: np.ndarray, k: int = K) -> Fill:
 
 
 def by_components(train: np.ndarray, mean: np.ndarray, seed: int) -> Fill:
-    """Fill in what probabilistic PCA expects given what is visible.
+    """Fill in what probabilistic PCA of training samples [N, D] expects given what is visible.
 
-    Args:
-        train: training samples [N, D]; means are put where nothing was measured.
-        mean: of each column, [D].
-        seed: of the randomised solver, used on large matrices.
+    Means of columns, [D], are put where nothing was measured; the seed is of a randomised solver.
     """
     from sklearn.decomposition import PCA
 
@@ -318,16 +280,11 @@ def by_components(train: np.ndarray, mean: np.ndarray, seed: int) -> Fill:
 
 
 def by_regression(train: np.ndarray, sizes: tuple[int, ...], seed: int) -> Fill:
-    """Fill in by scikit-learn's IterativeImputer, fitted on training samples and on these.
+    """Fill in by scikit-learn's IterativeImputer, fitted on training samples [N, D] and on these.
 
     The last column of each category is left to follow from the others: with it in, each is known
     from the rest, which are hidden with it, and regressions say nothing. Values stay within the
     range of the training samples: without that, rounds of regressions diverge on some samples.
-
-    Args:
-        train: training samples [N, D], of which `MOST_ROWS` are taken.
-        sizes: of each feature, how many columns its categories have, 0 = it is a number.
-        seed: of the choice of samples.
     """
     chosen = train[random_subset(len(train), MOST_ROWS, seed)]
     ends = np.cumsum([size or 1 for size in sizes])

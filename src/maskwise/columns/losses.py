@@ -2,21 +2,18 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from maskwise.columns.features import column_means
 from maskwise.columns.model import TabularModel
-from maskwise.columns.tabular import ColumnTokenizer, TabularRows, TabularSplits
+from maskwise.columns.networks import count_losses
+from maskwise.columns.tabular import ColumnTokenizer, TabularRows, TabularSplits, column_means
 from maskwise.masks import Mask
 from maskwise.measure.features import random_subset
-from maskwise.measure.likelihoods import NUM_TRAIN, Held, fit_variances, measure
-from maskwise.measure.losses import loss_curves
+from maskwise.measure.losses import NUM_TRAIN, Held, fit_variances, loss_curves, measure
 from maskwise.modality import Entries
-from maskwise.objectives.columns import count_losses
 
 
 def losses_of_rows(
@@ -33,18 +30,14 @@ def losses_of_rows(
     of a count. Masks hide any features that were measured. The baseline "marginal" is the loss of
     each value whatever is visible.
     """
-    costs, names = partial(_costs, model, marginal), ["marginal"]
-    return loss_curves(model, rows, index, ratios, "scattered", seed, costs, names)
 
+    def costs(samples: Tensor, masks: Sequence[Mask]) -> Iterator[tuple[Tensor, Tensor]]:
+        guess = marginal(samples)
+        for mask in masks:
+            own = model.losses(samples, mask.hidden)
+            yield _mean(own, mask.hidden), _mean(guess, mask.hidden)
 
-def _costs(
-    model: TabularModel, marginal: "Marginal", samples: Tensor, masks: Sequence[Mask]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Give the mean loss of each sample and that of the marginal, [B], under each mask."""
-    guess = marginal(samples)
-    for mask in masks:
-        own = model.losses(samples, mask.hidden)
-        yield _mean(own, mask.hidden), _mean(guess, mask.hidden)
+    return loss_curves(model, rows, index, ratios, "scattered", seed, costs, ["marginal"])
 
 
 def column_likelihood(
@@ -68,8 +61,8 @@ def column_likelihood(
 
     def held(index: np.ndarray) -> Held:
         samples = splits.test.get(index)
-        samples = samples[model.eligible(samples).any(dim=1)]
-        eligible = model.eligible(samples)
+        samples = samples[model.tokenizer.eligible(samples).any(dim=1)]
+        eligible = model.tokenizer.eligible(samples)
         train = splits.train.get(random_subset(len(splits.train), NUM_TRAIN, seed))
         log_probs = Marginal(model.tokenizer, train).log_prob(samples)
         nats = float(torch.where(eligible, log_probs, 0).double().sum(dim=1).mean())
@@ -103,9 +96,7 @@ class Marginal:
     - a count: minus its log-probability under a negative binomial with the mean and the variance
       that the feature has in the training samples, Poisson where that is less than the mean.
 
-    Args:
-        modality: what the features are.
-        samples: training samples [N, F] or [N, F + 1].
+    The samples, [N, F] or [N, F + 1], are of training.
     """
 
     def __init__(self, modality: ColumnTokenizer, samples: Tensor) -> None:

@@ -8,18 +8,19 @@ from torch import Tensor, nn
 
 from maskwise.columns.networks import (
     MLP,
+    ColumnLikelihood,
     ColumnNetwork,
     Output,
     Reading,
-    TabularModelSettings,
+    category_log_probs,
+    column_losses,
     network_of,
 )
-from maskwise.columns.tabular import ColumnTokenizer, measured
+from maskwise.columns.tabular import ColumnTokenizer, TabularModelSettings, measured
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention
 from maskwise.masks import Mask
 from maskwise.modality import Answer, MaskedModel, Pool, VisiblePool
-from maskwise.objectives.columns import ColumnLikelihood, category_log_probs, column_losses
 from maskwise.rng import Keys, Stream
 
 __all__ = ["TabularModel", "TabularModelSettings"]
@@ -36,7 +37,7 @@ class TabularModel(MaskedModel):
         tokenizer: what the features are.
         config: the shape of the model.
         attention: "auto", "sdpa" or "plain"; equal up to rounding.
-        network: what reads features and predicts them; default: what `config` describes.
+        network: a `ColumnNetwork`; default: what `config` describes.
 
     Example:
         >>> from maskwise.cells.cells import Cells
@@ -49,27 +50,26 @@ class TabularModel(MaskedModel):
     tokenizer: ColumnTokenizer
     config: TabularModelSettings
     has_class_token = False
-    values_per_position = 1
 
     def __init__(
         self,
         tokenizer: ColumnTokenizer,
         config: TabularModelSettings,
         attention: Attention = "auto",
-        network: ColumnNetwork | None = None,
+        network: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.tokenizer, self.config = tokenizer, config
-        self.network = network or network_of(tokenizer, config, attention)
-        sizes, num = tokenizer.sizes, len(tokenizer.sizes)
-        columns = [feature for feature, size in enumerate(sizes) if size]
-        first = torch.tensor([sum(sizes[:feature]) for feature in columns], dtype=torch.int64)
-        places = torch.arange(max(sizes))[None] + first[:, None]
-        many = torch.tensor([sizes[feature] for feature in columns], dtype=torch.int64)
-        places[torch.arange(max(sizes)) >= many[:, None]] = -1
-        self.columns = nn.Buffer(torch.tensor(columns, dtype=torch.int64), persistent=False)
+        network = network or network_of(tokenizer, config, attention)
+        assert isinstance(network, ColumnNetwork)
+        self.network = network
+        sizes, num = torch.tensor(tokenizer.sizes), len(tokenizer.sizes)
+        columns = sizes.nonzero()[:, 0]
+        first, code = (sizes.cumsum(dim=0) - sizes)[columns, None], torch.arange(int(sizes.max()))
+        places = torch.where(code < sizes[columns, None], first + code, -1)
+        self.columns = nn.Buffer(columns, persistent=False)
         self.places = nn.Buffer(places, persistent=False)
-        self.is_number = nn.Buffer(torch.tensor(sizes) == 0, persistent=False)
+        self.is_number = nn.Buffer(sizes == 0, persistent=False)
         self.log_dispersion = nn.Parameter(torch.zeros(num)) if tokenizer.loss != "mse" else None
         # Of a number when 1..F features are blank; `fit_feature_noise` sets it.
         self.log_variance = nn.Buffer(torch.full((num,), torch.inf))
@@ -82,23 +82,20 @@ class TabularModel(MaskedModel):
 
     @property
     def num_layers(self) -> int:
-        """Layers that `encode` can read."""
         return self.network.num_layers
 
     @property
     def trunk(self) -> nn.Module:
-        """The part of the network that makes features."""
         return self.network.trunk
 
-    def forward(self, batch: Tensor, hidden: Tensor, keys: Keys | None = None) -> Output:
+    def forward(self, batch: Tensor, hidden: Tensor) -> Output:
         """Return what the network says of every feature.
 
         Args:
             batch: samples, [B, F] or [B, F + 1].
             hidden: bool [B, F]; what they hold there is not used.
-            keys: in training, whose values are permuted.
         """
-        return self.network(self._read(batch, hidden, keys))
+        return self.network(self._read(batch, hidden))
 
     def answer(
         self,
@@ -120,27 +117,22 @@ class TabularModel(MaskedModel):
         return Answer(samples[:, : self.length], states, prediction, features)
 
     def objective(self) -> ColumnLikelihood:
-        """Return the likelihood of hidden features."""
         return ColumnLikelihood(self.tokenizer.loss, self.columns)
 
     def visible_features(
         self, samples: Tensor, mask: Mask, pool: VisiblePool = "mean", layer: int = -1
     ) -> Tensor:
-        """Return features of masked samples, [B, D]; arguments as for `encode`."""
         return self._features(samples, mask.hidden, pool, layer)
 
     def losses(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the loss of every hidden feature, float32 [B, F]; 0 where visible."""
-        wanted = hidden & self.eligible(batch)
-        return self._losses(self(batch, hidden), batch, hidden, wanted)
+        said = self._prediction(self(batch, hidden), batch, hidden)
+        wanted = hidden & self.tokenizer.eligible(batch)
+        values = batch[:, : self.length]
+        return column_losses(self.tokenizer.loss, self.columns, said, values, wanted)
 
     def num_encoded(self, mask: Mask) -> int:
-        """Return how many features of a batch the network reads: all of them."""
-        return mask.hidden.numel()
-
-    def eligible(self, samples: Tensor) -> Tensor:
-        """Return which features may be hidden: those that were measured, bool [B, F]."""
-        return self.tokenizer.eligible(samples)
+        return mask.hidden.numel()  # the network reads all of them
 
     def encode(self, samples: Tensor, pool: Pool = "mean", layer: int = -1) -> Tensor:
         """Return features of whole samples, [B, D]; nothing is hidden but what was not measured.
@@ -150,7 +142,9 @@ class TabularModel(MaskedModel):
             pool: "mean", the only one: of the tokens of a transformer; the MLP has one vector.
             layer: which layer, -1 = the last: of the MLP the code.
         """
-        return self._features(samples, torch.zeros_like(self.eligible(samples)), pool, layer)
+        return self._features(
+            samples, torch.zeros_like(self.tokenizer.eligible(samples)), pool, layer
+        )
 
     def _features(self, batch: Tensor, hidden: Tensor, pool: str, layer: int) -> Tensor:
         _check_pool(pool)
@@ -168,13 +162,12 @@ class TabularModel(MaskedModel):
             batch: samples.
             hidden: bool [B, F].
         """
-        output = self(batch, hidden)
-        found = output.numbers[..., 0].float()
+        log_probs, found, *others = self._prediction(self(batch, hidden), batch, hidden)
         if self.tokenizer.loss != "mse":
-            found = self._log_mean(output, batch, hidden).exp()
-            if self.tokenizer.loss == "zinb":
-                found = found * torch.sigmoid(-output.numbers[..., 1])
-        return self._with_categories(found, output)
+            found = found.exp()
+        if self.tokenizer.loss == "zinb":
+            found = found * torch.sigmoid(-others[1])
+        return self._with_categories(found, log_probs)
 
     def decode(self, code: Tensor) -> Tensor:
         """Return the samples that codes stand for, float32 [B, F], as `predict` does.
@@ -190,7 +183,7 @@ class TabularModel(MaskedModel):
             raise UserError("only an mlp of no counts, without a linear path, decodes a code")
         assert isinstance(self.network, MLP)
         output = self.network.decode(code)
-        return self._with_categories(output.numbers[..., 0].float(), output)
+        return self._with_categories(output.numbers[..., 0].float(), self._log_probs(output))
 
     def reconstruct(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the samples with hidden and missing features filled in by `predict`."""
@@ -214,27 +207,28 @@ class TabularModel(MaskedModel):
         Raises:
             UserError: there are numbers, and `fit_feature_noise` has not been called.
         """
-        output, wanted = self(batch, hidden), hidden & self.eligible(batch)
-        costs = self._losses(output, batch, hidden, wanted)
+        costs = self.losses(batch, hidden)
         if self.tokenizer.loss != "mse" or not self.is_number.any():
             return -costs
         log_variance = self._log_variances(batch, hidden)
         normal = math.log(2 * math.pi) / 2 + log_variance / 2 + costs * (-log_variance).exp()
         normal = normal + self.tokenizer.log_scale.to(costs.device)
+        wanted = hidden & self.tokenizer.eligible(batch)
         return -torch.where(wanted, torch.where(self.is_number, normal, costs), 0.0)
 
     def conditional_sample(self, batch: Tensor, hidden: Tensor, keys: Keys) -> Tensor:
         """Return samples with each hidden feature drawn from its own conditional."""
         u = keys.open_uniform(Stream.SAMPLE, self.length)
         output = self(batch, hidden)
+        log_probs, *parameters = self._prediction(output, batch, hidden)
         if self.tokenizer.loss != "mse":
-            drawn = _draw_counts(self._log_mean(output, batch, hidden), output, u, self)
+            drawn = _draw_counts(u, *parameters)
         else:
             noise = torch.special.ndtri(u).to(output.numbers.dtype)
             deviation = (self._log_variances(batch, hidden) / 2).exp()
             drawn = output.numbers[..., 0] + deviation * noise
         if len(self.columns):
-            cumulative = self._log_probs(output).double().exp().cumsum(dim=-1)
+            cumulative = log_probs.double().exp().cumsum(dim=-1)
             level = u[:, self.columns, None] * cumulative[..., -1:]
             drawn[:, self.columns] = (cumulative < level).sum(dim=-1).to(drawn.dtype)
         return self.mix(batch, drawn, hidden)
@@ -269,22 +263,18 @@ class TabularModel(MaskedModel):
         return Reading(torch.where(self.is_number, values, 0.0), shown, blank, of)
 
     def _prediction(self, output: Output, batch: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
-        """Return log-probabilities of categories and the parameters of numbers or counts."""
-        if self.tokenizer.loss == "mse":
-            return self._log_probs(output), output.numbers[..., 0].float()
-        log_mean = self._log_mean(output, batch, hidden)
-        found = self._log_probs(output), log_mean, self._dispersions(log_mean)
+        """Return what `column_losses` reads: of counts log-means are before zero inflation."""
+        log_probs, first = self._log_probs(output), output.numbers[..., 0].float()
+        if self.log_dispersion is None:
+            return log_probs, first
+        log_mean = self.tokenizer.log_library(batch, hidden) + first.clamp(max=MOST)
+        found = log_probs, log_mean, self.log_dispersion.expand_as(log_mean)
         return (*found, output.numbers[..., 1].float()) if self.tokenizer.loss == "zinb" else found
 
-    def _losses(self, output: Output, batch: Tensor, hidden: Tensor, wanted: Tensor) -> Tensor:
-        """Return the loss of every feature that is wanted, float32 [B, F]; 0 elsewhere."""
-        said = self.tokenizer.loss, self.columns, self._prediction(output, batch, hidden)
-        return column_losses(*said, batch[:, : self.length], wanted)
-
-    def _with_categories(self, found: Tensor, output: Output) -> Tensor:
+    def _with_categories(self, found: Tensor, log_probs: Tensor) -> Tensor:
         """Set the most probable categories in what is expected, [B, F]."""
         if len(self.columns):
-            found[:, self.columns] = self._log_probs(output).argmax(dim=-1).to(found.dtype)
+            found[:, self.columns] = log_probs.argmax(dim=-1).to(found.dtype)
         return found
 
     def _log_probs(self, output: Output) -> Tensor:
@@ -292,15 +282,6 @@ class TabularModel(MaskedModel):
         if not len(self.columns):
             return output.logits[..., None]
         return category_log_probs(output.logits.float(), self.places)
-
-    def _log_mean(self, output: Output, batch: Tensor, hidden: Tensor) -> Tensor:
-        """Return the log of expected counts, before zero inflation, [B, F]."""
-        times = output.numbers[..., 0].float().clamp(max=MOST)
-        return self.tokenizer.log_library(batch, hidden) + times
-
-    def _dispersions(self, values: Tensor) -> Tensor:
-        assert self.log_dispersion is not None
-        return self.log_dispersion.expand_as(values)
 
     def _log_variances(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return log-variances of hidden numbers, [B, F]."""
@@ -318,15 +299,16 @@ def _check_pool(pool: str) -> None:
         raise UserError(f"pool '{pool}' needs a class token, which models of features lack")
 
 
-def _draw_counts(log_mean: Tensor, output: Output, u: Tensor, model: TabularModel) -> Tensor:
+def _draw_counts(
+    u: Tensor, log_mean: Tensor, log_dispersion: Tensor, dropout: Tensor | None = None
+) -> Tensor:
     """Return counts drawn by the inverse of their CDF, float32 [B, F]."""
     from scipy.stats import nbinom
 
-    mean = log_mean.double().exp().cpu().numpy()
-    dispersion = model._dispersions(log_mean).double().exp().cpu().numpy()
+    mean, dispersion = (each.double().exp().cpu().numpy() for each in (log_mean, log_dispersion))
     level = u.cpu()
-    if model.tokenizer.loss == "zinb":
-        zero = torch.sigmoid(output.numbers[..., 1]).double().cpu()
+    if dropout is not None:
+        zero = torch.sigmoid(dropout).double().cpu()
         level = ((level - zero) / (1 - zero)).clamp(min=0)
     drawn = nbinom.ppf(level.numpy(), dispersion, dispersion / (dispersion + mean))
     return torch.from_numpy(drawn).to(log_mean).clamp(min=0)

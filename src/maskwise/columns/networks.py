@@ -1,50 +1,18 @@
-"""Networks over features: an MLP with a bottleneck, and a transformer with a token each."""
+"""Networks over features, an MLP with a bottleneck and a transformer; what they minimise."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from maskwise.columns.tabular import ColumnTokenizer
+from maskwise.columns.tabular import ColumnTokenizer, Loss, TabularModelSettings
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Transformer, mean_over
-from maskwise.settings import settings
-
-
-@settings
-class TabularModelSettings:
-    """The shape of a masked model of features."""
-
-    kind: Literal["mlp", "transformer"] = "mlp"
-    """an MLP with a bottleneck, or a transformer with a token for each feature"""
-    width: PositiveInt = 256
-    """width of the blocks"""
-    depth: PositiveInt = 2
-    """blocks; of the MLP on the way to the code, and as many back"""
-    code: PositiveInt = 64
-    """width of the bottleneck (mlp)"""
-    heads: PositiveInt = 4
-    """attention heads (transformer)"""
-    mlp_ratio: Annotated[float, Field(gt=0)] = 2.0
-    """width of the MLPs over that of the tokens (transformer)"""
-    corruption: Literal["indicator", "zero", "permute"] = "indicator"
-    """what stands for a hidden value in training: a sign that it is hidden, zero without a sign,
-    or the value of another sample of the batch, which keeps the feature's distribution"""
-    norm: bool = True
-    """LayerNorm in the blocks of an mlp: tables are learned better with it, cells without"""
-    linear: NonNegativeInt = 0
-    """how often a linear path around the code fills in blank numbers; 0 = there is none (mlp of
-    numbers that are no counts)"""
-    predict_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """share of the hidden values that training predicts"""
-
-    @property
-    def num_layers(self) -> int:
-        """Layers that can be read: the blocks, and the code of an mlp."""
-        return self.depth + (self.kind == "mlp")
+from maskwise.masks import Mask
+from maskwise.modality import Answer, Objective
 
 
 class Reading(NamedTuple):
@@ -84,14 +52,13 @@ class ColumnNetwork(nn.Module, ABC):
 
     @abstractmethod
     def features(self, shown: Reading, layer: int = -1) -> Tensor:
-        """Return the features of samples after a layer, [B, D]."""
+        """Return the features of samples after a layer, [B, D]: a code, or mean tokens."""
 
     @abstractmethod
     def said(self, shown: Reading, layers: Sequence[int]) -> tuple[Output, Tensor, list[Tensor]]:
         """Return the output, the states that it is made of, and the features of some layers."""
 
     def forward(self, shown: Reading) -> Output:
-        """Return what the network says of every feature."""
         return self.said(shown, ())[0]
 
 
@@ -135,15 +102,11 @@ class MLP(ColumnNetwork):
         self.num_parameters, self.times = num_parameters, shape.linear
         self.indicator = shape.corruption == "indicator"
         num = len(sizes)
-        num_inputs = num + sum(sizes) + (num if self.indicator else 0)
-        self.encoder = nn.ModuleList(
-            _block(num_inputs if index == 0 else width, width, norm) for index in range(depth)
-        )
+        num_inputs = num + sum(sizes) + num * self.indicator
+        self.encoder = nn.ModuleList(_blocks(norm, num_inputs, *[width] * depth))
         self.code = nn.Linear(width, code)
         self.batch = nn.Embedding(num_batches, code) if num_batches else None
-        self.decoder = nn.Sequential(
-            *(_block(code if index == 0 else width, width, norm) for index in range(depth))
-        )
+        self.decoder = nn.Sequential(*_blocks(norm, code, *[width] * depth))
         self.numbers = nn.Linear(width, num * num_parameters)
         self.logits = nn.Linear(width, sum(sizes)) if any(sizes) else None
         self.linear = nn.Linear(num + sum(sizes), num + sum(sizes)) if self.times else None
@@ -153,16 +116,13 @@ class MLP(ColumnNetwork):
 
     @property
     def num_layers(self) -> int:
-        """Blocks on the way to the code, and the code."""
         return len(self.encoder) + 1
 
     @property
     def trunk(self) -> nn.Module:
-        """The blocks on the way to the code."""
         return self.encoder
 
     def features(self, shown: Reading, layer: int = -1) -> Tensor:
-        """Return the output of a layer on the way to the code, or the code, [B, D]."""
         return self._outputs(shown, [layer])[0]
 
     def _outputs(self, shown: Reading, layers: Sequence[int]) -> list[Tensor]:
@@ -176,7 +136,6 @@ class MLP(ColumnNetwork):
         return [found[1:][layer] for layer in layers]
 
     def said(self, shown: Reading, layers: Sequence[int]) -> tuple[Output, Tensor, list[Tensor]]:
-        """Return what the network says of every feature, the code, and the output of layers."""
         *found, code = self._outputs(shown, [*layers, -1])
         return self._with_linear(self.decode(code, shown.batch), shown), code, found
 
@@ -227,33 +186,23 @@ class FeatureTransformer(ColumnNetwork):
         num, width, indicator = len(sizes), shape.width, shape.corruption == "indicator"
         owner = [feature for feature, size in enumerate(sizes) for _ in range(size)]
         self.owner = nn.Buffer(torch.tensor(owner, dtype=torch.int64), persistent=False)
-        self.names = nn.Parameter(nn.init.normal_(torch.empty(num, width), std=0.02))
-        self.values = nn.Parameter(nn.init.normal_(torch.empty(num, width), std=width**-0.5))
-        self.categories = nn.Parameter(
-            nn.init.normal_(torch.empty(len(owner), width), std=width**-0.5)
-        )
-        self.mask_token = (
-            nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02)) if indicator else None
-        )
+        self.names = _normal(0.02, num, width)
+        self.values = _normal(width**-0.5, num, width)
+        self.categories = _normal(width**-0.5, len(owner), width)
+        self.mask_token = _normal(0.02, width) if indicator else None
         self.encoder = Transformer(width, shape.depth, shape.heads, shape.mlp_ratio, attention)
         self.batch = nn.Embedding(num_batches, width) if num_batches else None
-        self.numbers = nn.Parameter(
-            nn.init.normal_(torch.empty(num_parameters, num, width), std=width**-0.5)
-        )
+        self.numbers = _normal(width**-0.5, num_parameters, num, width)
         self.number_bias = nn.Parameter(torch.zeros(num, num_parameters))
-        self.logits = nn.Parameter(
-            nn.init.normal_(torch.empty(len(owner), width), std=width**-0.5)
-        )
+        self.logits = _normal(width**-0.5, len(owner), width)
         self.logit_bias = nn.Parameter(torch.zeros(len(owner)))
 
     @property
     def num_layers(self) -> int:
-        """Blocks."""
         return len(self.encoder.blocks)
 
     @property
     def trunk(self) -> nn.Module:
-        """The blocks."""
         return self.encoder
 
     def tokens(self, shown: Reading, layers: Sequence[int]) -> list[Tensor]:
@@ -268,11 +217,9 @@ class FeatureTransformer(ColumnNetwork):
         return self.encoder.outputs(x + self.names, layers)
 
     def features(self, shown: Reading, layer: int = -1) -> Tensor:
-        """Return the mean of the tokens of shown features after a block, [B, D]."""
         return mean_over(self.tokens(shown, [layer])[0], ~shown.blank)
 
     def said(self, shown: Reading, layers: Sequence[int]) -> tuple[Output, Tensor, list[Tensor]]:
-        """Return what the network says of every feature, tokens, and `features` of layers."""
         *found, states = self.tokens(shown, [*layers, -1])
         x = states + _of_batch(shown.batch, self.batch, states)[:, None]
         numbers = torch.einsum("bfd,pfd->bfp", x, self.numbers) + self.number_bias
@@ -292,14 +239,20 @@ def network_of(
     if shape.linear and (shape.kind != "mlp" or tokenizer.loss != "mse"):
         raise UserError(f"linear {shape.linear}: only an mlp of no counts has a linear path")
     data = tokenizer.sizes, 2 if tokenizer.loss == "zinb" else 1, tokenizer.num_batches
-    return (
-        MLP(*data, shape) if shape.kind == "mlp" else FeatureTransformer(*data, shape, attention)
-    )
+    if shape.kind == "mlp":
+        return MLP(*data, shape)
+    return FeatureTransformer(*data, shape, attention)
 
 
-def _block(num_inputs: int, width: int, norm: bool) -> nn.Sequential:
-    linear = nn.Linear(num_inputs, width)
-    return nn.Sequential(linear, *([nn.LayerNorm(width)] if norm else []), nn.GELU())
+def _blocks(norm: bool, *widths: int) -> list[nn.Sequential]:
+    return [
+        nn.Sequential(nn.Linear(low, high), *([nn.LayerNorm(high)] if norm else []), nn.GELU())
+        for low, high in pairwise(widths)
+    ]
+
+
+def _normal(std: float, *shape: int) -> nn.Parameter:
+    return nn.Parameter(nn.init.normal_(torch.empty(shape), std=std))
 
 
 def _of_batch(batch: Tensor | None, embed: nn.Embedding | None, x: Tensor) -> Tensor:
@@ -307,3 +260,111 @@ def _of_batch(batch: Tensor | None, embed: nn.Embedding | None, x: Tensor) -> Te
     if embed is None or batch is None:
         return x.new_zeros(len(x), x.shape[-1])
     return embed(batch.clamp(min=0)) * (batch >= 0)[:, None]
+
+
+class ColumnLikelihood(Objective):
+    """What predicted columns cost: see `column_losses`.
+
+    Args:
+        loss: of numbers.
+        categories: int64 [C], which columns are categories.
+    """
+
+    def __init__(self, loss: Loss, categories: Tensor) -> None:
+        super().__init__()
+        self.loss = loss
+        self.categories = nn.Buffer(categories, persistent=False)
+
+    def forward(self, samples: Tensor, answer: Answer, predicted: Mask) -> Tensor:
+        said = self.loss, self.categories, answer.prediction
+        losses = column_losses(*said, answer.tokens, predicted.hidden)
+        return losses.sum(dim=1) / predicted.num_hidden.clamp(min=1)
+
+
+def column_losses(
+    loss: Loss, categories: Tensor, prediction: tuple[Tensor, ...], values: Tensor, wanted: Tensor
+) -> Tensor:
+    """Return what every wanted value costs, in nats up to a constant, float32 [B, F]; else 0.
+
+    A number costs half its squared error, minus the log-density of a normal of variance 1; a
+    category its cross-entropy; a count minus its log-probability.
+
+    Args:
+        loss: "mse" of numbers; "nb" or "zinb" of counts.
+        categories: int64 [C], which columns are categories.
+        prediction: log-probabilities of categories [B, C, K], and of each number, [B, F]: its
+            mean, or the parameters of `count_losses`.
+        values: numbers, counts and codes, [B, F]; NaN where nothing was measured.
+        wanted: bool [B, F], nothing that was not measured.
+    """
+    log_probs, *parameters = prediction
+    # Zero for what is missing: NaN would reach gradients even where it is not wanted.
+    values = values.nan_to_num(0.0)
+    if loss == "mse":
+        costs = 0.5 * (parameters[0] - values).square()
+    else:
+        chosen = [part.masked_select(wanted) for part in (values, *parameters)]
+        costs = values.new_zeros(values.shape).masked_scatter(wanted, count_losses(*chosen))
+    if len(categories):
+        codes = values[:, categories].long()[..., None]
+        of = -log_probs.gather(2, codes)[..., 0]
+        costs = costs.index_copy(1, categories, of.to(costs.dtype))
+    return torch.where(wanted, costs, 0.0)
+
+
+def count_losses(
+    counts: Tensor, log_mean: Tensor, log_dispersion: Tensor, dropout: Tensor | None = None
+) -> Tensor:
+    """Return minus the log-probability of counts, in nats.
+
+    Negative binomial with mean m and inverse dispersion t, whose variance is m + m² / t:
+
+        log p(x) = log G(x + t) - log G(t) - log x! + t log(t / (t + m)) + x log(m / (t + m)).
+
+    With `dropout` logits z it is zero-inflated: a count is 0 with probability sigmoid(z), and
+    negative binomial otherwise.
+
+    Args:
+        counts: x, of any shape.
+        log_mean: log m, of that shape.
+        log_dispersion: log t, of that shape.
+        dropout: z, of that shape, or None.
+
+    Source: Lopez et al., Deep generative modeling for single-cell transcriptomics (Nature Methods
+    15, 2018), Methods.
+
+    >>> one, t = torch.ones(1), torch.tensor([2.0])
+    >>> count_losses(one, one.log(), t.log()).exp().reciprocal()  # 2 x 4/9 x 1/3
+    tensor([0.2963])
+    """
+    dispersion = log_dispersion.exp()
+    log_total = torch.logaddexp(log_dispersion, log_mean)
+    at_zero = dispersion * (log_dispersion - log_total)
+    log_prob = at_zero + counts * (log_mean - log_total)
+    log_prob = log_prob + torch.lgamma(counts + dispersion) - torch.lgamma(dispersion)
+    log_prob = log_prob - torch.lgamma(counts + 1)
+    if dropout is None:
+        return -log_prob
+    kept = torch.nn.functional.logsigmoid(-dropout)
+    zero = torch.logaddexp(torch.nn.functional.logsigmoid(dropout), kept + at_zero)
+    return -torch.where(counts == 0, zero, kept + log_prob)
+
+
+def category_log_probs(logits: Tensor, places: Tensor) -> Tensor:
+    """Return log-probabilities of the categories of each feature.
+
+    Args:
+        logits: of all categories of all features, side by side, [B, S].
+        places: int64 [C, K], where the categories of each feature stand among them; -1 = it has
+            fewer than K.
+
+    Returns:
+        [B, C, K], -inf where there is no category.
+
+    >>> logits = torch.tensor([[0.0, 0.0, 5.0]])
+    >>> category_log_probs(logits, torch.tensor([[0, 1], [2, -1]])).exp()
+    tensor([[[0.5000, 0.5000],
+             [1.0000, 0.0000]]])
+    """
+    each = logits[:, places.clamp(min=0)].masked_fill(places < 0, -torch.inf)
+    return each.log_softmax(dim=-1)

@@ -1,17 +1,104 @@
-"""Samples by features, the common shape of single cells and tables."""
+"""Samples by features, the common shape of single cells and tables; settings of runs on them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Literal, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from maskwise.errors import UserError
+from maskwise.measure.features import Ratio, in_batches
+from maskwise.measure.protocols import ScoringName
 from maskwise.modality import Entries, Tokenizer
-from maskwise.objectives.columns import Loss
 from maskwise.rng import Keys
+from maskwise.settings import check_layer, settings
+from maskwise.train.config import RunSettings
+
+Loss = Literal["mse", "nb", "zinb"]
+"""of numbers: half the squared error, or minus the log-probability of counts"""
+D = TypeVar("D")
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+@settings
+class TabularModelSettings:
+    """The shape of a masked model of features."""
+
+    kind: Literal["mlp", "transformer"] = "mlp"
+    """an MLP with a bottleneck, or a transformer with a token for each feature"""
+    width: PositiveInt = 256
+    """width of the blocks"""
+    depth: PositiveInt = 2
+    """blocks; of the MLP on the way to the code, and as many back"""
+    code: PositiveInt = 64
+    """width of the bottleneck (mlp)"""
+    heads: PositiveInt = 4
+    """attention heads (transformer)"""
+    mlp_ratio: Annotated[float, Field(gt=0)] = 2.0
+    """width of the MLPs over that of the tokens (transformer)"""
+    corruption: Literal["indicator", "zero", "permute"] = "indicator"
+    """what stands for a hidden value in training: a sign that it is hidden, zero without a sign,
+    or the value of another sample of the batch, which keeps the feature's distribution"""
+    norm: bool = True
+    """LayerNorm in the blocks of an mlp: tables are learned better with it, cells without"""
+    linear: NonNegativeInt = 0
+    """how often a linear path around the code fills in blank numbers; 0 = there is none (mlp of
+    numbers that are no counts)"""
+    predict_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """share of the hidden values that training predicts"""
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that can be read: the blocks, and the code of an mlp."""
+        return self.depth + (self.kind == "mlp")
+
+
+@settings
+class TabularEvaluateSettings:
+    """How a model of single cells or of a table is evaluated."""
+
+    ratios: tuple[Ratio, ...] = tuple(n / 10 for n in range(1, 10))
+    """Hidden fractions at which the loss is measured."""
+    impute: tuple[Ratio, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    """Hidden fractions at which imputation is measured; none = it is not."""
+    layer: int = -1
+    """Layer that is probed; -1 is the last."""
+    protocols: tuple[ScoringName, ...] = ("logistic", "knn")
+    """Probes of labelled samples."""
+    few: tuple[PositiveInt, ...] = (5, 10, 20)
+    """Labels a class of further probes."""
+    draws: Annotated[int, Field(ge=2)] = 5
+    """How often so few labelled samples are drawn; of one draw there is no interval."""
+    num_train: Annotated[int, Field(ge=2)] = 10_000
+    """Training samples that probes and baselines see at most, chosen at random."""
+    num_test: Annotated[int, Field(ge=2)] = 2_000
+    """Held-out samples at most, chosen at random, for all but imputation."""
+    num_impute: Annotated[int, Field(ge=2)] = 256
+    """Held-out samples that are imputed at most, chosen at random."""
+    baselines: bool = True
+    """Also probe the untrained model, raw values and principal components, and impute by
+    neighbours and by components."""
+    slow_baselines: bool = False
+    """Also impute by scikit-learn's IterativeImputer, of up to 150 columns."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the choice of samples, the masks, the probes and the bootstrap."""
+
+
+@settings
+class TabularRunSettings(RunSettings):
+    """Everything that decides what a run on samples by features does."""
+
+    model: TabularModelSettings = Field(default_factory=TabularModelSettings)
+    evaluate: TabularEvaluateSettings = Field(default_factory=TabularEvaluateSettings)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_layer("evaluate.layer", self.evaluate.layer, self.model.num_layers)
 
 
 class ColumnTokenizer(Tokenizer, Protocol):
@@ -42,11 +129,7 @@ class ColumnTokenizer(Tokenizer, Protocol):
         """Return what a network reads, float32 [B, F]; 0 where hidden or not measured."""
 
     def intensities(self, values: Tensor) -> Tensor:
-        """Return how much likelier large values are to be hidden "by intensity", float64 [B, F].
-
-        Args:
-            values: as `inputs` returns them.
-        """
+        """Return how much likelier large values, as `inputs` returns them, are to be hidden."""
 
     # What differs where numbers are counts, where batches are known, or where most is zero.
 
@@ -75,7 +158,6 @@ class ColumnTokenizer(Tokenizer, Protocol):
 
     @property
     def grid(self) -> tuple[int]:
-        """(F,)."""
         return (len(self.sizes),)
 
     def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
@@ -83,7 +165,6 @@ class ColumnTokenizer(Tokenizer, Protocol):
         return measured(batch, len(self.sizes))
 
     def weights(self, batch: Tensor) -> Tensor | None:
-        """Return None: all features count the same."""
         return None
 
 
@@ -92,8 +173,7 @@ class TabularRows:
     """Some samples of a table.
 
     Args:
-        read: returns the samples in rows (int64 [b]) of the whole table, float32 [b, F] or
-            [b, F + 1].
+        read: returns the samples in rows, int64 [b], of the whole table, [b, F] or [b, F + 1].
         index: which rows, int64 [N].
         labels: their classes, int64 [N], -1 = not known.
         batches: where they come from, int64 [N], -1 = not known.
@@ -109,21 +189,21 @@ class TabularRows:
     def __len__(self) -> int:
         return len(self.index)
 
+    def some(self, part: np.ndarray) -> "TabularRows":
+        """Return some of these rows."""
+        known = (None if each is None else each[part] for each in (self.labels, self.batches))
+        return TabularRows(self.read, self.index[part], *known)
+
     def get(self, indices: ArrayLike) -> Tensor:
         """Return samples by their number among these rows."""
         return self.read(self.index[np.asarray(indices)])
 
     def units(self, indices: ArrayLike) -> Tensor | None:
-        """Return None: every feature is its own unit."""
         return None
 
 
 def rows_of(samples: np.ndarray) -> TabularRows:
-    """Return samples in memory, float32 [N, F], as rows.
-
-    >>> rows_of(np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32)).get([1]).tolist()
-    [[3.0, 4.0]]
-    """
+    """Return samples in memory, float32 [N, F], as rows."""
     values = torch.from_numpy(samples)
     return TabularRows(lambda index: values[index], np.arange(len(samples)))
 
@@ -139,6 +219,7 @@ class TabularSplits:
         classes: names of the classes that labels number.
         batches: names of the batches.
         fingerprint: what must be the same when a run is resumed.
+        tokenizer: what the features are.
     """
 
     train: TabularRows
@@ -147,13 +228,101 @@ class TabularSplits:
     classes: tuple[str, ...] | None
     batches: tuple[str, ...] | None
     fingerprint: Entries
+    tokenizer: ColumnTokenizer
 
 
 def measured(batch: Tensor, num: int) -> Tensor:
-    """Return which of the `num` features of samples were measured, bool [B, F].
-
-    >>> import torch
-    >>> measured(torch.tensor([[1.0, float("nan"), 0.0]]), 2).tolist()
-    [[True, False]]
-    """
+    """Return which of the `num` features of samples were measured, bool [B, F]."""
     return ~batch[:, :num].isnan()
+
+
+def comparable(modality: ColumnTokenizer, samples: Tensor, hidden: Tensor | None = None) -> Tensor:
+    """Return values in which errors are measured, float32 [B, F]; NaN where hidden or missing.
+
+    Samples [B, F] or [B, F + 1] as they are; of counts the logarithm of 1 + counts scaled to one
+    library size, that of the visible genes only. By default nothing is hidden.
+    """
+    known = measured(samples, len(modality.sizes))
+    hidden = torch.zeros_like(known) if hidden is None else hidden
+    values = samples[:, : len(modality.sizes)]
+    if modality.loss != "mse":
+        values = modality.inputs(samples, hidden)
+    return values.masked_fill(hidden | ~known, torch.nan)
+
+
+def numbers(modality: ColumnTokenizer, rows: TabularRows, index: np.ndarray) -> np.ndarray:
+    """Return what `comparable` does of samples by their number, categories one-hot, [N, D]."""
+    parts = [
+        one_hot(comparable(modality, rows.get(part)).numpy(), modality.sizes)
+        for part in in_batches(index)
+    ]
+    return np.concatenate(parts)
+
+
+def filled(values: np.ndarray, mean: ArrayLike) -> np.ndarray:
+    """Return values [N, D] with those that are missing replaced by the mean of their column."""
+    return np.where(np.isnan(values), mean, values)
+
+
+def column_means(values: np.ndarray) -> np.ndarray:
+    """Return the means of columns [N, D] over what is not missing; 0 where all is.
+
+    >>> column_means(np.array([[1.0, np.nan], [3.0, np.nan]]))
+    array([2., 0.])
+    """
+    num = (~np.isnan(values)).sum(axis=0)
+    return (np.nansum(values, axis=0, dtype=np.float64) / np.maximum(num, 1)).astype(values.dtype)
+
+
+def one_hot(values: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    """Return values [N, F] with K columns for a feature of K categories, float32 [N, D].
+
+    A missing category is missing in all of them.
+
+    >>> one_hot(np.array([[0.5, 1.0], [0.7, np.nan]], dtype=np.float32), (0, 2))
+    array([[0.5, 0. , 1. ],
+           [0.7, nan, nan]], dtype=float32)
+    """
+    if not any(sizes):
+        return values
+    parts = [
+        np.where(np.isnan(column), np.nan, column == np.arange(size)) if size else column
+        for column, size in zip(values.T[..., None], sizes, strict=True)
+    ]
+    return np.concatenate(parts, axis=1, dtype=np.float32)
+
+
+def from_one_hot(values: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    """Return the numbers, and the code of the greatest column of categories, float32 [N, F].
+
+    >>> from_one_hot(np.array([[0.5, 0.3, 0.4]]), (0, 2))
+    array([[0.5, 1. ]], dtype=float32)
+    """
+    if not any(sizes):
+        return values.astype(np.float32)
+    first = np.cumsum([0, *(size or 1 for size in sizes)])
+    parts = [
+        values[:, start : start + size].argmax(axis=1) if size else values[:, start]
+        for start, size in zip(first, sizes, strict=False)
+    ]
+    return np.stack(parts, axis=1).astype(np.float32)
+
+
+def splits_of(
+    data: object, config: RunSettings, read: Callable[[D], S], take: Callable[[T, D], S], what: str
+) -> S:
+    """Return the splits of data in memory, which `take` takes, or else those that `read` reads.
+
+    Raises:
+        UserError: data is lacking, or a pattern means something in an order of positions only.
+    """
+    if config.pattern not in ("scattered", "shared"):
+        raise UserError(
+            f"pattern {config.pattern} is not for features, which have no order: take scattered,"
+            " or shared (the same features in all samples of a step)"
+        )
+    if data is not None:
+        return take(cast(T, data), config.data)
+    if config.data.source == "array":
+        raise UserError(f"this run was given {what}: give it again, as data=")
+    return read(config.data)

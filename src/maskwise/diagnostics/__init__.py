@@ -4,6 +4,8 @@ Functions of features [N, d], array-like or tensors, computed in float64. The fi
 and on centring; each function says how.
 """
 
+from typing import Any
+
 from maskwise.diagnostics.pairs import (
     alignment,
     cka,
@@ -14,14 +16,22 @@ from maskwise.diagnostics.pairs import (
     uniformity,
 )
 from maskwise.diagnostics.spectra import (
+    Features,
     alpha_req,
-    describe,
+    decay,
     effective_rank,
+    entropy_rank,
+    participation,
     participation_ratio,
     rankme,
+    read,
+    singular_values,
     spectrum,
+    stable,
     stable_rank,
+    too_few,
 )
+from maskwise.errors import UserError
 
 __all__ = [
     "alignment",
@@ -39,3 +49,42 @@ __all__ = [
     "stable_rank",
     "uniformity",
 ]
+
+
+def describe(z: Features) -> dict[str, Any]:
+    """Return every figure of features [N, d] that needs no views, by name.
+
+    `num_samples` and `dim`; centred: `effective_rank`, `participation_ratio`, `stable_rank`,
+    `alpha_req` (None where it cannot be fitted) and `spectrum` (the d singular values, divided by
+    the largest); uncentred: `effective_rank_uncentred`, which is `rankme`, `energy`, `uniformity`
+    and `mean_cosine`. `notes` are sentences on what to beware of, instead of warnings.
+
+    >>> found = describe([[2, 0], [-2, 0], [0, 1], [0, -1]] * 2)
+    >>> found["num_samples"], found["dim"], round(found["stable_rank"], 6)
+    (8, 2, 1.25)
+    """
+    x = read(z)
+    few = too_few(len(x), x.shape[1])
+    notes = [few] if few else []
+    values = singular_values(x, center=True)
+    uncentred = entropy_rank(singular_values(x, center=False))
+    try:
+        alpha = decay(values)
+    except UserError as error:
+        alpha = None
+        notes.append(str(error))
+    return {
+        "num_samples": len(x),
+        "dim": x.shape[1],
+        "effective_rank": entropy_rank(values),
+        "effective_rank_uncentred": uncentred,
+        "rankme": uncentred,
+        "participation_ratio": participation(values),
+        "stable_rank": stable(values),
+        "alpha_req": alpha,
+        "energy": energy(x),
+        "uniformity": uniformity(x),
+        "mean_cosine": mean_cosine(x),
+        "spectrum": (values / values[0]).tolist(),
+        "notes": notes,
+    }

@@ -5,18 +5,16 @@ across N. Needs no [N, N] matrix. Views [n, q, d] are grouped: q views of each o
 queue of features has lost which belong together, and a figure of it means nothing.
 """
 
-import warnings
-
 import numpy as np
 
-from maskwise.diagnostics.reading import (
+from maskwise.diagnostics.spectra import (
     Array,
     Features,
     directions,
     entropy_rank,
     read,
     singular_values,
-    too_few,
+    warn_if_few,
 )
 from maskwise.errors import UserError
 
@@ -142,13 +140,8 @@ def cka(z: Features, other: Features) -> float:
     0.707107
     """
     x, y = _read_both(z, other)
-    few = too_few(
-        len(x),
-        max(x.shape[1], y.shape[1]),
-        "CKA reads high (unrelated features score 0.5, 0.33 or 0.2 at 1, 2 or 4)",
-    )
-    if few:
-        warnings.warn(few, stacklevel=2)
+    bias = "CKA reads high (unrelated features score 0.5, 0.33 or 0.2 at 1, 2 or 4)"
+    warn_if_few(len(x), max(x.shape[1], y.shape[1]), bias)
     x, y = _centred(x), _centred(y)
     alike = (x.T @ y, x.T @ x, y.T @ y)
     both, first, second = (float(np.linalg.norm(matrix)) for matrix in alike)
@@ -181,9 +174,8 @@ def lidar(views: Features) -> float:
     """
     x = _read_views(views)
     num, _, dim = x.shape
-    few = too_few(num, dim, "LiDAR of features of full rank reads 39, 22 or 12 % low at 1, 2 or 4")
-    if few:
-        warnings.warn(few, stacklevel=2)
+    bias = "LiDAR of features of full rank reads 39, 22 or 12 % low at 1, 2 or 4"
+    warn_if_few(num, dim, bias)
     means = x.mean(axis=1)
     rest = (x - means[:, None]).reshape(-1, dim)
     within = rest.T @ rest / len(rest) + DELTA * np.eye(dim)

@@ -1,28 +1,29 @@
-"""The singular spectrum of features, how many directions they use, and all figures of a set.
+"""The singular spectrum of features, and how many directions they use.
 
-All take features [N, d] with N >= d and warn where N < 4 d, because few samples bend a spectrum.
-Features that have no spectrum are refused, as `spectrum` says.
+Figures take features [N, d] with N >= d and warn where N < 4 d, because few samples bend a
+spectrum. Features that have no spectrum are refused, as `spectrum` says.
 `center=True` takes the mean feature away first: a mean far from 0 is one large singular value,
 which hides the others.
 """
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
-from maskwise.diagnostics.pairs import energy, mean_cosine, uniformity
-from maskwise.diagnostics.reading import (
-    Array,
-    Features,
-    decay,
-    entropy_rank,
-    participation,
-    read,
-    singular_values,
-    stable,
-    too_few,
-)
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from maskwise.errors import UserError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = NDArray[np.float64]
+Features: TypeAlias = "ArrayLike | Tensor"
+
+# Samples for each feature from which on an effective rank reads at most 4 % low.
+ENOUGH = 4
+# Below it, squares and their sums are finite.
+HUGE = 1e100
 BIAS = (
     "ranks read low (with 1, 2 or 4 samples for each of d features of full rank: effective rank by"
     " 20, 7 or 3 %, participation ratio by 50, 33 or 20 %, stable rank by 75, 66 or 56 %) and"
@@ -121,48 +122,102 @@ def alpha_req(z: Features) -> float:
     return decay(_singular_values(z, center=True))
 
 
-def describe(z: Features) -> dict[str, Any]:
-    """Return every figure of features [N, d] that needs no views, by name.
-
-    `num_samples` and `dim`; centred: `effective_rank`, `participation_ratio`, `stable_rank`,
-    `alpha_req` (None where it cannot be fitted) and `spectrum` (the d singular values, divided by
-    the largest); uncentred: `effective_rank_uncentred`, which is `rankme`, `energy`, `uniformity`
-    and `mean_cosine`. `notes` are sentences on what to beware of, instead of warnings.
-
-    >>> found = describe([[2, 0], [-2, 0], [0, 1], [0, -1]] * 2)
-    >>> found["num_samples"], found["dim"], round(found["stable_rank"], 6)
-    (8, 2, 1.25)
-    """
-    x = read(z)
-    few = too_few(len(x), x.shape[1], BIAS)
-    notes = [few] if few else []
-    values = singular_values(x, center=True)
-    uncentred = entropy_rank(singular_values(x, center=False))
-    try:
-        alpha = decay(values)
-    except UserError as error:
-        alpha = None
-        notes.append(str(error))
-    return {
-        "num_samples": len(x),
-        "dim": x.shape[1],
-        "effective_rank": entropy_rank(values),
-        "effective_rank_uncentred": uncentred,
-        "rankme": uncentred,
-        "participation_ratio": participation(values),
-        "stable_rank": stable(values),
-        "alpha_req": alpha,
-        "energy": energy(x),
-        "uniformity": uniformity(x),
-        "mean_cosine": mean_cosine(x),
-        "spectrum": (values / values[0]).tolist(),
-        "notes": notes,
-    }
-
-
 def _singular_values(z: Features, center: bool) -> Array:
     x = read(z)
-    few = too_few(len(x), x.shape[1], BIAS)
-    if few:
-        warnings.warn(few, stacklevel=3)
+    warn_if_few(len(x), x.shape[1], depth=4)
     return singular_values(x, center)
+
+
+def read(z: Features, axes: str = "[samples, width]") -> Array:
+    """Return features as a float64 array with the axes named; refuse what is none."""
+    if hasattr(z, "detach"):  # a tensor of any precision on any device
+        z = z.detach().cpu().double().numpy()
+    try:
+        x = np.asarray(z, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"features must be an array {axes} of numbers") from None
+    if x.ndim != axes.count(",") + 1:
+        raise UserError(f"features of shape {x.shape} must be {axes}")
+    if 0 in x.shape:
+        raise UserError(f"no features in an array of shape {x.shape}: it must be {axes}")
+    if len(x) == 1:
+        raise UserError("one sample says nothing about how features spread: give more")
+    bad = x.size - np.count_nonzero(np.abs(x) < HUGE)
+    if bad:
+        raise UserError(f"{bad} of {x.size} values of the features are NaN, infinite or huge")
+    return x
+
+
+def directions(x: Array) -> Array:
+    """Return features divided by their lengths (along the last axis); refuse those of length 0."""
+    length = np.linalg.norm(x, axis=-1, keepdims=True)
+    zero = length.size - np.count_nonzero(length)
+    if zero:
+        raise UserError(
+            f"{zero} of {length.size} samples have features that are all 0, without a direction:"
+            " leave them out"
+        )
+    return x / length
+
+
+def too_few(num_samples: int, dim: int, bias: str = BIAS) -> str:
+    """Return what to know where samples are few, "" = enough; refuse fewer than dimensions."""
+    if num_samples < dim:
+        raise UserError(
+            f"{num_samples} samples of {dim} features span at most {num_samples} directions:"
+            f" give at least {dim} samples, better {ENOUGH * dim}"
+        )
+    if num_samples >= ENOUGH * dim:
+        return ""
+    return f"{num_samples} samples of {dim} features, fewer than {ENOUGH} for each: {bias}"
+
+
+def singular_values(x: Array, center: bool) -> Array:
+    """Return the singular values [d] of features [N, d], N >= d, falling; rounding is 0."""
+    rounding = np.finfo(np.float64).eps * max(x.shape) * np.linalg.norm(x)
+    about = x.mean(axis=0) if center else 0.0
+    values = np.asarray(np.linalg.svd(x - about, compute_uv=False), dtype=np.float64)
+    values[values <= rounding] = 0.0
+    if not values.any():
+        same = "the same for every sample (complete collapse)" if x.any() else "all 0"
+        raise UserError(f"the features are {same}: their spectrum says nothing")
+    return values
+
+
+def entropy_rank(values: Array) -> float:
+    """Return exp(-Σ p log p), p = values / Σ values, with 0 log 0 = 0."""
+    share = values[values > 0] / values.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def participation(values: Array) -> float:
+    """Return (Σ λ)² / Σ λ², λ = values²."""
+    variances = (values / values[0]) ** 2
+    return float(variances.sum() ** 2 / (variances**2).sum())
+
+
+def stable(values: Array) -> float:
+    """Return Σ λ / λ₁, λ = values²."""
+    return float(((values / values[0]) ** 2).sum())
+
+
+def decay(values: Array) -> float:
+    """Return α of the fit λ_i ∝ i^-α, λ = values², over one decade of i, if none of it is 0."""
+    dim, rank = len(values), np.count_nonzero(values)
+    if dim < 10:
+        raise UserError(f"alpha-ReQ fits 10 eigenvalues or more: these features have {dim}")
+    first = min(10, dim // 10)
+    if rank < 10 * first:
+        raise UserError(
+            f"alpha-ReQ fits eigenvalues {first} to {10 * first}: these features have rank {rank}"
+        )
+    index = np.arange(first, 10 * first + 1)
+    # Weights 1/i make every stretch of the logarithmic axis count alike.
+    slope, _ = np.polyfit(np.log(index), 2 * np.log(values[index - 1]), 1, w=index**-0.5)
+    return float(-slope)
+
+
+def warn_if_few(num_samples: int, dim: int, bias: str = BIAS, depth: int = 3) -> None:
+    """Warn whoever called the function `depth` frames up of what `too_few` says."""
+    if few := too_few(num_samples, dim, bias):
+        warnings.warn(few, stacklevel=depth)

@@ -14,16 +14,11 @@ AMBIGUOUS = "RYSWKMBDHVN"  # IUPAC codes for several bases
 INVALID = 255
 
 
-def _codes() -> np.ndarray:
-    codes = np.full(256, INVALID, dtype=np.uint8)
-    for letters, add in (("ACGT" + AMBIGUOUS, 0), (("ACGT" + AMBIGUOUS).lower(), REPEAT)):
-        for place, letter in enumerate(letters):
-            codes[ord(letter)] = min(place, UNKNOWN) + add
-    return codes
-
-
-CODES = _codes()
-"""uint8 [256], the code of each letter; INVALID for what is no DNA"""
+CODES = np.full(256, INVALID, dtype=np.uint8)
+"""the code of each letter, [256]; INVALID for what is no DNA"""
+for _code, _letter in enumerate("ACGT" + AMBIGUOUS):
+    CODES[ord(_letter)] = min(_code, UNKNOWN)
+    CODES[ord(_letter.lower())] = min(_code, UNKNOWN) + REPEAT
 _LETTERS = np.frombuffer(b"ACGTN.??acgtn.??", dtype=np.uint8)
 
 

@@ -1,6 +1,8 @@
-"""Where sequences come from: settings, and `load`, which turns them into windows."""
+"""Where sequences come from: settings, and `load`, which turns them into windows, by index."""
 
+import hashlib
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +13,13 @@ import torch
 from pydantic import AfterValidator, Field, PositiveInt
 from torch import Tensor
 
-from maskwise.dna.bases import INVALID, NOTHING, encode, reverse_complement
-from maskwise.dna.fasta import genome_of, open_genome
-from maskwise.dna.places import read_bed
+from maskwise.dna.bases import INVALID, NOTHING, NUM_BASES, encode, reverse_complement
+from maskwise.dna.fasta import Genome, genome_of, open_genome
+from maskwise.dna.places import Parts, read_bed
 from maskwise.dna.tokens import DNA, Bases, parse_tokens, train_pieces
-from maskwise.dna.windows import Windows, split, whole, windows
 from maskwise.errors import UserError
+from maskwise.files import atomic, cached
+from maskwise.modality import Indices
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 
@@ -24,6 +27,244 @@ log = logging.getLogger("maskwise")
 
 WINDOW = 512  # bases, where records are that long
 _TRAINING_WINDOWS = 20_000  # that pieces are learned from
+_BATCH = 1 << 13  # windows looked at together
+# NAME:START-STOP, also with a name in front and a strand behind, as bedtools writes it.
+_CUT_OUT = re.compile(r"(?:.*::)?(.+):\d+-\d+(?:\([+.-]\))?")
+
+
+def whole(genome: Genome) -> Parts:
+    """Return all records, from end to end."""
+    lengths = genome.lengths
+    return Parts(np.arange(len(lengths)), np.zeros_like(lengths), lengths)
+
+
+def merged(regions: Parts) -> Parts:
+    """Return regions in the order of the genome, those that overlap as one."""
+    order = np.lexsort((regions.stops, regions.starts, regions.records))
+    records, starts, stops = regions.records[order], regions.starts[order], regions.stops[order]
+    # A shift by record makes one running maximum serve all of them.
+    shift = records * (int(stops.max(initial=0)) + 1)
+    reach = np.maximum.accumulate(stops + shift)
+    begins = np.ones(len(order), dtype=bool)
+    begins[1:] = (starts + shift)[1:] >= reach[:-1]
+    ends = np.append(begins[1:], True)[: len(order)]
+    return Parts(records[begins], starts[begins], (reach - shift)[ends])
+
+
+def split(
+    genome: Genome,
+    holdout: float,
+    heldout: Sequence[str] = (),
+    regions: Parts | None = None,
+) -> tuple[Parts, Parts]:
+    """Split a genome in what is learned from and what is held out, at most one part per record.
+
+    Held out are `heldout` records or chromosomes, or at most a share of the bases (of regions, if
+    given): whole records at random, all those of a chromosome together (records named
+    NAME:START-STOP are of NAME); where no choice makes at least half the share, the end of the
+    largest record.
+    """
+    used = whole(genome) if regions is None else merged(regions)
+    size = np.zeros(len(genome.lengths), dtype=np.int64)
+    np.add.at(size, used.records, used.stops - used.starts)
+    numbers: dict[str, int] = {}
+    chromosomes = (found[1] if (found := _CUT_OUT.fullmatch(n)) else n for n in genome.names)
+    group = np.array([numbers.setdefault(name, len(numbers)) for name in chromosomes])
+    parts = whole(genome)
+    if heldout:
+        held = np.zeros(len(group), dtype=bool)
+        for name in map(str.strip, heldout):
+            held[group == numbers[name] if name in numbers else genome.record(name)] = True
+    else:
+        sizes = np.bincount(group, weights=size).astype(np.int64)
+        most = holdout * size.sum()
+        held = _choose(sizes, most)[group]
+        if size[held].sum() < most / 2:
+            return _cut(parts, used, int(size.argmax()), round(most), group)
+    if not size[held].sum() or not size[~held].sum():
+        what = f"holding out {', '.join(heldout)}" if heldout else f"a share of {holdout:g}"
+        raise UserError(
+            f"{genome.name}: {what} leaves nothing to learn from, or nothing to evaluate on"
+        )
+    return parts[~held], parts[held]
+
+
+def _choose(sizes: np.ndarray, most: float) -> np.ndarray:
+    """Return which groups are held out: in random order, each that still fits."""
+    held = np.zeros(len(sizes), dtype=bool)
+    for number in np.random.default_rng(0).permutation(len(sizes)).tolist():
+        if sizes[number] <= most:
+            held[number] = True
+            most -= sizes[number]
+    return held
+
+
+def _cut(
+    parts: Parts, used: Parts, record: int, most: int, group: np.ndarray
+) -> tuple[Parts, Parts]:
+    """Hold out the end of a record, with `most` of its bases that are used."""
+    inside = used[used.records == record]
+    size = (inside.stops - inside.starts)[::-1].cumsum()
+    if not 0 < most < size[-1] or (group == group[record]).sum() > 1:
+        raise UserError(
+            f"{len(parts.records)} records are too few to hold out {most} bases of them: give more"
+            " sequences, or name records to hold out by --data.heldout"
+        )
+    last = np.searchsorted(size, most)
+    border = inside.starts[len(size) - 1 - last] + size[last] - most
+    held = Parts(np.array([record]), np.array([border]), parts.stops[[record]])
+    stops = parts.stops.copy()
+    stops[record] = border
+    return Parts(parts.records, parts.starts, stops), held
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """Windows before any is left out: each of n intervals is tiled by one or more.
+
+    No list of windows is kept: window j of an interval begins at min(first + j * stride, last).
+    """
+
+    width: int
+    """bases in a window"""
+    stride: int
+    """bases from one to the next"""
+    records: np.ndarray
+    """of each interval, int64 [n]"""
+    first: np.ndarray
+    """where its first window begins, int64 [n]"""
+    last: np.ndarray
+    """where its last window begins, int64 [n]"""
+    stops: np.ndarray
+    """where reading ends, int64 [n]: windows do not cross into another part"""
+    begins: np.ndarray
+    """how many windows come before each interval, and how many there are, int64 [n + 1]"""
+
+    def __len__(self) -> int:
+        return int(self.begins[-1])
+
+    def place(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return record, start and end of reading of windows, int64 [b] each."""
+        row = self.begins.searchsorted(tiles, side="right") - 1
+        start = self.first[row] + (tiles - self.begins[row]) * self.stride
+        return self.records[row], np.minimum(start, self.last[row]), self.stops[row]
+
+    def read(self, genome: Genome, tiles: np.ndarray) -> np.ndarray:
+        """Return the codes of windows, uint8 [b, width]."""
+        records, starts, stops = self.place(tiles)
+        return genome.read(records, starts, self.width, stops)
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows with a base to learn from, by index."""
+
+    genome: Genome
+    tiles: Tiles
+    """where they are"""
+    runs: np.ndarray
+    """the first of the tiles of each run of tiles that are kept, int64 [k]"""
+    begins: np.ndarray
+    """how many windows come before each run, and how many there are, int64 [k + 1]"""
+    in_memory: bool = True
+
+    def __len__(self) -> int:
+        return int(self.begins[-1])
+
+    def place(self, indices: Indices) -> tuple[np.ndarray, ...]:
+        return self.tiles.place(self._tiles(indices))
+
+    def get(self, indices: Indices) -> Tensor:
+        """Return the codes of windows, uint8 [b, W], at `indices`."""
+        return torch.from_numpy(self.tiles.read(self.genome, self._tiles(indices)))
+
+    def units(self, indices: Indices) -> Tensor | None:
+        return None
+
+    def _tiles(self, indices: Indices) -> np.ndarray:
+        """Return which of the tiles windows are, int64 [b]."""
+        rows = np.asarray(indices, dtype=np.int64)
+        run = self.begins.searchsorted(rows, side="right") - 1
+        return rows - self.begins[run] + self.runs[run]
+
+
+def tile(
+    parts: Parts, regions: Parts | None, width: int, stride: int
+) -> tuple[Tiles, dict[str, int]]:
+    """Lay windows over parts of a genome, or over regions in these; count what is special.
+
+    A region shorter than a window gets one centred on it, shifted into its part; the last window
+    of a longer one, or of a part, ends with it. A part shorter than a window is one window.
+    """
+    counts, used, within = {}, parts, parts
+    if regions is not None:
+        used = merged(regions)
+        counts["merged"] = len(regions.starts) - len(used.starts)
+        # A record has one part at most.
+        part = np.full(max(used.records.max(initial=0), parts.records.max(initial=0)) + 1, -1)
+        part[parts.records] = np.arange(len(parts.records))
+        used = used[part[used.records] >= 0]
+        within = parts[part[used.records]]
+        starts, stops = used.starts.clip(within.starts), used.stops.clip(max=within.stops)
+        some = starts < stops
+        used, within = Parts(used.records, starts, stops)[some], within[some]
+    starts, stops, low, high = used.starts, used.stops, within.starts, within.stops
+    centred = np.maximum(np.minimum((starts + stops - width) // 2, high - width), low)
+    first = np.where(stops - starts < width, centred, starts)
+    last = np.maximum(stops - width, first)
+    counts["short"] = int((high - low < width).sum())
+    begins = np.append(0, (-((first - last) // stride) + 1).cumsum())
+    return Tiles(width, stride, used.records, first, last, high, begins), counts
+
+
+def windows(
+    genome: Genome,
+    parts: Parts,
+    *,
+    width: int,
+    stride: int | None = None,
+    regions: Parts | None = None,
+    name: str = "windows",
+) -> Windows:
+    """Return the windows of parts of a genome, or of regions in these, that have a base.
+
+    Which those are is found once, by reading all, and kept in the cache. The default stride is
+    half a window; `name` is for the log.
+    """
+    stride = stride or max(width // 2, 1)
+    tiles, counts = tile(parts, regions, width, stride)
+    runs = _kept(genome, tiles)
+    begins = np.append(0, (runs[:, 1] - runs[:, 0]).cumsum())
+    kept = int(begins[-1])
+    log.info(
+        "%s: %d windows of %d bases, %d without a base (A C G T) left out, %d padded%s",
+        *(name, kept, width, len(tiles) - kept, counts["short"]),
+        f", {counts['merged']} overlapping regions merged" if "merged" in counts else "",
+    )
+    if not kept:
+        raise UserError(f"{genome.name}: {name}: no window has a base (A C G T) to learn from")
+    return Windows(genome, tiles, runs[:, 0].copy(), begins)
+
+
+def _kept(genome: Genome, tiles: Tiles) -> np.ndarray:
+    columns = (tiles.records, tiles.first, tiles.last, tiles.stops)
+    digest = [hashlib.sha256(column.tobytes()).hexdigest() for column in columns]
+    key = [genome.fingerprint, tiles.width, tiles.stride, digest]
+    path = cached("windows", key).with_suffix(".npy")
+    if path.is_file():
+        try:
+            return np.load(path, allow_pickle=False).reshape(-1, 2)
+        except (OSError, ValueError):
+            raise UserError(f"{path} is damaged: delete it") from None
+    steps = range(0, len(tiles), _BATCH)
+    read = (tiles.read(genome, np.arange(at, min(at + _BATCH, len(tiles)))) for at in steps)
+    good = [np.zeros(0, dtype=bool), *((codes & 7 < NUM_BASES).any(axis=1) for codes in read)]
+    # Where a run of windows with a base begins, and where it ends.
+    edges = np.diff(np.concatenate(good), prepend=False, append=False)
+    runs = np.flatnonzero(edges).reshape(-1, 2)
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.save(file, runs)
+    return runs
 
 
 def _tokens(text: str) -> str:
@@ -84,11 +325,7 @@ class DNASplits:
 
 
 def load(data: DNADataSettings, sequences: Sequence[str] | None = None) -> DNASplits:
-    """Lay windows over the sequences that `data` describes, or over those given, a record each.
-
-    Raises:
-        UserError: a source that does not exist or cannot be used, saying which and why.
-    """
+    """Lay windows over the sequences that `data` describes, or over those given, a record each."""
     for number, sequence in enumerate(() if sequences is None else sequences):
         if not isinstance(sequence, str):
             kind = type(sequence).__name__
@@ -98,13 +335,10 @@ def load(data: DNADataSettings, sequences: Sequence[str] | None = None) -> DNASp
     name = "sequences" if sequences is not None else source.name.split(".")[0] or data.source
     width = data.window or int(min(WINDOW, genome.lengths.max()))
     regions = None if data.regions is None else read_bed(data.regions, genome)
+    parts = split(genome, data.holdout, data.heldout, regions)
     train, test = (
         windows(genome, part, width=width, stride=data.stride, regions=regions, name=what)
-        for part, what in zip(
-            split(genome, data.holdout, data.heldout, regions),
-            (f"{name}, to train on", f"{name}, held out"),
-            strict=True,
-        )
+        for part, what in zip(parts, (f"{name}, to train on", f"{name}, held out"), strict=True)
     )
     return DNASplits(train, test, name)
 
@@ -120,20 +354,14 @@ def describe(splits: DNASplits, data: DNADataSettings) -> DNA:
 
 
 def as_codes(sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
-    """Return sequences, given as letters or as codes, as codes.
-
-    Raises:
-        UserError: letters that are no DNA, or a sequence without any.
-    """
+    """Return sequences, given as letters or as codes, as codes."""
     found = [encode(each) if isinstance(each, str) else each for each in sequences]
     for number, (codes, given) in enumerate(zip(found, sequences, strict=True)):
         if not len(codes):
             raise UserError(f"sequence {number} is empty: leave it out")
         if (codes == INVALID).any():
-            place = int((codes == INVALID).argmax())
-            raise UserError(
-                f"sequence {number}: '{given[place]}' at position {place + 1} is no DNA"
-            )
+            at = int((codes == INVALID).argmax())
+            raise UserError(f"sequence {number}: '{given[at]}' at position {at + 1} is no DNA")
     return found
 
 

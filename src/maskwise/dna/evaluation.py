@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from maskwise.dna.bases import NOTHING, reverse_complement
+from maskwise.dna.bases import NOTHING, NUM_BASES, C, G, reverse_complement
 from maskwise.dna.data import DNASplits
-from maskwise.dna.features import baseline_features, embed_sequences
 from maskwise.dna.tasks import SequenceTask, parse_dna_task, read_dna_task
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
@@ -18,13 +18,15 @@ from maskwise.measure.features import (
     ALWAYS,
     Ratio,
     data_entry,
+    frozen,
     in_batches,
     models_of,
     random_subset,
+    same_length,
 )
 from maskwise.measure.finetuning import FineTuneSettings, Samples, tuned_row
-from maskwise.measure.likelihoods import Held, measure
-from maskwise.measure.probes import Labels, probe_row
+from maskwise.measure.losses import Held, measure
+from maskwise.measure.probes import probe_row
 from maskwise.measure.protocols import CHOSEN, ScoringName
 from maskwise.modality import Entries, Source
 from maskwise.progress import track
@@ -32,6 +34,8 @@ from maskwise.rng import Stream, uniforms
 from maskwise.settings import settings
 from maskwise.tokens.evaluation import BATCH, held_tokens, losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
+
+KMER = 4
 
 
 @settings
@@ -76,21 +80,13 @@ def evaluate_dna(
     """Return the entries of result.json: data, reconstruction, probes and fine-tuning.
 
     Nothing depends on the training seed or law, so results of different runs are comparable.
-
-    Args:
-        model: a pretrained model.
-        splits: losses are measured on windows of the test part; the train part gives baselines.
-        config: what is measured.
-        pattern: how hidden tokens lie when the loss is measured.
-        untrained: the same model before training, a baseline.
-
-    Raises:
-        UserError: a file that cannot be used, or a layer that the model does not have.
+    Losses are of windows of the test part, under masks of `pattern`; the train part gives
+    baselines, and so does the model before training, `untrained`.
     """
     seed, dna = config.seed, model.tokenizer
     models = models_of(model, untrained, baselines=config.baselines)
     some = random_subset(len(splits.test), config.num_windows, seed)
-    index = with_tokens(dna, splits.test, some)
+    index = _with_tokens(dna, splits.test, some)
     chosen = random_subset(len(splits.train), config.num_train, seed)
     sizes = (config.num_train, config.num_test)
     tasks = [read_dna_task(text, *sizes, seed) for text in config.probes]
@@ -99,7 +95,7 @@ def evaluate_dna(
         "data": data_entry(splits, [dna.window]),
         "reconstruction": losses_by_ratio(
             *(model, splits.test, index, (*config.ratios, ALWAYS), pattern, seed),
-            floors(dna, splits, chosen),
+            _floors(dna, splits, chosen),
         ),
         "probes": [row for task in tasks for row in dna_probes(models, task, config)],
         "finetuning": [
@@ -114,26 +110,20 @@ def dna_probes(
     """Return the rows of the table of probes: labelled sequences under every model and layer.
 
     Baselines are GC content, frequencies of 4-mers and one-hot bases by logistic regression.
-
-    Raises:
-        UserError: a layer that a model lacks.
     """
-    labels, seed = Labels(task.y, task.folds, task.groups, task.note), config.seed
-    rows = []
+    rows, seed = [], config.seed
     for title, model in track(models.items(), f"probes, {task.name}"):
         for layer in track(config.layers or range(model.num_layers), "layers"):
             x = embed_sequences(model, task.sequences, layer)
             name = f"{title} layer {layer % model.num_layers}"
-            rows += [probe_row(name, x, labels, CHOSEN[each], seed) for each in config.protocols]
+            rows += [probe_row(name, x, task, CHOSEN[each], seed) for each in config.protocols]
     if config.baselines:
-        baselines = baseline_features(task.sequences)
-        rows += [
-            probe_row(name, x, labels, CHOSEN["logistic"], seed) for name, x in baselines.items()
-        ]
+        for name, x in baseline_features(task.sequences).items():
+            rows.append(probe_row(name, x, task, CHOSEN["logistic"], seed))
     return [{"task": task.name} | row for row in rows]
 
 
-def floors(dna: DNA, splits: DNASplits, index: np.ndarray) -> dict[str, Tensor]:
+def _floors(dna: DNA, splits: DNASplits, index: np.ndarray) -> dict[str, Tensor]:
     """Return what each token costs if nothing but frequencies is known, [V] by name, in nats.
 
     "base composition": every base for itself, -sum_i log p(b_i); for single bases its mean is
@@ -142,18 +132,14 @@ def floors(dna: DNA, splits: DNASplits, index: np.ndarray) -> dict[str, Tensor]:
     of_bases = shares(DNA(window=splits.train.tiles.width), splits.train, index)
     costs = dict(zip("ACGT", (-of_bases.log()).tolist(), strict=False))
     letters = dna.spell(range(len(dna.alphabet)))
-    found = {
-        "base composition": torch.tensor(
-            [sum(costs.get(base, 0.0) for base in token) for token in letters],
-            dtype=torch.float64,
-        )
-    }
+    composed = [sum(costs.get(base, 0.0) for base in token) for token in letters]
+    found = {"base composition": torch.tensor(composed, dtype=torch.float64)}
     if any(len(token) > 1 for token in letters):
         found["unigram"] = -shares(dna, splits.train, index).log()
     return found
 
 
-def with_tokens(dna: DNA, source: Source, index: np.ndarray) -> np.ndarray:
+def _with_tokens(dna: DNA, source: Source, index: np.ndarray) -> np.ndarray:
     """Return those of the windows that have a token to hide: of k-mers, some have none."""
     some = [dna.eligible(source.get(batch)).any(dim=1) for batch in in_batches(index, BATCH)]
     return index[torch.cat(some).numpy()]
@@ -176,16 +162,12 @@ def sequence_samples(model: LanguageModel[DNA], task: SequenceTask) -> Samples[L
     """Return sequences as a model takes them; of long ones the middle, as wide as its window.
 
     In training each sequence is read on a random strand in each epoch; in testing on both.
-
-    Raises:
-        UserError: the test has a single class, or a sequence no token of known bases.
     """
     train, test = task.folds[0]
     if len(np.unique(task.y[test])) < 2:
         raise UserError(f"task '{task.name}': the first fold has one class: give TRAIN:TEST")
     window = model.tokenizer.window
-    cut = [max(0, (len(codes) - window) // 2) for codes in task.sequences]
-    sequences = [codes[at : at + window] for at, codes in zip(cut, task.sequences, strict=True)]
+    sequences = [codes[max(0, (len(codes) - window) // 2) :][:window] for codes in task.sequences]
     known = model.tokenizer.eligible(_padded(sequences)).any(dim=1)
     if not known.all():
         place = int(known.int().argmin())
@@ -214,10 +196,8 @@ def sequence_samples(model: LanguageModel[DNA], task: SequenceTask) -> Samples[L
 
 def _padded(sequences: Sequence[np.ndarray]) -> Tensor:
     """Return codes as rows of equal width, uint8 [B, W], with nothing after their ends."""
-    rows = np.full((len(sequences), max(map(len, sequences))), NOTHING, dtype=np.uint8)
-    for row, codes in zip(rows, sequences, strict=True):
-        row[: len(codes)] = codes
-    return torch.from_numpy(rows)
+    rows = [torch.from_numpy(codes.copy()) for codes in sequences]
+    return pad_sequence(rows, batch_first=True, padding_value=NOTHING)
 
 
 def dna_likelihood(
@@ -237,7 +217,7 @@ def dna_likelihood(
     words = {"sample": "window", "position": position, "dimension": "base"}
 
     def held(index: np.ndarray) -> Held:
-        ids = dna.ids(splits.test.get(with_tokens(dna, splits.test, index)))
+        ids = dna.ids(splits.test.get(_with_tokens(dna, splits.test, index)))
         sizes = torch.tensor([len(letters) for letters in dna.spell(range(len(dna.alphabet)))])
         bases = sizes[ids] * dna.eligible(ids)
         num_dims = float(bases.sum(dim=1).double().mean())
@@ -245,3 +225,85 @@ def dna_likelihood(
 
     options["num_samples"] = 64 if num_samples is None else num_samples
     return measure(model, held, len(splits.test), splits.name, law, **options)
+
+
+def embed_sequences(
+    model: LanguageModel[DNA],
+    sequences: Sequence[np.ndarray],
+    layer: int = -1,
+    batch_size: int = 128,
+) -> np.ndarray:
+    """Return features of sequences, float32 [N, D]; nothing is hidden, lengths are not normalised.
+
+    The mean over the positions of both strands, so that a sequence, uint8 codes, and its reverse
+    complement have the same. Each strand of a sequence longer than the model's window is cut into
+    as few tiles of about equal lengths as fit, each read by itself. Batches of `batch_size` tiles
+    hold equal lengths: nothing is padded.
+    """
+    if not len(sequences):
+        raise UserError("no sequences: give at least one")
+    window = model.tokenizer.window
+    pairs = [
+        (place, tile)
+        for place, codes in enumerate(sequences)
+        for strand in (codes, reverse_complement(codes))
+        for tile in np.array_split(strand, -(-len(strand) // window) or 1)
+    ]
+    owner, tiles = np.array([place for place, _ in pairs]), [tile for _, tile in pairs]
+    sums, counts = None, np.zeros(len(sequences))
+    with frozen(model) as device:
+        for index in same_length([len(tile) for tile in tiles], batch_size):
+            batch = torch.from_numpy(np.stack([tiles[place] for place in index])).to(device)
+            num = model.eligible(batch).sum(dim=1).cpu().numpy()
+            if not num.any():  # perhaps shorter than a token
+                continue
+            encoded = model.encode(batch, layer=layer).float().cpu().numpy()
+            if sums is None:
+                sums = np.zeros((len(sequences), encoded.shape[1]))
+            np.add.at(sums, owner[index], encoded * num[:, None])
+            np.add.at(counts, owner[index], num)
+    if sums is None or not counts.all():
+        place = int(counts.argmin())
+        raise UserError(f"sequence {place} has no token of known bases: leave it out")
+    return (sums / counts[:, None]).astype(np.float32)
+
+
+def baseline_features(sequences: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the features of every baseline by name, each float32 [N, D].
+
+    They are the share of C and G among the known bases, the shares of k-mers and, of sequences of
+    equal length, which base stands at each position, [N, 4 W]; unknown ones are none.
+
+    >>> from maskwise.dna.bases import encode
+    >>> found = baseline_features([encode("ACGTNN"), encode("ggANNN")])
+    >>> found["GC content"].round(2).tolist(), found["one-hot bases"].shape
+    ([[0.5], [0.6700000166893005]], (2, 24))
+    """
+    found = {
+        "GC content": kmer_frequencies(sequences, 1)[:, [C, G]].sum(axis=1, keepdims=True),
+        f"{KMER}-mer frequencies": kmer_frequencies(sequences),
+    }
+    if len({len(codes) for codes in sequences}) == 1:
+        which = np.stack(sequences)[..., None] & 7 == np.arange(NUM_BASES)
+        found["one-hot bases"] = which.reshape(len(sequences), -1).astype(np.float32)
+    return found
+
+
+def kmer_frequencies(sequences: Sequence[np.ndarray], k: int = KMER) -> np.ndarray:
+    """Return the share of each k-mer among the overlapping k-mers of a strand, float32 [N, 4^k].
+
+    K-mers with an unknown base do not count; where none is left, all shares are 0.
+
+    >>> from maskwise.dna.bases import encode
+    >>> kmer_frequencies([encode("AACNA")], k=2)[0, :4].tolist()  # AA, AC, AG, AT
+    [0.5, 0.5, 0.0, 0.0]
+    """
+    found = np.zeros((len(sequences), NUM_BASES**k), dtype=np.float32)
+    places = NUM_BASES ** np.arange(k)[::-1]
+    for counts, codes in zip(found, sequences, strict=True):
+        if len(codes) < k:
+            continue
+        windows = np.lib.stride_tricks.sliding_window_view(codes & 7, k)
+        known = windows[(windows < NUM_BASES).all(axis=1)]
+        counts[:] = np.bincount(known @ places, minlength=len(counts)) / max(len(known), 1)
+    return found

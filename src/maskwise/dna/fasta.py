@@ -11,7 +11,7 @@ import re
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -20,7 +20,8 @@ import numpy as np
 from maskwise.dna.bases import CODES, INVALID, NOTHING, NUM_BASES, REPEAT, UNKNOWN
 from maskwise.errors import UserError
 from maskwise.files import atomic_folder, cached, read_json, stamp, write_json
-from maskwise.textio import OPENERS, READ_ERRORS, kind_of
+from maskwise.textio import OPENERS, READ_ERRORS
+from maskwise.tokens.files import files_of
 
 log = logging.getLogger("maskwise")
 
@@ -37,73 +38,96 @@ Fetch = Callable[[int, int], bytes]
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
-    """Where letters are: base i of a record is at offset + i + i // bases * breaks, int64 [R]."""
+class Genome:
+    """Sequences by record and position.
+
+    Base i of a record is in its file at the byte offset + i + i // bases * breaks.
+    """
 
     names: tuple[str, ...]
-    """of the R records, in the order of the file"""
+    """of the R records, in the order of the files"""
     lengths: np.ndarray
-    """bases of each"""
+    """bases of each, int64 [R]"""
     offsets: np.ndarray
     """bytes before its first base"""
     bases: np.ndarray
     """bases in each of its lines, but the last"""
     breaks: np.ndarray
     """bytes between two lines"""
+    name: str
+    """what to call it"""
+    files: tuple[Fetch, ...]
+    """what each record is read from"""
+    counts: dict[str, int] = field(default_factory=dict)
+    """how many letters are bases (A C G T), unknown (N), ambiguous (other IUPAC codes) and repeats
+    (bases in lower case), and how many records were left out as empty"""
+    fingerprint: str = ""
+    """SHA-256 of names, lengths and letters"""
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
+
+    def record(self, name: str) -> int:
+        if name in self._places:
+            return self._places[name]
+        other = name.removeprefix("chr") if name.startswith("chr") else f"chr{name}"
+        near = [other] if other in self._places else difflib.get_close_matches(name, self.names, 1)
+        hint = near[0] if near else f"{', '.join(self.names[:3])}, ..."
+        raise UserError(
+            f"{self.name} has no record named {name}"
+            + (f": did you mean {hint}?" if near else f": its records are {hint}")
+        )
 
     def byte(self, records: np.ndarray | int, positions: np.ndarray) -> np.ndarray:
         """Return where bases are in their file, int64 [n]; of a record's end, where that is."""
         lines = positions // self.bases[records]
         return self.offsets[records] + positions + lines * self.breaks[records]
 
+    def read(
+        self, records: np.ndarray, starts: np.ndarray, width: int, stops: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the codes of windows, uint8 [n, width]; NOTHING outside of records.
 
-@dataclass(frozen=True, eq=False)
-class Indexed:
-    """A file's bytes, where its records are, how many letters of which kind, and their SHA-256."""
-
-    fetch: Fetch
-    layout: Layout
-    counts: dict[str, int]
-    digest: str
-
-
-def fasta_files(source: str | Path) -> list[Path]:
-    """Return the FASTA files that a source names: itself, or those in a folder, sorted.
-
-    Raises:
-        UserError: there is none.
-    """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.is_file() and kind_of(p) in SUFFIXES)
-        if not found:
-            raise UserError(f"{path}: no FASTA files here (looked for {', '.join(SUFFIXES)})")
-        return found
-    if not path.is_file():
-        raise UserError(f"{path}: no such file or folder")
-    return [path]
+        They begin at `starts`, int64 [n], counted from 0, and reading ends at `stops`, int64 [n];
+        default: with the record.
+        """
+        stops = self.lengths[records] if stops is None else stops
+        first = np.minimum(np.maximum(starts, 0), stops)
+        last = np.maximum(np.minimum(starts + width, stops), first)
+        offset = self.byte(records, first)
+        size = self.byte(records, last) - offset
+        where = zip(records.tolist(), size.tolist(), offset.tolist(), strict=True)
+        data = bytearray().join([self.files[record](num, at) for record, num, at in where])
+        codes = np.frombuffer(data.translate(TABLE, BREAKS), dtype=np.uint8)
+        if len(codes) == len(records) * width:
+            return codes.reshape(-1, width)
+        if len(codes) != (last - first).sum():
+            raise UserError(f"{self.name} changed while it was read: start again")
+        windows = np.full((len(records), width), NOTHING, dtype=np.uint8)
+        place = starts[:, None] + np.arange(width)
+        windows[(place >= first[:, None]) & (place < last[:, None])] = codes
+        return windows
 
 
-def open_indexed(path: Path) -> Indexed:
+def _open_indexed(path: Path) -> Genome:
     """Open a FASTA file; the first time, look through it, and keep an index in the cache.
 
     A copy is kept there too of a file that is compressed or has lines of unequal length.
-
-    Raises:
-        UserError: it cannot be read, is no FASTA or holds what is no DNA.
     """
     folder = cached("fasta", stamp(path))
     if not folder.is_dir():
         log.info("%s: indexing (kept in %s)", path, folder)
         with atomic_folder(folder) as work:
             _prepare(path, work)
+    copy = folder / _LETTERS
+    fetch = _open(copy if copy.exists() else path)
     try:
-        layout = _layout((folder / _INDEX).read_text("utf-8"))
+        genome = _indexed((folder / _INDEX).read_text("utf-8"), fetch, path)
     except (OSError, ValueError, IndexError):
         raise UserError(f"the index in {folder} is damaged: delete that folder") from None
-    copy, found = folder / _LETTERS, read_json(folder / _SCAN)
-    fetch = _open(copy if copy.exists() else path)
-    return Indexed(fetch, layout, found["counts"], found["sha256"])
+    found = read_json(folder / _SCAN)
+    return replace(genome, counts=found["counts"], fingerprint=found["sha256"])
 
 
 def _open(path: Path) -> Fetch:
@@ -130,18 +154,19 @@ def _prepare(path: Path, work: Path) -> None:
         raise UserError(f"{path}: two records are named {name}: rename or remove one")
     index = "".join("\t".join(map(str, (name, *numbers))) + "\n" for name, numbers in rows)
     (work / _INDEX).write_text(index, "utf-8")
-    found = look_through(_layout(index), _open(used), str(path))
-    write_json(work / _SCAN, {"counts": found.counts, "sha256": found.digest})
+    found = _look_through(_indexed(index, _open(used), path))
+    write_json(work / _SCAN, {"counts": found.counts, "sha256": found.fingerprint})
 
 
 # A line of an index, as samtools faidx writes it: name; length, offset, bases and bytes of a line.
 Row = tuple[str, list[int]]
 
 
-def _layout(index: str) -> Layout:
+def _indexed(index: str, fetch: Fetch, path: Path) -> Genome:
     rows = [line.split("\t") for line in index.splitlines()]
     lengths, offsets, bases, line = np.array([row[1:5] for row in rows], dtype=np.int64).T
-    return Layout(tuple(row[0] for row in rows), lengths, offsets, bases.clip(1), line - bases)
+    places = lengths, offsets, bases.clip(1), line - bases
+    return Genome(tuple(row[0] for row in rows), *places, str(path), (fetch,) * len(rows))
 
 
 def _places(path: Path) -> list[Row] | None:
@@ -214,24 +239,21 @@ def _lines(path: Path, most: int | None = None) -> Iterator[tuple[int, bytes]]:
         raise UserError(f"cannot read {path}: {reason}") from None
 
 
-def look_through(layout: Layout, fetch: Fetch, where: str) -> Indexed:
-    """Look at every letter once; `where` names the file in messages.
-
-    Raises:
-        UserError: a letter that is no DNA.
-    """
+def _look_through(genome: Genome) -> Genome:
+    """Look at every letter once: refuse those that are no DNA, count the others."""
     digest = hashlib.sha256()
     counts = {"bases": 0, "unknown": 0, "ambiguous": 0, "repeats": 0, "empty_records": 0}
-    for record, (name, length) in enumerate(zip(layout.names, layout.lengths, strict=True)):
+    for record, (name, length) in enumerate(zip(genome.names, genome.lengths, strict=True)):
         digest.update(f">{name} {length} ".encode())
         counts["empty_records"] += not length
         for start in range(0, length, _CHUNK):
-            first, last = layout.byte(record, np.array([start, min(start + _CHUNK, length)]))
-            letters = fetch(last - first, first).translate(None, BREAKS)
+            first, last = genome.byte(record, np.array([start, min(start + _CHUNK, length)]))
+            letters = genome.files[record](last - first, first).translate(None, BREAKS)
             codes = np.frombuffer(letters.translate(TABLE), dtype=np.uint8)
             if codes.max() == INVALID:
                 place = int((codes == INVALID).argmax())
-                _refuse(letters[place], f"{where}: record {name}, position {start + place + 1}")
+                where = f"{genome.name}: record {name}, position {start + place + 1}"
+                _refuse(letters[place], where)
             digest.update(letters)
             unknown = np.frombuffer(letters, dtype=np.uint8) & ~np.uint8(32) == ord("N")
             kinds = {
@@ -242,77 +264,13 @@ def look_through(layout: Layout, fetch: Fetch, where: str) -> Indexed:
             }
             for kind, which in kinds.items():
                 counts[kind] += int(np.count_nonzero(which))
-    return Indexed(fetch, layout, counts, digest.hexdigest())
+    return replace(genome, counts=counts, fingerprint=digest.hexdigest())
 
 
 def _refuse(letter: int, where: str) -> None:
     shown = ascii(chr(letter)) if letter < 128 else "'?'"
-    if letter in b"Uu":
-        raise UserError(f"{where}: {shown} is of RNA: convert U to T")
-    raise UserError(
-        f"{where}: {shown} is no letter of DNA (A C G T, N, other IUPAC codes): remove or replace"
-        " it"
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Genome(Layout):
-    """Sequences by record and position."""
-
-    name: str
-    """what to call it"""
-    files: tuple[Fetch, ...]
-    """what each record is read from"""
-    counts: dict[str, int]
-    """how many letters are bases (A C G T), unknown (N), ambiguous (other IUPAC codes) and repeats
-    (bases in lower case), and how many records were left out as empty"""
-    fingerprint: str
-    """SHA-256 of names, lengths and letters"""
-
-    @cached_property
-    def _places(self) -> dict[str, int]:
-        return {name: place for place, name in enumerate(self.names)}
-
-    def record(self, name: str) -> int:
-        """Return the number of a record.
-
-        Raises:
-            UserError: there is none of that name.
-        """
-        if name in self._places:
-            return self._places[name]
-        other = name.removeprefix("chr") if name.startswith("chr") else f"chr{name}"
-        near = [other] if other in self._places else difflib.get_close_matches(name, self.names, 1)
-        hint = near[0] if near else f"{', '.join(self.names[:3])}, ..."
-        raise UserError(
-            f"{self.name} has no record named {name}"
-            + (f": did you mean {hint}?" if near else f": its records are {hint}")
-        )
-
-    def read(
-        self, records: np.ndarray, starts: np.ndarray, width: int, stops: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Return the codes of windows, uint8 [n, width]; NOTHING outside of records.
-
-        They begin at `starts`, int64 [n], counted from 0, and reading ends at `stops`, int64 [n];
-        default: with the record.
-        """
-        stops = self.lengths[records] if stops is None else stops
-        first = np.minimum(np.maximum(starts, 0), stops)
-        last = np.maximum(np.minimum(starts + width, stops), first)
-        offset = self.byte(records, first)
-        size = self.byte(records, last) - offset
-        where = zip(records.tolist(), size.tolist(), offset.tolist(), strict=True)
-        data = bytearray().join([self.files[record](num, at) for record, num, at in where])
-        codes = np.frombuffer(data.translate(TABLE, BREAKS), dtype=np.uint8)
-        if len(codes) == len(records) * width:
-            return codes.reshape(-1, width)
-        if len(codes) != (last - first).sum():
-            raise UserError(f"{self.name} changed while it was read: start again")
-        windows = np.full((len(records), width), NOTHING, dtype=np.uint8)
-        place = starts[:, None] + np.arange(width)
-        windows[(place >= first[:, None]) & (place < last[:, None])] = codes
-        return windows
+    what = "is no letter of DNA (A C G T, N, other IUPAC codes): remove or replace it"
+    raise UserError(f"{where}: {shown} {'is of RNA: convert U to T' if letter in b'Uu' else what}")
 
 
 def open_genome(source: str | Path) -> Genome:
@@ -325,16 +283,16 @@ def open_genome(source: str | Path) -> Genome:
     Raises:
         UserError: a file that cannot be read, is no FASTA, or holds what is no DNA.
     """
-    paths = fasta_files(source)
-    opened = [open_indexed(path) for path in paths]
+    paths = files_of(source, SUFFIXES, "FASTA files")
+    opened = [_open_indexed(path) for path in paths]
     owner: dict[str, Path] = {}
     for path, one in zip(paths, opened, strict=True):
-        for name in one.layout.names:
+        for name in one.names:
             if owner.setdefault(name, path) != path:
                 raise UserError(
                     f"{path}: record {name} is in {owner[name]} too: rename or remove one"
                 )
-    return _genome(str(source), opened)
+    return _joined(str(source), opened)
 
 
 def genome_of(sequences: Sequence[str], names: Sequence[str] | None = None) -> Genome:
@@ -355,29 +313,28 @@ def genome_of(sequences: Sequence[str], names: Sequence[str] | None = None) -> G
     data = "".join(sequences).encode("ascii", "replace")
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
     # The same as a file with one line for all sequences.
-    bases, breaks = lengths.clip(1), np.zeros_like(lengths)
-    layout = Layout(tuple(names), lengths, lengths.cumsum() - lengths, bases, breaks)
-    found = look_through(layout, lambda size, at: data[at : at + size], "sequences")
-    return _genome("sequences", [found])
+    places = lengths, lengths.cumsum() - lengths, lengths.clip(1), np.zeros_like(lengths)
+    files = (lambda size, at: data[at : at + size],) * len(names)
+    return _joined("sequences", [_look_through(Genome(tuple(names), *places, "sequences", files))])
 
 
-def _genome(source: str, opened: Sequence[Indexed]) -> Genome:
+def _joined(source: str, opened: Sequence[Genome]) -> Genome:
+    """Return the records of several files that are not empty."""
     columns = [
-        np.concatenate([getattr(one.layout, column) for one in opened])
+        np.concatenate([getattr(one, column) for one in opened])
         for column in ("lengths", "offsets", "bases", "breaks")
     ]
     keep = np.flatnonzero(columns[0])
     if not len(keep):
         raise UserError(f"{source}: no letters of DNA: all {len(columns[0])} records are empty")
+    names = [name for one in opened for name in one.names]
+    files = [file for one in opened for file in one.files]
     lengths, offsets, bases, breaks = (column[keep] for column in columns)
-    names = [name for one in opened for name in one.layout.names]
-    files = [one.fetch for one in opened for _ in one.layout.names]
     genome = Genome(
-        *(tuple(names[k] for k in keep), lengths, offsets, bases, breaks),
-        source,
+        *(tuple(names[k] for k in keep), lengths, offsets, bases, breaks, source),
         tuple(files[k] for k in keep),
         {key: sum(one.counts[key] for one in opened) for key in opened[0].counts},
-        hashlib.sha256("".join(one.digest for one in opened).encode()).hexdigest(),
+        hashlib.sha256("".join(one.fingerprint for one in opened).encode()).hexdigest(),
     )
     counts = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in genome.counts.items())
     log.info("%s: %d records, %s", source, len(genome.names), counts)

@@ -1,6 +1,5 @@
 """Masked models of DNA: dilated convolutions (as GPN) or a transformer, on one strand or both."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -11,9 +10,9 @@ from torch import Tensor, nn
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Norm
-from maskwise.objectives.corruption import Shares, check_shares
+from maskwise.objectives.cross_entropy import Shares, check_shares
 from maskwise.settings import settings
-from maskwise.tokens.network import BlockNetwork, SequenceNetwork, TokenNetwork
+from maskwise.tokens.network import BlockNetwork, Layers, SequenceNetwork, TokenNetwork
 
 NEVER = -1e4  # a logit
 # Distances between the weights of a convolution, block by block, and again from the first.
@@ -52,16 +51,11 @@ class Block(nn.Module):
 class ConvNetwork(BlockNetwork):
     """Blocks of dilated convolutions; dilations are 1, 2, 4, 8, 16, 32, 1, 2, ...
 
+    The features of a token depend on 1 + (kernel - 1) x their sum, itself in the middle.
     `num_tokens`, `width` and `num_inputs` are those of `BlockNetwork`; `mlp_ratio` is the size of
-    a block's MLP over its width, `kernel` the weights of a convolution, an odd number.
-
-    Raises:
-        UserError: an even kernel, or one below 3.
+    a block's MLP over its width, `kernel` the weights of a convolution, an odd number from 3 on.
 
     Source: Benegas, Batra & Song, PNAS 120 (2023) e2311219120, who use 25 blocks.
-
-    >>> ConvNetwork(7, width=8, depth=2).receptive_field
-    25
     """
 
     def __init__(
@@ -79,15 +73,9 @@ class ConvNetwork(BlockNetwork):
         dilations = [DILATIONS[index % len(DILATIONS)] for index in range(depth)]
         blocks = (Block(width, mlp, kernel, dilation) for dilation in dilations)
         super().__init__(num_tokens, width, blocks, num_inputs)
-        self.receptive_field = 1 + (kernel - 1) * sum(dilations)
-        """tokens on which the features of one depend"""
 
     def context(self, ids: Tensor, documents: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Return which tokens are padding.
-
-        Raises:
-            UserError: a row of several documents, which a convolution would read as one.
-        """
+        """Return which tokens are padding."""
         if documents is None:
             return (None,)
         if bool((documents > 1).any()):
@@ -129,7 +117,6 @@ class BothStrands(TokenNetwork):
 
     @property
     def num_layers(self) -> int:
-        """Blocks."""
         return self.network.num_layers
 
     @property
@@ -138,11 +125,7 @@ class BothStrands(TokenNetwork):
         return 2 * self.network.width
 
     def outputs(
-        self,
-        ids: Tensor,
-        documents: Tensor | None,
-        layers: Sequence[int],
-        wanted: Tensor | None = None,
+        self, ids: Tensor, documents: Tensor | None, layers: Layers, wanted: Tensor | None = None
     ) -> list[Tensor]:
         """Return the features of both strands after some layers, [B, N, 2 D] each."""
         both = torch.cat([ids, self.input_complement[ids].flip(1)])
@@ -156,7 +139,6 @@ class BothStrands(TokenNetwork):
         return found
 
     def predict(self, states: Tensor) -> tuple[Tensor, ...]:
-        """Return what makes the mean of both strands' logits."""
         x = self.network.activate(states.unflatten(1, (2, -1))).flatten(1)
         weight, bias = self.network.output
         other = self.complement
@@ -192,7 +174,6 @@ class DNAModelSettings:
         check_shares(self.corruption)
 
     def network(self, tokenizer: DNA, attention: Attention) -> TokenNetwork:
-        """Return the network that these settings describe."""
         kind = tokenizer.kind
         size = (len(kind.alphabet), self.width, self.depth)
         network: BlockNetwork

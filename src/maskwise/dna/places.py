@@ -36,9 +36,6 @@ def read_bed(path: str | Path, genome: Genome) -> Parts:
     """Read record, start and stop of the regions of a BED file (.gz, .xz too), in its order.
 
     Columns are parted by tabs or spaces; more of them, as in narrowPeak, are not looked at.
-
-    Raises:
-        UserError: a region that is not in the genome, saying in which line, or no region.
     """
     path = Path(path).expanduser()
     places: list[tuple[int, int, int]] = []
@@ -104,19 +101,14 @@ class VariantFile:
 
     path: Path
     columns: tuple[str, ...]
-    """names of the columns, as they are written"""
+    """their names, as they are written"""
 
     @property
     def carried(self) -> tuple[str, ...]:
-        """Names of the columns that are carried along."""
         return tuple(name for name in self.columns if _plain(name) not in (*NEEDED, "id"))
 
     def rows(self, genome: Genome) -> Iterator[Row]:
-        """Give the variants in the order of the file.
-
-        Raises:
-            UserError: a line that is no variant of this genome, or no line at all.
-        """
+        """Give the variants in the order of the file."""
         names = [_plain(name) for name in self.columns]
         chrom, pos, ref, alt = (names.index(name) for name in NEEDED)
         id_place = names.index("id") if "id" in names else None
@@ -148,9 +140,6 @@ def open_variants(path: Path) -> VariantFile:
 
     There must be `chrom`, `pos` (from 1), `ref` and `alt` in any case, with or without a # in
     front; `id` may be. The other columns are carried along, but of a VCF the genotypes are not.
-
-    Raises:
-        UserError: no such file, another kind of file, or other columns.
     """
     if kind_of(path) not in KINDS:
         raise UserError(f"{path}: variants are read from {', '.join(KINDS)}, also with .gz")
@@ -159,20 +148,15 @@ def open_variants(path: Path) -> VariantFile:
         raise UserError(f"{path} is empty: give variants with chrom, pos, ref and alt")
     names = [_plain(name) for name in cells]
     if any(names.count(name) != 1 for name in NEEDED) or names.count("id") > 1:
-        found = ", ".join(cells)
         raise UserError(
-            f"{path}: line {line} names the columns {found:.80}: give chrom, pos, ref and alt,"
-            " each once"
+            f"{path}: line {line} names the columns {', '.join(cells):.80}: give chrom, pos, ref"
+            " and alt, each once"
         )
     return VariantFile(path, tuple(cells))
 
 
 def locate(variant: Variant, genome: Genome) -> int:
-    """Return which record of a genome a variant is in.
-
-    Raises:
-        UserError: there is no such record, or the variant is not inside it.
-    """
+    """Return which record of a genome a variant is in."""
     record = genome.record(variant.chrom)
     length = int(genome.lengths[record])
     if not 1 <= variant.pos <= length + 1 - len(variant.ref):

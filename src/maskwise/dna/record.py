@@ -6,29 +6,29 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from torch import nn
 
-from maskwise.dna import data as dna_data
+from maskwise.dna import data
 from maskwise.dna.data import DNADataSettings, DNASplits, either_strand
-from maskwise.dna.evaluation import DNAEvaluateSettings, dna_likelihood, evaluate_dna
+from maskwise.dna.evaluation import (
+    DNAEvaluateSettings,
+    dna_likelihood,
+    embed_sequences,
+    evaluate_dna,
+)
 from maskwise.dna.fasta import SUFFIXES
-from maskwise.dna.features import embed_sequences
 from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.tasks import check_dna_files
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
-from maskwise.layers.transformer import Attention
 from maskwise.modality import Entries, Modality, Pool
 from maskwise.settings import override, settings
 from maskwise.textio import kind_of
 from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
-from maskwise.tokens.network import TokenNetwork
 from maskwise.train.config import LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
 PATTERNS = ("scattered", "spans", "units")
-Model = LanguageModel[DNA]
 
 WORDS = Words(
     counted=("windows seen", "encoder tokens", "predicted tokens"),
@@ -81,7 +81,7 @@ def any_dna(source: str) -> DNARunSettings:
     )
 
 
-def _load(data: Sequence[str] | None, config: DNARunSettings) -> DNASplits:
+def _load(given: Sequence[str] | None, config: DNARunSettings) -> DNASplits:
     # Before a genome is read.
     pattern = config.pattern.partition(":")[0]
     if pattern not in PATTERNS:
@@ -93,25 +93,20 @@ def _load(data: Sequence[str] | None, config: DNARunSettings) -> DNASplits:
             f" base is hidden, and {config.pattern} masks would leave few visible"
         )
     check_dna_files([*config.evaluate.probes, *config.evaluate.finetune.tasks])
-    if data is None and config.data.source == "array":
+    if given is None and config.data.source == "array":
         raise UserError("this run was given sequences: give them again, as data=")
-    return dna_data.load(config.data, data)
+    return data.load(config.data, given)
 
 
 def _describe(splits: DNASplits, config: DNARunSettings) -> tuple[DNA, DNARunSettings]:
     """Complete the configuration from the data: window and stride."""
     tiles = splits.train.tiles
     config = override(config, {"data.window": tiles.width, "data.stride": tiles.stride})
-    return dna_data.describe(splits, config.data), config
-
-
-def _samples(folder: Path, model: Model, splits: DNASplits, config: DNARunSettings) -> None:
-    path, seed = folder / "samples.json", config.evaluate.seed
-    write_rows(path, model, splits.test, pattern=config.pattern, seed=seed)
+    return data.describe(splits, config.data), config
 
 
 def _embed(
-    model: Model,
+    model: LanguageModel[DNA],
     sequences: Sequence[str | np.ndarray],
     config: DNARunSettings,
     pool: Pool,
@@ -119,7 +114,7 @@ def _embed(
 ) -> np.ndarray:
     if pool != "mean":
         raise UserError(f"pool '{pool}' needs a class token, which models of DNA lack: use mean")
-    return embed_sequences(model, dna_data.as_codes(sequences), layer)
+    return embed_sequences(model, data.as_codes(sequences), layer)
 
 
 def _source_settings(source: str, fasta: str | None) -> Entries:
@@ -129,13 +124,6 @@ def _source_settings(source: str, fasta: str | None) -> Entries:
     if kind_of(Path(source)) == ".bed":
         raise UserError(f"{source} holds regions only: give the sequences too, with --fasta")
     return {"data.source": source, "data.regions": None}
-
-
-def _build(
-    dna: DNA, config: DNAModelSettings, attention: Attention, network: nn.Module | None
-) -> Model:
-    assert network is None or isinstance(network, TokenNetwork)
-    return LanguageModel(dna, config, attention, network)
 
 
 RECORD = Modality(
@@ -156,14 +144,16 @@ RECORD = Modality(
         "heldout": len(splits.test),
     },
     augment=lambda config: either_strand if config.data.both_strands else None,
-    build=_build,
+    build=LanguageModel,
     evaluate=lambda model, splits, config, untrained: evaluate_dna(
         model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
     ),
-    samples=_samples,
+    samples=lambda folder, model, splits, config: write_rows(
+        folder, model, splits.test, pattern=config.pattern, seed=config.evaluate.seed
+    ),
     restore=DNA.load,
     embed=_embed,
-    read=lambda config: dna_data.sequences(config.data),
+    read=lambda config: data.sequences(config.data),
     source_settings=_source_settings,
     likelihood=dna_likelihood,
 )

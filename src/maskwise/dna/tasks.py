@@ -14,9 +14,10 @@ import numpy as np
 from maskwise.dna.bases import INVALID, UNKNOWN, encode, reverse_complement
 from maskwise.dna.fasta import SUFFIXES as FASTA
 from maskwise.errors import UserError
-from maskwise.measure.features import encode_labels, random_groups
-from maskwise.measure.probes import Fold, grouped_folds
-from maskwise.textio import columns, json_rows, kind_of, read_lines, table_rows
+from maskwise.measure.features import random_groups
+from maskwise.measure.probes import Fold, Labels, grouped_folds
+from maskwise.textio import encode_labels, kind_of, read_lines
+from maskwise.tokens.files import labelled_rows
 
 _SEQUENCES = ("sequence", "seq", "dna")
 _LABELS = ("label", "class", "target")
@@ -39,14 +40,14 @@ def read_sequences(paths: Sequence[Path]) -> list[Labelled]:
     - FASTA files (.fa, .fasta, .fna, .ffn), each of one class, named like the file.
 
     Lower case is accepted. IUPAC codes of several bases become unknown bases.
-
-    Raises:
-        UserError: a file that cannot be read or is none of these, or a sequence that is empty,
-            has a letter that is no DNA, or no known base.
     """
     kinds = {kind_of(path) for path in paths}
     if len(paths) == 1 and kinds <= set(TABLES):
-        found = list(_from_json(paths[0]) if kinds == {".jsonl"} else _from_table(paths[0]))
+        rows = labelled_rows(paths[0], _SEQUENCES, _LABELS)
+        found = [
+            _labelled(paths[0], where, [(where, "".join(sequence.split()))], label, name)
+            for where, sequence, label, name in rows
+        ]
     elif kinds <= set(FASTA):
         names = [class_of(path) for path in paths]
         if len(set(names)) < len(names):
@@ -73,26 +74,8 @@ def class_of(path: Path) -> str:
     return re.sub(r"[._-]*(?:train(?:ing)?|test)$", "", stem) or path.absolute().parent.name
 
 
-def _from_json(path: Path) -> Iterator[Labelled]:
-    for where, row in json_rows(path):
-        sequence, label = columns(path, list(row), _SEQUENCES, _LABELS)
-        group = "" if row.get("group") is None else row["group"]
-        yield _row(path, where, str(row[sequence]), str(row[label]), str(group))
-
-
-def _from_table(path: Path) -> Iterator[Labelled]:
-    rows = table_rows(path)
-    _, first = next(rows, ("", []))
-    names = [name.strip().lower() for name in first]
-    sequence, label = (names.index(name) for name in columns(path, names, _SEQUENCES, _LABELS))
-    group = names.index("group") if "group" in names else None
-    for where, row in rows:
-        name = "" if group is None else row[group]
-        yield _row(path, where, row[sequence], row[label], name)
-
-
 def _from_fasta(path: Path) -> Iterator[Labelled]:
-    records: list[tuple[str, list[np.ndarray]]] = []
+    records: list[tuple[str, list[tuple[str, str]]]] = []
     for number, line in enumerate(read_lines(path), start=1):
         text = line.strip()
         if text.startswith(">"):
@@ -100,36 +83,27 @@ def _from_fasta(path: Path) -> Iterator[Labelled]:
         elif text and not records:
             raise UserError(f"{path} is no FASTA: line {number} comes before any '>'")
         elif text:
-            records[-1][1].append(_codes(path, f"line {number}", text))
+            records[-1][1].append((f"line {number}", text))
     for name, parts in records:
-        yield Labelled(_known(path, name, parts), class_of(path), "")
+        yield _labelled(path, name, parts, class_of(path), "")
 
 
-def _row(path: Path, where: str, sequence: str, label: str, group: str) -> Labelled:
+def _labelled(
+    path: Path, where: str, parts: Sequence[tuple[str, str]], label: str, group: str
+) -> Labelled:
+    """Return a sequence in parts, each with where it is; it must have a known base."""
     if not label.strip():
         raise UserError(f"{path}: {where} has no label")
-    codes = _codes(path, where, "".join(sequence.split()))
-    return Labelled(_known(path, where, [codes]), label.strip(), group.strip())
-
-
-def _codes(path: Path, where: str, letters: str) -> np.ndarray:
-    codes = encode(letters)
-    wrong = codes == INVALID
-    if wrong.any():
-        letter = letters[int(wrong.argmax())]
-        raise UserError(
-            f"{path}: {where} has the letter '{letter}', which is no DNA: give A, C, G, T or IUPAC"
-            " codes"
-        )
-    return codes
-
-
-def _known(path: Path, where: str, parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the whole sequence, which must have a known base."""
-    codes = np.concatenate([np.zeros(0, np.uint8), *parts])
+    for place, letters in parts:
+        if (wrong := encode(letters) == INVALID).any():
+            raise UserError(
+                f"{path}: {place} has the letter '{letters[int(wrong.argmax())]}', which is no"
+                " DNA: give A, C, G, T or IUPAC codes"
+            )
+    codes = encode("".join(letters for _, letters in parts))
     if not (codes & 7 < UNKNOWN).any():
         raise UserError(f"{path}: {where} has no known base: leave it out")
-    return codes
+    return Labelled(codes, label.strip(), group.strip())
 
 
 class DnaFiles(NamedTuple):
@@ -140,32 +114,21 @@ class DnaFiles(NamedTuple):
     test: tuple[Path, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class SequenceTask:
-    """Sequences, as codes of bases, with classes."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SequenceTask(Labels):
+    """Sequences with classes; in cross-validation no group is in both parts of a fold."""
 
     name: str
     sequences: list[np.ndarray]
-    """uint8 codes of each, [N]"""
-    y: np.ndarray
-    """classes, int64 from 0, [N]"""
+    """uint8 codes of bases of each, [N]"""
     classes: tuple[str, ...]
     """their names"""
-    groups: np.ndarray
-    """int64 [N], equal for sequences that belong together"""
-    folds: tuple[Fold, ...]
-    """one of a given split, or those of cross-validation, where no group is in both parts"""
-    note: str
-    """what to know about the split"""
 
 
 def parse_dna_task(text: str) -> DnaFiles:
     """Read TRAIN:TEST, or one part that is cross-validated, with NAME= in front or not.
 
     A part is a table, or FASTA files of one class each joined by +.
-
-    Raises:
-        UserError: it is none of these.
 
     >>> parse_dna_task("ctcf.fa.gz+pu1.fa.gz").name, parse_dna_task("a=x.csv:y.csv").test
     ('ctcf+pu1', (PosixPath('y.csv'),))
@@ -183,11 +146,7 @@ def parse_dna_task(text: str) -> DnaFiles:
 
 
 def check_dna_files(tasks: Iterable[str]) -> None:
-    """Refuse files that are not there, before anything is trained.
-
-    Raises:
-        UserError: a task that cannot be read, or a file that does not exist.
-    """
+    """Refuse files that are not there, before anything is trained."""
     for task in map(parse_dna_task, tasks):
         for path in (*task.train, *task.test):
             if not path.is_file():
@@ -201,32 +160,31 @@ def read_dna_task(text: str, num_train: int, num_test: int, seed: int) -> Sequen
     the file, form a group. One part becomes 5 folds with about equal shares of the classes, each
     group in one of them, and has as many sequences as `num_train` and `num_test` both allow.
 
-    Args:
-        text: see `parse_dna_task`; the files, see `read_sequences`.
-        num_train: sequences to train on at most, but one group at least.
-        num_test: the same of those to test on.
-        seed: of the choice and the folds.
-
-    Raises:
-        UserError: a file that cannot be used, a single class, or too few groups for folds.
+    `text` is as for `parse_dna_task`, the files as for `read_sequences`; `num_train` and
+    `num_test` are sequences at most, but one group at least; `seed` is of choice and folds.
     """
     files = parse_dna_task(text)
-    both = ((files.train, num_train), (files.test, num_test))
-    wanted = both if files.test else ((files.train, min(num_train, num_test)),)
+    wanted = [(files.train, min(num_train, num_test))]
+    if files.test:
+        wanted = [(files.train, num_train), (files.test, num_test)]
     parts = [_some(read_sequences(paths), num, seed) for paths, num in wanted]
     rows = [row for part in parts for row in part]
     sequences = [row.codes for row in rows]
     y, classes = encode_labels(np.array([row.label for row in rows]))
     same, groups = group(sequences, [row.group for row in rows])
+    train, test = np.split(np.arange(len(y)), [len(parts[0])])
+    for (paths, _), index in zip(wanted, (train, test), strict=False):
+        if len(np.unique(y[index])) < 2:
+            only = classes[y[index[0]]]
+            raise UserError(
+                f"{' + '.join(map(str, paths))} has the single class '{only}': give two or more"
+                " (FASTA files of one class each are joined by +)"
+            )
     if files.test:
-        train, test = np.split(np.arange(len(y)), [len(parts[0])])
-        for paths, index in ((files.train, train), (files.test, test)):
-            _check_classes(paths, classes, y[index])
         folds: tuple[Fold, ...] = (Fold(train, test),)
         num = int(np.isin(same[test], same[train]).sum())
         notes = [f"{num} of {len(test)} test sequences are also in train" if num else ""]
     else:
-        _check_classes(files.train, classes, y)
         folds = grouped_folds(files.name, y, groups, seed)
         num = len(y) - len(np.unique(same))
         notes = [
@@ -236,19 +194,16 @@ def read_dna_task(text: str, num_train: int, num_test: int, seed: int) -> Sequen
     num = sum(int((codes & 7 == UNKNOWN).sum()) for codes in sequences)
     notes.append(f"{num} unknown bases" if num else "")
     note = "; ".join(filter(None, notes))
-    return SequenceTask(files.name, sequences, y, classes, groups, folds, note)
+    return SequenceTask(
+        y, folds, groups, note, name=files.name, sequences=sequences, classes=classes
+    )
 
 
 def group(sequences: Sequence[np.ndarray], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return which sequences are the same on either strand, and which belong together.
 
-    Args:
-        sequences: codes of each, [N].
-        names: groups of the file, "" = none, [N].
-
-    Returns:
-        Two numberings, int64 [N]: equal for sequences that are equal or each other's reverse
-        complement; and equal for those that these, or names, connect.
+    Both are numberings, int64 [N]: the first is equal for sequences that are equal or each other's
+    reverse complement, the second for those that these, or `names` of groups ("" = none), connect.
 
     >>> from maskwise.dna.bases import encode
     >>> same, groups = group([encode(s) for s in ("AAC", "GTt", "CC", "T")], ["", "x", "x", ""])
@@ -281,11 +236,3 @@ def _some(found: list[Labelled], num: int, seed: int) -> list[Labelled]:
     _, groups = group([each.codes for each in found], [each.group for each in found])
     kept = np.isin(groups, random_groups(np.bincount(groups), num, seed))
     return [found[place] for place in np.flatnonzero(kept)]
-
-
-def _check_classes(paths: Sequence[Path], classes: Sequence[str], y: np.ndarray) -> None:
-    if len(np.unique(y)) < 2:
-        raise UserError(
-            f"{' + '.join(map(str, paths))} has the single class '{classes[y[0]]}': give two or"
-            " more (FASTA files of one class each are joined by +)"
-        )

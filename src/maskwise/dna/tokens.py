@@ -1,6 +1,6 @@
 """Sequences of DNA as tokens: bases, k-mers or byte-pair pieces; what may be hidden and weighs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from maskwise.dna.bases import NOTHING, NUM_BASES, REPEAT, UNKNOWN, decode
 from maskwise.errors import UserError, require
 from maskwise.modality import Entries
 from maskwise.rng import Keys
-from maskwise.tokens.tokenizer_files import FILE, read_tokenizer, write_tokenizer
+from maskwise.tokens.files import FILE, read_tokenizer, write_tokenizer
 
 if TYPE_CHECKING:  # an extra, which only pieces need
     from tokenizers import Encoding, Tokenizer
@@ -28,9 +28,14 @@ class Bases:
     """Each base is a token: 0..3, then the unknown, nothing and the mask token."""
 
     @property
+    def size(self) -> int:
+        """Bases in a token."""
+        return 1
+
+    @property
     def num_kinds(self) -> int:
         """Tokens that may be predicted; they come first."""
-        return NUM_BASES
+        return NUM_BASES**self.size
 
     @cached_property
     def alphabet(self) -> Tensor:
@@ -54,7 +59,7 @@ class Bases:
 
     def positions(self, width: int) -> int:
         """Return the number of tokens of `width` bases."""
-        return width
+        return width // self.size
 
     def ids(self, codes: Tensor) -> Tensor:
         """Return the tokens of codes [B, W], int64 [B, L]."""
@@ -71,7 +76,7 @@ class Bases:
     @cached_property
     def complement(self) -> Tensor:
         """The token of the other strand, int64 [V]."""
-        return _complements(1)
+        return _complements(self.size)
 
     @property
     def input_complement(self) -> Tensor:
@@ -88,15 +93,9 @@ class Kmers(Bases):
 
     k: int
 
-    def __post_init__(self) -> None:
-        _check(self.k)
-
     @property
-    def num_kinds(self) -> int:
-        return NUM_BASES**self.k
-
-    def positions(self, width: int) -> int:
-        return width // self.k
+    def size(self) -> int:
+        return self.k
 
     def ids(self, codes: Tensor) -> Tensor:
         parts = super().ids(self._parts(codes))
@@ -107,10 +106,6 @@ class Kmers(Bases):
 
     def means(self, values: Tensor, codes: Tensor) -> Tensor:
         return self._parts(values).mean(-1)
-
-    @cached_property
-    def complement(self) -> Tensor:
-        return _complements(self.k)
 
     def _parts(self, values: Tensor) -> Tensor:
         num = self.positions(values.shape[1])
@@ -127,9 +122,6 @@ class Overlapping(Bases):
     """
 
     k: int
-
-    def __post_init__(self) -> None:
-        _check(self.k)
 
     @property
     def num_inputs(self) -> int:
@@ -209,13 +201,7 @@ class Pieces(Bases):
 
 
 def train_pieces(windows: Tensor, vocab_size: int) -> Pieces:
-    """Learn byte-pair pieces from windows of training data, uint8 [n, W].
-
-    There are `vocab_size` at most, single bases and N included.
-
-    Raises:
-        UserError: a vocabulary too small, or tokenizers is not installed.
-    """
+    """Learn `vocab_size` pieces at most, A, C, G, T and N included, from windows, uint8 [n, W]."""
     tokenizers = require("tokenizers", "pieces", "text")
     if vocab_size <= NUM_BASES + 1:
         raise UserError(f"pieces:{vocab_size} is too small: the bases and N are {NUM_BASES + 1}")
@@ -230,15 +216,15 @@ def train_pieces(windows: Tensor, vocab_size: int) -> Pieces:
     return Pieces(tokenizer, min(1.0, MARGIN * most / windows.shape[1]))
 
 
-def _check(k: int) -> None:
-    if not 2 <= k <= LONGEST:
-        raise UserError(f"k-mers have 2 to {LONGEST} bases, not {k}")
-
-
 def _number(parts: Tensor) -> Tensor:
     """Read k bases [..., k] as a number, the first base counting most."""
     powers = NUM_BASES ** torch.arange(parts.shape[-1] - 1, -1, -1, device=parts.device)
     return (parts * powers).sum(-1)
+
+
+def _digits(numbers: Tensor, k: int) -> Tensor:
+    """Return the k bases that a number stands for, [..., k]."""
+    return numbers[..., None] // NUM_BASES ** torch.arange(k - 1, -1, -1) % NUM_BASES
 
 
 def _complements(k: int) -> Tensor:
@@ -247,19 +233,8 @@ def _complements(k: int) -> Tensor:
     >>> _complements(2)[:4].tolist()  # AA AC AG AT -> TT GT CT AT
     [15, 11, 7, 3]
     """
-    powers = NUM_BASES ** torch.arange(k - 1, -1, -1)
-    digits = torch.arange(NUM_BASES**k)[:, None] // powers % NUM_BASES
-    others = _number((NUM_BASES - 1 - digits).flip(-1))
+    others = _number((NUM_BASES - 1 - _digits(torch.arange(NUM_BASES**k), k)).flip(-1))
     return torch.cat([others, torch.arange(len(others), len(others) + 3)])
-
-
-# Form, and what makes the tokens from the number after the colon; pieces are learned from data.
-TOKENS: dict[str, tuple[str, Callable[..., Bases] | None]] = {
-    "bases": ("bases", Bases),
-    "kmers": ("kmers:K", Kmers),
-    "overlapping": ("overlapping:K", Overlapping),
-    "pieces": ("pieces:V", None),
-}
 
 
 def parse_tokens(text: str) -> Bases | int:
@@ -271,14 +246,17 @@ def parse_tokens(text: str) -> Bases | int:
     >>> parse_tokens("kmers:6"), parse_tokens("bases"), parse_tokens("pieces:99")
     (Kmers(k=6), Bases(), 99)
     """
-    name, _, argument = text.partition(":")
-    known = ", ".join(form for form, _ in TOKENS.values())
-    form, make = TOKENS.get(name, ("", None))
-    if not form or (":" in form) != argument.isdigit() or (not argument and ":" in text):
-        raise UserError(f"tokens '{text}' cannot be read; tokens are {known}")
-    if make is None:
-        return int(argument)
-    return make(int(argument)) if argument else make()
+    match text.partition(":"):
+        case "bases", "", _:
+            return Bases()
+        case "pieces", _, number if number.isdigit():
+            return int(number)
+        case ("kmers" | "overlapping") as name, _, k if k.isdigit():
+            if not 2 <= int(k) <= LONGEST:
+                raise UserError(f"k-mers have 2 to {LONGEST} bases, not {int(k)}")
+            return Kmers(int(k)) if name == "kmers" else Overlapping(int(k))
+    known = "bases, kmers:K, overlapping:K, pieces:V"
+    raise UserError(f"tokens '{text}' cannot be read; tokens are {known}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,22 +298,19 @@ class DNA:
         if self.kind.positions(self.window) < 1:
             raise UserError(f"a window of {self.window} bases holds no token of {self.tokens}")
 
-    # What a language model asks of any modality. Sequences have no frame of special tokens.
+    # Sequences have no frame of special tokens.
     start: ClassVar[tuple[int, ...]] = ()
 
     @property
     def grid(self) -> tuple[int]:
-        """L, the number of tokens of a training sample."""
         return (self.kind.positions(self.window),)
 
     @property
     def alphabet(self) -> Tensor:
-        """Which tokens a sequence can hold and be predicted to hold, bool [V]."""
         return self.kind.alphabet
 
     @property
     def mask(self) -> int:
-        """The token of what is hidden."""
         return self.kind.mask
 
     def ids(self, batch: Tensor) -> Tensor:
@@ -343,7 +318,6 @@ class DNA:
         return batch if batch.dtype == torch.int64 else self.kind.ids(batch)
 
     def inputs(self, ids: Tensor) -> Tensor:
-        """Return what a network embeds for token ids, some of them hidden, int64 [B, L]."""
         return self.kind.inputs(ids)
 
     def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
@@ -366,9 +340,8 @@ class DNA:
         """Return the bases of each token; N where they are unknown."""
         if isinstance(self.kind, Pieces):
             return [self.kind.tokenizer.id_to_token(i) or "N" for i in ids]
-        k = self.kind.k if isinstance(self.kind, Kmers) else 1
         tokens = torch.tensor(ids, dtype=torch.int64)
-        bases = tokens[:, None] // NUM_BASES ** torch.arange(k - 1, -1, -1) % NUM_BASES
+        bases = _digits(tokens, self.kind.size)
         bases[~self.alphabet[tokens]] = UNKNOWN
         return [decode(each) for each in bases]
 
@@ -377,10 +350,8 @@ class DNA:
         return self.spell([token])[0]
 
     def save(self, folder: Path) -> Entries:
-        """Return plain values that `load` reads; pieces write tokenizer.json."""
-        values: Entries = {
-            key: getattr(self, key) for key in ("window", "tokens", "repeat_weight")
-        }
+        keys = ("window", "tokens", "repeat_weight")
+        values: Entries = {key: getattr(self, key) for key in keys}
         if isinstance(self.kind, Pieces):
             write_tokenizer(folder / FILE, self.kind.tokenizer)
             values["density"] = self.kind.density
@@ -388,11 +359,6 @@ class DNA:
 
     @classmethod
     def load(cls, folder: Path, values: Entries) -> Self:
-        """Read what `save` wrote.
-
-        Raises:
-            UserError: a file is missing or damaged.
-        """
         rest = dict(values)
         if (density := rest.pop("density", None)) is not None:
             rest["kind"] = Pieces(read_tokenizer(folder / FILE), density)

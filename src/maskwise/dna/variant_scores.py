@@ -12,7 +12,7 @@ from torch import Tensor
 from maskwise.dna.bases import REPEAT, UNKNOWN, decode, encode, reverse_complement
 from maskwise.dna.fasta import Genome
 from maskwise.dna.places import Variant, locate
-from maskwise.dna.tokens import DNA, Kmers, Pieces
+from maskwise.dna.tokens import DNA, Pieces
 from maskwise.errors import UserError
 from maskwise.measure.features import frozen
 from maskwise.tokens.model import LanguageModel
@@ -76,7 +76,7 @@ def score_variants(
 
     >>> from maskwise.dna.fasta import genome_of
     >>> from maskwise.dna.model import DNAModelSettings
-    >>> from maskwise.run import build
+    >>> from maskwise.modalities import build
     >>> genome = genome_of(["ACGTACGT"], names=["chr1"])
     >>> model = build(DNA(window=8), DNAModelSettings(width=8, depth=1), seed=0)
     >>> score_variants(model, genome, [Variant("chr1", 3, "G", "T")]).status
@@ -92,21 +92,18 @@ def judge(dna: DNA, genome: Genome, variants: Sequence[Variant]) -> list[str]:
 
     Substitutions of equal length can be scored where the genome holds their reference, in any
     case.
-
-    Raises:
-        UserError: a model of byte-pair pieces, or a variant outside the genome.
     """
     if isinstance(dna.kind, Pieces):
         raise UserError(
             f"tokens {dna.tokens} have no fixed bases, so that variants cannot be scored: use a"
             " model of bases or k-mers"
         )
-    status = [_of_alleles(each.ref.upper(), each.alt.upper()) for each in variants]
     records = np.array([locate(each, genome) for each in variants], dtype=np.int64)
-    for place, (record, each) in enumerate(zip(records, variants, strict=True)):
-        room = _width(dna, int(genome.lengths[record]))
-        if status[place] == SCORED and len(each.ref) > room:
-            status[place] = TOO_LONG
+    rooms = [_width(dna, int(length)) for length in genome.lengths[records]]
+    status = [
+        _of_alleles(each.ref.upper(), each.alt.upper(), room)
+        for each, room in zip(variants, rooms, strict=True)
+    ]
     index = [place for place, found in enumerate(status) if found == SCORED]
     if not index:
         return status
@@ -124,22 +121,20 @@ def judge(dna: DNA, genome: Genome, variants: Sequence[Variant]) -> list[str]:
     return status
 
 
-def _of_alleles(ref: str, alt: str) -> str:
+def _of_alleles(ref: str, alt: str, room: int) -> str:
     if set(ref) | set(alt) <= set("ACGT") and ref and alt:
         if len(ref) != len(alt):
             return INDEL
-        return NO_CHANGE if ref == alt else SCORED
+        if ref == alt:
+            return NO_CHANGE
+        return SCORED if len(ref) <= room else TOO_LONG
     if "-" in (ref, alt) or alt == "*" or alt.startswith(("<DEL", "<INS")):
         return INDEL
     return NO_BASES
 
 
 def check_references(judged: Iterable[tuple[Variant, str]]) -> None:
-    """Warn of references that disagree with the genome.
-
-    Raises:
-        UserError: they are more than one in ten of those that were compared.
-    """
+    """Warn of references that disagree with the genome; refuse more than one in ten."""
     first, num, compared = "", 0, 0
     for variant, status in judged:
         disagrees = status.startswith(DISAGREES)
@@ -154,10 +149,8 @@ def check_references(judged: Iterable[tuple[Variant, str]]) -> None:
         )
     if num:
         log.warning(
-            "%s of %s references disagree with the genome and get no score; first %s",
-            f"{num:,}",
-            f"{compared:,}",
-            first,
+            f"{num:,} of {compared:,} references disagree with the genome and get no score;"
+            f" first {first}"
         )
 
 
@@ -186,10 +179,11 @@ def score_judged(
                 strands[:, index] = _score_batch(model, genome, width, batch, owners, alts)
     without = np.isnan(strands).any(0)
     strands[:, without] = np.nan
-    status = list(status)
-    for place in np.nonzero(without)[0].tolist():
-        # Not the base that changes is unknown, but another one of its k-mer.
-        status[place] = UNKNOWN_BASE if status[place] == SCORED else status[place]
+    # Not the base that changes is unknown, but another one of its k-mer.
+    status = [
+        UNKNOWN_BASE if none and each == SCORED else each
+        for none, each in zip(without, status, strict=True)
+    ]
     return Scores(strands.mean(0), strands[0], strands[1], status)
 
 
@@ -209,8 +203,8 @@ def _width(dna: DNA, length: int) -> int:
     both strands see the same bases.
     """
     width = min(dna.window, length)
-    if isinstance(dna.kind, Kmers):
-        return width - width % dna.kind.k
+    if dna.kind.size > 1:
+        return width - width % dna.kind.size
     return width if width == length else width - (1 - width % 2)
 
 

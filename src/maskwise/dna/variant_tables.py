@@ -10,9 +10,8 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from maskwise.dna.tokens import DNA
 from maskwise.dna.variant_scores import DISAGREES, check_references, judge, score_judged
 from maskwise.errors import UserError
 from maskwise.files import atomic
-from maskwise.measure.bootstrap import ends
+from maskwise.measure.features import ends
 from maskwise.modality import Entries
 from maskwise.tokens.model import LanguageModel
 
@@ -38,7 +37,6 @@ _PART = 1 << 14  # variants held at once
 MEAN = "mean of groups"
 FEWEST = 10
 LARGE = 0.75  # effects beyond this quantile of their sizes are large
-
 _CELLS = 1 << 21  # resampled values held at once: 16 MiB of float64
 _PURINES, _GC = frozenset("AG"), frozenset("GC")
 
@@ -58,16 +56,7 @@ def score_file(model: LanguageModel[DNA], genome: Genome, path: Path, out: Path)
     The file is read twice: all of it is checked before anything is scored. Memory holds some
     thousand variants, and of the others their scores.
 
-    Args:
-        model: see `score_variants`.
-        genome: the reference.
-        path: see `open_variants`.
-        out: a table with `COLUMNS` and those that are carried along, .tsv or .tsv.gz; NA where
-            there is no score.
-
-    Raises:
-        UserError: see `open_variants`, `VariantFile.rows` and `check_references`; or a column
-            with the name of one that is written.
+    `out` has `COLUMNS` and those that are carried along; NA where there is no score.
     """
     if not out.name.endswith(SUFFIXES):
         raise UserError(f"{out}: scores are written as {' or '.join(SUFFIXES)}")
@@ -81,18 +70,21 @@ def score_file(model: LanguageModel[DNA], genome: Genome, path: Path, out: Path)
     )
     counts: Counter[str] = Counter()
     scores: list[np.ndarray] = []
-    with atomic(out) as temporary, _table(temporary, out.suffix == ".gz") as table:
-        _write(table, [(*COLUMNS, *file.carried)])
-        for rows in _parts(file.rows(genome)):
-            part = [row.variant for row in rows]
-            found = score_judged(model, genome, part, judge(dna, genome, part))
-            values = np.stack([found.score, found.forward, found.reverse], axis=1)
-            _write(table, map(_cells, rows, values, found.status))
-            scores.append(found.score[~np.isnan(found.score)])
-            counts.update(
-                "reference disagrees" if status.startswith(DISAGREES) else status
-                for status in found.status
-            )
+    with atomic(out) as temporary, temporary.open("wb") as raw:
+        # Neither a time nor a name in the file: equal scores make equal files.
+        packed = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if out.suffix == ".gz" else raw
+        with io.TextIOWrapper(packed, "utf-8", newline="\n") as table:
+            table.write("\t".join((*COLUMNS, *file.carried)) + "\n")
+            for rows in _parts(file.rows(genome)):
+                part = [row.variant for row in rows]
+                found = score_judged(model, genome, part, judge(dna, genome, part))
+                values = np.stack([found.score, found.forward, found.reverse], axis=1)
+                table.writelines(map(_line, rows, values, found.status))
+                scores.append(found.score[~np.isnan(found.score)])
+                counts.update(
+                    "reference disagrees" if status.startswith(DISAGREES) else status
+                    for status in found.status
+                )
     return Scored(dict(counts.most_common()), np.concatenate(scores))
 
 
@@ -101,31 +93,14 @@ def _parts(items: Iterator[T]) -> Iterator[list[T]]:
         yield part
 
 
-@contextmanager
-def _table(path: Path, compressed: bool) -> Iterator[IO[str]]:
-    with path.open("wb") as raw:
-        # Neither a time nor a name in the file: equal scores make equal files.
-        packed = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if compressed else raw
-        with io.TextIOWrapper(packed, "utf-8", newline="\n") as text:
-            yield text
-
-
-def _write(table: IO[str], rows: Iterable[Iterable[str]]) -> None:
-    table.writelines("\t".join(row) + "\n" for row in rows)
-
-
-def _cells(row: Row, values: np.ndarray, status: str) -> list[str]:
+def _line(row: Row, values: np.ndarray, status: str) -> str:
     chrom, pos, ref, alt = row.variant
     written = [MISSING if math.isnan(value) else f"{value:.6g}" for value in values]
-    return [chrom, str(pos), row.id, ref, alt, *written, status, *row.carried]
+    return "\t".join([chrom, str(pos), row.id, ref, alt, *written, status, *row.carried]) + "\n"
 
 
 def check_columns(path: Path, *names: str | None) -> None:
-    """Check that a file of variants carries columns along; None asks for nothing.
-
-    Raises:
-        UserError: it lacks one.
-    """
+    """Check that a file of variants carries columns along; None asks for nothing."""
     carried = open_variants(path).carried
     for name in names:
         if name is not None and name not in carried:
@@ -136,17 +111,10 @@ def check_columns(path: Path, *names: str | None) -> None:
 def effects_of_file(
     path: Path, genome: Genome, window: int, effect: str, group: str | None = None
 ) -> list[Entries]:
-    """Compare the scores of a file with measured effects; see `variant_effects`.
+    """Compare the scores that `score_file` wrote with measured effects; see `variant_effects`.
 
-    Args:
-        path: what `score_file` wrote.
-        genome: the reference.
-        window: bases around a variant whose GC content is a baseline.
-        effect: the column of measured effects; what is no number in it is left out, and counted.
-        group: the column of groups, such as elements.
-
-    Raises:
-        UserError: a column that is not there, or too few measured effects.
+    What is no number in the column of effects is left out, and counted. The GC content of `window`
+    bases around a variant is a baseline.
     """
     check_columns(path, effect, group)
     file = open_variants(path)
@@ -186,12 +154,9 @@ def baselines(genome: Genome, variants: Sequence[Variant], window: int) -> dict[
     - "change of GC": bases that become G or C, less those that cease to be;
     - "GC content": the share of G and C in the window around the variant.
     """
-    pairs = [(each.ref.upper(), each.alt.upper()) for each in variants]
-    crossed = [
-        -sum((a in _PURINES) != (b in _PURINES) for a, b in zip(*pair, strict=True))
-        for pair in pairs
-    ]
-    change = [sum((b in _GC) - (a in _GC) for a, b in zip(*pair, strict=True)) for pair in pairs]
+    pairs = [list(zip(each.ref.upper(), each.alt.upper(), strict=True)) for each in variants]
+    crossed = [-sum((a in _PURINES) != (b in _PURINES) for a, b in pair) for pair in pairs]
+    change = [sum((b in _GC) - (a in _GC) for a, b in pair) for pair in pairs]
     records = np.array([genome.record(each.chrom) for each in variants], dtype=np.int64)
     starts = np.array([each.pos - 1 - window // 2 for each in variants], dtype=np.int64)
     bases = genome.read(records, starts, window) & (REPEAT - 1)
@@ -234,9 +199,6 @@ def variant_effects(
     Returns:
         Rows with "group", "predictor", "num", and "spearman" and "auroc", each also with "_low"
         and "_high"; those of the mean of groups first, if there are groups.
-
-    Raises:
-        UserError: fewer than 10 measured variants in every group.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
 

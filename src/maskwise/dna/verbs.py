@@ -7,12 +7,13 @@ from maskwise.arguments import Arg, Verb
 from maskwise.errors import UserError
 
 if TYPE_CHECKING:
+    from maskwise.dna.tokens import DNA
     from maskwise.modality import Entries
     from maskwise.tokens.model import LanguageModel
 
 
 def variants(
-    run: Annotated["LanguageModel", Arg(metavar="RUN", model="own")],
+    run: Annotated["LanguageModel[DNA]", Arg(metavar="RUN", model="own")],
     variants: Annotated[
         Path,
         Arg(".vcf, or .tsv or .csv with chrom, pos (from 1), ref and alt; also .gz", "VARIANTS"),

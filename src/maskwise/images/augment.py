@@ -5,12 +5,10 @@ Crops and flips are keyed by (seed, epoch, sample), the rest is drawn by a gener
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import AfterValidator
 from torch import Tensor
 
 from maskwise.rng import Keys, Stream
@@ -19,29 +17,14 @@ _LOG_ASPECT = math.log(4 / 3)
 _ERASED_AREA, _ERASED_ASPECT, _TRIES = (0.02, 1 / 3), 0.3, 10
 
 
-def _ordered(value: tuple[float, float] | None) -> tuple[float, float] | None:
-    if value is not None and not 0 < value[0] <= value[1] <= 1:
-        raise ValueError("must be two shares of the area, 0 < low <= high <= 1")
-    return value
-
-
-CropScale = Annotated[tuple[float, float] | None, AfterValidator(_ordered)]
-"""Smallest and largest share of the area that a random crop keeps; None crops nothing."""
-
-
 def crop_and_flip(
     images: Tensor, keys: Keys, crop_scale: tuple[float, float] | None, flip: bool
 ) -> Tensor:
     """Return a random crop of each image, resized back to its size, and mirrored half the time.
 
     The crop keeps a share of the area uniform on `crop_scale` with log-aspect uniform on
-    ±log(4/3), the usual random resized crop.
-
-    Args:
-        images: uint8 or float32 [B, C, H, W]; float32 where they are cropped.
-        keys: whose randomness.
-        crop_scale: smallest and largest share of the area kept; None crops nothing.
-        flip: mirror left and right with probability 1/2.
+    ±log(4/3), the usual random resized crop; None crops nothing. Images are uint8 or float32
+    [B, C, H, W]; float32 where they are cropped.
 
     >>> images = torch.arange(4.0).view(1, 1, 2, 2)
     >>> crop_and_flip(images, Keys(0, 0, torch.tensor([0])), None, False) is images
@@ -80,17 +63,11 @@ def erase(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> Tensor:
-    """Return images of which some have a box of normal pixels.
+    """Return images [B, C, H, W] of which some have a box of normal pixels.
 
     The box covers a share of the area uniform on [.02, 1/3], with a log-aspect uniform on
-    ±log(.3); boxes that do not fit are drawn again, ten times at most.
-
-    Args:
-        images: float [B, C, H, W].
-        rng: what is drawn.
-        probability: of erasing an image.
-        mean: of the normal, for each channel.
-        std: its standard deviation, for each channel.
+    ±log(.3); boxes that do not fit are drawn again, ten times at most. Each channel has a `mean`
+    and a `std` of the normal.
 
     Source: Zhong et al., Random Erasing Data Augmentation (arXiv 1708.04896).
 
@@ -103,15 +80,13 @@ def erase(
         return images
     images, (channels, height, width) = images.clone(), images.shape[1:]
     for row in rows:
-        box = _box(height, width, rng)
-        if box is None:
-            continue
-        top, left, high, wide = box
-        # Drawn on the host, so that devices agree.
-        noise = rng.standard_normal((channels, high * wide), dtype=np.float32)
-        pixels = noise * np.reshape(std, (-1, 1)) + np.reshape(mean, (-1, 1))
-        filled = torch.from_numpy(pixels).to(images).view(channels, high, wide)
-        images[row, :, top : top + high, left : left + wide] = filled
+        if box := _box(height, width, rng):
+            top, left, high, wide = box
+            # Drawn on the host, so that devices agree.
+            noise = rng.standard_normal((channels, high * wide), dtype=np.float32)
+            pixels = noise * np.reshape(std, (-1, 1)) + np.reshape(mean, (-1, 1))
+            filled = torch.from_numpy(pixels).to(images).view(channels, high, wide)
+            images[row, :, top : top + high, left : left + wide] = filled
     return images
 
 
@@ -143,15 +118,9 @@ def mix(
     """Mix each image with its mirror in the order of the batch, by one share s for the batch.
 
     Mixup blends, s x + (1 - s) x'; CutMix pastes a box of x' of the share 1 - s of the area into
-    x. Targets are mixed as s t + (1 - s) t'. s is drawn from Beta(a, a); where both are wanted,
-    one of them is chosen with probability 1/2.
-
-    Args:
-        images: float [B, C, H, W].
-        targets: probabilities of classes, [B, C].
-        rng: what is drawn.
-        mixup: a of Mixup; 0 = none.
-        cutmix: a of CutMix; 0 = none.
+    x. Targets, probabilities of classes [B, C], are mixed as s t + (1 - s) t'. s is drawn from
+    Beta(a, a), with `mixup` or `cutmix` as a, 0 = none of it; where both are wanted, one of them
+    is chosen with probability 1/2.
 
     Source: Zhang et al., mixup (arXiv 1710.09412); Yun et al., CutMix (arXiv 1905.04899).
 
@@ -177,16 +146,12 @@ def paste(images: Tensor, share: float, rng: np.random.Generator) -> tuple[Tenso
     The box has the sides sqrt(1 - share) of the image's and a centre anywhere; what lies outside
     is cut off, and the share that is returned counts it.
     """
-    height, width = images.shape[-2:]
-    side = (1 - share) ** 0.5
-    top, bottom = _span(height, int(height * side), rng)
-    left, right = _span(width, int(width * side), rng)
+    inside = []
+    for length in images.shape[-2:]:
+        side, centre = int(length * (1 - share) ** 0.5), int(rng.integers(length))
+        inside.append(slice(max(centre - side // 2, 0), min(centre + side // 2, length)))
+    rows, columns = inside
     mixed = images.clone()
-    mixed[..., top:bottom, left:right] = images.flip(0)[..., top:bottom, left:right]
-    return mixed, 1 - (bottom - top) * (right - left) / (height * width)
-
-
-def _span(length: int, side: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Return where a side around a random centre begins and ends, cut to the image."""
-    centre = int(rng.integers(length))
-    return max(centre - side // 2, 0), min(centre + side // 2, length)
+    box = mixed[..., rows, columns]
+    box.copy_(images.flip(0)[..., rows, columns])
+    return mixed, 1 - math.prod(box.shape[-2:]) / math.prod(images.shape[-2:])

@@ -1,38 +1,32 @@
 """Where images come from: settings, and `load`, which turns them into train and test sources."""
 
 import difflib
+import os
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import IO, Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import BeforeValidator, Field, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
 
 from maskwise.errors import UserError
-from maskwise.images.augment import CropScale
-from maskwise.images.images import Target
-from maskwise.images.pictures import (
-    SUFFIXES,
-    Pictures,
-    keep_in_memory,
-    read_hub,
-    read_image_folder,
-)
-from maskwise.images.source import (
+from maskwise.images.images import (
     ImageSource,
     ImageSplits,
+    Target,
     array_source,
-    array_sources,
-    check_images,
-    check_labels,
     first_shuffled,
     hold_out,
     joined,
-    read_arrays,
 )
+from maskwise.images.pictures import SUFFIXES, keep_in_memory, read_hub, read_image_folder
 from maskwise.settings import settings
+from maskwise.textio import OPENERS, encode_labels, readable
 
 Pixels = np.ndarray | torch.Tensor
+_KEYS = ("x", "y", "x_test", "y_test")
 
 
 def _square(value: object) -> object:
@@ -42,6 +36,18 @@ def _square(value: object) -> object:
     return (value, value) if isinstance(value, int) else value
 
 
+def _ordered(value: tuple[float, float] | None) -> tuple[float, float] | None:
+    if value is not None and not 0 < value[0] <= value[1] <= 1:
+        raise ValueError("must be two shares of the area, 0 < low <= high <= 1")
+    return value
+
+
+Sides = Annotated[tuple[PositiveInt, PositiveInt] | None, BeforeValidator(_square)]
+"""Height and width in pixels, one number for a square"""
+CropScale = Annotated[tuple[float, float] | None, AfterValidator(_ordered)]
+"""Smallest and largest share of the area that a random crop keeps; None crops nothing."""
+
+
 @settings
 class ImageDataSettings:
     """Which images to use and how to read them."""
@@ -49,7 +55,7 @@ class ImageDataSettings:
     source: str = "digits"
     """`digits` (built in), a `.npz`, `.npy` or `.npy.xz` file, a folder of images, of arrays or
     of MNIST files, or `hf:NAME`."""
-    size: Annotated[tuple[PositiveInt, PositiveInt] | None, BeforeValidator(_square)] = None
+    size: Sides = None
     """Height and width in pixels (one number for a square): image files are resized to cover it
     and cropped at the centre, before anything else is cropped."""
     channels: Literal[1, 3] | None = None
@@ -66,7 +72,7 @@ class ImageDataSettings:
     it back."""
     flip: bool = False
     """Training mirrors images left to right at random."""
-    patch: Annotated[tuple[PositiveInt, PositiveInt] | None, BeforeValidator(_square)] = None
+    patch: Sides = None
     """Patch height and width in pixels (one number for a square); none: the smallest that cuts an
     image into at most 200."""
     target: Target = "normalised"
@@ -86,89 +92,72 @@ def load(data: ImageDataSettings) -> ImageSplits:
     >>> len(digits.train), len(digits.test), digits.train.shape
     (1438, 359, (1, 8, 8))
     """
-    train, test, pictures = _open_source(data)
-    if test is None:
-        train, test = hold_out(train, data.holdout)
+    found = _open_source(data)
+    train, test = found if len(found) == 2 else hold_out(found[0], data.holdout)
     if data.limit is not None:
         train = first_shuffled(train, data.limit)
-    if pictures is not None:
-        train, test = keep_in_memory([train, test], pictures)
-    return ImageSplits(train, test, _name(data.source))
+    if not train.in_memory:
+        train, test = keep_in_memory([train, test])
+    name = data.source.removeprefix("hf:")
+    if name == data.source:
+        name = Path(name).expanduser().resolve().name
+        for suffix in (".npy.xz", ".npy", ".npz"):
+            name = name.removesuffix(suffix)
+    return ImageSplits(train, test, name)
 
 
-def from_arrays(
-    x: Pixels,
-    y: Pixels | None = None,
-    name: str = "array",
-    holdout: float = 0.2,
-) -> ImageSplits:
+def load_all(data: ImageDataSettings) -> ImageSource:
+    """Read all that `data` describes as one source: the training part, then any test part."""
+    found = _open_source(data)
+    if not found[0].in_memory:
+        found = keep_in_memory(found)
+    return joined(*found) if len(found) == 2 else found[0]
+
+
+def from_arrays(x: Pixels, y: Pixels | None = None, holdout: float = 0.2) -> ImageSplits:
     """Split images in memory into train and test sources.
 
-    Args:
-        x: images: NumPy [N, H, W] or [N, H, W, C], torch [N, H, W] or [N, C, H, W].
-        y: integer labels [N].
-        name: what reports call the data.
-        holdout: share of the images held out as test split.
-
-    Raises:
-        UserError: as for files: wrong shape or type, NaN, or labels that do not match.
+    Images are NumPy [N, H, W] or [N, H, W, C] or torch [N, H, W] or [N, C, H, W]; labels integers
+    [N]. What cannot be used is refused as in files.
 
     >>> from_arrays(np.zeros((10, 4, 6), np.uint8)).train.shape
     (1, 4, 6)
     """
-    images = check_images(_to_numpy(x, channels_second=True), f"{name}: x")
-    labels = None
-    if y is not None:
-        labels = check_labels(_to_numpy(y), len(images), f"{name}: y")
-    source, _ = array_sources(images, labels, None, None, name)
-    return ImageSplits(*hold_out(source, holdout), name)
+    images = _check_images(_to_numpy(x, channels_second=True), "array: x")
+    [source] = _array_sources(images, None if y is None else _to_numpy(y), where="array")
+    return ImageSplits(*hold_out(source, holdout), "array")
 
 
-def as_source(x: Pixels, name: str = "array") -> ImageSource:
-    """Return images in memory as one source, not split; arguments as for `from_arrays`.
+def as_source(x: Pixels | ImageSource) -> ImageSource:
+    """Return images in memory, as `from_arrays` takes them, as one source; a source as it is.
 
     >>> len(as_source(np.zeros((10, 4, 6), np.uint8)))
     10
     """
-    images = check_images(_to_numpy(x, channels_second=True), f"{name}: x")
-    return array_source(images, None, None)
+    if isinstance(x, ImageSource):
+        return x
+    return array_source(_check_images(_to_numpy(x, channels_second=True), "array: x"))
 
 
-def load_all(data: ImageDataSettings) -> ImageSource:
-    """Read every image that `data` describes as one source: the training part, then any test part.
-
-    Raises:
-        UserError: as for `load`.
-    """
-    train, test, pictures = _open_source(data)
-    parts = [train] if test is None else [train, test]
-    if pictures is not None:
-        parts = keep_in_memory(parts, pictures)
-    return parts[0] if test is None else joined(*parts)
+def _to_numpy(values: Pixels, channels_second: bool = False) -> np.ndarray:
+    if not isinstance(values, torch.Tensor):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    array = (values.float() if values.is_floating_point() else values).numpy()
+    return array.transpose(0, 2, 3, 1) if channels_second and array.ndim == 4 else array
 
 
-def _open_source(
-    data: ImageDataSettings,
-) -> tuple[ImageSource, ImageSource | None, Pictures | None]:
-    """Choose the reader; pictures are returned where there is decoding to do."""
+def _open_source(data: ImageDataSettings) -> list[ImageSource]:
+    """Return the source to train on and, if there is one, that to test on."""
     if data.source.startswith("hf:"):
         _refuse_classes(data)
-        return read_hub(data.source.removeprefix("hf:"), data.size, data.channels)
-    if data.source == "digits":
-        train, test = _digits(), None
-    else:
-        path = Path(data.source).expanduser()
-        if not path.exists():
-            raise UserError(_not_found(data.source, path))
-        found = read_arrays(path)
-        if found is None and path.is_dir():
-            return read_image_folder(path, data.size, data.channels, data.classes)
-        if found is None:
-            hint = "give its folder" if path.suffix.lower() in SUFFIXES else "expected a folder"
-            raise UserError(f"{path}: not a set of images; {hint}, .npz, .npy, .npy.xz or hf:NAME")
-        train, test = found
+        return read_hub(data.source, data.size, data.channels)
+    path = Path(data.source).expanduser()
+    found = [_digits()] if data.source == "digits" else _read_arrays(path, data.source)
+    if not found:
+        return read_image_folder(path, data.size, data.channels, data.classes)
     _refuse_classes(data)
-    channels, height, width = train.shape
+    channels, height, width = found[0].shape
     if data.size not in (None, (height, width)):
         raise UserError(
             f"size={data.size}: {data.source} is an array of {height}x{width} images; size is "
@@ -179,7 +168,7 @@ def _open_source(
             f"channels={data.channels}: {data.source} is an array with {channels} channels; "
             "channels is for image files, so convert the array or leave channels out"
         )
-    return train, test, None
+    return found
 
 
 def _digits() -> ImageSource:
@@ -199,28 +188,177 @@ def _refuse_classes(data: ImageDataSettings) -> None:
         )
 
 
-def _not_found(source: str, path: Path) -> str:
-    beside = [str(path.parent / p.name) for p in path.parent.glob("*")]  # none if no parent
-    match = difflib.get_close_matches(str(path), ["digits", *beside], n=1, cutoff=0.6)
-    hint = f"did you mean '{match[0]}'?" if match else "built-in data: digits"
-    return (
-        f"no file or folder '{source}'; {hint} (a recipe's images are named by --data.source;"
-        " Hugging Face data sets are written hf:NAME)"
-    )
+def _read_arrays(path: Path, source: str) -> list[ImageSource]:
+    """Read arrays of a file, or of a folder, if it has any."""
+    if not path.exists():
+        beside = [str(path.parent / p.name) for p in path.parent.glob("*")]  # none if no parent
+        match = difflib.get_close_matches(str(path), ["digits", *beside], n=1, cutoff=0.6)
+        hint = f"did you mean '{match[0]}'?" if match else "built-in data: digits"
+        raise UserError(
+            f"no file or folder '{source}'; {hint} (a recipe's images are named by --data.source;"
+            " Hugging Face data sets are written hf:NAME)"
+        )
+    if path.is_dir():
+        return _read_folder(path)
+    if path.suffix == ".npz":
+        return _read_npz(path)
+    if path.suffix == ".npy" or path.name.endswith(".npy.xz"):
+        return [array_source(_check_images(_read_array(path), str(path)))]
+    hint = "give its folder" if path.suffix.lower() in SUFFIXES else "expected a folder"
+    raise UserError(f"{path}: not a set of images; {hint}, .npz, .npy, .npy.xz or hf:NAME")
 
 
-def _name(source: str) -> str:
-    if source.startswith("hf:"):
-        return source.removeprefix("hf:")
-    name = Path(source).expanduser().resolve().name
-    for suffix in (".npy.xz", ".npy", ".npz"):
-        name = name.removesuffix(suffix)
-    return name
+def _read_npz(path: Path) -> list[ImageSource]:
+    with readable(path), path.open("rb") as archive:  # np.load leaves broken files open
+        if not zipfile.is_zipfile(path):
+            raise ValueError("not an .npz archive")
+        file = np.load(archive, allow_pickle=False)
+        keys = list(file)
+        found = {key: file[key] for key in keys if key in _KEYS}
+    if "x" not in keys or len(found) < len(keys):
+        raise UserError(
+            f"{path}: keys found: {', '.join(keys) or 'none'}; expected x [N, H, W] or "
+            "[N, H, W, C] and optionally y, x_test, y_test"
+        )
+    for key in ("x", "x_test"):
+        if key in found:
+            found[key] = _check_images(found[key], f"{path}: {key}")
+    return _array_sources(**found, where=str(path))
 
 
-def _to_numpy(values: Pixels, channels_second: bool = False) -> np.ndarray:
-    if not isinstance(values, torch.Tensor):
-        return np.asarray(values)
-    values = values.detach().cpu()
-    array = (values.float() if values.is_floating_point() else values).numpy()
-    return array.transpose(0, 2, 3, 1) if channels_second and array.ndim == 4 else array
+def _read_folder(folder: Path) -> list[ImageSource]:
+    """Read x_train*, y_train*, x_test*, y_test* in parts, or the four files of MNIST."""
+    parts = _files_of_arrays(folder)
+    if not parts["x"]:
+        others = sorted(file.name for file in [*folder.glob("*.npy*"), *folder.glob("*.npz")])
+        if not others:
+            return []
+        raise UserError(
+            f"{folder}: found {', '.join(others[:6])}; a folder of arrays needs x_train*.npy "
+            "and optionally y_train*, x_test*, y_test*; or give one .npz file"
+        )
+    # Decompression leaves Python, so threads read the parts side by side.
+    files = [path for paths in parts.values() for path in paths]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        arrays = dict(zip(files, pool.map(_read_array, files), strict=True))
+    found = {}
+    for key, paths in parts.items():
+        pieces = [arrays.pop(path) for path in paths]
+        if key in ("x", "x_test"):
+            pieces = [_check_images(*each) for each in zip(pieces, map(str, paths), strict=True)]
+        for path, piece in zip(paths, pieces, strict=True):
+            first, shape = pieces[0].shape, piece.shape
+            if shape[1:] != first[1:]:
+                raise UserError(
+                    f"{path}: shape {shape} does not continue {paths[0].name}, {first}"
+                )
+        if pieces:
+            found[key] = np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+    return _array_sources(**found, where=str(folder), labels="y_train")
+
+
+def _files_of_arrays(folder: Path) -> dict[str, list[Path]]:
+    """Find the files of each array: parts in order (.npy, .npy.xz), or one (plain, .gz, .xz)."""
+    if any(folder.glob("train-images-idx3-ubyte*")):
+        stems = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+        every = [[folder / f"{stem}-ubyte{end}" for end in ("", ".gz", ".xz")] for stem in stems]
+        found = [[path for path in paths if path.exists()][:1] for paths in every]
+    else:
+        stems = ("x_train", "y_train", "x_test", "y_test")
+        found = [
+            sorted(p for end in (".npy", ".npy.xz") for p in folder.glob(f"{stem}*{end}"))
+            for stem in stems
+        ]
+    return dict(zip(_KEYS, found, strict=True))
+
+
+def _read_array(path: Path) -> np.ndarray:
+    opener = OPENERS.get(path.suffix, open)
+    with readable(path), opener(path, "rb") as file:
+        if ".npy" in path.suffixes:
+            return np.lib.format.read_array(file, allow_pickle=False)
+        return _read_idx(file)
+
+
+def _read_idx(file: IO[bytes]) -> np.ndarray:
+    """Read the idx format: two zero bytes, type, number of axes, sizes, values."""
+    start = file.read(4)
+    if len(start) < 4 or start[:3] != b"\0\0\x08":
+        raise ValueError("not an idx file of unsigned bytes")
+    shape = [int.from_bytes(file.read(4), "big") for _ in range(start[3])]
+    values = np.frombuffer(file.read(), np.uint8)
+    if values.size != np.prod(shape):
+        raise ValueError(f"{values.size} values for shape {shape}")
+    return values.reshape(shape)
+
+
+def _array_sources(
+    x: np.ndarray,
+    y: np.ndarray | None = None,
+    x_test: np.ndarray | None = None,
+    y_test: np.ndarray | None = None,
+    *,
+    where: str,
+    labels: str = "y",
+) -> list[ImageSource]:
+    """Return sources of checked images to train and, if there are any, to test on.
+
+    `where` and `labels` are what messages call the arrays and the labels to train on.
+    """
+    for array, of, name in ((y, x, labels), (y_test, x_test, "y_test")):
+        if array is None or of is None:
+            continue
+        if array.dtype.kind not in "biuU" or array.ndim != 1:
+            raise UserError(
+                f"{where}: {name}: labels must be integers [N], got {array.dtype} of shape"
+                f" {array.shape}"
+            )
+        if len(array) != len(of):
+            raise UserError(f"{where}: {name}: {len(array)} labels for {len(of)} images")
+    if x_test is None:
+        if y_test is not None:
+            raise UserError(f"{where}: test labels without test images")
+        return [array_source(x) if y is None else array_source(x, *encode_labels(y))]
+    if x.shape[1:] != x_test.shape[1:]:
+        raise UserError(
+            f"{where}: training images are {x.shape[1:]} and test images {x_test.shape[1:]} "
+            "(H, W, C); both must be the same"
+        )
+    dtype = np.result_type(x, x_test)  # float32 where either is
+    x, x_test = x.astype(dtype, copy=False), x_test.astype(dtype, copy=False)
+    if y is None and y_test is None:
+        return [array_source(x), array_source(x_test)]
+    if y is None or y_test is None:
+        given, lacking = ("test", "training") if y is None else ("training", "test")
+        raise UserError(f"{where}: {given} images have labels and {lacking} images have none")
+    codes, classes = encode_labels(np.concatenate([y, y_test]))
+    of_train, of_test = np.split(codes, [len(y)])
+    return [array_source(x, of_train, classes), array_source(x_test, of_test, classes)]
+
+
+def _check_images(x: np.ndarray, where: str) -> np.ndarray:
+    """Return images [N, H, W] or [N, H, W, C] as uint8 or float32 [N, H, W, C].
+
+    uint8 and bool stay as they are, as do other integers within 0..255; all else becomes float32.
+    """
+    if x.dtype.kind not in "biuf":
+        raise UserError(f"{where}: images must be numbers, got {x.dtype}")
+    if x.ndim not in (3, 4):
+        raise UserError(f"{where}: images must be [N, H, W] or [N, H, W, C], got {x.shape}")
+    if 0 in x.shape:
+        raise UserError(f"{where}: no images in an array of shape {x.shape}")
+    x = x[..., None] if x.ndim == 3 else x
+    _, height, width, channels = x.shape
+    if channels > 4 and channels in (height, width) and {height, width} & {1, 3}:
+        raise UserError(
+            f"{where}: {x.shape} read as [N, H, W, C] has {channels} channels; channels come "
+            "last in files and NumPy arrays and second in torch tensors"
+        )
+    if x.dtype.kind in "biu" and x.min() >= 0 and x.max() <= 255:
+        return x.astype(np.uint8, copy=False)
+    with np.errstate(over="ignore"):  # too large for float32 is inf, reported below
+        x = x.astype(np.float32, copy=False)
+    bad = x.size - np.count_nonzero(np.isfinite(x))
+    if bad:
+        raise UserError(f"{where}: {bad} of {x.size} values are NaN or infinite; clean them first")
+    return x

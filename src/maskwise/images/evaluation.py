@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from maskwise.files import atomic
 from maskwise.images.finetuning import ImageFineTuneSettings, image_finetune_table
-from maskwise.images.source import ImageSource, ImageSplits, read_ahead
+from maskwise.images.images import ImageSource, ImageSplits, read_ahead
 from maskwise.measure.features import (
     Ratio,
     data_entry,
@@ -28,9 +28,11 @@ from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES, Name
 from maskwise.modality import Entries, Pool
 from maskwise.patches.losses import reconstruction
-from maskwise.patches.model import PatchModel
+from maskwise.patches.model import PatchModel, Statistics
 from maskwise.progress import track
 from maskwise.settings import settings
+
+SHOWN_RATIOS = (0.25, 0.5, 0.75, 0.9)
 
 
 @settings
@@ -69,16 +71,7 @@ def evaluate(
     """Return the entries of result.json: data, reconstruction, probes and fine-tuning.
 
     Nothing depends on the training seed or law, so results of different runs are comparable.
-
-    Args:
-        model: a pretrained model.
-        splits: probes are fitted on the training part; everything is measured on the test part.
-        config: what is measured.
-        pattern: how hidden positions lie when the reconstruction error is measured.
-        untrained: the same model before training, probed as a baseline.
-
-    Raises:
-        UserError: a layer or a pool that the model does not have.
+    `untrained` is the same model before training, probed as a baseline.
     """
     test, seed = splits.test, config.seed
     models = models_of(model, untrained, baselines=config.baselines)
@@ -110,9 +103,6 @@ def probe_table(
 
     Empty without labels or with fewer than two classes. A test sample whose class is not among
     the training samples counts as wrong, and "note" says so.
-
-    Raises:
-        UserError: a layer or a pool that the model does not have.
     """
     splits = chosen(splits, config)
     train_y, test_y = splits.train.labels, splits.test.labels
@@ -162,15 +152,7 @@ def extract(
     layer: int = -1,
     batch_size: int = 512,
 ) -> np.ndarray:
-    """Encode samples with nothing hidden: features, float32 [N, D] ([N, 2D] for "both").
-
-    Args:
-        model: its device is used, and its training mode is restored.
-        source: where samples come from.
-        pool: "mean" of the positions, "class" token, or "both" side by side.
-        layer: block whose output is taken; -1 is the last.
-        batch_size: samples encoded at once.
-    """
+    """Encode samples with nothing hidden: features, float32 [N, D] ([N, 2D] for "both")."""
     batches, parts = in_batches(np.arange(len(source)), batch_size), []
     with frozen(model) as device:
         for images in track(read_ahead(source, batches), "features", len(batches)):
@@ -210,7 +192,6 @@ def write_samples(
     *,
     pattern: str,
     seed: int,
-    ratios: Sequence[float] = (0.25, 0.5, 0.75, 0.9),
     num: int = 8,
 ) -> None:
     """Write a few test images, hidden at several ratios and filled in, for the report.
@@ -219,15 +200,7 @@ def write_samples(
     [R, n, H, W] in pixels, filled_visible and filled_true [R, n, H, W, C] with hidden patches
     replaced by predictions. A normalised prediction needs a mean and a deviation to become pixels:
     filled_visible takes those of the visible neighbours, filled_true the true ones, which leak.
-
-    Args:
-        path: an .npz file, which is complete or absent.
-        model: its device is used, and its training mode is restored.
-        source: where images come from.
-        pattern: how hidden positions lie.
-        seed: of the choice of images and of the masks.
-        ratios: hidden fractions, each in (0, 1).
-        num: images at most.
+    `path` is complete or absent.
     """
     index = random_subset(len(source), num, seed)
     images = source.get(index)
@@ -238,20 +211,14 @@ def write_samples(
         scaled = (images.float() - low) / max(high - low, 1e-12)
         return scaled.clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy()
 
-    hidden, visible, true = [], [], []
+    arrays: Entries = {"images": shown(images), "ratios": np.array(SHOWN_RATIOS)}
+    tokenizer = model.tokenizer
     with frozen(model) as device:
-        batch = images.to(device)
-        for ratio in ratios:
-            mask = fixed_mask(model.tokenizer.grid, ratio, index, pattern, seed, device).hidden
-            hidden.append(model.tokenizer.spread(mask)[:, 0].cpu().numpy())
-            visible.append(shown(model.reconstruct(batch, mask, "visible")))
-            true.append(shown(model.reconstruct(batch, mask, "true")))
+        asked = index, pattern, seed, device
+        masks = [fixed_mask(tokenizer.grid, ratio, *asked).hidden for ratio in SHOWN_RATIOS]
+        arrays["hidden"] = np.stack([tokenizer.spread(each)[:, 0].cpu().numpy() for each in masks])
+        for statistics in get_args(Statistics):
+            filled = [model.reconstruct(images.to(device), each, statistics) for each in masks]
+            arrays[f"filled_{statistics}"] = np.stack([shown(each) for each in filled])
     with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            images=shown(images),
-            ratios=np.array(ratios),
-            hidden=np.stack(hidden),
-            filled_visible=np.stack(visible),
-            filled_true=np.stack(true),
-        )
+        np.savez_compressed(file, **arrays)

@@ -1,8 +1,9 @@
 """Fine-tuning of an image model by MAE's protocol: the encoder and a linear classifier."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
@@ -12,18 +13,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from maskwise.errors import UserError
-from maskwise.images.augment import CropScale, crop_and_flip, erase, mix, soft_targets
-from maskwise.images.images import Images
-from maskwise.images.source import ImageSplits, read_ahead
-from maskwise.layers.transformer import Block, Transformer, decays
+from maskwise.images.augment import crop_and_flip, erase, mix, soft_targets
+from maskwise.images.data import CropScale
+from maskwise.images.images import Images, ImageSplits, read_ahead
+from maskwise.layers.transformer import Block, Transformer
 from maskwise.measure.finetuning import fit, over_seeds, trainable
 from maskwise.measure.probes import unseen
 from maskwise.modality import Entries
 from maskwise.patches.model import PatchModel
 from maskwise.rng import Keys, shuffled
 from maskwise.settings import settings
+from maskwise.train.config import decays
 
-NAME = "mae-finetune"
 LOWEST_RATE, WEIGHT_DECAY, BETAS = 1e-6, 0.05, (0.9, 0.999)
 TEST_BATCH = 512
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -66,13 +67,6 @@ class ImageFineTuneSettings:
     """Mirror images left to right at random (MAE: true)."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Number format of the matrix products."""
-
-    def __post_init__(self) -> None:
-        if self.seeds and self.warmup >= self.epochs:
-            raise UserError(
-                f"evaluate.finetune.warmup {self.warmup} leaves nothing of {self.epochs} epochs:"
-                " lower it"
-            )
 
 
 class Classifier(nn.Module):
@@ -118,17 +112,8 @@ def finetune_images(
     targets, drop path. Deviates from it: no RandAugment; crops are bilinear and of the stored
     image, which was resized and cropped at its centre, not of the original.
 
-    Args:
-        model: it is not changed; its device is used.
-        splits: labelled images to train on, and those to score.
-        config: how.
-        seed: of the classifier, the order of the images and what is done to them.
-
-    Returns:
-        The probability of each class, float32 [M, C].
-
-    Raises:
-        UserError: as for `check_finetuning`.
+    Returns the probability of each class, float32 [M, C]. `seed` is of the classifier, the order
+    of the images and what is done to them.
 
     Source: He et al., Masked Autoencoders Are Scalable Vision Learners (arXiv 2111.06377),
     appendix A.1.
@@ -186,16 +171,8 @@ def learning_rate(epoch: float, config: ImageFineTuneSettings) -> float:
 def image_finetune_table(
     models: Mapping[str, PatchModel], splits: ImageSplits, config: ImageFineTuneSettings
 ) -> list[Entries]:
-    """Return the "finetuning" entry of result.json: the accuracy of each model, for all seeds.
-
-    Without seeds there is nothing to return.
-
-    Raises:
-        UserError: as for `check_finetuning`.
-    """
-    if not config.seeds:
-        return []
-    return [_row(name, model, splits, config) for name, model in models.items()]
+    """Return the "finetuning" entry of result.json: the accuracy of each model, for all seeds."""
+    return [_row(*each, splits, config) for each in models.items() if config.seeds]
 
 
 def _row(
@@ -207,29 +184,25 @@ def _row(
         scores = finetune_images(model, splits, config, seed)
         return {"accuracy": float((scores.argmax(axis=1) == test_y).mean())}
 
-    note = unseen(train_y, test_y)
+    notes = [unseen(train_y, test_y)]
     if config.drop_path and not isinstance(model.encoder, Transformer):
-        note = "; ".join(filter(None, (note, "no drop path in an encoder of your own")))
+        notes.append("no drop path in an encoder of your own")
     return {
         "task": splits.name,
         "model": name,
-        "protocol": protocol_name(config),
+        "protocol": _protocol_name(config),
         **over_seeds(accuracy, config.seeds, train_y, test_y),
         "epochs": config.epochs,
         "batch_size": config.batch_size,
         "lr": learning_rate(config.warmup, config),
-        "note": note,
+        "note": "; ".join(filter(None, notes)),
     }
 
 
 def check_finetuning(
     splits: ImageSplits, config: ImageFineTuneSettings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the classes to train and to test on; refuse images that cannot be fine-tuned on.
-
-    Raises:
-        UserError: no labels, a single class to train on, or fewer images than a batch.
-    """
+    """Return the classes to train and to test on; refuse images that cannot be fine-tuned on."""
     train_y, test_y = splits.train.labels, splits.test.labels
     if train_y is None or test_y is None:
         raise UserError(f"{splits.name}: fine-tuning needs labels, and these images have none")
@@ -243,10 +216,10 @@ def check_finetuning(
     return train_y, test_y
 
 
-def protocol_name(config: ImageFineTuneSettings) -> str:
+def _protocol_name(config: ImageFineTuneSettings) -> str:
     """Return what is printed beside the numbers.
 
-    >>> print(protocol_name(ImageFineTuneSettings(mixup=0, erase=0, flip=True)))
+    >>> print(_protocol_name(ImageFineTuneSettings(mixup=0, erase=0, flip=True)))
     mae-finetune (layer decay 0.75, drop path 0.1, cutmix 1, smoothing 0.1, flip, no RandAugment)
     """
     names = ("layer_decay", "drop_path", "mixup", "cutmix", "smoothing", "erase")
@@ -255,7 +228,7 @@ def protocol_name(config: ImageFineTuneSettings) -> str:
     if config.crop_scale is not None:
         parts.append("crop {:g} to {:g}".format(*config.crop_scale))
     parts += ["flip"] * config.flip
-    return f"{NAME} ({', '.join(parts)}, no RandAugment)"
+    return f"mae-finetune ({', '.join(parts)}, no RandAugment)"
 
 
 def encoder_groups(model: PatchModel, decay: float, weight_decay: float) -> list[ParamGroup]:
@@ -263,38 +236,33 @@ def encoder_groups(model: PatchModel, decay: float, weight_decay: float) -> list
 
     Of an encoder of D blocks, the embedding, the class token and the positions are layer 0, block
     i = 1..D is layer i, and what follows is layer D + 1, whose rate is whole. Layer l has the
-    "scale" ``decay ** (D + 1 - l)``. An encoder that is no transformer of ours is one block.
-
-    Args:
-        model: whose encoder; what only predicts hidden positions is left out.
-        decay: scale of a layer over that of the next one.
-        weight_decay: of the matrices.
+    "scale" ``decay ** (D + 1 - l)``. An encoder that is no transformer of ours is one block. What
+    only predicts hidden positions is left out; matrices have `weight_decay`.
 
     Source: Bao et al., BEiT (arXiv 2106.08254); He et al., Masked Autoencoders Are Scalable Vision
     Learners (arXiv 2111.06377), appendix A.1.
     """
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    last, ours = model.num_layers + 1, isinstance(model.encoder, Transformer)
     for name, parameter in model.named_parameters():
-        if name.startswith(("embed.", "class_token", "positions", "encoder.")):
-            key = (_layer(model, name), decays(name, parameter))
-            groups.setdefault(key, []).append(parameter)
+        first, *rest = name.split(".")
+        if first not in ("embed", "class_token", "positions", "encoder"):
+            continue
+        if first != "encoder":
+            layer = 0
+        elif ours:
+            layer = int(rest[1]) + 1 if rest[0] == "blocks" else last
+        else:
+            layer = 1
+        groups.setdefault((layer, decays(name, parameter)), []).append(parameter)
     return [
         {
             "params": parameters,
-            "scale": decay ** (model.num_layers + 1 - layer),
+            "scale": decay ** (last - layer),
             "weight_decay": weight_decay if decaying else 0.0,
         }
         for (layer, decaying), parameters in groups.items()
     ]
-
-
-def _layer(model: PatchModel, name: str) -> int:
-    first, *rest = name.split(".")
-    if first != "encoder":
-        return 0
-    if not isinstance(model.encoder, Transformer):
-        return 1
-    return int(rest[1]) + 1 if rest[0] == "blocks" else model.num_layers + 1
 
 
 @contextmanager
@@ -306,11 +274,6 @@ def dropped_paths(
     A branch f(x) becomes b / (1 - p) f(x) with b ~ Bernoulli(1 - p) for each sample; p rises
     linearly from 0 at the first block to `rate` at the last.
 
-    Args:
-        blocks: the blocks, from the input on.
-        rate: p of the last block, below 1.
-        rng: what is drawn.
-
     Source: Huang et al., Deep Networks with Stochastic Depth (arXiv 1603.09382).
 
     >>> blocks, x = [Block(4, 1, 1.0, "plain") for _ in range(2)], torch.ones(64, 3, 4)
@@ -319,9 +282,14 @@ def dropped_paths(
     >>> 0 < same.sum() < 64
     tensor(True)
     """
-    rates = np.linspace(0, rate, len(blocks))
+
+    def drop(p: float, module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        kept = torch.from_numpy(rng.random(len(output)) >= p).to(output)
+        return output * (kept / (1 - p)).view(-1, 1, 1)
+
+    rates = np.linspace(0, rate, len(blocks)).tolist()
     hooks = [
-        branch.register_forward_hook(_dropping(float(each), rng))
+        branch.register_forward_hook(partial(drop, each))
         for block, each in zip(blocks, rates, strict=True)
         for branch in (block.project, block.mlp)
         if each > 0
@@ -331,13 +299,3 @@ def dropped_paths(
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _dropping(
-    rate: float, rng: np.random.Generator
-) -> Callable[[nn.Module, object, Tensor], Tensor]:
-    def drop(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        kept = torch.from_numpy(rng.random(len(output)) >= rate).to(output)
-        return output * (kept / (1 - rate)).view(-1, 1, 1)
-
-    return drop

@@ -1,22 +1,164 @@
-"""Images as tokens: standardise, cut into patches, make targets, and put patches back."""
+"""Images: by index, as training and evaluation ask for them; and as tokens, for models."""
 
+import dataclasses
 import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.images.source import ImageSource
 from maskwise.modality import Entries
 from maskwise.patches.model import Statistics
 from maskwise.rng import Keys
 from maskwise.settings import from_dict, settings, to_dict
 
+if TYPE_CHECKING:
+    from maskwise.images.pictures import Pictures
+
 Target = Literal["normalised", "raw"]
 
 _EPSILON = 1e-6
+_PIECE = 16  # pictures that a thread decodes at a time
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageSource:
+    """Images by index, with labels if there are any.
+
+    Args:
+        shape: (C, H, W) of every image.
+        read: turns row numbers [b] into images [b, H, W, C], uint8 or float32.
+        rows: the rows that belong to this source [N]; index i is row ``rows[i]``.
+        labels: class numbers [N], int64, or None.
+        classes: class names, or None.
+        pictures: what `read` decodes, so that loading deserves worker processes; else None.
+
+    >>> source = array_source(np.zeros((5, 4, 6, 1), np.uint8))
+    >>> len(source), source.shape, source.get([0, 3]).shape
+    (5, (1, 4, 6), torch.Size([2, 1, 4, 6]))
+    """
+
+    shape: tuple[int, int, int]
+    read: Callable[[np.ndarray], np.ndarray]
+    rows: np.ndarray
+    labels: np.ndarray | None
+    classes: tuple[str, ...] | None
+    pictures: "Pictures | None" = None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether there is nothing to decode."""
+        return self.pictures is None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def get(self, indices: ArrayLike) -> Tensor:
+        """Return images [b, C, H, W] (stored channels last), uint8 or float32, at `indices`."""
+        images = self.read(self.rows[np.asarray(indices, dtype=np.int64)])
+        return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+    def units(self, indices: ArrayLike) -> None:
+        """Every position is hidden for itself."""
+
+    def take(self, indices: np.ndarray) -> "ImageSource":
+        """Return the source of these samples only, in this order; nothing is copied or decoded."""
+        labels = None if self.labels is None else self.labels[indices]
+        return dataclasses.replace(self, rows=self.rows[indices], labels=labels)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageSplits:
+    """A data set ready for use: `train` to learn from, `test` to evaluate on."""
+
+    train: ImageSource
+    test: ImageSource
+    name: str
+
+
+def array_source(
+    images: np.ndarray, labels: np.ndarray | None = None, classes: tuple[str, ...] | None = None
+) -> ImageSource:
+    """Return the source of images [N, H, W, C] held in memory."""
+    count, height, width, channels = images.shape
+    return ImageSource(
+        (channels, height, width), images.__getitem__, np.arange(count), labels, classes
+    )
+
+
+def read_ahead(
+    source: ImageSource, parts: Sequence[np.ndarray] | Sequence[Tensor]
+) -> Iterator[Tensor]:
+    """Give the images of each part in turn; files are decoded by all cores, a part ahead.
+
+    >>> source = array_source(np.zeros((5, 4, 6, 1), np.uint8))
+    >>> [len(images) for images in read_ahead(source, torch.arange(5).split(2))]
+    [2, 2, 1]
+    """
+    if source.in_memory:
+        yield from map(source.get, parts)
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting: list[list[Future[Tensor]]] = []
+        for part in parts:
+            pieces = np.array_split(np.asarray(part), -(-len(part) // _PIECE))
+            waiting.append([pool.submit(source.get, piece) for piece in pieces])
+            if len(waiting) > 1:
+                yield torch.cat([piece.result() for piece in waiting.pop(0)])
+        for last in waiting:
+            yield torch.cat([piece.result() for piece in last])
+
+
+def hold_out(source: ImageSource, fraction: float) -> tuple[ImageSource, ImageSource]:
+    """Split off `fraction` of the samples as a test split, every class in proportion.
+
+    Samples are shuffled, sorted by class, and taken at equal steps: the test split has exactly
+    ``round(fraction * N)`` samples (at least one, at most N - 1), of each class its share to
+    within one. The split depends on the number of samples and their labels only.
+    """
+    if not 0 < fraction < 1:
+        raise UserError(f"holdout={fraction}: must be between 0 and 1")
+    total = len(source)
+    if total < 2:
+        raise UserError(f"{total} image is too few to split into train and test; give two or more")
+    order = np.random.default_rng(0).permutation(total)
+    if source.labels is not None:
+        order = order[np.argsort(source.labels[order], kind="stable")]
+    count = min(max(round(fraction * total), 1), total - 1)
+    steps = (2 * np.arange(count) + 1) * total // (2 * count)
+    held = np.zeros(total, dtype=bool)
+    held[order[steps]] = True
+    return source.take(np.flatnonzero(~held)), source.take(np.flatnonzero(held))
+
+
+def first_shuffled(source: ImageSource, limit: int) -> ImageSource:
+    """Return the first `limit` samples of a fixed shuffle: a smaller limit gives a prefix."""
+    return source.take(np.random.default_rng(0).permutation(len(source))[:limit])
+
+
+def joined(first: ImageSource, second: ImageSource) -> ImageSource:
+    """Return one source with the samples of two of one shape, without labels.
+
+    >>> one = array_source(np.zeros((5, 4, 6, 1), np.uint8))
+    >>> len(joined(one, one))
+    10
+    """
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        later = rows >= len(first)
+        parts = [first.read(first.rows[rows[~later]])]
+        parts.append(second.read(second.rows[rows[later] - len(first)]))
+        return np.concatenate(parts)[np.argsort(np.argsort(later, kind="stable"), kind="stable")]
+
+    rows = np.arange(len(first) + len(second))
+    return ImageSource(first.shape, read, rows, None, None, first.pictures)
 
 
 @settings
@@ -70,8 +212,8 @@ class Images:
         """Sum over the values of a token of log std: raw density = density / exp(log_scale)."""
         return self.token_dim / self.channels * sum(map(math.log, self.std))
 
-    def standardise(self, images: Tensor) -> Tensor:
-        """Return (images - mean) / std per channel, float32 [B, C, H, W]."""
+    def tokenize(self, images: Tensor) -> Tensor:
+        """Return patches, standardised per channel, row by row, float32 [B, L, token_dim]."""
         expected = (self.channels, self.height, self.width)
         if images.ndim != 4 or tuple(images.shape[1:]) != expected:
             raise UserError(
@@ -79,12 +221,9 @@ class Images:
                 f" [B, {self.channels}, {self.height}, {self.width}]"
             )
         mean, std = self._statistics(images)
-        return (images.to(torch.float32) - mean) / std
-
-    def tokenize(self, images: Tensor) -> Tensor:
-        """Return standardised patches in row-major order, float32 [B, L, token_dim]."""
         (rows, columns), (height, width) = self.grid, self.patch
-        patches = self.standardise(images).reshape(-1, self.channels, rows, height, columns, width)
+        values = (images.to(torch.float32) - mean) / std
+        patches = values.reshape(-1, self.channels, rows, height, columns, width)
         return patches.permute(0, 2, 4, 1, 3, 5).reshape(-1, rows * columns, self.token_dim)
 
     def target_of(self, tokens: Tensor) -> Tensor:
@@ -103,15 +242,9 @@ class Images:
     ) -> Tensor:
         """Return images whose hidden patches are the predictions, float32 [B, C, H, W], raw units.
 
-        A normalised prediction lacks the mean and variance of its patch. "visible" takes them
-        from the visible patches nearby; "true" takes the hidden patch's own, which leaks what was
-        to be predicted and is for display only.
-
-        Args:
-            images: [B, C, H, W].
-            prediction: [B, L, token_dim], read at hidden positions.
-            hidden: bool [B, L].
-            statistics: see above.
+        A normalised prediction [B, L, token_dim] lacks the mean and variance of its patch.
+        "visible" takes them from the visible patches nearby; "true" takes the hidden patch's own,
+        which leaks what was to be predicted and is for display only.
         """
         tokens = self.tokenize(images)
         if self.target == "normalised":
@@ -160,11 +293,9 @@ class Images:
 def describe(source: ImageSource, patch: tuple[int, int] | None, target: Target) -> Images:
     """Return how images of a source become tokens, with the statistics of its channels.
 
-    Args:
-        source: the training images; at most 10,000, evenly spread, are read.
-        patch: height and width in pixels; None takes the smallest square, of at least 2, that
-            divides the images and cuts them into at most 200.
-        target: what is predicted.
+    At most 10,000 of the training images, evenly spread, are read. Without a `patch` (height and
+    width in pixels) it is the smallest square, of at least 2, that divides the images and cuts
+    them into at most 200.
     """
     channels, height, width = source.shape
     indices = torch.linspace(0, len(source) - 1, min(len(source), 10_000)).long()

@@ -1,20 +1,21 @@
 """Image files in folders and rows of Hugging Face data sets: which are read, and decoding them."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from maskwise.errors import UserError, require
-from maskwise.images.source import ImageSource, array_source
-from maskwise.measure.features import encode_labels
+from maskwise.images.images import ImageSource, array_source, read_ahead
+from maskwise.textio import encode_labels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,100 +24,227 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 IMAGENET100 = "imagenet100"
 _TEST, _HUB_TEST = ("test", "val"), ("test", "validation", "valid", "val")
 MEMORY_BYTES = 4 << 30  # decoded images up to this size are kept in memory
-_BATCH = 64  # pictures a thread decodes at a time
+_BATCH = 1024  # pictures decoded at a time, by all threads
 _GREY = ("1", "L", "LA", "La")
 _ORIENTATION = 0x0112  # EXIF tag; 5..8 swap height and width
 
+Size = tuple[int, int] | None
+"""(height, width) to resize and crop to, or None to keep"""
 
-@dataclass(frozen=True)
-class Pictures:
-    """Encoded images by row, and what they are decoded to.
 
-    Args:
-        open: row -> Pillow image, not necessarily decoded yet.
-        name: row -> name for messages.
-        size: (height, width) to resize and crop to, or None to keep.
-        channels: 1 (grey), 3 (RGB), or None to keep.
-    """
+class _Plan(NamedTuple):
+    """What a picture becomes: Pillow mode "L", "RGB" or "F" (more than 8 bits), and shape."""
 
-    open: Callable[[int], "Image.Image"]
-    name: Callable[[int], str]
-    size: tuple[int, int] | None
+    mode: str
+    height: int
+    width: int
+    channels: int
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures(ABC):
+    """Encoded images by row; every one must become what the first does."""
+
+    size: Size
     channels: int | None
+    """1 (grey), 3 (RGB), or None to keep"""
+
+    @abstractmethod
+    def open(self, row: int) -> "Image.Image":
+        """Return a Pillow image, not necessarily decoded yet."""
+
+    @abstractmethod
+    def name(self, row: int) -> str:
+        """Return what messages call a picture."""
+
+    @cached_property
+    def plan(self) -> _Plan:
+        """What the first picture becomes, by its header."""
+        with self._named_errors(0), self.open(0) as image:
+            return self._plan_of(image)
+
+    def check(self, row: int) -> None:
+        """Refuse a picture whose header says that it becomes something else than the first."""
+        with self._named_errors(row), self.open(row) as image:
+            self._require_same(image, row)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Decode rows into one array [b, H, W, C], uint8 or float32."""
+        mode, *shape = self.plan
+        images = np.empty((len(rows), *shape), np.float32 if mode == "F" else np.uint8)
+        for image, row in zip(images, rows, strict=True):
+            decoded = self._decode(int(row), mode)
+            # One channel spreads over three.
+            image[:] = decoded[..., None] if decoded.ndim == 2 else decoded
+        return images
+
+    def _decode(self, row: int, mode: str) -> np.ndarray:
+        from PIL import Image, ImageOps
+
+        with self._named_errors(row), self.open(row) as image:
+            self._require_same(image, row)
+            image.load()
+            image = ImageOps.exif_transpose(image)
+            if image.mode == "P" and "transparency" in image.info:
+                image = image.convert("RGBA")
+            if image.mode.startswith("I;"):
+                image = image.convert("I")
+            image = image.convert(mode)
+            if self.size is not None:
+                box = self.size[::-1]
+                image = ImageOps.fit(image, box, method=Image.Resampling.BICUBIC)
+            array = np.asarray(image)
+        bad = array.size - np.count_nonzero(np.isfinite(array)) if mode == "F" else 0
+        if bad:
+            raise UserError(f"{self.name(row)}: {bad} pixels are NaN or infinite")
+        return array
+
+    def _plan_of(self, image: "Image.Image") -> _Plan:
+        width, height = image.size
+        if image.getexif().get(_ORIENTATION, 1) >= 5:
+            width, height = height, width
+        height, width = self.size or (height, width)
+        if image.mode == "F" or image.mode.startswith("I"):
+            return _Plan("F", height, width, self.channels or 1)
+        channels = self.channels or (1 if image.mode in _GREY else 3)
+        return _Plan("L" if channels == 1 else "RGB", height, width, channels)
+
+    def _require_same(self, image: "Image.Image", row: int) -> None:
+        first, other = self.plan, self._plan_of(image)
+        if other == first:
+            return
+        names = self.name(0), self.name(row)
+        if other[1:3] != first[1:3]:
+            raise UserError(
+                f"images differ in size: {names[0]} is {first.height}x{first.width}, {names[1]} is"
+                f" {other.height}x{other.width} (height x width); give one with --data.size"
+                f" {first.height},{first.width} or, for a square, --data.size {min(first[1:3])}"
+            )
+        if other.channels != first.channels:
+            raise UserError(
+                f"images differ in channels: {names[0]} has {first.channels}, {names[1]} has "
+                f"{other.channels}; give --data.channels 3 (or 1) to convert"
+            )
+        raise UserError(
+            f"images differ in depth: {names[0]} and {names[1]} are not both 8-bit or both deeper;"
+            " convert one kind to the other"
+        )
+
+    @contextmanager
+    def _named_errors(self, row: int) -> Iterator[None]:
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # Pillow raises a dozen kinds on broken files
+            reason = str(error).split("\n")[0] or type(error).__name__
+            name = self.name(row)
+            raise UserError(
+                f"{name}: unreadable image ({reason}); replace or remove it"
+            ) from error
+
+    def sources(
+        self, lengths: Sequence[int], labels: np.ndarray | None, classes: tuple[str, ...] | None
+    ) -> list[ImageSource]:
+        """Return sources that decode on demand, of so many rows each; none of no rows."""
+        _, height, width, channels = self.plan
+        rows, shape = np.arange(sum(lengths)), (channels, height, width)
+        every = ImageSource(shape, self.read, rows, labels, classes, self)
+        return [every.take(part) for part in np.split(rows, lengths[:1]) if len(part)]
+
+
+def keep_in_memory(sources: list[ImageSource]) -> list[ImageSource]:
+    """Decode every source once, on all cores, if all fit `MEMORY_BYTES`; else check headers."""
+    pictures = sources[0].pictures
+    assert pictures is not None
+    first = sources[0].read(sources[0].rows[:1])
+    if first.nbytes * sum(map(len, sources)) <= MEMORY_BYTES:
+        return [_decoded(source, first) for source in sources]
+    if pictures.size is None or pictures.channels is None:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for source in sources:
+                list(pool.map(pictures.check, source.rows.tolist()))
+    return sources
+
+
+def _decoded(source: ImageSource, first: np.ndarray) -> ImageSource:
+    images = np.empty((len(source), *first.shape[1:]), first.dtype)
+    parts = np.array_split(np.arange(len(source)), -(-len(source) // _BATCH))
+    for part, decoded in zip(parts, read_ahead(source, parts), strict=True):
+        images[part] = decoded.permute(0, 2, 3, 1).numpy()
+    return array_source(images, source.labels, source.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Files(Pictures):
+    """Image files."""
+
+    paths: list[Path]
+
+    def open(self, row: int) -> "Image.Image":
+        from PIL import Image
+
+        return Image.open(self.paths[row])
+
+    def name(self, row: int) -> str:
+        return str(self.paths[row])
 
 
 def read_image_folder(
-    root: Path,
-    size: tuple[int, int] | None,
-    channels: int | None,
-    only: Sequence[str] = (),
-) -> tuple[ImageSource, ImageSource | None, Pictures]:
-    """Return the train source, the test source if there is one, and the pictures behind them.
+    root: Path, size: Size, channels: int | None, only: Sequence[str] = ()
+) -> list[ImageSource]:
+    """Return the sources to train and, if there are any, to test on, of a folder of image files.
 
     ``train/`` with ``test/`` or ``val/`` are splits if they are the only folders at the top.
     Sub-folders of a split are classes; without any, there are no labels. `only` leaves out the
     folders of all others, see `class_names`.
-
-    Raises:
-        UserError: Pillow is missing, no images, an empty class, images beside class folders,
-            an unreadable first image, a split with classes beside one without, or a class that
-            has no folder in a split.
     """
     try:
         import PIL.Image  # noqa: F401
     except ImportError:
         raise UserError('image files need Pillow: pip install "maskwise[images]"') from None
-    wanted = class_names(only)
-    folders = {path.name: path for path in _subfolders(root)}
-    split = "train" in folders and not set(folders) - {"train", *_TEST}
-    paths, names = _list_split(folders["train"] if split else root, wanted)
-    num_train = len(paths)
-    test = next((folders[name] for name in _TEST if split and name in folders), None)
-    if test is not None:
-        more_paths, more_names = _list_split(test, wanted)
-        if bool(names) != bool(more_names):
-            raise UserError(
-                f"{root}: only one of train/ and {test.name}/ has class folders; give both "
-                "classes or none"
-            )
-        paths, names = paths + more_paths, names + more_names
-    labels, classes = encode_labels(np.array(names)) if names else (None, None)
-    # No lambdas: what processes that read ahead are sent must pickle.
-    pictures = Pictures(partial(_open, paths), partial(_name, paths), size, channels)
-    return picture_sources(pictures, num_train, len(paths) - num_train, labels, classes)
+    wanted, folders = class_names(only), {path.name: path for path in _subfolders(root)}
+    splits = [root]
+    if "train" in folders and not folders.keys() - {"train", *_TEST}:
+        splits = [folders[name] for name in ("train", *_TEST) if name in folders][:2]
+    listed = [_list_split(folder, wanted) for folder in splits]
+    if len({bool(names) for _, names in listed}) > 1:
+        raise UserError(
+            f"{root}: only one of train/ and {splits[1].name}/ has class folders; give both "
+            "classes or none"
+        )
+    pictures = _Files(size, channels, [path for paths, _ in listed for path in paths])
+    every = [name for _, names in listed for name in names]
+    labels, classes = encode_labels(np.array(every)) if every else (None, None)
+    return pictures.sources([len(paths) for paths, _ in listed], labels, classes)
 
 
 def _list_split(folder: Path, wanted: frozenset[str]) -> tuple[list[Path], list[str]]:
     """Return image files, and the class name of each (or no names); of all classes if none."""
     direct = sorted(path for path in folder.iterdir() if _is_image(path))
-    subfolders = _subfolders(folder)
-    if wanted:
-        subfolders = [path for path in subfolders if path.name in wanted]
-        if missing := sorted(wanted - {path.name for path in subfolders}):
-            few = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
-            raise UserError(
-                f"{folder}: {len(missing)} of the {len(wanted)} classes of data.classes have no"
-                f" folder here: {few}"
-            )
-    classes = {
-        folder: sorted(path for path in folder.rglob("*") if _is_image(path))
-        for folder in subfolders
-    }
+    subfolders = [path for path in _subfolders(folder) if not wanted or path.name in wanted]
+    if missing := sorted(wanted - {path.name for path in subfolders}):
+        few = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
+        raise UserError(
+            f"{folder}: {len(missing)} of the {len(wanted)} classes of data.classes have no"
+            f" folder here: {few}"
+        )
+    classes = {path: sorted(filter(_is_image, path.rglob("*"))) for path in subfolders}
+    beside = next((path.name for path, images in classes.items() if images), None)
+    if direct and beside:
+        raise UserError(
+            f"{folder}: images both here ({direct[0].name}) and in sub-folders ({beside}/); "
+            "use one or the other"
+        )
     if direct:
-        if any(classes.values()):
-            beside = next(path.name for path, images in classes.items() if images)
-            raise UserError(
-                f"{folder}: images both here ({direct[0].name}) and in sub-folders ({beside}/); "
-                "use one or the other"
-            )
         return direct, []
-    if not any(classes.values()):
+    if not beside:
         raise UserError(f"{folder}: no images here (looked for {', '.join(SUFFIXES)})")
     for path, images in classes.items():
         if not images:
             raise UserError(f"{path}: this class folder has no images; add some or remove it")
-    pairs = [(image, path.name) for path, images in classes.items() for image in images]
-    return [image for image, _ in pairs], [name for _, name in pairs]
+    names = [path.name for path, images in classes.items() for _ in images]
+    return [image for images in classes.values() for image in images], names
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -127,259 +255,81 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
-def _open(paths: list[Path], row: int) -> "Image.Image":
-    from PIL import Image
-
-    return Image.open(paths[row])
-
-
-def _name(paths: list[Path], row: int) -> str:
-    return str(paths[row])
-
-
 def class_names(classes: Sequence[str]) -> frozenset[str]:
     """Return the names that a setting stands for.
 
-    Args:
-        classes: names of class folders; or one word, `imagenet100` or a text file of a name in
-            each line, where lines that start with # say nothing.
-
-    Raises:
-        UserError: a text file without names.
+    It has names of class folders; or one word, `imagenet100` or a text file of a name in each
+    line, where lines that start with # say nothing.
 
     >>> len(class_names(["imagenet100"])), sorted(class_names(["dog", "cat"]))
     (100, ['cat', 'dog'])
     """
     if list(classes) == [IMAGENET100]:
-        return _names_in(files("maskwise.images").joinpath("imagenet100.txt").read_text("utf-8"))
-    if len(classes) != 1 or not Path(classes[0]).expanduser().is_file():
+        text = files("maskwise.images").joinpath("imagenet100.txt").read_text("utf-8")
+    elif len(classes) == 1 and Path(classes[0]).expanduser().is_file():
+        text = Path(classes[0]).expanduser().read_text("utf-8", errors="replace")
+    else:
         return frozenset(classes)
-    names = _names_in(Path(classes[0]).expanduser().read_text("utf-8", errors="replace"))
+    lines = (line.strip() for line in text.splitlines())
+    names = frozenset(line for line in lines if line and not line.startswith("#"))
     if not names:
         raise UserError(f"data.classes: {classes[0]} names no classes; give one in each line")
     return names
 
 
-def _names_in(text: str) -> frozenset[str]:
-    lines = (line.strip() for line in text.splitlines())
-    return frozenset(line for line in lines if line and not line.startswith("#"))
+@dataclass(frozen=True, eq=False)
+class _HubRows(Pictures):
+    """The images of a Hugging Face data set: rows of its train split, then of its test split."""
+
+    data: str
+    parts: Mapping[str, Any]
+    column: str
+
+    def open(self, row: int) -> "Image.Image":
+        key, row = self._locate(row)
+        return self.parts[key][row][self.column]
+
+    def name(self, row: int) -> str:
+        key, row = self._locate(row)
+        return f"{self.data} {key}[{row}]"
+
+    def _locate(self, row: int) -> tuple[str, int]:
+        for key, part in self.parts.items():
+            if row < len(part):
+                return key, row
+            row -= len(part)
+        raise IndexError(row)
 
 
-def read_hub(
-    name: str, size: tuple[int, int] | None, channels: int | None
-) -> tuple[ImageSource, ImageSource | None, Pictures]:
-    """Return the train source, the test source if there is one, and the pictures behind them.
-
-    The image column and the `ClassLabel` column are found by their type.
-
-    Raises:
-        UserError: `datasets` is missing, the name cannot be loaded, or it has no train split,
-            no image column, or labels outside the named classes.
-    """
-    datasets = require("datasets", f"hf:{name}", "data")
+def read_hub(source: str, size: Size, channels: int | None) -> list[ImageSource]:
+    """Return the same of a Hugging Face data set, hf:NAME; columns are found by their types."""
+    datasets = require("datasets", source, "data")
     try:
-        splits = datasets.load_dataset(name)
+        splits = datasets.load_dataset(source.removeprefix("hf:"))
     except Exception as error:  # whatever hub, network, cache and file formats raise
         reason = str(error).split("\n")[0]
-        raise UserError(f"hf:{name}: cannot be loaded ({reason})") from error
+        raise UserError(f"{source}: cannot be loaded ({reason})") from error
     if "train" not in splits:
-        raise UserError(f"hf:{name}: no split named train; found {', '.join(splits)}")
+        raise UserError(f"{source}: no split named train; found {', '.join(splits)}")
     features = splits["train"].features
-    image, label = _column(features, "Image"), _column(features, "ClassLabel")
+    columns = {type(kind).__name__: name for name, kind in reversed(features.items())}
+    image, label = columns.get("Image"), columns.get("ClassLabel")
     if image is None:
-        raise UserError(f"hf:{name}: no image column; found {', '.join(features)}")
+        raise UserError(f"{source}: no image column; found {', '.join(features)}")
     if not len(splits["train"]):
-        raise UserError(f"hf:{name}: the train split is empty")
-    parts = {"train": splits["train"]}
-    parts |= {key: splits[key] for key in [key for key in _HUB_TEST if key in splits][:1]}
+        raise UserError(f"{source}: the train split is empty")
+    test = [key for key in _HUB_TEST if key in splits][:1]
+    parts = {key: splits[key] for key in ["train", *test]}
     labels = classes = None
     if label is not None:
         labels = np.concatenate([np.asarray(part[label][:], np.int64) for part in parts.values()])
         classes = tuple(str(value) for value in features[label].names)
         if labels.min() < 0 or labels.max() >= len(classes):
             raise UserError(
-                f"hf:{name}: column {label} has labels outside its {len(classes)} classes in "
+                f"{source}: column {label} has labels outside its {len(classes)} classes in "
                 f"{' or '.join(parts)}"
             )
     # Only the image column, so that reading a row decodes nothing else.
-    columns = {key: part.select_columns([image]) for key, part in parts.items()}
-    num_train, *num_test = map(len, parts.values())
-    pictures = Pictures(
-        partial(_open_row, columns, image), partial(_name_row, name, columns), size, channels
-    )
-    return picture_sources(pictures, num_train, sum(num_test), labels, classes)
-
-
-def _column(features: Mapping[str, object], kind: str) -> str | None:
-    return next((key for key, value in features.items() if type(value).__name__ == kind), None)
-
-
-class _Rows(Protocol):
-    """A column of a data set."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, row: int) -> "Mapping[str, Image.Image]": ...
-
-
-def _locate(columns: Mapping[str, _Rows], row: int) -> tuple[str, int]:
-    """Rows count through train, then on through the test split."""
-    for key, part in columns.items():
-        if row < len(part):
-            return key, int(row)
-        row -= len(part)
-    raise IndexError(row)
-
-
-def _open_row(columns: Mapping[str, _Rows], image: str, row: int) -> "Image.Image":
-    key, index = _locate(columns, row)
-    return columns[key][index][image]
-
-
-def _name_row(name: str, columns: Mapping[str, _Rows], row: int) -> str:
-    key, index = _locate(columns, row)
-    return f"hf:{name} {key}[{index}]"
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What a picture becomes: Pillow mode "L", "RGB" or "F" (more than 8 bits), and shape."""
-
-    mode: str
-    height: int
-    width: int
-    channels: int
-
-
-def picture_sources(
-    pictures: Pictures,
-    num_train: int,
-    num_test: int,
-    labels: np.ndarray | None,
-    classes: tuple[str, ...] | None,
-) -> tuple[ImageSource, ImageSource | None, Pictures]:
-    """Return sources that decode on demand: the first rows, then the others, if there are any.
-
-    Every picture must become what the first does.
-    """
-    plan = _plan(pictures, 0)
-    shape = (plan.channels, plan.height, plan.width)
-    rows = np.arange(num_train + num_test)
-    both = ImageSource(
-        shape, partial(_read, pictures, plan), rows, labels, classes, in_memory=False
-    )
-    train, test = (both.take(part) for part in np.split(rows, [num_train]))
-    return train, test if num_test else None, pictures
-
-
-def keep_in_memory(sources: list[ImageSource], pictures: Pictures) -> list[ImageSource]:
-    """Decode every source once, on all cores, if all fit `MEMORY_BYTES`; else check headers.
-
-    Raises:
-        UserError: a picture that is broken, or differs in size or channels from the first.
-    """
-    first = sources[0].read(sources[0].rows[:1])
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        if first.nbytes * sum(len(source) for source in sources) <= MEMORY_BYTES:
-            return [_read_all(source, first, pool) for source in sources]
-        if pictures.size is None or pictures.channels is None:
-            plan = _plan(pictures, 0)
-            for source in sources:
-                for row, other in zip(
-                    source.rows, pool.map(partial(_plan, pictures), source.rows), strict=True
-                ):
-                    _require_same(pictures, plan, other, row)
-    return sources
-
-
-def _read_all(source: ImageSource, first: np.ndarray, pool: ThreadPoolExecutor) -> ImageSource:
-    images = np.empty((len(source), *first.shape[1:]), first.dtype)
-    starts = range(0, len(source), _BATCH)
-    batches = [source.rows[start : start + _BATCH] for start in starts]
-    for start, batch in zip(starts, pool.map(source.read, batches), strict=True):
-        images[start : start + len(batch)] = batch
-    return array_source(images, source.labels, source.classes)
-
-
-def _read(pictures: Pictures, plan: _Plan, rows: np.ndarray) -> np.ndarray:
-    """Decode rows into one array [b, H, W, C]."""
-    dtype = np.float32 if plan.mode == "F" else np.uint8
-    images = np.empty((len(rows), plan.height, plan.width, plan.channels), dtype)
-    for image, row in zip(images, rows, strict=True):
-        image[:] = _decode(pictures, plan, row)
-    return images
-
-
-def _decode(pictures: Pictures, plan: _Plan, row: int) -> np.ndarray:
-    """Decode one picture [H, W, C], which must become what the plan says."""
-    from PIL import Image, ImageOps
-
-    with _named_errors(pictures, row), pictures.open(int(row)) as image:
-        _require_same(pictures, plan, _plan_of(image, pictures), row)
-        image.load()
-        image = ImageOps.exif_transpose(image)
-        if image.mode == "P" and "transparency" in image.info:
-            image = image.convert("RGBA")
-        if image.mode.startswith("I;"):
-            image = image.convert("I")
-        image = image.convert(plan.mode)
-        if pictures.size is not None:
-            box = (plan.width, plan.height)
-            image = ImageOps.fit(image, box, method=Image.Resampling.BICUBIC)
-        array = np.asarray(image)
-    bad = array.size - np.count_nonzero(np.isfinite(array)) if plan.mode == "F" else 0
-    if bad:
-        raise UserError(f"{pictures.name(row)}: {bad} pixels are NaN or infinite")
-    return array[..., None] if array.ndim == 2 else array  # one channel spreads over three
-
-
-def _plan(pictures: Pictures, row: int) -> _Plan:
-    """Say from the header what a picture becomes."""
-    with _named_errors(pictures, row), pictures.open(int(row)) as image:
-        return _plan_of(image, pictures)
-
-
-def _plan_of(image: "Image.Image", pictures: Pictures) -> _Plan:
-    width, height = image.size
-    if image.getexif().get(_ORIENTATION, 1) >= 5:
-        width, height = height, width
-    if pictures.size is not None:
-        height, width = pictures.size
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _Plan("F", height, width, pictures.channels or 1)
-    channels = pictures.channels or (1 if image.mode in _GREY else 3)
-    return _Plan("L" if channels == 1 else "RGB", height, width, channels)
-
-
-def _require_same(pictures: Pictures, first: _Plan, plan: _Plan, row: int) -> None:
-    if plan == first:
-        return
-    names = pictures.name(0), pictures.name(row)
-    if (plan.height, plan.width) != (first.height, first.width):
-        raise UserError(
-            f"images differ in size: {names[0]} is {first.height}x{first.width}, {names[1]} is "
-            f"{plan.height}x{plan.width} (height x width); give one with --data.size "
-            f"{first.height},{first.width} or, for a square, --data.size "
-            f"{min(first.height, first.width)}"
-        )
-    if plan.channels != first.channels:
-        raise UserError(
-            f"images differ in channels: {names[0]} has {first.channels}, {names[1]} has "
-            f"{plan.channels}; give --data.channels 3 (or 1) to convert"
-        )
-    raise UserError(
-        f"images differ in depth: {names[0]} and {names[1]} are not both 8-bit or both deeper; "
-        "convert one kind to the other"
-    )
-
-
-@contextmanager
-def _named_errors(pictures: Pictures, row: int) -> Iterator[None]:
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:  # Pillow raises a dozen kinds on broken files
-        reason = str(error).split("\n")[0] or type(error).__name__
-        name = pictures.name(row)
-        raise UserError(f"{name}: unreadable image ({reason}); replace or remove it") from error
+    rows = {key: part.select_columns([image]) for key, part in parts.items()}
+    pictures = _HubRows(size, channels, source, rows, image)
+    return pictures.sources([len(part) for part in rows.values()], labels, classes)

@@ -14,12 +14,12 @@ from maskwise import laws, masks
 from maskwise.errors import UserError
 from maskwise.integrations.hf_samples import Sightings, WordMarks
 from maskwise.laws import Law, Scheduled
-from maskwise.objectives.corruption import corrupt
+from maskwise.objectives.cross_entropy import corrupt
 from maskwise.rng import Keys
 from maskwise.run import untrained
 from maskwise.text.hf_models import export, load
 from maskwise.text.ngrams import Ngrams
-from maskwise.text.tokenizer import of_transformers
+from maskwise.text.text import of_transformers
 
 if TYPE_CHECKING:  # it is an extra
     from transformers import PreTrainedTokenizerFast, TrainerCallback, TrainerState
@@ -173,13 +173,19 @@ class DataCollatorForRandomRatioMLM:
                 f"none of the {len(samples)} samples of a batch has a token that can be hidden:"
                 " leave empty texts out"
             )
+        progress = float(self._now[1])
+        if progress < 0 and isinstance(self.law, Scheduled):
+            raise UserError(
+                f"law '{self.law}' moves with training: add collator.callback() to the callbacks"
+                " of the Trainer, or call set_epoch(epoch, progress)"
+            )
         keys = Keys(self.seed, 0, self._sample_ids(samples))
         hidden = masks.draw(
             self.law,
             (ids.shape[1],),
             sample_ids=keys.sample_ids,
             seed=self.seed,
-            progress=self._progress(),
+            progress=max(progress, 0.0),
             pattern=self.pattern,
             scope="sample",
             eligible=eligible,
@@ -255,15 +261,6 @@ class DataCollatorForRandomRatioMLM:
         named = [time.encode() + digest for time, digest in zip(times, digests, strict=True)]
         found = [hashlib.blake2b(name, digest_size=7).digest() for name in named]
         return torch.tensor([int.from_bytes(digest) for digest in found])
-
-    def _progress(self) -> float:
-        progress = float(self._now[1])
-        if progress < 0 and isinstance(self.law, Scheduled):
-            raise UserError(
-                f"law '{self.law}' moves with training: add collator.callback() to the callbacks"
-                " of the Trainer, or call set_epoch(epoch, progress)"
-            )
-        return max(progress, 0.0)
 
     def _units(self, samples: Sequence[_Sample], ids: Tensor, eligible: Tensor) -> Tensor | None:
         """Return the word or n-gram of each position, int64 [B, L], where the pattern asks."""

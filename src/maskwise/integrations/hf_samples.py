@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # it is an extra
     from tokenizers import Tokenizer
 
 _SECONDS = 60  # to wait for other processes
+_ONCE_MORE = "INSERT INTO seen VALUES (?, 1) ON CONFLICT (sample) DO UPDATE SET times = times + 1"
+_TIMES = "SELECT times FROM seen WHERE sample = ?"
 # What byte-level tokenizers write for a space, a tab and the ends of lines.
 _SPACES = ("\u0120", "\u0109", "\u010a", "\u010d")
 
@@ -30,13 +32,7 @@ class WordMarks:
     Subword tokenizers mark their tokens: WordPiece those that continue a word (``##``), byte-level
     BPE and SentencePiece those that begin one (``Ġ``, ``▁``), some BPE those that end one
     (``</w>``); of word-level ones each token is a word. What carries no mark, such as a full stop
-    in byte-level BPE, belongs to the word before it.
-
-    Args:
-        backend: a `tokenizers.Tokenizer`.
-
-    Attributes:
-        known: whether the tokenizer marks words at all.
+    in byte-level BPE, belongs to the word before it. `known` says whether words are marked at all.
     """
 
     def __init__(self, backend: "Tokenizer") -> None:
@@ -54,8 +50,10 @@ class WordMarks:
             self._begins[added["id"]] = self._ends[added["id"]] = True
         if described["model"]["type"] in ("BPE", "Unigram"):
             # There an unknown character is unknown, not a word.
-            unknown = _unknown(described["model"])
-            self._begins[unknown] = self._ends[unknown] = False
+            model, unigram = described["model"], described["model"]["type"] == "Unigram"
+            unknown = model["unk_id"] if unigram else model["vocab"].get(model["unk_token"])
+            if unknown is not None:
+                self._begins[unknown] = self._ends[unknown] = False
 
     def starts(self, ids: Tensor) -> Tensor:
         """Return which tokens begin a word, bool like `ids`, int64 [B, L]."""
@@ -76,15 +74,6 @@ def _marks(described: Entries, tokens: list[str]) -> tuple[list[str] | None, lis
     begins = [token for token in tokens if token.startswith(marks)]
     # Where white space is dropped before, a vocabulary may still hold its marks, alone.
     return (begins if any(len(token) > 1 for token in begins) else None), []
-
-
-def _unknown(model: Entries) -> list[int]:
-    """Return the id of the token for what is unknown, if there is one."""
-    if model["type"] == "Unigram":
-        place = model["unk_id"]
-    else:
-        place = model["vocab"].get(model["unk_token"])
-    return [] if place is None else [place]
 
 
 def _marks_of_spaces(described: Entries) -> Iterator[str]:
@@ -138,16 +127,12 @@ class Sightings:
         connected = sqlite3.connect(self._path, timeout=_SECONDS, isolation_level="IMMEDIATE")
         with contextlib.closing(connected) as table, table:
             table.execute("PRAGMA synchronous = OFF")
-            return [_see(table, sample) for sample in samples]
-
-
-def _see(table: sqlite3.Connection, sample: int) -> int:
-    table.execute(
-        "INSERT INTO seen VALUES (?, 1) ON CONFLICT (sample) DO UPDATE SET times = times + 1",
-        (sample,),
-    )
-    (times,) = table.execute("SELECT times FROM seen WHERE sample = ?", (sample,)).fetchone()
-    return times - 1
+            found = []
+            for sample in samples:
+                table.execute(_ONCE_MORE, (sample,))
+                [times] = table.execute(_TIMES, (sample,)).fetchone()
+                found.append(times - 1)
+            return found
 
 
 def _remove(folder: str, owner: int) -> None:

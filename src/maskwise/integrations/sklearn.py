@@ -16,14 +16,7 @@ from maskwise import laws
 from maskwise.columns.model import TabularModelSettings
 from maskwise.errors import UserError
 from maskwise.integrations import sklearn_network as network
-from maskwise.integrations.sklearn_tables import (
-    Given,
-    encode,
-    read,
-    table_in,
-    table_of,
-    with_values,
-)
+from maskwise.integrations.sklearn_network import Given
 from maskwise.settings import from_dict
 from maskwise.train.config import TrainSettings
 
@@ -145,15 +138,13 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Return the codes of rows, float64 [N, code]; nothing is hidden but what is missing."""
         check_is_fitted(self)
-        return network.codes(self.state_, self._samples(X))
+        return network.codes(self.state_, self._read(X, reset=False))
 
     @available_if(_has_decoder)
     def inverse_transform(self, X: ArrayLike) -> Any:
         """Return the rows that codes [N, code] stand for, in the container of `fit`."""
         check_is_fitted(self)
-        samples = network.decoded(self.state_, np.asarray(X))
-        columns = network.table_of(self.state_).arrays(samples)
-        return table_in(self.container_, columns)
+        return network.decoded(self.state_, np.asarray(X), self.container_)
 
     def impute(self, X: ArrayLike) -> Any:
         """Return rows whose missing values are filled with what is expected given the others.
@@ -162,8 +153,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """
         check_is_fitted(self)
         given = self._read(X, reset=False)
-        samples = encode(network.table_of(self.state_), given)
-        return with_values(given, network.complete(self.state_, samples))
+        return given.filled(network.complete(self.state_, given))
 
     def score_samples(self, X: ArrayLike) -> np.ndarray:
         """Return lower bounds of the log-likelihoods of rows, nats, float64 [N].
@@ -175,7 +165,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         missing values it is that of the others.
         """
         check_is_fitted(self)
-        return network.scores(self.state_, self._samples(X), self.passes)
+        return network.scores(self.state_, self._read(X, reset=False), self.passes)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Return the mean of `score_samples`, which model selection maximises."""
@@ -186,31 +176,27 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return network.width_of(self.state_)
 
     def _read(self, X: ArrayLike, *, reset: bool) -> Given:
-        return read(self, X, reset=reset, objects=not isinstance(self.categorical, str))
-
-    def _samples(self, X: ArrayLike) -> np.ndarray:
-        return encode(network.table_of(self.state_), self._read(X, reset=False))
+        return network.read(self, X, reset=reset, categorical=self.categorical)
 
     def _begin(self, given: Given) -> None:
         """Learn the columns and draw weights."""
         laws.parse(self.law)
-        names = _check_feature_names_in(self)
-        table = table_of(given, names.tolist(), self.categorical, self.scale)
+        names = _check_feature_names_in(self).tolist()
         chosen = ("kind", "width", "depth", "code", "linear", "corruption")
         shape = from_dict(TabularModelSettings, {name: getattr(self, name) for name in chosen})
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.n_steps_ = 0
         self.container_ = given.library
-        self.state_ = network.begin(table, shape, self.seed_)
+        told = names, self.categorical, self.scale
+        self.state_ = network.begin(given, *told, shape, self.seed_)
 
     def _learn(self, given: Given, steps: int, *, constant: bool) -> Self:
         batch = {"steps": steps, "batch_size": min(self.batch_size, len(given))}
         rates = {"lr": self.lr, "weight_decay": self.weight_decay}
         train = from_dict(TrainSettings, batch | rates)
-        samples = encode(network.table_of(self.state_), given)
         self.state_ = network.learn(
             self.state_,
-            samples,
+            given,
             self.law,
             train,
             seed=self.seed_ + self.n_steps_,  # each call has an order and masks of its own
@@ -317,8 +303,7 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         seed = None
         if self.sample_posterior:
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        state = self.estimator_.state_
-        found = network.complete(state, encode(network.table_of(state), given), seed)
+        found = network.complete(self.estimator_.state_, given, seed)
         return self._result(given, [self._bounded(*each) for each in enumerate(found)])
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
@@ -333,8 +318,9 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         return np.logical_or(~self.empty_features_, self.keep_empty_features)
 
     def _read(self, X: ArrayLike, *, reset: bool) -> Given:
-        objects = self.estimator is not None and not isinstance(self.estimator.categorical, str)
-        return read(self, X, reset=reset, objects=objects, missing=self.missing_values)
+        told = "infer" if self.estimator is None else self.estimator.categorical
+        missing = self.missing_values
+        return network.read(self, X, reset=reset, categorical=told, missing=missing)
 
     def _bounded(self, place: int, values: np.ndarray) -> np.ndarray:
         """Return values of a column within bounds; 0 where nothing is known of it."""
@@ -353,7 +339,7 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         names = self.get_feature_names_out()[np.count_nonzero(self._kept) :]
         gaps = given.gaps[:, self.indicator_features_]
         given = given.as_array()
-        filled = with_values(given, values)
+        filled = given.filled(values)
         if given.library == "numpy":
             return np.hstack([filled[:, self._kept], gaps.astype(filled.dtype)])
         told = dict(zip(names, gaps.T, strict=True))

@@ -1,11 +1,17 @@
-"""The model inside an estimator: trained in memory, kept as arrays."""
+"""Inside an estimator: a table as columns, and its model, trained in memory and kept as arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import narwhals as nw
 import numpy as np
 import torch
+from narwhals.dependencies import is_pandas_dataframe, is_polars_dataframe
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from maskwise import laws
@@ -15,21 +21,121 @@ from maskwise.columns.tabular import rows_of
 from maskwise.errors import UserError
 from maskwise.likelihood import fill, log_likelihood
 from maskwise.masks.patterns import Scattered
+from maskwise.modalities import build
 from maskwise.modality import Entries
-from maskwise.run import build
 from maskwise.settings import from_dict, to_dict
+from maskwise.tables.frames import Columns, Filled, columns_of, is_missing, put
 from maskwise.tables.table import Table
 from maskwise.train.config import EfficiencySettings, TrainSettings
 from maskwise.train.loop import Batches, Learner, Plan, connect, gradients, learning_rate, setup
 
 State = Entries
 """A fitted model as plain values and arrays, so that nothing of torch is ever pickled."""
+Library = Literal["numpy", "pandas", "polars"]
+"""Where a container comes from."""
 
+FLOATS = [np.float64, np.float32]
 ROWS = 4096  # in one call of the model
 
 
-def begin(table: Table, shape: TabularModelSettings, seed: int) -> State:
-    """Return a model with random weights; with none, if no column varies."""
+@dataclass(frozen=True)
+class Given:
+    """A table that an estimator was given, a data frame or an array [N, F], and its columns."""
+
+    data: Any
+    columns: Columns
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def library(self) -> Library:
+        """Where the container comes from."""
+        if is_pandas_dataframe(self.data):
+            return "pandas"
+        return "polars" if is_polars_dataframe(self.data) else "numpy"
+
+    def as_array(self) -> "Given":
+        """Return a table of numbers only in an array; others as they are."""
+        every = self.columns.values()
+        if self.library == "numpy" or not all(each.dtype.kind in "fiu" for each in every):
+            return self
+        array = np.column_stack([each.astype(np.float64) for each in every])
+        return Given(array, columns_of(array))
+
+    @property
+    def gaps(self) -> np.ndarray:
+        """Which values are missing, bool [N, F]."""
+        return np.stack([is_missing(column) for column in self.columns.values()], axis=1)
+
+    def filled(self, values: Sequence[np.ndarray]) -> Any:
+        """Return the table with gaps filled from `values`, in its own container and types.
+
+        What is not missing stays bit for bit the same; columns of which nothing is known keep
+        gaps.
+        """
+        gaps = {}
+        for (name, column), new in zip(self.columns.items(), values, strict=True):
+            rows = np.flatnonzero(is_missing(column))
+            if len(rows) and not is_missing(new).any():
+                gaps[name] = Filled(rows, new[rows].tolist())
+        return put(self.data, gaps)
+
+
+def read(
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    *,
+    reset: bool,
+    categorical: str | Collection[str | int] = "infer",
+    missing: float = np.nan,
+) -> Given:
+    """Return what a pandas or polars frame, or an array, holds, after scikit-learn's checks.
+
+    The estimator remembers (`reset`) or checks the number and the names of columns. Where
+    `categorical` names columns, arrays of objects are taken as they are. Where anything but NaN
+    is missing, the table becomes an array.
+    """
+    if missing == missing:
+        array = validate_data(estimator, X, reset=reset, dtype=FLOATS)
+        array = np.where(array == missing, np.nan, array)
+        return Given(array, columns_of(array))
+    if is_pandas_dataframe(X) or is_polars_dataframe(X):
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        if not min(X.shape):
+            raise ValueError(
+                f"Found array with {X.shape[0]} sample(s) and {X.shape[1]} feature(s) (shape="
+                f"{X.shape}) while a minimum of 1 is required."
+            )
+        return Given(X, columns_of(X))
+    dtype = FLOATS if isinstance(categorical, str) else None
+    array = validate_data(estimator, X, reset=reset, dtype=dtype, ensure_all_finite="allow-nan")
+    return Given(array, columns_of(array))
+
+
+def begin(
+    given: Given,
+    names: Sequence[str],
+    categorical: str | Collection[str | int],
+    scale: str,
+    shape: TabularModelSettings,
+    seed: int,
+) -> State:
+    """Return a model of the rows of a table with random weights; with none, if no column varies.
+
+    `categorical` is "infer", or names or numbers of columns of numbers that are categories;
+    `scale` is "standard" or "quantile".
+    """
+    if scale not in ("standard", "quantile"):
+        raise UserError(f"scale '{scale}' is neither 'standard' nor 'quantile'")
+    chosen = set() if isinstance(categorical, str) else set(categorical)
+    if categorical != "infer" and isinstance(categorical, str):
+        raise UserError(f"categorical '{categorical}' is neither 'infer' nor a list of columns")
+    if unknown := chosen - set(names) - set(range(len(names))):
+        raise UserError(f"categorical: there is no column {sorted(unknown, key=str)[0]!r}")
+    columns = dict(zip(names, given.columns.values(), strict=True))
+    named = {name for number, name in enumerate(names) if {name, number} & chosen}
+    table = Table.learn(columns, categorical=named, scale=scale)
     if table.features:
         return _state(build(table, shape, seed=seed))
     return {"table": table.save(Path()), "network": to_dict(shape), "weights": {}}
@@ -37,7 +143,7 @@ def begin(table: Table, shape: TabularModelSettings, seed: int) -> State:
 
 def learn(
     state: State,
-    samples: np.ndarray,
+    given: Given,
     law: str,
     train: TrainSettings,
     *,
@@ -47,17 +153,7 @@ def learn(
 ) -> State:
     """Return the model after more training, with the noise of its conditionals.
 
-    Args:
-        state: the model so far.
-        samples: float32 [N, F].
-        law: of the mask ratio.
-        train: steps, batches, learning rate.
-        seed: of the order of the rows and the masks.
-        accelerator: where.
-        constant: whether the learning rate stays the same.
-
-    Raises:
-        UserError: the loss is not finite.
+    `seed` is of the order of the rows and the masks; the learning rate may be `constant`.
     """
     if not state["weights"]:
         return state
@@ -65,7 +161,7 @@ def learn(
     plan = Plan(laws.parse(law), Scattered(), train, seed)
     fabric = connect(EfficiencySettings(accelerator=accelerator))
     wrapped, optimizer = setup(fabric, Learner(model), train)
-    rows = rows_of(samples)
+    rows = rows_of(_samples(state, given))
     for batch in Batches(rows, batch_size=train.batch_size, seed=seed).read(0, train.steps):
         lr = train.lr if constant else learning_rate(batch.step, train)
         _, loss, _, _ = gradients(fabric, wrapped, optimizer, model, batch, plan, lr)
@@ -78,38 +174,34 @@ def learn(
     return _state(model)
 
 
-def table_of(state: State) -> Table:
-    """Return how rows become samples."""
-    return Table.load(Path(), state["table"])
-
-
 @torch.no_grad()
-def codes(state: State, samples: np.ndarray) -> np.ndarray:
-    """Return the codes of samples, float64 [N, D]; 0 where no column varies."""
+def codes(state: State, given: Given) -> np.ndarray:
+    """Return the codes of rows, float64 [N, D]; 0 where no column varies."""
+    samples = _samples(state, given)
     if not state["weights"]:
         return np.zeros((len(samples), width_of(state)))
-    model = _model(state)
-    return _in_parts(model.encode, samples)
+    return _in_parts(_model(state).encode, samples)
 
 
 @torch.no_grad()
-def decoded(state: State, code: np.ndarray) -> np.ndarray:
-    """Return the samples that codes stand for, [N, F]."""
-    if not state["weights"]:
-        return np.zeros((len(code), 0))
-    return _in_parts(_model(state).decode, code)
+def decoded(state: State, code: np.ndarray, library: Library) -> Any:
+    """Return the rows that codes stand for, in a container of a library."""
+    weights = state["weights"]
+    samples = _in_parts(_model(state).decode, code) if weights else np.zeros((len(code), 0))
+    columns = _table(state).arrays(samples)
+    if library == "numpy":
+        return np.column_stack(list(columns.values()))
+    return nw.from_dict(columns, backend=library).to_native()
 
 
 @torch.no_grad()
-def complete(state: State, samples: np.ndarray, seed: int | None = None) -> list[np.ndarray]:
-    """Return all columns of the table that samples are of, without gaps, in its units.
+def complete(state: State, given: Given, seed: int | None = None) -> list[np.ndarray]:
+    """Return all columns of a table without gaps, in its units.
 
-    Args:
-        state: the model.
-        samples: float32 [N, F].
-        seed: draw what is missing from what is likely given the others; None: what is expected.
+    With a `seed`, what is missing is drawn from what is likely given the others; else it is what
+    is expected.
     """
-    table = table_of(state)
+    samples = _samples(state, given)
     if state["weights"]:
         model = _model(state)
         if seed is None:
@@ -117,11 +209,12 @@ def complete(state: State, samples: np.ndarray, seed: int | None = None) -> list
         else:
             x = torch.from_numpy(samples).double()
             samples = fill(model, x, x.isnan(), seed=seed, batch_size=ROWS).numpy()
-    return list(table.arrays(samples).values())
+    return list(_table(state).arrays(samples).values())
 
 
-def scores(state: State, samples: np.ndarray, passes: int) -> np.ndarray:
-    """Return bounds of the log-likelihoods of samples, nats [N]; 0 where nothing is known."""
+def scores(state: State, given: Given, passes: int) -> np.ndarray:
+    """Return bounds of the log-likelihoods of rows, nats [N]; 0 where nothing is known."""
+    samples = _samples(state, given)
     found = np.zeros(len(samples))
     known = ~np.isnan(samples).all(axis=1)
     if known.any():
@@ -138,18 +231,26 @@ def width_of(state: State) -> int:
     return int(shape["code"] if shape["kind"] == "mlp" else shape["width"])
 
 
+def _table(state: State) -> Table:
+    return Table.load(Path(), state["table"])
+
+
+def _samples(state: State, given: Given) -> np.ndarray:
+    """Return rows as samples, float32 [N, F]; columns are taken in order."""
+    table = _table(state)
+    names = (column.name for column in table.columns)
+    return table.encode(dict(zip(names, given.columns.values(), strict=True)))
+
+
 def _state(model: TabularModel) -> State:
     weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
-    return {
-        "table": model.tokenizer.save(Path()),
-        "network": to_dict(model.config),
-        "weights": weights,
-    }
+    table, network = model.tokenizer.save(Path()), to_dict(model.config)
+    return {"table": table, "network": network, "weights": weights}
 
 
 def _model(state: State) -> TabularModel:
     """Return the model in double precision, so that no row depends on its batch by rounding."""
-    model = build(table_of(state), from_dict(TabularModelSettings, state["network"]), seed=0)
+    model = build(_table(state), from_dict(TabularModelSettings, state["network"]), seed=0)
     model.load_state_dict({key: torch.from_numpy(v) for key, v in state["weights"].items()})
     return model.double().eval()
 

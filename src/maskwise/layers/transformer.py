@@ -1,4 +1,4 @@
-"""The parts of a transformer: attention, block, positions; and which of its weights decay."""
+"""The parts of a transformer: attention, block, positions."""
 
 import math
 from collections.abc import Sequence
@@ -74,10 +74,7 @@ class Block(nn.Module):
     ) -> Tensor:
         """Return the new tokens, [B, N, D]; only the last `num_last` of them if given.
 
-        Args:
-            x: [B, N, D].
-            valid: bool [B, N], tokens that may be attended to; None = all.
-            num_last: compute only these outputs, still attending to every token.
+        All of the tokens that are `valid`, bool [B, N], are attended to; None = all.
         """
         batch, num, width = x.shape
         first = 0 if num_last is None else num - num_last
@@ -102,14 +99,10 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def forward(
-        self,
-        x: Tensor,
-        valid: Tensor | None = None,
-        num_last: int | None = None,
-        layer: int = -1,
+        self, x: Tensor, valid: Tensor | None = None, num_last: int | None = None
     ) -> Tensor:
-        """Return normalised tokens after block `layer`, [B, N, D] or the last `num_last`."""
-        return self.outputs(x, [layer], valid, num_last)[0]
+        """Return normalised tokens after the last block, [B, N, D] or the last `num_last`."""
+        return self.outputs(x, [-1], valid, num_last)[0]
 
     def outputs(
         self,
@@ -134,28 +127,15 @@ def gather(tokens: Tensor, index: Tensor) -> Tensor:
 
 
 def mean_over(tokens: Tensor, counted: Tensor) -> Tensor:
-    """Return the mean of the tokens that count, [B, D]; 0 where none does.
-
-    Args:
-        tokens: [B, N, D].
-        counted: bool [B, N].
-    """
+    """Return the mean [B, D] of the tokens [B, N, D] that count, bool [B, N]; 0 if none does."""
     weights = counted.to(tokens.dtype)[..., None]
     return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
-
-
-def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Say whether a parameter has weight decay; biases, norms, tokens and positions do not."""
-    return parameter.ndim > 1 and not name.endswith(("token", "positions", "bias"))
 
 
 def sincos_positions(grid: tuple[int, ...], width: int) -> Tensor:
     """Return fixed sine-cosine positions of a grid in row-major order, float32 [L, width].
 
     Each axis gets width / axes channels: sin(x w_i) and cos(x w_i) with w_i = 10000^(-i / n).
-
-    Raises:
-        UserError: the width does not split into sines and cosines for each axis.
 
     >>> sincos_positions((2, 3), 8).shape
     torch.Size([6, 8])

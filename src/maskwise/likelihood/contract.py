@@ -9,8 +9,7 @@ from torch import Tensor
 from maskwise.errors import UserError
 from maskwise.laws import Reduction
 from maskwise.masks import Mask
-from maskwise.masks.mask import hide_lowest
-from maskwise.objectives.reconstruction import sample_weights
+from maskwise.masks.mask import hide_lowest, sample_weights
 from maskwise.rng import Keys, Stream
 
 Values: TypeAlias = ArrayLike | Tensor

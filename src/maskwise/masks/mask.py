@@ -1,10 +1,11 @@
-"""The mask, which positions of each sample are hidden; and from scores to it, counts exact."""
+"""The mask, which positions are hidden; from scores to it, counts exact; what samples count."""
 
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from maskwise.laws import Reduction
 from maskwise.rng import Keys, Stream
 
 
@@ -224,3 +225,34 @@ def hide_in_order(order: Tensor, counts: Tensor, unit_of: Tensor, eligible: Tens
     chosen |= first & ~chosen.any(dim=1, keepdim=True) & (counts > 0)[:, None]
     hidden_units = torch.zeros_like(chosen).scatter_(1, order, chosen)
     return hidden_units.gather(1, unit_of) & eligible
+
+
+def sample_weights(mask: Mask, reduction: Reduction) -> Tensor:
+    """Return the weight of each sample in the loss, float32 [B].
+
+    The loss is sum_i w_i l_i / sum_i w_i with l_i the mean over the hidden positions of sample i,
+    so a constant residual costs the same at every ratio and under every reduction:
+
+    - sample_mean: w = 1, every sample that hides anything counts the same (the default);
+    - token_mean: w = number hidden, every hidden position counts the same (official MAE), which
+      tilts the law toward large ratios when samples have ratios of their own;
+    - inverse_ratio: w = number eligible: the sum over hidden positions over the ratio, per
+      eligible position (masked diffusion).
+    """
+    if reduction == "sample_mean":
+        return (mask.num_hidden > 0).to(torch.float32)
+    if reduction == "token_mean":
+        return mask.num_hidden.to(torch.float32)
+    if mask.eligible is None:
+        return torch.full((len(mask),), float(mask.hidden.shape[1]), device=mask.hidden.device)
+    return mask.eligible.sum(dim=1).to(torch.float32)
+
+
+def importance(weights: Tensor, predicted: Mask) -> Tensor:
+    """Return the mean weight of each sample's predicted positions, float32 [B].
+
+    A sample's loss is a mean weighted by `weights` [B, L] of its positions, so times this it
+    counts in a batch as much as its positions do.
+    """
+    total = torch.where(predicted.hidden, weights, 0).sum(dim=1)
+    return total / predicted.num_hidden.clamp(min=1)

@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from maskwise.measure.bootstrap import over_draws
+from maskwise.measure.features import over_draws, spread
 from maskwise.measure.probes import Judge, Measures
 from maskwise.modality import Entries, MaskedModel
 from maskwise.progress import track
@@ -43,27 +43,17 @@ M = TypeVar("M", bound=MaskedModel)
 
 @dataclass(frozen=True, eq=False)
 class Samples(Generic[M]):
-    """Labelled samples in the form that one model takes.
+    """Labelled samples in the form that one model takes."""
 
-    Args:
-        name: of the task.
-        y: classes to train on, int64 [N].
-        test_y: classes to test on, int64 [M].
-        num_classes: how many classes there are.
-        lengths: of the samples to train on; those of a batch have similar ones, int64 [N].
-        rows: from indices [b], the seed and the epoch to what the model encodes, [b, L].
-        embed: from a model to mean features of the test samples, [M, D].
-        note: what to know about them.
-    """
-
-    name: str
-    y: np.ndarray
-    test_y: np.ndarray
+    name: str  # of the task
+    y: np.ndarray  # classes to train on, int64 [N]
+    test_y: np.ndarray  # classes to test on, int64 [M]
     num_classes: int
-    lengths: Tensor
+    lengths: Tensor  # of what is trained on, similar in a batch, int64 [N]
     rows: Callable[[Tensor, int, int], Tensor]
-    embed: Callable[[M], np.ndarray]
-    note: str
+    """from indices [b], the seed and the epoch to what the model encodes, [b, L]"""
+    embed: Callable[[M], np.ndarray]  # from a model to mean features of the test samples, [M, D]
+    note: str  # what to know about them
 
 
 def trainable(model: M) -> M:
@@ -82,14 +72,9 @@ def fit(
 ) -> None:
     """Train by the cross-entropy.
 
-    Args:
-        scores: from inputs to a score for each class, [B, C].
-        batches: from an epoch to the inputs and the targets of its steps: classes [B], or a
-            probability for each, [B, C].
-        optimizer: of groups whose "scale" is that of their learning rate.
-        rate: from how many steps were taken to the learning rate of the next one.
-        epochs: passes over the samples.
-        max_norm: of the gradient; None = any.
+    Inputs become `scores` [B, C]; an epoch becomes `batches` of inputs and targets, classes [B] or
+    a probability of each, [B, C]; the number of steps taken becomes the next `rate` of learning,
+    which is multiplied by the "scale" of a group. The gradient has at most `max_norm`.
     """
     parameters = [each for group in optimizer.param_groups for each in group["params"]]
     step = 0
@@ -113,14 +98,8 @@ def tune(model: M, samples: Samples[M], config: FineTuneSettings, seed: int) -> 
     to 0 linearly, weight decay 0.01, gradients of norm 1 at most. Nothing but the order, the
     classifier's first weights and `rows` is random.
 
-    Args:
-        model: it is not changed; its device is used.
-        samples: what to train and to test on.
-        config: how.
-        seed: of the order, the classifier and `rows`.
-
     Returns:
-        The probability of each class, float32 [M, C].
+        The probability of each class, float32 [M, C]. The model is not changed.
     """
     tuned = trainable(model)
     device = next(tuned.parameters()).device
@@ -214,9 +193,8 @@ def over_seeds(
     ({'mean': 0.5, 'low': None, 'high': None}, 1.0)
     """
     found = [measure(seed) for seed in track(seeds, "fine-tuning")]
-    means = {key: over_draws([each[key] for each in found]) for key in found[0]}
     return {
-        **{key: dict(zip(("mean", "low", "high"), of, strict=True)) for key, of in means.items()},
+        **{key: spread(over_draws([each[key] for each in found]), "mean") for key in found[0]},
         "seeds": [{"seed": seed} | dict(each) for seed, each in zip(seeds, found, strict=True)],
         "majority": float((test_y == np.bincount(train_y).argmax()).mean()),
         "num_train": len(train_y),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.measure.bootstrap import ends, interval, over_draws
+from maskwise.measure.features import ends, interval, over_draws, spread
 from maskwise.measure.protocols import Probe, of_all_classes
 from maskwise.modality import Entries
 from maskwise.progress import track
@@ -37,32 +37,23 @@ class Fold(NamedTuple):
 class Labels:
     """Classes of samples, and how those are split.
 
-    Args:
-        y: classes from 0; those of samples that are in no fold do not matter, int64 [N].
-        folds: one of a given split; those of cross-validation; or draws of few training samples,
-            each for the same test samples.
-        groups: equal for samples that belong together, int64 [N].
-        note: what to know about the split.
-        few: labels a class, where folds are draws of so many; 0 otherwise.
+    Folds are one of a given split, those of cross-validation, or draws of few training samples,
+    each for the same test samples.
     """
 
-    y: np.ndarray
+    y: np.ndarray  # classes from 0, int64 [N]; of samples in no fold they do not matter
     folds: tuple[Fold, ...]
-    groups: np.ndarray
-    note: str = ""
-    few: int = 0
+    groups: np.ndarray  # equal for samples that belong together, int64 [N]
+    note: str = ""  # what to know about the split
+    few: int = 0  # labels a class, where folds are draws of so many
 
 
 def given_split(
     train_y: np.ndarray, test_y: np.ndarray, groups: np.ndarray | None = None, note: str = ""
 ) -> Labels:
-    """Return a split into training samples and, after them, test samples.
+    """Return a split into training samples [N] and, after them, test samples [M].
 
-    Args:
-        train_y: classes, -1 = not known: left out, [N].
-        test_y: the same of test samples, [M].
-        groups: of all samples, [N + M]; default: each is its own.
-        note: what to know about the split.
+    Those of class -1 are left out. Groups are of all, [N + M]; by default each is its own.
     """
     y = np.concatenate([train_y, test_y])
     train, test = np.split(np.arange(len(y)), [len(train_y)])
@@ -136,13 +127,8 @@ def probe_row(
     Student's t. A test sample whose class is not among the training samples counts as wrong, and
     "note" says so.
 
-    Args:
-        features: what the features are.
-        x: features of all samples, [N, D].
-        labels: their classes and folds.
-        probe: what predicts classes.
-        seed: of the probe and the bootstrap.
-        accuracy_only: leave out the other measures.
+    `features` says what the features [N, D] of all samples are; `seed` is of the probe and of the
+    bootstrap; the accuracy may be the `accuracy_only` measure.
     """
     y, folds = labels.y, labels.folds
     scores, converged = [], True
@@ -156,18 +142,14 @@ def probe_row(
         measured = _over_draws([Judge(each, y[asked])() for each in scores])
     elif accuracy_only:
         right = largest(np.concatenate(scores), axis=1) == y[asked]
-        ends = interval(right, seed, groups=labels.groups[asked])
-        measured = {"accuracy": dict(zip(("value", "low", "high"), ends, strict=True))}
+        measured = {"accuracy": spread(interval(right, seed, groups=labels.groups[asked]))}
     else:
         measured = judged(np.concatenate(scores), y[asked], labels.groups[asked], seed)
-    accuracy = measured.pop("accuracy")
     new = sum(int((~np.isin(y[test], y[train])).sum()) for train, test in once)
     return {
         "features": features,
         "protocol": probe.title,
-        "accuracy": accuracy["value"],
-        "low": accuracy["low"],
-        "high": accuracy["high"],
+        **spread(measured.pop("accuracy").values(), "accuracy"),
         **measured,
         "num_train": max(len(fold.train) for fold in folds),
         "num_test": len(asked),
@@ -198,9 +180,7 @@ class Judge:
     - macro_f1: the mean over classes of 2 x right / (samples + predictions) of that class. Classes
       with neither are left out.
 
-    Args:
-        scores: of each class, [N, C].
-        y: classes, int64 [N].
+    Scores [N, C] are of each class, `y` [N] are the classes.
 
     Source: Gorodkin, Comparing two K-category assignments by a K-category correlation
     coefficient (Computational Biology and Chemistry 28, 2004).
@@ -257,8 +237,8 @@ def judged(
         found.append(judge(np.bincount(drawn, minlength=num_groups)[groups]))
     of = {}
     for name, value, values in zip(Measures._fields, judge(), np.array(found).T, strict=True):
-        low, high = ends(values[~np.isnan(values)]) if value == value else (None, None)
-        of[name] = {"value": value if value == value else None, "low": low, "high": high}
+        known = value == value
+        of[name] = spread((value, *ends(values[~np.isnan(values)])) if known else (None,) * 3)
     return of
 
 
@@ -272,8 +252,7 @@ def _area(places: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> flo
 def _over_draws(found: Sequence[Measures]) -> dict[str, dict[str, float | None]]:
     measured = {}
     for key, values in zip(Measures._fields, np.array(found).T, strict=True):
-        value, low, high = over_draws(values) if not np.isnan(values).any() else (None,) * 3
-        measured[key] = {"value": value, "low": low, "high": high}
+        measured[key] = spread((None,) * 3 if np.isnan(values).any() else over_draws(values))
     return measured
 
 

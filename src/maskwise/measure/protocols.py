@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -41,25 +41,9 @@ class Probe(NamedTuple):
     predict: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], Found]
 
 
-class Classifier(Protocol):
-    """A fitted classifier of scikit-learn."""
-
-    classes_: np.ndarray
-
-    def predict(self, x: np.ndarray) -> np.ndarray: ...
-
-    def predict_proba(self, x: np.ndarray) -> np.ndarray: ...
-
-
 @dataclass(frozen=True)
 class Logistic:
     """L2-regularised logistic regression by L-BFGS.
-
-    Args:
-        c: how much the samples count beside the penalty.
-        standardise: with the mean and deviation of the training samples, each feature by itself.
-        tol: how steep the loss may still be.
-        max_iter: iterations at most.
 
     >>> x = np.array([[-2.0], [-1.0], [1.0], [2.0]])
     >>> Logistic().classes(x, np.array([0, 0, 1, 1]), np.array([[-3.0], [3.0]]))
@@ -68,22 +52,18 @@ class Logistic:
     array([[0.5, 0.5]])
     """
 
-    c: float = 1.0
-    standardise: bool = True
-    tol: float = 1e-4
+    c: float = 1.0  # how much the samples count beside the penalty
+    standardise: bool = True  # each feature, by its mean and deviation in the training samples
+    tol: float = 1e-4  # how steep the loss may still be
     max_iter: int = 1000
 
     def classes(self, train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray) -> Found:
         """Return the classes of test samples, [M]."""
-        model, converged = self._fitted(train_x, train_y)
-        return largest(_probabilities(model, train_y, test_x), axis=1), converged
+        scores, converged = self.scores(train_x, train_y, test_x)
+        return largest(scores, axis=1), converged
 
     def scores(self, train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray) -> Found:
         """Return the probabilities of all classes, [M, K]; those not trained on have 0."""
-        model, converged = self._fitted(train_x, train_y)
-        return _probabilities(model, train_y, test_x), converged
-
-    def _fitted(self, x: np.ndarray, y: np.ndarray) -> tuple[Classifier, bool]:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
@@ -94,11 +74,12 @@ class Logistic:
             model = make_pipeline(StandardScaler(), model)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
-            model.fit(x, y)
-        return model, not any(issubclass(each.category, ConvergenceWarning) for each in caught)
+            model.fit(train_x, train_y)
+        converged = not any(issubclass(each.category, ConvergenceWarning) for each in caught)
+        return _probabilities(model, train_y, test_x), converged
 
 
-def _probabilities(model: Classifier, train_y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
+def _probabilities(model: Any, train_y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
     scores = np.zeros((len(test_x), int(train_y.max()) + 1))
     scores[:, model.classes_] = model.predict_proba(test_x)
     return scores

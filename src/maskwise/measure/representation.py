@@ -1,7 +1,8 @@
-"""Diagnostics of the features of held-out samples: their rank, and what masks change in them."""
+"""What features are like: their rank, what masks change in them, their clusters and batches."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, TypeVar
 
 import numpy as np
@@ -11,14 +12,21 @@ from pydantic import Field, PositiveInt
 from maskwise import diagnostics
 from maskwise.errors import UserError
 from maskwise.masks import draw
-from maskwise.measure.features import Ratio, frozen, in_batches, random_subset
-from maskwise.measure.losses import fixed_mask
-from maskwise.modality import Entries, MaskedModel, Source
-from maskwise.objectives.regularise import VisiblePool
+from maskwise.measure.features import (
+    Ratio,
+    frozen,
+    in_batches,
+    interval,
+    over_draws,
+    random_subset,
+    spread,
+)
+from maskwise.modality import Entries, MaskedModel, Source, VisiblePool
 from maskwise.progress import track
 from maskwise.settings import settings
 
 T = TypeVar("T")
+NUM_NEIGHBOURS = 30
 
 
 @settings
@@ -60,13 +68,8 @@ def diagnose(
     left out too. Every view has a ratio of its own, drawn from the law as it is at the end of
     training.
 
-    Args:
-        model: a pretrained model; its device is used, and its training mode is restored.
-        source: held-out samples.
-        config: what is measured.
-        law: the ratio law of the run, whose views LiDAR and alignment compare.
-        pattern: how hidden positions lie.
-        untrained: the same model before training, measured beside it.
+    LiDAR and alignment compare views of the `law` of the run. The untrained model is measured
+    beside the trained one.
 
     Raises:
         UserError: a layer or a pool that the model does not have.
@@ -119,39 +122,33 @@ def _features(
 
     The latter twice: under the masks of the views, and under one mask for each of `ratios`.
     """
-    pool, layer, grid, seed = config.pool, config.layer, model.tokenizer.grid, config.seed
+    pool, layer = config.pool, config.layer
     features, realised = [], []
     with frozen(model) as device:
         for part in track(in_batches(index), "features"):
             samples, units = source.get(part).to(device), source.units(part)
             eligible = model.tokenizer.eligible(samples)
-            views = [
-                draw(
-                    law,
-                    grid,
-                    sample_ids=torch.from_numpy(part),
-                    seed=seed,
-                    epoch=view,
-                    step=view,
-                    progress=1.0,
-                    pattern=pattern,
-                    scope="sample",
-                    eligible=eligible,
-                    units=units,
-                    device=device,
-                )
+            masked = partial(
+                draw,
+                grid=model.tokenizer.grid,
+                sample_ids=torch.from_numpy(part),
+                seed=config.seed,
+                pattern=pattern,
+                eligible=eligible,
+                units=units,
+                device=device,
+            )
+            masks = [
+                masked(law, epoch=view, step=view, progress=1.0, scope="sample")
                 for view in range(config.num_views)
             ]
-            fixed = [
-                fixed_mask(grid, ratio, part, pattern, seed, device, eligible, units)
-                for ratio in ratios
-            ]
+            masks += [masked(f"fixed:{ratio}") for ratio in ratios]
             found = [model.encode(samples, pool, layer)]
-            found += [model.visible_features(samples, mask, pool, layer) for mask in views + fixed]
+            found += [model.visible_features(samples, mask, pool, layer) for mask in masks]
             features.append(torch.stack(found).float().cpu())
-            realised.append(torch.stack([mask.ratio for mask in views + fixed]).cpu())
-    whole, *masked = torch.cat(features, dim=1).numpy()
-    parts, at = np.stack(masked), torch.cat(realised, dim=1).numpy()
+            realised.append(torch.stack([mask.ratio for mask in masks]).cpu())
+    whole, *others = torch.cat(features, dim=1).numpy()
+    parts, at = np.stack(others), torch.cat(realised, dim=1).numpy()
     return whole, np.split(parts, [config.num_views]), np.split(at, [config.num_views])
 
 
@@ -205,3 +202,86 @@ def _measured(
         finally:
             for each in caught:
                 notes.setdefault(str(each.message), str(each.message))
+
+
+def clusters(
+    features: Mapping[str, np.ndarray], y: np.ndarray, *, num_seeds: int = 5, seed: int = 0
+) -> list[Entries]:
+    """Return the rows of the table of clusters: k-means with as many clusters as classes.
+
+    "ari", the adjusted Rand index, and "nmi", normalised mutual information (arithmetic mean), are
+    1 for equal partitions; unrelated ones have an ARI of 0. Each is the mean over seeds, with the
+    interval of Student's t. Leiden, usual for cells, would need a further dependency, and has a
+    resolution to choose where k-means is told the number of classes.
+
+    Features are [N, D] each, by name; samples of class -1 in `y` [N] are left out. k-means starts
+    anew `num_seeds` times.
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    known = np.flatnonzero(y >= 0)
+    y = y[known]
+    k = len(np.unique(y))
+    if k < 2:
+        return []
+    rows = []
+    for name, values in features.items():
+        found = []
+        for start in range(seed, seed + num_seeds):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different samples
+                made = KMeans(k, n_init=3, random_state=start).fit_predict(values[known])
+            found.append((adjusted_rand_score(y, made), normalized_mutual_info_score(y, made)))
+        ari, nmi = (spread(over_draws(each)) for each in np.array(found).T)
+        rows.append({"features": name, "k": k, "ari": ari, "nmi": nmi})
+    return rows
+
+
+def mixing(
+    features: Mapping[str, np.ndarray], batch: np.ndarray, *, seed: int = 0
+) -> list[Entries]:
+    """Return the rows of the table of mixing; none with fewer than two batches.
+
+    "lisi" is how many batches the 30 nearest neighbours of a sample are from,
+
+        1 / sum_b (share of b among the neighbours)²,
+
+    averaged over samples, with a bootstrap interval of those: "worst" = 1 with batches apart,
+    "best" with shares as in the data; perfect mixing stays a little below, since 30 neighbours are
+    a sample. Not the LISI of Korsunsky et al., which weights neighbours by distance. "asw" is the
+    mean silhouette by batch: 0 mixed, 1 apart. Where batches hold different kinds of samples,
+    mixing is not the aim.
+
+    Features are [N, D] each, by name; samples of batch -1 [N] are left out. `seed` is of the
+    bootstrap.
+
+    Source: Korsunsky et al., Fast, sensitive and accurate integration of single-cell data with
+    Harmony (Nature Methods 16, 2019).
+    """
+    from sklearn.metrics import silhouette_score
+    from sklearn.neighbors import NearestNeighbors
+
+    known = np.flatnonzero(batch >= 0)
+    names, batch = np.unique(batch[known], return_inverse=True)
+    if len(names) < 2 or len(batch) < 3:
+        return []
+    of_batch, some_alike = np.eye(len(names))[batch], len(names) < len(batch)
+    k = min(NUM_NEIGHBOURS, len(batch) - 1)
+    rows = []
+    for name, values in features.items():
+        near = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(values[known])
+        # Without samples to ask for, none is a neighbour of itself.
+        shares = of_batch[near.kneighbors(return_distance=False)].mean(axis=1)
+        rows.append(
+            {
+                "features": name,
+                "lisi": spread(interval(1 / np.square(shares).sum(axis=1), seed)),
+                "best": float(1 / np.square(of_batch.mean(axis=0)).sum()),
+                "worst": 1.0,
+                # There is none if each sample is a batch.
+                "asw": float(silhouette_score(values[known], batch)) if some_alike else None,
+            }
+        )
+    return rows

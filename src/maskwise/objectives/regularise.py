@@ -1,7 +1,4 @@
-"""Which terms against collapsed features are added to the loss, of which features, how heavily.
-
-A weight may move with training.
-"""
+"""Which terms against collapsed features are added to the loss, of which features, how heavily."""
 
 import contextlib
 import functools
@@ -22,8 +19,6 @@ from maskwise.objectives.regularisers import Scale
 from maskwise.settings import settings
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
-
-
 _FORM = re.compile(rf"({'|'.join(SHAPES)}):({_NUMBER})\.\.({_NUMBER})(?:@({_NUMBER}))?", re.I)
 
 
@@ -45,11 +40,7 @@ class Weight:
     @classmethod
     @functools.cache
     def parse(cls, text: str) -> "Weight":
-        """Read a number, or SHAPE:FROM..TO or SHAPE:FROM..TO@SHARE.
-
-        Raises:
-            UserError: another form, a weight below 0, or a share outside (0, 1].
-        """
+        """Read a number, or SHAPE:FROM..TO or SHAPE:FROM..TO@SHARE."""
         found = _FORM.fullmatch(text.strip())
         try:
             if found is None:
@@ -72,11 +63,6 @@ class Weight:
         """Return the weight at a share of training in [0, 1]."""
         share = SHAPES[self.shape](min(progress / self.until, 1.0))
         return (1 - share) * self.start + share * self.end
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether it is 0 all the time."""
-        return self.start == self.end == 0
 
 
 def _weight(text: str) -> str:
@@ -130,7 +116,7 @@ class RegulariseSettings:
     def terms(self) -> dict[str, Weight]:
         """The terms whose weight is not 0 all the time, by name."""
         found = {name: Weight.parse(getattr(self, name)) for name in TERMS}
-        return {name: weight for name, weight in found.items() if not weight.is_zero}
+        return {name: weight for name, weight in found.items() if weight.start or weight.end}
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -157,21 +143,11 @@ TERMS: dict[str, Term] = {
 def penalty(
     config: RegulariseSettings, features: list[Tensor], encoder: nn.Module, progress: float
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return sum_k w_k(t) R_k, and each term for itself with the mean squared cosine.
+    """Return sum_k w_k(t) R_k at `progress` t, and each term for itself, detached, by name.
 
-    Args:
-        config: the terms and their weights, at least one of them not 0.
-        features: of this device's samples, one tensor [N, d] for each of `config.layers`.
-        encoder: whose matrices should be orthogonal.
-        progress: share of training that is done, t.
-
-    Returns:
-        The penalty, and detached scalars by name; "cosine2" is the mean over pairs of different
-        samples, so it compares across batch sizes.
-
-    Raises:
-        UserError: what the terms refuse: fewer than two samples over all devices, or features that
-            are exactly zero.
+    Features are of this device's samples, one tensor [N, d] for each of `config.layers`; the
+    matrices of the encoder should be orthogonal. "cosine2" is the mean squared cosine over pairs
+    of different samples, so it compares across batch sizes.
     """
     total, values = features[0].new_zeros((), dtype=torch.float32), {}
     for name, weight in config.terms.items():

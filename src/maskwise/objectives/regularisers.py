@@ -7,20 +7,63 @@ within autocast. Features that are not finite give a term that is not finite. A 
 fewer than two samples, features of width 0, and, where their directions count, vectors of zeros.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch import distributed as dist
 
 from maskwise.errors import UserError
-from maskwise.objectives.across_ranks import gathered, num_ranks, rank, total
 
 Scale = Literal["exact", "public"]
 
 
+def _ranks() -> tuple[int, int]:
+    """Return which process this is, from 0, and how many train together."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def _summed(x: Tensor) -> Tensor:
+    everything = x.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(everything)
+    return everything
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, exact: bool) -> Tensor:
+        ctx.exact = exact
+        return _summed(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        # What this rank adds to the sum moves the loss of every rank, not only its own.
+        return _summed(grad) if ctx.exact else grad, None
+
+
+def _total(x: Tensor, exact: bool = True) -> Tensor:
+    """Return the sum over ranks of their x, of one shape, on every rank.
+
+    The gradient is the sum over ranks of theirs, so that their mean is that of a single process;
+    if not `exact`, it is this rank's only, whose mean over ranks is too small by their number.
+    """
+    _, num = _ranks()
+    return x if num == 1 else _Total.apply(x, exact)
+
+
+def _gathered(x: Tensor) -> Tensor:
+    """Return the rows [N, d] of all ranks, as many on each, in their order, on every rank."""
+    rank, num = _ranks()
+    return _total(F.pad(x, (0, 0, rank * len(x), (num - rank - 1) * len(x))))
+
+
 def _features(term: str, z: Tensor) -> tuple[Tensor, int]:
     """Return features in full precision, and the number of rows of all ranks."""
-    num_rows = len(z) * num_ranks()
+    _, num = _ranks()
+    num_rows = len(z) * num
     if num_rows < 2:
         raise UserError(f"{term} compares samples: a batch of {num_rows} has no two, enlarge it")
     if z.shape[1] == 0:
@@ -33,7 +76,7 @@ def _directions(term: str, z: Tensor) -> tuple[Tensor, int]:
     z, num_rows = _features(term, z)
     length = torch.linalg.vector_norm(z, dim=1, keepdim=True)
     # Summed over ranks, so that all of them stop.
-    num_zero = int(total((length == 0).sum()))
+    num_zero = int(_total((length == 0).sum()))
     if num_zero:
         raise UserError(
             f"{term}: {num_zero} of {num_rows} feature vectors are exactly zero and have no "
@@ -68,7 +111,7 @@ def uniformity(z: Tensor, scale: Scale = "exact") -> Tensor:
     tensor(0.5556)
     """
     z, n = _directions("uniformity", z)
-    squares = total(_gram(z), exact=scale == "exact").square().sum()
+    squares = _total(_gram(z), exact=scale == "exact").square().sum()
     return squares / n**2 if scale == "public" else (squares - n) / (n * (n - 1))
 
 
@@ -88,11 +131,11 @@ def coding_rate(z: Tensor, mu: float = 1.0) -> Tensor:
     z, _ = _directions("coding_rate", z)
     width = z.shape[1]
     identity = torch.eye(width, dtype=z.dtype, device=z.device)
-    return -torch.logdet(identity + mu / width * total(_gram(z)))
+    return -torch.logdet(identity + mu / width * _total(_gram(z)))
 
 
 def _centred(z: Tensor, num_rows: int) -> Tensor:
-    return z - total(z.sum(dim=0)) / num_rows
+    return z - _total(z.sum(dim=0)) / num_rows
 
 
 def variance(z: Tensor) -> Tensor:
@@ -106,7 +149,7 @@ def variance(z: Tensor) -> Tensor:
     tensor(0.4950)
     """
     z, n = _features("variance", z)
-    spread = total(_centred(z, n).square().sum(dim=0)) / (n - 1)
+    spread = _total(_centred(z, n).square().sum(dim=0)) / (n - 1)
     return (1 - (spread + 1e-4).sqrt()).clamp(min=0).mean()
 
 
@@ -119,19 +162,17 @@ def covariance(z: Tensor) -> Tensor:
     tensor(1.)
     """
     z, n = _features("covariance", z)
-    matrix = total(_gram(_centred(z, n))) / (n - 1)
+    matrix = _total(_gram(_centred(z, n))) / (n - 1)
     return (matrix.square().sum() - matrix.diagonal().square().sum()) / len(matrix)
 
 
 @torch.no_grad()
 def _nearest(rows: Tensor, everyone: Tensor, num: int) -> Tensor:
-    """Return where the nearest others of this rank's rows stand among all rows, nearest first.
-
-    Rows [N, d] and those of all ranks [R, d] give int64 [N, num].
-    """
+    """Return where the nearest others of rows [N, d] stand among all [R, d], int64 [N, num]."""
     # Differences first: a product of matrices loses the distances of features that are close.
     distances = torch.cdist(rows, everyone, compute_mode="donot_use_mm_for_euclid_dist")
-    distances.diagonal(rank() * len(rows)).fill_(torch.inf)
+    rank, _ = _ranks()
+    distances.diagonal(rank * len(rows)).fill_(torch.inf)
     return distances.topk(num, largest=False).indices
 
 
@@ -148,10 +189,10 @@ def koleo(z: Tensor) -> Tensor:
     tensor(-0.3466)
     """
     z, n = _directions("koleo", z)
-    everyone = gathered(z)
+    everyone = _gathered(z)
     nearest = everyone[_nearest(z, everyone, 1)[:, 0]]
     distances = torch.linalg.vector_norm(z - nearest, dim=1)
-    return -total((distances + 1e-8).log().sum()) / n
+    return -_total((distances + 1e-8).log().sum()) / n
 
 
 def local_dimension(z: Tensor, neighbours: int) -> Tensor:
@@ -175,12 +216,12 @@ def local_dimension(z: Tensor, neighbours: int) -> Tensor:
             f"local_dimension: {neighbours} neighbours are not from 2 to {n - 1}, the others in "
             f"a batch of {n}: change neighbours or the batch size"
         )
-    everyone = gathered(z.detach())
+    everyone = _gathered(z.detach())
     nearest = everyone[_nearest(z, everyone, neighbours)]
     distances = torch.linalg.vector_norm(z[:, None] - nearest, dim=2)
     last = distances[:, -1].clamp(min=torch.finfo(z.dtype).tiny)
     log_dimension = torch.logit(distances[:, :-1].mean(dim=1) / last, eps=1e-6)
-    return -total(log_dimension.abs().sum()) / n
+    return -_total(log_dimension.abs().sum()) / n
 
 
 def magma(x: Tensor, y: Tensor) -> Tensor:
@@ -204,7 +245,7 @@ def magma(x: Tensor, y: Tensor) -> Tensor:
     x, n = _features("magma", x)
     y, _ = _features("magma", y)
     # What all have in common would cost precision and makes no distance.
-    products = _gram(gathered(_centred(x, n)).T)
+    products = _gram(_gathered(_centred(x, n)).T)
     lengths = products.diagonal()
     squares = (lengths[:, None] + lengths - 2 * products).clamp(min=0)
     same = torch.eye(n, dtype=torch.bool, device=x.device)
@@ -213,7 +254,7 @@ def magma(x: Tensor, y: Tensor) -> Tensor:
     weights = (-squares / unit).exp().masked_fill(same, 0)
     scale = (1e-4 + weights.sum(dim=1)).rsqrt()
     laplacian = same.to(x.dtype) - scale[:, None] * weights * scale
-    return (laplacian * _gram(gathered(y).T)).sum() / n**2
+    return (laplacian * _gram(_gathered(y).T)).sum() / n**2
 
 
 def orthogonality(module: nn.Module) -> Tensor:
@@ -233,12 +274,11 @@ def orthogonality(module: nn.Module) -> Tensor:
     tensor(0.)
     """
     costs = []
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear):
-            weight = layer.weight.to(torch.promote_types(layer.weight.dtype, torch.float32))
-            gram = _gram(weight if len(weight) >= weight.shape[1] else weight.T)
-            identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-            costs.append((gram - identity).square().sum())
+    for weight in (each.weight for each in module.modules() if isinstance(each, nn.Linear)):
+        weight = weight.to(torch.promote_types(weight.dtype, torch.float32))
+        gram = _gram(weight if len(weight) >= weight.shape[1] else weight.T)
+        identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+        costs.append((gram - identity).square().sum())
     if not costs:
         raise UserError(
             f"orthogonality: {type(module).__name__} has no linear layer, leave it out"

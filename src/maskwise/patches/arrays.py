@@ -1,7 +1,6 @@
 """Arrays in memory whose last axis is a token: what a new kind of data on a grid starts from."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -109,16 +108,13 @@ class ArrayTokenizer:
 
 
 def standardised(modality: str, samples: Tensor) -> ArrayTokenizer:
-    """Return how samples like these become tokens; mean and deviation are over all values.
+    """Return how samples to train on [N, L1, ..., P] become tokens of a kind of data.
 
-    Args:
-        modality: the name of the kind of data.
-        samples: to train on, [N, L1, ..., P].
+    Mean and deviation are over all values.
     """
-    grid: Sequence[int] = samples.shape[1:-1]
-    return ArrayTokenizer(
-        modality, tuple(grid), samples.shape[-1], float(samples.mean()), float(samples.std())
-    )
+    _, *grid, values = samples.shape
+    mean, std = float(samples.mean()), float(samples.std())
+    return ArrayTokenizer(modality, tuple(grid), values, mean, std)
 
 
 def unlabelled(samples: Tensor) -> ArraySource:

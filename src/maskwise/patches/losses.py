@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskwise.layers.transformer import mean_over
 from maskwise.masks import Mask
 from maskwise.measure.features import random_subset
-from maskwise.measure.likelihoods import NUM_TRAIN, Held, fit_variances, measure
-from maskwise.measure.losses import loss_curves
+from maskwise.measure.losses import NUM_TRAIN, Held, fit_variances, loss_curves, measure
 from maskwise.modality import Entries, Source, Splits
 from maskwise.objectives.reconstruction import sample_losses
 from maskwise.patches.model import PatchModel
@@ -46,14 +46,9 @@ def costs(
     target = model.tokenizer.target_of(model.tokenizer.tokenize(samples))
     for mask in masks:
         prediction, wanted = model.predict(samples, mask)
-        guess = _mean(target, ~mask.hidden)[:, None].expand_as(wanted)
+        guess = mean_over(target, ~mask.hidden)[:, None].expand_as(wanted)
         valid = mask.hidden_valid
         yield sample_losses(prediction, wanted, valid), sample_losses(guess, wanted, valid)
-
-
-def _mean(values: Tensor, where: Tensor) -> Tensor:
-    """Mean of `values` [B, L, P] over the positions `where` [B, L] is true, [B, P]."""
-    return torch.where(where[..., None], values, 0).sum(1) / where.sum(1, keepdim=True)
 
 
 def patch_likelihood(
@@ -85,11 +80,7 @@ def independent_normals(train: Tensor, test: Tensor) -> float:
     """Return the mean log-density of a sample if every value were normal and on its own, in nats.
 
     With each value's mean and variance in training samples: what is known of a sample without
-    looking at any of it.
-
-    Args:
-        train: samples [N, ...], in raw units.
-        test: samples [M, ...].
+    looking at any of it. Samples [N, ...] and [M, ...] are in raw units.
     """
     variance, mean = torch.var_mean(train.double(), dim=0, correction=0)
     # As for a model: bytes are rounded, and nothing else is quite constant.

@@ -14,7 +14,7 @@ from maskwise.masks import Mask
 from maskwise.modality import Answer, MaskedModel, Tokenizer, VisiblePool
 from maskwise.objectives.reconstruction import Reconstruction
 from maskwise.rng import Keys, Stream
-from maskwise.settings import settings
+from maskwise.settings import check_layer, settings
 
 Pool = Literal["mean", "class", "both", "none"]
 Statistics = Literal["visible", "true"]
@@ -236,10 +236,7 @@ class PatchModel(MaskedModel):
     ) -> list[Tensor]:
         """Return what the encoder's layers make of embedded tokens."""
         for layer in layers:
-            if not -self.num_layers <= layer < self.num_layers:
-                raise UserError(
-                    f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)"
-                )
+            check_layer("layer", layer, self.num_layers)
         if self.class_token is not None:
             tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
         if isinstance(self.encoder, Transformer):
@@ -260,9 +257,7 @@ class PatchModel(MaskedModel):
             return encoded[:, 0]
         patches = encoded[:, 1:] if self.has_class_token else encoded
         seen = mask.visible_valid if self.config.mode == "drop" else ~mask.hidden
-        if seen is None:
-            return patches.mean(1)
-        return mean_over(patches, seen)
+        return patches.mean(1) if seen is None else mean_over(patches, seen)
 
     def _need_class_token(self, pool: str) -> None:
         if not self.has_class_token:
@@ -289,18 +284,15 @@ class PatchModel(MaskedModel):
         return self.decoder(x, valid, num_last=queries.shape[1])
 
     def _valid(self, valid: Tensor | None) -> Tensor | None:
-        if valid is None or not self.has_class_token:
-            return valid
-        return torch.cat([valid.new_ones(len(valid), 1), valid], dim=1)
+        """Count the class token in."""
+        return None if valid is None else F.pad(valid, (int(self.has_class_token), 0), value=True)
 
     def encode(self, batch: Tensor, pool: Pool = "mean", layer: int = -1) -> Tensor:
         """Return features of whole samples; nothing is ever hidden.
 
-        Args:
-            batch: whole samples.
-            pool: "mean" of the positions or "class" token, [B, width]; "both" side by side,
-                [B, 2 width]; "none" for every position, [B, L, width].
-            layer: which encoder block, -1 = the last; the final LayerNorm is applied to any.
+        They are the "mean" of the positions or the "class" token, [B, width], or "both" side by
+        side; "none" gives every position, [B, L, width]. The final LayerNorm is applied to any
+        layer.
         """
         if pool in ("class", "both"):
             self._need_class_token(pool)

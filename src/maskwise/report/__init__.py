@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,6 @@ from maskwise.report import (
     curves,
     figures,
     folder,
-    likelihood,
-    own,
     probes,
     representation,
     samples,
@@ -27,7 +26,9 @@ from maskwise.report.blocks import (
     Table,
     duration,
     number,
+    own_sections,
     render,
+    say,
     table,
     unmade,
 )
@@ -100,7 +101,7 @@ def _overview(runs: Sequence[RunFolder]) -> list[Section]:
     if len(runs) > 1:
         return [_runs(runs)]
     [run] = runs
-    facts = [fact for said in HEADLINES for fact in said(run)[1]] + likelihood.pair_facts(run)
+    facts = [fact for said in HEADLINES for fact in said(run)[1]] + probes.pair_facts(run)
     loss = run.metrics.get("loss", np.zeros(0))
     if len(loss):
         mean = np.mean(loss[-max(1, len(loss) // 20) :])
@@ -117,8 +118,8 @@ def _overview(runs: Sequence[RunFolder]) -> list[Section]:
         zip(run.words.counted, ("num_samples", "encoder_tokens", "predicted"), strict=False)
     )
     facts += [Fact(name, number(train[key])) for name, key in counted.items() if key in train]
-    section = Section("numbers", "Headline numbers", facts=facts)
-    return [unmade(section, runs, "result.json", lambda run: run.result)]
+    lacking = unmade(runs, "result.json", lambda run: run.result)
+    return [Section("numbers", "Headline numbers", facts=facts, **lacking)]
 
 
 def _runs(runs: Sequence[RunFolder]) -> Section:
@@ -135,8 +136,7 @@ def _runs(runs: Sequence[RunFolder]) -> Section:
     }
     for name, key in zip(runs[0].words.counted[1:], ("encoder_tokens", "predicted"), strict=False):
         columns[name] = [train.get(key) for train in trains]
-    took = [train.get("seconds") for train in trains]
-    columns["training time"] = [each if each is None else duration(each) for each in took]
+    columns["training time"] = [duration(train.get("seconds")) for train in trains]
     columns["final loss"] = [train.get("final_loss") for train in trains]
     caption = "What is compared; the colours are those of the figures"
     return Section("runs", "Runs", tables=(table(caption, "run", names, columns),))
@@ -157,27 +157,22 @@ def _settings(runs: Sequence[RunFolder]) -> list[Section]:
     if len(runs) > 1:
         return [_differences(runs)]
     [run] = runs
-    groups = {"run": {key: each for key, each in run.config.items() if not _is_group(each)}}
-    groups |= {key: each for key, each in run.config.items() if _is_group(each) and each}
-    of_config = "Resolved and complete: config.json in the run folder."
-    of_env = "Where and how the run was made: env.json in the run folder."
-    env = {"Software, hardware and command": run.env}
+    groups = {key: each for key, each in run.config.items() if isinstance(each, Mapping)}
+    of_run = {key: each for key, each in run.config.items() if key not in groups}
+    tables = _values({"run": of_run} | {key: each for key, each in groups.items() if each})
+    env = _values({"Software, hardware and command": run.env})
+    config = say("page", "configuration")
     return [
-        Section("configuration", "Configuration", of_config, tables=_values(groups), compact=True),
-        Section("environment", "Environment", of_env, tables=_values(env)),
+        Section("configuration", "Configuration", config, tables=tables, compact=True),
+        Section("environment", "Environment", say("page", "environment"), tables=env),
     ]
-
-
-def _is_group(value: object) -> bool:
-    return isinstance(value, Mapping)
 
 
 def _values(groups: Mapping[str, Row]) -> list[Table]:
     """Return tables of keys and plain values, however deep."""
-    flat = {name: flatten(values) for name, values in groups.items()}
     return [
         table(name, "key", values, {"value": map(_plain, values.values())})
-        for name, values in flat.items()
+        for name, values in zip(groups, map(flatten, groups.values()), strict=True)
     ]
 
 
@@ -187,8 +182,8 @@ def _differences(runs: Sequence[RunFolder]) -> Section:
     first = next(iter(flat.values()))
     keys = [
         key
-        for key in dict.fromkeys(key for values in flat.values() for key in values)
-        if any(key not in each or each[key] != first.get(key) for each in flat.values())
+        for key in dict.fromkeys(chain(*flat.values()))
+        if any(each.get(key, ...) != first.get(key, ...) for each in flat.values())
     ]
     columns = {
         name: [_plain(each[key]) if key in each else "absent" for key in keys]
@@ -202,14 +197,12 @@ def _differences(runs: Sequence[RunFolder]) -> Section:
 
 def _plain(value: object) -> str:
     """Write a setting as one would give it, without thousands separators."""
-    if isinstance(value, bool) or value is None or isinstance(value, (list, tuple)):
-        return number(value)
-    return str(value)
+    return number(value) if isinstance(value, (bool, list, tuple, type(None))) else str(value)
 
 
 # Each gives the sections of a list of runs, one or several, in the order of the page.
 PARTS = (
-    *(_overview, training.sections, samples.sections, curves.losses, likelihood.sections),
+    *(_overview, training.sections, samples.sections, curves.losses, curves.likelihood),
     *(curves.imputation, probes.sections, representation.sections, representation.clusters),
-    *(likelihood.pairs, probes.finetuning, own.sections, _more, training.law, _settings),
+    *(probes.pairs, probes.finetuning, own_sections, _more, training.law, _settings),
 )

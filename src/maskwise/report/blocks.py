@@ -1,16 +1,33 @@
 """What a page is made of: sections with notes, numbers, figures and tables.
 
-The parts fill these; the template lays them out. Text is escaped by the template, and only
-`Figure.body` is markup.
+The parts fill these with numbers and with what texts.toml has for all kinds of data, and
+page.html lays them out. Text is escaped there; only `Figure.body` is markup.
 """
 
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from maskwise.errors import UserError
+from maskwise.report.figures import curve, legend, plain, svg
 from maskwise.report.folder import Row, RunFolder
+from maskwise.settings import from_dict, settings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Value = str | bool | int | float | None
+
+
+def _read(name: str) -> str:
+    return resources.files("maskwise.report").joinpath(name).read_text("utf-8")
+
+
+TEXTS: Mapping[str, Any] = tomllib.loads(_read("texts.toml"))
 
 
 @dataclass(frozen=True)
@@ -74,33 +91,34 @@ def render(title: str, summary: str, sections: Sequence[Section]) -> str:
     """Fill the template; every text is escaped."""
     import jinja2
 
-    text = resources.files("maskwise.report").joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string(text)
+    template = environment.from_string(_read("page.html"))
     return template.render(title=title, summary=summary, sections=sections)
 
 
-def unmade(
-    section: Section, runs: Sequence[RunFolder], what: str, has: Callable[[RunFolder], object]
-) -> Section:
-    """Return a section that says how to make what runs lack; itself if they lack nothing.
+def say(part: str, name: str, /, **values: object) -> str:
+    """Return a text of texts.toml, on one line and with values filled in.
 
-    Args:
-        section: what there is without it.
-        runs: one run, or several that are compared.
-        what: what an only run may lack.
-        has: whether a run has it.
+    >>> say("evaluate", "unmade", what="result.json")
+    'No result.json yet. Evaluate the run to make it:'
     """
+    return " ".join(TEXTS[part][name].split()).format(**values)
+
+
+def unmade(
+    runs: Sequence[RunFolder],
+    what: str,
+    has: Callable[[RunFolder], object],
+    verb: str = "evaluate",
+) -> dict[str, Any]:
+    """Return what a section says of how to make what runs lack; nothing if they lack nothing."""
     lacking = [run for run in runs if not has(run)]
     if not lacking:
-        return section
-    missing = "Some runs are not evaluated yet. To evaluate them:"
-    if len(runs) == 1:
-        missing = f"No {what} yet. Evaluate the run to make it:"
-    commands = tuple(run.command("evaluate") for run in lacking)
-    return replace(section, missing=missing, commands=commands)
+        return {}
+    said = say(verb, "unmade" if len(runs) == 1 else "some unmade", what=what)
+    return {"missing": said, "commands": tuple(run.command(verb) for run in lacking)}
 
 
 def grouped(rows: Iterable[Row], name: Callable[[Row], str]) -> dict[str, list[Row]]:
@@ -121,13 +139,11 @@ def table(
     first: str,
     names: Iterable[object],
     columns: Mapping[str, Iterable[object]],
-    *,
-    folded: bool = False,
-    title: str = "",
+    **look: Any,
 ) -> Table:
     """Return a table of columns, by what is above them; `first` is above the names of the rows."""
     rows = tuple(cells(*row) for row in zip(names, *columns.values(), strict=True))
-    return Table(caption, (first, *columns), rows, folded, title)
+    return Table(caption, (first, *columns), rows, **look)
 
 
 def compared(
@@ -139,12 +155,7 @@ def compared(
 ) -> list[Cell]:
     """Return cells with the values of `key` over their intervals, the best in bold.
 
-    Args:
-        rows: None where there is none.
-        key: which value; it may be unknown.
-        form: see `between`.
-        best: `max` or `min`; None: nothing is bold.
-        among: rows of which it is the best; default: these.
+    It is the best of `rows`, or of those it is `among`. Rows and values may be None.
     """
     others = rows if among is None else among
     known = [row[key] for row in others if row and row.get(key) is not None]
@@ -178,11 +189,6 @@ def between(row: Row, form: str = ".3f") -> str:
     return f"{written(low, form)} to {written(high, form)}".replace(" %", "")
 
 
-def lines(*texts: str) -> str:
-    """Return the small text of a cell: a line for each text that says something."""
-    return "\n".join(filter(None, texts))
-
-
 def number(value: object) -> str:
     """Format a value for reading.
 
@@ -202,15 +208,123 @@ def number(value: object) -> str:
     return str(value)
 
 
-def duration(seconds: float) -> str:
-    """Format a time span.
+def duration(seconds: float | None) -> str:
+    """Format a time span, if it is known.
 
     >>> duration(42.34), duration(125), duration(7325)
     ('42.3 s', '2 min 5 s', '2 h 2 min')
     """
+    if seconds is None:
+        return "none"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+@settings
+class OwnTable:
+    """A table that a kind of data brings; its first column names the rows."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Value, ...], ...]
+
+
+@settings
+class OwnLine:
+    """A line of a figure, with a band from low to high if they are given."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len({len(self.x), len(self.y), len(self.low or self.x), len(self.high or self.x)}) > 1:
+            raise UserError(f"line {self.name!r}: x, y, low and high are not of one length")
+
+
+@settings
+class OwnCurve:
+    """A figure of lines; runs that are compared share the figure of one title."""
+
+    title: str
+    caption: str
+    xlabel: str
+    ylabel: str
+    lines: tuple[OwnLine, ...]
+
+
+@settings
+class OwnSection:
+    """What a section says; runs that are compared share the section of one slug."""
+
+    slug: str
+    title: str
+    text: str = ""
+    facts: tuple[tuple[str, Value, str], ...] = ()
+    """label, value, note"""
+    tables: tuple[OwnTable, ...] = ()
+    curves: tuple[OwnCurve, ...] = ()
+
+
+def own_sections(runs: Sequence[RunFolder]) -> list[Section]:
+    """Return each section that any run brings in result.json, of all runs that bring it.
+
+    Raises:
+        UserError: a section that cannot be read.
+    """
+    found: dict[str, list[tuple[str, OwnSection]]] = {}
+    for run in runs:
+        for values in run.result.get("sections") or ():
+            try:
+                own = from_dict(OwnSection, values)
+            except UserError as error:
+                where = f"{run.path / 'result.json'}: a section cannot be read"
+                raise UserError(f"{where}: {error}; evaluate it anew") from None
+            found.setdefault(own.slug, []).append((run.name if len(runs) > 1 else "", own))
+    return [_own_section(named) for named in found.values()]
+
+
+def _own_section(named: Sequence[tuple[str, OwnSection]]) -> Section:
+    (name, first), *_ = named
+    tables = [
+        Table(each.caption, each.head, tuple(cells(*row) for row in each.rows), title=run)
+        for run, own in named
+        for each in own.tables
+    ]
+    facts = [Fact(label, number(value), note) for label, value, note in first.facts]
+    if name:
+        # A row for each run, a column for each number.
+        of_runs = [
+            {label: Cell(number(value), note) for label, value, note in own.facts}
+            for _, own in named
+        ]
+        labels = dict.fromkeys(label for found in of_runs for label in found)
+        columns = {label: [found.get(label) for found in of_runs] for label in labels}
+        of_each = table("Of each run", "run", [run for run, _ in named], columns)
+        facts, tables = [], [of_each] * bool(columns) + tables
+    curves: dict[str, list[tuple[str, OwnCurve]]] = {}
+    for run, own in named:
+        for each in own.curves:
+            curves.setdefault(each.title, []).append((run, each))
+    drawn = [_own_figure(each) for each in curves.values()]
+    return Section(first.slug, first.title, first.text, facts=facts, figures=drawn, tables=tables)
+
+
+def _own_figure(curves: Sequence[tuple[str, OwnCurve]]) -> Figure:
+    first = curves[0][1]
+
+    def plot(axes: "Axes") -> None:
+        lines = [(run, line) for run, each in curves for line in each.lines]
+        for index, (run, line) in enumerate(lines):
+            name = ": ".join(filter(None, (run, line.name)))
+            curve(axes, index, name, line.x, line.y, line.low, line.high)
+        axes.set(xlabel=plain(first.xlabel), ylabel=plain(first.ylabel))
+        legend(axes, len(lines))
+
+    return Figure(svg(first.title, plot), first.caption, first.title)

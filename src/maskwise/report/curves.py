@@ -1,10 +1,12 @@
-"""Values by hidden ratio: the error or the loss, and how well hidden values are imputed."""
+"""Values by hidden ratio: the error or the loss, the likelihood, how well values are imputed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from maskwise.report import figures
 from maskwise.report.blocks import (
+    TEXTS,
     Cell,
     Fact,
     Figure,
@@ -15,25 +17,20 @@ from maskwise.report.blocks import (
     duration,
     grouped,
     number,
+    say,
     table,
     unmade,
 )
 from maskwise.report.folder import Row, RunFolder
 from maskwise.report.training import reach
-from maskwise.words import LossWords
+from maskwise.settings import override
+from maskwise.words import GENERIC, LikelihoodWords, LossWords, Words
 
-IMPUTATION = (
-    "How much of the variance of hidden values is explained: R² against predicting each feature's"
-    " training mean, which has 0. Exact is 1."
-)
-ENTRIES = {"all": "All values", "nonzero": "Values above zero"}
-MECHANISMS = {"random": "hidden at random", "intensity": "large ones hidden more often"}
-OTHERS = {
-    "mae": "mean absolute error",
-    "pearson_features": "correlation by feature",
-    "pearson_samples": "correlation by sample",
-    "accuracy": "accuracy of categories",
-}
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
+
+NAMES, OTHERS = TEXTS["imputation"]["names"], TEXTS["imputation"]["others"]
 HEADLINE = 0.5  # the hidden fraction of the number at the top
 LEAST = -0.5  # what is worse than this is off the figure
 OURS = "model"
@@ -51,10 +48,9 @@ def at(curve: Sequence[Row], ratio: float) -> Row | None:
 
 
 def loss_fact(run: RunFolder) -> tuple[str, list[Fact]]:
-    """Return the loss at one ratio beside those of baselines, if the words of the run name one.
+    """Return the loss at one ratio beside those of baselines, as a sentence and a number.
 
-    Returns:
-        A sentence, and a number for the top of the page.
+    Only if the words of the run name a ratio.
     """
     words, found = run.words.loss, run.result.get("reconstruction")
     if words.headline is None or not found or not (loss := at(found["curve"], words.headline)):
@@ -71,16 +67,12 @@ def loss_fact(run: RunFolder) -> tuple[str, list[Fact]]:
 def losses(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the curve of one run with all its numbers, or those of several side by side."""
     words, alone = runs[0].words.loss, len(runs) == 1
-    empty = unmade(
-        *(Section("errors", words.title), runs, "reconstruction errors in result.json"),
-        lambda run: run.result.get("reconstruction"),
-    )
-    found = {
-        run.name: run.result["reconstruction"] for run in runs if run.result.get("reconstruction")
-    }
+    found = {run.name: each for run in runs if (each := run.result.get("reconstruction"))}
+    what = "reconstruction errors in result.json"
+    lacking = unmade(runs, what, lambda run: run.name in found)
     if not found:
-        return [empty]
-    first = next(iter(found.values()))
+        return [Section("errors", words.title, **lacking)]
+    first, target = next(iter(found.values())), target_of(runs[0])
     baselines = first.get("baselines", {})
     plot = figures.by_ratio(
         {"this model" if alone else name: values["curve"] for name, values in found.items()},
@@ -89,41 +81,21 @@ def losses(runs: Sequence[RunFolder]) -> list[Section]:
         support=reach(runs[0].law) if alone else None,
         baselines=baselines if alone or words.tabled else {},
     )
-    of = runs[0].name if alone else f"{len(found)} runs"
+    of, text = runs[0].name if alone else f"{len(found)} runs", ""
     body = figures.svg(f"{words.name} by hidden ratio of {of}", plot, size=figures.WIDE)
+    tables = [_side_by_side(words, found)] if words.tabled else []
+    caption = say("losses", "of several", words=words) + warning(runs)
     if alone:
-        figure = Figure(body, _caption(words, first, target_of(runs[0])))
-        numbers = _numbers(words, first, baselines if words.tabled else {})
-        text = _mean_note(words, first)
-        return [replace(empty, text=text, figures=(figure,), tables=(numbers,))]
-    caption = (
-        f"{words.what} of {words.samples}, at fixed masks; bands are 95 % "
-        f"intervals. Read where the curves cross.{warning(runs)}"
-    )
-    tables = (_side_by_side(words, found),) if words.tabled else ()
-    return [replace(empty, figures=(Figure(body, caption),), tables=tables)]
-
-
-def _caption(words: LossWords, found: Row, target: str) -> str:
-    detail = words.detail.replace("{}", target)
-    caption = (
-        f"{words.what} of {number(found['num_samples'])} {words.samples} ({detail}"
-        f"{found['pattern']} pattern, fixed masks); the band is the 95 % interval. Orange: the"
-        " ratios met in training; outside it the model extrapolates."
-    )
-    known = [text for name, text in words.known.items() if name in found.get("baselines", {})]
-    return f"{caption} Dashed: {'; '.join(known)}." if known else caption
-
-
-def _mean_note(words: LossWords, found: Row) -> str:
-    mean = found.get("mean")
-    if not mean:
-        return ""
-    return (
-        f"The mean over ratios from {mean['from']:g} to {mean['to']:g} is"
-        f" {mean['error']:{words.form}} {words.axis} (95 % interval: {between(mean, words.form)})."
-        " Over all ratios from 0 to 1 it would be the any-order bound on -log p, per token."
-    )
+        detail, samples = words.detail.replace("{}", target), number(first["num_samples"])
+        caption = say("losses", "of one", words=words, num=samples, detail=detail, found=first)
+        if known := [text for name, text in words.known.items() if name in baselines]:
+            caption += f" Dashed: {'; '.join(known)}."
+        tables = [_numbers(words, first, baselines if words.tabled else {})]
+        if mean := first.get("mean"):
+            [cell] = compared([mean], "error", words.form)
+            text = say("losses", "mean", mean=mean, words=words, cell=cell)
+    drawn = (Figure(body, caption),)
+    return [Section("errors", words.title, text, figures=drawn, tables=tables, **lacking)]
 
 
 def _numbers(words: LossWords, found: Row, baselines: Mapping[str, Sequence[Row]]) -> Table:
@@ -141,35 +113,31 @@ def _numbers(words: LossWords, found: Row, baselines: Mapping[str, Sequence[Row]
 
 def _side_by_side(words: LossWords, found: Mapping[str, Row]) -> Table:
     """Return a row for each run, a column for the mean and each ratio."""
-    columns = {"mean": [values.get("mean") for values in found.values()]}
-    if not any(columns["mean"]):
-        columns = {}
-    for ratio in sorted({point["ratio"] for each in found.values() for point in each["curve"]}):
-        columns[f"{ratio:g}"] = [at(values["curve"], ratio) for values in found.values()]
-    written = {name: compared(each, "error", words.form, min) for name, each in columns.items()}
+    means, how = [values.get("mean") for values in found.values()], ("error", words.form, min)
+    columns = {"mean": compared(means, *how)} if any(means) else {}
+    columns |= _at_ratios([values["curve"] for values in found.values()], *how)
     caption = f"{words.axis.capitalize()} by ratio, with 95 % interval; least of each in bold"
-    return table(caption, "run", found, written)
+    return table(caption, "run", found, columns)
+
+
+def _at_ratios(curves: Collection[Sequence[Row]], key: str, *how: Any) -> dict[str, list[Cell]]:
+    """Return a column for each ratio at which any of the curves was measured."""
+    ratios = sorted({point["ratio"] for curve in curves for point in curve})
+    return {f"{x:g}": compared([at(curve, x) for curve in curves], key, *how) for x in ratios}
 
 
 def warning(runs: Sequence[RunFolder]) -> str:
     """Return a sentence if the values of runs cannot be compared."""
     words, kinds = runs[0].words.loss, set()
     for run in runs:
-        kind = [run.data_name, target_of(run)]
-        kind += [str(run.config["data"].get(key)) for key in words.between]
-        if words.pattern:
-            kind.append(str(run.result.get("reconstruction", {}).get("pattern")))
-        kinds.add(tuple(kind))
-    differ = f" The runs differ in {words.differ}: these values cannot be compared."
-    return differ if len(kinds) > 1 else ""
+        pattern = words.pattern and run.result.get("reconstruction", {}).get("pattern")
+        settings = [str(run.config["data"].get(key)) for key in words.between]
+        kinds.add((run.data_name, target_of(run), pattern, *settings))
+    return " " + say("losses", "differ", words=words) if len(kinds) > 1 else ""
 
 
 def imputation_fact(run: RunFolder) -> tuple[str, list[Fact]]:
-    """Return the R² of the model at one ratio beside the best other method, if it was measured.
-
-    Returns:
-        A sentence, and a number for the top of the page.
-    """
+    """Return the R² at one ratio beside the best other method, as a sentence and a number."""
     ours, other = headline(run)
     if ours is None:
         return "", []
@@ -199,7 +167,7 @@ def at_headline(result: Row) -> list[Row]:
 def imputation(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the section, if imputation was measured: a line for each method, or for each run."""
     alone = len(runs) == 1
-    every = [row for run in runs for row in run.rows("imputation")]
+    every = [_spread(row) for run in runs for row in run.rows("imputation")]
     if not alone:
         every = [row for row in every if row["method"] == OURS and row["r2"] is not None]
     if not every:
@@ -215,14 +183,12 @@ def imputation(runs: Sequence[RunFolder]) -> list[Section]:
             tables.append(_imputed(title, what, named))
         if alone:
             tables.append(_details(title, rows))
-    text = IMPUTATION + warning(runs)
+    text = say("imputation", "intro") + warning(runs)
     return [Section("imputation", "Imputation", text, figures=drawn, tables=tables)]
 
 
 def _title(row: Row) -> str:
-    """Return a title for rows of one kind of values and mechanism."""
-    entries, mechanism = row["entries"], row["mechanism"]
-    return f"{ENTRIES.get(entries, entries)}, {MECHANISMS.get(mechanism, mechanism)}"
+    return ", ".join(NAMES.get(row[key], row[key]) for key in ("entries", "mechanism"))
 
 
 def _drawn(
@@ -231,7 +197,7 @@ def _drawn(
     """Draw R² by ratio, a line for each name; the feature mean is dashed."""
     lines, off = {}, False
     for name, rows in named.items():
-        known = [_spread(row) for row in rows if row["r2"] is not None]
+        known = [row for row in rows if row["r2"] is not None]
         shown = [point for point in known if point["r2"] >= LEAST]
         off |= len(shown) < len(known)
         if shown:
@@ -253,10 +219,7 @@ def _imputed(title: str, what: str, named: Mapping[str, Sequence[Row]]) -> Table
         ours = rows[0]["method"] == OURS
         names.append(Cell(name, "" if ours else notes))
         about = f"; {notes}" if ours and notes else about
-    columns = {}
-    for ratio in sorted({row["ratio"] for rows in named.values() for row in rows}):
-        points = [at(rows, ratio) for rows in named.values()]
-        columns[f"{ratio:g}"] = compared([point and _spread(point) for point in points], "r2")
+    columns = _at_ratios(named.values(), "r2")
     caption = f"R² by hidden ratio, with 95 % interval; best of each in bold{about}"
     return table(caption, what, names, columns, title=title)
 
@@ -267,13 +230,133 @@ def _details(title: str, rows: Sequence[Row]) -> Table:
     for key, name in OTHERS.items():
         if any(row.get(key) is not None for row in rows):
             columns[name] = [row.get(key) for row in rows]
-    took = [row.get("seconds") for row in rows]
-    columns["time"] = [each if each is None else duration(each) for each in took]
+    columns["time"] = [duration(row.get("seconds")) for row in rows]
     caption = f"Other measures: {title[0].lower()}{title[1:]}"
     return table(caption, "method", [row["method"] for row in rows], columns, folded=True)
 
 
 def _spread(row: Row) -> Row:
-    """Return the R² of a row at its ratio with its interval."""
-    low, high = row.get("r2_low"), row.get("r2_high")
-    return {"ratio": row["ratio"], "r2": row["r2"], "low": low, "high": high}
+    return {**row, "low": row.get("r2_low"), "high": row.get("r2_high")}
+
+
+def likelihood(runs: Sequence[RunFolder]) -> list[Section]:
+    """Return the curve of one run, or the areas of several, if any has a likelihood."""
+    tested = runs[0].words.likelihood.tested
+    lacking = unmade(runs, tested, lambda run: run.likelihood, "likelihood")
+    section = Section("likelihood", "Likelihood", **lacking)
+    if len(runs) > 1:
+        areas = _areas(runs)
+        return [replace(section, tables=areas)] if areas else []
+    [run] = runs
+    values = run.likelihood
+    if not values:
+        return [section]
+    words = _words(values, run.words)
+    text = say("likelihood", "intro", words=words, extrapolation=_extrapolation(values))
+    caption = say("likelihood", "caption", words=words, num=number(values["num_samples"]))
+    hidden = f"Log-{words.kind} of a hidden {words.position}"
+    plot = _scores({"this model": values}, run.words)
+    body = figures.svg(f"{hidden} by hidden ratio of {run.name}", plot, size=figures.WIDE)
+    curve = values["curve"]
+    names = [Cell(f"{each['ratio']:.3f}", f"{number(each['size'])} hidden") for each in curve]
+    scores = {f"nats per {words.position}": compared(curve, "score", ".4g", None)}
+    points = table(f"{hidden}, 95 % interval", "hidden ratio", names, scores, folded=True)
+    facts, drawn = tuple(_facts(run).values()), (Figure(body, caption),)
+    return [replace(section, text=text, facts=facts, figures=drawn, tables=(points,))]
+
+
+def _areas(runs: Sequence[RunFolder]) -> list[Table]:
+    """Return a row for each run, a column for each number, if there is any."""
+    said = [_words(run.likelihood, run.words) for run in runs if run.likelihood]
+    if not said:
+        return []
+    found = [_facts(run) if run.likelihood else {} for run in runs]
+    heads = {key: fact.label for facts in found for key, fact in facts.items()}
+    anchors = " or ".join(dict.fromkeys(each.anchor for each in said))
+    heads["anchor"] = f"{anchors}, bits per {said[0].dimension}"
+    columns = {
+        head: [facts[key].value if key in facts else None for facts in found]
+        for key, head in heads.items()
+    }
+    caption = f"Any-order lower bound, with its standard error over {said[0].sample}s"
+    return [table(caption, "run", [run.name for run in runs], columns)]
+
+
+def likelihood_picture(named: Sequence[tuple[str, Row]]) -> "Picture":
+    """Draw the curves of runs, given as (name, likelihood.json)."""
+    made = figures.draw(_scores(dict(named), GENERIC), figures.WIDE)
+    made.set_facecolor("white")
+    return made
+
+
+def likelihood_text(values: Row, words: Words = GENERIC) -> str:
+    """Return what the command prints of a run."""
+    said = _words(values, words)
+    lines = [f"hidden  ratio  nats per {said.position}, 95 % interval"]
+    for point in values["curve"]:
+        half = (point["high"] - point["low"]) / 2
+        lines.append(
+            f"{point['size']:6d}  {point['ratio']:5.3f}  {point['score']:.2f} ± {half:.2f}"
+        )
+    area, anchor = values["area"], values["anchor"]
+    lines += [
+        f"any-order lower bound: {_both(area, said)}",
+        say("likelihood", "errors", num=number(values["num_samples"]), words=said, values=values),
+    ]
+    if "perplexity" in area:
+        nats = area["nats"] / values["length"]
+        line = f"per {said.position}: {nats:.3f} nats, perplexity {area['perplexity']:.1f}"
+        if "bits_per_byte" in area:
+            line += f"; per byte of the text: {area['bits_per_byte']:.3f} bits"
+        lines.append(line)
+    lines.append(f"{said.anchor}: {_both(anchor, said)}")
+    if values["law"] is None or values["law"]["sizes_outside"]:
+        lines.append(f"warning: {_extrapolation(values)}")
+    return "\n".join(lines)
+
+
+def _words(values: Row, words: Words) -> LikelihoodWords:
+    return override(words.likelihood, values.get("words", {}))
+
+
+def _both(found: Mapping[str, float], words: LikelihoodWords) -> str:
+    bits = f"{found['bits_per_dim']:.3f} bits per {words.dimension}"
+    return f"{found['nats']:.1f} nats per {words.sample}, {bits}"
+
+
+def _extrapolation(values: Row) -> str:
+    law = values["law"]
+    if law is None:
+        return say("likelihood", "unknown law")
+    # The length is a mean, where samples have different ones.
+    num, name = round(values["length"]), "outside" if law["sizes_outside"] else "inside"
+    return say("likelihood", name, law=law, num=num, area=values["area"])
+
+
+def _scores(named: Mapping[str, Row], words: Words) -> Callable[["Axes"], None]:
+    first = next(iter(named.values()))
+    law, dashed = first["law"], {}
+    for name, values in named.items():
+        # One line is enough for one value.
+        score, label = values["anchor"]["score"], _words(values, words).anchor
+        if any(other["anchor"]["score"] != score for other in named.values()):
+            label = f"{label}, {name}"
+        dashed[label] = [{"ratio": ratio, "score": score} for ratio in (0.0, 1.0)]
+    return figures.by_ratio(
+        {name: values["curve"] for name, values in named.items()},
+        "score",
+        f"nats per hidden {_words(first, words).position}",
+        support=(law["low"], law["high"]) if law and len(named) == 1 else None,
+        baselines=dashed,
+    )
+
+
+def _facts(run: RunFolder) -> dict[str, Fact]:
+    """Return the numbers of a run by what they are, whatever its words call them."""
+    dims = number(run.likelihood["num_dims"])
+    known = {**run.likelihood, "dims": dims, "words": _words(run.likelihood, run.words)}
+    return {
+        key: Fact(*(text.format(**known) for text in texts))
+        for key, texts in TEXTS["likelihood"]["facts"].items()
+        if key != "bytes" or "bits_per_byte" in known["area"]
+    }

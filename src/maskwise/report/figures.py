@@ -54,12 +54,9 @@ def draw(plot: Callable[["Axes"], None], size: tuple[float, float]) -> "Figure":
 def svg(
     label: str, plot: Callable[["Axes"], None], size: tuple[float, float] = (5.0, 3.0)
 ) -> Markup:
-    """Draw on fresh axes and return the figure as an `<svg>` element.
+    """Draw on fresh axes of `size` inches and return the figure as an `<svg>` element.
 
-    Args:
-        label: what a reader who cannot see the figure is told.
-        plot: draws on the axes it is given.
-        size: width and height in inches; the page scales the figure to its column.
+    A reader who cannot see it is told the label; the page scales it to its column.
     """
     import matplotlib
 
@@ -111,15 +108,10 @@ def by_ratio(
     support: tuple[float, float] | None = None,
     baselines: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
 ) -> Callable[["Axes"], None]:
-    """Return what draws a value by hidden ratio with its intervals.
+    """Return what draws the values of `key` by hidden ratio, with their intervals.
 
-    Args:
-        curves: points of each run by name, a point with ratio, `key`, low, high and, where whole
-            positions made it another one, the realised ratio.
-        key: the value drawn.
-        ylabel: what it is.
-        support: ratios met in training, shaded.
-        baselines: points by name, drawn dashed and without interval.
+    The points of a curve have ratio, `key`, low, high and, where whole positions made it another
+    one, the realised ratio. Ratios met in training are shaded, baselines dashed.
     """
     dashed = baselines or {}
 

@@ -1,91 +1,88 @@
-"""What probes and fine-tuning found: of one run, or of several beside each other."""
+"""What probes, fine-tuning and minimal pairs found, of one run or of several."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from maskwise.report import figures
 from maskwise.report.blocks import (
+    TEXTS,
     Cell,
     Fact,
+    Figure,
     Section,
     Table,
     compared,
     grouped,
-    lines,
     number,
+    say,
     table,
     unmade,
     written,
 )
 from maskwise.report.folder import Row, RunFolder
+from maskwise.report.training import reach
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Measures that rows may have beside their accuracy.
 MORE = {"macro_f1": "macro-F1", "mcc": "Matthews correlation", "auroc": "AUROC"}
-UNLABELLED = "No probes: the data has no labels, or only one class."
 
 
 def sections(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the section; data without labels of its own has one only if it was probed."""
-    words, alone = runs[0].words.probes, len(runs) == 1
+    words = runs[0].words.probes
     every = [probe for run in runs for probe in probes_of(run)]
     if not every and not words.labelled:
         return []
-    empty = unmade(
-        *(Section("probes", "Probes"), runs, "probes in result.json"),
-        lambda run: "probes" in run.result,
-    )
+    lacking = unmade(runs, "probes in result.json", lambda run: "probes" in run.result)
     if not every:
-        return [replace(empty, missing=empty.missing or UNLABELLED)]
+        return [Section("probes", "Probes", **{"missing": say("probes", "unlabelled")} | lacking)]
     tasks = grouped(every, _task)
-    if alone:
-        text = (
-            "What a simple classifier reads from the frozen features, beside the same classifier"
-            " on baselines. Compare within a column: protocols differ by more than methods do."
-        )
-        tables = [_by_features(probes, task) for task, probes in tasks.items()]
-        return [replace(empty, text=text, tables=tables)]
-    text = (
-        "The best features of the encoder, beside the best baseline. Overlapping intervals, or "
-        "one seed for each law, settle nothing."
-    )
-    if any(tasks):
-        text += f" The best layer is chosen on the test {words.samples}, for every run alike."
-    tables = [each for task, probes in tasks.items() for each in _by_run(runs, probes, task)]
-    return [replace(empty, text=text, tables=tables)]
+    text = say("probes", "of one" if len(runs) == 1 else "of several")
+    if len(runs) > 1 and any(tasks):
+        text += " " + say("probes", "chosen", samples=words.samples)
+    tables = [each for task, probes in tasks.items() for each in _tables(runs, probes, task)]
+    return [Section("probes", "Probes", text, tables=tables, **lacking)]
 
 
 def probe_fact(run: RunFolder) -> tuple[str, list[Fact]]:
-    """Return what was read from the best features beside the best baseline, if they were probed.
+    """Return what the best features and the best baseline say, as a sentence and a number.
 
     By macro-F1 where rows have it, else accuracy.
-
-    Returns:
-        A sentence, and a number for the top of the page.
     """
     trained, baseline = headline(probes_of(run))
     if trained is None:
         return "", []
     by_f1, task = "macro_f1" in trained, trained.get("task")
     key, form, kind = ("macro_f1", ".3f", "macro-F1 ") if by_f1 else ("accuracy", "%", "")
-    value, of_baseline = (
-        "none" if each is None or (found := value_of(each, key)) is None else written(found, form)
-        for each in (trained, baseline)
-    )
-    said = (
-        f" Encoder probed{f' on {task}' if task else ''} by {trained['protocol']}: {kind}{value}"
-    )
-    gain = ""
+    both = [each and each.get(key) for each in (trained, baseline)]
+    value, other = (cell.text for cell in compared(both, form=form))
+    on = f" on {task}" if task else ""
+    said, gain = f" Encoder probed{on} by {trained['protocol']}: {kind}{value}", ""
     if baseline:
-        said += f"; best baseline, {baseline['features']}: {kind}{of_baseline}"
-        points = f"{100 * (trained['accuracy'] - baseline['accuracy']):+.1f} points on "
-        gain = f"{baseline['features']}: {of_baseline}" if by_f1 else points + baseline["features"]
+        said += f"; best baseline, {baseline['features']}: {kind}{other}"
+        gain = f"{baseline['features']}: {other}"
+        if not by_f1:
+            points = 100 * (trained["accuracy"]["value"] - baseline["accuracy"]["value"])
+            gain = f"{points:+.1f} points on {baseline['features']}"
     label = ", ".join(filter(None, ("probe", task, _short(trained["protocol"]))))
     return f"{said}.", [Fact(label, kind + value, gain)]
 
 
 def probes_of(run: RunFolder) -> list[Row]:
-    """Return the probes of a run, each with the measures that are shown of its kind of data."""
+    """Return the probes of a run, each with the measures that are shown of its kind of data.
+
+    A measure is a row of value, low and high.
+    """
     hidden = set(MORE) - set(run.words.probes.measures)
-    return [{key: row[key] for key in row if key not in hidden} for row in run.rows("probes")]
+    found: list[Row] = []
+    for row in run.rows("probes"):
+        accuracy = {"value": row["accuracy"], "low": row["low"], "high": row["high"]}
+        shown = {key: row[key] for key in row if key not in hidden}
+        found.append(shown | {"accuracy": accuracy})
+    return found
 
 
 def headline(probes: Sequence[Row]) -> tuple[Row | None, Row | None]:
@@ -100,109 +97,103 @@ def headline(probes: Sequence[Row]) -> tuple[Row | None, Row | None]:
 def best(probes: Sequence[Row], *, trained: bool) -> Row | None:
     """Return the best probe of the trained encoder or of the baselines, by `ranked_by`."""
     kind = [probe for probe in probes if _of_encoder(probe["features"]) is trained]
-    return max(kind, key=lambda probe: value_of(probe, ranked_by(probe)) or 0.0, default=None)
+    return max(kind, key=lambda probe: probe[ranked_by(probe)]["value"] or 0.0, default=None)
 
 
 def ranked_by(probe: Row) -> str:
     """Return the measure that decides which is best: macro-F1 or Matthews correlation, if any.
 
-    >>> ranked_by({"accuracy": 0.9}), ranked_by({"accuracy": 0.9, "mcc": {"value": 0.8}})
+    >>> ranked_by({"accuracy": {"value": 0.9}}), ranked_by({"mcc": {"value": 0.8}})
     ('accuracy', 'mcc')
     """
     return next((key for key in ("macro_f1", "mcc") if key in probe), "accuracy")
 
 
-def value_of(probe: Row, key: str) -> float | None:
-    """Return a measure of a probe, if it has one."""
-    return probe["accuracy"] if key == "accuracy" else probe.get(key, {}).get("value")
+def _tables(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[Table]:
+    """Return a row for each features of one run, or for each of several runs.
 
-
-def _by_features(probes: Sequence[Row], task: str) -> Table:
-    """Return a row for each kind of features, columns for each protocol, the best of each bold."""
-    others, known = _more(probes), _shared_note(probes)
-    cells: dict[str, list[Cell]] = {}
-    features = dict.fromkeys(str(probe["features"]) for probe in probes)
-    for name, column in _columns(probes).items():
-        found = {probe["features"]: probe for probe in column}
-        rows = [found.get(each) for each in features]
-        own = ["" if row is None or row["protocol"] == name else row["protocol"] for row in rows]
-        cells |= _measures(name, rows, own, known, others, rows)
-    sizes = {(probe.get("num_train"), probe.get("num_test")) for probe in probes}
-    said = [f"{number(train)} train, {number(test)} test" for train, test in sorted(sizes)]
-    size = "; ".join([*said, known] if known else said)
-    caption = f"{_named(others)} with 95 % interval ({size}); best of each protocol in bold"
-    kinds = [Cell(name, "" if _of_encoder(name) else "baseline") for name in features]
-    return table(caption, "features", kinds, cells, title=task)
-
-
-def _by_run(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[Table]:
-    """Return a row for each run, its best probe and baseline under each protocol.
-
-    All protocols in one table, or in one each where rows have more than accuracies.
+    Of these all protocols are in one table, or in one each where rows have more than accuracies.
     """
-    columns, tables = _columns(every), []
-    for part in [[name] for name in columns] if _more(every) else [[*columns]]:
+    alone, columns = len(runs) == 1, _columns(every)
+    features = dict.fromkeys(str(probe["features"]) for probe in every)
+    names = [Cell(each, "" if _of_encoder(each) else "baseline") for each in features]
+    tables = []
+    for part in [[name] for name in columns] if _more(every) and not alone else [[*columns]]:
         there = [probe for name in part for probe in columns[name]]
         others, known = _more(there), _shared_note(there)
-        cells: dict[str, list[Cell]] = {}
+        made: dict[str, list[Cell]] = {}
         for name in part:
-            mine = [[row for row in columns[name] if row["run"] == run.name] for run in runs]
-            for trained, head in ((True, name), (False, f"best baseline, {_short(name)}")):
-                rows = [best(probes, trained=trained) for probes in mine]
-                said = ["" if row is None else row["features"] for row in rows]
-                cells |= _measures(head, rows, said, known, others, columns[name])
-        caption = f"{_named(others)} with its features and 95 % interval"
-        caption += "; best of each protocol in bold"
-        if others:
-            caption += f"; features are those of the best {MORE[ranked_by(there[0])]}"
-        caption += f"; {known}" if known else ""
-        tables.append(table(caption, "run", [run.name for run in runs], cells, title=task))
+            column = columns[name]
+            if alone:
+                found = {probe["features"]: probe for probe in column}
+                heads = {name: [found.get(each) for each in features]}
+            else:
+                heads = _best_of_runs(runs, column, name)
+            for head, rows in heads.items():
+                of_rows = _measures(rows, column, others)
+                own, told = "protocol" if alone else "features", ("", name, known)
+                accuracies = zip(of_rows.pop("accuracy"), rows, strict=True)
+                made[head] = [_noted(cell, row, own, told) for cell, row in accuracies]
+                start = _short(head).split(",")[0]
+                made |= {f"{start}, {measure}": cells for measure, cells in of_rows.items()}
+        caption = _caption(there, others, known, alone)
+        first, rows_of = ("features", names) if alone else ("run", [run.name for run in runs])
+        tables.append(table(caption, first, rows_of, made, title=task))
     return tables
 
 
-def _named(others: Mapping[str, str]) -> str:
-    return ", ".join(["Test accuracy", *others.values()])
+def _best_of_runs(
+    runs: Sequence[RunFolder], column: Sequence[Row], name: str
+) -> dict[str, list[Row | None]]:
+    """Return the best probe and the best baseline of each run, by what is above them."""
+    mine = [[row for row in column if row["run"] == run.name] for run in runs]
+    return {
+        head: [best(probes, trained=trained) for probes in mine]
+        for head, trained in ((name, True), (f"best baseline, {_short(name)}", False))
+    }
+
+
+def _noted(cell: Cell, row: Row | None, own: str, told: Collection[str]) -> Cell:
+    """Return a cell that also says what it is of and what is noted, unless told elsewhere."""
+    small = (row[own], cell.small, row.get("note", "")) if row else ()
+    return replace(cell, small="\n".join(each for each in small if each not in told))
+
+
+def _caption(rows: Sequence[Row], others: Mapping[str, str], known: str, alone: bool) -> str:
+    measures = ", ".join(["Test accuracy", *others.values()])
+    if alone:
+        sizes = {(probe.get("num_train"), probe.get("num_test")) for probe in rows}
+        said = [f"{number(train)} train, {number(test)} test" for train, test in sorted(sizes)]
+        size = "; ".join(filter(None, [*said, known]))
+        return say("probes", "caption of one", measures=measures, size=size)
+    caption = say("probes", "caption of several", measures=measures)
+    if others:
+        caption += f"; features are those of the best {MORE[ranked_by(rows[0])]}"
+    return f"{caption}; {known}" if known else caption
 
 
 def _measures(
-    head: str,
     rows: Sequence[Row | None],
-    said: Sequence[str],
-    known: str,
+    among: Sequence[Row],
     others: Mapping[str, str],
-    among: Sequence[Row | None],
+    value: str = "value",
+    bold: Collection[str] = ("accuracy", *MORE),
 ) -> dict[str, list[Cell]]:
-    """Return columns with all measures of probes over their intervals, the highest in bold.
-
-    Args:
-        head: what is above the accuracies.
-        rows: None where there is no probe.
-        said: what else is said of each accuracy, first.
-        known: a note that is said elsewhere.
-        others: measures beside the accuracy, and what they are called.
-        among: probes of which the best is bold.
-    """
-    first = compared(rows, "accuracy", "%", among=among)
-    for place, row in enumerate(rows):
-        if row is not None:
-            note = row.get("note", "")
-            small = lines(said[place], first[place].small, "" if note == known else note)
-            first[place] = replace(first[place], small=small)
-    columns, start = {head: first}, _short(head).split(",")[0]
-    for key, name in others.items():
+    """Return columns with the accuracy and other measures; the best of some are `bold`."""
+    columns = {}
+    for key, name in {"accuracy": "accuracy", **others}.items():
         values, pool = ([row and row.get(key) for row in part] for part in (rows, among))
-        columns[f"{start}, {name}"] = compared(values, among=pool)
+        form, best = "%" if key == "accuracy" else ".3f", max if key in bold else None
+        columns[name] = compared(values, value, form, best, pool)
     return columns
 
 
 def _task(row: Row) -> str:
-    """Return the task; data with labels of its own is the task ""."""
-    return str(row.get("task", ""))
+    return str(row.get("task", ""))  # none: data with labels of its own
 
 
 def _of_encoder(features: str) -> bool:
-    """Say whether features are of the trained encoder; all others are baselines."""
-    return features.startswith("encoder")
+    return features.startswith("encoder")  # all others are baselines
 
 
 def _more(rows: Sequence[Row]) -> dict[str, str]:
@@ -217,9 +208,9 @@ def _columns(probes: Sequence[Row]) -> dict[str, list[Row]]:
     the first.
     """
     trained = [probe for probe in probes if _of_encoder(probe["features"])]
-    names = [str(probe["protocol"]) for probe in trained or probes]
+    names = list(dict.fromkeys(str(probe["protocol"]) for probe in trained or probes))
     found = grouped(probes, lambda row: row["protocol"] if row["protocol"] in names else names[0])
-    return {name: found[name] for name in dict.fromkeys(names)}
+    return {name: found[name] for name in names}
 
 
 def _shared_note(probes: Sequence[Row]) -> str:
@@ -251,51 +242,114 @@ def finetuning(runs: Sequence[RunFolder]) -> list[Section]:
         columns: dict[str, list[Cell]] = {}
         for model, mine in grouped(rows, lambda row: row["model"]).items():
             of_runs = {row["run"]: row for row in mine}
-            found = _tuned([of_runs.get(run.name) for run in runs], rows, max)
+            each = [of_runs.get(run.name) for run in runs]
+            found = _measures(each, rows, _more(rows), "mean", ("accuracy",))
             columns |= {f"{model}, {name}": cells for name, cells in found.items()}
         caption = " or ".join(dict.fromkeys(map(_settings, rows)))
         tables.append(table(caption, "run", [run.name for run in runs], columns, title=task))
-    samples, seeds = runs[0].words.probes.samples, sorted({len(row["seeds"]) for row in every})
-    each = "one seed" if seeds == [1] else f"{' or '.join(map(str, seeds))} seeds"
-    text = f"The whole model is trained on with a linear classifier, for {each}."
+    seeds = sorted({len(row["seeds"]) for row in every})
+    num = "one seed" if seeds == [1] else f"{' or '.join(map(str, seeds))} seeds"
+    text = say("finetuning", "intro", seeds=num)
     if seeds != [1]:
-        text += (
-            f" Means over seeds with 95 % intervals (Student's t), which cover the order of the "
-            f"{samples} and the classifier's first weights, not the choice of test {samples}."
-        )
+        text += " " + say("finetuning", "means", samples=runs[0].words.probes.samples)
     return [Section("finetuning", "Fine-tuning", text, tables=tables)]
 
 
 def _models(task: str, rows: Sequence[Row]) -> Table:
     """Return a row for each model of a run, and one for what knows the frequencies only."""
-    names = [
-        Cell(row["model"], lines("baseline" * (row["model"] != "encoder"), row.get("note", "")))
-        for row in rows
-    ]
+    names = []
+    for row in rows:
+        small = "baseline" * (row["model"] != "encoder"), row.get("note", "")
+        names.append(Cell(row["model"], "\n".join(filter(None, small))))
     seeds = [", ".join(f"{100 * each['accuracy']:.1f}" for each in row["seeds"]) for row in rows]
-    chance = {"accuracy": written(rows[0]["majority"], "%")}
-    chance |= {MORE["mcc"]: "0", MORE["auroc"]: "0.5"}
-    found = _tuned(rows, rows, None) | {"accuracy of each seed": list(map(Cell, seeds))}
-    columns = {name: [*cells, chance.get(name, "")] for name, cells in found.items()}
+    columns = _measures(rows, rows, _more(rows), "mean", bold=())
+    columns["accuracy of each seed"] = list(map(Cell, seeds))
+    chance = {
+        "accuracy": written(rows[0]["majority"], "%"),
+        MORE["mcc"]: "0",
+        MORE["auroc"]: "0.5",
+    }
+    columns = {name: [*cells, Cell(chance.get(name, ""))] for name, cells in columns.items()}
     names.append(Cell("most frequent class"))
     return table(_settings(rows[0]), "model", names, columns, title=task)
 
 
-def _tuned(
-    rows: Sequence[Row | None], among: Sequence[Row], best: Callable[..., float] | None
-) -> dict[str, list[Cell]]:
-    """Return columns with all measures; the best accuracy among rows may be bold."""
-    tops = [row["accuracy"] for row in among]
-    first = [row and row["accuracy"] for row in rows]
-    return {"accuracy": compared(first, "mean", "%", best, tops)} | {
-        name: compared([row and row[key] for row in rows], "mean", best=None)
-        for key, name in _more(among).items()
-    }
-
-
 def _settings(row: Row) -> str:
     protocol = f"{row['protocol']}; " if "protocol" in row else ""
-    return (
-        f"{protocol}{number(row['num_train'])} train, {number(row['num_test'])} test;"
-        f" epochs: {row['epochs']}, batches of {row['batch_size']}, learning rate {row['lr']:g}"
+    train, test = number(row["num_train"]), number(row["num_test"])
+    return protocol + say("finetuning", "settings", row=row, train=train, test=test)
+
+
+def pair_facts(run: RunFolder) -> list[Fact]:
+    """Return the accuracy on each set of minimal pairs."""
+    facts = []
+    for found in run.rows("minimal_pairs"):
+        [cell] = compared([found], "accuracy", "%")
+        facts.append(
+            Fact(f"minimal pairs, {found['name']}", cell.text, f"{cell.small}; chance is 50 %")
+        )
+    return facts
+
+
+def pairs(runs: Sequence[RunFolder]) -> list[Section]:
+    """Return the section, if minimal pairs were measured: with a figure, or a row for each run."""
+    every = [row for run in runs for row in run.rows("minimal_pairs")]
+    sets = grouped(every, lambda row: row["name"])
+    if not sets:
+        return []
+    alone, names = len(runs) == 1, [run.name for run in runs]
+    tables = [_paradigms(found, alone) for found in sets.values()]
+    if not alone:
+        columns = {}
+        for name, found in sets.items():
+            of_runs = {row["run"]: row for row in found}
+            columns[name] = compared([of_runs.get(each) for each in names], "accuracy", "%")
+        tables.insert(0, table(say("pairs", "means"), "run", names, columns))
+    drawn = [_of_paradigms(runs[0], row) for row in every] if alone else []
+    facts, text = pair_facts(runs[0]) if alone else [], say("pairs", "intro")
+    return [Section("pairs", "Minimal pairs", text, facts=facts, figures=drawn, tables=tables)]
+
+
+def _paradigms(found: Sequence[Row], alone: bool) -> Table:
+    """Return a row for each paradigm, a column for each run that was measured."""
+    of_runs = {
+        "accuracy" if alone else each["run"]: {row["name"]: row for row in each["paradigms"]}
+        for each in found
+    }
+    best, rows = max if len(found) > 1 else None, []
+    for name in dict.fromkeys(name for paradigms in of_runs.values() for name in paradigms):
+        each = [paradigms.get(name) for paradigms in of_runs.values()]
+        num = next(row["num"] for row in each if row)
+        rows.append((Cell(name, f"{number(num)} pairs"), *compared(each, "accuracy", "%", best)))
+    caption = f"{found[0]['name']} by paradigm, with 95 % interval"
+    return Table(caption, ("paradigm", *of_runs), tuple(rows), folded=True)
+
+
+def _of_paradigms(run: RunFolder, found: Row) -> Figure:
+    rows = found["paradigms"]
+    names = [figures.plain(row["name"].replace("_", " ")) for row in rows]
+    accuracy, low, high = ([100 * row[key] for row in rows] for key in ("accuracy", "low", "high"))
+
+    def plot(axes: "Axes") -> None:
+        places = range(len(rows))
+        axes.axvline(50, color=figures.INK, linestyle="--", linewidth=1.2)
+        axes.hlines(places, low, high, color=figures.BLUE, linewidth=1.8)
+        axes.plot(accuracy, places, "o", color=figures.BLUE, markersize=5, clip_on=False)
+        axes.set_yticks(places, names, fontsize=8.5)
+        axes.set(xlabel="accuracy, %", xlim=(0, 100), ylim=(len(rows) - 0.4, -0.6))
+
+    label = f"Accuracy on {found['name']} by paradigm of {run.name}"
+    body = figures.svg(label, plot, size=(6.4, 0.9 + 0.2 * len(rows)))
+    least, most = reach(run.law)
+    inside = least <= found["hidden_ratio"] <= most
+    caption = say(
+        *("pairs", "caption"),
+        num=number(found["num_pairs"]),
+        ties=number(found["ties"]),
+        metric=TEXTS["pairs"].get(found["metric"], found["metric"]),
+        ratio=found["hidden_ratio"],
+        where="inside" if inside else "outside",
+        met=f"{least:g} to {most:g}" if least < most else f"{least:g} alone",
+        beware="." if inside else ": the model extrapolates.",
     )
+    return Figure(body, caption, found["name"])

@@ -2,13 +2,14 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup, escape
 
-from maskwise.report.blocks import Figure, Section, number, unmade, written
+from maskwise.report.blocks import Figure, Section, number, say, unmade, written
 from maskwise.report.curves import target_of
 from maskwise.report.figures import BLUE, CYCLE, INK, legend, plain, svg
 from maskwise.report.folder import Row, RunFolder
@@ -16,25 +17,17 @@ from maskwise.report.folder import Row, RunFolder
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TITLES = {
-    "pictures": "Masks and reconstructions",
-    "tokens": "Hidden tokens and predictions",
-    "rows": "Features and predictions",
-}
+Shown = tuple[str, list[Figure]]
+"""what is said above, and what is shown"""
 MOST = 8  # pictures
 # Slate rather than neutral: on grey images a hidden patch must not pass for a grey one.
 HIDDEN_COLOR = np.array([0.47, 0.53, 0.64])
-LEAK = "uses true patch statistics: leaks, display only"
+STRIP = Markup('<div class="strip"><span>{}</span><img src="{}" alt="{}"></div>')
+TOKENS = Markup('<div class="{}">{}</div>')
 RIGHT = Markup('<mark class="right" title="{}">{}</mark>')
 # The true token is below, so that it can be read without a mouse.
 WRONG = Markup(
     '<ruby title="{}"><mark class="wrong">{}</mark><rp> (</rp><rt>{}</rt><rp>)</rp></ruby>'
-)
-KEY = Markup(
-    "The likeliest token stands in the place of each hidden one. {} were predicted right; {} were"
-    " predicted wrong, and the true token stands below. Pointing at one shows other guesses."
-).format(
-    Markup('<mark class="right">Underlined</mark>'), Markup('<mark class="wrong">Dotted</mark>')
 )
 SIGNS = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "↵"})
 MARKERS = ("o", "^", "s")
@@ -47,58 +40,43 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
     if len(runs) > 1 or not shown:
         return []
     [run] = runs
-    file, key = ("samples.npz", "images") if shown == "pictures" else ("samples.json", "rows")
+    title, file, key, show = SHOW[shown]
     if not len(run.samples.get(key, ())):
-        section = Section("samples", TITLES[shown])
-        return [unmade(section, runs, file, lambda run: False)]
-    return [SHOW[shown](run)]
+        return [Section("samples", title, **unmade(runs, file, lambda run: False))]
+    text, drawn = show(run)
+    return [Section("samples", title, text, figures=drawn)]
 
 
-def _pictures(run: RunFolder) -> Section:
-    target = target_of(run)
-    text = f"The model predicts {target} pixel values of each hidden patch."
-    if target == "normalised":
-        text += (
-            " To show them, a patch's mean and spread must come from somewhere: from its visible "
-            "neighbours (third row, honest), or from the true patch (last row), which "
-            "shows the predicted shape alone."
-        )
-    channels = run.samples["images"].shape[-1]
-    if channels not in (1, 3):
-        text += (
-            f" The images have {channels} channels; {'3 are' if channels > 3 else '1 is'} shown."
-        )
-    return Section("samples", TITLES["pictures"], text, figures=_strips(run.samples, target))
+def _pictures(run: RunFolder) -> Shown:
+    """Show each ratio: originals, masked, and the hidden patches filled in.
 
-
-def _strips(samples: Mapping[str, np.ndarray], target: str) -> list[Figure]:
-    """Return one figure for each ratio: original, masked, and the hidden patches filled in.
-
-    Args:
-        samples: images [n, H, W, C] in [0, 1]; ratios [R]; hidden [R, n, H, W];
-            filled_visible and filled_true [R, n, H, W, C].
-        target: "normalised" or "raw"; a raw target needs no patch statistics.
+    samples.npz has images [n, H, W, C] in [0, 1]; ratios [R]; hidden [R, n, H, W]; filled_visible
+    and filled_true [R, n, H, W, C].
     """
-    images, visible = _rgb(samples["images"][:MOST]), "predicted"
-    if target != "raw":
-        visible += "; brightness and contrast from visible neighbours"
-    made = []
-    for index, ratio in enumerate(samples["ratios"]):
-        hidden = samples["hidden"][index][:MOST, ..., None]
+    found, target = run.samples, target_of(run)
+    texts = [say("samples", "pictures", target=target)]
+    # A raw target needs no patch statistics.
+    if target == "normalised":
+        texts.append(say("samples", "normalised"))
+    channels = found["images"].shape[-1]
+    if channels not in (1, 3):
+        shown = "3 are" if channels > 3 else "1 is"
+        texts.append(say("samples", "channels", channels=channels, shown=shown))
+    images, drawn = _rgb(found["images"][:MOST]), []
+    for index, ratio in enumerate(found["ratios"]):
+        hidden = found["hidden"][index][:MOST, ..., None]
         rows = {"original": images, "masked": np.where(hidden, HIDDEN_COLOR, images)}
-        rows[visible] = _rgb(samples["filled_visible"][index][:MOST])
+        filled = {"predicted" if target == "raw" else say("samples", "visible"): "filled_visible"}
         if target != "raw":
-            rows[f"predicted; {LEAK}"] = _rgb(samples["filled_true"][index][:MOST])
+            filled[f"predicted; {say('samples', 'leak')}"] = "filled_true"
+        rows |= {name: _rgb(found[key][index][:MOST]) for name, key in filled.items()}
         body = Markup("").join(
-            Markup('<div class="strip"><span>{}</span><img src="{}" alt="{}"></div>').format(
-                name, png_uri(strip), f"{len(strip)} images at ratio {ratio:.2f}: {name}"
-            )
+            STRIP.format(name, png_uri(strip), f"{len(strip)} images at ratio {ratio:.2f}: {name}")
             for name, strip in rows.items()
         )
-        realised = written(float(hidden.mean()), "%")
-        caption = f"{realised} of the pixels are hidden, in slate in the second row."
-        made.append(Figure(body, caption, f"Ratio {ratio:.2f}"))
-    return made
+        caption = say("samples", "patches", share=written(float(hidden.mean()), "%"))
+        drawn.append(Figure(body, caption, f"Ratio {ratio:.2f}"))
+    return " ".join(texts), drawn
 
 
 def png_uri(images: np.ndarray) -> str:
@@ -108,14 +86,11 @@ def png_uri(images: np.ndarray) -> str:
     """
     from matplotlib.image import imsave
 
-    n, height, width, _ = images.shape
-    times = max(1, -(-64 // max(height, width)))
-    large = images.repeat(times, axis=1).repeat(times, axis=2)
-    gap = max(2, width * times // 12)
-    sheet = np.zeros((height * times, n * (width * times + gap) - gap, 4))
-    for index, image in enumerate(large):
-        left = index * (width * times + gap)
-        sheet[:, left : left + width * times] = np.dstack([image, np.ones(image.shape[:2])])
+    times = max(1, -(-64 // max(images.shape[1:3])))
+    opaque = np.concatenate([images, np.ones_like(images[..., :1])], axis=-1)
+    large = opaque.repeat(times, axis=1).repeat(times, axis=2)
+    gap = max(2, large.shape[2] // 12)
+    sheet = np.hstack([*np.pad(large, [(0, 0), (0, 0), (0, gap), (0, 0)])])[:, :-gap]
     data = io.BytesIO()
     pixels = (sheet * 255).round().astype(np.uint8)
     imsave(data, pixels, format="png", metadata={"Software": "maskwise"})
@@ -128,50 +103,43 @@ def _rgb(images: np.ndarray) -> np.ndarray:
     return np.clip(np.nan_to_num(channels.astype(float)), 0, 1)
 
 
-def _tokens(run: RunFolder) -> Section:
-    rows = run.samples["rows"]
+def _tokens(run: RunFolder) -> Shown:
+    """Show each ratio: documents, with guesses in the places of hidden tokens."""
+    rows, drawn = run.samples["rows"], []
     kind = "tokens bases" if run.words.aligned else "tokens"
-    drawn = [_marked_rows(rows, place, kind) for place in range(len(rows[0]["masks"]))]
-    return Section("samples", TITLES["tokens"], KEY, figures=drawn)
-
-
-def _marked_rows(rows: Sequence[Row], place: int, kind: str) -> Figure:
-    """Return the rows hidden at one ratio."""
-    masks = [row["masks"][place] for row in rows]
-    tokens = [token for mask in masks for token in mask["hidden"]]
-    right = sum(token["right"] for token in tokens)
-    total = sum(len(pieces) for row in rows for pieces in row["documents"])
-    body = Markup("").join(
-        Markup('<div class="{}">{}</div>').format(
-            kind, _paragraphs(row["documents"], mask["hidden"])
+    total = number(sum(len(pieces) for row in rows for pieces in row["documents"]))
+    for masks in zip(*(row["masks"] for row in rows), strict=True):
+        tokens = [token for mask in masks for token in mask["hidden"]]
+        right = sum(token["right"] for token in tokens)
+        body = Markup("").join(
+            TOKENS.format(kind, _paragraphs(row["documents"], mask["hidden"]))
+            for row, mask in zip(rows, masks, strict=True)
         )
-        for row, mask in zip(rows, masks, strict=True)
-    )
-    share = f" ({written(right / len(tokens), '%')})" if tokens else ""
-    caption = (
-        f"{number(len(tokens))} of {number(total)} tokens are hidden; {number(right)} of them"
-        f"{share} are predicted right."
-    )
-    return Figure(body, caption, f"Ratio {masks[0]['ratio']:.2f}")
+        share = f" ({written(right / len(tokens), '%')})" if tokens else ""
+        counts = {"num": number(len(tokens)), "total": total, "right": number(right)}
+        caption = say("samples", "tokens", **counts, share=share)
+        drawn.append(Figure(body, caption, f"Ratio {masks[0]['ratio']:.2f}"))
+    return Markup(say("samples", "key")), drawn
 
 
 def _paragraphs(documents: Sequence[Sequence[str]], hidden: Sequence[Row]) -> Markup:
     """Return documents, a paragraph each, with what is predicted in the hidden places."""
-    filled = {token["place"]: token for token in hidden}
-    paragraphs, place = [], 0
-    for pieces in documents:
-        parts = []
-        for number_in, piece in enumerate(pieces):
-            shown = piece if number_in else piece.lstrip(" ")
-            found = filled.get(place)
-            parts.append(escape(shown) if found is None else _marked(shown, found))
-            place += 1
-        paragraphs.append(Markup("<p>{}</p>").format(Markup("").join(parts)))
-    return Markup("").join(paragraphs)
+    filled, places = {token["place"]: token for token in hidden}, itertools.count()
+    return Markup("").join(
+        Markup("<p>{}</p>").format(
+            Markup("").join(
+                _marked(piece if index else piece.lstrip(" "), filled.get(next(places)))
+                for index, piece in enumerate(pieces)
+            )
+        )
+        for pieces in documents
+    )
 
 
-def _marked(piece: str, token: Row) -> Markup:
+def _marked(piece: str, token: Row | None) -> Markup:
     """Return the guess in place of a hidden token, between the white space of the text."""
+    if token is None:
+        return escape(piece)
     guess = token["guesses"][0][0]
     blank = piece.isspace()
     before = "" if blank else piece[: len(piece) - len(piece.lstrip(" "))]
@@ -200,15 +168,15 @@ def _plain(piece: str, *, spaces: bool) -> str:
     return text.strip()
 
 
-def _rows(run: RunFolder) -> Section:
+def _rows(run: RunFolder) -> Shown:
     drawn = []
     for name, points in run.samples["points"].items():
         body = _map(f"{name}: two principal components", points, run.samples)
         first, second = (f"{100 * share:.0f} %" for share in run.samples["explained"][name])
-        of = f"Principal components of held-out samples: {first} and {second} of the variance."
-        drawn.append(Figure(body, of, f"{name[0].upper()}{name[1:]}"))
+        caption = say("samples", "map", first=first, second=second)
+        drawn.append(Figure(body, caption, f"{name[0].upper()}{name[1:]}"))
     drawn.append(_filled(run.samples["rows"]))
-    return Section("samples", TITLES["rows"], figures=drawn)
+    return "", drawn
 
 
 def _map(label: str, points: Sequence[Sequence[float]], found: Row) -> Markup:
@@ -254,12 +222,8 @@ def _filled(found: Row) -> Figure:
     filled = np.where(hidden, np.array(found["predicted"], float), true)
     low = np.nanmin(true, axis=0, initial=np.inf, where=~np.isnan(true))
     high = np.nanmax(true, axis=0, initial=-np.inf, where=~np.isnan(true))
-    parts = [("true", true), ("visible", np.where(hidden, np.nan, true)), ("filled in", filled)]
-    num, gap = len(true), 1
-    sheet = np.full((3 * num + 2 * gap, true.shape[1]), np.nan)
-    for place, (_, part) in enumerate(parts):
-        start = place * (num + gap)
-        sheet[start : start + num] = (part - low) / np.maximum(high - low, 1e-12)
+    gap, seen, num = np.full((1, true.shape[1]), np.nan), np.where(hidden, np.nan, true), len(true)
+    sheet = (np.concatenate([true, gap, seen, gap, filled]) - low) / np.maximum(high - low, 1e-12)
     sheet = np.ma.masked_invalid(np.clip(sheet, 0, 1))
 
     def plot(axes: "Axes") -> None:
@@ -270,18 +234,19 @@ def _filled(found: Row) -> Figure:
         axes.tick_params(length=0)
         names = [plain(_short(name)) for name in found["names"]]
         axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=40, ha="right", fontsize=8)
-        middles = [place * (num + gap) + num / 2 for place in range(3)]
-        axes.set_yticks(middles, [name for name, _ in parts])
+        middles = [place * (num + 1) + num / 2 for place in range(3)]
+        axes.set_yticks(middles, ["true", "visible", "filled in"])
 
-    label = f"{num} held-out samples by {true.shape[1]} features: true, visible and filled in"
-    caption = (
-        f"{num} held-out samples (a row each) and {true.shape[1]} of"
-        f" {number(found['num_features'])} features; ratio {found['ratio']:g}. Colour: from the"
-        " least true value of a feature here (dark) to its largest (light). Blank: hidden from the"
-        " model, or not measured."
-    )
+    columns = true.shape[1]
+    label = f"{num} held-out samples by {columns} features: true, visible and filled in"
+    counts = {"rows": num, "columns": columns, "num": number(found["num_features"])}
+    caption = say("samples", "rows", **counts, ratio=found["ratio"])
     height = 0.9 + 0.12 * len(sheet)
     return Figure(svg(label, plot, size=(5.0, height)), caption, "Hidden values")
 
 
-SHOW = {"pictures": _pictures, "tokens": _tokens, "rows": _rows}
+SHOW = {
+    "pictures": ("Masks and reconstructions", "samples.npz", "images", _pictures),
+    "tokens": ("Hidden tokens and predictions", "samples.json", "rows", _tokens),
+    "rows": ("Features and predictions", "samples.json", "rows", _rows),
+}

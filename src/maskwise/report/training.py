@@ -1,31 +1,30 @@
 """How training went: the law of the ratio, curves by step of one run, the losses of several."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
 
-from maskwise.laws import Law, Reduction, Scope, effective
-from maskwise.report.blocks import Figure, Section
+from maskwise.laws import Law, effective
+from maskwise.report.blocks import Figure, Section, say
 from maskwise.report.figures import BLUE, ORANGE, WIDE, legend, plain, run_style, svg
 from maskwise.report.folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Seen = Callable[..., tuple[np.ndarray, np.ndarray]]
+"""from progress to ratios and weights of the law that the loss sees"""
 MAX_POINTS = 2000
 PROGRESS = tuple(float(value) for value in np.linspace(0, 1, 41))
-NO_STEP = "metrics.jsonl holds no step yet."
-# Column of metrics.jsonl, what it is called, whether it is smoothed, and what it says.
+# Column of metrics.jsonl, what it is called, and whether it is smoothed.
 CURVES = {
-    "loss": ("Loss", True, "Step by step (pale) and its running mean."),
-    "ratio": (
-        *("Drawn ratio", False),
-        "Realised ratio, averaged over the steps between two lines; shaded: the law's support.",
-    ),
-    "lr": ("Learning rate", False, "Warm-up, then decay."),
-    "grad_norm": ("Gradient norm", True, "Before clipping. Spikes mark unstable steps."),
+    "loss": ("Loss", True),
+    "ratio": ("Drawn ratio", False),
+    "lr": ("Learning rate", False),
+    "grad_norm": ("Gradient norm", True),
 }
 
 
@@ -35,25 +34,21 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
         return [_losses(runs)]
     [run] = runs
     if not run.num_steps:
-        return [Section("training", "Training", missing=NO_STEP)]
+        return [Section("training", "Training", missing=say("training", "nothing"))]
     drawn = []
-    for key, (name, smoothed, caption) in CURVES.items():
+    for key, (name, smoothed) in CURVES.items():
         if key in run.metrics:
             support = supports(run.law) if key == "ratio" else None
             label = f"{name} by step of {run.name}"
             body = metric_curve(label, run.metrics, key, smoothed=smoothed, support=support)
-            drawn.append(Figure(body, caption, name))
-    text = (
-        "A higher ratio is a harder task, so under a random law the loss moves with the ratio "
-        "drawn: read the running mean."
-    )
-    return [Section("training", "Training", text, figures=drawn)]
+            drawn.append(Figure(body, say("training", key), name))
+    return [Section("training", "Training", say("training", "intro"), figures=drawn)]
 
 
 def _losses(runs: Sequence[RunFolder]) -> Section:
     logged = [run for run in runs if run.num_steps]
     if not logged or any("loss" not in run.metrics for run in logged):
-        return Section("loss", "Loss", missing=NO_STEP)
+        return Section("loss", "Loss", missing=say("training", "nothing"))
     key, counted = "encoder_tokens", runs[0].words.counted
     if len(counted) < 2 or any(key not in run.metrics for run in logged):
         key, counted = "step", ("", "step")
@@ -71,10 +66,7 @@ def _losses(runs: Sequence[RunFolder]) -> Section:
         legend(axes, len(logged))
 
     body = svg(f"Loss of {len(logged)} runs by {xlabel}", plot, size=WIDE)
-    caption = (
-        f"Running means by {xlabel}. Losses under different laws measure different tasks: a lower "
-        "curve need not be a better model. Compare the values by ratio below, of equal masks."
-    )
+    caption = say("training", "losses", xlabel=xlabel)
     return Section("loss", "Loss", figures=(Figure(body, caption),))
 
 
@@ -145,26 +137,22 @@ def law(runs: Sequence[RunFolder]) -> list[Section]:
         return []
     law, train = runs[0].law, runs[0].config["train"]
     scope, reduction = train.get("scope", "step"), train.get("reduction", "sample_mean")
-    moving = moves(law)
-    made = []
+    moving, seen, made = moves(law), partial(effective, law, reduction, scope), []
     for progress in (0.0, 0.5, 1.0) if moving else (0.0,):
         when = f"at {progress:.0%} of training" if moving else ""
-        body = _density(f"Law {law} {when}".strip(), law, reduction, scope, progress)
+        body = _density(f"Law {law} {when}".strip(), law, seen, progress)
         low, high = law.support(progress)
         caption = f"From {low:g} to {high:g}, {law.mean(progress):.3g} on average."
-        ratios, weights = effective(law, reduction, scope, progress)
-        if not np.isclose(seen := float(ratios @ weights), law.mean(progress), atol=1e-3):
-            caption += f" The loss sees {seen:.3g} on average."
+        ratios, weights = seen(progress)
+        if not np.isclose(mean := float(ratios @ weights), law.mean(progress), atol=1e-3):
+            caption += f" The loss sees {mean:.3g} on average."
         caption = f"Always {low:g}." if low == high else caption
         made.append(Figure(body, caption, when.capitalize()))
     if moving:
         body = _movement(f"Mean and support of {law} by training progress", law)
         made.append(Figure(body, "Mean (line) and support (shaded).", "Through training"))
-    text = f"{law}: one ratio per {scope}, loss reduced by {reduction}. "
-    if np.allclose(_tilt(law, reduction, scope, 0.0)[1], 1):
-        text += "The loss sees the law as it is drawn."
-    else:
-        text += "A sample's weight grows with its ratio: the loss sees another law (dashed)."
+    how = "plain" if np.allclose(_tilt(law, seen, 0.0)[1], 1) else "tilted"
+    text = say("law", how, law=law, scope=scope, reduction=reduction)
     return [Section("law", "The law", text, figures=made)]
 
 
@@ -185,19 +173,16 @@ def reach(law: Law) -> tuple[float, float]:
     return float(low.min()), float(high.max())
 
 
-def _tilt(
-    law: Law, reduction: Reduction, scope: Scope, progress: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _tilt(law: Law, seen: Seen, progress: float) -> tuple[np.ndarray, np.ndarray]:
     """Return ratios, ascending, and how much the loss multiplies the law's density there."""
     ratios, weights = law.quadrature(64, progress)
-    _, seen = effective(law, reduction, scope, progress, k=64)
     order = np.argsort(ratios, kind="stable")
-    return ratios[order], (seen / weights)[order]
+    return ratios[order], (seen(progress)[1] / weights)[order]
 
 
-def _density(label: str, law: Law, reduction: Reduction, scope: Scope, progress: float) -> Markup:
+def _density(label: str, law: Law, seen: Seen, progress: float) -> Markup:
     """Draw the law and, where it differs, the law that the loss sees."""
-    at, factor = _tilt(law, reduction, scope, progress)
+    at, factor = _tilt(law, seen, progress)
     low, high = law.support(progress)
     # A density may be infinite at its ends (cosine, some betas): stop just short of them.
     inside = np.linspace(max(low, 1e-3), min(high, 1 - 1e-3), 400)

@@ -2,8 +2,6 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,10 +13,9 @@ from torch import Tensor
 from maskwise.columns.tabular import TabularRows, TabularSplits
 from maskwise.errors import UserError
 from maskwise.settings import settings
-from maskwise.tables.columns import codes_of, distinct
 from maskwise.tables.files import read_table
-from maskwise.tables.frames import Columns, columns_of, is_missing, no_column
-from maskwise.tables.table import Table, num_rows
+from maskwise.tables.frames import Columns, codes_of, columns_of, distinct, is_missing, no_column
+from maskwise.tables.table import Table, num_rows, windows
 
 log = logging.getLogger("maskwise")
 
@@ -52,14 +49,7 @@ class TableDataSettings:
     """Share of the rows held out: at random, equal rows together; of a time series, the last."""
 
 
-@dataclass(frozen=True, eq=False)
-class TableSplits(TabularSplits):
-    """Rows ready for use, and what was learned of the training rows."""
-
-    table: Table
-
-
-def load(data: TableDataSettings) -> TableSplits:
+def load(data: TableDataSettings) -> TabularSplits:
     """Read the table that `data` describes and split it.
 
     Raises:
@@ -72,7 +62,7 @@ def load(data: TableDataSettings) -> TableSplits:
         raise UserError(f"{data.source}: {error}") from None
 
 
-def from_frame(frame: object, data: TableDataSettings) -> TableSplits:
+def from_frame(frame: object, data: TableDataSettings) -> TabularSplits:
     """Split a table in memory: as `columns_of` takes it, or a pair of such and labels [N].
 
     Raises:
@@ -80,7 +70,7 @@ def from_frame(frame: object, data: TableDataSettings) -> TableSplits:
 
     >>> columns = {"a": range(20), "b": range(20, 0, -1), "c": ["x", "y"] * 10}
     >>> splits = from_frame(columns, TableDataSettings())
-    >>> len(splits.train), len(splits.test), splits.table.sizes
+    >>> len(splits.train), len(splits.test), splits.tokenizer.sizes
     (18, 2, (0, 0, 2))
     """
     labels = None
@@ -93,24 +83,12 @@ def from_frame(frame: object, data: TableDataSettings) -> TableSplits:
 def table_of(
     columns: Columns, data: TableDataSettings, rows: np.ndarray | slice = slice(None)
 ) -> Table:
-    """Return how rows become samples, learned from some of them.
-
-    Constant columns are left out of the features, and so are those without any value.
-
-    Raises:
-        UserError: a column cannot be used, or `categorical` names one that is not there.
-    """
+    """Return how rows become samples, learned from some of them, and tell of constant columns."""
     for name in data.categorical:
         if name not in columns:
             raise no_column(name, list(columns))
-    table = Table.learn(
-        columns,
-        rows,
-        categorical=data.categorical,
-        scale=data.scale,
-        max_categories=data.max_categories,
-        lags=data.lags,
-    )
+    told = ("categorical", "scale", "max_categories", "lags")
+    table = Table.learn(columns, rows, **{key: getattr(data, key) for key in told})
     constant = [column.name for column in table.columns if column.kind == "constant"]
     if constant:
         log.warning(
@@ -122,7 +100,7 @@ def table_of(
 
 def _splits(
     columns: Columns, name: str, data: TableDataSettings, labels: np.ndarray | None = None
-) -> TableSplits:
+) -> TabularSplits:
     for wanted in (data.labels, data.group, *data.drop):
         if wanted is not None and wanted not in columns:
             raise no_column(wanted, list(columns))
@@ -153,13 +131,14 @@ def _splits(
         "columns": len(table.columns),
         "sha256": hashlib.sha256(rows.tobytes()).hexdigest(),
     }
+    samples = windows(rows, data.lags)
 
-    def part(index: np.ndarray) -> TabularRows:
-        return TabularRows(
-            _reader(rows, data.lags), index, None if labels is None else labels[index]
-        )
+    def read(index: np.ndarray) -> Tensor:
+        return torch.from_numpy(samples[index].reshape(len(index), -1))
 
-    return TableSplits(part(train), part(test), name, classes, None, fingerprint, table)
+    every = TabularRows(read, np.arange(num), labels)
+    parts = every.some(train), every.some(test)
+    return TabularSplits(*parts, name, classes, None, fingerprint, table)
 
 
 def _classes(labels: np.ndarray, data: TableDataSettings) -> tuple[tuple[str, ...], np.ndarray]:
@@ -173,31 +152,11 @@ def _classes(labels: np.ndarray, data: TableDataSettings) -> tuple[tuple[str, ..
     return tuple(map(str, found)), codes_of(labels, found)
 
 
-def _reader(rows: np.ndarray, lags: int) -> Callable[[np.ndarray], Tensor]:
-    """Return what reads samples by row, those before it included."""
-    if not lags:
-        return lambda index: torch.from_numpy(rows[index])
-    back = np.arange(-lags, 1)
-
-    def read(index: np.ndarray) -> Tensor:
-        samples = rows[index[:, None] + back].transpose(0, 2, 1)
-        return torch.from_numpy(np.ascontiguousarray(samples).reshape(len(index), -1))
-
-    return read
-
-
 def at_random(columns: Columns, groups: np.ndarray | None, holdout: float) -> Parts:
     """Return rows to learn from and rows held out: whole groups, which are equal rows by default.
 
-    Rows without any value are in neither.
-
-    Args:
-        columns: the features.
-        groups: [N] a column whose values say which rows belong together; those without one do.
-        holdout: share of the rows to hold out, at most where groups allow that.
-
-    Raises:
-        UserError: there are no two groups.
+    Rows without any value are in neither; those without a group, a column [N], are one together.
+    No more than a share `holdout` is held out where groups allow that.
 
     >>> [part.tolist() for part in at_random({"a": np.array([5, 6, 5, 5])}, None, 0.5)]
     [[0, 2, 3], [1]]
@@ -205,13 +164,12 @@ def at_random(columns: Columns, groups: np.ndarray | None, holdout: float) -> Pa
     index = np.flatnonzero(_any_value(columns))
     if groups is None:
         group = _equal_rows({name: values[index] for name, values in columns.items()})
-        what = "different rows"
     else:
         group = codes_of(groups[index], distinct(groups))
-        what = "groups"
     group = np.unique(group, return_inverse=True)[1].reshape(-1)
     sizes = np.bincount(group)
     if len(sizes) < 2:
+        what = "different rows" if groups is None else "groups"
         raise UserError(f"{len(sizes)} {what}: a split needs two")
     held = np.zeros(len(sizes), dtype=bool)
     left = max(round(holdout * len(index)), 1)
@@ -220,8 +178,7 @@ def at_random(columns: Columns, groups: np.ndarray | None, holdout: float) -> Pa
             held[one] = True
             left -= sizes[one]
     if not held.any() or held.all():
-        held[:] = False
-        held[sizes.argmin()] = True
+        held = np.arange(len(sizes)) == sizes.argmin()
     return index[~held[group]], index[held[group]]
 
 
@@ -230,9 +187,6 @@ def in_time(columns: Columns, lags: int, holdout: float) -> Parts:
 
     No sample of both parts, with the rows before its own, holds the same value. Rows without any
     value are in neither.
-
-    Raises:
-        UserError: there are too few rows.
 
     >>> [part.tolist() for part in in_time({"a": np.arange(10)}, 2, 0.3)]
     [[2, 3, 4], [7, 8, 9]]

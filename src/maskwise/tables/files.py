@@ -2,19 +2,34 @@
 
 import csv
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from scipy import sparse
 
+from maskwise.columns.model import TabularModel
 from maskwise.errors import UserError, require
 from maskwise.files import atomic
 from maskwise.laws.combined import is_number
+from maskwise.measure.features import frozen, in_batches
 from maskwise.modality import Features
-from maskwise.tables.columns import as_numbers, codes_of, distinct
-from maskwise.tables.frames import Columns, columns_of, from_texts, is_missing, no_column
+from maskwise.tables.frames import (
+    Columns,
+    F,
+    Filled,
+    as_numbers,
+    codes_of,
+    columns_of,
+    distinct,
+    from_texts,
+    is_missing,
+    no_column,
+    put,
+)
+from maskwise.tables.table import Table
 from maskwise.textio import arrow_errors, kind_of, readable, table_rows
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".npy", ".npz")
@@ -25,10 +40,9 @@ Numbers: TypeAlias = np.ndarray | sparse.sparray | sparse.spmatrix
 def read_table(source: str | Path) -> Columns:
     """Read all rows of a table, in order.
 
-    Args:
-        source: "breast-cancer", built in; a .csv or .tsv (also .gz, .xz) whose first line names
-            the columns, a .parquet or .feather, a .npy with one array of two axes, or a .npz,
-            where arrays of one axis are columns and those of two are columns x0, x1, ...
+    The source is "breast-cancer", built in; a .csv or .tsv (also .gz, .xz) whose first line names
+    the columns, a .parquet or .feather, a .npy with one array of two axes, or a .npz, where arrays
+    of one axis are columns and those of two are columns x0, x1, ...
 
     Raises:
         UserError: it cannot be read, or is no table; says where.
@@ -59,22 +73,20 @@ def write_table(path: Path, frame: object) -> None:
     columns = columns_of(frame)
     if kind_of(path) == ".parquet":
         pyarrow = require("pyarrow", path, "data")
-        from pyarrow import parquet
-
-        table = pyarrow.table(
-            {name: pyarrow.array(v, mask=is_missing(v)) for name, v in columns.items()}
-        )
-        with atomic(path) as temporary:
-            parquet.write_table(table, temporary)
-        return
+        masked = {name: pyarrow.array(v, mask=is_missing(v)) for name, v in columns.items()}
+        return _write_parquet(path, pyarrow.table(masked))
     if path.suffix.lower() != ".csv":
         raise UserError(f"{path}: tables are written as .csv or .parquet")
     # The csv module writes nothing for None, and numbers so that they are read back the same.
     cells = [np.where(is_missing(v), np.array(None), v).tolist() for v in columns.values()]
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*cells, strict=True))
+    _write_rows(path, [columns, *zip(*cells, strict=True)])
+
+
+def _write_parquet(path: Path, table: object) -> None:
+    from pyarrow import parquet
+
+    with atomic(path) as temporary:
+        parquet.write_table(table, temporary)
 
 
 def _read_text(path: Path) -> Columns:
@@ -143,16 +155,19 @@ def features_of_file(
         changes: settings, of which a table has none.
         target: name of a column, or its number from 0, to be predicted from the others.
         classes: the target holds classes, also texts, and becomes their numbers; NaN if missing.
-
-    Raises:
-        UserError: what cannot be read, or has no such column.
     """
-    found = _read_table(Path(source).expanduser(), target if classes else None)
-    if found is None:
+    path, names = Path(source).expanduser(), None
+    if not path.is_file():
+        return None
+    values: Numbers | None
+    if kind_of(path) in (".csv", ".tsv", ".parquet", ".feather"):
+        values, names = _read_named(path, target if classes else None)
+    else:
+        values = _read_array(path)
+    if values is None or values.ndim != 2:
         return None
     if changes:
         raise UserError(f"{source} is a table, and other --data settings are for images")
-    values, names = found
     if target is None:
         return Features(values, None, "columns")
     index = _column(target, names, values.shape[1], source)
@@ -162,24 +177,19 @@ def features_of_file(
     return Features(values[:, rest], np.ravel(chosen), "columns")
 
 
-def _read_table(path: Path, classes: str | None) -> tuple[Numbers, list[str] | None] | None:
-    """Return the table in a file with the names of its columns, or None if there is none."""
-    if not path.is_file():
-        return None
-    if kind_of(path) in (".csv", ".tsv", ".parquet", ".feather"):
-        return _read_named(path, classes)
-    values: np.ndarray | None = None
+def _read_array(path: Path) -> Numbers | None:
+    """Return the array or the sparse matrix in a file, or None if there is none."""
     with readable(path):
         if path.suffix == ".npy":
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
-        elif path.suffix == ".npz" and zipfile.is_zipfile(path):
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        if path.suffix == ".npz" and zipfile.is_zipfile(path):
             with path.open("rb") as file:
                 archive = np.load(file, allow_pickle=False)
                 if set(archive.files) >= _SPARSE:
-                    return sparse.load_npz(path), None
+                    return sparse.load_npz(path)
                 if len(archive.files) == 1:
-                    values = archive[archive.files[0]]
-    return (values, None) if values is not None and values.ndim == 2 else None
+                    return archive[archive.files[0]]
+    return None
 
 
 def _read_named(path: Path, classes: str | None) -> tuple[np.ndarray, list[str]]:
@@ -206,3 +216,78 @@ def _column(target: str, names: list[str] | None, num: int, where: str) -> int:
     if names is None:
         raise UserError(f"{where}: no column '{target}'; columns are numbered 0 to {num - 1}")
     raise UserError(f"{where}: {no_column(target, names)}")
+
+
+def fill(model: TabularModel, frame: F) -> F:
+    """Return a table of the same kind with its missing values filled in.
+
+    Numbers are what they are expected to be given the rest of their row, rounded where the column
+    holds whole numbers; categories are the most probable ones. What is there stays as it is, and
+    so do columns that the model does not know and categories that it never saw.
+
+    Args:
+        model: of a table.
+        frame: a pandas, polars or Arrow table, a mapping of columns, or an array.
+
+    Raises:
+        UserError: it is no table, or a column is missing or cannot be read.
+    """
+    return put(frame, _found(model, frame))
+
+
+def _found(model: TabularModel, frame: object) -> dict[str, Filled]:
+    """Return what a model puts in the gaps of a table, by column; only of columns with gaps."""
+    table = model.tokenizer
+    if not isinstance(table, Table):
+        raise UserError("tables are for models of tables, and this is none")
+    samples = torch.from_numpy(table.encode(frame))
+    with frozen(model) as device:
+        for part in in_batches(np.arange(len(samples))):
+            some = samples[part].to(device)
+            samples[part] = model.reconstruct(some, torch.zeros_like(some) > 0).cpu()
+    return table.fill(frame, samples)
+
+
+def fill_file(model: TabularModel, source: Path, out: Path) -> dict[str, int]:
+    """Write a table file with missing values filled in; return how many, by column.
+
+    From .csv or .tsv to the same, all other values stay the texts that they are, and from .parquet
+    to .parquet all columns keep their types. Between these, values are read and written anew. The
+    source is what `read_table` takes.
+
+    Raises:
+        UserError: a file that cannot be read or written, or as for `fill`.
+    """
+    kind = kind_of(source)
+    if out.suffix not in {".csv", ".parquet", kind} & {".csv", ".tsv", ".parquet"}:
+        raise UserError(f"{out}: tables are written as .csv or .parquet, and a .tsv as .tsv")
+    columns = read_table(source)
+    gaps = _found(model, columns)
+    if out.exists() and out.samefile(source):
+        raise UserError(f"{out} is what is read: choose another -o")
+    if kind == out.suffix == ".parquet":
+        _write_parquet(out, put(_read_arrow(source), gaps))
+    elif kind == out.suffix:
+        _write_rows(out, _texts(source, gaps))
+    else:
+        write_table(out, put(columns, gaps))
+    return {name: len(rows) for name, (rows, _) in gaps.items()}
+
+
+def _texts(source: Path, gaps: dict[str, Filled]) -> list[list[str]]:
+    """Return the rows of a text file with their gaps filled."""
+    head, *rows = (list(row) for _, row in table_rows(source))
+    for place, name in enumerate(head):
+        if name.strip() in gaps:
+            for row, value in zip(*gaps[name.strip()], strict=True):
+                rows[row][place] = f"{value:.7g}" if isinstance(value, float) else str(value)
+    return [head, *rows]
+
+
+def _write_rows(path: Path, rows: Iterable[Iterable[object]]) -> None:
+    """Write a .csv (quoted) or .tsv (not)."""
+    kind: dict[str, Any] = {"lineterminator": "\n"}
+    if path.suffix == ".tsv":
+        kind |= {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None}
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, **kind).writerows(rows)

@@ -11,10 +11,13 @@ import narwhals as nw
 import numpy as np
 
 from maskwise.errors import UserError
+from maskwise.laws.combined import is_number
 
 Columns = dict[str, np.ndarray]
 """One array [N] a column: floats (NaN = missing), integers, bools, times, or objects, which are
 texts, numbers and bools (None = missing) that stand for categories."""
+Value = str | float | int | bool
+"""a category"""
 Plain = str | int | float | datetime.date | None
 """a value of a column, as Python has it; None where it is missing"""
 F = TypeVar("F")
@@ -50,9 +53,7 @@ def columns_of(frame: object) -> Columns:
         if str(name) in columns:
             raise UserError(f"two columns are called '{name}': rename one")
         try:
-            columns[str(name)] = (_of_series if isinstance(values, nw.Series) else _of_array)(
-                values
-            )
+            columns[str(name)] = _column(values)
         except UserError as error:
             raise UserError(f"column '{name}': {error}") from None
     sizes = {name: len(values) for name, values in columns.items()}
@@ -89,16 +90,11 @@ def put(frame: F, gaps: Mapping[str, Filled]) -> F:
     pandas does not know a category, it is told.
     """
     out: Any = frame
-    if isinstance(out, np.ndarray):
-        out = np.array(out)
+    if isinstance(out, np.ndarray | dict):
+        array = isinstance(out, np.ndarray)
+        out = np.array(out) if array else {key: np.array(v) for key, v in columns_of(out).items()}
         for name, (rows, values) in gaps.items():
-            out[rows, int(name[1:])] = values
-        return out
-    if isinstance(out, dict):
-        out = columns_of(out)
-        for name, (rows, values) in gaps.items():
-            out[name] = out[name].copy()  # it may be the caller's
-            out[name][rows] = values
+            (out[:, int(name[1:])] if array else out[name])[rows] = values
         return out
     table = nw.from_native(out, eager_only=True)
     if table.implementation.is_pandas_like():
@@ -172,12 +168,12 @@ def from_values(values: Iterable[object]) -> np.ndarray:
         return np.array(found, dtype=np.float64)  # None becomes NaN
     if found and all(value is None or isinstance(value, datetime.date) for value in found):
         return np.array(found, dtype="datetime64[us]")
-    return _objects(found)
+    return np.array(found, dtype=object)
 
 
 def as_objects(values: Iterable[object]) -> np.ndarray:
     """Return plain values as categories, even if all are numbers."""
-    return _objects([_plain(value) for value in values])
+    return np.array([_plain(value) for value in values], dtype=object)
 
 
 def is_missing(values: np.ndarray) -> np.ndarray:
@@ -204,12 +200,6 @@ def _floats(texts: Sequence[str]) -> np.ndarray | None:
         return None
 
 
-def _objects(values: Sequence[Plain]) -> np.ndarray:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
-
-
 def _plain(value: object) -> Plain:
     """Return a value as Python has it; None where it is missing."""
     if isinstance(value, np.generic):
@@ -228,7 +218,15 @@ def _plain(value: object) -> Plain:
     raise UserError(f"{value!r:.40} is {type(value).__name__}, no text, number or bool")
 
 
-def _of_array(values: np.ndarray) -> np.ndarray:
+def _column(values: "np.ndarray | nw.Series[Any]") -> np.ndarray:
+    if isinstance(values, nw.Series):
+        kind = values.dtype
+        if not kind.is_temporal() and (not kind.is_numeric() or kind == nw.Decimal):
+            categories = kind in (nw.Categorical, nw.Enum)
+            return (as_objects if categories else from_values)(values.to_list())
+        values = values.to_numpy()
+        if values.dtype == "datetime64[ns]":
+            return values.astype("datetime64[us]")  # Python's own times know no nanoseconds
     if values.ndim != 1:
         raise UserError(f"a column has shape {values.shape}: it must be one value a row")
     if values.dtype.kind in "fiu":
@@ -237,11 +235,57 @@ def _of_array(values: np.ndarray) -> np.ndarray:
     return values if values.dtype.kind in "bMm" else from_values(values)
 
 
-def _of_series(series: nw.Series[Any]) -> np.ndarray:
-    kind = series.dtype
-    if kind.is_temporal() or (kind.is_numeric() and kind != nw.Decimal):
-        values = _of_array(series.to_numpy())
-        # Python's own times know no nanoseconds.
-        return values.astype("datetime64[us]") if values.dtype == "datetime64[ns]" else values
-    categories = kind in (nw.Categorical, nw.Enum)
-    return (as_objects if categories else from_values)(series.to_list())
+def as_numbers(name: str, values: np.ndarray) -> np.ndarray:
+    """Return a column as float64 [N]; a value that is no number, or infinite, is an error."""
+    if values.dtype.kind in "Mm":
+        raise UserError(
+            f"column '{name}' holds times: leave it out (--data.drop {name}); rows in the order "
+            "of time are a time series (--data.lags)"
+        )
+    try:
+        numbers = values.astype(np.float64)
+    except ValueError:
+        row, value = next(
+            (i, v) for i, v in enumerate(values) if v is not None and not is_number(v)
+        )
+        raise UserError(f"column '{name}': '{value}' in row {row} (from 0) is no number") from None
+    if np.isinf(numbers).any():
+        row = int(np.isinf(numbers).argmax())
+        raise UserError(
+            f"column '{name}': {numbers[row]} in row {row} (from 0): leave the value empty if it"
+            " is not known"
+        )
+    return numbers
+
+
+def distinct(values: np.ndarray) -> tuple[Value, ...]:
+    """Return the different values of a column, sorted, without missing ones.
+
+    >>> distinct(np.array([2.0, np.nan, 1.5, 2.0]))
+    (1.5, 2)
+    """
+    found = map(_whole, set(values[~is_missing(values)].tolist()))
+    return tuple(sorted(found, key=lambda v: (isinstance(v, str), v)))
+
+
+def codes_of(values: np.ndarray, categories: Sequence[Value]) -> np.ndarray:
+    """Return the number of each value among `categories`, int64 [N]; -1 = missing, -2 = unseen.
+
+    Numbers also match texts that spell them.
+
+    >>> codes_of(np.array(["a", None, "c"], dtype=object), ("a", "b")).tolist()
+    [0, -1, -2]
+    """
+    numbers: dict[object, int] = {str(value): code for code, value in enumerate(categories)}
+    numbers |= {value: code for code, value in enumerate(categories)}
+    numbers[None] = -1
+    different, place = list(values), np.arange(len(values))
+    if values.dtype.kind != "O":
+        found, place = np.unique(values, return_inverse=True)
+        different = as_objects(found).tolist()
+    codes = [numbers.get(each, numbers.get(str(_whole(each)), -2)) for each in different]
+    return np.array(codes, dtype=np.int64)[place.reshape(-1)]
+
+
+def _whole(value: Value) -> Value:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -4,26 +4,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
-from maskwise.columns import runs
-from maskwise.columns.features import embed_rows
-from maskwise.columns.losses import column_likelihood
-from maskwise.columns.model import TabularModel, TabularModelSettings
-from maskwise.columns.tabular import rows_of
-from maskwise.modality import Modality, Pool
+from maskwise.columns.evaluation import embed_rows, record, words
+from maskwise.columns.model import TabularModel
+from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, rows_of, splits_of
 from maskwise.settings import settings
 from maskwise.tables.data import TableDataSettings, from_frame, load
-from maskwise.tables.files import features_of_file, read_table
-from maskwise.tables.filling import fill, fill_file
+from maskwise.tables.files import features_of_file, fill, fill_file, read_table
 from maskwise.tables.table import Table
 from maskwise.train.config import TrainSettings
-from maskwise.words import LikelihoodWords, ProbeWords, Words
 
 
 @settings
-class TableRunSettings(runs.TabularRunSettings):
+class TableRunSettings(TabularRunSettings):
     """Everything that decides what a run on a table does."""
 
     modality: Literal["tables"] = "tables"
@@ -54,31 +48,15 @@ RECIPES: dict[str, Callable[[], TableRunSettings]] = {
     "breast-cancer-fixed": lambda: breast_cancer(law="fixed:0.3"),
 }
 
-WORDS = Words(
-    counted=("rows seen", "values read", "predicted values"),
-    shown="rows",
-    loss=runs.loss_words(
-        "half the squared error of a number, the cross-entropy of a category",
-        samples="held-out rows",
-        between=("labels", "drop", "categorical", "scale", "lags"),
-        differ="data, columns or pattern",
-    ),
-    likelihood=LikelihoodWords(
-        compare="Numbers have densities in the units of the table and categories have"
-        " probabilities: compare models of the same columns only. ",
-        dashed="each column as it is distributed in training rows, whatever is visible",
-        tested="held-out rows",
-    ),
-    probes=ProbeWords(samples="rows", measures=("macro_f1",)),
+WORDS = words(
+    "rows",
+    "column",
+    loss="half the squared error of a number, the cross-entropy of a category",
+    compare="Numbers have densities in the units of the table and categories have probabilities:"
+    " compare models of the same columns only. ",
+    between=("labels", "drop", "categorical", "scale", "lags"),
+    differ="data, columns or pattern",
 )
-
-
-def _embed(
-    model: TabularModel, frame: object, config: TableRunSettings, pool: Pool, layer: int
-) -> np.ndarray:
-    """Return features of the rows of a table, in their order."""
-    assert isinstance(model.tokenizer, Table)
-    return embed_rows(model, rows_of(model.tokenizer.encode(frame)), layer=layer, pool=pool)
 
 
 def _impute_file(
@@ -94,9 +72,8 @@ def _in_memory(data: object) -> bool:
     return named or getattr(values, "ndim", 0) == 2
 
 
-RECORD = Modality(
+RECORD = record(
     name="tables",
-    title="a model of features",
     settings=TableRunSettings,
     recipes=RECIPES,
     own=any_tables,
@@ -105,17 +82,14 @@ RECORD = Modality(
     endings=frozenset({".csv", ".tsv", ".feather", ".parquet"}),
     folders="none",
     of_memory=_in_memory,
-    load=lambda data, config: runs.load(data, config, load, from_frame, "a table"),
-    describe=lambda splits, config: (splits.table, config),
+    load=lambda data, config: splits_of(data, config, load, from_frame, "a table"),
+    describe=lambda splits, config: (splits.tokenizer, config),
     fingerprint=lambda splits: splits.fingerprint,
-    build=runs.build,
-    settle=runs.settle,
-    evaluate=runs.evaluate,
-    samples=runs.samples,
     restore=Table.load,
-    embed=_embed,
+    embed=lambda model, frame, config, pool, layer: embed_rows(
+        model, rows_of(model.tokenizer.encode(frame)), layer=layer, pool=pool
+    ),
     read=lambda config: read_table(config.data.source),
-    likelihood=column_likelihood,
     impute=lambda model, data, config: fill(model, data),
     impute_file=_impute_file,
     features=features_of_file,

@@ -31,7 +31,7 @@ class Completion(NamedTuple):
     """of each gap, the most probable first, while every gap is open"""
 
 
-def complete(model: LanguageModel, text: str, num: int = 5) -> Completion:
+def complete(model: LanguageModel[Text], text: str, num: int = 5) -> Completion:
     """Fill each [MASK] (or <mask>, or the tokenizer's own) of a text with one token.
 
     Alternatives and their probabilities are those of each gap while all are open. The text is
@@ -46,7 +46,7 @@ def complete(model: LanguageModel, text: str, num: int = 5) -> Completion:
     Raises:
         UserError: a text without a gap, or longer than the model can take.
 
-    >>> from maskwise.text.tokenizer import train_tokenizer
+    >>> from maskwise.text.text import train_tokenizer
     >>> from maskwise.text.model import TextModelSettings
     >>> words = train_tokenizer(["the cat sat on the mat"] * 9, vocab_size=300, length=8)
     >>> model = LanguageModel(words, TextModelSettings(width=16, depth=1, heads=2))
@@ -80,11 +80,7 @@ def complete(model: LanguageModel, text: str, num: int = 5) -> Completion:
 
 
 def tokens_with_gaps(text: Text, written: str) -> tuple[Tensor, Tensor]:
-    """Return the ids of a text between special tokens, and which are gaps, [1, L] each.
-
-    Raises:
-        UserError: a text without a gap, or longer than the model can take.
-    """
+    """Return the ids of a text between special tokens, and which are gaps, [1, L] each."""
     names = {*MASKS, str(text.tokenizer.id_to_token(text.mask))}
     pieces = re.split("|".join(map(re.escape, names)), written)
     if len(pieces) < 2:
@@ -118,7 +114,7 @@ def _encoded(text: Text, piece: str, attached: bool) -> list[int]:
     return (rest if 1 in behind.offsets else alone.ids).tolist()
 
 
-def _log_probs(model: LanguageModel, ids: Tensor, hidden: Tensor) -> Tensor:
+def _log_probs(model: LanguageModel[Text], ids: Tensor, hidden: Tensor) -> Tensor:
     """Return the log-probabilities of all tokens in each gap, [gaps, V]; -inf for special ones."""
     found = torch.cat([found for found, _ in model.predictions(ids, hidden, ids)])
     known = model.tokenizer.tokenizer.get_added_tokens_decoder()

@@ -5,10 +5,11 @@ A corpus is written once, a part at a time, then read through memory maps.
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,24 +18,16 @@ from maskwise.files import atomic_folder, read_json, write_json
 from maskwise.modality import Entries
 from maskwise.text.text import Encoded, Text
 from maskwise.textio import kind_of, open_parquet, read_lines
+from maskwise.tokens.files import files_of
+
+log = logging.getLogger("maskwise")
 
 Document = Literal["file", "paragraph", "line"]
 
-PLAIN, LINES, TABLES = (".txt", ".md"), (".jsonl",), (".parquet",)
-SUFFIXES = {*PLAIN, *LINES, *TABLES}
+SUFFIXES = (".txt", ".md", ".jsonl", ".parquet")
 _PART = 1 << 20  # characters read at once, so that no document need fit in memory
 _BATCH = 1 << 22  # characters tokenized at once
 _TEST = ("test", "validation", "valid", "val")
-
-
-class HubSplit(Protocol):
-    """A part of a data set of the hub."""
-
-    column_names: Sequence[str]
-    features: Mapping[str, object]
-    _fingerprint: str
-
-    def __getitem__(self, column: str) -> Iterable[object]: ...
 
 
 class Part(NamedTuple):
@@ -46,21 +39,8 @@ class Part(NamedTuple):
 
 
 def text_files(source: str) -> list[Path]:
-    """Return the text files that a source names: itself, or those below a folder, sorted.
-
-    Raises:
-        UserError: there is none.
-    """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and kind_of(p) in SUFFIXES)
-        if not found:
-            known = ", ".join((*PLAIN, *LINES, *TABLES))
-            raise UserError(f"{path}: no text files here (looked for {known})")
-        return found
-    if not path.is_file():
-        raise UserError(f"{path}: no such file or folder")
-    return [path]
+    """Return the text files that a source names: itself, or those below a folder, sorted."""
+    return files_of(source, SUFFIXES, "text files", deep=True)
 
 
 def read_parts(source: str, column: str, document: Document) -> Iterator[Part]:
@@ -71,9 +51,6 @@ def read_parts(source: str, column: str, document: Document) -> Iterator[Part]:
             or "pydoc".
         column: where the text is, in tables.
         document: what a document is in a text file; a row is one in a table.
-
-    Raises:
-        UserError: a file that cannot be read, is not UTF-8, or lacks the column.
     """
     if source == "pydoc":
         from pydoc_data.topics import topics
@@ -84,20 +61,31 @@ def read_parts(source: str, column: str, document: Document) -> Iterator[Part]:
         yield from _rows(hub_split(source, column)[column], source, column)
         return
     for path in text_files(source):
-        if kind_of(path) in LINES:
-            yield from _rows(_json_column(path, column), str(path), column)
-        elif kind_of(path) in TABLES:
-            yield from _rows(_parquet_column(path, column), str(path), column)
-        else:
+        rows = {".jsonl": _json_column, ".parquet": _parquet_column}.get(kind_of(path))
+        if rows is None:
             yield from _documents(path, document)
+        else:
+            yield from _rows(rows(path, column), str(path), column)
 
 
-def hub_split(source: str, column: str) -> HubSplit:
-    """Return a split of hf:NAME[:SPLIT], by default the one named train.
+def documents(source: str, column: str, document: Document) -> list[str]:
+    """Return the documents of a source, all in memory; empty ones are left out, and counted."""
+    found: list[str] = []
+    for part in read_parts(source, column, document):
+        if part.first:
+            found.append(part.text)
+        else:
+            found[-1] += part.text
+    kept = [text.strip() for text in found if text.strip()]
+    if not kept:
+        raise UserError(f"{source}: no text")
+    if num_empty := len(found) - len(kept):
+        log.warning("%s: %d empty texts left out, %d kept", source, num_empty, len(kept))
+    return kept
 
-    Raises:
-        UserError: `datasets` is missing, or there is no such data set, split or column.
-    """
+
+def hub_split(source: str, column: str) -> Any:
+    """Return a split of hf:NAME[:SPLIT], by default the one named train."""
     wanted = source.removeprefix("hf:").partition(":")[2] or "train"
     splits = _hub(source)
     if wanted not in splits:
@@ -122,12 +110,11 @@ def hub_test_split(source: str) -> str | None:
 def hub_columns(source: str) -> set[str]:
     """Return the kinds of the columns of hf:NAME: "Image", "string", ..."""
     features = next(iter(_hub(source).values())).features.values()
-    return {str(getattr(each, "dtype", "")) for each in features} | {
-        type(each).__name__ for each in features
-    }
+    kinds = [(str(getattr(each, "dtype", "")), type(each).__name__) for each in features]
+    return {name for each in kinds for name in each}
 
 
-def _hub(source: str) -> Mapping[str, HubSplit]:
+def _hub(source: str) -> Mapping[str, Any]:
     datasets = require("datasets", source, "data")
     try:
         return datasets.load_dataset(source.split(":")[1])
@@ -149,12 +136,12 @@ def _documents(path: Path, document: Document) -> Iterator[Part]:
     lines: list[str] = []
     size, first = 0, True
     for line in read_lines(path, most=_PART):
-        blank = not line.strip()
-        if document != "file" and (document == "line" or blank):
-            if document == "line":
-                lines.append(line)
+        # Texts that are asked about later have no line break at their end.
+        if document == "line":
+            yield Part(line.rstrip("\n"), True)
+            continue
+        if document == "paragraph" and not line.strip():
             if lines:
-                # Texts that are asked about later have no line break at their end.
                 yield Part("".join(lines).rstrip("\n"), first)
             lines, size, first = [], 0, True
             continue
@@ -191,29 +178,21 @@ def _parquet_column(path: Path, column: str) -> Iterator[object]:
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A tokenized corpus.
-
-    Args:
-        text: how texts become tokens.
-        ids: uint16 or uint32 [n], all documents one after the other, without special tokens.
-        starts: uint8 [n], 1 where a token begins a word.
-        documents: int64 [documents, 2], where each begins and ends.
-        counts: what was read, kept and dropped, and a digest of the tokens.
-    """
+    """A tokenized corpus."""
 
     text: Text
     ids: np.ndarray
+    """uint16 or uint32 [n], all documents one after the other, without special tokens"""
     starts: np.ndarray
+    """uint8 [n], 1 where a token begins a word"""
     documents: np.ndarray
+    """int64 [documents, 2], where each begins and ends"""
     counts: Entries
+    """what was read, kept and dropped, and a digest of the tokens"""
 
 
 def open_corpus(folder: Path) -> Corpus | None:
-    """Return the corpus in a folder, or None where there is none.
-
-    Raises:
-        UserError: it is damaged.
-    """
+    """Return the corpus in a folder, or None where there is none."""
     if not (folder / "meta.json").is_file():
         return None
     meta = read_json(folder / "meta.json")
@@ -232,9 +211,6 @@ def write_corpus(folder: Path, text: Text, parts: Iterable[Part]) -> Corpus:
     """Tokenize documents into a folder, which is complete or absent; memory stays flat.
 
     Documents with fewer than two tokens are left out, and counted.
-
-    Raises:
-        UserError: no document is left, or the disk is full.
     """
     with atomic_folder(folder) as work:
         _write(work, text, parts)
@@ -246,43 +222,33 @@ def write_corpus(folder: Path, text: Text, parts: Iterable[Part]) -> Corpus:
 def _write(folder: Path, text: Text, parts: Iterable[Part]) -> None:
     dtype = np.dtype(np.uint16 if text.num_tokens <= 1 << 16 else np.uint32)
     digest = hashlib.sha256()
-    bounds: list[tuple[int, int]] = []
+    bounds: dict[int, int] = {}
     counts = {"documents": 0, "dropped_documents": 0, "characters": 0, "tokens": 0}
-    begin = end = 0
+    begin = end = kept = 0
     with (folder / "ids.bin").open("wb") as ids, (folder / "starts.bin").open("wb") as starts:
-
-        def close() -> None:
-            nonlocal end
-            if end - begin >= 2:
-                bounds.append((begin, end))
-                return
-            counts["dropped_documents"] += 1
-            end = begin
-            ids.seek(begin * dtype.itemsize)
-            starts.seek(begin)
-
         for part, encoded in _encoded(text, parts):
-            if part.first and counts["documents"]:
-                close()
             if part.first:
                 counts["documents"] += 1
-                begin = end
+                if end > kept:  # a document too short, which is written over
+                    ids.seek(kept * dtype.itemsize)
+                    starts.seek(kept)
+                begin = end = kept
             counts["characters"] += len(part.text)
             ids.write(encoded.ids.astype(dtype).tobytes())
             starts.write(encoded.starts.astype(np.uint8).tobytes())
             end += len(encoded.ids)
-        if counts["documents"]:
-            close()
-        for file, size in ((ids, dtype.itemsize), (starts, 1)):
-            file.truncate(end * size)
+            if end - begin >= 2:
+                bounds[begin] = kept = end
+        ids.truncate(kept * dtype.itemsize)
+        starts.truncate(kept)
     if not bounds:
         raise UserError(f"no text: {counts['documents']} documents, none of two tokens or more")
-    documents = np.array(bounds, dtype=np.int64)
+    documents = np.array(list(bounds.items()), dtype=np.int64)
     np.save(folder / "documents.npy", documents)
     for values in (np.memmap(folder / "ids.bin", dtype=dtype, mode="r"), documents):
         for start in range(0, len(values), _BATCH):
             digest.update(np.ascontiguousarray(values[start : start + _BATCH]).tobytes())
-    counts["tokens"] = end
+    counts |= {"dropped_documents": counts["documents"] - len(bounds), "tokens": kept}
     counted = {**counts, "sha256": digest.hexdigest()}
     meta = {"counts": counted, "dtype": dtype.name, "text": text.save(folder)}
     write_json(folder / "meta.json", meta)

@@ -1,4 +1,4 @@
-"""Where texts come from: settings, and `load`, which turns them into rows of tokens."""
+"""Where texts come from: settings, and `load`, which turns them into rows of tokens, by index."""
 
 import hashlib
 import logging
@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 from pydantic import Field, PositiveInt
+from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.files import Stamp, cached, stamp
+from maskwise.modality import Indices
 from maskwise.settings import settings
 from maskwise.text.corpus import (
     Corpus,
@@ -28,14 +31,176 @@ from maskwise.text.corpus import (
     write_corpus,
 )
 from maskwise.text.ngrams import ngram_starts
-from maskwise.text.source import TextSource, TextSplits, cut, one_per_row, pack
-from maskwise.text.text import Text
-from maskwise.text.tokenizer import load_tokenizer, train_tokenizer
+from maskwise.text.text import Text, load_tokenizer, train_tokenizer
 
 log = logging.getLogger("maskwise")
 
 _TRAINING_CHARACTERS = 2 * 10**8  # a tokenizer learns little more from more text
 _FEW_DOCUMENTS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class PackedRows:
+    """Which pieces each row holds, int64 each."""
+
+    first: np.ndarray
+    """where in the corpus a piece begins, row by row, [pieces]"""
+    size: np.ndarray
+    """how many tokens it has, [pieces]"""
+    place: np.ndarray
+    """where in its row its first token stands, [pieces]"""
+    begin: np.ndarray
+    """the first piece of each row, and the number of pieces, [rows + 1]"""
+
+    def __len__(self) -> int:
+        return len(self.begin) - 1
+
+    def pieces_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the pieces of some rows, and which of these each is in."""
+        return expand(self.begin[rows], self.begin[rows + 1] - self.begin[rows])
+
+    def tokens_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return where each token of some rows lies: in the corpus, its row, its place in it."""
+        pieces, row = self.pieces_of(rows)
+        source, piece = expand(self.first[pieces], self.size[pieces])
+        start = self.place[pieces] - self.first[pieces]
+        return source, row[piece], source + start[piece]
+
+
+def expand(first: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of all ranges [first, first + size), and which range each is of.
+
+    >>> expand(np.array([5, 0]), np.array([2, 3]))
+    (array([5, 6, 0, 1, 2]), array([0, 0, 1, 1, 1]))
+    """
+    which = np.repeat(np.arange(len(size)), size)
+    begin = np.cumsum(size) - size
+    return np.arange(len(which)) - begin[which] + first[which], which
+
+
+def cut(documents: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return where pieces of documents begin, and their sizes.
+
+    Sizes are nearly equal, as few as fit `room` tokens each; documents are int64 [n, 2], where
+    each begins and ends.
+
+    >>> cut(np.array([[0, 5], [5, 7]]), 4)
+    (array([0, 3, 5]), array([3, 2, 2]))
+    """
+    size = documents[:, 1] - documents[:, 0]
+    num = -(-size // room)
+    number, which = expand(np.zeros_like(num), num)
+    base, extra = size // np.maximum(num, 1), size % np.maximum(num, 1)
+    first = documents[which, 0] + number * base[which] + np.minimum(number, extra[which])
+    return first, base[which] + (number < extra[which])
+
+
+def one_per_row(first: np.ndarray, size: np.ndarray, start: int) -> PackedRows:
+    """Return rows of one piece each, after `start` special tokens."""
+    return PackedRows(first, size, np.full(len(size), start), np.arange(len(size) + 1))
+
+
+def pack(first: np.ndarray, size: np.ndarray, length: int, start: int, stop: int) -> PackedRows:
+    """Fill rows with whole pieces, best fit first: the largest, then the largest that still fits.
+
+    Rows have `length` tokens; in front of a piece are `start` special ones, behind it `stop`.
+
+    >>> rows = pack(np.array([0, 6, 9]), np.array([6, 3, 1]), length=8, start=1, stop=1)
+    >>> rows.begin.tolist(), rows.place.tolist()
+    ([0, 1, 3], [1, 1, 6])
+    """
+    frame = start + stop
+    left = np.bincount(size, minlength=length - frame + 1)
+    # Pieces of one size in order of the corpus; `taken` counts those that are in a row.
+    order = np.argsort(size, kind="stable")
+    offset = np.cumsum(left) - left
+    taken = np.zeros_like(left)
+    pieces, counts = [], []
+    while left.any():
+        sizes = _combination(left, length, frame)
+        kinds, multiple = np.unique(sizes, return_counts=True)
+        repeat = int((left[kinds] // multiple).min())
+        columns = []
+        for kind, many in zip(kinds[::-1], multiple[::-1], strict=True):
+            begin = offset[kind] + taken[kind]
+            columns.append(order[begin : begin + repeat * many].reshape(repeat, many))
+            left[kind] -= repeat * many
+            taken[kind] += repeat * many
+        pieces.append(np.concatenate(columns, axis=1).ravel())
+        counts.append(np.full(repeat, len(sizes)))
+    chosen, count = np.concatenate(pieces), np.concatenate(counts)
+    begin = np.concatenate([[0], np.cumsum(count)])
+    framed = size[chosen] + frame
+    before = np.cumsum(framed) - framed
+    place = before - np.repeat(before[begin[:-1]], count) + start
+    return PackedRows(first[chosen], size[chosen], place, begin)
+
+
+def _combination(left: np.ndarray, length: int, frame: int) -> list[int]:
+    """Return sizes of pieces for one row, largest first."""
+    left, sizes, space = left.copy(), list[int](), length
+    while space > frame and len(fits := np.flatnonzero(left[: space - frame + 1])):
+        sizes.append(int(fits[-1]))
+        left[sizes[-1]] -= 1
+        space -= sizes[-1] + frame
+    return sizes
+
+
+@dataclass(frozen=True, eq=False)
+class TextSource:
+    """Rows of tokens by index."""
+
+    corpus: Corpus
+    rows: PackedRows
+    starts: np.ndarray | None = None
+    """uint8 [n], where units begin; None where nobody asks for units"""
+    in_memory: bool = True
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def get(self, indices: Indices) -> Tensor:
+        """Return token ids, int64 [b, L], framed and padded, at `indices`."""
+        text, rows = self.corpus.text, np.asarray(indices, dtype=np.int64)
+        ids = np.full((len(rows), text.length), text.pad, dtype=np.int64)
+        source, row, place = self.rows.tokens_of(rows)
+        ids[row, place] = self.corpus.ids[source]
+        piece, row = self.rows.pieces_of(rows)
+        place, end = self.rows.place[piece], self.rows.place[piece] + self.rows.size[piece]
+        for on, token in enumerate(text.start):
+            ids[row, place - len(text.start) + on] = token
+        for on, token in enumerate(text.stop):
+            ids[row, end + on] = token
+        return torch.from_numpy(ids)
+
+    def units(self, indices: Indices) -> Tensor | None:
+        """Return the unit of each position, int64 [b, L], if units are asked for.
+
+        Special tokens and the beginnings of pieces begin units too.
+        """
+        if self.starts is None:
+            return None
+        rows = np.asarray(indices, dtype=np.int64)
+        begins = np.ones((len(rows), self.corpus.text.length), dtype=np.int64)
+        source, row, place = self.rows.tokens_of(rows)
+        begins[row, place] = self.starts[source]
+        return torch.from_numpy(begins).cumsum(dim=1)
+
+    @property
+    def padding(self) -> float:
+        """Share of positions that hold nothing."""
+        text = self.corpus.text
+        filled = int(self.rows.size.sum()) + text.num_frame * len(self.rows.size)
+        return 1 - filled / (len(self) * text.length)
+
+
+@dataclass(frozen=True, eq=False)
+class TextSplits:
+    """Texts ready for use: `train` to learn from, `test` to evaluate on."""
+
+    train: TextSource
+    test: TextSource
+    name: str
 
 
 @settings
@@ -83,9 +248,6 @@ def load(data: TextDataSettings, *, units: str | None = None) -> TextSplits:
     """Tokenize the texts that `data` describes, unless it was done before, and cut them in rows.
 
     Masks hide `units` as one, "words" or "ngrams"; None: single tokens.
-
-    Raises:
-        UserError: a source that does not exist or cannot be used, saying which and why.
     """
     heldout = data.heldout
     if heldout is None and data.source.startswith("hf:"):
@@ -105,37 +267,6 @@ def from_texts(
     parts = [Part(text, True) for text in texts]
     given = Texts("array", digest.hexdigest(), lambda: parts)
     return _splits(given, data.heldout, data, units)
-
-
-def documents(source: str, column: str, document: Document) -> list[str]:
-    """Return the documents of a source, all in memory; empty ones are left out, and counted.
-
-    Raises:
-        UserError: there is none.
-    """
-    found: list[str] = []
-    for part in read_parts(source, column, document):
-        if part.first:
-            found.append(part.text)
-        else:
-            found[-1] += part.text
-    kept = [text.strip() for text in found if text.strip()]
-    if not kept:
-        raise UserError(f"{source}: no text")
-    if num_empty := len(found) - len(kept):
-        log.warning("%s: %d empty texts left out, %d kept", source, num_empty, len(kept))
-    return kept
-
-
-def name_of(source: str) -> str:
-    """Return what reports call a source.
-
-    >>> name_of("texts/corpus.txt.gz"), name_of("hf:user/set")
-    ('corpus', 'user/set')
-    """
-    if source.startswith("hf:"):
-        return source.removeprefix("hf:")
-    return Path(source).name.split(".")[0] or source
 
 
 def _splits(
@@ -172,14 +303,15 @@ def _tokenized(texts: Texts, data: TextDataSettings, text: Text | None = None) -
 
 
 def _named(source: str, data: TextDataSettings) -> Texts:
+    name = Path(source).name.split(".")[0] or source
     if source == "pydoc":
         identity: list[object] = [source, platform.python_version()]
     elif source.startswith("hf:"):
+        name = source.removeprefix("hf:")
         identity = [source, data.column, str(hub_split(source, data.column)._fingerprint)]
     else:
         identity = [data.column, data.document, _stamps(text_files(source))]
-    parts = partial(read_parts, source, data.column, data.document)
-    return Texts(name_of(source), identity, parts)
+    return Texts(name, identity, partial(read_parts, source, data.column, data.document))
 
 
 def _tokenizer_identity(data: TextDataSettings, text: Text | None) -> object:
@@ -201,11 +333,10 @@ def _text(texts: Texts, data: TextDataSettings) -> Text:
         return load_tokenizer(data.tokenizer, data.length)
 
     def beginning() -> Iterator[str]:
-        left = _TRAINING_CHARACTERS
+        num = 0
         for part in texts.parts():
             yield part.text
-            left -= len(part.text)
-            if left <= 0:
+            if (num := num + len(part.text)) >= _TRAINING_CHARACTERS:
                 return
 
     return train_tokenizer(
@@ -214,11 +345,7 @@ def _text(texts: Texts, data: TextDataSettings) -> Text:
 
 
 def _hold_out(documents: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Split documents [n, 2] in two: whole ones at random, or where they are few the end.
-
-    Raises:
-        UserError: one part would be empty.
-    """
+    """Split documents [n, 2] in two: whole ones at random, or where they are few the end."""
     size = documents[:, 1] - documents[:, 0]
     most = share * size.sum()
     order = np.random.default_rng(0).permutation(len(documents))
@@ -252,8 +379,7 @@ def _unit_starts(corpus: Corpus, data: TextDataSettings, units: str | None) -> n
 def _source(corpus: Corpus, data: TextDataSettings, starts: np.ndarray | None) -> TextSource:
     text = corpus.text
     first, size = cut(corpus.documents, text.room())
-    separate = bool(text.start) and text.pad >= 0
-    if data.pack and separate:
+    if data.pack and text.start and text.pad >= 0:
         rows = pack(first, size, text.length, len(text.start), len(text.stop))
     else:
         rows = one_per_row(first, size, len(text.start))

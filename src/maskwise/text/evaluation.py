@@ -1,6 +1,6 @@
 """What a language model is worth: loss by ratio, minimal pairs, probes, fine-tuning."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,14 +13,24 @@ from maskwise.errors import UserError
 from maskwise.measure.features import ALWAYS, Ratio, data_entry, models_of, random_subset
 from maskwise.measure.finetuning import FineTuneSettings
 from maskwise.measure.probes import given_split, probe_row
-from maskwise.measure.protocols import PROBES, Probe, ScoringName
+from maskwise.measure.protocols import PROBES, Found, Probe, ScoringName
 from maskwise.modality import Entries, Pool
 from maskwise.progress import track
 from maskwise.settings import settings
-from maskwise.text.features import cut_note, embed_texts, finetune_texts, word_features
+from maskwise.text.data import TextSplits
 from maskwise.text.likelihoods import measure_pairs
-from maskwise.text.source import TextSplits
-from maskwise.text.tasks import TextTask, WordTask, parse_task, read_tagged_task, read_task
+from maskwise.text.tasks import (
+    TextTask,
+    WordTask,
+    cut_note,
+    embed_texts,
+    finetune_texts,
+    parse_task,
+    read_tagged_task,
+    read_task,
+    word_features,
+)
+from maskwise.text.text import Text
 from maskwise.tokens.evaluation import losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
 
@@ -64,11 +74,7 @@ class TextEvaluateSettings:
 
 
 def check_files(config: TextEvaluateSettings) -> None:
-    """Refuse files that are not there, before anything is trained.
-
-    Raises:
-        UserError: a file that does not exist.
-    """
+    """Refuse files that are not there, before anything is trained."""
     tasks = [*config.probes, *config.token_probes, *config.finetune.tasks]
     named = [path for task in map(parse_task, tasks) for path in (task.train, task.test)]
     for path in (*named, *map(Path, config.pairs)):
@@ -77,26 +83,18 @@ def check_files(config: TextEvaluateSettings) -> None:
 
 
 def evaluate_text(
-    model: LanguageModel,
+    model: LanguageModel[Text],
     splits: TextSplits,
     config: TextEvaluateSettings,
     *,
     pattern: str,
-    untrained: LanguageModel | None = None,
+    untrained: LanguageModel[Text] | None = None,
 ) -> Entries:
     """Return the entries of result.json: data, reconstruction, probes, pairs and fine-tuning.
 
     Nothing depends on the training seed or law, so results of different runs are comparable.
-
-    Args:
-        model: a pretrained model.
-        splits: losses are measured on rows of the test part; the train part gives the baseline.
-        config: what is measured.
-        pattern: how hidden tokens lie when the loss is measured.
-        untrained: the same model before training, a baseline.
-
-    Raises:
-        UserError: a file that cannot be used, or a layer or pool that the model does not have.
+    Losses are of rows of the test part, under masks of `pattern`; the train part gives their
+    baseline. The model before training, `untrained`, is a baseline too.
     """
     seed = config.seed
     models = models_of(model, untrained, baselines=config.baselines)
@@ -127,13 +125,9 @@ def evaluate_text(
 
 
 def text_probes(
-    models: Mapping[str, LanguageModel], task: TextTask, config: TextEvaluateSettings
+    models: Mapping[str, LanguageModel[Text]], task: TextTask, config: TextEvaluateSettings
 ) -> list[Entries]:
-    """Return the rows of the table of probes: labelled texts under every model, layer and pool.
-
-    Raises:
-        UserError: a text without a token, or a layer or pool that a model lacks.
-    """
+    """Return the rows of the table of probes: labelled texts under every model, layer and pool."""
     parts, labels = (task.train, task.test), given_split(task.train_y, task.test_y)
     rows = []
     for title, model in track(models.items(), f"probes, {task.name}"):
@@ -151,7 +145,7 @@ def text_probes(
 
 
 def word_probes(
-    models: Mapping[str, LanguageModel], task: WordTask, config: TextEvaluateSettings
+    models: Mapping[str, LanguageModel[Text]], task: WordTask, config: TextEvaluateSettings
 ) -> list[Entries]:
     """Return the rows of the table of probes: the tags of words, by logistic regression.
 
@@ -179,7 +173,7 @@ def word_probes(
     return [row | {"task": task.name} for row in rows]
 
 
-def bag_of_words(train: Sequence[str], train_y: np.ndarray, test: Sequence[str]) -> np.ndarray:
+def bag_of_words(x: np.ndarray, y: np.ndarray, test: np.ndarray, *_: object) -> Found:
     """Predict the classes of texts from tf-idf by logistic regression: no model at all."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -188,29 +182,24 @@ def bag_of_words(train: Sequence[str], train_y: np.ndarray, test: Sequence[str])
     words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+|[^\w\s]", sublinear_tf=True)
     # At C=1 features of norm 1 are held back too much: a weak baseline with many classes.
     model = LogisticRegression(C=10.0, max_iter=1000)
-    model.fit(words.fit_transform(train), train_y)
-    return model.predict(words.transform(test))
+    model.fit(words.fit_transform(x.tolist()), y)
+    return model.predict(words.transform(test.tolist())), True
 
 
-def most_frequent(train: Sequence[str], train_y: np.ndarray, test: Sequence[str]) -> np.ndarray:
+def most_frequent(x: np.ndarray, y: np.ndarray, test: np.ndarray, *_: object) -> Found:
     """Return the most frequent tag of each word in training; of unknown words, that of all.
 
-    >>> most_frequent(["a", "b", "b"], np.array([0, 1, 1]), ["a", "c"])
-    array([0, 1])
+    >>> most_frequent(np.array(["a", "b", "b"]), np.array([0, 1, 1]), np.array(["a", "c"]))
+    (array([0, 1]), True)
     """
-    names, of_word = np.unique(train, return_inverse=True)
-    counts = np.zeros((len(names), train_y.max() + 1), dtype=np.int64)
-    np.add.at(counts, (of_word, train_y), 1)
+    names, of_word = np.unique(x.tolist(), return_inverse=True)
+    counts = np.zeros((len(names), y.max() + 1), dtype=np.int64)
+    np.add.at(counts, (of_word, y), 1)
     best = dict(zip(names.tolist(), counts.argmax(axis=1), strict=True))
     usual = counts.sum(axis=0).argmax()
-    return np.array([best.get(word, usual) for word in test])
+    return np.array([best.get(word, usual) for word in test.tolist()]), True
 
 
-BAG_OF_WORDS = Probe(
-    "logistic on tf-idf (words and pairs of words, C=10)",
-    lambda x, y, test, groups, seed: (bag_of_words(x.tolist(), y, test.tolist()), True),
-)
-MOST_FREQUENT = Probe(
-    "counts", lambda x, y, test, groups, seed: (most_frequent(x.tolist(), y, test.tolist()), True)
-)
+BAG_OF_WORDS = Probe("logistic on tf-idf (words and pairs of words, C=10)", bag_of_words)
+MOST_FREQUENT = Probe("counts", most_frequent)
 _row = partial(probe_row, accuracy_only=True)

@@ -12,21 +12,18 @@ from torch import Tensor
 from maskwise.errors import UserError, require
 from maskwise.files import write_json
 from maskwise.modality import Entries
-from maskwise.text import hf_network
-from maskwise.text.hf_network import HFNetwork
-from maskwise.text.model import TextModelSettings
-from maskwise.text.text import Text
-from maskwise.text.tokenizer import of_transformers
+from maskwise.text.model import HFNetwork, TextModelSettings, load_pretrained
+from maskwise.text.text import Text, of_transformers
+from maskwise.tokens.files import FILE
 from maskwise.tokens.model import LanguageModel
 from maskwise.tokens.network import ROTARY_BASE, Block, SequenceNetwork
-from maskwise.tokens.tokenizer_files import FILE
 
 DEFAULT_LENGTH = 128
 
 
 def load(
     name: str | Path, device: str | torch.device | None = None, length: int | None = None
-) -> LanguageModel:
+) -> LanguageModel[Text]:
     """Load a masked language model: safetensors weights only, and no code of anyone's.
 
     Args:
@@ -47,7 +44,7 @@ def load(
         >>> text = model.tokenizer.tokenize(["A sentence.", "A longer one."])  # doctest: +SKIP
         >>> log_likelihood(model, text.ids).perplexity  # doctest: +SKIP
     """
-    network, tokenizer = hf_network.load(str(name))
+    network, tokenizer = load_pretrained(str(name))
     longest = getattr(network.config, "max_position_embeddings", None) or 10**6
     longest = min(tokenizer.model_max_length, longest)
     try:
@@ -65,7 +62,7 @@ def load(
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
 
-def export(model: LanguageModel, folder: str | Path) -> Path:
+def export(model: LanguageModel[Text], folder: str | Path) -> Path:
     """Write a model so that `AutoModelForMaskedLM` and `AutoTokenizer` load it.
 
     Our transformer is a ModernBERT with full attention in all layers (arXiv 2412.13663): logits
@@ -99,9 +96,9 @@ def export(model: LanguageModel, folder: str | Path) -> Path:
     return folder
 
 
-def _write_network(model: LanguageModel, folder: Path) -> None:
+def _write_network(model: LanguageModel[Text], folder: Path) -> None:
     if isinstance(model.network, HFNetwork):
-        hf_network.save(model.network.model, folder)
+        model.network.save(folder)
         return
     network = model.network
     assert isinstance(network, SequenceNetwork)
@@ -170,17 +167,16 @@ def _config(network: SequenceNetwork, text: Text) -> Entries:
 
 
 def _write_tokenizer(text: Text, folder: Path) -> None:
-    name = text.tokenizer.id_to_token
-    ids = {"mask_token": text.mask, "pad_token": text.pad}
-    if text.start:
-        ids["cls_token"] = text.start[0]
-    if text.stop:
-        ids["sep_token"] = text.stop[0]
-    for i, token in text.tokenizer.get_added_tokens_decoder().items():
+    added = text.tokenizer.get_added_tokens_decoder().items()
+    ids = {
+        "mask_token": [text.mask],
+        "pad_token": [text.pad],
+        "cls_token": text.start[:1],
+        "sep_token": text.stop[:1],
         # What a text can hold although it is special: the token of unknown words.
-        if token.special and i not in text.special:
-            ids["unk_token"] = i
-    special = {key: name(i) for key, i in ids.items() if i >= 0}
+        "unk_token": [i for i, token in added if token.special and i not in text.special][-1:],
+    }
+    special = {key: text.tokenizer.id_to_token(i) for key, of in ids.items() for i in of if i >= 0}
     values = _framing(text)
     write_json(folder / FILE, values)
     write_json(folder / "special_tokens_map.json", special)

@@ -12,14 +12,15 @@ from torch.nn import functional as F
 
 from maskwise.errors import UserError
 from maskwise.masks import Mask
-from maskwise.measure.bootstrap import ends, resampled
-from maskwise.measure.features import frozen, random_subset
-from maskwise.measure.likelihoods import Held, measure
+from maskwise.measure.features import ends, frozen, random_subset, resampled
+from maskwise.measure.losses import Held, measure
 from maskwise.modality import Entries
-from maskwise.text.features import cut_texts, equal_lengths
-from maskwise.text.source import TextSplits
+from maskwise.text.data import TextSplits
+from maskwise.text.tasks import cut_texts, equal_lengths
+from maskwise.text.text import Text
 from maskwise.textio import kind_of, read_lines
 from maskwise.tokens.evaluation import held_tokens
+from maskwise.tokens.files import files_of
 from maskwise.tokens.model import LanguageModel
 
 # Enough for some thousand windows; more would only take longer to cut into tokens.
@@ -27,15 +28,10 @@ MOST_CHARACTERS = 2**20
 Metric = Literal["within-word-l2r", "original"]
 
 KINDS = (".jsonl", ".txt")
-UNLIMITED = 10**6
 
 
 def read_text(path: Path) -> tuple[str, str]:
-    """Return a text file, or the beginning of a long one, and what to call it.
-
-    Raises:
-        UserError: it cannot be read, or is not UTF-8.
-    """
+    """Return a text file, or the beginning of a long one, and what to call it."""
     try:
         with path.open(encoding="utf-8") as file:
             text, more = file.read(MOST_CHARACTERS), file.read(1)
@@ -47,7 +43,7 @@ def read_text(path: Path) -> tuple[str, str]:
 
 
 def measure_text(
-    model: LanguageModel,
+    model: LanguageModel[Text],
     text: str,
     name: str = "text",
     *,
@@ -58,18 +54,8 @@ def measure_text(
     """Return what `measure` does, of windows of running text without their special tokens.
 
     Bits per byte count the bytes of the text that the tokens stand for, whatever the tokenizer
-    made of them.
-
-    Args:
-        model: the model.
-        text: the text.
-        name: what to call it.
-        length: tokens of a window; default: that of the model.
-        num_samples: windows at most, chosen at random; default: 64.
-        **options: `passes`, `seed` and `batch_size` of `measure`.
-
-    Raises:
-        UserError: too few windows or passes for a standard error, or a text without a window.
+    made of them. Windows have `length` tokens, by default those of the model's rows; `num_samples`
+    of them, by default 64, are chosen at random.
     """
     ids, _, num_bytes = model.tokenizer.windows(text, length)
 
@@ -82,7 +68,7 @@ def measure_text(
 
 
 def text_likelihood(
-    model: LanguageModel,
+    model: LanguageModel[Text],
     splits: TextSplits,
     law: str,
     *,
@@ -100,7 +86,7 @@ def text_likelihood(
     return measure(model, held, len(splits.test), splits.name, law, **options)
 
 
-def _held(model: LanguageModel, ids: Tensor, sample: str, num_bytes: int) -> Held:
+def _held(model: LanguageModel[Text], ids: Tensor, sample: str, num_bytes: int) -> Held:
     words = {"sample": sample, "position": "token", "dimension": "token"}
     return held_tokens(model, ids, words)._replace(num_bytes=num_bytes)
 
@@ -118,16 +104,9 @@ def read_pairs(path: Path) -> dict[str, list[Pair]]:
     - .jsonl with `sentence_good`, `sentence_bad` and `UID`, the paradigm (BLiMP; without `UID` the
       name of the file);
     - .txt with the bad sentence and then the good one, in turn (Zorro); the paradigm is the name.
-
-    Raises:
-        UserError: a file that cannot be read or holds no pairs.
     """
     path = path.expanduser()
-    files = [path]
-    if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.is_file() and kind_of(p) in KINDS)
-        if not files:
-            raise UserError(f"{path}: no minimal pairs here (looked for {', '.join(KINDS)})")
+    files = files_of(path, KINDS, "minimal pairs") if path.is_dir() else [path]
     paradigms: dict[str, list[Pair]] = {}
     for file in files:
         for paradigm, pair in _read(file, file.name.split(".")[0]):
@@ -157,7 +136,7 @@ def _read(path: Path, name: str) -> list[tuple[str, Pair]]:
 
 
 def pseudo_log_likelihoods(
-    model: LanguageModel,
+    model: LanguageModel[Text],
     sentences: Sequence[str],
     metric: Metric = "within-word-l2r",
     batch_size: int = 256,
@@ -168,21 +147,15 @@ def pseudo_log_likelihoods(
     hides the later tokens of its word, which would give it away (Kauf and Ivanova, arXiv
     2305.10588): the original favours rare words of several tokens.
 
-    Args:
-        model: its device is used, and its training mode is restored.
-        sentences: texts; all their tokens count, punctuation too.
-        metric: which tokens are hidden.
-        batch_size: masked inputs in one call of the model, at least.
+    All tokens of a sentence count, punctuation too; `batch_size` masked inputs are in one call of
+    the model, at least.
 
     Returns:
         Values in nats, float64 [N], and the mean hidden fraction of the inputs: a model that has
         never been trained at so small a ratio extrapolates.
-
-    Raises:
-        UserError: no sentences, one without a token, or one that the model cannot take.
     """
     longest = model.tokenizer.longest
-    room = UNLIMITED if longest is None else model.tokenizer.room(longest)
+    room = 10**6 if longest is None else model.tokenizer.room(longest)
     pieces, num_cut = cut_texts(model.tokenizer, sentences, room)
     if num_cut:
         place = next(i for i, piece in enumerate(pieces) if len(piece.ids) == room)
@@ -219,14 +192,16 @@ def _hidden(begins: Tensor, metric: str) -> Tensor:
     return (word[:, :, None] == word[:, None, :]).triu()
 
 
-def _log_probs(model: LanguageModel, ids: Tensor, hidden: Tensor, predicted: Tensor) -> Tensor:
+def _log_probs(
+    model: LanguageModel[Text], ids: Tensor, hidden: Tensor, predicted: Tensor
+) -> Tensor:
     """Return the log-probability of the one predicted token of each row, float64 [b]."""
     logits = model.possible_logits(ids, Mask(hidden), Mask(predicted))
     return -F.cross_entropy(logits, ids[predicted], reduction="none").double()
 
 
 def measure_pairs(
-    model: LanguageModel, path: Path, *, num_pairs: int | None = None, seed: int = 0
+    model: LanguageModel[Text], path: Path, *, num_pairs: int | None = None, seed: int = 0
 ) -> Entries:
     """Return how often the good sentence of minimal pairs has the higher pseudo-log-likelihood.
 
@@ -235,9 +210,6 @@ def measure_pairs(
     model, so that differences between models are of the same pairs.
 
     Of each paradigm `num_pairs` at most are chosen at random, None = all.
-
-    Raises:
-        UserError: see `read_pairs` and `pseudo_log_likelihoods`.
     """
     paradigms = read_pairs(path)
     for name, pairs in paradigms.items():

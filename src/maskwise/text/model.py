@@ -1,15 +1,236 @@
-"""The shape of a masked language model of texts."""
+"""Masked language models of texts: the shape of ours, or one of transformers, loaded quietly.
 
-from typing import Annotated
+Dropout is off: masks vary the input enough, and only then is a resumed training the same training.
+"""
 
+import json
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import torch
 from pydantic import Field
+from torch import Tensor, nn
 
-from maskwise.errors import UserError
-from maskwise.layers.transformer import Attention
-from maskwise.objectives.corruption import Shares, check_shares
+from maskwise.errors import UserError, require
+from maskwise.layers.transformer import Attention, gather
+from maskwise.masks import Mask
+from maskwise.modality import Entries
+from maskwise.objectives.cross_entropy import Shares, check_shares
 from maskwise.settings import settings
 from maskwise.text.text import Text
-from maskwise.tokens.network import SequenceNetwork
+from maskwise.tokens.network import Layers, Said, SequenceNetwork, TokenNetwork
+
+if TYPE_CHECKING:  # it is an extra
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+
+
+class HFNetwork(TokenNetwork):
+    """Any `AutoModelForMaskedLM`; its head computes logits at hidden positions only.
+
+    Weights that a model shares, such as those of embedding and head, are saved once. There is one
+    document in each row.
+    """
+
+    def __init__(self, model: "PreTrainedModel") -> None:
+        super().__init__()
+        self.model = model
+        self.register_state_dict_post_hook(_drop_aliases)
+        self.register_load_state_dict_pre_hook(_add_aliases)
+
+    @classmethod
+    def from_config(cls, config: Entries) -> Self:
+        """Return a model with random weights of what `config`, or a config.json, says."""
+        transformers = require("transformers", "a model of transformers", "text")
+        values = dict(config)
+        kind = values.pop("model_type", None)
+        try:
+            with _quiet():
+                made = transformers.AutoConfig.for_model(kind, **values)
+                _no_dropout(made)
+                auto = transformers.AutoModelForMaskedLM
+                model = auto.from_config(made, trust_remote_code=False)
+        except Exception as error:  # whatever a configuration that does not fit raises
+            raise UserError(f"no masked language model of type {kind}: {_reason(error)}") from None
+        return cls(model.float())
+
+    @classmethod
+    def named(cls, name: str, pretrained: bool) -> Self:
+        """Return the model of a folder or a hub name, with its weights or with random ones."""
+        if pretrained:
+            return cls(load_pretrained(name)[0])
+        require("transformers", name, "text")
+        with _quiet():
+            config = _config(name)
+        return cls.from_config(_to_dict(config))
+
+    def save(self, folder: Path) -> None:
+        """Write config.json and model.safetensors."""
+        with _quiet():
+            self.model.save_pretrained(folder)
+
+    @property
+    def config(self) -> Entries:
+        return _to_dict(self.model.config)
+
+    @property
+    def num_layers(self) -> int:
+        return self.model.config.num_hidden_layers
+
+    @property
+    def width(self) -> int:
+        return self.model.config.hidden_size
+
+    def outputs(
+        self, ids: Tensor, documents: Tensor | None, layers: Layers, wanted: Tensor | None = None
+    ) -> list[Tensor]:
+        inner = any(range(self.num_layers)[layer] != self.num_layers - 1 for layer in layers)
+        inputs = _inputs(ids, documents)
+        found = self.model.base_model(**inputs, output_hidden_states=inner, return_dict=True)
+        tokens = [self._after(found, layer) for layer in layers]
+        return tokens if wanted is None else [gather(each, wanted) for each in tokens]
+
+    def _after(self, found: Any, layer: int) -> Tensor:
+        """Return the tokens after a layer, out of what the model without its head returned."""
+        index = range(self.num_layers)[layer]
+        if index == self.num_layers - 1:
+            return found.last_hidden_state
+        # ModernBERT normalises behind its last layer only.
+        norm = getattr(self.model.base_model, "final_norm", nn.Identity())
+        return norm(found.hidden_states[index + 1])
+
+    def at(self, ids: Tensor, documents: Tensor | None, where: Mask, layers: Layers = ()) -> Said:
+        """Return what the network says at the hidden positions of `where`, logits at once."""
+        states: list[Tensor] = []
+        features: list[Tensor] = []
+
+        def keep_hidden(module: nn.Module, inputs: object, output: Any) -> Any:
+            features.extend(self._after(output, layer) for layer in layers)
+            states.append(output.last_hidden_state[where.hidden])
+            output.last_hidden_state = states[0][None]
+            return output
+
+        # For this call only, so that copies of the model and other calls know nothing of it.
+        hook = self.model.base_model.register_forward_hook(keep_hidden)
+        inputs = _inputs(ids, documents)
+        try:
+            found = self.model(**inputs, output_hidden_states=bool(layers), return_dict=True)
+        finally:
+            hook.remove()
+        return Said(states[0], (found.logits[0],), features)
+
+
+def _inputs(ids: Tensor, documents: Tensor | None) -> dict[str, Tensor]:
+    if documents is None:
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if bool((documents > 1).any()):
+        raise UserError("a model of transformers takes one document in each row, not several")
+    # Padding without a token of its own is -1.
+    return {"input_ids": ids.clamp(min=0), "attention_mask": documents}
+
+
+def _aliases(module: nn.Module) -> Iterator[tuple[str, str]]:
+    """Give the further names of each parameter that has several, with the first of them."""
+    names: dict[nn.Parameter, str] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        if parameter in names:
+            yield name, names[parameter]
+        else:
+            names[parameter] = name
+
+
+def _drop_aliases(module: nn.Module, values: Entries, prefix: str, _: object) -> None:
+    for name, _first in _aliases(module):
+        del values[prefix + name]
+
+
+def _add_aliases(module: nn.Module, values: Entries, prefix: str, *_: object) -> None:
+    for name, first in _aliases(module):
+        if prefix + first in values:
+            values.setdefault(prefix + name, values[prefix + first])
+
+
+def load_pretrained(name: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFast]":
+    """Return the model, in float32 on the CPU, and the tokenizer of a folder or a hub name."""
+    transformers = require("transformers", name, "text")
+    more = {"use_safetensors": True, "output_loading_info": True}
+    with _quiet(), torch.random.fork_rng(devices=[]):
+        config = _config(name)
+        _no_dropout(config)
+        tokenizer = _read(name, transformers.AutoTokenizer)
+        model, info = _read(name, transformers.AutoModelForMaskedLM, config=config, **more)
+    if info["missing_keys"]:
+        missing = min(info["missing_keys"])
+        raise UserError(f"{name} has no weights {missing}: it is not a masked language model")
+    return model.float(), tokenizer
+
+
+def _to_dict(config: "PretrainedConfig") -> Entries:
+    """Return a configuration as plain values, without where it came from."""
+    values = json.loads(config.to_json_string(use_diff=False))
+    elsewhere = ("_name_or_path", "auto_map", "transformers_version")
+    return {key: value for key, value in values.items() if key not in elsewhere}
+
+
+def _no_dropout(config: "PretrainedConfig") -> None:
+    for key, value in config.to_dict().items():
+        if "dropout" in key and isinstance(value, float):
+            setattr(config, key, 0.0)
+
+
+def _config(name: str) -> "PretrainedConfig":
+    import transformers
+
+    config = _read(name, transformers.AutoConfig)
+    if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
+        raise UserError(f"{name} is a {config.model_type} model, not a masked language model")
+    return config
+
+
+def _read(name: str, kind: Any, **options: object) -> Any:
+    """Return what a class of transformers loads from a folder or the hub."""
+    path = Path(name).expanduser()
+    local = path.is_dir()
+    if not local and not HUB_NAME.fullmatch(name):
+        raise UserError(f"{name} is no folder")
+    place, where = (str(path), "") if local else (name, " (no folder here, so sought on the hub)")
+    try:
+        options |= {"local_files_only": local, "trust_remote_code": False}
+        return kind.from_pretrained(place, **options)
+    except Exception as error:  # whatever hub, network, cache and file formats raise
+        raise UserError(f"{place}{where} cannot be loaded: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__).split("\n")[0]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers and the hub: what goes wrong becomes an error of one line."""
+    from transformers.utils import logging as progress
+
+    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    bar = progress.is_progress_bar_enabled()
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        progress.disable_progress_bar()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bar:
+            progress.enable_progress_bar()
 
 
 @settings
@@ -45,7 +266,8 @@ class TextModelSettings:
         if self.mlp_ratio <= 0:
             raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")
 
-    def network(self, tokenizer: Text, attention: Attention) -> SequenceNetwork:
-        """Return the transformer that these settings describe."""
+    def network(self, tokenizer: Text, attention: Attention) -> TokenNetwork:
+        if self.hf is not None:
+            return HFNetwork.named(self.hf, self.pretrained)
         shape = self.width, self.depth, self.heads, self.mlp_ratio
         return SequenceNetwork(tokenizer.num_tokens, *shape, attention)

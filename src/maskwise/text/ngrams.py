@@ -45,11 +45,7 @@ class Ngrams:
 
     @classmethod
     def of(cls, ngrams: Sequence[Tokens]) -> Self:
-        """Return a set of given n-grams, each the ids of its tokens and which begin a word.
-
-        Raises:
-            UserError: no n-grams, or one of fewer than two words.
-        """
+        """Return a set of given n-grams, each the ids of its tokens and which begin a word."""
         if not len(ngrams):
             raise UserError("the list of n-grams is empty: give at least one")
         sizes = [len(ids) for ids, _ in ngrams]
@@ -89,7 +85,9 @@ class Ngrams:
             places = _places(words, n)
             used = np.concatenate([[0], np.cumsum(~free)])
             places = places[used[places + n] == used[places]]
-            places = places[_contains(self.hashes, _hashes(words, n, places))]
+            hashes = _hashes(words, n, places)
+            found = self.hashes.searchsorted(hashes).clip(max=len(self) - 1)
+            places = places[self.hashes[found] == hashes]
             taken = _apart(places, n)[:, None] + np.arange(n)
             free[taken] = False
             merged.reshape(-1)[words.first[taken[:, 1:]]] = False
@@ -121,9 +119,6 @@ def pmi(
         breaks: bool [N], tokens into which no n-gram runs, as in `Ngrams.merge`.
         longest: words in an n-gram, at most.
         min_count: how often an n-gram has to occur.
-
-    Raises:
-        UserError: no n-gram occurs that often.
     """
     words = _words(ids, starts, breaks)
     tables: list[Table] = []
@@ -155,33 +150,25 @@ def ngram_starts(corpus: Corpus, path: str | None) -> np.ndarray:
     """Return where units begin, uint8 [n], with words of one n-gram in one unit.
 
     N-grams are the lines of the file at `path`, or the 20,000 of the corpus with the highest PMI.
-
-    Raises:
-        UserError: a list that cannot be read or used, or a corpus in which no n-gram is frequent.
     """
     breaks = np.zeros(len(corpus.ids), dtype=bool)
     breaks[corpus.documents[:, 0]] = True
     if path is not None:
-        ngrams = read_ngrams(Path(path).expanduser(), corpus.text)
+        ngrams = _read_ngrams(Path(path).expanduser(), corpus.text)
     else:
         counted = slice(0, _COUNTED)
         starts = corpus.starts[counted].astype(bool)
         ngrams = pmi(corpus.ids[counted], starts, NUM_NGRAMS, breaks=breaks[counted])
-    # An n-gram that runs over the border of two parts is left as it is.
-    parts = [slice(first, first + _PART) for first in range(0, len(corpus.ids), _PART)]
-    merged = [
-        ngrams.merge(corpus.ids[part], corpus.starts[part].astype(bool), breaks[part])
-        for part in parts
-    ]
+    merged = []
+    for first in range(0, len(corpus.ids), _PART):
+        # An n-gram that runs over the border of two parts is left as it is.
+        part = slice(first, first + _PART)
+        starts = corpus.starts[part].astype(bool)
+        merged.append(ngrams.merge(corpus.ids[part], starts, breaks[part]))
     return np.concatenate(merged).astype(np.uint8)
 
 
-def read_ngrams(path: Path, text: Text) -> Ngrams:
-    """Read a list of n-grams, one in a line.
-
-    Raises:
-        UserError: a file that cannot be read, or a line of fewer than two words.
-    """
+def _read_ngrams(path: Path, text: Text) -> Ngrams:
     try:
         lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -211,11 +198,10 @@ def _best_cut(
 
 class _Words(NamedTuple):
     first: NDArray[np.int64]
-    """Where each word begins."""
+    """where each word begins"""
     hashes: Hashes
-    """Of its tokens."""
     piece: NDArray[np.int64]
-    """The number of breaks so far: an n-gram lies in one piece."""
+    """the number of breaks so far: an n-gram lies in one piece"""
 
 
 def _words(ids: ArrayLike, starts: ArrayLike, breaks: ArrayLike | None) -> _Words:
@@ -252,11 +238,6 @@ def _mixed(values: Hashes) -> Hashes:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
-
-
-def _contains(table: Hashes, hashes: Hashes) -> NDArray[np.bool_]:
-    place = np.searchsorted(table, hashes).clip(max=len(table) - 1)
-    return table[place] == hashes
 
 
 def _apart(places: NDArray[np.int64], n: int) -> NDArray[np.int64]:

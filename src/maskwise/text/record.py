@@ -11,27 +11,22 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from torch import nn
 
 from maskwise.errors import UserError
-from maskwise.layers.transformer import Attention
-from maskwise.modality import EncoderFactory, Entries, Modality, Pool
+from maskwise.modality import Entries, Modality, Pool
 from maskwise.settings import override, settings
 from maskwise.text import data as text_data
 from maskwise.text import hf_models
-from maskwise.text.corpus import SUFFIXES, hub_columns
-from maskwise.text.data import TextDataSettings
+from maskwise.text.corpus import SUFFIXES, documents, hub_columns
+from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
-from maskwise.text.features import cut_note, embed_texts
-from maskwise.text.hf_network import HFNetwork
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
-from maskwise.text.model import TextModelSettings
-from maskwise.text.source import TextSplits
+from maskwise.text.model import HFNetwork, TextModelSettings
+from maskwise.text.tasks import cut_note, embed_texts
 from maskwise.text.text import Text
 from maskwise.textio import kind_of, names_in_parquet
 from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
-from maskwise.tokens.network import TokenNetwork
 from maskwise.train.config import LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
@@ -133,54 +128,16 @@ def _fingerprint(splits: TextSplits) -> Entries:
     return {"tokens": tokens, "heldout": heldout, "units": units}
 
 
-def _evaluate(
-    model: LanguageModel,
-    splits: TextSplits,
-    config: TextRunSettings,
-    untrained: LanguageModel | None,
-) -> Entries:
-    return evaluate_text(
-        model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
-    )
-
-
-def _samples(
-    folder: Path, model: LanguageModel, splits: TextSplits, config: TextRunSettings
-) -> None:
-    path, seed = folder / "samples.json", config.evaluate.seed
-    write_rows(path, model, splits.test, pattern=config.pattern, seed=seed)
-
-
 def _embed(
-    model: LanguageModel, texts: Sequence[str], config: TextRunSettings, pool: Pool, layer: int
+    model: LanguageModel[Text],
+    texts: Sequence[str],
+    config: TextRunSettings,
+    pool: Pool,
+    layer: int,
 ) -> np.ndarray:
     if note := cut_note(model.tokenizer, texts):
         log.warning("%s", note)
     return embed_texts(model, texts, pool, layer)
-
-
-def _build(
-    text: Text, config: TextModelSettings, attention: Attention, network: nn.Module | None
-) -> LanguageModel:
-    if network is None and config.hf is not None:
-        network = HFNetwork.named(config.hf, config.pretrained)
-    assert network is None or isinstance(network, TokenNetwork)
-    return LanguageModel(text, config, attention, network)
-
-
-def _parts(model: LanguageModel) -> Entries:
-    network = model.network
-    return {"network": network.config} if isinstance(network, HFNetwork) else {}
-
-
-def _encoder_of(parts: Entries) -> EncoderFactory | None:
-    """Return what makes a network of transformers, with random weights."""
-    return partial(HFNetwork.from_config, parts["network"]) if "network" in parts else None
-
-
-def _in_hub(source: str) -> bool:
-    kinds = hub_columns(source)
-    return "string" in kinds and "Image" not in kinds
 
 
 def _owns(path: Path) -> bool:
@@ -188,13 +145,6 @@ def _owns(path: Path) -> bool:
         return kind_of(path) != ".parquet" or "text" in names_in_parquet(path)
     except UserError:  # whoever reads it says what is wrong
         return True
-
-
-def _likelihood_of_file(
-    model: LanguageModel, path: Path, length: int | None, **options: int
-) -> Entries:
-    text, name = read_text(path)
-    return measure_text(model, text, name, length=length, **options)
 
 
 RECORD = Modality(
@@ -208,21 +158,31 @@ RECORD = Modality(
     endings=frozenset(SUFFIXES),
     owns=_owns,
     telling=frozenset({"data.column"}),
-    of_hub=_in_hub,
+    of_hub=lambda source: {"string", "Image"} & hub_columns(source) == {"string"},
     of_memory=lambda data: isinstance(data, list) and bool(data) and isinstance(data[0], str),
     load=_load,
     describe=lambda splits, config: (splits.train.corpus.text, _completed(config)),
     fingerprint=_fingerprint,
-    build=_build,
-    evaluate=_evaluate,
-    samples=_samples,
+    build=LanguageModel,
+    evaluate=lambda model, splits, config, untrained: evaluate_text(
+        model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
+    ),
+    samples=lambda folder, model, splits, config: write_rows(
+        folder, model, splits.test, pattern=config.pattern, seed=config.evaluate.seed
+    ),
     restore=Text.load,
-    parts=_parts,
-    encoder_of_parts=_encoder_of,
+    parts=lambda model: (
+        {"network": model.network.config} if isinstance(model.network, HFNetwork) else {}
+    ),
+    encoder_of_parts=lambda parts: (
+        partial(HFNetwork.from_config, parts["network"]) if "network" in parts else None
+    ),
     embed=_embed,
     # In a text file each line is a document.
-    read=lambda config: text_data.documents(config.data.source, config.data.column, "line"),
+    read=lambda config: documents(config.data.source, config.data.column, "line"),
     likelihood=text_likelihood,
-    likelihood_of_file=_likelihood_of_file,
+    likelihood_of_file=lambda model, path, length, **options: measure_text(
+        model, *read_text(path), length=length, **options
+    ),
     foreign=hf_models.load,
 )

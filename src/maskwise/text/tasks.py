@@ -1,21 +1,29 @@
-"""Tasks to probe or fine-tune a language model on: labelled texts, to train and to test on."""
+"""Labelled texts to probe or fine-tune a language model on, and features of texts and words."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.measure.features import encode_labels, random_groups, random_subset
-from maskwise.textio import columns, json_rows, kind_of, read_lines, table_rows
+from maskwise.measure.features import frozen, random_groups, random_subset, same_length
+from maskwise.measure.finetuning import FineTuneSettings, Samples, tuned_row
+from maskwise.modality import Entries, Pool
+from maskwise.text.text import Encoded, Text
+from maskwise.textio import encode_labels, kind_of, read_lines, table_rows
+from maskwise.tokens.files import labelled_rows
+from maskwise.tokens.model import LanguageModel
 
 _TEXTS = ("text", "sentence", "content", "question", "review")
 _LABELS = ("label", "category", "intent", "class")
 # Where word and tag are, by number of columns: word-tag, number-word-tag..., CoNLL-U.
 _WORD_AND_TAG = {2: (0, 1), 10: (1, 3)}
+T = TypeVar("T")
 
 
 class TaskFiles(NamedTuple):
@@ -27,33 +35,23 @@ class TaskFiles(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class TextTask:
-    """Texts with classes, int64 from 0."""
+class Task(Generic[T]):
+    """Texts, or sentences as lists of words, and classes of texts or of all words, from 0."""
 
     name: str
-    train: list[str]
+    train: list[T]
     train_y: np.ndarray
-    test: list[str]
+    test: list[T]
     test_y: np.ndarray
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class WordTask:
-    """Sentences, as lists of words, and the classes of all words one after the other."""
-
-    name: str
-    train: list[list[str]]
-    train_y: np.ndarray
-    test: list[list[str]]
-    test_y: np.ndarray
+TextTask = Task[str]
+WordTask = Task[list[str]]
 
 
 def parse_task(text: str) -> TaskFiles:
     """Read TRAIN:TEST or NAME=TRAIN:TEST; the name is otherwise that of the training file.
-
-    Raises:
-        UserError: it is neither.
 
     >>> parse_task("sst2_train.tsv.xz:sst2_dev.tsv.xz").name
     'sst2'
@@ -72,29 +70,21 @@ def read_task(text: str, num_train: int, num_test: int, seed: int) -> TextTask:
     """Read labelled texts, at most so many of each part, chosen at random.
 
     `text` is as for `parse_task`, the files as for `read_labelled`.
-
-    Raises:
-        UserError: a file that cannot be used, or a single class.
     """
     files = parse_task(text)
 
-    def choose(path: Path, num: int) -> Labelled:
-        found = read_labelled(path)
-        index = random_subset(len(found.texts), num, seed)
-        return Labelled(*([values[place] for place in index] for values in found))
+    def choose(path: Path, num: int) -> tuple[list[str], list[str]]:
+        texts, labels = read_labelled(path)
+        index = random_subset(len(texts), num, seed)
+        return [texts[place] for place in index], [labels[place] for place in index]
 
-    train, test = choose(files.train, num_train), choose(files.test, num_test)
-    (y, test_y), names = _classes(files, train.labels, test.labels)
-    return TextTask(files.name, train.texts, y, test.texts, test_y, names)
+    return _task(files, choose(files.train, num_train), choose(files.test, num_test))
 
 
 def read_tagged_task(text: str, num_train: int, num_test: int, seed: int) -> WordTask:
     """Read tagged words, at most so many of each part, in whole sentences chosen at random.
 
     `text` is as for `parse_task`, the files as for `read_tagged`.
-
-    Raises:
-        UserError: a file that cannot be used, or a single tag.
     """
     files = parse_task(text)
 
@@ -104,118 +94,73 @@ def read_tagged_task(text: str, num_train: int, num_test: int, seed: int) -> Wor
         chosen = [sentences[place] for place in index]
         return chosen, [tag for place in index for tag in tags[place]]
 
-    (train, tags), (test, test_tags) = choose(files.train, num_train), choose(files.test, num_test)
-    (y, test_y), _ = _classes(files, tags, test_tags)
-    return WordTask(files.name, train, y, test, test_y)
+    return _task(files, choose(files.train, num_train), choose(files.test, num_test))
 
 
-def _classes(
-    files: TaskFiles, train: list[str], test: list[str]
-) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    if len(set(train)) < 2:
-        raise UserError(f"{files.train} has the single class '{train[0]}': give two or more")
-    classes, names = encode_labels(np.array(train + test))
-    return np.split(classes, [len(train)]), names
+def _task(
+    files: TaskFiles, train: tuple[list[T], list[str]], test: tuple[list[T], list[str]]
+) -> Task[T]:
+    (texts, labels), (test_texts, test_labels) = train, test
+    if len(set(labels)) < 2:
+        raise UserError(f"{files.train} has the single class '{labels[0]}': give two or more")
+    classes, names = encode_labels(np.array(labels + test_labels))
+    y, test_y = np.split(classes, [len(labels)])
+    return Task(files.name, texts, y, test_texts, test_y, names)
 
 
-class Labelled(NamedTuple):
-    """Texts with a label each."""
-
-    texts: list[str]
-    labels: list[str]
-
-
-class Tagged(NamedTuple):
-    """Sentences, whose words have a tag each."""
-
-    sentences: list[list[str]]
-    tags: list[list[str]]
-
-
-def read_labelled(path: Path) -> Labelled:
-    """Read a file of labelled texts; .gz and .xz too.
+def read_labelled(path: Path) -> tuple[list[str], list[str]]:
+    """Read the texts and the labels of a file; .gz and .xz too.
 
     - .csv (quoted), .tsv (not) and .jsonl with a column `text`, `sentence`, `content`, `question`
       or `review` and a column `label`, `category`, `intent` or `class`;
     - .tsv without header and with four columns: source, label, mark, sentence (CoLA);
     - any other file: a label, a space and the text in each line; what follows a colon in the label
       is left out (TREC). UTF-8, or else Latin-1.
-
-    Raises:
-        UserError: a file that cannot be read, or a line that is none of these.
     """
-    kind = kind_of(path)
-    if kind == ".jsonl":
-        rows = _from_json(path)
-    elif kind in (".csv", ".tsv"):
-        rows = _from_table(path)
-    else:
-        rows = _from_lines(path)
+    read = _from_table if kind_of(path) in (".csv", ".tsv", ".jsonl") else _from_lines
     texts, labels = [], []
-    for where, text, label in rows:
+    for where, text, label in read(path):
         if not text.strip() or not label.strip():
             raise UserError(f"{path}: {where} has no {'label' if text.strip() else 'text'}")
         texts.append(text.strip())
         labels.append(label.strip())
     if not texts:
         raise UserError(f"{path} holds no texts")
-    return Labelled(texts, labels)
+    return texts, labels
 
 
-def read_tagged(path: Path) -> Tagged:
-    """Read sentences whose words have tags: a word in each line, an empty line between sentences.
+def read_tagged(path: Path) -> tuple[list[list[str]], list[list[str]]]:
+    """Read the words of sentences and their tags: one in each line, an empty line in between.
 
     Columns are separated by tabs: word and tag; number, word, tag and any others; or the ten of
     CoNLL-U, where the tag is the universal part of speech. Lines with # are comments. Numbers that
     are not whole (1-2, 1.1) are of no word, and left out.
-
-    Raises:
-        UserError: a file that cannot be read, or a line that is none of these.
     """
-    sentences: list[list[str]] = []
-    tags: list[list[str]] = []
-    begins = True
+    sentences: list[list[tuple[str, str]]] = [[]]
     for number, line in enumerate(read_lines(path), start=1):
         fields = line.rstrip("\r\n").split("\t")
         if not line.strip() or line.startswith("# "):
-            begins = True
-            continue
-        if len(fields) < 2:
-            raise UserError(f"{path}: line {number} has one column: give words with tags")
-        if len(fields) > 2 and not fields[0].isdigit():
-            continue
-        if begins:
             sentences.append([])
-            tags.append([])
-            begins = False
-        word, tag = _WORD_AND_TAG.get(len(fields), (1, 2))
-        sentences[-1].append(fields[word])
-        tags[-1].append(fields[tag])
-    if not sentences:
+        elif len(fields) < 2:
+            raise UserError(f"{path}: line {number} has one column: give words with tags")
+        elif len(fields) == 2 or fields[0].isdigit():
+            word, tag = _WORD_AND_TAG.get(len(fields), (1, 2))
+            sentences[-1].append((fields[word], fields[tag]))
+    if not any(sentences):
         raise UserError(f"{path} holds no words with tags")
-    return Tagged(sentences, tags)
+    words, tags = ([[pair[at] for pair in each] for each in sentences if each] for at in (0, 1))
+    return words, tags
 
 
 Row = tuple[str, str, str]  # where, text, label
 
 
-def _from_json(path: Path) -> Iterator[Row]:
-    for where, row in json_rows(path):
-        text, label = columns(path, list(row), _TEXTS, _LABELS)
-        yield where, str(row[text]), str(row[label])
-
-
 def _from_table(path: Path) -> Iterator[Row]:
-    rows = table_rows(path)
-    _, first = next(rows, ("", []))
-    if len(first) == 4 and first[1] in ("0", "1"):
-        text, label = 3, 1
-        yield "line 1", first[text], first[label]
+    first = [] if kind_of(path) == ".jsonl" else next(table_rows(path), ("", []))[1]
+    if len(first) == 4 and first[1] in ("0", "1"):  # without names
+        yield from ((where, row[3], row[1]) for where, row in table_rows(path))
     else:
-        names = [name.strip().lower() for name in first]
-        text, label = (names.index(name) for name in columns(path, names, _TEXTS, _LABELS))
-    for where, row in rows:
-        yield where, row[text], row[label]
+        yield from (row[:3] for row in labelled_rows(path, _TEXTS, _LABELS))
 
 
 def _from_lines(path: Path) -> Iterator[Row]:
@@ -226,3 +171,122 @@ def _from_lines(path: Path) -> Iterator[Row]:
     for number, line in enumerate(found, start=1):
         label, _, text = line.strip().partition(" ")
         yield f"line {number}", text, label.split(":")[0]
+
+
+def embed_texts(
+    model: LanguageModel[Text],
+    texts: Sequence[str],
+    pool: Pool = "mean",
+    layer: int = -1,
+    batch_size: int = 128,
+) -> np.ndarray:
+    """Return features of texts, float32 [N, D]; nothing is hidden, lengths are not normalised.
+
+    Texts longer than a row of the model are cut; `batch_size` of them are encoded at once.
+    """
+    pieces, _ = cut_texts(model.tokenizer, texts, model.tokenizer.room())
+    found = _by_piece(model, pieces, batch_size, lambda ids: model.encode(ids, pool, layer))
+    return np.stack([values.numpy() for values in found])
+
+
+def _by_piece(
+    model: LanguageModel[Text],
+    pieces: Sequence[Encoded],
+    size: int,
+    compute: Callable[[Tensor], Tensor],
+) -> list[Tensor]:
+    """Return what is computed from the ids of each piece, between special tokens."""
+    found = [torch.empty(0)] * len(pieces)
+    with frozen(model) as device:
+        for index, ids in equal_lengths(model.tokenizer, pieces, size):
+            for place, values in zip(index, compute(ids.to(device)).float().cpu(), strict=True):
+                found[place] = values
+    return found
+
+
+def cut_texts(text: Text, texts: Sequence[str], room: int) -> tuple[list[Encoded], int]:
+    """Return the first `room` tokens of each text, and how many texts were longer."""
+    if not len(texts):
+        raise UserError("no texts: give at least one")
+    found = text.encode(texts)
+    for place, each in enumerate(found):
+        if not len(each.ids):
+            raise UserError(f"text {place} ('{texts[place][:40]}') has no token: leave it out")
+    num_cut = sum(len(each.ids) > room for each in found)
+    return [Encoded(*(values[:room] for values in each)) for each in found], num_cut
+
+
+def cut_note(text: Text, texts: Sequence[str]) -> str:
+    """Return how many texts are longer than a row, in words; nothing if none is."""
+    _, num = cut_texts(text, texts, text.room())
+    return f"{num} texts cut at {text.room()} tokens" if num else ""
+
+
+def equal_lengths(
+    text: Text, pieces: Sequence[Encoded], batch_size: int
+) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Give batches of pieces with equally many tokens, so that nothing is padded.
+
+    They are numbers of pieces, int64 [b], and their ids between special tokens, int64 [b, L].
+    """
+    for batch in same_length([len(piece.ids) for piece in pieces], batch_size):
+        rows = [[*text.start, *pieces[place].ids, *text.stop] for place in batch]
+        yield batch, torch.from_numpy(np.array(rows, dtype=np.int64))
+
+
+def word_features(
+    model: LanguageModel[Text],
+    sentences: Sequence[Sequence[str]],
+    layer: int = -1,
+    batch_size: int = 128,
+) -> list[np.ndarray]:
+    """Return features of the words of each sentence, joined by spaces, each float32 [words, D].
+
+    A word has the mean of its tokens' features. A word without tokens of its own, because the
+    sentence was cut or a token spans several words, has NaN.
+    """
+    text = model.tokenizer
+    pieces, _ = cut_texts(text, [" ".join(words) for words in sentences], text.room())
+    found = _by_piece(model, pieces, batch_size, lambda ids: model.features(ids, layer))
+    means = []
+    for words, tokens, values in zip(sentences, pieces, found, strict=True):
+        word = torch.from_numpy(words_of(words, tokens.offsets))
+        sums = values.new_zeros(len(words), values.shape[1])
+        sums.index_add_(0, word, values[len(text.start) :][: len(word)])
+        means.append((sums / torch.bincount(word, minlength=len(words))[:, None]).numpy())
+    return means
+
+
+def words_of(words: Sequence[str], offsets: np.ndarray) -> np.ndarray:
+    """Return which of `words`, joined by spaces, each token belongs to, int64 [n].
+
+    `offsets` [n] are the first characters of tokens; they may be the space before a word.
+
+    >>> words_of(["a", "cat"], np.array([0, 1, 3]))
+    array([0, 1, 1])
+    """
+    ends = np.cumsum([len(word) + 1 for word in words]) - 1
+    return np.searchsorted(ends, offsets, side="right")
+
+
+def finetune_texts(
+    models: Mapping[str, LanguageModel[Text]], task: TextTask, config: FineTuneSettings
+) -> list[Entries]:
+    """Return accuracy and Matthews correlation of fine-tuned models, by name; see `tuned_row`."""
+    return [
+        tuned_row(name, model, text_samples(model, task), config, ("accuracy", "mcc"))
+        for name, model in models.items()
+    ]
+
+
+def text_samples(model: LanguageModel[Text], task: TextTask) -> Samples[LanguageModel[Text]]:
+    """Return texts as a model takes them; those longer than a row of the model are cut."""
+    text = model.tokenizer
+    ids = text.tokenize(task.train).ids
+    lengths = (ids != text.pad).sum(dim=1)
+    return Samples(
+        *(task.name, task.train_y, task.test_y, len(task.classes), lengths),
+        lambda index, seed, epoch: ids[index, : int(lengths[index].max())],
+        lambda tuned: embed_texts(tuned, task.test),
+        cut_note(text, [*task.train, *task.test]),
+    )

@@ -1,7 +1,7 @@
-"""Texts as token ids: a fast tokenizer, and what its special tokens are for."""
+"""Texts as token ids: a fast tokenizer, what its special tokens are for, and where it is from."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, require
 from maskwise.modality import Entries
 from maskwise.rng import Keys
-from maskwise.tokens.tokenizer_files import FILE, read_tokenizer, write_tokenizer
+from maskwise.tokens.files import FILE, read_tokenizer, write_tokenizer
 
-if TYPE_CHECKING:  # it is an extra
+if TYPE_CHECKING:  # they are extras
     from tokenizers import Encoding, Tokenizer
+    from transformers import PreTrainedTokenizerFast
 
 PARTIAL = "\N{REPLACEMENT CHARACTER}"  # what decoders make of a part of a character
+PAD, UNKNOWN, START, STOP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# What the families of BERT and of RoBERTa call them.
+_NAMES = {"mask": ("[MASK]", "<mask>"), "pad": ("[PAD]", "<pad>"), "unk": ("[UNK]", "<unk>")}
+_FRAMES = {"start": ("[CLS]", "<s>"), "stop": ("[SEP]", "</s>")}
 
 
 class Encoded(NamedTuple):
@@ -59,7 +65,7 @@ class Text:
         longest: tokens in a row that the model can take at most, or None.
 
     Example:
-        >>> from maskwise.text.tokenizer import train_tokenizer
+        >>> from maskwise.text.text import train_tokenizer
         >>> text = train_tokenizer(["the cat sat on the mat"] * 9, vocab_size=300, length=8)
         >>> ids = text.tokenize(["the cat"]).ids
         >>> text.decode(ids[0])
@@ -87,12 +93,10 @@ class Text:
 
     @property
     def grid(self) -> tuple[int]:
-        """Positions of a row."""
         return (self.length,)
 
     @cached_property
     def num_tokens(self) -> int:
-        """Size of the vocabulary, V."""
         return max(self.tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
     @cached_property
@@ -108,11 +112,7 @@ class Text:
         return len(self.start) + len(self.stop)
 
     def room(self, length: int | None = None) -> int:
-        """Return how many tokens of a text fit between the special ones of a row.
-
-        Raises:
-            UserError: a length out of range.
-        """
+        """Return how many tokens of a text fit between the special ones of a row."""
         length = self.length if length is None else length
         longest = self.longest or 10**6
         if not self.num_frame < length <= longest:
@@ -159,11 +159,10 @@ class Text:
         return batch
 
     def inputs(self, ids: Tensor) -> Tensor:
-        """Return what a network embeds for token ids: themselves."""
         return ids
 
     def weights(self, batch: Tensor) -> None:
-        """Return what each token counts in the loss: all the same."""
+        return None
 
     def eligible(self, ids: Tensor, keys: Keys | None = None) -> Tensor:
         """Return which tokens may be hidden: neither special ones nor padding, bool like `ids`."""
@@ -184,9 +183,6 @@ class Text:
         """Return texts, one in each row, cut and padded to the same length.
 
         The length is L at most, special tokens included; default: that of the model.
-
-        Raises:
-            UserError: no texts, a text without a token, or a length out of range.
         """
         room = self.room(length)
         if not len(texts):
@@ -203,9 +199,6 @@ class Text:
         """Return running text, cut into rows of equal length; what is left over is dropped.
 
         The length is L, special tokens included; default: that of the model.
-
-        Raises:
-            UserError: a text that fills no row, or a length out of range.
         """
         room = self.room(length)
         [found] = self.encode([text])
@@ -228,10 +221,8 @@ class Text:
         sizes = [len(ids) for ids, _ in pieces]
         if self.pad < 0 and min(sizes) < max(sizes):
             raise UserError("the tokenizer has no padding token: give texts of equal length")
-        ids = torch.full((len(pieces), max(sizes) + self.num_frame), self.pad)
-        for row, (piece, _) in zip(ids, pieces, strict=True):
-            framed = [*self.start, *piece.tolist(), *self.stop]
-            row[: len(framed)] = torch.tensor(framed)
+        rows = [torch.tensor([*self.start, *piece.tolist(), *self.stop]) for piece, _ in pieces]
+        ids = pad_sequence(rows, batch_first=True, padding_value=self.pad)
         return Tokens(ids, self.eligible(ids), torch.tensor([num for _, num in pieces]))
 
     def save(self, folder: Path) -> Entries:
@@ -242,11 +233,6 @@ class Text:
 
     @classmethod
     def load(cls, folder: Path, values: Entries) -> Self:
-        """Read what `save` wrote.
-
-        Raises:
-            UserError: a file is missing or damaged.
-        """
         lists = {key: tuple(values[key]) for key in ("start", "stop", "special")}
         return cls(read_tokenizer(folder / FILE), **{**values, **lists})
 
@@ -268,3 +254,104 @@ def _encoded(found: "Encoding", text: str) -> Encoded:
         # A token that is the space has begun the word.
         starts = spaced | (behind & ~np.concatenate([[False], spaced[:-1]]))
     return Encoded(ids, starts, offsets)
+
+
+def train_tokenizer(
+    texts: Iterable[str], *, vocab_size: int, length: int, lowercase: bool = False
+) -> Text:
+    """Train a byte-level BPE tokenizer: any text in any language, no unknown words.
+
+    Args:
+        texts: what it is trained on; read once.
+        vocab_size: tokens at most, special ones and the 256 bytes included.
+        length: tokens in a row.
+        lowercase: make everything lower-case.
+    """
+    tokenizers = require("tokenizers", "text", "text")
+    least = 256 + len(SPECIAL)
+    if vocab_size < least:
+        raise UserError(f"vocab_size {vocab_size} is too small: bytes and specials are {least}")
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token=UNKNOWN))
+    lower = [tokenizers.normalizers.Lowercase()] if lowercase else []
+    tokenizer.normalizer = tokenizers.normalizers.Sequence([tokenizers.normalizers.NFC(), *lower])
+    # A word is the same token in front of a text and within it.
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return _described(tokenizer, length)
+
+
+def load_tokenizer(name: str, length: int) -> Text:
+    """Load a tokenizer.json, or the tokenizer of a folder or hub name of transformers."""
+    path = Path(name).expanduser()
+    try:
+        if path.is_file() or path.suffix == ".json":
+            return _described(read_tokenizer(path), length)
+        found = _from_transformers(name)
+        # Tokenizers that know no limit name a huge one.
+        longest = found.model_max_length if found.model_max_length < 10**6 else None
+        return of_transformers(found, length, longest)
+    except UserError as error:
+        raise UserError(f"tokenizer {name}: {error}") from None
+
+
+def of_transformers(
+    tokenizer: "PreTrainedTokenizerFast", length: int, longest: int | None = None
+) -> Text:
+    """Return the tokens of a fast tokenizer of transformers, `longest` as `Text` has it."""
+    if tokenizer.mask_token_id is None:
+        raise UserError("the tokenizer has no mask token: it is not of a masked model")
+    if not tokenizer.is_fast:
+        raise UserError("the tokenizer is a slow one: give a fast one (tokenizer.json)")
+    tokenizers = require("tokenizers", "text", "text")
+    framed = tokenizer("a", return_special_tokens_mask=True)
+    flags, ids = framed["special_tokens_mask"], framed["input_ids"]
+    if 0 not in flags:
+        raise UserError("the tokenizer has special tokens only: its files are missing")
+    first, behind = flags.index(0), len(flags) - flags[::-1].index(0)
+    added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special = (added | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}
+    return Text(
+        tokenizers.Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()),
+        length=length,
+        mask=tokenizer.mask_token_id,
+        pad=-1 if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
+        start=tuple(ids[:first]),
+        stop=tuple(ids[behind:]),
+        special=tuple(sorted(special)),
+        longest=longest,
+    )
+
+
+def _described(tokenizer: "Tokenizer", length: int) -> Text:
+    """Find the special tokens of a bare tokenizer by their usual names."""
+    known = {
+        str(t.content): i for i, t in tokenizer.get_added_tokens_decoder().items() if t.special
+    }
+    found = {
+        key: next((known[name] for name in names if name in known), None)
+        for key, names in (_NAMES | _FRAMES).items()
+    }
+    if found["mask"] is None:
+        names = " or ".join(_NAMES["mask"])
+        raise UserError(f"there is no mask token ({names}) among its special tokens")
+    start, stop = (tuple(i for i in [found[key]] if i is not None) for key in _FRAMES)
+    special = tuple(sorted(set(known.values()) - {found["unk"]}))
+    pad = -1 if found["pad"] is None else found["pad"]
+    return Text(tokenizer, length, found["mask"], pad, start, stop, special)
+
+
+def _from_transformers(name: str) -> "PreTrainedTokenizerFast":
+    transformers = require("transformers", "it", "text")
+    options = {"local_files_only": Path(name).expanduser().is_dir(), "trust_remote_code": False}
+    try:
+        return transformers.AutoTokenizer.from_pretrained(name, **options)
+    except Exception as error:  # whatever hub, network, cache and file formats raise
+        reason = (str(error) or type(error).__name__).split("\n")[0]
+        raise UserError(f"it cannot be loaded: {reason}") from error

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 from maskwise.arguments import Arg, Verb
 
 if TYPE_CHECKING:
+    from maskwise.text.text import Text
     from maskwise.tokens.model import LanguageModel
 
 
 def export(
-    run: Annotated["LanguageModel", Arg(metavar="RUN", model="any")],
+    run: Annotated["LanguageModel[Text]", Arg(metavar="RUN", model="any")],
     folder: Annotated[Path, Arg("which is new, or empty", "FOLDER")],
 ) -> None:
     """Write a language model for transformers."""
@@ -21,7 +22,7 @@ def export(
 
 def fill(
     run: Annotated[
-        "LanguageModel",
+        "LanguageModel[Text]",
         Arg("a run on texts, or a masked language model of transformers", "RUN", model="own"),
     ],
     text: Annotated[str, Arg("such as 'the [MASK] sat on the [MASK]'", "TEXT")],

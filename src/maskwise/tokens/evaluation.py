@@ -12,10 +12,9 @@ from torch import Tensor
 from maskwise.files import write_json
 from maskwise.masks import Mask
 from maskwise.measure.features import frozen, in_batches, random_subset
-from maskwise.measure.likelihoods import Held
-from maskwise.measure.losses import fixed_mask, loss_curves
+from maskwise.measure.losses import Held, fixed_mask, loss_curves
 from maskwise.modality import Entries, Source
-from maskwise.tokens.model import LanguageModel, SymbolTokenizer
+from maskwise.tokens.model import LanguageModel, Symbols, SymbolTokenizer
 
 BATCH = 128  # rows at once
 MOST = 128  # tokens of a row that are shown
@@ -24,7 +23,7 @@ NUM_GUESSES = 3
 
 
 def losses_by_ratio(
-    model: LanguageModel,
+    model: LanguageModel[Symbols],
     source: Source,
     index: np.ndarray,
     ratios: Sequence[float],
@@ -35,16 +34,8 @@ def losses_by_ratio(
     """Return the "reconstruction" entry of result.json: mean cross-entropies; see `loss_curves`.
 
     The mean of the curve over ratios from 0 to 1 would be -log p(row) per token, averaged over
-    orders (arXiv 2306.00520); "mean" is that over the ratios measured.
-
-    Args:
-        model: its device is used, and its training mode is restored.
-        source: where rows come from.
-        index: which rows, [N].
-        ratios: hidden fractions, each in (0, 1).
-        pattern: how hidden tokens lie.
-        seed: of the masks and of the bootstrap.
-        baselines: by name, the loss of each token whatever is visible, [V].
+    orders (arXiv 2306.00520); "mean" is that over the ratios measured. `baselines` are, by name,
+    the loss of each token whatever is visible, [V].
     """
     found = loss_curves(
         *(model, source, index, sorted(set(ratios)), pattern, seed),
@@ -57,7 +48,7 @@ def losses_by_ratio(
 
 
 def _costs(
-    model: LanguageModel, tables: Sequence[Tensor], samples: Tensor, masks: Sequence[Mask]
+    model: LanguageModel[Symbols], tables: Sequence[Tensor], samples: Tensor, masks: Sequence[Mask]
 ) -> Iterator[tuple[Tensor, ...]]:
     """Give each row's losses, the model's first, then those of tables [V], under each mask."""
     ids = model.tokenizer.ids(samples)
@@ -78,7 +69,7 @@ def shares(tokenizer: SymbolTokenizer, source: Source, index: np.ndarray) -> Ten
     return counts / counts.sum()
 
 
-def held_tokens(model: LanguageModel, ids: Tensor, words: dict[str, str]) -> Held:
+def held_tokens(model: LanguageModel[Symbols], ids: Tensor, words: dict[str, str]) -> Held:
     """Return rows of tokens [N, L] for `measure`; the anchor is the uniform predictor.
 
     `words` are what a "sample", a "position" and a "dimension" are called.
@@ -92,9 +83,15 @@ def held_tokens(model: LanguageModel, ids: Tensor, words: dict[str, str]) -> Hel
 
 
 def write_rows(
-    path: Path, model: LanguageModel, source: Source, *, pattern: str, seed: int, num: int = 3
+    folder: Path,
+    model: LanguageModel[Symbols],
+    source: Source,
+    *,
+    pattern: str,
+    seed: int,
+    num: int = 3,
 ) -> None:
-    """Write what the report shows of tokens to `path`, which is complete or absent.
+    """Write what the report shows of tokens to samples.json, which is complete or absent.
 
     JSON: the "pattern" and "rows", each with its "documents", which are lists of the text that
     each token adds (a character of several tokens comes with the last of them), and "masks", one
@@ -103,13 +100,7 @@ def write_rows(
     "right", and the "guesses", the likeliest tokens with their probabilities. Masks are nested
     where the pattern is.
 
-    Args:
-        path: a .json file.
-        model: its device is used, and its training mode is restored.
-        source: where rows come from.
-        pattern: how hidden tokens lie.
-        seed: of the choice of rows and of the masks.
-        num: rows at most.
+    There are `num` rows at most; `seed` is of their choice and of the masks.
     """
     index = random_subset(len(source), num, seed)
     ids, units = model.tokenizer.ids(source.get(index)), source.units(index)
@@ -128,10 +119,10 @@ def write_rows(
             filled = _filled(model, ids, mask.hidden, shown)
             for row, found in zip(rows, filled, strict=True):
                 row["masks"].append({"ratio": ratio, "hidden": found})
-    write_json(path, {"pattern": pattern, "rows": rows})
+    write_json(folder / "samples.json", {"pattern": pattern, "rows": rows})
 
 
-def _documents(model: LanguageModel, ids: Tensor, shown: Tensor) -> list[list[list[int]]]:
+def _documents(model: LanguageModel[Symbols], ids: Tensor, shown: Tensor) -> list[list[list[int]]]:
     """Return the ids of the tokens that are shown, by row and document."""
     documents = model.tokenizer.documents(ids)
     found = []
@@ -142,7 +133,7 @@ def _documents(model: LanguageModel, ids: Tensor, shown: Tensor) -> list[list[li
 
 
 def _filled(
-    model: LanguageModel, ids: Tensor, hidden: Tensor, shown: Tensor
+    model: LanguageModel[Symbols], ids: Tensor, hidden: Tensor, shown: Tensor
 ) -> list[list[Entries]]:
     """Return what the model makes of the hidden tokens that are shown, by row."""
     best, true = [], []

@@ -1,7 +1,7 @@
 """The masked language model: predict hidden tokens from visible ones; encode whole sequences."""
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,7 @@ from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, mean_over
 from maskwise.masks import Mask
 from maskwise.modality import Answer, MaskedModel, ModelSettings, Pool, Tokenizer, VisiblePool
-from maskwise.objectives.corruption import Shares, corrupt
-from maskwise.objectives.cross_entropy import CrossEntropy
+from maskwise.objectives.cross_entropy import CrossEntropy, Shares, corrupt
 from maskwise.rng import Keys, Stream
 from maskwise.tokens.network import TokenNetwork
 
@@ -46,6 +45,12 @@ class SymbolTokenizer(Tokenizer, Protocol):
     def eligible(self, batch: Tensor, keys: Keys | None = None) -> Tensor:
         """Return what may be hidden, bool [B, L]."""
 
+    def spell(self, ids: Sequence[int]) -> list[str]:
+        """Return what each token says behind those before it."""
+
+    def spell_next(self, before: Sequence[int], token: int) -> str:
+        """Return what a token says behind others."""
+
 
 Symbols = TypeVar("Symbols", bound=SymbolTokenizer)
 Read = TypeVar("Read", bound=SymbolTokenizer, contravariant=True)
@@ -77,7 +82,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
 
     Example:
         >>> from maskwise.text.model import TextModelSettings
-        >>> from maskwise.text.tokenizer import train_tokenizer
+        >>> from maskwise.text.text import train_tokenizer
         >>> text = train_tokenizer(["the cat sat on the mat"] * 9, vocab_size=300, length=8)
         >>> model = LanguageModel(text, TextModelSettings(width=16, depth=1, heads=2))
         >>> model.encode(text.tokenize(["the cat", "a mat"]).ids).shape
@@ -92,11 +97,11 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         tokenizer: Symbols,
         config: LanguageSettings[Symbols],
         attention: Attention = "auto",
-        network: TokenNetwork | None = None,
+        network: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.tokenizer, self.config = tokenizer, config
-        self.network = network or config.network(tokenizer, attention)
+        self.network = cast(TokenNetwork, network) or config.network(tokenizer, attention)
 
     @property
     def has_class_token(self) -> bool:
@@ -105,12 +110,10 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
 
     @property
     def num_layers(self) -> int:
-        """Layers that `encode` can read."""
         return self.network.num_layers
 
     @property
     def trunk(self) -> nn.Module:
-        """The network."""
         return self.network
 
     def forward(self, batch: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
@@ -150,7 +153,6 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         return Answer(ids, said.states, said.prediction, features)
 
     def objective(self) -> CrossEntropy:
-        """Return the cross-entropy of hidden tokens."""
         return CrossEntropy(self.tokenizer.weights)
 
     def visible_features(
@@ -158,21 +160,21 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
     ) -> Tensor:
         """Return features of masked samples, [B, D]; what is hidden becomes the mask token."""
         ids = self.tokenizer.ids(samples).masked_fill(mask.hidden, self.tokenizer.mask)
-        tokens = self.network.features(*self._read(ids), self._layer(layer))
-        return self._pooled(tokens, self.eligible(samples) & ~mask.hidden, pool)
+        return self._pooled(
+            self._features(ids, layer), self.eligible(samples) & ~mask.hidden, pool
+        )
 
     def num_encoded(self, mask: Mask) -> int:
-        """Return how many positions of a batch the network sees: all of them."""
         return mask.hidden.numel()
 
     def features(self, batch: Tensor, layer: int = -1) -> Tensor:
         """Return the features of every token after a layer, [B, L, width]; nothing is hidden."""
-        return self.network.features(*self._read(self.tokenizer.ids(batch)), self._layer(layer))
+        return self._features(self.tokenizer.ids(batch), layer)
 
-    def _layer(self, layer: int) -> int:
+    def _features(self, ids: Tensor, layer: int) -> Tensor:
         if not -self.num_layers <= layer < self.num_layers:
             raise UserError(f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)")
-        return layer
+        return self.network.features(*self._read(ids), layer)
 
     def encode(self, samples: Tensor, pool: Pool = "mean", layer: int = -1) -> Tensor:
         """Return features of whole texts or sequences, one in each row; nothing is ever hidden.
@@ -190,7 +192,6 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         return torch.cat(parts[pool], dim=1)
 
     def eligible(self, samples: Tensor) -> Tensor:
-        """Return which tokens may be hidden, bool [B, L]: neither special ones nor padding."""
         return self.tokenizer.eligible(samples)
 
     def conditional_log_prob(self, x: Tensor, hidden: Tensor) -> Tensor:

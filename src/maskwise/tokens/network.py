@@ -15,6 +15,8 @@ from maskwise.masks import Mask
 from maskwise.objectives.cross_entropy import logits_of
 
 ROTARY_BASE = 10_000.0
+Layers = Sequence[int]
+"""0 = the first, -1 = the last"""
 
 
 class Said(NamedTuple):
@@ -47,11 +49,7 @@ class TokenNetwork(nn.Module, ABC):
 
     @abstractmethod
     def outputs(
-        self,
-        ids: Tensor,
-        documents: Tensor | None,
-        layers: Sequence[int],
-        wanted: Tensor | None = None,
+        self, ids: Tensor, documents: Tensor | None, layers: Layers, wanted: Tensor | None = None
     ) -> list[Tensor]:
         """Return tokens after some layers, [B, N, D] each.
 
@@ -66,9 +64,7 @@ class TokenNetwork(nn.Module, ABC):
         """Return tokens after a layer, -1 = the last, [B, N, D]."""
         return self.outputs(ids, documents, [layer])[0]
 
-    def at(
-        self, ids: Tensor, documents: Tensor | None, where: Mask, layers: Sequence[int] = ()
-    ) -> Said:
+    def at(self, ids: Tensor, documents: Tensor | None, where: Mask, layers: Layers = ()) -> Said:
         """Return what the network says at the hidden positions of `where`."""
         if layers:
             *found, last = self.outputs(ids, documents, [*layers, -1])
@@ -93,15 +89,11 @@ class BlockNetwork(TokenNetwork):
         num_tokens: vocabulary size V.
         width: D.
         blocks: called with tokens, what `context` gives, and `wanted`.
-        num_inputs: tokens that are read, if not those that are predicted.
+        num_inputs: tokens that are read, None = those that are predicted.
     """
 
     def __init__(
-        self,
-        num_tokens: int,
-        width: int,
-        blocks: Iterable[nn.Module],
-        num_inputs: int | None = None,
+        self, num_tokens: int, width: int, blocks: Iterable[nn.Module], num_inputs: int | None
     ) -> None:
         super().__init__()
         self.embed = nn.Embedding(num_inputs or num_tokens, width)
@@ -121,12 +113,10 @@ class BlockNetwork(TokenNetwork):
 
     @property
     def num_layers(self) -> int:
-        """Blocks."""
         return len(self.blocks)
 
     @property
     def width(self) -> int:
-        """Width of the tokens."""
         return self.embed.embedding_dim
 
     @property
@@ -139,11 +129,7 @@ class BlockNetwork(TokenNetwork):
         raise NotImplementedError
 
     def outputs(
-        self,
-        ids: Tensor,
-        documents: Tensor | None,
-        layers: Sequence[int],
-        wanted: Tensor | None = None,
+        self, ids: Tensor, documents: Tensor | None, layers: Layers, wanted: Tensor | None = None
     ) -> list[Tensor]:
         """Return normalised tokens after some blocks."""
         context = self.context(ids, documents)
@@ -157,7 +143,6 @@ class BlockNetwork(TokenNetwork):
         return [found[index] for index in indices]
 
     def predict(self, states: Tensor) -> tuple[Tensor, ...]:
-        """Return what makes logits."""
         return self.activate(states), *self.output
 
     def activate(self, x: Tensor) -> Tensor:
@@ -268,14 +253,8 @@ class Block(nn.Module):
 class SequenceNetwork(BlockNetwork):
     """A transformer: token embedding, blocks, and a head.
 
-    Args:
-        num_tokens: vocabulary size V.
-        width: D.
-        depth: blocks.
-        heads: attention heads.
-        mlp_ratio: weights of a block's MLP over those of a plain one of this ratio.
-        attention: see `attend`.
-        num_inputs: tokens that are read, if not those that are predicted.
+    `num_tokens`, `width` and `num_inputs` are those of `BlockNetwork`, `attention` that of
+    `attend`; the MLP of a block has as many weights as a plain one of width `mlp_ratio` x D.
     """
 
     def __init__(

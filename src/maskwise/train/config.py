@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import nn
 
 from maskwise import laws, masks
 from maskwise.errors import UserError
@@ -49,6 +50,11 @@ class TrainSettings:
     """steps between checkpoints"""
     checkpoints: PositiveInt = 2
     """how many are kept: the newest"""
+
+
+def decays(name: str, parameter: nn.Parameter) -> bool:
+    """Say whether a parameter has weight decay; biases, norms, tokens and positions do not."""
+    return parameter.ndim > 1 and not name.endswith(("token", "positions", "bias"))
 
 
 @settings

@@ -19,16 +19,15 @@ from torch.utils.data import DataLoader, Dataset
 from maskwise import laws, masks
 from maskwise.errors import UserError
 from maskwise.laws import Law
-from maskwise.layers.transformer import decays
 from maskwise.masks import Mask, Pattern
+from maskwise.masks.mask import importance, sample_weights
 from maskwise.modality import Augment, Entries, MaskedModel, Objective, Scorer, Source, VisiblePool
-from maskwise.objectives.reconstruction import importance, sample_weights
 from maskwise.objectives.regularise import RegulariseSettings, penalty
 from maskwise.progress import StopRequest
 from maskwise.rng import Keys, shuffled
 from maskwise.train import checkpoint
-from maskwise.train.config import EfficiencySettings, RunSettings, TrainSettings
-from maskwise.train.metrics import Metrics, progress_bar
+from maskwise.train.config import EfficiencySettings, RunSettings, TrainSettings, decays
+from maskwise.train.folder import Metrics, progress_bar
 from maskwise.train.monitor import Monitor
 
 if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
@@ -41,7 +40,7 @@ _order = lru_cache(maxsize=1)(shuffled)
 def connect(efficiency: EfficiencySettings) -> "Fabric":
     """Return the devices that the configuration asks for, not yet launched."""
     from lightning_fabric import Fabric
-    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     several = efficiency.devices * efficiency.nodes > 1
     ddp = DDPStrategy(timeout=timedelta(seconds=efficiency.timeout)) if several else None

@@ -6,8 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from maskwise.cells import csr
-from maskwise.cells.csr import CSR, Stored, in_file, in_memory
+from maskwise.cells.matrix import CSR, Stored, in_file, in_memory
 from maskwise.errors import UserError
 
 
@@ -55,7 +54,7 @@ def test_chunks_that_lie_anywhere_in_a_file(tmp_path_factory, rows, size):
 
 @pytest.mark.parametrize(("block", "most"), [(8, 1), (50, 12), (1 << 21, 40)])
 def test_blocks_are_all_rows_in_order(monkeypatch, block, most):
-    monkeypatch.setattr(csr, "_BLOCK", block)
+    monkeypatch.setattr("maskwise.cells.matrix._BLOCK", block)
     matrix = in_memory(random())
     blocks = list(matrix.blocks())
     assert np.concatenate(blocks).tolist() == list(range(40))

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.tokens.tokenizer_files import read_tokenizer, write_tokenizer
+from maskwise.tokens.files import read_tokenizer, write_tokenizer
 
 tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from maskwise.objectives.columns import category_log_probs, count_losses
+from maskwise.columns.networks import category_log_probs, count_losses
 
 
 def everything(dropout=None):
