@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("maskwise").setLevel(logging.INFO)
     try:
-        dotted, plain = _split(words)
+        dotted, plain = _split(_spelled_out(words))
         arguments, rest = _parser().parse_known_args(plain)
         _call(arguments, _overrides([*dotted, *rest]))
         sys.stdout.flush()
@@ -179,6 +179,21 @@ def _without_none(kind: Any) -> Any:
         return kind
     [found] = [each for each in get_args(kind) if each is not types.NoneType]
     return found
+
+
+def _spelled_out(words: Sequence[str]) -> list[str]:
+    """Give ``--resume`` the value that it may come without, so that nothing else is taken for it.
+
+    >>> _spelled_out(["pretrain", "--resume", "digits"]), _spelled_out(["--resume", "auto"])
+    (['pretrain', '--resume=yes', 'digits'], ['--resume=auto'])
+    """
+    spelled: list[str] = []
+    for word in words:
+        if spelled[-1:] == ["--resume=yes"] and word == "auto":
+            spelled[-1] = "--resume=auto"
+        else:
+            spelled.append("--resume=yes" if word == "--resume" else word)
+    return spelled
 
 
 def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -9,7 +9,7 @@ import difflib
 import functools
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_origin
 
 import pydantic
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -19,18 +19,19 @@ from maskwise.files import Entries
 
 T = TypeVar("T")
 _NONE_IS_EMPTY = pydantic.BeforeValidator(lambda value: () if value is None else value)
+LARGEST = 2**63
+"""numbers from here on are no settings"""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def settings(cls: type[T]) -> type[T]:
     """Make a frozen, keyword-only dataclass whose values are validated; docstrings become help."""
-    # On the command line, none is how to give an empty list.
-    cls.__annotations__ = {
-        name: Annotated[kind, _NONE_IS_EMPTY] if str(kind).startswith("tuple[") else kind
-        for name, kind in cls.__annotations__.items()
-    }
+    cls.__annotations__ = {name: _stricter(kind) for name, kind in cls.__annotations__.items()}
     config = pydantic.ConfigDict(
-        extra="forbid", use_attribute_docstrings=True, coerce_numbers_to_str=True
+        extra="forbid",
+        use_attribute_docstrings=True,
+        coerce_numbers_to_str=True,
+        allow_inf_nan=False,
     )
     made: Any = pydantic_dataclass(cls, frozen=True, kw_only=True, config=config)
     validate = made.__init__
@@ -44,6 +45,25 @@ def settings(cls: type[T]) -> type[T]:
 
     made.__init__ = init
     return made
+
+
+def _stricter(kind: Any) -> Any:
+    """Return a type that takes no switch for a number, and no number beyond all measure."""
+    origin: object = get_origin(kind)
+    text = str(kind)
+    if origin is tuple:
+        kind = Annotated[kind, _NONE_IS_EMPTY]  # none is how the command line gives an empty list
+    free = "bool" in text or dataclasses.is_dataclass(kind)
+    return kind if free else Annotated[kind, pydantic.BeforeValidator(_sensible)]
+
+
+def _sensible(value: Any) -> Any:
+    for each in value if isinstance(value, (list, tuple)) else (value,):
+        if isinstance(each, bool):
+            raise ValueError("it is no switch: give it a value")
+        if isinstance(each, (int, float)) and abs(each) >= LARGEST:
+            raise ValueError("the number is too large")
+    return value
 
 
 def to_dict(config: Any) -> Entries:
@@ -83,12 +103,26 @@ def override(config: T, changes: Mapping[str, Any]) -> T:
             raise UserError(f"unknown key '{key}'{_nearest(key, known)}")
         if isinstance(value, bool) and not isinstance(known[key], bool):
             raise UserError(f"'{key}' is no switch: give it a value")
+        if isinstance(value, str) and _vanishes(value):
+            raise UserError(f"{key}={value!r}: the number is too small to be told from 0")
         *groups, last = key.split(".")
         node = values
         for group in groups:
             node = node[group]
         node[last] = _read(value, known[key]) if isinstance(value, str) else value
     return from_dict(type(config), values)
+
+
+def _vanishes(text: str) -> bool:
+    """Say whether a text is a number other than 0 that becomes 0.
+
+    >>> _vanishes("1e-400"), _vanishes("0.0"), _vanishes("1e-5")
+    (True, False, False)
+    """
+    try:
+        return float(text) == 0 and not set(text.lower().split("e")[0]).isdisjoint("123456789")
+    except ValueError:
+        return False
 
 
 def _read(text: str, known: Any) -> Any:

@@ -28,7 +28,10 @@ def pretrain(
     law: Annotated[str | None, Arg("the law of the mask ratio, such as uniform:0.4,0.9")] = None,
     out: Annotated[Path | None, Arg("the run folder (default: runs/NAME-LAW-SEED)")] = None,
     seed: Annotated[int | None, Arg("decides weights, order and masks (default: 0)")] = None,
-    resume: Annotated[bool, Arg("continue an interrupted run")] = False,
+    resume: Annotated[
+        Literal["no", "yes", "auto"],
+        Arg("continue an interrupted run; auto: if there is one, else begin", "[auto]"),
+    ] = "no",
     **settings: Any,
 ) -> None:
     """Pretrain a model, evaluate it, write a report.
@@ -42,7 +45,13 @@ def pretrain(
     if regions is not None:
         settings = {"data.regions": regions, **settings}
     run = api.pretrain(
-        data, law=law, out=out, seed=seed, resume=resume, modality=modality, **settings
+        data,
+        law=law,
+        out=out,
+        seed=seed,
+        resume="auto" if resume == "auto" else resume == "yes",
+        modality=modality,
+        **settings,
     )
     rank_zero_only(_summarise)(run)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -223,13 +224,24 @@ def _choice(text: str) -> Law:
 
 def _mixture(text: str) -> Law:
     items, weights = _weighted(text, "+")
-    return Mixture([parse(item) for item in items], weights)
+    laws = [_parse_inner(item, "a mixture", ("mixture:", "scheduled:")) for item in items]
+    if weights is not None and min(weights) > 0 and abs(sum(weights) - 1) > 1e-6:
+        raise UserError(f"the weights sum to {sum(weights):g}: they must sum to 1")
+    return Mixture(laws, weights)
+
+
+def _parse_inner(text: str, what: str, nested: tuple[str, ...]) -> Law:
+    """Read a law within another; refuse a nest before it is read, however deep it is."""
+    if text.strip().startswith(nested):
+        raise UserError(f"{what} cannot hold '{text:.40}': mix plain laws, schedule the mixture")
+    return parse(text)
 
 
 def _scheduled(text: str) -> Law:
     shape, _, ends = text.partition(",")
     start, end = ends.split("..")
-    return Scheduled(parse(start), parse(end), shape)
+    read = partial(_parse_inner, what="a schedule", nested=("scheduled:",))
+    return Scheduled(read(start), read(end), shape)
 
 
 def _without_arguments(law: Law) -> Callable[[str], Law]:

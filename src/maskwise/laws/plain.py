@@ -14,6 +14,7 @@ from maskwise.errors import UserError
 
 Array = NDArray[np.float64]
 Scope = Literal["step", "sample"]
+SMALLEST, LARGEST = 1e-3, 1e6  # parameters of Beta
 Reduction = Literal["sample_mean", "token_mean", "inverse_ratio"]
 
 
@@ -218,7 +219,12 @@ class Beta(Continuous):
 
     def __post_init__(self) -> None:
         for name, value in (("a", self.a), ("b", self.b)):
-            require(value > 0 and math.isfinite(value), f"beta needs {name} > 0, not {value:g}")
+            require(0 < value < math.inf, f"beta needs {name} > 0, not {value:g}")
+            require(
+                SMALLEST <= value <= LARGEST,
+                f"beta has all its mass on a point or two with {name} = {value:g}:"
+                f" give {SMALLEST:g} to {LARGEST:g}",
+            )
 
     def __str__(self) -> str:
         return f"beta:{text(self.a)},{text(self.b)}"
