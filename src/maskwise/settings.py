@@ -9,7 +9,7 @@ import difflib
 import functools
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_origin
 
 import pydantic
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -25,10 +25,10 @@ _NONE_IS_EMPTY = pydantic.BeforeValidator(lambda value: () if value is None else
 def settings(cls: type[T]) -> type[T]:
     """Make a frozen, keyword-only dataclass whose values are validated; docstrings become help."""
     # On the command line, none is how to give an empty list.
-    cls.__annotations__ = {
-        name: Annotated[kind, _NONE_IS_EMPTY] if str(kind).startswith("tuple[") else kind
-        for name, kind in cls.__annotations__.items()
-    }
+    for name, kind in cls.__annotations__.items():
+        origin: object = get_origin(kind)
+        if origin is tuple:
+            cls.__annotations__[name] = Annotated[kind, _NONE_IS_EMPTY]
     config = pydantic.ConfigDict(
         extra="forbid", use_attribute_docstrings=True, coerce_numbers_to_str=True
     )
