@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from maskwise import laws
 from maskwise.errors import UserError
 from maskwise.theory import ar1, classes, isotropic, latent_factor, power_law, risk
-from maskwise.theory.classes import classes_of, solve
+from maskwise.theory.classes import Setting, classes_of, solve
 
 RATIO = st.floats(0.01, 0.99)
 
@@ -51,7 +51,7 @@ def test_moments_are_those_of_masked_numbers(rescale, ratio):
 
 def test_only_rows_whose_target_is_hidden_count():
     law = ([0.2, 0.6], [0.5, 0.5])
-    found = classes.classes_of(law, target_hidden=True, rescale=False, weights=[3.0, 1.0])
+    found = classes.classes_of(law, Setting(target_hidden=True, weights=[3.0, 1.0]))
     assert found.share == pytest.approx([0.25, 0.75])
     assert found.full == pytest.approx([3 * 0.64, 0.16])
     assert found.diagonal == pytest.approx([3 * 0.16, 0.24])
@@ -131,7 +131,7 @@ LAW = (np.linspace(0.05, 0.95, 7), np.full(7, 1 / 7))
     [(20, 1.0, 0.0), (59, 1.0, 0.0), (61, 0.0, 1.0), (200, 0.0, 1.0), (60, 0.01, 1.0)],
 )
 def test_the_equations_hold(model, num_samples, identity, offset):
-    classes = classes_of(LAW, target_hidden=False, rescale=False, weights=lambda p: 1 / p)
+    classes = classes_of(LAW, Setting(weights=lambda p: 1 / p))
     point = solve(model, classes, num_samples, identity=identity, offset=offset)
     assert point.full == pytest.approx(np.sum(classes.share * point.gain * classes.full))
     assert point.diagonal == pytest.approx(np.sum(classes.share * point.gain * classes.diagonal))
@@ -153,7 +153,7 @@ def trace_of_q(model, point):
 
 
 def test_one_class_of_uncorrelated_features_is_elementary():
-    classes = classes_of(0.25, target_hidden=False, rescale=False, weights=None)
+    classes = classes_of(0.25, Setting())
     # C = (1-p) I: d/(1 + n/(dη)·...) gives η = (1-p) d/n - (1-p) over the threshold.
     few = solve(isotropic(60), classes, 20, identity=1.0, offset=0.0)
     assert 1 / few.gain == pytest.approx([0.75 * (60 - 20) / 20])

@@ -19,8 +19,14 @@ from maskwise.likelihood.contract import (
     refuse_training,
     samples,
 )
-from maskwise.likelihood.designs import DESIGNS, Passes, masks_of, spell_out
-from maskwise.likelihood.orders import chain_rule, random_orders
+from maskwise.likelihood.designs import (
+    DESIGNS,
+    Passes,
+    chain_rule,
+    masks_of,
+    random_orders,
+    spell_out,
+)
 from maskwise.likelihood.scores import evaluate, score_at_size, warn_outside
 from maskwise.progress import track
 
@@ -105,7 +111,7 @@ class _Job(NamedTuple):
     seed: int
     batch_size: int
 
-    def rows(self, rows: slice) -> "_Job":
+    def rows(self, rows: slice | Tensor) -> "_Job":
         x, eligible, ids = (each[rows] for each in (self.x, self.eligible, self.ids))
         return self._replace(x=x, eligible=eligible, ids=ids)
 
@@ -288,16 +294,16 @@ def _token_effects(found: Tensor, scores: Tensor, hidden: Tensor, eligible: Tens
 
 def _combine(scores: Tensor, plan: Passes, lengths: Tensor) -> _Found:
     """Weigh the means of strata; their variances are unbiased where they have two passes."""
+
+    def by_stratum(values: Tensor) -> Tensor:
+        return torch.zeros_like(plan.weight).scatter_add(1, plan.stratum, values)
+
     num = plan.num.clamp(min=1)
-    sums = torch.zeros_like(plan.weight).scatter_add(1, plan.stratum, scores)
-    mean = sums / num
-    off = (scores - mean.gather(1, plan.stratum)).square()
-    squares = torch.zeros_like(sums).scatter_add(1, plan.stratum, off)
+    mean = by_stratum(scores) / num
+    squares = by_stratum((scores - mean.gather(1, plan.stratum)).square())
     variance = plan.weight.square() * squares / (num - 1) / num
     # There is one mask that hides everything: no error, in one pass or several.
-    whole = torch.zeros_like(sums).scatter_add(
-        1, plan.stratum, (plan.low == lengths[:, None]).double()
-    )
+    whole = by_stratum((plan.low == lengths[:, None]).double())
     known = (whole > 0) | (plan.weight == 0)
     variance = torch.where(known, 0.0, variance)
     spread = torch.where(known, 0.0, variance.square() / (num - 1))
@@ -320,13 +326,9 @@ def _exhaustive(job: _Job, method: str, passes: int) -> _Found:
         )
     for size in range(1, longest + 1):
         rows = (lengths >= size).nonzero().flatten()
+        some = job.rows(rows)
         values[rows] += score_at_size(
-            job.model,
-            job.x[rows],
-            size,
-            exhaustive=True,
-            eligible=job.eligible[rows],
-            batch_size=job.batch_size,
+            some.model, some.x, size, True, eligible=some.eligible, batch_size=some.batch_size
         )
     none = torch.zeros_like(values)
     return _Found(values, none, none, 2**lengths - 1)
@@ -342,13 +344,11 @@ def _chain_rule(job: _Job, method: str, passes: int) -> _Found:
             " passes, or method 'systematic'"
         )
     num, width = passes // longest, job.eligible.shape[1]
-    orders = [random_orders(job.ids, width, seed=job.seed, draw=draw) for draw in range(num)]
-    each = torch.stack(
-        [
-            chain_rule(job.model, job.x, order, job.eligible, batch_size=job.batch_size)
-            for order in orders
-        ]
-    )
+    found = []
+    for draw in range(num):
+        order = random_orders(job.ids, width, seed=job.seed, draw=draw)
+        found.append(chain_rule(job.model, job.x, order, job.eligible, batch_size=job.batch_size))
+    each = torch.stack(found)
     nan = torch.full_like(each[0], math.nan)  # one order does not tell
     variance = each.var(dim=0) / num if num > 1 else nan
     spread = variance.square() / max(num - 1, 1)

@@ -12,8 +12,9 @@ All C_k are combinations of two matrices, so that two numbers, tr ΣQ and tr DQ,
 Newton's method in their logarithms, with Jacobian from the second-order traces.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,12 +22,14 @@ from numpy.typing import ArrayLike
 from maskwise import laws
 from maskwise.errors import UserError
 from maskwise.laws import Law
-from maskwise.theory.spectra import Array, Model
+from maskwise.theory.spectra import Array, Model, check_noise
 
 # Nodes for a continuous law; the risk is smooth in the ratio, so that few are needed.
 NODES = 32
 # Times at which a schedule is looked at.
 TIMES = 16
+# Uniforms that a law is asked for: each count's probability is off by at most twice its inverse.
+DRAWS = 2**14
 # Of the fixed point.
 TOLERANCE = 1e-11
 MOST_STEPS = 500
@@ -35,6 +38,27 @@ MOST_STEPS = 500
 Moments = tuple[float, float, float]
 LawLike = Law | str | float | tuple[ArrayLike, ArrayLike]
 Weights = Callable[[Array], ArrayLike] | ArrayLike | None
+Masks = Literal["static", "fresh"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything about a risk but data, law and number of samples."""
+
+    noise: float = 0.0
+    test_ratio: LawLike = 0.0
+    target_hidden: bool = False
+    rescale: bool = False
+    ridge: float = 0.0
+    weights: Weights = None
+    masks: Masks = "static"
+
+    def __post_init__(self) -> None:
+        check_noise(self.noise)
+        if not (np.isfinite(self.ridge) and self.ridge >= 0):
+            raise UserError(f"ridge {self.ridge:g} must be a finite number >= 0")
+        if self.masks not in ("static", "fresh"):
+            raise UserError(f"masks '{self.masks}' are unknown: give 'static' or 'fresh'")
 
 
 @dataclass(frozen=True)
@@ -59,13 +83,16 @@ class Classes:
         return float(full), float(diagonal), float(cross)
 
 
+def times_of(law: Law) -> Array:
+    """Return the times at which a law is looked at: one, unless it moves."""
+    num = TIMES if isinstance(law, laws.Scheduled) else 1
+    return (np.arange(num) + 0.5) / num
+
+
 def nodes_of(law: LawLike, num_nodes: int = NODES) -> tuple[Array, Array]:
     """Return the ratios [K] of a law and their probabilities [K].
 
     A continuous law has `num_nodes`; a scheduled law is the mixture of what is in force over time.
-
-    Raises:
-        UserError: a ratio is outside (0, 1), or weights are negative or do not sum to one.
 
     >>> nodes_of("fixed:0.5")
     (array([0.5]), array([1.]))
@@ -73,21 +100,15 @@ def nodes_of(law: LawLike, num_nodes: int = NODES) -> tuple[Array, Array]:
     if isinstance(law, str):
         law = laws.parse(law)
     if isinstance(law, Law):
-        num = TIMES if isinstance(law, laws.Scheduled) else 1
-        times = (np.arange(num) + 0.5) / num
-        rules = [law.quadrature(num_nodes, time) for time in times]
+        rules = [law.quadrature(num_nodes, time) for time in times_of(law)]
         ratios = np.concatenate([ratios for ratios, _ in rules])
-        weights = np.concatenate([weights / num for _, weights in rules])
+        weights = np.concatenate([weights / len(rules) for _, weights in rules])
     elif isinstance(law, tuple):
         if len(law) != 2:
             raise UserError(f"a law as a tuple is (ratios, weights), not {len(law)} things")
         ratios, weights = (np.atleast_1d(np.asarray(part, dtype=np.float64)) for part in law)
     else:
         ratios, weights = np.array([float(law)]), np.ones(1)
-    return _checked(ratios, weights)
-
-
-def _checked(ratios: Array, weights: Array) -> tuple[Array, Array]:
     if ratios.shape != weights.shape or ratios.ndim != 1 or not len(ratios):
         raise UserError(f"{ratios.size} ratios and {weights.size} weights: give one of each")
     wrong = ratios[~((ratios > 0) & (ratios < 1))]
@@ -98,7 +119,24 @@ def _checked(ratios: Array, weights: Array) -> tuple[Array, Array]:
     return ratios, weights / weights.sum()
 
 
-def _short(values: Sequence[float] | Array) -> str:
+def counts_of(law: Law | str | float, num_positions: int) -> Array:
+    """Return the probability that 0..L-1 positions are hidden [L].
+
+    >>> counts_of("fixed:0.75", 4).tolist()
+    [0.0, 0.0, 0.0, 1.0]
+    >>> counts_of("uniform:0,1", 4).round(3).tolist()
+    [0.0, 0.375, 0.25, 0.375]
+    """
+    law = laws.parse(law)
+    u = (np.arange(DRAWS) + 0.5) / DRAWS
+    total = np.zeros(num_positions)
+    for time in times_of(law):
+        counts = laws.num_hidden(law, u, num_positions, time)
+        total += np.bincount(counts, minlength=num_positions)[:num_positions]
+    return total / total.sum()
+
+
+def _short(values: Array) -> str:
     shown = ", ".join(f"{value:g}" for value in values[:6])
     return f"({shown}{', ...' if len(values) > 6 else ''})"
 
@@ -111,32 +149,21 @@ def moments(ratios: Array, rescale: bool) -> tuple[Array, Array, Array]:
     return visible**2, ratios * visible, visible
 
 
-def classes_of(
-    law: LawLike,
-    *,
-    target_hidden: bool,
-    rescale: bool,
-    weights: Weights,
-    num_nodes: int = NODES,
-) -> Classes:
+def classes_of(law: LawLike, setting: Setting, num_nodes: int = NODES) -> Classes:
     """Return the classes of rows under a law; only rows that count have a share.
 
     With `target_hidden` a row counts when its target is hidden, with probability p.
     """
     ratios, share = nodes_of(law, num_nodes)
-    weight = loss_weights(weights, ratios)
-    if target_hidden:
+    weight = loss_weights(setting.weights, ratios)
+    if setting.target_hidden:
         share = share * ratios / (share @ ratios)
-    full, diagonal, cross = moments(ratios, rescale)
+    full, diagonal, cross = moments(ratios, setting.rescale)
     return Classes(share, weight * full, weight * diagonal, weight * cross, weight)
 
 
 def loss_weights(weights: Weights, ratios: Array) -> Array:
-    """Return the loss weight of each ratio.
-
-    Raises:
-        UserError: they are not one positive number per ratio.
-    """
+    """Return the loss weight of each ratio: one positive number each."""
     if weights is None:
         return np.ones_like(ratios)
     values = np.asarray(weights(ratios) if callable(weights) else weights, dtype=np.float64)
@@ -178,11 +205,7 @@ def solve(
     offset: float,
     diagonal: float = 0.0,
 ) -> FixedPoint:
-    """Return the fixed point of `num_samples` rows that count, ι = `identity`, B₀ = `diagonal`.
-
-    Raises:
-        UserError: the iteration does not converge.
-    """
+    """Return the fixed point of `num_samples` rows that count, ι = `identity`, B₀ = `diagonal`."""
     moments = classes.second
 
     def step(traces: Array) -> tuple[FixedPoint, Array, Array]:

@@ -7,8 +7,8 @@ docs/theory.md.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Literal, NamedTuple, TypedDict
+from dataclasses import dataclass, fields, replace
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,18 +19,19 @@ from maskwise.theory.classes import (
     Classes,
     FixedPoint,
     LawLike,
+    Masks,
     Moments,
+    Setting,
     Weights,
     classes_of,
     moments_at,
     nodes_of,
     solve,
 )
-from maskwise.theory.spectra import Array, Model, check_noise
+from maskwise.theory.spectra import Array, Model
 
-Masks = Literal["static", "fresh"]
 LawGrid = LawLike | Sequence[LawLike] | NDArray[np.float64]
-# A law that goes beyond this ratio is looked at twice; see `risk_of`.
+# A law that goes beyond this ratio is looked at twice; see `_risk_of`.
 NEARLY_ALL = 0.99
 
 
@@ -60,18 +61,6 @@ class RiskOptions(TypedDict, total=False):
     ridge: float
     weights: Weights
     masks: Masks
-
-
-class Setting(NamedTuple):
-    """Everything about a risk but data, law and number of samples."""
-
-    noise: float
-    test_ratio: LawLike = 0.0
-    target_hidden: bool = False
-    rescale: bool = False
-    ridge: float = 0.0
-    weights: Weights = None
-    masks: Masks = "static"
 
 
 def risk(
@@ -113,10 +102,9 @@ def risk(
     >>> round(float(found.total), 3)
     1.463
     """
-    own = model.noise if noise is None else check_noise(noise)
+    own = model.noise if noise is None else noise
     setting = Setting(own, 0.0, target_hidden, rescale, ridge, weights, masks)
-    check(setting)
-    grids = grid_of(law), np.asarray(num_samples, dtype=np.float64), grid_of(test_ratio)
+    grids = _grid(law), np.asarray(num_samples, dtype=np.float64), _grid(test_ratio)
     try:
         laws, sizes, tests = np.broadcast_arrays(*grids)
     except ValueError:
@@ -126,24 +114,16 @@ def risk(
             "them more axes"
         ) from None
     found = [
-        risk_of(model, single, float(size), setting._replace(test_ratio=tested))
+        _risk_of(model, single, float(size), replace(setting, test_ratio=tested))
         for single, size, tested in zip(laws.flat, sizes.flat, tests.flat, strict=True)
     ]
-    parts = [np.array([getattr(one, field.name) for one in found]) for field in fields(Risk)]
     if not laws.ndim:
-        return Risk(*(float(part[0]) for part in parts))
+        return found[0]
+    parts = [np.array([getattr(one, field.name) for one in found]) for field in fields(Risk)]
     return Risk(*(part.reshape(laws.shape) for part in parts))
 
 
-def check(setting: Setting) -> None:
-    """Refuse a setting that makes no sense."""
-    if not (np.isfinite(setting.ridge) and setting.ridge >= 0):
-        raise UserError(f"ridge {setting.ridge:g} must be a finite number >= 0")
-    if setting.masks not in ("static", "fresh"):
-        raise UserError(f"masks '{setting.masks}' are unknown: give 'static' or 'fresh'")
-
-
-def grid_of(law: LawGrid) -> NDArray[np.object_]:
+def _grid(law: LawGrid) -> NDArray[np.object_]:
     """Return laws as an array of objects, with no axis for a single law."""
     if isinstance(law, np.ndarray):
         return law.astype(object)
@@ -154,7 +134,7 @@ def grid_of(law: LawGrid) -> NDArray[np.object_]:
     return grid
 
 
-def risk_of(model: Model, law: LawLike, num_samples: float, setting: Setting) -> Risk:
+def _risk_of(model: Model, law: LawLike, num_samples: float, setting: Setting) -> Risk:
     """Return the risk of one law at one number of samples."""
     rows = rows_of(model, law, num_samples, setting)
     found = _with_nodes(NODES, model, law, num_samples, rows, setting)
@@ -175,21 +155,22 @@ def _with_nodes(
     num_nodes: int, model: Model, law: LawLike, num_samples: float, rows: float, setting: Setting
 ) -> Risk:
     """Return the risk with `num_nodes` ratios in the place of a continuous law."""
-    classes = classes_of(
-        law,
-        target_hidden=setting.target_hidden,
-        rescale=setting.rescale,
-        weights=setting.weights,
-        num_nodes=num_nodes,
-    )
+    classes = classes_of(law, setting, num_nodes)
     tested = moments_at(setting.test_ratio, setting.rescale, num_nodes)
-    if setting.masks == "fresh":
-        return _fresh(model, classes, num_samples, setting, tested)
     # Without ridge, the limit of a small one, on either side of as many rows as features.
     few = setting.ridge == 0 and rows < model.dim
     identity, offset = (1.0, 0.0) if few else (setting.ridge, 1.0)
-    point = solve(model, classes, rows, identity=identity, offset=offset)
-    return _parts(model, classes, rows, point, setting.noise, tested)
+    extra, factor = 0.0, 1.0
+    if setting.masks == "fresh":
+        # Averaged over masks first it is ridge in the metric D, and a scaled solution:
+        # b = A₁ (A₂ Σ̂ + A₃ D + λ I)⁻¹ ĉ with A₁, A₂, A₃ the averages of γ, a, b.
+        full, diagonal, cross = classes.average
+        identity, offset = setting.ridge / full, 1.0
+        extra, factor = diagonal / full, cross / full
+        rows, one = num_samples, np.ones(1)
+        classes = Classes(one, one, np.zeros(1), one, one)
+    point = solve(model, classes, rows, identity=identity, offset=offset, diagonal=extra)
+    return _parts(model, classes, rows, point, setting.noise, tested, factor)
 
 
 def rows_of(model: Model, law: LawLike, num_samples: float, setting: Setting) -> float:
@@ -208,28 +189,6 @@ def rows_of(model: Model, law: LawLike, num_samples: float, setting: Setting) ->
     return rows
 
 
-def _fresh(
-    model: Model, classes: Classes, num_samples: float, setting: Setting, tested: Moments
-) -> Risk:
-    """Average over masks first: ridge in the metric D, and a scaled solution.
-
-    b = A₁ (A₂ Σ̂ + A₃ D + λ I)⁻¹ ĉ with A₁, A₂, A₃ the averages of γ, a, b.
-    """
-    mean_full, mean_diagonal, mean_cross = classes.average
-    one = np.ones(1)
-    unmasked = Classes(one, one, np.zeros(1), one, one)
-    point = solve(
-        model,
-        unmasked,
-        num_samples,
-        identity=setting.ridge / mean_full,
-        offset=1.0,
-        diagonal=mean_diagonal / mean_full,
-    )
-    factor = mean_cross / mean_full
-    return _parts(model, unmasked, num_samples, point, setting.noise, tested, factor)
-
-
 def _parts(
     model: Model,
     classes: Classes,
@@ -237,7 +196,7 @@ def _parts(
     point: FixedPoint,
     noise: float,
     tested: Moments,
-    factor: float = 1.0,
+    factor: float,
 ) -> Risk:
     """Return R_t(b̄) + Σ_k π_k e_k g_k² R_k(b̄) in parts; `factor` scales the fitted solution."""
     target = model.variance + noise
@@ -262,4 +221,5 @@ def _parts(
     if diagonal > 0:
         explained = cross**2 * float(model.energies(0.0, full, diagonal)[0])
     irreducible = target - explained
-    return Risk(mean_risk + variance, mean_risk - irreducible, variance, irreducible)
+    parts = mean_risk + variance, mean_risk - irreducible, variance, irreducible
+    return Risk(*map(float, parts))

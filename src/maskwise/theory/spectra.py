@@ -62,13 +62,11 @@ class Spectrum:
     noise: float = 0.0
 
     def __init__(self, eigenvalues: ArrayLike, signal: ArrayLike, noise: float = 0.0) -> None:
-        values = non_negative("eigenvalue", eigenvalues)
-        object.__setattr__(self, "eigenvalues", values)
-        object.__setattr__(self, "signal", non_negative("signal", signal))
-        object.__setattr__(self, "noise", check_noise(noise))
-        if self.signal.shape != values.shape:
+        values, squares = non_negative("eigenvalue", eigenvalues), non_negative("signal", signal)
+        vars(self).update(eigenvalues=values, signal=squares, noise=check_noise(noise))
+        if squares.shape != values.shape:
             raise UserError(
-                f"{len(values)} eigenvalues and {len(self.signal)} signals: give one of each"
+                f"{len(values)} eigenvalues and {len(squares)} signals: give one of each"
             )
         if not values.any():
             raise UserError("all eigenvalues are 0: features that never vary predict nothing")
@@ -83,10 +81,10 @@ class Spectrum:
 
     def traces(self, identity: float, full: float, diagonal: float) -> tuple[Array, Array]:
         _, sq, dq = self._resolvent(identity, full, diagonal)
-        first = np.array([sq.sum(), dq.sum()])
         # Sums, not dot products: BLAS would start threads for vectors that are too short for it.
         cross = (sq * dq).sum()
-        return first, np.array([[(sq * sq).sum(), cross], [cross, (dq * dq).sum()]])
+        square = np.array([[(sq * sq).sum(), cross], [cross, (dq * dq).sum()]])
+        return np.array([sq.sum(), dq.sum()]), square
 
     def energies(self, identity: float, full: float, diagonal: float) -> Array:
         q, sq, dq = self._resolvent(identity, full, diagonal)
@@ -142,12 +140,11 @@ class Covariance:
             )
         if not np.isfinite(coefficients).all():
             raise UserError("beta has values that are not finite: give real coefficients")
-        object.__setattr__(self, "matrix", sigma)
-        object.__setattr__(self, "beta", coefficients.reshape(len(sigma), -1))
-        object.__setattr__(self, "noise", check_noise(noise))
-        object.__setattr__(self, "units", None if units is None else np.asarray(units))
-        if self.units is not None and self.units.shape != (len(sigma),):
-            raise UserError(f"units of shape {self.units.shape} must be {len(sigma)} integers")
+        given = None if units is None else np.asarray(units)
+        vars(self).update(matrix=sigma, beta=coefficients.reshape(len(sigma), -1))
+        vars(self).update(noise=check_noise(noise), units=given)
+        if given is not None and given.shape != (len(sigma),):
+            raise UserError(f"units of shape {given.shape} must be {len(sigma)} integers")
 
     @property
     def dim(self) -> int:
@@ -271,12 +268,7 @@ def _lower_inverse(matrix: Array) -> Array:
 
 
 def check_covariance(matrix: Array) -> Array:
-    """Return the matrix when it is a covariance of features that vary.
-
-    Raises:
-        UserError: it is not square, finite, symmetric or positive semi-definite, or a variance
-            is zero.
-    """
+    """Return the matrix when it is a covariance of features that vary."""
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise UserError(f"a covariance of shape {matrix.shape} must be square, [d, d]")
     if not np.isfinite(matrix).all():
@@ -299,13 +291,6 @@ def check_covariance(matrix: Array) -> Array:
             f"the covariance is indefinite (smallest eigenvalue {lowest:.3g}): raise its diagonal"
         )
     return (matrix + matrix.T) / 2
-
-
-def check_dim(dim: int) -> int:
-    """Return the number of features when it is one."""
-    if dim < 1:
-        raise UserError(f"dim {dim} is no number of features: give at least 1")
-    return dim
 
 
 def check_noise(noise: float) -> float:
