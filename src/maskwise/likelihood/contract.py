@@ -79,6 +79,15 @@ def samples(x: Values) -> Tensor:
     return x
 
 
+def ids_of(x: Tensor, sample_ids: Values | None) -> Tensor:
+    """Return which samples these are, int64 [B]; by default 0..B-1."""
+    count = torch.arange(len(x), device=x.device)
+    ids = count if sample_ids is None else torch.as_tensor(sample_ids, device=x.device)
+    if ids.shape != count.shape:
+        raise UserError(f"sample_ids have shape {list(ids.shape)}: give one for each of {len(x)}")
+    return ids
+
+
 def which(model: ConditionalModel, x: Tensor, given: Values, name: str) -> Tensor:
     """Return positions that the user named, bool [B, D]."""
     shape = (len(x), length_of(model, x))

@@ -16,6 +16,7 @@ from maskwise.likelihood.contract import (
     Values,
     check_leak,
     eligible_of,
+    ids_of,
     refuse_training,
     samples,
 )
@@ -190,9 +191,7 @@ def log_likelihood(
     open_ = eligible_of(model, x, eligible)
     lengths = open_.sum(dim=1)
     longest = int(lengths.max())
-    ids = torch.arange(len(x)) if sample_ids is None else torch.as_tensor(sample_ids)
-    if ids.shape != (len(x),):
-        raise UserError(f"sample_ids have shape {list(ids.shape)}: give one for each of {len(x)}")
+    ids = ids_of(x, sample_ids)
     if method not in METHODS:
         raise UserError(f"unknown method '{method}'; methods are {', '.join(METHODS)}")
     if passes is None:
@@ -201,7 +200,7 @@ def log_likelihood(
         raise UserError(f"passes {passes} must be at least 1")
     refuse_training(model)
     warn_outside(law, np.arange(1, longest + 1) / longest, longest)
-    job = _Job(model, x, open_, ids.to(x.device), seed, batch_size)
+    job = _Job(model, x, open_, ids, seed, batch_size)
     num = max(1, MOST_VALUES // (passes * open_.shape[1]))
     with torch.no_grad():
         check_leak(model, x, eligible=open_, seed=seed)

@@ -16,6 +16,7 @@ from maskwise.errors import UserError
 from maskwise.likelihood.contract import (
     GenerativeModel,
     Values,
+    ids_of,
     length_of,
     mix,
     refuse_training,
@@ -73,10 +74,7 @@ def fill(
     hidden = which(model, x, hidden, "hidden")
     x = mix(model, x, torch.zeros_like(x), hidden)
     _check_finite(x)
-    count = torch.arange(len(x), device=x.device)
-    ids = count if sample_ids is None else torch.as_tensor(sample_ids, device=x.device)
-    if ids.shape != count.shape:
-        raise UserError(f"sample_ids have shape {list(ids.shape)}: give one for each of {len(x)}")
+    ids = ids_of(x, sample_ids)
     if order is None:
         order = random_orders(ids, hidden.shape[1], seed=seed)
     step_of = _steps(ranks(orders_of(order, hidden), hidden), blocks)

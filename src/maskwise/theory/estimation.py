@@ -48,6 +48,8 @@ class Columns:
 
     def varying(self) -> "Columns":
         """Return the columns that vary."""
+        if not len(self.still):
+            return self
         keep = np.flatnonzero(self.deviation)
         return Columns(self.values[:, keep], self.mean[keep], self.deviation[keep])
 
