@@ -18,7 +18,7 @@ from scipy import linalg
 from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.theory.advice import aligned, color_of, plain
-from maskwise.theory.classes import counts_of
+from maskwise.theory.risks import counts_of
 from maskwise.theory.spectra import Array
 
 if TYPE_CHECKING:

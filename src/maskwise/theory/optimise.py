@@ -11,8 +11,7 @@ from scipy import optimize
 
 from maskwise.errors import UserError
 from maskwise.laws import Choice, Fixed, Law, Uniform
-from maskwise.theory.classes import LawLike
-from maskwise.theory.risks import InfiniteRiskError, Risk, RiskOptions, risk
+from maskwise.theory.risks import InfiniteRiskError, LawLike, Risk, RiskOptions, risk
 from maskwise.theory.spectra import Array, Model
 from maskwise.ties import smallest
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.theory.classes import (
+from maskwise.theory.risks import (
     LawLike,
     Masks,
     Setting,
@@ -20,8 +20,8 @@ from maskwise.theory.classes import (
     loss_weights,
     moments_at,
     nodes_of,
+    rows_of,
 )
-from maskwise.theory.risks import rows_of
 from maskwise.theory.spectra import Array, Covariance, Model, Spectrum
 
 # Directions of a Gram matrix below this share of the largest are dependent rows or columns.
