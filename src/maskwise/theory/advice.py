@@ -214,26 +214,21 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     law        risk
     fixed:0.3  1.2
     """
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
 
 
 def _assumptions(model: Model, options: RiskOptions) -> list[str]:
-    weights = f"{model.dim:,} weights"
+    task = "the target is predicted from the features"
     if isinstance(model, FeatureSpectrum):
-        task = f"every feature in turn, when hidden, is predicted from the others, {weights}"
-    else:
-        task = f"the target is predicted from the features, {weights}"
+        task = "every feature in turn, when hidden, is predicted from the others"
+    tested = options.get("test_ratio")
+    samples = f"masked at {tested}" if tested else "of which nothing else is hidden"
     return [
-        f"a linear model, fitted by least squares: {task}; a network with more weights than "
-        "samples is in the position of rows with fewer samples than weights",
-        "the risk is the squared error on new samples of which nothing else is hidden"
-        if not options.get("test_ratio")
-        else f"the risk is the squared error on new samples masked at {options['test_ratio']}",
+        f"a linear model, fitted by least squares: {task}, {model.dim:,} weights; a network with "
+        "more weights than samples is in the position of rows with fewer samples than weights",
+        f"the risk is the squared error on new samples {samples}",
         "entries are hidden independently of each other, and of features only the correlations "
         "matter",
         "whether networks follow differs by data and network: take this as where to start, and "
