@@ -17,8 +17,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from maskwise.likelihood import PPCA, log_likelihood
-from maskwise.likelihood.orders import chain_rule
+from maskwise.likelihood import PPCA, chain_rule, log_likelihood
 from maskwise.masks.mask import hide_lowest
 
 SETUPS = ((20, 2, 20), (20, 2, 64), (200, 5, 64), (200, 5, 200))  # positions, components, passes

@@ -13,7 +13,7 @@ from scipy import optimize
 
 from maskwise import theory
 from maskwise.modalities import read_features
-from maskwise.theory.graph_curves import as_text, graph_figure
+from maskwise.theory.graphs import as_text, graph_figure
 from maskwise.theory.spectra import Model
 
 IMAGES = Path(__file__).parent / "images"

@@ -71,3 +71,38 @@ def test_what_was_trained_is_not_begun_again_without_a_word(finished, tmp_path, 
     status, _, err = cli(*words)
     assert (status, err.count("\n")) == (2, 1)
     assert f"{run} has trained 3 steps and has no checkpoint any more: restore it" in err
+
+
+def test_resuming_where_something_is_to_be_resumed(tmp_path, cli):
+    run = tmp_path / "run"
+    words = ("pretrain", "digits", *TINY, "--out", run, "--resume", "auto")
+    assert cli(*words)[0] == 0
+    assert "resumed" not in json.loads((run / "env.json").read_text())
+    assert cli(*words)[0] == 0
+    assert len(json.loads((run / "env.json").read_text())["resumed"]) == 1
+    assert cli(*words[:-2], "--resume")[0] == 0
+
+
+@pytest.mark.parametrize("more", [(), ("--resume", "auto")])
+def test_a_run_that_was_killed_before_it_began(tmp_path, cli, more):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "env.json").write_text("{}")
+    (run / ".config.json.123.tmp").write_text('{"law"')
+    assert cli("pretrain", "digits", *TINY, "--out", run, *more)[0] == 0
+    assert not list(run.rglob(".*"))
+    (run / "config.json").unlink()
+    status, _, err = cli("pretrain", "digits", *TINY, "--out", run)
+    assert (status, "already exists" in err) == (2, True)
+
+
+def test_rows_do_not_depend_on_checkpoints(tmp_path, cli):
+    tiny = [*TINY[:-2], "--train.steps", "5", "--train.log_every", "2"]
+    for every in (1, 3, 500):
+        words = ("--train.checkpoint_every", every, "--out", tmp_path / str(every))
+        assert cli("pretrain", "digits", *tiny, *words)[0] == 0
+    runs = [mw.Run(tmp_path / str(every)) for every in (1, 3, 500)]
+    assert [row["step"] for row in runs[0].metrics] == [2, 4, 5]
+    losses = [[row["loss"] for row in run.metrics] for run in runs]
+    assert losses[0] == losses[1] == losses[2]
+    assert len({run.result["train"]["final_loss"] for run in runs}) == 1

@@ -1,6 +1,10 @@
 import io
+import signal
+
+import pytest
 
 from maskwise import progress
+from maskwise.progress import StopRequest
 
 
 class Terminal(io.StringIO):
@@ -41,3 +45,33 @@ def test_what_stops_early_leaves_the_terminal_in_order(monkeypatch):
         bar.close()
 
     assert "probes" in shown(monkeypatch, use)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"])
+def test_signals_ask_to_stop(name):
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with StopRequest() as stop:
+        assert not stop.requested
+        signal.raise_signal(number)
+        assert stop.requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) == before
+
+
+def test_what_is_done_safely_is_done():
+    done = []
+
+    def save():
+        with StopRequest() as stop, stop.safely():
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+            done.append("saved")
+
+    with pytest.raises(KeyboardInterrupt):
+        save()
+    assert done == ["saved"]
+    with StopRequest() as stop, stop.safely():
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.requested

@@ -181,3 +181,26 @@ def test_bad_configurations_in_one_line(key: str, value: str, says: str) -> None
 def test_a_law_is_kept_in_its_normal_form() -> None:
     assert ImageRunSettings(law=" 0.75 ").law == "fixed:0.75"
     assert override(ImageRunSettings(), {"law": "0.75"}).law == "fixed:0.75"
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "said"),
+    [
+        ("inner.width", "true", "inner.width=True: it is no switch: give it a value"),
+        ("rate", "true", "it is no switch"),
+        ("inner.width", "1e30", "inner.width=1e+30: the number is too large"),
+        ("rate", "inf", "finite number"),
+        ("rate", "nan", "finite number"),
+        ("rate", "1e-400", "rate='1e-400': the number is too small to be told from 0"),
+        ("inner.pair", "true,0.5", "it is no switch"),
+    ],
+)
+def test_numbers_are_numbers(key: str, text: str, said: str) -> None:
+    assert said in refusal(override, Outer(), {key: text})
+
+
+def test_numbers_given_from_python_are_numbers() -> None:
+    assert "it is no switch" in refusal(from_dict, Outer, {"inner": {"width": True}})
+    with pytest.raises(UserError, match="too large"):
+        Inner(width=2**70)
+    assert override(Outer(), {"rate": "1e30"}).rate == 1e30

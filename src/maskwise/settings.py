@@ -8,8 +8,9 @@ import dataclasses
 import difflib
 import functools
 import json
+import math
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, dataclass_transform, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_origin
 
 import pydantic
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -19,8 +20,8 @@ from maskwise.files import Entries
 
 T = TypeVar("T")
 _NONE_IS_EMPTY = pydantic.BeforeValidator(lambda value: () if value is None else value)
-LARGEST = 2**63
-"""numbers from here on are no settings"""
+LARGEST = 2**63 - 1
+"""the largest whole number that is a setting"""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -50,18 +51,19 @@ def settings(cls: type[T]) -> type[T]:
 def _stricter(kind: Any) -> Any:
     """Return a type that takes no switch for a number, and no number beyond all measure."""
     origin: object = get_origin(kind)
-    text = str(kind)
+    if origin is ClassVar or dataclasses.is_dataclass(kind) or "bool" in str(kind):
+        return kind
     if origin is tuple:
         kind = Annotated[kind, _NONE_IS_EMPTY]  # none is how the command line gives an empty list
-    free = "bool" in text or dataclasses.is_dataclass(kind)
-    return kind if free else Annotated[kind, pydantic.BeforeValidator(_sensible)]
+    most = math.inf if "float" in str(kind) else LARGEST
+    return Annotated[kind, pydantic.BeforeValidator(functools.partial(_sensible, most=most))]
 
 
-def _sensible(value: Any) -> Any:
+def _sensible(value: Any, most: float) -> Any:
     for each in value if isinstance(value, (list, tuple)) else (value,):
         if isinstance(each, bool):
             raise ValueError("it is no switch: give it a value")
-        if isinstance(each, (int, float)) and abs(each) >= LARGEST:
+        if isinstance(each, (int, float)) and abs(each) > most:
             raise ValueError("the number is too large")
     return value
 

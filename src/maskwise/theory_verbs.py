@@ -10,6 +10,14 @@ from maskwise.modalities import read_features
 if TYPE_CHECKING:
     from maskwise.modality import Features
 
+LEGEND = """\
+gap: 1 - σ₂² of the mask graph, blurred over neighbours; compare it within one table only, and see
+  nothing in it where it is close to the unrelated gap, that of shuffled parts"""
+LEGEND_OF_CLASSES = """\
+disagreement: how often samples with alike hidden parts differ in class; falls with the ratio
+class error: how often the class cannot be told from what is visible; rises with the ratio
+alignment: correlation of the second singular function with the class"""
+
 Sizes = Annotated[list[int], Arg(metavar="N[,N...]", read=integers)]
 Data = Annotated[str, Arg("images, or a table: .csv, .npy or .npz", "DATA")]
 TestRatio = Annotated[float, Arg("hidden in testing")]
@@ -116,7 +124,7 @@ def graph(
     Settings: --data.KEY VALUE.
     """
     from maskwise.theory import estimate_mask_graphs
-    from maskwise.theory.graph_curves import LEGEND, LEGEND_OF_CLASSES, as_text, graph_figure
+    from maskwise.theory.graphs import as_text, graph_figure
 
     only_data(settings, "mask graphs have no setting")
     features = _features(data, settings, labels, classes=True)

@@ -86,7 +86,11 @@ BAD = {
     "unknown law": ["mixture:", "mixture:0.5*unifrom:0,1", "scheduled:linear,..0.5"],
     "unknown schedule shape": ["scheduled:square,0.1..0.5"],
     "differ": ["scheduled:linear,0.1..cosine", "scheduled:linear,choice:0.1,0.2..choice:0.5"],
-    "cannot hold": ["mixture:0.5+likelihood", "scheduled:linear,likelihood..likelihood"],
+    "cannot hold": ["mixture:0.5+likelihood", "scheduled:linear,likelihood..likelihood",
+        "mixture:" * 2000 + "0.5", "scheduled:linear," * 2000 + "0.5..0.6",
+        "mixture:scheduled:linear,0.1..0.2+0.5"],
+    "the weights sum to 0.5: they must sum to 1": ["mixture:0.5*fixed:0.1"],
+    "give 0.001 to 1e+06": ["beta:1e-300,1e-300", "beta:2,1e9"],
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from maskwise.likelihood import (
     Tabular,
     check_leak,
     conjugate_mean,
-    exact,
+    contract,
 )
 from maskwise.rng import Keys
 
@@ -189,7 +189,7 @@ def test_a_row_depends_on_nothing_but_itself(name, monkeypatch):
     scores = model.conditional_log_prob(x, hidden)
     one = model.conditional_sample(x[4:5], hidden[4:5], Keys(0, 0, torch.tensor([4])))
     torch.testing.assert_close(one, drawn[4:5], rtol=1e-13, atol=1e-13)
-    monkeypatch.setattr(exact, "_PIECE", 1)
+    monkeypatch.setattr(contract, "_PIECE", 1)
     again = model.conditional_sample(x, hidden, Keys(0, 0, torch.arange(9)))
     torch.testing.assert_close(again, drawn, rtol=1e-13, atol=1e-13)
     torch.testing.assert_close(model.conditional_log_prob(x, hidden), scores)

@@ -7,8 +7,8 @@ from scipy import stats
 
 from maskwise.errors import UserError
 from maskwise.likelihood import PPCA
+from maskwise.likelihood.designs import random_orders
 from maskwise.likelihood.generate import Imputation, fill, impute, sample
-from maskwise.likelihood.orders import random_orders
 
 
 class Noting:

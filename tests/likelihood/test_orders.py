@@ -9,17 +9,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from maskwise.errors import UserError
-from maskwise.likelihood.orders import (
+from maskwise.likelihood import (
+    ScoreCurve,
     best_blocks,
     block_bound,
     chain_rule,
-    order_log_probs,
     order_mixture_bound,
     order_spread,
-    random_orders,
-    ranks,
 )
-from maskwise.likelihood.scores import ScoreCurve
+from maskwise.likelihood.designs import order_log_probs, random_orders, ranks
 
 
 class Incompatible:

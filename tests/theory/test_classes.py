@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from maskwise import laws
 from maskwise.errors import UserError
-from maskwise.theory import ar1, classes, isotropic, latent_factor, power_law, risk
-from maskwise.theory.classes import classes_of, solve
+from maskwise.theory import ar1, isotropic, latent_factor, power_law, risk, risks, spectra
+from maskwise.theory.risks import Setting, classes_of
+from maskwise.theory.spectra import solve
 
 RATIO = st.floats(0.01, 0.99)
 
@@ -31,7 +32,7 @@ RATIO = st.floats(0.01, 0.99)
     ids=str,
 )
 def test_nodes_have_the_moments_of_the_law(law, mean, square):
-    ratios, weights = classes.nodes_of(law)
+    ratios, weights = risks.nodes_of(law)
     assert weights.sum() == pytest.approx(1)
     assert weights @ ratios == pytest.approx(mean, rel=1e-4)
     assert weights @ ratios**2 == pytest.approx(square, rel=1e-3)
@@ -41,7 +42,7 @@ def test_nodes_have_the_moments_of_the_law(law, mean, square):
 @given(ratio=RATIO)
 def test_moments_are_those_of_masked_numbers(rescale, ratio):
     """Of two numbers with covariance Σ, each hidden with probability p."""
-    full, diagonal, cross = (part[0] for part in classes.moments(np.array([ratio]), rescale))
+    full, diagonal, cross = (part[0] for part in risks.moments(np.array([ratio]), rescale))
     scale = 1 / (1 - ratio) if rescale else 1.0
     # E[m m'] = (1-p)² for two entries, (1-p) for one with itself.
     assert full == pytest.approx((1 - ratio) ** 2 * scale**2)
@@ -51,7 +52,7 @@ def test_moments_are_those_of_masked_numbers(rescale, ratio):
 
 def test_only_rows_whose_target_is_hidden_count():
     law = ([0.2, 0.6], [0.5, 0.5])
-    found = classes.classes_of(law, target_hidden=True, rescale=False, weights=[3.0, 1.0])
+    found = risks.classes_of(law, Setting(target_hidden=True, weights=[3.0, 1.0]))
     assert found.share == pytest.approx([0.25, 0.75])
     assert found.full == pytest.approx([3 * 0.64, 0.16])
     assert found.diagonal == pytest.approx([3 * 0.16, 0.24])
@@ -61,16 +62,16 @@ def test_only_rows_whose_target_is_hidden_count():
 
 def test_weights_are_a_function_or_numbers():
     ratios = np.array([0.2, 0.5])
-    assert classes.loss_weights(None, ratios).tolist() == [1, 1]
-    assert classes.loss_weights([2, 3], ratios).tolist() == [2, 3]
-    assert classes.loss_weights(lambda p: 1 / p, ratios).tolist() == [5, 2]
+    assert risks.loss_weights(None, ratios).tolist() == [1, 1]
+    assert risks.loss_weights([2, 3], ratios).tolist() == [2, 3]
+    assert risks.loss_weights(lambda p: 1 / p, ratios).tolist() == [5, 2]
 
 
 def test_a_test_law_is_averaged():
-    assert classes.moments_at(0, rescale=True) == (1, 0, 1)
-    assert classes.moments_at(0.5, rescale=False) == (0.25, 0.25, 0.5)
-    assert classes.moments_at(0.5, rescale=True) == (1, 1, 1)
-    mixed = classes.moments_at(([0.2, 0.5], [0.5, 0.5]), rescale=False)
+    assert risks.moments_at(0, rescale=True) == (1, 0, 1)
+    assert risks.moments_at(0.5, rescale=False) == (0.25, 0.25, 0.5)
+    assert risks.moments_at(0.5, rescale=True) == (1, 1, 1)
+    mixed = risks.moments_at(([0.2, 0.5], [0.5, 0.5]), rescale=False)
     assert mixed == pytest.approx(((0.64 + 0.25) / 2, (0.16 + 0.25) / 2, 0.65))
 
 
@@ -95,7 +96,7 @@ BAD_LAWS = [
 @pytest.mark.parametrize(("law", "message"), BAD_LAWS, ids=[message for _, message in BAD_LAWS])
 def test_bad_laws(law, message):
     with pytest.raises(UserError) as caught:
-        classes.nodes_of(law)
+        risks.nodes_of(law)
     assert message in str(caught.value)
 
 
@@ -111,14 +112,14 @@ def test_bad_laws(law, message):
 )
 def test_bad_weights(weights, message):
     with pytest.raises(UserError) as caught:
-        classes.loss_weights(weights, np.array([0.2, 0.5]))
+        risks.loss_weights(weights, np.array([0.2, 0.5]))
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("ratio", [1.0, -0.1, 2, float("nan")])
 def test_bad_test_ratios(ratio):
     with pytest.raises(UserError, match=f"test ratio {ratio:g} is outside"):
-        classes.moments_at(ratio, rescale=False)
+        risks.moments_at(ratio, rescale=False)
 
 
 MODELS = [isotropic(60), power_law(60, 2.0), ar1(60, 0.95), latent_factor(60, 3)]
@@ -131,8 +132,10 @@ LAW = (np.linspace(0.05, 0.95, 7), np.full(7, 1 / 7))
     [(20, 1.0, 0.0), (59, 1.0, 0.0), (61, 0.0, 1.0), (200, 0.0, 1.0), (60, 0.01, 1.0)],
 )
 def test_the_equations_hold(model, num_samples, identity, offset):
-    classes = classes_of(LAW, target_hidden=False, rescale=False, weights=lambda p: 1 / p)
-    point = solve(model, classes, num_samples, identity=identity, offset=offset)
+    classes = classes_of(LAW, Setting(weights=lambda p: 1 / p))
+    point = solve(
+        model, classes.share, classes.second, num_samples, identity=identity, offset=offset
+    )
     assert point.full == pytest.approx(np.sum(classes.share * point.gain * classes.full))
     assert point.diagonal == pytest.approx(np.sum(classes.share * point.gain * classes.diagonal))
     first, second = model.traces(point.identity, point.full, point.diagonal)
@@ -153,11 +156,11 @@ def trace_of_q(model, point):
 
 
 def test_one_class_of_uncorrelated_features_is_elementary():
-    classes = classes_of(0.25, target_hidden=False, rescale=False, weights=None)
+    classes = classes_of(0.25, Setting())
     # C = (1-p) I: d/(1 + n/(dη)·...) gives η = (1-p) d/n - (1-p) over the threshold.
-    few = solve(isotropic(60), classes, 20, identity=1.0, offset=0.0)
+    few = solve(isotropic(60), classes.share, classes.second, 20, identity=1.0, offset=0.0)
     assert 1 / few.gain == pytest.approx([0.75 * (60 - 20) / 20])
-    many = solve(isotropic(60), classes, 90, identity=0.0, offset=1.0)
+    many = solve(isotropic(60), classes.share, classes.second, 90, identity=0.0, offset=1.0)
     assert 1 / many.gain - 1 == pytest.approx([60 / 90 / (1 - 60 / 90)])
 
 
@@ -210,14 +213,14 @@ def test_where_rows_are_as_many_as_features_up_to_rounding_is_an_error():
 
 
 def test_no_convergence_is_an_error(monkeypatch):
-    monkeypatch.setattr(classes, "MOST_STEPS", 1)
+    monkeypatch.setattr(spectra, "MOST_STEPS", 1)
     with pytest.raises(UserError, match=r"not converge in 1 steps .* give a ridge > 0") as caught:
         risk(latent_factor(60, 3), LAW, 59)
     assert "\n" not in str(caught.value)
 
 
 def test_few_steps_are_enough(monkeypatch):
-    monkeypatch.setattr(classes, "MOST_STEPS", 25)
+    monkeypatch.setattr(spectra, "MOST_STEPS", 25)
     for model in MODELS:
         for num_samples in (1, 20, 59, 61, 10**5):
             risk(model, LAW, num_samples, 0.1)

@@ -10,7 +10,7 @@ from scipy import linalg
 
 from maskwise.errors import UserError
 from maskwise.theory import World, bit_world, mask_graph, mask_graphs
-from maskwise.theory.exact_graph import _parts
+from maskwise.theory.graphs import _parts
 
 PROTOTYPES = ["00001111", "11110000"]
 WORLDS = {

@@ -6,17 +6,18 @@ The masked score, summed over all numbers of hidden positions, is the log-likeli
 """
 
 from maskwise.likelihood.contract import ConditionalModel, GenerativeModel, check_leak, loss
+from maskwise.likelihood.designs import chain_rule, order_mixture_bound, order_spread
 from maskwise.likelihood.discrete import BernoulliLatent, Tabular
 from maskwise.likelihood.estimators import Estimate, Method, log_likelihood, score_samples
-from maskwise.likelihood.generate import Imputation, fill, impute, sample
-from maskwise.likelihood.normal import PPCA, Gaussian, conjugate_mean
-from maskwise.likelihood.orders import (
+from maskwise.likelihood.generate import (
+    Imputation,
     best_blocks,
     block_bound,
-    chain_rule,
-    order_mixture_bound,
-    order_spread,
+    fill,
+    impute,
+    sample,
 )
+from maskwise.likelihood.normal import PPCA, Gaussian, conjugate_mean
 from maskwise.likelihood.scores import (
     RatioSupportWarning,
     ScoreCurve,

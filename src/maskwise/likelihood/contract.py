@@ -1,5 +1,9 @@
-"""What a model must offer to be given a likelihood, what is checked of it, and its loss."""
+"""What a model must offer to be given a likelihood, what is checked of it, and its loss.
 
+And how the exact models read their arguments, and how many rows they take in one piece.
+"""
+
+from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 import torch
@@ -14,6 +18,9 @@ from maskwise.rng import Keys, Stream
 
 Values: TypeAlias = ArrayLike | Tensor
 """an array, a list or a tensor"""
+
+# Numbers in one temporary array, 4 MB of them: larger ones are slower, as they leave the caches.
+_PIECE = 2**19
 
 
 class ConditionalModel(Protocol):
@@ -64,23 +71,24 @@ def mix(model: ConditionalModel, x: Tensor, other: Tensor, hidden: Tensor) -> Te
 
 
 def samples(x: Values) -> Tensor:
-    """Return samples given as a tensor or an array.
-
-    Raises:
-        UserError: no samples, or no axis of positions.
-    """
+    """Return samples given as a tensor or an array."""
     x = torch.as_tensor(x)
     if x.ndim < 2 or not len(x):
         raise UserError(f"samples have shape {list(x.shape)}; give [B, D], one row per sample")
     return x
 
 
-def which(model: ConditionalModel, x: Tensor, given: Values, name: str) -> Tensor:
-    """Return positions that the user named, bool [B, D].
+def ids_of(x: Tensor, sample_ids: Values | None) -> Tensor:
+    """Return which samples these are, int64 [B]; by default 0..B-1."""
+    count = torch.arange(len(x), device=x.device)
+    ids = count if sample_ids is None else torch.as_tensor(sample_ids, device=x.device)
+    if ids.shape != count.shape:
+        raise UserError(f"sample_ids have shape {list(ids.shape)}: give one for each of {len(x)}")
+    return ids
 
-    Raises:
-        UserError: another shape or type.
-    """
+
+def which(model: ConditionalModel, x: Tensor, given: Values, name: str) -> Tensor:
+    """Return positions that the user named, bool [B, D]."""
     shape = (len(x), length_of(model, x))
     found = torch.as_tensor(given, device=x.device)
     if found.dtype != torch.bool or found.shape not in (shape, shape[1:]):
@@ -90,11 +98,7 @@ def which(model: ConditionalModel, x: Tensor, given: Values, name: str) -> Tenso
 
 
 def eligible_of(model: ConditionalModel, x: Tensor, eligible: Values | None = None) -> Tensor:
-    """Return which positions may be hidden, bool [B, D]; by default those the model says, or all.
-
-    Raises:
-        UserError: another shape or type, or a sample with nothing to hide.
-    """
+    """Return which positions may be hidden, bool [B, D]; default: what the model says, or all."""
     if eligible is None and hasattr(model, "eligible"):
         eligible = model.eligible(x)
     if eligible is None:
@@ -107,11 +111,7 @@ def eligible_of(model: ConditionalModel, x: Tensor, eligible: Values | None = No
 
 
 def refuse_training(model: ConditionalModel) -> None:
-    """Refuse a network whose dropout or batch statistics make it another model at each call.
-
-    Raises:
-        UserError: it is in training mode.
-    """
+    """Refuse a network whose dropout or batch statistics make it another model at each call."""
     if getattr(model, "training", False):
         raise UserError("the model is in training mode: call model.eval() first")
 
@@ -122,9 +122,6 @@ def log_probs(
     """Return the model's log-probabilities, float64 [B, D], 0 at visible positions.
 
     `rows` are what errors call the samples; default: 0..B-1.
-
-    Raises:
-        UserError: they have another shape, or are NaN or infinitely large where it counts.
     """
     found = model.conditional_log_prob(x, hidden)
     if found.shape != hidden.shape:
@@ -223,3 +220,90 @@ def loss(
     weights = sample_weights(mask, reduction)
     scores = log_probs(model, x, mask.hidden).sum(dim=1) / mask.num_hidden.clamp(min=1)
     return -(weights * scores).sum() / weights.sum()
+
+
+def parameter(value: Values, name: str, axes: str) -> Tensor:
+    """Return a parameter as it is given, when it is one: what casts it keeps its gradient.
+
+    Its `axes` are a letter each: "DK" for [D, K], "" for a number, "..." for one or more.
+
+    >>> parameter([[1, 2]], "loadings", "DK").shape
+    torch.Size([1, 2])
+    """
+    found = value if isinstance(value, Tensor) else _numbers(value, name)
+    fits = found.ndim > 0 if axes == "..." else found.ndim == len(axes)
+    if not fits or not found.numel():
+        wanted = f"[{', '.join(axes)}]" if axes else "one number"
+        raise UserError(f"{name} has shape {list(found.shape)}: give {wanted}")
+    if not found.isfinite().all():
+        raise UserError(f"{name} has values that are not finite: look at how it was computed")
+    return found
+
+
+def positive(value: Values, name: str) -> Tensor:
+    """Return a positive number as a tensor, as it is given when it is one."""
+    found = value if isinstance(value, Tensor) else _numbers(value, name)
+    if found.numel() != 1:
+        raise UserError(f"{name} has shape {list(found.shape)}: give one number")
+    if not 0 < float(found.detach()) < torch.inf:
+        raise UserError(f"{name} is {float(found.detach()):g}: give a finite number above 0")
+    return found
+
+
+def rows(x: Values, like: Tensor) -> Tensor:
+    """Return samples [B, D] in float64, on the device of the model, which `like` [D] is on."""
+    x = samples(_numbers(x, "x")).to(like.device)
+    if x.ndim != 2 or x.shape[1] != len(like):
+        raise UserError(f"samples have shape {list(x.shape)}: the model takes [B, {len(like)}]")
+    return x
+
+
+def hidden_of(hidden: Values, x: Tensor) -> Tensor:
+    """Return which positions are hidden, bool [B, D]."""
+    found = torch.as_tensor(hidden, device=x.device)
+    if found.dtype != torch.bool or found.shape != x.shape:
+        raise UserError(
+            f"hidden is {found.dtype} {list(found.shape)}: give bool {list(x.shape)}, as samples"
+        )
+    return found
+
+
+def refuse(bad: Tensor, x: Tensor, advice: str) -> None:
+    """Raise for the first value of `x` where `bad` is true, if any."""
+    if bad.any():
+        row, position = bad.nonzero()[0].tolist()
+        raise UserError(f"x[{row}, {position}] is {float(x[row, position]):g}: {advice}")
+
+
+def uniforms(keys: Keys, x: Tensor) -> Tensor:
+    """Return one uniform number on (0, 1) per position, keyed by row."""
+    if len(keys.sample_ids) != len(x):
+        raise UserError(f"{len(keys.sample_ids)} sample ids for {len(x)} samples: give one each")
+    return keys.open_uniform(Stream.SAMPLE, x.shape[1]).to(x.device)
+
+
+def own_keys(num: int, seed: int) -> Keys:
+    """Return the keys of `num` samples that a model draws by itself.
+
+    No loop counts to their epoch, so that what is drawn later given a sample is independent of
+    the sample, also with the same seed.
+    """
+    if num < 1:
+        raise UserError(f"num {num} is no number of samples: give at least 1")
+    return Keys(seed, epoch=-1, sample_ids=torch.arange(num))
+
+
+def in_pieces(function: Callable[..., Tensor], size: int, *arguments: Tensor) -> Tensor:
+    """Return `function` of a few rows of the arguments at a time, so that memory stays bounded.
+
+    It gives [..., rows, D] and keeps `size` numbers per row.
+    """
+    pieces = zip(*(argument.split(max(1, _PIECE // size)) for argument in arguments), strict=True)
+    return torch.cat([function(*piece) for piece in pieces], dim=-2)
+
+
+def _numbers(value: Values, name: str) -> Tensor:
+    try:
+        return torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise UserError(f"{name} is {type(value).__name__}, not an array of numbers") from None

@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from maskwise.errors import UserError
-from maskwise.likelihood.contract import Values
-from maskwise.likelihood.exact import (
+from maskwise.likelihood.contract import (
+    Values,
     hidden_of,
     in_pieces,
     own_keys,
@@ -42,10 +42,10 @@ class Tabular:
     def __init__(self, probabilities: Values) -> None:
         self.probabilities = parameter(probabilities, "probabilities", "...")
         table = self.probabilities.detach().double()
-        if table.min() < 0:
-            raise UserError(f"a probability is {float(table.min()):g}: none may be below 0")
-        if abs(float(table.sum()) - 1) > 1e-6:
-            total = float(table.sum())
+        lowest, total = float(table.min()), float(table.sum())
+        if lowest < 0:
+            raise UserError(f"a probability is {lowest:g}: none may be below 0")
+        if abs(total - 1) > 1e-6:
             raise UserError(f"the probabilities sum to {total:.7g}: divide them by their sum")
 
     def log_prob(self, x: Values) -> Tensor:
@@ -244,11 +244,7 @@ class BernoulliLatent:
 
 
 def _indices(x: Tensor, sizes: list[int], hidden: Tensor | None) -> Tensor:
-    """Return samples as int64, with 0 where they are hidden and may hold anything.
-
-    Raises:
-        UserError: a value that is none of 0..V-1.
-    """
+    """Return samples as int64, with 0 where they are hidden and may hold anything."""
     if hidden is not None:
         x = torch.where(hidden, 0.0, x)
     bad = (x != x.floor()) | (x < 0) | (x >= torch.tensor(sizes).to(x))

@@ -16,11 +16,18 @@ from maskwise.likelihood.contract import (
     Values,
     check_leak,
     eligible_of,
+    ids_of,
     refuse_training,
     samples,
 )
-from maskwise.likelihood.designs import DESIGNS, Passes, masks_of, spell_out
-from maskwise.likelihood.orders import chain_rule, random_orders
+from maskwise.likelihood.designs import (
+    DESIGNS,
+    Passes,
+    chain_rule,
+    masks_of,
+    random_orders,
+    spell_out,
+)
 from maskwise.likelihood.scores import evaluate, score_at_size, warn_outside
 from maskwise.progress import track
 
@@ -105,7 +112,7 @@ class _Job(NamedTuple):
     seed: int
     batch_size: int
 
-    def rows(self, rows: slice) -> "_Job":
+    def rows(self, rows: slice | Tensor) -> "_Job":
         x, eligible, ids = (each[rows] for each in (self.x, self.eligible, self.ids))
         return self._replace(x=x, eligible=eligible, ids=ids)
 
@@ -184,9 +191,7 @@ def log_likelihood(
     open_ = eligible_of(model, x, eligible)
     lengths = open_.sum(dim=1)
     longest = int(lengths.max())
-    ids = torch.arange(len(x)) if sample_ids is None else torch.as_tensor(sample_ids)
-    if ids.shape != (len(x),):
-        raise UserError(f"sample_ids have shape {list(ids.shape)}: give one for each of {len(x)}")
+    ids = ids_of(x, sample_ids)
     if method not in METHODS:
         raise UserError(f"unknown method '{method}'; methods are {', '.join(METHODS)}")
     if passes is None:
@@ -195,7 +200,7 @@ def log_likelihood(
         raise UserError(f"passes {passes} must be at least 1")
     refuse_training(model)
     warn_outside(law, np.arange(1, longest + 1) / longest, longest)
-    job = _Job(model, x, open_, ids.to(x.device), seed, batch_size)
+    job = _Job(model, x, open_, ids, seed, batch_size)
     num = max(1, MOST_VALUES // (passes * open_.shape[1]))
     with torch.no_grad():
         check_leak(model, x, eligible=open_, seed=seed)
@@ -288,16 +293,16 @@ def _token_effects(found: Tensor, scores: Tensor, hidden: Tensor, eligible: Tens
 
 def _combine(scores: Tensor, plan: Passes, lengths: Tensor) -> _Found:
     """Weigh the means of strata; their variances are unbiased where they have two passes."""
+
+    def by_stratum(values: Tensor) -> Tensor:
+        return torch.zeros_like(plan.weight).scatter_add(1, plan.stratum, values)
+
     num = plan.num.clamp(min=1)
-    sums = torch.zeros_like(plan.weight).scatter_add(1, plan.stratum, scores)
-    mean = sums / num
-    off = (scores - mean.gather(1, plan.stratum)).square()
-    squares = torch.zeros_like(sums).scatter_add(1, plan.stratum, off)
+    mean = by_stratum(scores) / num
+    squares = by_stratum((scores - mean.gather(1, plan.stratum)).square())
     variance = plan.weight.square() * squares / (num - 1) / num
     # There is one mask that hides everything: no error, in one pass or several.
-    whole = torch.zeros_like(sums).scatter_add(
-        1, plan.stratum, (plan.low == lengths[:, None]).double()
-    )
+    whole = by_stratum((plan.low == lengths[:, None]).double())
     known = (whole > 0) | (plan.weight == 0)
     variance = torch.where(known, 0.0, variance)
     spread = torch.where(known, 0.0, variance.square() / (num - 1))
@@ -320,13 +325,9 @@ def _exhaustive(job: _Job, method: str, passes: int) -> _Found:
         )
     for size in range(1, longest + 1):
         rows = (lengths >= size).nonzero().flatten()
+        some = job.rows(rows)
         values[rows] += score_at_size(
-            job.model,
-            job.x[rows],
-            size,
-            exhaustive=True,
-            eligible=job.eligible[rows],
-            batch_size=job.batch_size,
+            some.model, some.x, size, True, eligible=some.eligible, batch_size=some.batch_size
         )
     none = torch.zeros_like(values)
     return _Found(values, none, none, 2**lengths - 1)
@@ -342,13 +343,11 @@ def _chain_rule(job: _Job, method: str, passes: int) -> _Found:
             " passes, or method 'systematic'"
         )
     num, width = passes // longest, job.eligible.shape[1]
-    orders = [random_orders(job.ids, width, seed=job.seed, draw=draw) for draw in range(num)]
-    each = torch.stack(
-        [
-            chain_rule(job.model, job.x, order, job.eligible, batch_size=job.batch_size)
-            for order in orders
-        ]
-    )
+    found = []
+    for draw in range(num):
+        order = random_orders(job.ids, width, seed=job.seed, draw=draw)
+        found.append(chain_rule(job.model, job.x, order, job.eligible, batch_size=job.batch_size))
+    each = torch.stack(found)
     nan = torch.full_like(each[0], math.nan)  # one order does not tell
     variance = each.var(dim=0) / num if num > 1 else nan
     spread = variance.square() / max(num - 1, 1)

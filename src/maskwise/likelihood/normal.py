@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.likelihood.contract import Values
-from maskwise.likelihood.exact import (
+from maskwise.likelihood.contract import (
+    Values,
     hidden_of,
     in_pieces,
     own_keys,
@@ -41,7 +41,7 @@ class Normal(ABC):
     def conditional_log_prob(self, x: Values, hidden: Values) -> Tensor:
         """Return log p(x_t | x_R) for every hidden t, [B, D] nats, from mean and variance."""
         mean, variance = self.conditional_moments(x, hidden)
-        x = finite(rows(x, mean[0]))
+        x = finite(x, mean[0])
         # A visible position has no density: any finite number will do.
         variance = torch.where(hidden_of(hidden, x), variance, 1.0)
         return -0.5 * (LOG_2PI + variance.log() + (x - mean).square() / variance)
@@ -90,7 +90,7 @@ class Gaussian(Normal):
         """Return log p(x), [B] nats."""
         mean, covariance = self._parameters()
         root = torch.linalg.cholesky(covariance)
-        x = finite(rows(x, mean))
+        x = finite(x, mean)
         white = torch.linalg.solve_triangular(root, (x - mean).T, upper=False)
         log_det = 2 * root.diagonal().log().sum()
         return -0.5 * (len(mean) * LOG_2PI + log_det + white.square().sum(dim=0))
@@ -213,7 +213,7 @@ class PPCA(Normal):
     def log_prob(self, x: Values) -> Tensor:
         """Return log p(x), [B] nats, by a matrix of size K x K."""
         loadings, noise, mean = self._parameters()
-        deviation = (finite(rows(x, mean)) - mean).T
+        deviation = (finite(x, mean) - mean).T
         scaled = loadings / noise.sqrt()
         root = torch.linalg.cholesky(scaled.T @ scaled + torch.eye(scaled.shape[1]).to(scaled))
         # (x-μ)'Σ⁻¹(x-μ) = min over z of |x-μ-Wz|²/σ² + |z|²: without the cancellation of
@@ -332,11 +332,7 @@ def conjugate_mean(
 
 
 def mean_of(mean: Values | None, like: Tensor) -> Tensor:
-    """Return μ [D], by default 0, for a model whose positions are the rows of `like`.
-
-    Raises:
-        UserError: another number of positions.
-    """
+    """Return μ [D], by default 0, for a model whose positions are the rows of `like`."""
     if mean is None:
         return like.new_zeros(len(like), dtype=torch.float64)
     found = parameter(mean, "mean", "D").to(like.device)
@@ -345,8 +341,9 @@ def mean_of(mean: Values | None, like: Tensor) -> Tensor:
     return found
 
 
-def finite(x: Tensor) -> Tensor:
-    """Return samples whose every value is to be given a probability."""
+def finite(x: Values, like: Tensor) -> Tensor:
+    """Return samples whose every value is to be given a probability, [B, D]."""
+    x = rows(x, like)
     refuse(~x.isfinite(), x, "a probability needs a number there")
     return x
 

@@ -153,15 +153,14 @@ def score_curve(
     columns = []
     with torch.no_grad():
         for place, each in enumerate(track(asked.T, "scores by size", asked.shape[1])):
-            if exhaustive and bool((each == each[0]).all()):
-                columns.append(_all_masks(model, x, open_, int(each[0]), batch_size))
-            elif exhaustive:
+            first = place * num_masks
+            if exhaustive and bool((each != each[0]).any()):
                 raise UserError("exhaustive curves need samples of one length: give sizes")
-            else:
-                first = place * num_masks
-                columns.append(
-                    _some_masks(model, x, open_, each, num_masks, seed, first, batch_size)
-                )
+            columns.append(
+                _all_masks(model, x, open_, int(each[0]), batch_size)
+                if exhaustive
+                else _some_masks(model, x, open_, each, num_masks, seed, first, batch_size)
+            )
     per_sample = torch.stack(columns, dim=1)
     return ScoreCurve(
         sizes=asked.double().mean(dim=0).cpu().numpy(),
@@ -263,17 +262,9 @@ def _some_masks(
     if num_masks < 1:
         raise UserError(f"num_masks {num_masks} must be at least 1")
     ids = torch.arange(len(x), device=x.device)
-    hidden = torch.stack(
-        [
-            hide_lowest(
-                Keys(seed, first + number, ids).bits(Stream.SCORE, eligible.shape[1]),
-                sizes,
-                eligible,
-            )
-            for number in range(num_masks)
-        ],
-        dim=1,
-    )
+    keys = (Keys(seed, first + number, ids) for number in range(num_masks))
+    scores = (each.bits(Stream.SCORE, eligible.shape[1]) for each in keys)
+    hidden = torch.stack([hide_lowest(each, sizes, eligible) for each in scores], dim=1)
     sums = [found.sum(dim=1) for found in evaluate(model, x, hidden, batch_size)]
     return torch.cat(sums).view(len(x), num_masks).mean(dim=1) / sizes
 
@@ -292,7 +283,7 @@ def _all_masks(
                 f"there are {num:,} masks of {size} out of {len(positions)} positions: leave"
                 " exhaustive out, to take some"
             )
-        total = torch.zeros(len(rows), dtype=torch.float64, device=x.device)
+        total = scores.new_zeros(len(rows))
         combinations = itertools.combinations(positions, size)
         while chosen := list(itertools.islice(combinations, max(1, batch_size // len(rows)))):
             masks = torch.zeros(len(chosen), eligible.shape[1], dtype=torch.bool, device=x.device)

@@ -8,8 +8,7 @@ scipy are used (torch for `simulate` on a GPU).
 from maskwise.theory.advice import Advice, advise
 from maskwise.theory.estimated_graph import estimate_mask_graph, estimate_mask_graphs
 from maskwise.theory.estimation import FeatureSpectrum, estimate
-from maskwise.theory.exact_graph import World, bit_world, mask_graph, mask_graphs
-from maskwise.theory.graph_curves import GraphCurve, MaskGraph
+from maskwise.theory.graphs import GraphCurve, MaskGraph, World, bit_world, mask_graph, mask_graphs
 from maskwise.theory.models import ar1, block, isotropic, latent_factor, power_law, spiked
 from maskwise.theory.optimise import Best, WinMap, best_interval, best_law, best_ratio, win_map
 from maskwise.theory.risks import Risk, risk

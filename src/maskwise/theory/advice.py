@@ -1,5 +1,6 @@
 """Advice from a user's own data: what a ratio costs, which is best, and how much it matters."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
@@ -70,19 +71,13 @@ class Advice:
     def __str__(self) -> str:
         table = [["samples", "masks", "best ratio", "within 1 %", "risk", "best interval", "gain"]]
         for row in self.rows:
-            fresh = row.masks == "fresh"
-            none = "any law is as one fixed ratio" if fresh else "none is better"
-            table.append(
-                [
-                    f"{row.num_samples:,}",
-                    row.masks,
-                    f"{row.best.law.mean():.2f}",
-                    _flat(row.best),
-                    f"{row.best.risk.total:.4g}",
-                    none if row.interval is None else _bounds(row.interval),
-                    f"{row.gain:.1%}" if row.gain else "0",
-                ]
-            )
+            none = "any law is as one fixed ratio" if row.masks == "fresh" else "none is better"
+            interval = none if row.interval is None else _bounds(row.interval)
+            risk = f"{row.best.risk.total:.4g}"
+            gain = f"{row.gain:.1%}" if row.gain else "0"
+            ratio = f"{row.best.law.mean():.2f}"
+            cells = [ratio, _flat(row.best), risk, interval, gain]
+            table.append([f"{row.num_samples:,}", row.masks, *cells])
         notes = [f"- {line}" for line in self.assumptions]
         return "\n".join([aligned(table), "", self.sentence, "", "This rests on:", *notes])
 
@@ -112,17 +107,20 @@ def advise(
     >>> [row.masks for row in advise(x, num_samples=500).rows]
     ['static', 'fresh']
     """
+    notes: list[str] = []
     if isinstance(data, (Spectrum, Covariance, FeatureSpectrum)):
         model: Model = data
-        notes: list[str] = []
         own = getattr(data, "num_samples", 0)
     else:
-        model, notes, own = _estimated(data, target)
+        model, own = _estimated(data, target, notes)
     options.setdefault("target_hidden", isinstance(model, FeatureSpectrum))
     if num_samples is None and not own:
         raise UserError("a model does not tell how many samples there are: give num_samples")
     if num_samples is None:
-        sizes = _sizes(model.dim, own, options["target_hidden"])
+        sizes = list(dict.fromkeys([own, max(model.dim // 2, 1), 2 * model.dim]))
+        if not options["target_hidden"] and model.dim in sizes:
+            # Without ridge the risk is infinite where as many rows count as there are features.
+            sizes.remove(model.dim)
     else:
         sizes = np.atleast_1d(num_samples).tolist()
     kinds: tuple[Masks, Masks] = ("static", "fresh")
@@ -130,30 +128,22 @@ def advise(
     return Advice(model, rows, _sentence(model, rows), (*_assumptions(model, options), *notes))
 
 
-def _estimated(data: Table, target: ArrayLike | None) -> tuple[Model, list[str], int]:
-    columns = read_columns(data)
-    notes = []
-    still = columns.still
-    if len(still):
-        columns = columns.take(np.setdiff1d(np.arange(columns.shape[1]), still))
-        notes.append(f"{len(still)} columns that never vary were left out")
-    if columns.shape[1] < 2:
-        raise UserError(f"{columns.shape[1]} columns vary: advice needs at least 2")
-    model: Model = estimate(columns, target)
+def _estimated(data: Table, target: ArrayLike | None, notes: list[str]) -> tuple[Model, int]:
+    """Return what the data say, and how many samples there are; add to the notes."""
+    everything = read_columns(data)
+    columns, num_still = everything.varying(), len(everything.still)
+    if num_still:
+        notes.append(f"{num_still} columns that never vary were left out")
     n, d = columns.shape
+    if d < 2:
+        raise UserError(f"{d} columns vary: advice needs at least 2")
+    model: Model = estimate(columns, target)
     rough = ": few, so that they are rough" if n < 5 * d else ""
     notes.append(
         f"correlations and noise ({model.noise:.2g} of a variance of 1) were estimated on {n:,} "
         f"samples of {d:,} features{rough}"
     )
-    return model, notes, n
-
-
-def _sizes(dim: int, own: int, target_hidden: bool) -> list[int]:
-    """Return the user's number of samples first, then fewer and more than features."""
-    sizes = [own, max(dim // 2, 1), 2 * dim]
-    # Without ridge the risk is infinite where as many rows count as there are features.
-    return [size for size in dict.fromkeys(sizes) if target_hidden or size != dim]
+    return model, n
 
 
 def _row(model: Model, num_samples: int, masks: Masks, options: RiskOptions) -> AdviceRow:
@@ -165,9 +155,8 @@ def _row(model: Model, num_samples: int, masks: Masks, options: RiskOptions) -> 
         saved = 1 - float(found.risk.total) / float(best.risk.total)
         if saved > SMALLEST_GAIN:
             interval, gain = found.law, saved
-    return AdviceRow(
-        num_samples, masks, best, interval, gain, curve(model, num_samples, **options)
-    )
+    totals = curve(model, num_samples, **options)
+    return AdviceRow(num_samples, masks, best, interval, gain, totals)
 
 
 def curve(model: Model, num_samples: float, **options: Unpack[RiskOptions]) -> Array:
@@ -182,9 +171,8 @@ def _sentence(model: Model, rows: Sequence[AdviceRow]) -> str:
     static, fresh = rows[:2]
     saved = "no interval is better"
     if static.interval is not None:
-        saved = (
-            f"the best interval, {_bounds(static.interval)}, saves {static.gain:.1%} of the risk"
-        )
+        interval = _bounds(static.interval)
+        saved = f"the best interval, {interval}, saves {static.gain:.1%} of the risk"
     text = (
         f"With {static.num_samples:,} samples and one mask for each, the best fixed ratio is "
         f"{_ratio(static.best, mean)}, its risk within 1 % from {_flat(static.best)}, and {saved}."
@@ -226,26 +214,21 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     law        risk
     fixed:0.3  1.2
     """
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
 
 
 def _assumptions(model: Model, options: RiskOptions) -> list[str]:
-    weights = f"{model.dim:,} weights"
+    task = "the target is predicted from the features"
     if isinstance(model, FeatureSpectrum):
-        task = f"every feature in turn, when hidden, is predicted from the others, {weights}"
-    else:
-        task = f"the target is predicted from the features, {weights}"
+        task = "every feature in turn, when hidden, is predicted from the others"
+    tested = options.get("test_ratio")
+    samples = f"masked at {tested}" if tested else "of which nothing else is hidden"
     return [
-        f"a linear model, fitted by least squares: {task}; a network with more weights than "
-        "samples is in the position of rows with fewer samples than weights",
-        "the risk is the squared error on new samples of which nothing else is hidden"
-        if not options.get("test_ratio")
-        else f"the risk is the squared error on new samples masked at {options['test_ratio']}",
+        f"a linear model, fitted by least squares: {task}, {model.dim:,} weights; a network with "
+        "more weights than samples is in the position of rows with fewer samples than weights",
+        f"the risk is the squared error on new samples {samples}",
         "entries are hidden independently of each other, and of features only the correlations "
         "matter",
         "whether networks follow differs by data and network: take this as where to start, and "
@@ -256,25 +239,17 @@ def _assumptions(model: Model, options: RiskOptions) -> list[str]:
 def risk_figure(
     curves: Mapping[int, Array], laws: Mapping[str, Sequence[float]], baseline: float
 ) -> "Figure":
-    """Draw the risk of fixed ratios, and of laws as horizontal lines.
-
-    Args:
-        curves: for each number of samples, the risk of `RATIOS`.
-        laws: for each law, its risk at these numbers of samples.
-        baseline: risk of predicting the mean.
-    """
+    """Draw the risk of `RATIOS` for each number of samples, that of each law as lines there."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     for index, (num, totals) in enumerate(curves.items()):
         axes.plot(RATIOS, totals, color=color_of(index), label=f"fixed ratio, n = {num:,}")
-    for style, (law, risks) in enumerate(laws.items()):
+    for (law, risks), style in zip(laws.items(), itertools.cycle(STYLES), strict=False):
         for index, total in enumerate(risks):
-            label = law if index == 0 else None
-            axes.axhline(
-                total, color=color_of(index), linestyle=STYLES[style % len(STYLES)], label=label
-            )
+            label = None if index else law
+            axes.axhline(total, color=color_of(index), linestyle=style, label=label)
     axes.set_ylabel("risk")
     _finish(axes, baseline, [*curves.values(), *map(np.array, laws.values())])
     return figure
@@ -311,7 +286,7 @@ def _finish(axes: "Axes", baseline: float, totals: Sequence[Array]) -> None:
 
 
 def plain(axes: "Axes") -> None:
-    """Give a panel against the ratio the look of all of them."""
+    """Make a panel against the ratio look like all of them."""
     axes.set(xlim=(0, 1), xlabel="ratio hidden")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)

@@ -20,7 +20,7 @@ from scipy.spatial.distance import cdist
 from maskwise import laws
 from maskwise.errors import UserError
 from maskwise.theory.estimation import Table, read_columns
-from maskwise.theory.graph_curves import GraphCurve, MaskGraph, alignment, as_curve
+from maskwise.theory.graphs import GraphCurve, MaskGraph, alignment, as_curve
 from maskwise.theory.spectra import Array
 from maskwise.ties import largest
 
@@ -74,18 +74,18 @@ def estimate_mask_graph(
         _two_hops(joins_visible, joins_hidden[np.ix_(other, other)]),
         subset_by_index=[num - 2, num - 2],
     )
-    measures = (np.nan, np.nan, np.nan)
-    if labels is not None:
-        codes = _as_codes(labels, num)
-        classes = np.eye(codes.max() + 1)[codes]
-        # A sample's own class would make both of these too small.
-        others = 1 - np.eye(num)
-        measures = (
-            _disagreement(joins_hidden * others, classes),
-            _class_error(joins_visible * others, classes),
-            alignment(functions[:, ::-1], values, joins_visible @ classes, np.full(num, 1 / num)),
-        )
-    return MaskGraph(values, *measures, unrelated_gap=float(1 - unrelated[0]))
+    unrelated_gap = float(1 - unrelated[0])
+    if labels is None:
+        return MaskGraph(values, unrelated_gap=unrelated_gap)
+    codes = _as_codes(labels, num)
+    classes = np.eye(codes.max() + 1)[codes]
+    # A sample's own class would make both of these too small.
+    others = 1 - np.eye(num)
+    disagreement = _disagreement(joins_hidden * others, classes)
+    class_error = _class_error(joins_visible * others, classes)
+    posterior = joins_visible @ classes
+    aligned = alignment(functions[:, ::-1], values, posterior, np.full(num, 1 / num))
+    return MaskGraph(values, disagreement, class_error, aligned, unrelated_gap)
 
 
 def estimate_mask_graphs(
@@ -128,8 +128,7 @@ def estimate_mask_graphs(
             raise UserError(f"{name}={value} must be at least {least}")
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(num)[:num_samples])
-    columns = read_columns(everything.values[rows])
-    columns = columns.take(np.flatnonzero(columns.deviation))
+    columns = read_columns(everything.values[rows]).varying()
     length = columns.shape[1]
     if length < 2:
         raise UserError(f"{length} columns vary: a mask graph needs at least 2")

@@ -46,8 +46,12 @@ class Columns:
         """Indices of columns that never vary."""
         return np.flatnonzero(self.deviation == 0)
 
-    def take(self, columns: np.ndarray) -> "Columns":
-        return Columns(self.values[:, columns], self.mean[columns], self.deviation[columns])
+    def varying(self) -> "Columns":
+        """Return the columns that vary."""
+        if not len(self.still):
+            return self
+        keep = np.flatnonzero(self.deviation)
+        return Columns(self.values[:, keep], self.mean[keep], self.deviation[keep])
 
     def blocks(self, axis: int) -> Iterator[tuple[slice, Array]]:
         """Yield blocks of rows (axis 0) or of columns (axis 1), standardised, and their places."""
@@ -59,11 +63,7 @@ class Columns:
 
 
 def read_columns(data: Table) -> Columns:
-    """Return a table [n, d] with the moments of its columns.
-
-    Raises:
-        UserError: not two axes of at least 2, not numbers, or a value that is not finite.
-    """
+    """Return a table [n, d] with the moments of its columns."""
     values = cast(sparse.csr_array, data).tocsr() if sparse.issparse(data) else np.asarray(data)
     if values.ndim != 2 or min(values.shape) < 2:
         raise UserError(
@@ -124,8 +124,8 @@ class FeatureSpectrum:
         sq = self.eigenvalues * dq
         count = self.multiplicity * (self.dim / len(self.share))
         cross = (count * sq * dq).sum()
-        first = np.array([(count * sq).sum(), (count * dq).sum()])
-        return first, np.array([[(count * sq**2).sum(), cross], [cross, (count * dq**2).sum()]])
+        square = np.array([[(count * sq**2).sum(), cross], [cross, (count * dq**2).sum()]])
+        return np.array([(count * sq).sum(), (count * dq).sum()]), square
 
     def energies(self, identity: float, full: float, diagonal: float) -> Array:
         zeta = (identity + diagonal) / full
@@ -166,8 +166,8 @@ class FeatureSpectrum:
         drop = gap / (1 + zeta)
         own = 1 + drop  # (1+ζ) Qⱼⱼ
         full = times_s + drop * gap * (2 - 1 / (1 + zeta))
-        means = (gap / own).mean(), (full / own**2).mean(), ((plain - drop**2) / own**2).mean()
-        return np.array(means)
+        each = gap / own, full / own**2, (plain - drop**2) / own**2
+        return np.array([values.mean() for values in each])
 
 
 @overload
@@ -227,16 +227,14 @@ def estimate(
             "from others exactly: give shrinkage > 0"
         )
     if targets is None:
-        share = _shares(columns, values, vectors)
+        count = np.ones(len(values))
         if rest:
-            shrunk, count = np.append(shrunk, rho), np.append(np.ones(len(values)), rest)
-        else:
-            count = np.ones(d)
-        return FeatureSpectrum(shrunk, count, share, n, rho)
-    cross = _cross(columns, targets, values, vectors)
-    noise, signal = _explained(values, shrunk, np.sum(cross**2, axis=1), n, targets.shape[1])
+            shrunk, count = np.append(shrunk, rho), np.append(count, rest)
+        return FeatureSpectrum(shrunk, count, _shares(columns, values, vectors), n, rho)
+    squares = np.sum(_cross(columns, targets, values, vectors) ** 2, axis=1)
+    noise, signal = _explained(values, shrunk, squares, n, targets.shape[1])
     return Spectrum(
-        np.append(shrunk, np.full(rest, rho)), np.append(signal, np.zeros(rest)), noise
+        np.pad(shrunk, (0, rest), constant_values=rho), np.pad(signal, (0, rest)), noise
     )
 
 
@@ -255,9 +253,8 @@ def _principal(columns: Columns) -> tuple[Array, Array, float]:
             norms.append(np.sum(block**2, axis=1))
         else:
             gram += block @ block.T
-    if n < d:
-        norms = [gram.diagonal()]
-    fourth = float(np.mean(np.concatenate(norms) ** 2))
+    squares = np.concatenate(norms) if n >= d else gram.diagonal()
+    fourth = float(np.mean(squares**2))
     values, vectors = linalg.eigh(gram, overwrite_a=True, check_finite=False, driver="evd")
     values = np.maximum(values / n, 0.0)
     seen = slice(None) if n >= d else values > ZERO * values[-1]
@@ -317,11 +314,7 @@ def _explained(
 
 
 def _read_targets(target: ArrayLike, num_samples: int) -> Array:
-    """Return targets [n, m], standardised.
-
-    Raises:
-        UserError: they are not one finite number per sample, or never vary.
-    """
+    """Return targets [n, m], standardised."""
     values = np.asarray(target)
     if values.ndim not in (1, 2) or len(values) != num_samples:
         raise UserError(f"a target of shape {values.shape} needs {num_samples} rows, as the data")

@@ -6,15 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from maskwise.errors import UserError
-from maskwise.theory.spectra import (
-    Array,
-    Covariance,
-    Model,
-    Spectrum,
-    check_dim,
-    non_negative,
-    scale,
-)
+from maskwise.theory.spectra import Array, Covariance, Model, Spectrum, non_negative, scale
 
 
 def isotropic(dim: int, *, variance: float = 1.0, noise: float = 0.0) -> Spectrum:
@@ -23,7 +15,7 @@ def isotropic(dim: int, *, variance: float = 1.0, noise: float = 0.0) -> Spectru
     >>> round(isotropic(100).variance, 9)
     1.0
     """
-    return _scaled(np.ones(check_dim(dim)), np.ones(dim), variance, noise)
+    return _scaled(np.ones(_checked(dim)), np.ones(dim), variance, noise)
 
 
 def spiked(
@@ -52,7 +44,7 @@ def spiked(
     [9.0, 1.0, 1.0, 1.0]
     """
     heights = np.repeat(non_negative("strength", np.atleast_1d(strengths)), max(rank, 0))
-    if not 0 < len(heights) < check_dim(dim):
+    if not 0 < len(heights) < _checked(dim):
         raise UserError(f"{len(heights)} spiked eigenvalues must be fewer than the {dim} features")
     if not 0 <= alignment <= 1:
         raise UserError(f"alignment {alignment:g} is outside [0, 1]: it is a share of the signal")
@@ -76,13 +68,9 @@ def power_law(
     >>> round(float(power_law(400).eigenvalues.mean()), 9)
     1.0
     """
-    order = np.arange(1, check_dim(dim) + 1, dtype=np.float64)
+    order = np.arange(1, _checked(dim) + 1, dtype=np.float64)
     eigenvalues = order**-exponent
     return _scaled(eigenvalues / eigenvalues.mean(), order**-signal_exponent, variance, noise)
-
-
-def _scaled(eigenvalues: Array, signal: Array, variance: float, noise: float) -> Spectrum:
-    return Spectrum(eigenvalues, signal * scale(float(eigenvalues @ signal), variance), noise)
 
 
 def ar1(
@@ -109,7 +97,7 @@ def ar1(
     """
     if not -1 < rho < 1:
         raise UserError(f"rho {rho:g} is outside (-1, 1): it is a correlation")
-    order = np.arange(check_dim(dim))
+    order = np.arange(_checked(dim))
     matrix = float(rho) ** np.abs(order[:, None] - order)
     return _with_signal(matrix, beta, variance, noise, seed)
 
@@ -130,8 +118,8 @@ def block(
     """
     if not 0 <= rho < 1:
         raise UserError(f"rho {rho:g} is outside [0, 1): it is the correlation within a block")
-    group = np.repeat(np.arange(len(sizes)), [check_dim(size) for size in sizes])
-    check_dim(len(group))
+    group = np.repeat(np.arange(len(sizes)), [_checked(size) for size in sizes])
+    _checked(len(group))
     matrix = np.where(group[:, None] == group, float(rho), 0.0)
     np.fill_diagonal(matrix, 1.0)
     return _with_signal(matrix, beta, variance, noise, seed)
@@ -164,13 +152,28 @@ def latent_factor(
     """
     if not 0 < uniqueness < 1:
         raise UserError(f"uniqueness {uniqueness:g} is outside (0, 1): it is a share of variance")
-    if not 0 < num_factors < check_dim(dim):
+    if not 0 < num_factors < _checked(dim):
         raise UserError(f"{num_factors} factors must be at least 1 and fewer than {dim} features")
     rng = np.random.default_rng(seed)
     loadings = rng.standard_normal((dim, num_factors)) * np.sqrt((1 - uniqueness) / num_factors)
     matrix = loadings @ loadings.T + uniqueness * np.eye(dim)
     beta = np.linalg.solve(matrix, loadings @ rng.standard_normal(num_factors))
-    return Covariance(matrix, beta * np.sqrt(scale(float(beta @ matrix @ beta), variance)), noise)
+    return _along(matrix, beta, variance, noise)
+
+
+def _checked(dim: int) -> int:
+    if dim < 1:
+        raise UserError(f"dim {dim} is no number of features: give at least 1")
+    return dim
+
+
+def _scaled(eigenvalues: Array, signal: Array, variance: float, noise: float) -> Spectrum:
+    return Spectrum(eigenvalues, signal * scale(float(eigenvalues @ signal), variance), noise)
+
+
+def _along(matrix: Array, direction: Array, variance: float, noise: float) -> Covariance:
+    factor = np.sqrt(scale(float(direction @ matrix @ direction), variance))
+    return Covariance(matrix, direction * factor, noise)
 
 
 def _with_signal(
@@ -179,56 +182,39 @@ def _with_signal(
     if beta is not None:
         return Covariance(matrix, beta, noise)
     direction = np.random.default_rng(seed).standard_normal(len(matrix))
-    factor = np.sqrt(scale(float(direction @ matrix @ direction), variance))
-    return Covariance(matrix, direction * factor, noise)
+    return _along(matrix, direction, variance, noise)
 
 
-# Form, and what makes the model of dim, the numbers that are given, and noise.
-FORMS: dict[str, tuple[str, Callable[..., Model]]] = {
-    "isotropic": ("isotropic", isotropic),
-    "spiked": (
-        "spiked:STRENGTH[,ALIGNMENT]",
-        lambda dim, strength, alignment=0.5, **noise: spiked(
-            dim, strength, alignment=alignment, **noise
-        ),
-    ),
-    "power_law": (
-        "power_law:EXPONENT[,SIGNAL_EXPONENT]",
-        lambda dim, exponent, signal=0.0, **noise: power_law(
-            dim, exponent, signal_exponent=signal, **noise
-        ),
-    ),
-    "ar1": ("ar1:RHO", ar1),
+# What makes the model of dim and noise, its numbers, and the arguments that these are.
+FORMS: dict[str, tuple[Callable[..., Model], str, list[str]]] = {
+    "isotropic": (isotropic, "", []),
+    "spiked": (spiked, ":STRENGTH[,ALIGNMENT]", ["strengths", "alignment"]),
+    "power_law": (power_law, ":EXPONENT[,SIGNAL_EXPONENT]", ["exponent", "signal_exponent"]),
+    "ar1": (ar1, ":RHO", ["rho"]),
     "latent_factor": (
-        "latent_factor:NUM_FACTORS",
-        lambda dim, num, **noise: latent_factor(dim, int(num), **noise),
+        lambda num, **rest: latent_factor(num_factors=int(num), **rest),
+        ":NUM_FACTORS",
+        ["num"],
     ),
 }
 
 
 def parse_model(text: str, dim: int, noise: float = 0.0) -> Model:
-    """Read a model of the data whose signal has variance 1.
-
-    Args:
-        text: a name and its numbers, as in `FORMS`.
-        dim: number of features d.
-        noise: variance of the noise in the target.
-
-    Raises:
-        UserError: an unknown name, or numbers that make no model, with the valid forms.
+    """Read a model of the data, as in `FORMS`, of `dim` features; its signal has variance 1.
 
     >>> parse_model("spiked:8,1", 4).eigenvalues.tolist()
     [9.0, 1.0, 1.0, 1.0]
     """
     name, _, arguments = text.partition(":")
     if name not in FORMS:
-        known = ", ".join(form for form, _ in FORMS.values())
+        known = ", ".join(name + form for name, (_, form, _) in FORMS.items())
         raise UserError(f"unknown spectrum '{text}'; spectra are {known}")
-    form, build = FORMS[name]
+    build, form, names = FORMS[name]
     try:
         numbers = [float(part) for part in arguments.split(",")] if arguments else []
-        return build(dim, *numbers, noise=noise)
+        given = dict(zip(names[: len(numbers)], numbers, strict=True))
+        return build(dim=dim, noise=noise, **given)
     except UserError as error:
         raise UserError(f"spectrum '{text}': {error}") from None
     except (TypeError, ValueError):
-        raise UserError(f"spectrum '{text}' cannot be read; the form is {form}") from None
+        raise UserError(f"spectrum '{text}' cannot be read; the form is {name}{form}") from None

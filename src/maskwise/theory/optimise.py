@@ -11,8 +11,7 @@ from scipy import optimize
 
 from maskwise.errors import UserError
 from maskwise.laws import Choice, Fixed, Law, Uniform
-from maskwise.theory.classes import LawLike
-from maskwise.theory.risks import InfiniteRiskError, Risk, RiskOptions, risk
+from maskwise.theory.risks import InfiniteRiskError, LawLike, Risk, RiskOptions, risk
 from maskwise.theory.spectra import Array, Model
 from maskwise.ties import smallest
 
@@ -98,33 +97,27 @@ def best_interval(
     cost = cost_of(model, num_samples, noise, options)
 
     # Bounds as centre and half-width, so that every point of the search is an interval.
-    def bounds(point: Array) -> tuple[float, float]:
+    def interval(point: Array) -> Uniform:
         centre = float(np.clip(point[0], grid[0] + NARROWEST / 2, grid[-1] - NARROWEST / 2))
         widest = min(centre - grid[0], grid[-1] - centre)
         half = float(np.clip(abs(point[1]), NARROWEST / 2, widest))
-        return round(centre - half, DECIMALS), round(centre + half, DECIMALS)
+        return Uniform(round(centre - half, DECIMALS), round(centre + half, DECIMALS))
 
-    starts = [
-        np.array([(low + high) / 2, (high - low) / 2])
-        for index, low in enumerate(grid)
-        for high in grid[index + 1 :]
-    ]
+    pairs = itertools.combinations(grid, 2)
+    starts = [np.array([(low + high) / 2, (high - low) / 2]) for low, high in pairs]
     best = best_ratio(model, num_samples, noise, **options).law
     starts.append(np.array([best.mean(), NARROWEST / 2]))
-    totals = np.array([cost(Uniform(*bounds(start))) for start in starts])
+    totals = np.array([cost(interval(start)) for start in starts])
     start = starts[_least(totals)]
+    simplex = start + np.array([[0, 0], [0.05, 0], [0, 0.05]])
     found = optimize.minimize(
-        lambda point: cost(Uniform(*bounds(point))),
+        lambda point: cost(interval(point)),
         start,
         method="Nelder-Mead",
-        options={
-            "initial_simplex": start + np.array([[0, 0], [0.05, 0], [0, 0.05]]),
-            "xatol": 1e-3,
-            "fatol": 1e-7,
-        },
+        options={"initial_simplex": simplex, "xatol": 1e-3, "fatol": 1e-7},
     )
     better = smallest(np.array([totals.min(), found.fun])) == 1
-    law = Uniform(*bounds(found.x if better else start))
+    law = interval(found.x if better else start)
     return Best(law, risk(model, law, num_samples, noise, **options))
 
 
@@ -229,9 +222,8 @@ def _reweigh(
         constraints={"type": "eq", "fun": lambda values: values.sum() - 1},
         options={"ftol": 1e-12, "maxiter": 100},
     )
-    total = objective(weights)
-    if np.isfinite(found.fun) and found.fun < total:
-        weights, total = np.clip(found.x, 0.0, None), float(found.fun)
+    if found.fun < objective(weights):
+        weights = np.clip(found.x, 0.0, None)
     kept = weights > 0.5 * 10**-DECIMALS
     weights = weights[kept] / weights[kept].sum()
     return support[kept], weights, cost((support[kept], weights))
@@ -296,24 +288,17 @@ def win_map(
     if family not in FAMILIES:
         raise UserError(f"family '{family}' is unknown: give one of {', '.join(FAMILIES)}")
     sizes, levels = (np.atleast_1d(np.asarray(x, dtype=np.float64)) for x in (num_samples, noise))
-    cells = [
-        [
-            (
-                best_ratio(model, size, level, **options),
-                FAMILIES[family](model, size, level, **options),
-            )
-            for level in levels
-        ]
-        for size in sizes
-    ]
-    fixed = np.array([[float(best.risk.total) for best, _ in row] for row in cells])
-    law = np.array([[float(best.risk.total) for _, best in row] for row in cells])
+    fixed = [[best_ratio(model, n, level, **options) for level in levels] for n in sizes]
+    best = [[FAMILIES[family](model, n, level, **options) for level in levels] for n in sizes]
+    of_fixed, of_law = (
+        np.array([[each.risk.total for each in row] for row in rows]) for rows in (fixed, best)
+    )
     return WinMap(
         num_samples=sizes,
         noise=levels,
-        ratio=np.array([[best.law.mean() for best, _ in row] for row in cells]),
-        fixed=fixed,
-        law=law,
-        gain=np.maximum(1 - law / fixed, 0.0),
-        laws=[[str(best.law) for _, best in row] for row in cells],
+        ratio=np.array([[each.law.mean() for each in row] for row in fixed]),
+        fixed=of_fixed,
+        law=of_law,
+        gain=np.maximum(1 - of_law / of_fixed, 0.0),
+        laws=[[str(each.law) for each in row] for row in best],
     )

@@ -4,34 +4,38 @@ x has covariance Σ, y = xᵀβ + noise, and entry j of sample i is hidden with 
 from the law; the model sees zeros where hidden. The paper characterises masked pretraining by
 this risk (arXiv 2509.21650); the formulas, for any covariance and any law, are derived in
 docs/theory.md.
+
+A row masked at ratio p has second moment a Σ + b D and covariance γ Σβ with the target:
+a = (1-p)², b = p(1-p), γ = 1-p, and with `rescale` (inverted dropout) a = γ = 1, b = p/(1-p).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Literal, NamedTuple, TypedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from maskwise import laws
 from maskwise.errors import UserError
-from maskwise.theory.classes import (
-    NODES,
-    Classes,
-    FixedPoint,
-    LawLike,
-    Moments,
-    Weights,
-    classes_of,
-    moments_at,
-    nodes_of,
-    solve,
-)
-from maskwise.theory.spectra import Array, Model, check_noise
+from maskwise.laws import Law
+from maskwise.theory.spectra import Array, FixedPoint, Model, check_noise, solve
 
+# Nodes for a continuous law; the risk is smooth in the ratio, so that few are needed.
+NODES = 32
+# Times at which a schedule is looked at.
+TIMES = 16
+# Uniforms that a law is asked for: each count's probability is off by at most twice its inverse.
+DRAWS = 2**14
+# A law that goes beyond this ratio is looked at twice; see `_risk_of`.
+NEARLY_ALL = 0.99
+
+# The coefficients a, b and γ.
+Moments = tuple[float, float, float]
+LawLike = Law | str | float | tuple[ArrayLike, ArrayLike]
+Weights = Callable[[Array], ArrayLike] | ArrayLike | None
 Masks = Literal["static", "fresh"]
 LawGrid = LawLike | Sequence[LawLike] | NDArray[np.float64]
-# A law that goes beyond this ratio is looked at twice; see `risk_of`.
-NEARLY_ALL = 0.99
 
 
 class InfiniteRiskError(UserError):
@@ -62,16 +66,46 @@ class RiskOptions(TypedDict, total=False):
     masks: Masks
 
 
-class Setting(NamedTuple):
+@dataclass(frozen=True)
+class Setting:
     """Everything about a risk but data, law and number of samples."""
 
-    noise: float
+    noise: float = 0.0
     test_ratio: LawLike = 0.0
     target_hidden: bool = False
     rescale: bool = False
     ridge: float = 0.0
     weights: Weights = None
     masks: Masks = "static"
+
+    def __post_init__(self) -> None:
+        check_noise(self.noise)
+        if not (np.isfinite(self.ridge) and self.ridge >= 0):
+            raise UserError(f"ridge {self.ridge:g} must be a finite number >= 0")
+        if self.masks not in ("static", "fresh"):
+            raise UserError(f"masks '{self.masks}' are unknown: give 'static' or 'fresh'")
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Rows of K kinds: shares [K] that sum to one, and moments [K], times the loss weight."""
+
+    share: Array
+    full: Array
+    diagonal: Array
+    cross: Array
+    weight: Array
+
+    @property
+    def second(self) -> Array:
+        """[K, 2]: the coefficients of Σ and D."""
+        return np.stack([self.full, self.diagonal], axis=1)
+
+    @property
+    def average(self) -> Moments:
+        """The coefficients averaged over rows."""
+        full, diagonal, cross = (self.share @ x for x in (self.full, self.diagonal, self.cross))
+        return float(full), float(diagonal), float(cross)
 
 
 def risk(
@@ -113,12 +147,11 @@ def risk(
     >>> round(float(found.total), 3)
     1.463
     """
-    own = model.noise if noise is None else check_noise(noise)
+    own = model.noise if noise is None else noise
     setting = Setting(own, 0.0, target_hidden, rescale, ridge, weights, masks)
-    check(setting)
-    grids = grid_of(law), np.asarray(num_samples, dtype=np.float64), grid_of(test_ratio)
+    grids = _grid(law), np.asarray(num_samples, dtype=np.float64), _grid(test_ratio)
     try:
-        laws, sizes, tests = np.broadcast_arrays(*grids)
+        each, sizes, tests = np.broadcast_arrays(*grids)
     except ValueError:
         shapes = ", ".join(str(grid.shape) for grid in grids)
         raise UserError(
@@ -126,24 +159,16 @@ def risk(
             "them more axes"
         ) from None
     found = [
-        risk_of(model, single, float(size), setting._replace(test_ratio=tested))
-        for single, size, tested in zip(laws.flat, sizes.flat, tests.flat, strict=True)
+        _risk_of(model, single, float(size), replace(setting, test_ratio=tested))
+        for single, size, tested in zip(each.flat, sizes.flat, tests.flat, strict=True)
     ]
+    if not each.ndim:
+        return found[0]
     parts = [np.array([getattr(one, field.name) for one in found]) for field in fields(Risk)]
-    if not laws.ndim:
-        return Risk(*(float(part[0]) for part in parts))
-    return Risk(*(part.reshape(laws.shape) for part in parts))
+    return Risk(*(part.reshape(each.shape) for part in parts))
 
 
-def check(setting: Setting) -> None:
-    """Refuse a setting that makes no sense."""
-    if not (np.isfinite(setting.ridge) and setting.ridge >= 0):
-        raise UserError(f"ridge {setting.ridge:g} must be a finite number >= 0")
-    if setting.masks not in ("static", "fresh"):
-        raise UserError(f"masks '{setting.masks}' are unknown: give 'static' or 'fresh'")
-
-
-def grid_of(law: LawGrid) -> NDArray[np.object_]:
+def _grid(law: LawGrid) -> NDArray[np.object_]:
     """Return laws as an array of objects, with no axis for a single law."""
     if isinstance(law, np.ndarray):
         return law.astype(object)
@@ -154,7 +179,7 @@ def grid_of(law: LawGrid) -> NDArray[np.object_]:
     return grid
 
 
-def risk_of(model: Model, law: LawLike, num_samples: float, setting: Setting) -> Risk:
+def _risk_of(model: Model, law: LawLike, num_samples: float, setting: Setting) -> Risk:
     """Return the risk of one law at one number of samples."""
     rows = rows_of(model, law, num_samples, setting)
     found = _with_nodes(NODES, model, law, num_samples, rows, setting)
@@ -175,21 +200,30 @@ def _with_nodes(
     num_nodes: int, model: Model, law: LawLike, num_samples: float, rows: float, setting: Setting
 ) -> Risk:
     """Return the risk with `num_nodes` ratios in the place of a continuous law."""
-    classes = classes_of(
-        law,
-        target_hidden=setting.target_hidden,
-        rescale=setting.rescale,
-        weights=setting.weights,
-        num_nodes=num_nodes,
-    )
+    classes = classes_of(law, setting, num_nodes)
     tested = moments_at(setting.test_ratio, setting.rescale, num_nodes)
-    if setting.masks == "fresh":
-        return _fresh(model, classes, num_samples, setting, tested)
     # Without ridge, the limit of a small one, on either side of as many rows as features.
     few = setting.ridge == 0 and rows < model.dim
     identity, offset = (1.0, 0.0) if few else (setting.ridge, 1.0)
-    point = solve(model, classes, rows, identity=identity, offset=offset)
-    return _parts(model, classes, rows, point, setting.noise, tested)
+    extra, factor = 0.0, 1.0
+    if setting.masks == "fresh":
+        # Averaged over masks first it is ridge in the metric D, and a scaled solution:
+        # b = A₁ (A₂ Σ̂ + A₃ D + λ I)⁻¹ ĉ with A₁, A₂, A₃ the averages of γ, a, b.
+        full, diagonal, cross = classes.average
+        identity, offset = setting.ridge / full, 1.0
+        extra, factor = diagonal / full, cross / full
+        rows, one = num_samples, np.ones(1)
+        classes = Classes(one, one, np.zeros(1), one, one)
+    point = solve(
+        model,
+        classes.share,
+        classes.second,
+        rows,
+        identity=identity,
+        offset=offset,
+        diagonal=extra,
+    )
+    return _parts(model, classes, rows, point, setting.noise, tested, factor)
 
 
 def rows_of(model: Model, law: LawLike, num_samples: float, setting: Setting) -> float:
@@ -208,28 +242,6 @@ def rows_of(model: Model, law: LawLike, num_samples: float, setting: Setting) ->
     return rows
 
 
-def _fresh(
-    model: Model, classes: Classes, num_samples: float, setting: Setting, tested: Moments
-) -> Risk:
-    """Average over masks first: ridge in the metric D, and a scaled solution.
-
-    b = A₁ (A₂ Σ̂ + A₃ D + λ I)⁻¹ ĉ with A₁, A₂, A₃ the averages of γ, a, b.
-    """
-    mean_full, mean_diagonal, mean_cross = classes.average
-    one = np.ones(1)
-    unmasked = Classes(one, one, np.zeros(1), one, one)
-    point = solve(
-        model,
-        unmasked,
-        num_samples,
-        identity=setting.ridge / mean_full,
-        offset=1.0,
-        diagonal=mean_diagonal / mean_full,
-    )
-    factor = mean_cross / mean_full
-    return _parts(model, unmasked, num_samples, point, setting.noise, tested, factor)
-
-
 def _parts(
     model: Model,
     classes: Classes,
@@ -237,7 +249,7 @@ def _parts(
     point: FixedPoint,
     noise: float,
     tested: Moments,
-    factor: float = 1.0,
+    factor: float,
 ) -> Risk:
     """Return R_t(b̄) + Σ_k π_k e_k g_k² R_k(b̄) in parts; `factor` scales the fitted solution."""
     target = model.variance + noise
@@ -262,4 +274,107 @@ def _parts(
     if diagonal > 0:
         explained = cross**2 * float(model.energies(0.0, full, diagonal)[0])
     irreducible = target - explained
-    return Risk(mean_risk + variance, mean_risk - irreducible, variance, irreducible)
+    parts = mean_risk + variance, mean_risk - irreducible, variance, irreducible
+    return Risk(*map(float, parts))
+
+
+def times_of(law: Law) -> Array:
+    """Return the times at which a law is looked at: one, unless it moves."""
+    num = TIMES if isinstance(law, laws.Scheduled) else 1
+    return (np.arange(num) + 0.5) / num
+
+
+def nodes_of(law: LawLike, num_nodes: int = NODES) -> tuple[Array, Array]:
+    """Return the ratios [K] of a law and their probabilities [K].
+
+    A continuous law has `num_nodes`; a scheduled law is the mixture of what is in force over time.
+
+    >>> nodes_of("fixed:0.5")
+    (array([0.5]), array([1.]))
+    """
+    if isinstance(law, str):
+        law = laws.parse(law)
+    if isinstance(law, Law):
+        rules = [law.quadrature(num_nodes, time) for time in times_of(law)]
+        ratios = np.concatenate([ratios for ratios, _ in rules])
+        weights = np.concatenate([weights / len(rules) for _, weights in rules])
+    elif isinstance(law, tuple):
+        if len(law) != 2:
+            raise UserError(f"a law as a tuple is (ratios, weights), not {len(law)} things")
+        ratios, weights = (np.atleast_1d(np.asarray(part, dtype=np.float64)) for part in law)
+    else:
+        ratios, weights = np.array([float(law)]), np.ones(1)
+    if ratios.shape != weights.shape or ratios.ndim != 1 or not len(ratios):
+        raise UserError(f"{ratios.size} ratios and {weights.size} weights: give one of each")
+    wrong = ratios[~((ratios > 0) & (ratios < 1))]
+    if len(wrong):
+        raise UserError(f"ratio {wrong[0]:g} is outside (0, 1)")
+    if not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-6:
+        raise UserError(f"weights {_short(weights)} must be >= 0 and sum to 1")
+    return ratios, weights / weights.sum()
+
+
+def counts_of(law: Law | str | float, num_positions: int) -> Array:
+    """Return the probability that 0..L-1 positions are hidden [L].
+
+    >>> counts_of("fixed:0.75", 4).tolist()
+    [0.0, 0.0, 0.0, 1.0]
+    >>> counts_of("uniform:0,1", 4).round(3).tolist()
+    [0.0, 0.375, 0.25, 0.375]
+    """
+    law = laws.parse(law)
+    u = (np.arange(DRAWS) + 0.5) / DRAWS
+    total = np.zeros(num_positions)
+    for time in times_of(law):
+        counts = laws.num_hidden(law, u, num_positions, time)
+        total += np.bincount(counts, minlength=num_positions)[:num_positions]
+    return total / total.sum()
+
+
+def _short(values: Array) -> str:
+    shown = ", ".join(f"{value:g}" for value in values[:6])
+    return f"({shown}{', ...' if len(values) > 6 else ''})"
+
+
+def moments(ratios: Array, rescale: bool) -> tuple[Array, Array, Array]:
+    """Return a, b, γ of each ratio; see the module."""
+    visible = 1 - ratios
+    if rescale:
+        return np.ones_like(ratios), ratios / visible, np.ones_like(ratios)
+    return visible**2, ratios * visible, visible
+
+
+def classes_of(law: LawLike, setting: Setting, num_nodes: int = NODES) -> Classes:
+    """Return the classes of rows under a law; only rows that count have a share.
+
+    With `target_hidden` a row counts when its target is hidden, with probability p.
+    """
+    ratios, share = nodes_of(law, num_nodes)
+    weight = loss_weights(setting.weights, ratios)
+    if setting.target_hidden:
+        share = share * ratios / (share @ ratios)
+    full, diagonal, cross = moments(ratios, setting.rescale)
+    return Classes(share, weight * full, weight * diagonal, weight * cross, weight)
+
+
+def loss_weights(weights: Weights, ratios: Array) -> Array:
+    """Return the loss weight of each ratio: one positive number each."""
+    if weights is None:
+        return np.ones_like(ratios)
+    values = np.asarray(weights(ratios) if callable(weights) else weights, dtype=np.float64)
+    if values.shape != ratios.shape:
+        raise UserError(f"weights of shape {values.shape} must be one per ratio: {len(ratios)}")
+    if not (np.isfinite(values) & (values > 0)).all():
+        raise UserError(f"loss weights {_short(values)} must be finite and > 0")
+    return values
+
+
+def moments_at(ratio: LawLike, rescale: bool, num_nodes: int = NODES) -> Moments:
+    """Return a, b, γ at the test ratio, which may be 0; averaged when it is a law."""
+    if isinstance(ratio, (int, float)) and not 0 <= ratio < 1:
+        raise UserError(f"test ratio {ratio:g} is outside [0, 1)")
+    if ratio == 0:
+        return 1.0, 0.0, 1.0
+    ratios, share = nodes_of(ratio, num_nodes)
+    full, diagonal, cross = (float(share @ part) for part in moments(ratios, rescale))
+    return full, diagonal, cross

@@ -11,16 +11,18 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.theory.classes import (
+from maskwise.theory.risks import (
     LawLike,
+    Masks,
+    Setting,
     Weights,
     classes_of,
     loss_weights,
     moments_at,
     nodes_of,
+    rows_of,
 )
-from maskwise.theory.risks import Masks, Setting, check, rows_of
-from maskwise.theory.spectra import Array, Covariance, Model, Spectrum, check_noise
+from maskwise.theory.spectra import Array, Covariance, Model, Spectrum
 
 # Directions of a Gram matrix below this share of the largest are dependent rows or columns.
 CUTOFF = 1e-12
@@ -42,13 +44,55 @@ class _Backend(NamedTuple):
     put: Callable[[Array], Array]
 
 
-class _Data(NamedTuple):
-    """The model on the device: `root` of Σ, β, the `same` units [d, d], and their index [d]."""
+class _Experiment:
+    """What is drawn, masked and fitted."""
 
-    root: Array
-    beta: Array
-    same: Array
-    unit: np.ndarray
+    def __init__(
+        self, source: Covariance, law: LawLike, setting: Setting, backend: _Backend
+    ) -> None:
+        self.law, self.setting, self.backend = law, setting, backend
+        values, vectors = np.linalg.eigh(source.matrix)
+        # The symmetric root: there is but one, where eigenvectors have any sign, and those of
+        # equal eigenvalues any direction, so that another CPU would draw other samples.
+        self.root = backend.put((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
+        self.beta = backend.put(source.beta)
+        units = np.arange(len(values)) if source.units is None else source.units
+        self.unit = np.unique(units, return_inverse=True)[1]
+        self.same = backend.put((self.unit[:, None] == self.unit).astype(np.float64))
+
+    def draw(self, rng: np.random.Generator, num_samples: int) -> tuple[Array, Array]:
+        """Return features [n, d] and targets [n, m]; each target has its share of the noise."""
+        put, (dim, num_targets) = self.backend.put, self.beta.shape
+        x = put(rng.standard_normal((num_samples, dim))) @ self.root.T
+        deviation = np.sqrt(self.setting.noise / num_targets)
+        errors = rng.standard_normal((num_samples, num_targets)) * deviation
+        return x, x @ self.beta + put(errors)
+
+    def masked(
+        self, rng: np.random.Generator, x: Array, y: Array, masks_per_sample: int
+    ) -> tuple[Array, Array]:
+        """Return what the model sees and its target, in rows that count, times √weight."""
+        ratios, share = nodes_of(self.law)
+        roots = np.sqrt(loss_weights(self.setting.weights, ratios))
+        scale = roots / (1 - ratios) if self.setting.rescale else roots
+        put, inputs, targets = self.backend.put, [], []
+        for _ in range(masks_per_sample):
+            kind = rng.choice(len(ratios), len(x), p=share)
+            hidden = rng.random((len(x), self.unit.max() + 1)) < ratios[kind, None]
+            counts = np.arange(len(x))
+            if self.setting.target_hidden:
+                counts = np.flatnonzero(rng.random(len(x)) < ratios[kind])
+            factor = np.where(hidden[:, self.unit], 0.0, scale[kind, None])[counts]
+            inputs.append(x[counts] * put(factor))
+            targets.append(y[counts] * put(roots[kind[counts], None]))
+        return self.backend.xp.concatenate(inputs), self.backend.xp.concatenate(targets)
+
+    def fit_fresh(self, x: Array, y: Array) -> Array:
+        """Return the minimiser of the loss averaged over masks: A₁ (A₂ Σ̂ + A₃ D̂ + λ I)⁻¹ ĉ."""
+        full, diagonal, cross = classes_of(self.law, self.setting).average
+        second = (x.T @ x / len(x)) * (full + diagonal * self.same)
+        second = second + self.setting.ridge * self.backend.put(np.eye(x.shape[1]))
+        return _solve(second, cross * (x.T @ y) / len(x), self.backend)
 
 
 def simulate(
@@ -88,9 +132,8 @@ def simulate(
     >>> round(simulate(isotropic(100), 0.5, num_samples=50, repeats=8).mean, 1)  # the risk is 1.5
     1.6
     """
-    own = model.noise if noise is None else check_noise(noise)
+    own = model.noise if noise is None else noise
     setting = Setting(own, test_ratio, target_hidden, rescale, ridge, weights, masks)
-    check(setting)
     for name, value, least in [
         ("num_samples", num_samples, 1),
         ("repeats", repeats, 2),
@@ -104,19 +147,19 @@ def simulate(
     rows_of(model, law, num_samples * masks_per_sample, setting)
     backend = _backend(device)
     source = dense(model)
-    data = _on_device(source, backend)
+    experiment = _Experiment(source, law, setting, backend)
     full, diagonal, cross = moments_at(test_ratio, rescale)
-    second = backend.put(source.matrix) * (full + diagonal * data.same)
+    second = backend.put(source.matrix) * (full + diagonal * experiment.same)
     target = backend.put(cross * source.cross)
 
     risks = np.empty(repeats)
     for repeat in range(repeats):
         rng = np.random.default_rng([seed, repeat])
-        x, y = _draw(rng, int(num_samples), own, data, backend)
+        x, y = experiment.draw(rng, int(num_samples))
         if masks == "fresh":
-            b = _fit_fresh(x, y, data.same, law, setting, backend)
+            b = experiment.fit_fresh(x, y)
         else:
-            z, y = _masked(rng, x, y, data.unit, law, masks_per_sample, setting, backend)
+            z, y = experiment.masked(rng, x, y, masks_per_sample)
             b = least_squares(z, y, ridge * len(z), backend)
         risks[repeat] = source.variance + own + float((b * (second @ b - 2 * target)).sum())
     return Simulation(float(risks.mean()), float(risks.std(ddof=1) / np.sqrt(repeats)), risks)
@@ -133,71 +176,6 @@ def _backend(device: str | None) -> _Backend:
         reason = str(error).splitlines()[0]
         raise UserError(f"device '{device}' is of no use here ({reason}); leave it out") from None
     return _Backend(torch, lambda array: cast(Array, torch.as_tensor(array, device=device)))
-
-
-def _on_device(source: Covariance, backend: _Backend) -> _Data:
-    values, vectors = np.linalg.eigh(source.matrix)
-    # The symmetric root: there is but one, where eigenvectors have any sign, and those of equal
-    # eigenvalues any direction, so that another CPU would draw other samples.
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
-    units = np.arange(len(values)) if source.units is None else source.units
-    unit = np.unique(units, return_inverse=True)[1]
-    same = (unit[:, None] == unit).astype(np.float64)
-    return _Data(backend.put(root), backend.put(source.beta), backend.put(same), unit)
-
-
-def _draw(
-    rng: np.random.Generator, num_samples: int, noise: float, data: _Data, backend: _Backend
-) -> tuple[Array, Array]:
-    """Return features [n, d] and targets [n, m]; each target has its share of the noise."""
-    dim, num_targets = data.beta.shape
-    x = backend.put(rng.standard_normal((num_samples, dim))) @ data.root.T
-    errors = rng.standard_normal((num_samples, num_targets)) * np.sqrt(noise / num_targets)
-    return x, x @ data.beta + backend.put(errors)
-
-
-def _masked(
-    rng: np.random.Generator,
-    x: Array,
-    y: Array,
-    unit: np.ndarray,
-    law: LawLike,
-    masks_per_sample: int,
-    setting: Setting,
-    backend: _Backend,
-) -> tuple[Array, Array]:
-    """Return what the model sees and its target, in rows that count, times √weight."""
-    ratios, share = nodes_of(law)
-    roots = np.sqrt(loss_weights(setting.weights, ratios))
-    inputs, targets = [], []
-    for _ in range(masks_per_sample):
-        kind = rng.choice(len(ratios), len(x), p=share)
-        hidden = rng.random((len(x), unit.max() + 1)) < ratios[kind, None]
-        if setting.target_hidden:
-            counts = np.flatnonzero(rng.random(len(x)) < ratios[kind])
-        else:
-            counts = np.arange(len(x))
-        scale = roots / (1 - ratios) if setting.rescale else roots
-        factor = np.where(hidden[:, unit], 0.0, scale[kind, None])[counts]
-        inputs.append(x[counts] * backend.put(factor))
-        targets.append(y[counts] * backend.put(roots[kind[counts], None]))
-    return backend.xp.concatenate(inputs), backend.xp.concatenate(targets)
-
-
-def _fit_fresh(
-    x: Array, y: Array, same: Array, law: LawLike, setting: Setting, backend: _Backend
-) -> Array:
-    """Return the minimiser of the loss averaged over masks: A₁ (A₂ Σ̂ + A₃ D̂ + λ I)⁻¹ ĉ."""
-    classes = classes_of(
-        law,
-        target_hidden=setting.target_hidden,
-        rescale=setting.rescale,
-        weights=setting.weights,
-    )
-    full, diagonal, cross = classes.average
-    second = (x.T @ x / len(x)) * (full + diagonal * same)
-    second = second + setting.ridge * backend.put(np.eye(x.shape[1]))
-    return _solve(second, cross * (x.T @ y) / len(x), backend)
 
 
 def least_squares(z: Array, y: Array, penalty: float, backend: _Backend) -> Array:
@@ -229,13 +207,6 @@ def dense(model: Model, seed: int = 0) -> Covariance:
 
     The eigenvectors of a `Spectrum` are a random basis in which every feature has the same
     variance, and β has random signs along them; a `Covariance` is returned as it is.
-
-    Args:
-        model: the data.
-        seed: decides the basis and the signs.
-
-    Raises:
-        UserError: the model does not say what its covariance is.
 
     >>> from maskwise.theory import Spectrum
     >>> dense(Spectrum([2.0, 0.5, 0.5], [1.0, 0.0, 0.0])).matrix.diagonal().tolist()

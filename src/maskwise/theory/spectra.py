@@ -2,6 +2,14 @@
 
 Its `traces`, and the `energies` of the signal in it. Where all features have the same variance, Σ
 and D commute, and both are sums over eigenvalues: a `Spectrum`. Else dense algebra finds them.
+
+Rows of class k with second moment C_k = a_k Σ + b_k D share n samples in the fixed point behind
+every risk: for g_k = 1/(offset + η_k),
+
+    Q = (ι I + B₀ D + Σ_k π_k g_k C_k)⁻¹,   η_k = tr(C_k Q)/n.
+
+All C_k are combinations of two matrices, so that two numbers, tr ΣQ and tr DQ, decide everything:
+Newton's method in their logarithms, with Jacobian from the second-order traces.
 """
 
 from dataclasses import dataclass
@@ -15,6 +23,9 @@ from scipy import linalg
 from maskwise.errors import UserError
 
 Array = NDArray[np.float64]
+# Of the fixed point.
+TOLERANCE = 1e-11
+MOST_STEPS = 500
 
 
 class Model(Protocol):
@@ -62,13 +73,11 @@ class Spectrum:
     noise: float = 0.0
 
     def __init__(self, eigenvalues: ArrayLike, signal: ArrayLike, noise: float = 0.0) -> None:
-        values = non_negative("eigenvalue", eigenvalues)
-        object.__setattr__(self, "eigenvalues", values)
-        object.__setattr__(self, "signal", non_negative("signal", signal))
-        object.__setattr__(self, "noise", check_noise(noise))
-        if self.signal.shape != values.shape:
+        values, squares = non_negative("eigenvalue", eigenvalues), non_negative("signal", signal)
+        vars(self).update(eigenvalues=values, signal=squares, noise=check_noise(noise))
+        if squares.shape != values.shape:
             raise UserError(
-                f"{len(values)} eigenvalues and {len(self.signal)} signals: give one of each"
+                f"{len(values)} eigenvalues and {len(squares)} signals: give one of each"
             )
         if not values.any():
             raise UserError("all eigenvalues are 0: features that never vary predict nothing")
@@ -83,10 +92,10 @@ class Spectrum:
 
     def traces(self, identity: float, full: float, diagonal: float) -> tuple[Array, Array]:
         _, sq, dq = self._resolvent(identity, full, diagonal)
-        first = np.array([sq.sum(), dq.sum()])
         # Sums, not dot products: BLAS would start threads for vectors that are too short for it.
         cross = (sq * dq).sum()
-        return first, np.array([[(sq * sq).sum(), cross], [cross, (dq * dq).sum()]])
+        square = np.array([[(sq * sq).sum(), cross], [cross, (dq * dq).sum()]])
+        return np.array([sq.sum(), dq.sum()]), square
 
     def energies(self, identity: float, full: float, diagonal: float) -> Array:
         q, sq, dq = self._resolvent(identity, full, diagonal)
@@ -142,12 +151,11 @@ class Covariance:
             )
         if not np.isfinite(coefficients).all():
             raise UserError("beta has values that are not finite: give real coefficients")
-        object.__setattr__(self, "matrix", sigma)
-        object.__setattr__(self, "beta", coefficients.reshape(len(sigma), -1))
-        object.__setattr__(self, "noise", check_noise(noise))
-        object.__setattr__(self, "units", None if units is None else np.asarray(units))
-        if self.units is not None and self.units.shape != (len(sigma),):
-            raise UserError(f"units of shape {self.units.shape} must be {len(sigma)} integers")
+        given = None if units is None else np.asarray(units)
+        vars(self).update(matrix=sigma, beta=coefficients.reshape(len(sigma), -1))
+        vars(self).update(noise=check_noise(noise), units=given)
+        if given is not None and given.shape != (len(sigma),):
+            raise UserError(f"units of shape {given.shape} must be {len(sigma)} integers")
 
     @property
     def dim(self) -> int:
@@ -270,13 +278,62 @@ def _lower_inverse(matrix: Array) -> Array:
     return np.tril(inverse)
 
 
-def check_covariance(matrix: Array) -> Array:
-    """Return the matrix when it is a covariance of features that vary.
+@dataclass(frozen=True)
+class FixedPoint:
+    """A solved resolvent Q = (identity I + full Σ + diagonal D)⁻¹ and g [K]."""
 
-    Raises:
-        UserError: it is not square, finite, symmetric or positive semi-definite, or a variance
-            is zero.
-    """
+    identity: float
+    full: float
+    diagonal: float
+    gain: Array
+    second: Array
+
+
+def solve(
+    model: Model,
+    share: Array,
+    moments: Array,
+    num_samples: float,
+    *,
+    identity: float,
+    offset: float,
+    diagonal: float = 0.0,
+) -> FixedPoint:
+    """Return the fixed point of `num_samples` rows that count, ι = `identity`, B₀ = `diagonal`."""
+
+    def step(traces: Array) -> tuple[FixedPoint, Array, Array]:
+        """Return the resolvent that `traces` give, its traces, and their Jacobian."""
+        gain = 1 / (offset + moments @ traces / num_samples)
+        full, extra = (share * gain) @ moments
+        first, second = model.traces(identity, full, diagonal + extra)
+        spread = (moments.T * (share * gain**2)) @ moments / num_samples
+        point = FixedPoint(identity, float(full), float(diagonal + extra), gain, second)
+        return point, first, second @ spread
+
+    # Any positive start will do: the map is increasing and scalable, so that it has one solution.
+    traces = model.traces(max(identity, offset), 1.0, 1.0)[0]
+    point, first, jacobian = step(traces)
+    for _ in range(MOST_STEPS):
+        residual = np.log(first / traces)
+        if np.abs(residual).max() < TOLERANCE:
+            return point
+        slope = np.eye(2) - jacobian / first[:, None] * traces
+        newton = traces * np.exp(np.clip(np.linalg.solve(slope, residual), -5.0, 5.0))
+        # Newton's step when it helps, else the map itself, which always does.
+        candidate = step(newton)
+        if np.abs(np.log(candidate[1] / newton)).max() < np.abs(residual).max():
+            traces, (point, first, jacobian) = newton, candidate
+        else:
+            traces, (point, first, jacobian) = first, step(first)
+    raise UserError(
+        f"the fixed point did not converge in {MOST_STEPS} steps (last change "
+        f"{np.abs(residual).max():.1e}): the number of rows that count, {num_samples:g}, is too "
+        f"close to the number of features, {model.dim}; give a ridge > 0"
+    )
+
+
+def check_covariance(matrix: Array) -> Array:
+    """Return the matrix when it is a covariance of features that vary."""
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
         raise UserError(f"a covariance of shape {matrix.shape} must be square, [d, d]")
     if not np.isfinite(matrix).all():
@@ -299,13 +356,6 @@ def check_covariance(matrix: Array) -> Array:
             f"the covariance is indefinite (smallest eigenvalue {lowest:.3g}): raise its diagonal"
         )
     return (matrix + matrix.T) / 2
-
-
-def check_dim(dim: int) -> int:
-    """Return the number of features when it is one."""
-    if dim < 1:
-        raise UserError(f"dim {dim} is no number of features: give at least 1")
-    return dim
 
 
 def check_noise(noise: float) -> float:

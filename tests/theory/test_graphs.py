@@ -6,7 +6,7 @@ import pytest
 from maskwise import laws
 from maskwise.errors import UserError
 from maskwise.theory import GraphCurve, bit_world, mask_graphs
-from maskwise.theory.graph_curves import MEASURES, as_text, graph_figure
+from maskwise.theory.graphs import MEASURES, as_text, graph_figure
 
 CURVE = mask_graphs(bit_world(["00001", "11110"], 0.1))
 
