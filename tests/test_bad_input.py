@@ -1,6 +1,7 @@
 """Bad input: one line on stderr, exit status 2, and nothing left behind."""
 
 import dataclasses
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from maskwise.cli import main
 from tests.fixtures.runs import TINY
@@ -94,6 +95,26 @@ def without_metrics(folder: Path) -> None:
 
 def strange_config(folder: Path) -> None:
     (folder / "run" / "config.json").write_text('["not", "settings"]')
+
+
+def row(text: str) -> Callable[[Path], None]:
+    """Make a row the only one of the metrics."""
+
+    def change(folder: Path) -> None:
+        (folder / "run" / "metrics.jsonl").write_text(text + "\n")
+
+    return change
+
+
+def not_finite(folder: Path) -> None:
+    path = folder / "run" / "model" / "weights.safetensors"
+    weights = load_file(path)
+    weights["head.weight"][0] = torch.nan
+    save_file(weights, path)
+
+
+def a_pipe(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.txt")
 
 
 PRETRAIN = "pretrain digits --out {out}"
@@ -199,6 +220,30 @@ CASES = {
     "foreign checkpoint": Case(RESUME, "checkpoint .* is damaged", foreign),
     "damaged metrics": Case(RESUME, r"metrics\.jsonl: line 1 is damaged", scribbled),
     "damaged config": Case(RESUME, r"config\.json is damaged", cut("config.json")),
+    "a row of nothing": Case("report {run}", r"metrics\.jsonl: line 1 is damaged", row("{}")),
+    "a row of no number": Case(
+        "report {run}", r"metrics\.jsonl: line 1 is damaged", row('{"step": "x", "loss": 1}')
+    ),
+    "resuming a strange config": Case(RESUME, r"config\.json: input should", strange_config),
+    # What is no file, or too much.
+    "a pipe": Case(
+        "pretrain pipe.txt --out {out}", "pipe.txt is neither a file nor a folder", a_pipe
+    ),
+    "a nest of laws": Case(PRETRAIN + " --law " + "mixture:" * 2000 + "0.5", "cannot hold"),
+    "nobody's home": Case("pretrain ~nobody-here/x.npz --out {out}", "there is no such home"),
+    "a file called like a home": Case(
+        "pretrain ~.npz --out {out}", "~.npz: not a", lambda f: (f / "~.npz").write_text("x")
+    ),
+    "out is a folder": Case("report {run} --out /", "cannot write /: it is a folder"),
+    "out is nothing": Case("show-mask 0.5 --out .", "it is a folder; give the name of a file"),
+    "too wide": Case(
+        PRETRAIN + " --model.width 100000000 --model.heads 2",
+        r"has [\d,]+ GiB of weights and this machine [\d,]+ GiB .*: lower model.width 100000000",
+    ),
+    "too deep": Case(PRETRAIN + " --model.depth 10000000", "model.depth 10000000 is more than"),
+    "weights that are not finite": Case(
+        "embed {run} digits -o {out}.npy", "weights .* are not finite: head.weight", not_finite
+    ),
     # Other commands.
     "report of no run": Case("report images", "not a run folder", lambda f: pictures(f)),
     "report of nothing": Case("report nothing", "nothing is not a run folder"),

@@ -1,6 +1,7 @@
 import gzip
 import lzma
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from maskwise.textio import (
     names_in_parquet,
     read_lines,
     table_rows,
+    user_path,
 )
 
 
@@ -78,3 +80,21 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r'a\.parquet needs pyarrow: pip install "maskwise\[data'):
         names_in_parquet(tmp_path / "a.parquet")
     assert require("json", "all", "none") is __import__("json")
+
+
+def test_a_nest_without_end_is_no_row(tmp_path):
+    (tmp_path / "deep.jsonl").write_text('{"text": "a"}\n' + '{"text":' * 100_000)
+    rows = json_rows(tmp_path / "deep.jsonl")
+    assert next(rows) == ("line 1", {"text": "a"})
+    with pytest.raises(UserError, match="line 2 is no JSON object"):
+        next(rows)
+
+
+def test_homes(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert user_path("~/data.csv") == tmp_path / "data.csv"
+    (tmp_path / "~.npz").touch()
+    assert user_path("~.npz") == Path("~.npz")
+    with pytest.raises(UserError, match="~nobody-here/x: there is no such home"):
+        user_path("~nobody-here/x")

@@ -16,6 +16,7 @@ from maskwise.modalities import build, config_of, find
 from maskwise.modality import EncoderFactory, Entries, MaskedModel
 from maskwise.run import Run, load_model, save_model, untrained
 from maskwise.settings import check_layer, flatten, override, to_dict
+from maskwise.textio import user_path
 from maskwise.train.config import RunSettings
 from maskwise.train.folder import training
 from maskwise.train.loop import Batches, connect, train
@@ -99,7 +100,7 @@ def pretrain(
         rank=fabric.global_rank,
         ranks=fabric.world_size,
     )
-    folder = Path(out) if out is not None else default_folder(splits.name, config)
+    folder = user_path(out) if out is not None else default_folder(splits.name, config)
     alone: AbstractContextManager[None] = nullcontext()
     if fabric.is_global_zero:
         fingerprint = kind.fingerprint(splits) if kind.fingerprint else {}

@@ -19,6 +19,7 @@ from maskwise.arguments import Arg, Verb
 from maskwise.errors import UserError
 from maskwise.files import Entries
 from maskwise.modalities import KINDS
+from maskwise.textio import user_path
 
 Load = Callable[[str, bool], object]
 """(place, whether it may be of any kind) -> a model"""
@@ -158,7 +159,8 @@ def _add(verb: argparse.ArgumentParser, parameter: inspect.Parameter) -> None:
     elif kind is bool:
         options = {"help": arg.help, "action": "store_true"}
     else:
-        options |= {"type": arg.read or kind, "choices": arg.choices}
+        options |= {"type": arg.read or (user_path if kind is Path else kind)}
+        options |= {"choices": arg.choices}
     if parameter.kind is parameter.KEYWORD_ONLY:
         short = ["-o"] if parameter.name == "out" and kind is Path else []
         options["required"] = default is parameter.empty

@@ -32,6 +32,8 @@ def atomic(path: Path, *, durable: bool = False) -> Iterator[Path]:
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder; give the name of a file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,15 +5,18 @@ A new kind is a package with a record, and one line in `KINDS`.
 
 import difflib
 import importlib
+import os
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from maskwise.errors import UserError
-from maskwise.settings import from_dict, override
-from maskwise.textio import kind_of
+from maskwise.files import Entries
+from maskwise.settings import from_dict, override, to_dict
+from maskwise.textio import kind_of, user_path
 
 if TYPE_CHECKING:  # so that to know the names costs nothing
+    import torch
+
     from maskwise.layers.transformer import Attention
     from maskwise.modality import EncoderFactory, Features, Modality, ModelSettings, Tokenizer
     from maskwise.train.config import RunSettings
@@ -29,6 +32,7 @@ KINDS: "dict[str, str | Kind]" = {
     "tables": "maskwise.tables.record",
 }
 LAST = "images"  # which has the sources that none takes
+USUAL, DEEPEST = 1024, 10_000  # sizes that need no check; layers of a model that anybody trains
 
 
 def find(name: str) -> "Kind":
@@ -84,7 +88,9 @@ def _kind(data: object, named: Mapping[str, object]) -> "Kind":
         takes = [kind.of_memory(data) for kind in asked]
     elif data.startswith("hf:"):
         takes = [kind.of_hub(data) for kind in asked]
-    elif (path := Path(data).expanduser()).exists():
+    elif (path := user_path(data)).exists():
+        if not (path.is_file() or path.is_dir()):
+            raise UserError(f"{path} is neither a file nor a folder: give what holds the data")
         inside = {kind_of(each) for each in path.iterdir()} if path.is_dir() else set()
         below = {kind_of(each) for each in path.rglob("*") if each.is_file()} if inside else set()
         seen = {"none": set(), "flat": inside, "deep": below}
@@ -129,6 +135,9 @@ def build(
         seed: decides the initial weights, those of an encoder of your own too.
         attention: see `PatchModel`.
         encoder: makes an encoder of your own (images), or a network (text).
+
+    Raises:
+        UserError: a model that this machine has no room for.
     """
     import torch
 
@@ -138,7 +147,34 @@ def build(
         # Not torch.manual_seed, which would also seed the generators of GPUs for good.
         torch.default_generator.manual_seed(seed)
         kind = find(tokenizer.modality)
+        if encoder is None:
+            _require_room(lambda: kind.build(tokenizer, config, attention, None), to_dict(config))
         return kind.build(tokenizer, config, attention, encoder and encoder())
+
+
+def _require_room(make: "Callable[[], torch.nn.Module]", config: Entries) -> None:
+    """Refuse a model that is larger than the memory before any of it is made."""
+    import torch
+
+    sizes = {name: value for name, value in config.items() if type(value) is int}
+    if max(sizes.values(), default=0) <= USUAL:
+        return
+    deep = [name for name, value in sizes.items() if "depth" in name and value > DEEPEST]
+    if deep:
+        raise UserError(f"model.{deep[0]} {sizes[deep[0]]} is more than {DEEPEST}: lower it")
+    try:
+        with torch.device("meta"):  # where weights have shapes only
+            size = sum(each.numel() * each.element_size() for each in make().parameters())
+    except NotImplementedError:  # what a layer computes from its weights has no shape there
+        size = 4 * max(sizes.values()) ** 2
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > room:
+        large = max(sizes, key=lambda name: sizes[name])
+        needed, there = (f"{each / 2**30:,.0f} GiB" for each in (size, room))
+        raise UserError(
+            f"the model has {needed} of weights and this machine {there} of memory: lower"
+            f" model.{large} {sizes[large]}"
+        )
 
 
 def read_features(

@@ -23,6 +23,21 @@ OPENERS: dict[str, Opener] = {".gz": gzip.open, ".bgz": gzip.open, ".xz": lzma.o
 READ_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 
+def user_path(text: str | Path) -> Path:
+    """Return a path, with ``~`` for a home, unless a file is called so.
+
+    Raises:
+        UserError: the home of somebody who is not there.
+    """
+    path = Path(text)
+    if path.exists():
+        return path
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: there is no such home: give the path in full") from None
+
+
 def kind_of(path: Path) -> str:
     """Return the suffix that says what a file holds, without .gz or .xz.
 
@@ -69,7 +84,7 @@ def json_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
     for number, line in enumerate(read_lines(path), start=1):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
             raise UserError(f"{path}: line {number} is no JSON object: {line.strip()[:40]}")

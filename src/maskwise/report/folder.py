@@ -98,7 +98,7 @@ def read(path: Path) -> RunFolder:
 
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
     """Read metrics.jsonl as float columns; a value absent from a line is NaN."""
-    rows = read_json_lines(path)
+    rows = read_json_lines(path, ("step", "loss"))
     # Some values are measured less often than others.
     names = dict.fromkeys(key for row in rows for key, value in row.items() if _is_number(value))
     return {

@@ -107,7 +107,10 @@ def _check_resumable(folder: Path, config: RunSettings, fingerprint: Entries) ->
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a run folder: it has no config.json")
     # A setting that an older version did not have is what it is by default.
-    saved = from_dict(type(config), read_json(folder / "config.json"))
+    try:
+        saved = from_dict(type(config), read_json(folder / "config.json"))
+    except UserError as error:
+        raise UserError(f"{folder / 'config.json'}: {error}") from None
     changed = differences(to_dict(saved), to_dict(config))
     changed = [line for line in changed if not line.startswith("efficiency.")]
     if changed:
