@@ -277,3 +277,18 @@ def test_a_reader_that_stops_reading_is_no_error():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_nobody_waits_for_an_evaluation(tmp_path):
+    """It takes longer than devices wait for each other."""
+    words = ["pretrain", "digits", "--train.steps", "5", "--efficiency.accelerator", "cpu"]
+    several = ["--efficiency.devices", "2", "--efficiency.timeout", "3"]
+    done = subprocess.run(
+        command(*words, *several, "--out", tmp_path / "run"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Run(tmp_path / "run").result["probes"]
