@@ -34,8 +34,8 @@ from maskwise.files import write_json
 from maskwise.measure.finetuning import FineTuneSettings
 from maskwise.modalities import build
 from maskwise.run import load_model, save_model
-from maskwise.train.config import EfficiencySettings, TrainSettings
-from maskwise.train.loop import Batches, connect, train
+from maskwise.train.config import EfficiencySettings, TrainSettings, connect
+from maskwise.train.loop import Batches, train
 
 LAWS = (
     "fixed:0.15",

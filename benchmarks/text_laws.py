@@ -31,8 +31,8 @@ from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, evaluate_text
 from maskwise.text.model import TextModelSettings
 from maskwise.text.record import TextRunSettings
-from maskwise.train.config import EfficiencySettings, TrainSettings
-from maskwise.train.loop import Batches, connect, train
+from maskwise.train.config import EfficiencySettings, TrainSettings, connect
+from maskwise.train.loop import Batches, train
 
 LAWS = (
     "fixed:0.15",

@@ -29,14 +29,13 @@ from maskwise.text.data import TextDataSettings, from_texts
 from maskwise.text.model import HFNetwork, TextModelSettings
 from maskwise.text.record import TextRunSettings
 from maskwise.text.text import Text
-from maskwise.train.config import EfficiencySettings, TrainSettings
+from maskwise.train.config import EfficiencySettings, TrainSettings, connect
 from maskwise.train.loop import (
     Batch,
     Batches,
     Learner,
     Prepared,
     backward,
-    connect,
     plan_of,
     prepare,
     setup,

@@ -281,11 +281,10 @@ def test_a_reader_that_stops_reading_is_no_error():
 
 @pytest.mark.slow
 def test_nobody_waits_for_an_evaluation(tmp_path):
-    """It takes longer than devices wait for each other."""
-    words = ["pretrain", "digits", "--train.steps", "5", "--efficiency.accelerator", "cpu"]
-    several = ["--efficiency.devices", "2", "--efficiency.timeout", "3"]
+    words = ["-m", "tests.train.slow_evaluation", "pretrain", "digits", *TINY]
+    several = ["--efficiency.devices", "2", "--efficiency.timeout", "15"]
     done = subprocess.run(
-        command(*words, *several, "--out", tmp_path / "run"),
+        [sys.executable, *words, *several, "--out", str(tmp_path / "run")],
         capture_output=True,
         text=True,
         timeout=300,

@@ -17,9 +17,9 @@ from maskwise.modality import EncoderFactory, Entries, MaskedModel
 from maskwise.run import Run, load_model, save_model, untrained
 from maskwise.settings import check_layer, flatten, override, to_dict
 from maskwise.textio import user_path
-from maskwise.train.config import RunSettings
+from maskwise.train.config import RunSettings, connect, launch
 from maskwise.train.folder import training
-from maskwise.train.loop import Batches, connect, train
+from maskwise.train.loop import Batches, train
 from maskwise.train.monitor import Monitor
 
 
@@ -107,7 +107,7 @@ def pretrain(
         alone = training(folder, config, kind.words, fingerprint, resume=resume)
     with alone:
         # The other devices start when all that was given has been checked.
-        fabric.launch()
+        launch(fabric, config.efficiency)
         kept, summary = train(
             fabric,
             model,

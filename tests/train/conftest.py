@@ -11,8 +11,8 @@ from maskwise.images.record import ImageRunSettings
 from maskwise.modalities import build, find
 from maskwise.patches.model import PatchModel, PatchModelSettings
 from maskwise.settings import override
-from maskwise.train.config import EfficiencySettings, TrainSettings
-from maskwise.train.loop import Batch, Batches, connect, train
+from maskwise.train.config import EfficiencySettings, TrainSettings, connect
+from maskwise.train.loop import Batch, Batches, train
 from maskwise.train.monitor import Monitor
 
 TINY = ImageRunSettings(

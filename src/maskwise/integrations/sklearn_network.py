@@ -26,8 +26,8 @@ from maskwise.modality import Entries
 from maskwise.settings import from_dict, to_dict
 from maskwise.tables.frames import Columns, Filled, columns_of, is_missing, put
 from maskwise.tables.table import Table
-from maskwise.train.config import EfficiencySettings, TrainSettings
-from maskwise.train.loop import Batches, Learner, Plan, connect, gradients, learning_rate, setup
+from maskwise.train.config import EfficiencySettings, TrainSettings, connect
+from maskwise.train.loop import Batches, Learner, Plan, gradients, learning_rate, setup
 
 State = Entries
 """A fitted model as plain values and arrays, so that nothing of torch is ever pickled."""

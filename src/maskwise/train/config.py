@@ -1,7 +1,10 @@
-"""The configuration of a run: every choice, in groups named by what they may change."""
+"""The configuration of a run, in groups named by what they may change, and its devices."""
 
-from typing import Annotated, Any, Literal
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import torch
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import nn
 
@@ -12,6 +15,9 @@ from maskwise.masks import Sampling
 from maskwise.measure.representation import DiagnoseSettings
 from maskwise.objectives.regularise import RegulariseSettings
 from maskwise.settings import settings
+
+if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
+    from lightning_fabric import Fabric
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -119,3 +125,35 @@ class RunSettings:
                 f"train.batch_size {self.train.batch_size} is not a multiple of {ranks} devices x"
                 f" {self.train.accumulate} micro-batches"
             )
+
+
+def connect(efficiency: EfficiencySettings) -> "Fabric":
+    """Return the devices that the configuration asks for, not yet launched."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    several = efficiency.devices * efficiency.nodes > 1
+    ddp = DDPStrategy(timeout=timedelta(seconds=efficiency.timeout)) if several else None
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    return Fabric(
+        accelerator=efficiency.accelerator,
+        devices=efficiency.devices,
+        num_nodes=efficiency.nodes,
+        strategy=ddp or efficiency.strategy,
+        precision="bf16-mixed" if efficiency.precision == "bf16" else "32-true",
+    )
+
+
+def launch(fabric: "Fabric", efficiency: EfficiencySettings) -> None:
+    """Start the devices.
+
+    Raises:
+        UserError: they do not find each other.
+    """
+    try:
+        fabric.launch()
+    except torch.distributed.DistNetworkError as error:
+        raise UserError(
+            f"devices did not meet within {efficiency.timeout} s ({str(error).splitlines()[0]}):"
+            " raise --efficiency.timeout, or look at the network"
+        ) from None

@@ -1,12 +1,10 @@
 """The training loop: which samples a step sees, a step, and all steps of a run."""
 
-import logging
 import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -26,7 +24,7 @@ from maskwise.objectives.regularise import RegulariseSettings, penalty
 from maskwise.progress import StopRequest
 from maskwise.rng import Keys, shuffled
 from maskwise.train import checkpoint
-from maskwise.train.config import EfficiencySettings, RunSettings, TrainSettings, decays
+from maskwise.train.config import RunSettings, TrainSettings, decays
 from maskwise.train.folder import Metrics, progress_bar
 from maskwise.train.monitor import Monitor
 
@@ -35,23 +33,6 @@ if TYPE_CHECKING:  # it takes a second to import, and only those who train need 
     from lightning_fabric.wrappers import _FabricModule as Wrapped
 
 _order = lru_cache(maxsize=1)(shuffled)
-
-
-def connect(efficiency: EfficiencySettings) -> "Fabric":
-    """Return the devices that the configuration asks for, not yet launched."""
-    from lightning_fabric import Fabric
-    from lightning_fabric.strategies.ddp import DDPStrategy
-
-    several = efficiency.devices * efficiency.nodes > 1
-    ddp = DDPStrategy(timeout=timedelta(seconds=efficiency.timeout)) if several else None
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    return Fabric(
-        accelerator=efficiency.accelerator,
-        devices=efficiency.devices,
-        num_nodes=efficiency.nodes,
-        strategy=ddp or efficiency.strategy,
-        precision="bf16-mixed" if efficiency.precision == "bf16" else "32-true",
-    )
 
 
 @dataclass(frozen=True)
