@@ -279,6 +279,11 @@ def test_a_reader_that_stops_reading_is_no_error():
     assert process.returncode == 0
 
 
+def test_names_with_new_lines_take_one_line(cli, finished, tmp_path):
+    status, _, err = cli("embed", finished, "two\nlines.npz", "-o", tmp_path / "z.npy")
+    assert (status, err) == (2, "maskwise: no file or folder 'two lines.npz'\n")
+
+
 @pytest.mark.slow
 def test_nobody_waits_for_an_evaluation(tmp_path):
     words = ["-m", "tests.train.slow_evaluation", "pretrain", "digits", *TINY]

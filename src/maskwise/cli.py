@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (UserError, OSError) as error:
         if "--debug" in words:
             raise
-        print(f"maskwise: {error}", file=sys.stderr)
+        print(f"maskwise: {' '.join(str(error).splitlines())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         told = str(stop) or "stopped; continue with the same command and --resume"

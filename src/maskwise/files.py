@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,7 +68,9 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+        work = folder.parent / f".writing-{folder.name}-{os.getpid()}"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
     try:
