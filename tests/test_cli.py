@@ -281,7 +281,8 @@ def test_a_reader_that_stops_reading_is_no_error():
 
 def test_names_with_new_lines_take_one_line(cli, finished, tmp_path):
     status, _, err = cli("embed", finished, "two\nlines.npz", "-o", tmp_path / "z.npy")
-    assert (status, err) == (2, "maskwise: no file or folder 'two lines.npz'\n")
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith("maskwise: no file or folder 'two lines.npz'")
 
 
 @pytest.mark.slow
