@@ -8,18 +8,16 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
 from maskwise.errors import UserError
-from maskwise.report.figures import curve, legend, plain, svg
+from maskwise.report.figures import Axes, curve, legend, plain, svg
 from maskwise.report.folder import Row, RunFolder
 from maskwise.settings import from_dict, settings
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+T = TypeVar("T")
 Value = str | bool | int | float | None
 
 
@@ -121,9 +119,9 @@ def unmade(
     return {"missing": said, "commands": tuple(run.command(verb) for run in lacking)}
 
 
-def grouped(rows: Iterable[Row], name: Callable[[Row], str]) -> dict[str, list[Row]]:
+def grouped(rows: Iterable[T], name: Callable[[T], str]) -> dict[str, list[T]]:
     """Return rows by their name, in order."""
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[T]] = {}
     for row in rows:
         found.setdefault(name(row), []).append(row)
     return found
@@ -278,7 +276,7 @@ def own_sections(runs: Sequence[RunFolder]) -> list[Section]:
     Raises:
         UserError: a section that cannot be read.
     """
-    found: dict[str, list[tuple[str, OwnSection]]] = {}
+    found = []
     for run in runs:
         for values in run.result.get("sections") or ():
             try:
@@ -286,8 +284,8 @@ def own_sections(runs: Sequence[RunFolder]) -> list[Section]:
             except UserError as error:
                 where = f"{run.path / 'result.json'}: a section cannot be read"
                 raise UserError(f"{where}: {error}; evaluate it anew") from None
-            found.setdefault(own.slug, []).append((run.name if len(runs) > 1 else "", own))
-    return [_own_section(named) for named in found.values()]
+            found.append((run.name if len(runs) > 1 else "", own))
+    return [_own_section(named) for named in grouped(found, lambda each: each[1].slug).values()]
 
 
 def _own_section(named: Sequence[tuple[str, OwnSection]]) -> Section:
@@ -308,10 +306,9 @@ def _own_section(named: Sequence[tuple[str, OwnSection]]) -> Section:
         columns = {label: [found.get(label) for found in of_runs] for label in labels}
         of_each = table("Of each run", "run", [run for run, _ in named], columns)
         facts, tables = [], [of_each] * bool(columns) + tables
-    curves: dict[str, list[tuple[str, OwnCurve]]] = {}
-    for run, own in named:
-        for each in own.curves:
-            curves.setdefault(each.title, []).append((run, each))
+    curves = grouped(
+        ((run, each) for run, own in named for each in own.curves), lambda each: each[1].title
+    )
     drawn = [_own_figure(each) for each in curves.values()]
     return Section(first.slug, first.title, first.text, facts=facts, figures=drawn, tables=tables)
 
@@ -319,7 +316,7 @@ def _own_section(named: Sequence[tuple[str, OwnSection]]) -> Section:
 def _own_figure(curves: Sequence[tuple[str, OwnCurve]]) -> Figure:
     first = curves[0][1]
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: Axes) -> None:
         lines = [(run, line) for run, each in curves for line in each.lines]
         for index, (run, line) in enumerate(lines):
             name = ": ".join(filter(None, (run, line.name)))

@@ -2,29 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from maskwise.report import figures
-from maskwise.report.blocks import (
-    TEXTS,
-    Cell,
-    Fact,
-    Figure,
-    Section,
-    Table,
-    compared,
-    grouped,
-    number,
-    say,
-    table,
-    unmade,
-    written,
-)
+from maskwise.report import blocks, figures
+from maskwise.report.blocks import Cell, Fact, Figure, Section, Table, compared, number, say, table
 from maskwise.report.folder import Row, RunFolder
 from maskwise.report.training import reach
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # Measures that rows may have beside their accuracy.
 MORE = {"macro_f1": "macro-F1", "mcc": "Matthews correlation", "auroc": "AUROC"}
@@ -36,10 +18,10 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
     every = [probe for run in runs for probe in probes_of(run)]
     if not every and not words.labelled:
         return []
-    lacking = unmade(runs, "probes in result.json", lambda run: "probes" in run.result)
+    lacking = blocks.unmade(runs, "probes in result.json", lambda run: "probes" in run.result)
     if not every:
         return [Section("probes", "Probes", **{"missing": say("probes", "unlabelled")} | lacking)]
-    tasks = grouped(every, _task)
+    tasks = blocks.grouped(every, _task)
     text = say("probes", "of one" if len(runs) == 1 else "of several")
     if len(runs) > 1 and any(tasks):
         text += " " + say("probes", "chosen", samples=words.samples)
@@ -89,7 +71,7 @@ def headline(probes: Sequence[Row]) -> tuple[Row | None, Row | None]:
     """Return the best trained probe and baseline of the first task and protocol listed."""
     if not probes:
         return None, None
-    first = next(iter(grouped(probes, _task).values()))
+    first = next(iter(blocks.grouped(probes, _task).values()))
     same = next(iter(_columns(first).values()))
     return best(same, trained=True), best(same, trained=False)
 
@@ -209,7 +191,9 @@ def _columns(probes: Sequence[Row]) -> dict[str, list[Row]]:
     """
     trained = [probe for probe in probes if _of_encoder(probe["features"])]
     names = list(dict.fromkeys(str(probe["protocol"]) for probe in trained or probes))
-    found = grouped(probes, lambda row: row["protocol"] if row["protocol"] in names else names[0])
+    found = blocks.grouped(
+        probes, lambda row: row["protocol"] if row["protocol"] in names else names[0]
+    )
     return {name: found[name] for name in names}
 
 
@@ -235,12 +219,12 @@ def finetuning(runs: Sequence[RunFolder]) -> list[Section]:
     if not every:
         return []
     tables = []
-    for task, rows in grouped(every, _task).items():
+    for task, rows in blocks.grouped(every, _task).items():
         if len(runs) == 1:
             tables.append(_models(task, rows))
             continue
         columns: dict[str, list[Cell]] = {}
-        for model, mine in grouped(rows, lambda row: row["model"]).items():
+        for model, mine in blocks.grouped(rows, lambda row: row["model"]).items():
             of_runs = {row["run"]: row for row in mine}
             each = [of_runs.get(run.name) for run in runs]
             found = _measures(each, rows, _more(rows), "mean", ("accuracy",))
@@ -265,7 +249,7 @@ def _models(task: str, rows: Sequence[Row]) -> Table:
     columns = _measures(rows, rows, _more(rows), "mean", bold=())
     columns["accuracy of each seed"] = list(map(Cell, seeds))
     chance = {
-        "accuracy": written(rows[0]["majority"], "%"),
+        "accuracy": blocks.written(rows[0]["majority"], "%"),
         MORE["mcc"]: "0",
         MORE["auroc"]: "0.5",
     }
@@ -294,7 +278,7 @@ def pair_facts(run: RunFolder) -> list[Fact]:
 def pairs(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the section, if minimal pairs were measured: with a figure, or a row for each run."""
     every = [row for run in runs for row in run.rows("minimal_pairs")]
-    sets = grouped(every, lambda row: row["name"])
+    sets = blocks.grouped(every, lambda row: row["name"])
     if not sets:
         return []
     alone, names = len(runs) == 1, [run.name for run in runs]
@@ -330,7 +314,7 @@ def _of_paradigms(run: RunFolder, found: Row) -> Figure:
     names = [figures.plain(row["name"].replace("_", " ")) for row in rows]
     accuracy, low, high = ([100 * row[key] for row in rows] for key in ("accuracy", "low", "high"))
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: figures.Axes) -> None:
         places = range(len(rows))
         axes.axvline(50, color=figures.INK, linestyle="--", linewidth=1.2)
         axes.hlines(places, low, high, color=figures.BLUE, linewidth=1.8)
@@ -346,7 +330,7 @@ def _of_paradigms(run: RunFolder, found: Row) -> Figure:
         *("pairs", "caption"),
         num=number(found["num_pairs"]),
         ties=number(found["ties"]),
-        metric=TEXTS["pairs"].get(found["metric"], found["metric"]),
+        metric=blocks.TEXTS["pairs"].get(found["metric"], found["metric"]),
         ratio=found["hidden_ratio"],
         where="inside" if inside else "outside",
         met=f"{least:g} to {most:g}" if least < most else f"{least:g} alone",

@@ -2,18 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
 
 from maskwise.laws import Law, effective
 from maskwise.report.blocks import Figure, Section, say
-from maskwise.report.figures import BLUE, ORANGE, WIDE, legend, plain, run_style, svg
+from maskwise.report.figures import BLUE, ORANGE, WIDE, Axes, legend, plain, run_style, svg
 from maskwise.report.folder import RunFolder
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Seen = Callable[..., tuple[np.ndarray, np.ndarray]]
 """from progress to ratios and weights of the law that the loss sees"""
@@ -54,7 +50,7 @@ def _losses(runs: Sequence[RunFolder]) -> Section:
         key, counted = "step", ("", "step")
     xlabel = counted[1]
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: Axes) -> None:
         from matplotlib.ticker import EngFormatter
 
         for index, run in enumerate(logged):
@@ -106,7 +102,7 @@ def metric_curve(
     steps, values = metrics["step"], metrics[key]
     keep = thin(len(steps))
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: Axes) -> None:
         axes.set(xlabel="step", ylabel=key.replace("_", " "))
         if support is not None:
             low, high = support
@@ -193,7 +189,7 @@ def _density(label: str, law: Law, seen: Seen, progress: float) -> Markup:
     if not np.allclose(factor, 1):
         kinds.append(("seen by the loss", ORANGE, "--", factor))
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: Axes) -> None:
         stems = axes.twinx() if continuous and len(atoms) else axes
         top = 0.0
         for index, (name, color, style, factors) in enumerate(kinds):
@@ -225,7 +221,7 @@ def _movement(label: str, law: Law) -> Markup:
     low, high = supports(law)
     mean = [law.mean(progress) for progress in PROGRESS]
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: Axes) -> None:
         if np.any(high > low):
             axes.fill_between(PROGRESS, low, high, color=BLUE, alpha=0.15, lw=0, label="support")
         axes.plot(PROGRESS, mean, color=BLUE, label="mean")
