@@ -44,26 +44,13 @@ def loss_curves(
     batch_size: int = 256,
     mean: bool = False,
 ) -> Entries:
-    """Measure the mean loss of hidden positions at each ratio, beside baselines.
+    """Return the "reconstruction" entry of result.json: the mean loss of what is hidden by ratio.
 
     Masks depend only on the seed and on a sample's index, so any two models evaluated with one
-    seed see the same masks. Samples with nothing that may be hidden are left out.
-
-    Args:
-        model: its device is used.
-        source: where samples come from.
-        index: which of them, [N].
-        ratios: hidden fractions, each in (0, 1).
-        pattern: how hidden positions lie.
-        seed: of the masks and of the bootstrap.
-        costs: what samples cost under masks.
-        baselines: what those after the model's are called.
-        batch_size: samples at once.
-        mean: also the mean over the ratios, which rise, by the trapezoidal rule.
-
-    Returns:
-        The "reconstruction" entry of result.json. In a curve, "ratio" is the one asked for and
-        "realised" the hidden fraction of the masks, which are whole positions.
+    seed see the same masks. Samples with nothing that may be hidden are left out. In a curve,
+    "ratio" is the one asked for and "realised" the hidden fraction of the masks, which are whole
+    positions. The costs after the model's are those of `baselines`. `mean` adds that over the
+    ratios, which rise, by the trapezoidal rule.
     """
     *losses, realised = losses_and_ratios(
         model, source, index, ratios, pattern, seed, costs, batch_size
@@ -126,15 +113,7 @@ def fixed_mask(
     eligible: Tensor | None = None,
     units: Tensor | None = None,
 ) -> Mask:
-    """Return masks [N, L] of samples at a ratio, nested across ratios where the pattern is.
-
-    >>> low, high = (
-    ...     fixed_mask((4, 4), r, np.arange(9), "scattered", 0, torch.device("cpu")).hidden
-    ...     for r in (0.25, 0.5)
-    ... )
-    >>> bool((low <= high).all())
-    True
-    """
+    """Return masks [N, L] of samples at a ratio, nested across ratios where the pattern is."""
     return draw(
         f"fixed:{ratio}",
         grid,
@@ -184,11 +163,11 @@ def measure(
 
     Args:
         model: its noise is fitted, if it has any.
-        held: returns held-out samples by their numbers.
-        total: how many there are, of which `num_samples` at most are chosen at random.
+        held: returns held-out samples by their numbers, `num_samples` of `total` at random.
+        total: how many there are.
         name: what to call the data.
         law: what the model was trained with, to say where it extrapolates; None if not known.
-        num_samples: how many are measured.
+        num_samples: how many are measured at most.
         passes: masked inputs for each sample, for the area.
         seed: of the samples and the masks.
         batch_size: masked inputs in one call of the model.
