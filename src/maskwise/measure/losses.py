@@ -161,16 +161,9 @@ def measure(
     The area under the score curve, sum_M S(M), is the mean over orders of log p_order(x), each of
     which is a normalised density: a lower bound on the log-likelihood of their mixture.
 
-    Args:
-        model: its noise is fitted, if it has any.
-        held: returns held-out samples by their numbers, `num_samples` of `total` at random.
-        total: how many there are.
-        name: what to call the data.
-        law: what the model was trained with, to say where it extrapolates; None if not known.
-        num_samples: how many are measured at most.
-        passes: masked inputs for each sample, for the area.
-        seed: of the samples and the masks.
-        batch_size: masked inputs in one call of the model.
+    The noise of the model is fitted, if it has any. `held` returns held-out samples by their
+    numbers: `num_samples` at most of a `total`, at random. The `law` of training says where the
+    model extrapolates, if it is known; `passes` are masked inputs for each sample, for the area.
 
     Raises:
         UserError: too few samples or passes for a standard error, or a model without noise.
@@ -273,7 +266,7 @@ def fit_variances(
         squares_of: samples and what of them is hidden, [B, L], to squared errors, [B, L, P].
         least: a variance that keeps densities finite.
         numbers: bool [L], the positions that have a variance; None = all.
-        num_samples: how many samples.
+        num_samples: how many samples at most.
         seed: of the choice and of the masks.
         batch_size: samples seen at once.
     """

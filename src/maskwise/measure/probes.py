@@ -158,11 +158,7 @@ def probe_row(
 
 
 def unseen(train_y: np.ndarray, test_y: np.ndarray) -> str:
-    """Return the note on test samples of classes that are not trained on, if there are any.
-
-    >>> unseen(np.array([0, 1]), np.array([1, 2]))
-    '1 test samples of classes without training samples'
-    """
+    """Return the note on test samples of classes that are not trained on, if there are any."""
     return _unseen(int((~np.isin(test_y, train_y)).sum()))
 
 
