@@ -47,6 +47,11 @@ def test_frozen_models_come_back_as_they_were() -> None:
     assert (model.training, torch.is_grad_enabled()) == (True, True)
 
 
+def test_batches_of_one_length() -> None:
+    found = features.same_length([2, 1, 2, 2], batch_size=2)
+    assert [index.tolist() for index in found] == [[1], [0, 2], [3]]
+
+
 def test_one_draw_has_no_interval() -> None:
     assert features.spread(features.over_draws([0.5]), "mean") == {
         "mean": 0.5,

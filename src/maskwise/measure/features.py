@@ -81,11 +81,7 @@ def in_batches(index: np.ndarray, size: int = BATCH) -> list[np.ndarray]:
 
 
 def same_length(lengths: Sequence[int], batch_size: int) -> Iterator[np.ndarray]:
-    """Give the indices of samples in batches of one length each, so that nothing is padded.
-
-    >>> [index.tolist() for index in same_length([2, 1, 2, 2], batch_size=2)]
-    [[1], [0, 2], [3]]
-    """
+    """Give the indices of samples in batches of one length each, so that nothing is padded."""
     for length in np.unique(lengths):
         yield from in_batches(np.flatnonzero(np.asarray(lengths) == length), batch_size)
 

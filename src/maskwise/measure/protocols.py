@@ -54,10 +54,6 @@ def logistic_scores(
 
     Classes that are not trained on have 0. The samples count `c` beside the penalty; `tol` is how
     steep the loss may still be. Features are standardised by the training samples.
-
-    >>> x = np.array([[-2.0], [-1.0], [1.0], [2.0]])
-    >>> logistic_scores(x, np.array([0, 0, 1, 1]), np.array([[0.0]]))[0].round(3)
-    array([[0.5, 0.5]])
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -157,15 +153,10 @@ def knn_votes(
     """Return the votes of the `k` nearest training samples in cosine similarity, float32 [M, K].
 
     A neighbour n of a sample x votes for its class with weight ``exp(cos(x, n) / temperature)``.
-    Of equally near ones the first are taken.
-    `chunk` test samples are compared at once.
+    Of equally near ones the first are taken; `chunk` test samples are compared at once.
 
     Source: Wu et al., Unsupervised Feature Learning via Non-Parametric Instance Discrimination
     (arXiv 1805.01978), section 3.4.
-
-    >>> train = np.eye(2, dtype=np.float32)
-    >>> knn_votes(train, np.array([0, 1]), np.array([[1.0, 0.0]]), temperature=1.0).round(2)
-    array([[2.72, 1.  ]], dtype=float32)
     """
     train = F.normalize(torch.from_numpy(train_x).float(), dim=1)
     labels = torch.from_numpy(train_y).long()
@@ -204,10 +195,6 @@ def mae_batchnorm(
 
     Source: He et al., Masked Autoencoders Are Scalable Vision Learners (arXiv 2111.06377),
     appendix A.1.
-
-    >>> x = np.linspace(-1, 1, 64)[:, None]
-    >>> mae_batchnorm(x, (x[:, 0] > 0).astype(int), np.array([[-0.9], [0.9]]), seed=0)
-    array([0, 1])
     """
     x, y = torch.from_numpy(train_x).float(), torch.from_numpy(train_y).long()
     # MAE's batch where the data are large, else 8 steps an epoch of at least 64 samples (below 512
@@ -248,11 +235,6 @@ def lars_step(
     tensors whose norm or gradient norm is 0, take the gradient unscaled.
 
     Source: You et al., Large Batch Training of Convolutional Networks (arXiv 1708.03888).
-
-    >>> p, v = torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)
-    >>> lars_step([p], [torch.tensor([[0.0, 2.0]])], [v], lr=100.0)
-    >>> p  # |p| / |g| = 5 / 2
-    tensor([[3.0000, 3.5000]])
     """
     for parameter, gradient, velocity in zip(parameters, gradients, velocities, strict=True):
         size, slope = parameter.norm(), gradient.norm()

@@ -97,11 +97,7 @@ def render(title: str, summary: str, sections: Sequence[Section]) -> str:
 
 
 def say(part: str, name: str, /, **values: object) -> str:
-    """Return a text of texts.toml, on one line and with values filled in.
-
-    >>> say("evaluate", "unmade", what="result.json")
-    'No result.json yet. Evaluate the run to make it:'
-    """
+    """Return a text of texts.toml, on one line and with values filled in."""
     return " ".join(TEXTS[part][name].split()).format(**values)
 
 
@@ -167,20 +163,12 @@ def compared(
 
 
 def written(value: float, form: str) -> str:
-    """Write a value in a format, or as a percentage for "%".
-
-    >>> written(0.9312, "%"), written(0.9312, ".2f")
-    ('93.1 %', '0.93')
-    """
+    """Write a value in a format, or as a percentage for "%"."""
     return f"{100 * value:.1f} %" if form == "%" else f"{value:{form}}"
 
 
 def between(row: Row, form: str = ".3f") -> str:
-    """Write the interval of a value, if it is known.
-
-    >>> between({"low": 0.5, "high": 0.75}), between({"low": None, "high": None})
-    ('0.500 to 0.750', '')
-    """
+    """Write the interval of a value, if it is known."""
     low, high = row.get("low"), row.get("high")
     if low is None or high is None:
         return ""

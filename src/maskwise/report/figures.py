@@ -107,14 +107,13 @@ def by_ratio(
     ylabel: str,
     *,
     support: tuple[float, float] | None = None,
-    baselines: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
+    baselines: Mapping[str, Sequence[Mapping[str, float]]] = {},
 ) -> Plot:
     """Return what draws the values of `key` by hidden ratio, with their intervals.
 
     The points of a curve have ratio, `key`, low, high and, where whole positions made it another
     one, the realised ratio. Ratios met in training are shaded, baselines dashed.
     """
-    dashed = baselines or {}
 
     def plot(axes: Axes) -> None:
         if support:
@@ -123,11 +122,11 @@ def by_ratio(
         for index, (name, points) in enumerate(curves.items()):
             columns = ([point[each] for point in points] for each in (key, "low", "high"))
             curve(axes, index, name, _ratios(points), *columns)
-        for index, (name, points) in enumerate(dashed.items()):
+        for index, (name, points) in enumerate(baselines.items()):
             x, y, style = _ratios(points), [point[key] for point in points], STYLES[1 + index % 3]
             axes.plot(x, y, color=INK, linestyle=style, linewidth=1.2, label=plain(name))
         axes.set(xlabel="hidden ratio", ylabel=plain(ylabel), xlim=(0, 1))
-        legend(axes, len(curves) + len(dashed) + bool(support))
+        legend(axes, len(curves) + len(baselines) + bool(support))
 
     return plot
 

@@ -54,10 +54,7 @@ def probe_fact(run: RunFolder) -> tuple[str, list[Fact]]:
 
 
 def probes_of(run: RunFolder) -> list[Row]:
-    """Return the probes of a run, each with the measures that are shown of its kind of data.
-
-    A measure is a row of value, low and high.
-    """
+    """Return the probes of a run, with the measures that its kind shows: value, low and high."""
     hidden = set(MORE) - set(run.words.probes.measures)
     found: list[Row] = []
     for row in run.rows("probes"):
@@ -83,11 +80,7 @@ def best(probes: Sequence[Row], *, trained: bool) -> Row | None:
 
 
 def ranked_by(probe: Row) -> str:
-    """Return the measure that decides which is best: macro-F1 or Matthews correlation, if any.
-
-    >>> ranked_by({"accuracy": {"value": 0.9}}), ranked_by({"mcc": {"value": 0.8}})
-    ('accuracy', 'mcc')
-    """
+    """Return the measure that decides which is best: macro-F1 or Matthews correlation, if any."""
     return next((key for key in ("macro_f1", "mcc") if key in probe), "accuracy")
 
 
@@ -205,12 +198,7 @@ def _shared_note(probes: Sequence[Row]) -> str:
 
 
 def _short(protocol: str) -> str:
-    """Return a protocol's name without its details.
-
-    >>> _short("knn (k=20)")
-    'knn'
-    """
-    return protocol.split(" (")[0]
+    return protocol.split(" (")[0]  # without its details
 
 
 def finetuning(runs: Sequence[RunFolder]) -> list[Section]:

@@ -203,11 +203,7 @@ def _map(label: str, points: Sequence[Sequence[float]], found: Row) -> Markup:
 
 
 def _short(name: str) -> str:
-    """Cut a name that would make the legend wider than the figure.
-
-    >>> _short("CD8+/CD45RA+ naive cytotoxic T cells of blood")
-    'CD8+/CD45RA+ naive cytot…'
-    """
+    """Cut a name that would make the legend wider than the figure."""
     return name if len(name) <= 25 else f"{name[:24]}…"
 
 

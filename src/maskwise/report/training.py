@@ -67,20 +67,12 @@ def _losses(runs: Sequence[RunFolder]) -> Section:
 
 
 def thin(length: int, most: int = MAX_POINTS) -> np.ndarray:
-    """Return at most `most` indices spread over ``range(length)``, first and last among them.
-
-    >>> thin(5, 3).tolist(), thin(2, 3).tolist()
-    ([0, 2, 4], [0, 1])
-    """
+    """Return at most `most` indices spread over ``range(length)``, first and last among them."""
     return np.unique(np.linspace(0, length - 1, min(length, most)).round().astype(int))
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
-    """Centred running mean over a twentieth of the points, one-sided near the ends; skips NaN.
-
-    >>> smooth(np.array([1.0, 1.0, 1.0])).tolist()
-    [1.0, 1.0, 1.0]
-    """
+    """Centred running mean over a twentieth of the points, one-sided near the ends; skips NaN."""
     known = np.isfinite(values)
     sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
     counts = np.concatenate([[0], np.cumsum(known)])
