@@ -258,17 +258,11 @@ def fit_variances(
     has the mean one. The pattern is scattered, whatever the training's was: the likelihood
     averages over all sets.
 
-    Args:
-        model: its device is used.
-        buffers: set to the log-variance of a hidden number where 1..L positions are blank, [L],
-            and to what is to be added for each number, [L] or [L, P].
-        source: training samples, of which `num_samples` at most are chosen at random.
-        squares_of: samples and what of them is hidden, [B, L], to squared errors, [B, L, P].
-        least: a variance that keeps densities finite.
-        numbers: bool [L], the positions that have a variance; None = all.
-        num_samples: how many samples at most.
-        seed: of the choice and of the masks.
-        batch_size: samples seen at once.
+    The buffers are set to the log-variance of a hidden number where 1..L positions are blank, [L],
+    and to what is to be added for each number, [L] or [L, P]. From training samples, `num_samples`
+    of `source` at random at most, and what of them is hidden, [B, L], `squares_of` makes squared
+    errors, [B, L, P]. `numbers`, bool [L], are the positions that have a variance, None = all, and
+    `least` keeps densities finite.
     """
     log_variance, log_spread = buffers
     length, index = len(log_variance), random_subset(len(source), num_samples, seed)

@@ -103,7 +103,10 @@ def _tables(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[
                 found = {probe["features"]: probe for probe in column}
                 heads = {name: [found.get(each) for each in features]}
             else:
-                heads = _best_of_runs(runs, column, name)
+                mine = [[row for row in column if row["run"] == run.name] for run in runs]
+                heads = {name: [best(each, trained=True) for each in mine]}
+                baselines = [best(each, trained=False) for each in mine]
+                heads[f"best baseline, {_short(name)}"] = baselines
             for head, rows in heads.items():
                 of_rows = _measures(rows, column, others)
                 own, told = "protocol" if alone else "features", ("", name, known)
@@ -115,17 +118,6 @@ def _tables(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[
         first, rows_of = ("features", names) if alone else ("run", [run.name for run in runs])
         tables.append(table(caption, first, rows_of, made, title=task))
     return tables
-
-
-def _best_of_runs(
-    runs: Sequence[RunFolder], column: Sequence[Row], name: str
-) -> dict[str, list[Row | None]]:
-    """Return the best probe and the best baseline of each run, by what is above them."""
-    mine = [[row for row in column if row["run"] == run.name] for run in runs]
-    return {
-        head: [best(probes, trained=trained) for probes in mine]
-        for head, trained in ((name, True), (f"best baseline, {_short(name)}", False))
-    }
 
 
 def _noted(cell: Cell, row: Row | None, own: str, told: Collection[str]) -> Cell:
