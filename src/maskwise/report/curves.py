@@ -267,23 +267,19 @@ def likelihood_text(values: Row, words: Words = GENERIC) -> str:
     """Return what the command prints of a run."""
     said = _words(values, words)
     lines = [f"hidden  ratio  nats per {said.position}, 95 % interval"]
-    for point in values["curve"]:
-        half = (point["high"] - point["low"]) / 2
-        lines.append(
-            f"{point['size']:6d}  {point['ratio']:5.3f}  {point['score']:.2f} ± {half:.2f}"
-        )
-    area, anchor = values["area"], values["anchor"]
-    lines += [
-        f"any-order lower bound: {_both(area, said)}",
-        say("likelihood", "errors", num=number(values["num_samples"]), words=said, values=values),
-    ]
+    for each in values["curve"]:
+        half = (each["high"] - each["low"]) / 2
+        lines.append(f"{each['size']:6d}  {each['ratio']:5.3f}  {each['score']:.2f} ± {half:.2f}")
+    area, num = values["area"], number(values["num_samples"])
+    lines.append(f"any-order lower bound: {_both(area, said)}")
+    lines.append(say("likelihood", "errors", num=num, words=said, values=values))
     if "perplexity" in area:
         nats = area["nats"] / values["length"]
         line = f"per {said.position}: {nats:.3f} nats, perplexity {area['perplexity']:.1f}"
         if "bits_per_byte" in area:
             line += f"; per byte of the text: {area['bits_per_byte']:.3f} bits"
         lines.append(line)
-    lines.append(f"{said.anchor}: {_both(anchor, said)}")
+    lines.append(f"{said.anchor}: {_both(values['anchor'], said)}")
     if values["law"] is None or values["law"]["sizes_outside"]:
         lines.append(f"warning: {_extrapolation(values)}")
     return "\n".join(lines)

@@ -95,7 +95,10 @@ def _tables(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[
     tables = []
     for part in [[name] for name in columns] if _more(every) and not alone else [[*columns]]:
         there = [probe for name in part for probe in columns[name]]
-        others, known = _more(there), _shared_note(there)
+        others = _more(there)
+        # A note of all, but for baselines without features, is shown once.
+        notes = {str(probe.get("note", "")) for probe in there if probe["protocol"] in part}
+        known = notes.pop() if len(notes) == 1 else ""
         made: dict[str, list[Cell]] = {}
         for name in part:
             column = columns[name]
@@ -180,13 +183,6 @@ def _columns(probes: Sequence[Row]) -> dict[str, list[Row]]:
         probes, lambda row: row["protocol"] if row["protocol"] in names else names[0]
     )
     return {name: found[name] for name in names}
-
-
-def _shared_note(probes: Sequence[Row]) -> str:
-    """Return the note of all probes, but for baselines without features: it is shown once."""
-    names = _columns(probes)
-    notes = {str(probe.get("note", "")) for probe in probes if probe["protocol"] in names}
-    return notes.pop() if len(notes) == 1 else ""
 
 
 def _short(protocol: str) -> str:
