@@ -38,7 +38,7 @@ def write(runs: Sequence[Path], out: Path | None = None) -> Path:
     if not runs:
         raise UserError("no run folder given; name at least one, as in: maskwise report runs/NAME")
     found = named([folder.read(Path(run)) for run in runs])
-    if len(kinds := {run.modality for run in found}) > 1:
+    if len(kinds := {str(run.config.get("modality", "data")) for run in found}) > 1:
         raise UserError(f"runs on {' and '.join(sorted(kinds))} cannot be compared: choose one")
     title, target = found[0].name, found[0].path / "report.html"
     if len(found) > 1:

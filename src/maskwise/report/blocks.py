@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import chain
 from typing import Any, TypeVar
 
 from markupsafe import Markup
@@ -290,8 +291,7 @@ def _own_section(named: Sequence[tuple[str, OwnSection]]) -> Section:
             {label: Cell(number(value), note) for label, value, note in own.facts}
             for _, own in named
         ]
-        labels = dict.fromkeys(label for found in of_runs for label in found)
-        columns = {label: [found.get(label) for found in of_runs] for label in labels}
+        columns = {label: [found.get(label) for found in of_runs] for label in chain(*of_runs)}
         of_each = table("Of each run", "run", [run for run, _ in named], columns)
         facts, tables = [], [of_each] * bool(columns) + tables
     curves = grouped(

@@ -34,11 +34,6 @@ class RunFolder:
     words: Words
 
     @property
-    def modality(self) -> str:
-        """The kind of data."""
-        return str(self.config.get("modality", "data"))
-
-    @property
     def law(self) -> laws.Law:
         """The ratio law, parsed from the configuration."""
         return laws.parse(self.config["law"])

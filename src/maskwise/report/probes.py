@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from maskwise.report import blocks, figures
 from maskwise.report.blocks import Cell, Fact, Figure, Section, Table, compared, number, say, table
@@ -277,7 +278,7 @@ def _paradigms(found: Sequence[Row], alone: bool) -> Table:
         for each in found
     }
     best, rows = max if len(found) > 1 else None, []
-    for name in dict.fromkeys(name for paradigms in of_runs.values() for name in paradigms):
+    for name in dict.fromkeys(chain(*of_runs.values())):
         each = [paradigms.get(name) for paradigms in of_runs.values()]
         num = next(row["num"] for row in each if row)
         rows.append((Cell(name, f"{number(num)} pairs"), *compared(each, "accuracy", "%", best)))
