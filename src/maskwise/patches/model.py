@@ -202,7 +202,7 @@ class PatchModel(MaskedModel):
         tokens = self.tokenizer.tokenize(samples)
         states, found = self._states(tokens, mask, predicted, layers)
         prediction = self.head(states)
-        features = [self._pooled(each, mask, pool) for each in found]
+        features = [self._pooled(each, self._seen(mask), pool) for each in found]
         return Answer(tokens, states, (prediction,), features)
 
     def objective(self) -> Reconstruction:
@@ -216,8 +216,7 @@ class PatchModel(MaskedModel):
         *found, encoded = self._encoded(tokens, mask, [*layers, -1])
         if self.config.mode == "drop":
             return self._decode(encoded, mask, predicted), found
-        patches = encoded[:, 1:] if self.has_class_token else encoded
-        return gather(patches, predicted.hidden_idx), found
+        return gather(self._pooled(encoded, None, "none"), predicted.hidden_idx), found
 
     def _encoded(self, tokens: Tensor, mask: Mask, layers: Sequence[int]) -> list[Tensor]:
         """Return what the encoder's layers say of masked samples: the class token comes first.
@@ -248,20 +247,23 @@ class PatchModel(MaskedModel):
     ) -> Tensor:
         """Return features of masked samples, [B, width]; any layer has the final LayerNorm."""
         [encoded] = self._encoded(self.tokenizer.tokenize(batch), mask, [layer])
-        return self._pooled(encoded, mask, pool)
+        return self._pooled(encoded, self._seen(mask), pool)
 
-    def _pooled(self, encoded: Tensor, mask: Mask, pool: VisiblePool) -> Tensor:
-        """Return the class token, or the mean of the visible positions."""
+    def _seen(self, mask: Mask) -> Tensor | None:
+        """Return which encoded positions are visible ones; None = all."""
+        return mask.visible_valid if self.config.mode == "drop" else ~mask.hidden
+
+    def _pooled(self, encoded: Tensor, seen: Tensor | None, pool: Pool) -> Tensor:
+        """Return the mean of the positions that are `seen` (None = all), or what `pool` says."""
+        if pool in ("class", "both") and not self.has_class_token:
+            raise UserError(f"pool '{pool}' needs a class token, which this model lacks: use mean")
         if pool == "class":
-            self._need_class_token(pool)
             return encoded[:, 0]
         patches = encoded[:, 1:] if self.has_class_token else encoded
-        seen = mask.visible_valid if self.config.mode == "drop" else ~mask.hidden
-        return patches.mean(1) if seen is None else mean_over(patches, seen)
-
-    def _need_class_token(self, pool: str) -> None:
-        if not self.has_class_token:
-            raise UserError(f"pool '{pool}' needs a class token, which this model lacks: use mean")
+        if pool == "none":
+            return patches
+        mean = patches.mean(1) if seen is None else mean_over(patches, seen)
+        return mean if pool == "mean" else torch.cat([encoded[:, 0], mean], dim=1)
 
     def num_encoded(self, mask: Mask) -> int:
         """Return how many positions of a batch the encoder sees."""
@@ -294,15 +296,9 @@ class PatchModel(MaskedModel):
         side; "none" gives every position, [B, L, width]. The final LayerNorm is applied to any
         layer.
         """
-        if pool in ("class", "both"):
-            self._need_class_token(pool)
         tokens = self.embed(self.tokenizer.tokenize(batch)) + self.positions
         [encoded] = self._outputs(tokens, [layer])
-        patches = encoded[:, 1:] if self.has_class_token else encoded
-        if pool == "none":
-            return patches
-        parts = {"mean": [patches.mean(1)], "class": [encoded[:, 0]]}
-        return torch.cat(parts.get(pool) or [encoded[:, 0], patches.mean(1)], dim=1)
+        return self._pooled(encoded, None, pool)
 
     def predict(self, batch: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
         """Return (prediction, target) at `mask.hidden_idx`, each [B, H, token_dim]."""
@@ -377,8 +373,7 @@ class PatchModel(MaskedModel):
 def _positions(grid: tuple[int, ...], width: int, kind: str) -> Tensor:
     if kind == "sincos":
         return nn.Buffer(sincos_positions(grid, width)[None], persistent=False)
-    length = sincos_positions(grid, 2 * len(grid)).shape[0]
-    return nn.Parameter(nn.init.normal_(torch.empty(1, length, width), std=0.02))
+    return nn.Parameter(nn.init.normal_(torch.empty(1, math.prod(grid), width), std=0.02))
 
 
 def _at(positions: Tensor, index: Tensor) -> Tensor:
