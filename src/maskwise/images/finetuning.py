@@ -144,12 +144,7 @@ def finetune_images(
 
 
 def learning_rate(epoch: float, config: ImageFineTuneSettings) -> float:
-    """Return the rate of the classifier: a linear rise, then half a cosine to 1e-6.
-
-    >>> config = ImageFineTuneSettings(epochs=105, warmup=5, batch_size=512, lr=1e-3)
-    >>> [round(learning_rate(epoch, config), 6) for epoch in (0, 2.5, 5, 55, 105)]
-    [0.0, 0.001, 0.002, 0.001, 1e-06]
-    """
+    """Return the rate of the classifier: a linear rise, then half a cosine to 1e-6."""
     highest = config.lr * config.batch_size / 256
     if epoch < config.warmup:
         return highest * epoch / config.warmup
@@ -264,12 +259,6 @@ def dropped_paths(
     linearly from 0 at the first block to `rate` at the last.
 
     Source: Huang et al., Deep Networks with Stochastic Depth (arXiv 1603.09382).
-
-    >>> blocks, x = [Block(4, 1, 1.0, "plain") for _ in range(2)], torch.ones(64, 3, 4)
-    >>> with dropped_paths(blocks, 0.5, np.random.default_rng(0)):
-    ...     same = (blocks[1](x) == x).all(2).all(1)  # neither branch of a sample
-    >>> 0 < same.sum() < 64
-    tensor(True)
     """
 
     def drop(p: float, module: nn.Module, inputs: object, output: Tensor) -> Tensor:

@@ -49,6 +49,8 @@ VIT_BASE = PatchModelSettings(
 )
 UMAE_LAW = "fixed:0.75"
 BATCH, EPOCHS = 1024, 200
+IMAGENET = 1_281_167  # images to train on
+IMAGENET100 = 126_689, ("imagenet100",)  # of them in these classes
 
 
 @settings
@@ -138,17 +140,10 @@ def cifar10_umae(scale: Scale = "exact") -> ImageRunSettings:
     )
 
 
-def imagenet100_umae(scale: Scale = "exact") -> ImageRunSettings:
-    """100 classes of ImageNet, ViT-B/16, 200 epochs; `--data.source` names ImageNet's folder."""
-    return _imagenet(("imagenet100",), 126_689, scale)
-
-
-def imagenet1k_umae(scale: Scale = "exact") -> ImageRunSettings:
+def imagenet_umae(
+    num_train: int, classes: tuple[str, ...] = (), scale: Scale = "exact"
+) -> ImageRunSettings:
     """ImageNet, ViT-B/16, 200 epochs; `--data.source` names a folder with train/ and val/."""
-    return _imagenet((), 1_281_167, scale)
-
-
-def _imagenet(classes: tuple[str, ...], num_train: int, scale: Scale) -> ImageRunSettings:
     return ImageRunSettings(
         data=ImageDataSettings(
             source="imagenet",
@@ -199,10 +194,10 @@ RECIPES = {
     "cifar10-fixed": lambda: cifar10(law="fixed:0.75"),
     "cifar10-umae": cifar10_umae,
     "cifar10-umae-paper": lambda: cifar10_umae("public"),
-    "imagenet100-umae": imagenet100_umae,
-    "imagenet100-umae-paper": lambda: imagenet100_umae("public"),
-    "imagenet1k-umae": imagenet1k_umae,
-    "imagenet1k-umae-paper": lambda: imagenet1k_umae("public"),
+    "imagenet100-umae": lambda: imagenet_umae(*IMAGENET100),
+    "imagenet100-umae-paper": lambda: imagenet_umae(*IMAGENET100, "public"),
+    "imagenet1k-umae": lambda: imagenet_umae(IMAGENET),
+    "imagenet1k-umae-paper": lambda: imagenet_umae(IMAGENET, scale="public"),
 }
 
 WORDS = Words(
