@@ -94,7 +94,9 @@ def test_features_are_a_norm_of_the_mean_of_patches(make_model: Make, source: Im
     want = F.linear(F.layer_norm(tokens[0][:, 1:].mean(1), (16,), eps=1e-6), tuned.weight)
     torch.testing.assert_close(tuned(images), want)
     assert float(tuned.weight.detach().std()) == pytest.approx(2e-5, rel=0.5)
-    trained = [parameter for group in parameter_groups(tuned, 0.75) for parameter in group["params"]]
+    trained = [
+        parameter for group in parameter_groups(tuned, 0.75) for parameter in group["params"]
+    ]
     tuned(images).sum().backward()
     assert {id(p) for p in tuned.parameters() if p.grad is not None} == set(map(id, trained))
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from maskwise.files import atomic
 from maskwise.images.finetuning import ImageFineTuneSettings, image_finetune_table
-from maskwise.images.images import ImageSource, ImageSplits, read_ahead
+from maskwise.images.images import ImageSource, ImageSplits
 from maskwise.measure.features import (
     Ratio,
     data_entry,
@@ -27,6 +27,7 @@ from maskwise.measure.losses import fixed_mask
 from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES, Name
 from maskwise.modality import Entries, Pool
+from maskwise.patches.arrays import embed, read_ahead
 from maskwise.patches.losses import reconstruction
 from maskwise.patches.model import PatchModel, Statistics
 from maskwise.progress import track
@@ -133,7 +134,7 @@ def _feature_sets(
     block = "" if config.layer == -1 else f" block {config.layer}"
     for title, encoder in models.items():
         for pool in pools:
-            x = [extract(encoder, source, pool, config.layer) for source in parts]
+            x = [embed(encoder, source, pool, config.layer) for source in parts]
             yield f"{title}{block}, {pool}", x
     if not config.baselines:
         return
@@ -143,22 +144,6 @@ def _feature_sets(
     yield f"raw pixels{small}", x
     x = pca(x, config.seed)
     yield f"PCA ({x[0].shape[1]})", x
-
-
-def extract(
-    model: PatchModel,
-    source: ImageSource,
-    pool: Pool = "mean",
-    layer: int = -1,
-    batch_size: int = 512,
-) -> np.ndarray:
-    """Encode samples with nothing hidden: features, float32 [N, D] ([N, 2D] for "both")."""
-    batches, parts = in_batches(np.arange(len(source)), batch_size), []
-    with frozen(model) as device:
-        for images in track(read_ahead(source, batches), "features", len(batches)):
-            encoded = model.encode(images.to(device), pool=pool, layer=layer)
-            parts.append(encoded.float().cpu().numpy())
-    return np.concatenate(parts)
 
 
 def raw(source: ImageSource, max_values: int = 1024, batch_size: int = 512) -> np.ndarray:

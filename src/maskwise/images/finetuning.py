@@ -15,11 +15,12 @@ from torch.nn import functional as F
 from maskwise.errors import UserError
 from maskwise.images.augment import crop_and_flip, erase, mix, soft_targets
 from maskwise.images.data import CropScale
-from maskwise.images.images import Images, ImageSplits, read_ahead
+from maskwise.images.images import Images, ImageSplits
 from maskwise.layers.transformer import Block, Transformer
 from maskwise.measure.finetuning import fit, over_seeds, trainable
 from maskwise.measure.probes import unseen
 from maskwise.modality import Entries
+from maskwise.patches.arrays import read_ahead
 from maskwise.patches.model import PatchModel
 from maskwise.rng import Keys, shuffled
 from maskwise.settings import settings

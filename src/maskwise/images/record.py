@@ -26,7 +26,6 @@ from maskwise.images.evaluation import (
     ImageEvaluateSettings,
     chosen,
     evaluate,
-    extract,
     write_samples,
 )
 from maskwise.images.finetuning import ImageFineTuneSettings, check_finetuning
@@ -37,6 +36,7 @@ from maskwise.measure.representation import DiagnoseSettings
 from maskwise.modality import Augment, Features, Modality
 from maskwise.objectives.regularise import RegulariseSettings
 from maskwise.objectives.regularisers import Scale
+from maskwise.patches.arrays import embed
 from maskwise.patches.losses import fit_noise, patch_likelihood
 from maskwise.patches.model import PatchModel, PatchModelSettings
 from maskwise.settings import check_layer, override, settings
@@ -303,7 +303,7 @@ RECORD = Modality(
     ),
     restore=Images.load,
     parts=lambda model: {"own_encoder": not isinstance(model.encoder, Transformer)},
-    embed=lambda model, images, config, pool, layer: extract(
+    embed=lambda model, images, config, pool, layer: embed(
         model, image_data.as_source(images), pool, layer
     ),
     read=lambda config: image_data.load_all(config.data),
