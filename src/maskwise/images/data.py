@@ -114,23 +114,14 @@ def load_all(data: ImageDataSettings) -> ImageSource:
     return joined(*found) if len(found) == 2 else found[0]
 
 
-def from_arrays(x: Pixels, y: Pixels | None = None, holdout: float = 0.2) -> ImageSplits:
-    """Split images in memory into train and test sources.
+def as_source(x: Pixels | ImageSource, y: Pixels | None = None) -> ImageSource:
+    """Return images in memory as one source; a source as it is.
 
     Images are NumPy [N, H, W] or [N, H, W, C] or torch [N, H, W] or [N, C, H, W]; labels integers
     [N]. What cannot be used is refused as in files.
 
-    >>> from_arrays(np.zeros((10, 4, 6), np.uint8)).train.shape
+    >>> as_source(np.zeros((10, 4, 6), np.uint8)).shape
     (1, 4, 6)
-    """
-    return ImageSplits(*hold_out(as_source(x, y), holdout), "array")
-
-
-def as_source(x: Pixels | ImageSource, y: Pixels | None = None) -> ImageSource:
-    """Return images in memory, as `from_arrays` takes them, as one source; a source as it is.
-
-    >>> len(as_source(np.zeros((10, 4, 6), np.uint8)))
-    10
     """
     if isinstance(x, ImageSource):
         return x

@@ -75,12 +75,12 @@ def evaluate(
     `untrained` is the same model before training, probed as a baseline.
     """
     test, seed = splits.test, config.seed
-    models = models_of(model, untrained, baselines=config.baselines)
+    models, few = models_of(model, untrained, baselines=config.baselines), chosen(splits, config)
     index = random_subset(len(test), config.num_test, seed)
     return {
         "data": data_entry(splits, test.shape, test.classes),
-        "probes": probe_table(model, splits, config, untrained),
-        "finetuning": image_finetune_table(models, chosen(splits, config), config.finetune),
+        "probes": probe_table(models, few, config),
+        "finetuning": image_finetune_table(models, few, config.finetune),
         "reconstruction": reconstruction(model, test, index, config.ratios, pattern, seed),
     }
 
@@ -95,24 +95,20 @@ def chosen(splits: ImageSplits, config: ImageEvaluateSettings) -> ImageSplits:
 
 
 def probe_table(
-    model: PatchModel,
-    splits: ImageSplits,
-    config: ImageEvaluateSettings,
-    untrained: PatchModel | None = None,
+    models: dict[str, PatchModel], splits: ImageSplits, config: ImageEvaluateSettings
 ) -> list[Entries]:
     """Return the "probes" entry of result.json: every kind of features under every protocol.
 
     Empty without labels or with fewer than two classes. A test sample whose class is not among
     the training samples counts as wrong, and "note" says so.
     """
-    splits = chosen(splits, config)
     train_y, test_y = splits.train.labels, splits.test.labels
     if train_y is None or test_y is None or len(np.unique(train_y)) < 2:
         return []
     labels, rows = given_split(train_y, test_y), []
-    models = models_of(model, untrained, baselines=config.baselines)
     # Where no pool remains, `encode` says what is missing.
-    pools = [pool for pool in config.pools if pool == "mean" or model.has_class_token]
+    has_class = models["encoder"].has_class_token
+    pools = [pool for pool in config.pools if pool == "mean" or has_class]
     pools = pools or list(config.pools)
     num = len(models) * len(pools) + 2 * config.baselines
     for name, parts in track(_feature_sets(models, pools, splits, config), "probes", num):

@@ -97,8 +97,6 @@ def hold_out(source: ImageSource, fraction: float) -> tuple[ImageSource, ImageSo
     ``round(fraction * N)`` samples (at least one, at most N - 1), of each class its share to
     within one. The split depends on the number of samples and their labels only.
     """
-    if not 0 < fraction < 1:
-        raise UserError(f"holdout={fraction}: must be between 0 and 1")
     total = len(source)
     if total < 2:
         raise UserError(f"{total} image is too few to split into train and test; give two or more")

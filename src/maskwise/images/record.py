@@ -29,7 +29,7 @@ from maskwise.images.evaluation import (
     write_samples,
 )
 from maskwise.images.finetuning import ImageFineTuneSettings, check_finetuning
-from maskwise.images.images import Images, ImageSplits, describe
+from maskwise.images.images import Images, ImageSplits, describe, hold_out
 from maskwise.images.pictures import SUFFIXES
 from maskwise.layers.transformer import Transformer
 from maskwise.measure.representation import DiagnoseSettings
@@ -240,7 +240,8 @@ def _load(
     if config.data.classes:
         raise UserError("data.classes chooses among folders of images: leave it out for arrays")
     x, y = data if isinstance(data, tuple) else (data, None)
-    return image_data.from_arrays(x, y, holdout=config.data.holdout)
+    parts = hold_out(image_data.as_source(x, y), config.data.holdout)
+    return ImageSplits(*parts, "array")
 
 
 def _describe(splits: ImageSplits, config: ImageRunSettings) -> tuple[Images, ImageRunSettings]:
