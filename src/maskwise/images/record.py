@@ -35,7 +35,6 @@ from maskwise.layers.transformer import Transformer
 from maskwise.measure.representation import DiagnoseSettings
 from maskwise.modality import Augment, Features, Modality
 from maskwise.objectives.regularise import RegulariseSettings
-from maskwise.objectives.regularisers import Scale
 from maskwise.patches.arrays import embed
 from maskwise.patches.losses import fit_noise, patch_likelihood
 from maskwise.patches.model import PatchModel, PatchModelSettings
@@ -47,7 +46,7 @@ VIT_TINY = PatchModelSettings(width=192, depth=12, heads=3, decoder_width=128, d
 VIT_BASE = PatchModelSettings(
     width=768, depth=12, heads=12, decoder_width=512, decoder_depth=8, decoder_heads=16
 )
-UMAE_LAW = "fixed:0.75"
+UMAE_LAW, UMAE = "fixed:0.75", RegulariseSettings(uniformity="0.01", pool="class")
 BATCH, EPOCHS = 1024, 200
 IMAGENET = 1_281_167  # images to train on
 IMAGENET100 = 126_689, ("imagenet100",)  # of them in these classes
@@ -123,15 +122,11 @@ def any_images(source: str) -> ImageRunSettings:
     )
 
 
-def _uniform(scale: Scale) -> RegulariseSettings:
-    return RegulariseSettings(uniformity="0.01", pool="class", scale=scale)
-
-
-def cifar10_umae(scale: Scale = "exact") -> ImageRunSettings:
+def cifar10_umae() -> ImageRunSettings:
     """CIFAR-10, ViT-Tiny, 200 epochs; `--data.source` names its arrays (default: the hub)."""
     return replace(
         cifar10(UMAE_LAW),
-        regularise=_uniform(scale),
+        regularise=UMAE,
         train=TrainSettings(steps=39_000, batch_size=256, lr=1.5e-3, checkpoint_every=1000),
         diagnose=DiagnoseSettings(pool="class", every=1000),
         evaluate=ImageEvaluateSettings(
@@ -140,9 +135,7 @@ def cifar10_umae(scale: Scale = "exact") -> ImageRunSettings:
     )
 
 
-def imagenet_umae(
-    num_train: int, classes: tuple[str, ...] = (), scale: Scale = "exact"
-) -> ImageRunSettings:
+def imagenet_umae(num_train: int, classes: tuple[str, ...] = ()) -> ImageRunSettings:
     """ImageNet, ViT-B/16, 200 epochs; `--data.source` names a folder with train/ and val/."""
     return ImageRunSettings(
         data=ImageDataSettings(
@@ -156,7 +149,7 @@ def imagenet_umae(
         ),
         model=VIT_BASE,
         law=UMAE_LAW,
-        regularise=_uniform(scale),
+        regularise=UMAE,
         train=TrainSettings(
             steps=EPOCHS * (num_train // BATCH),
             batch_size=BATCH,
@@ -185,6 +178,11 @@ def imagenet_umae(
     )
 
 
+def _paper(config: ImageRunSettings) -> ImageRunSettings:
+    """Return the settings of U-MAE with the scale of the public code."""
+    return override(config, {"regularise.scale": "public"})
+
+
 RECIPES = {
     "digits": digits,
     "digits-fixed": lambda: digits(law="fixed:0.65"),
@@ -193,11 +191,11 @@ RECIPES = {
     "cifar10": cifar10,
     "cifar10-fixed": lambda: cifar10(law="fixed:0.75"),
     "cifar10-umae": cifar10_umae,
-    "cifar10-umae-paper": lambda: cifar10_umae("public"),
+    "cifar10-umae-paper": lambda: _paper(cifar10_umae()),
     "imagenet100-umae": lambda: imagenet_umae(*IMAGENET100),
-    "imagenet100-umae-paper": lambda: imagenet_umae(*IMAGENET100, "public"),
+    "imagenet100-umae-paper": lambda: _paper(imagenet_umae(*IMAGENET100)),
     "imagenet1k-umae": lambda: imagenet_umae(IMAGENET),
-    "imagenet1k-umae-paper": lambda: imagenet_umae(IMAGENET, scale="public"),
+    "imagenet1k-umae-paper": lambda: _paper(imagenet_umae(IMAGENET)),
 }
 
 WORDS = Words(
