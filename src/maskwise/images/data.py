@@ -125,17 +125,17 @@ def as_source(x: Pixels | ImageSource, y: Pixels | None = None) -> ImageSource:
     """
     if isinstance(x, ImageSource):
         return x
-    images = _check_images(_to_numpy(x, channels_second=True), "array: x")
+    images = _check_images(_to_numpy(x), "array: x")
     [source] = _array_sources(images, None if y is None else _to_numpy(y), where="array")
     return source
 
 
-def _to_numpy(values: Pixels, channels_second: bool = False) -> np.ndarray:
+def _to_numpy(values: Pixels) -> np.ndarray:
     if not isinstance(values, torch.Tensor):
         return np.asarray(values)
     values = values.detach().cpu()
     array = (values.float() if values.is_floating_point() else values).numpy()
-    return array.transpose(0, 2, 3, 1) if channels_second and array.ndim == 4 else array
+    return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array  # channels are second
 
 
 def _open_source(data: ImageDataSettings) -> list[ImageSource]:
