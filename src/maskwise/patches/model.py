@@ -226,7 +226,7 @@ class PatchModel(MaskedModel):
         if self.config.mode == "drop":
             seen = mask.visible_idx
             visible = self.embed(gather(tokens, seen)) + _at(self.positions, seen)
-            return self._outputs(visible, layers, self._valid(mask.visible_valid))
+            return self._outputs(visible, layers, mask.visible_valid)
         tokens = torch.where(mask.hidden[..., None], self.mask_token, self.embed(tokens))
         return self._outputs(tokens + self.positions, layers)
 
@@ -238,6 +238,7 @@ class PatchModel(MaskedModel):
             check_layer("layer", layer, self.num_layers)
         if self.class_token is not None:
             tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+            valid = None if valid is None else F.pad(valid, (1, 0), value=True)
         if isinstance(self.encoder, Transformer):
             return self.encoder.outputs(tokens, layers, valid)
         return [self.encoder(tokens)] * len(layers)
@@ -274,20 +275,16 @@ class PatchModel(MaskedModel):
     def _decode(self, encoded: Tensor, mask: Mask, predicted: Mask) -> Tensor:
         """Decode encoded visible tokens with mask tokens; return what those became."""
         seen, asked = mask.visible_idx, predicted.hidden_idx
-        valid = self._valid(mask.visible_valid)
         encoded = self.to_decoder(encoded)
         num_class = int(self.has_class_token)
         placed = encoded[:, num_class:] + _at(self.decoder_positions, seen)
         queries = self.mask_token + _at(self.decoder_positions, asked)
-        if valid is not None or predicted.hidden_valid is not None:
-            parts = (_all_valid(encoded, valid), _all_valid(queries, predicted.hidden_valid))
-            valid = torch.cat(parts, dim=1)
-        x = torch.cat([encoded[:, :num_class], placed, queries], dim=1)
-        return self.decoder(x, valid, num_last=queries.shape[1])
-
-    def _valid(self, valid: Tensor | None) -> Tensor | None:
-        """Count the class token in."""
-        return None if valid is None else F.pad(valid, (int(self.has_class_token), 0), value=True)
+        parts, valid = (encoded[:, :num_class], placed, queries), None
+        counted = (None, mask.visible_valid, predicted.hidden_valid)
+        if any(each is not None for each in counted):
+            every = [_all_valid(*each) for each in zip(parts, counted, strict=True)]
+            valid = torch.cat(every, dim=1)
+        return self.decoder(torch.cat(parts, dim=1), valid, num_last=queries.shape[1])
 
     def encode(self, batch: Tensor, pool: Pool = "mean", layer: int = -1) -> Tensor:
         """Return features of whole samples; nothing is ever hidden.
