@@ -232,7 +232,9 @@ CASES = {
     "a nest of laws": Case(PRETRAIN + " --law " + "mixture:" * 2000 + "0.5", "cannot hold"),
     "nobody's home": Case("pretrain ~nobody-here/x.npz --out {out}", "there is no such home"),
     "a file called like a home": Case(
-        "pretrain ~.npz --out {out}", "~.npz: not a", lambda f: (f / "~.npz").write_text("x")
+        "pretrain ~.npz --out {out}",
+        "~.npz: cannot be read as an array",
+        lambda f: (f / "~.npz").write_text("x"),
     ),
     "out is a folder": Case("report {run} --out /", "cannot write /: it is a folder"),
     "out is nothing": Case("show-mask 0.5 --out .", "it is a folder; give the name of a file"),

@@ -1,6 +1,7 @@
 """Draw masks: in the terminal, and as a PNG."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,17 +23,8 @@ def draw_masks(
     """
     if num < 1:
         raise UserError(f"num {num} draws nothing: ask for at least 1 mask")
-    drawn = [
-        masks.draw(
-            law,
-            tuple(grid),
-            sample_ids=torch.tensor([index]),
-            seed=seed,
-            step=index,
-            pattern=pattern,
-        ).hidden
-        for index in range(num)
-    ]
+    draw = partial(masks.draw, law, tuple(grid), seed=seed, pattern=pattern)
+    drawn = [draw(sample_ids=torch.tensor([step]), step=step).hidden for step in range(num)]
     return torch.cat(drawn).view(num, *grid)
 
 

@@ -9,7 +9,7 @@ import torch
 from maskwise.columns.evaluation import TabularEvaluateSettings, evaluate_tabular, tabular_probes
 from maskwise.errors import UserError
 from maskwise.measure.probes import Judge
-from maskwise.measure.protocols import ONE_SCALE_STRENGTHS, Logistic, one_scale
+from maskwise.measure.protocols import ONE_SCALE_STRENGTHS, logistic_scores, one_scale
 from tests.columns.small_samples import cells_of, make_model, splits_of, table_of
 
 QUICK = TabularEvaluateSettings(ratios=(0.2, 0.8), impute=(0.5,), few=(5,), draws=2)
@@ -172,7 +172,7 @@ def test_macro_f1_is_that_of_scikit_learn() -> None:
 def _scores(x: np.ndarray, y: np.ndarray, test: np.ndarray, c: float) -> np.ndarray:
     scale = np.sqrt(x.var(axis=0).mean())
     x, test = (x - x.mean(axis=0)) / scale, (test - x.mean(axis=0)) / scale
-    return Logistic(c, standardise=False).scores(x, y, test)[0]
+    return logistic_scores(x, y, test, c, standardise=False)[0]
 
 
 def test_sizes_of_components_are_not_thrown_away() -> None:
@@ -196,6 +196,6 @@ def test_sizes_of_components_are_not_thrown_away() -> None:
     for draw in range(5):
         index = np.random.default_rng(draw).permutation(150)[:5] * 2
         index = np.concatenate([index, index + 1])
-        scores, _ = Logistic(0.1).scores(x[index], y[index], test)
+        scores, _ = logistic_scores(x[index], y[index], test, 0.1)
         standardised.append(Judge(scores, want)().accuracy)
     assert rows[1]["accuracy"] > np.mean(standardised) + 0.05

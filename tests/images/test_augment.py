@@ -208,6 +208,7 @@ def test_nothing_is_done_where_nothing_is_asked() -> None:
     mixed, soft = mix(images, targets, np.random.default_rng(0), 0.0, 0.0)
     assert mixed is images
     assert soft is targets
+    assert erase(images, np.random.default_rng(0), 0.0, MEAN, STD) is images
 
 
 def test_smoothing_shares_among_all_classes() -> None:

@@ -10,14 +10,20 @@ import pytest
 import torch
 
 from maskwise.errors import UserError
-from maskwise.images.data import ImageDataSettings, from_arrays, load
+from maskwise.images.data import ImageDataSettings, load
 from maskwise.images.images import hold_out
+from maskwise.images.record import RECORD, ImageRunSettings
 from maskwise.settings import from_dict, to_dict
 
 
 def pixels(count=10, height=4, width=6, channels=3, seed=0):
     shape = (count, height, width, channels)[: 4 if channels else 3]
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def from_arrays(x, y=None, holdout=0.2):
+    """What a run on arrays has."""
+    return RECORD.load((x, y), ImageRunSettings(data=ImageDataSettings(holdout=holdout)))
 
 
 def everything(source):

@@ -8,14 +8,27 @@ import torch
 from scipy.stats import binom
 
 from maskwise.errors import UserError
-from maskwise.images.evaluation import ImageEvaluateSettings, evaluate, probe_table
+from maskwise.images import evaluation
+from maskwise.images.evaluation import ImageEvaluateSettings, chosen, evaluate
 from maskwise.images.images import ImageSplits
+from maskwise.measure.features import models_of
 from maskwise.measure.protocols import PROBES
+from maskwise.modality import Entries
 from maskwise.patches.model import PatchModel
 from maskwise.settings import from_dict, to_dict
 
 Make = Callable[..., PatchModel]
 FAST = ImageEvaluateSettings(protocols=("knn",), ratios=(0.5,))
+
+
+def probe_table(
+    model: PatchModel,
+    splits: ImageSplits,
+    config: ImageEvaluateSettings,
+    untrained: PatchModel | None = None,
+) -> list[Entries]:
+    models = models_of(model, untrained, baselines=config.baselines)
+    return evaluation.probe_table(models, chosen(splits, config), config)
 
 
 def relabelled(

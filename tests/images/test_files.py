@@ -12,7 +12,7 @@ from PIL import Image
 from maskwise.errors import UserError
 from maskwise.images import pictures
 from maskwise.images.data import ImageDataSettings, load
-from maskwise.images.images import read_ahead
+from maskwise.patches.arrays import read_ahead
 
 
 def fails(match, source, **settings):

@@ -15,10 +15,10 @@ from maskwise.images.finetuning import (
     Classifier,
     ImageFineTuneSettings,
     dropped_paths,
-    encoder_groups,
     finetune_images,
     image_finetune_table,
     learning_rate,
+    parameter_groups,
 )
 from maskwise.images.images import Images, ImageSource, ImageSplits, describe
 from maskwise.images.record import ImageRunSettings
@@ -94,7 +94,9 @@ def test_features_are_a_norm_of_the_mean_of_patches(make_model: Make, source: Im
     want = F.linear(F.layer_norm(tokens[0][:, 1:].mean(1), (16,), eps=1e-6), tuned.weight)
     torch.testing.assert_close(tuned(images), want)
     assert float(tuned.weight.detach().std()) == pytest.approx(2e-5, rel=0.5)
-    trained = [parameter for group in tuned.groups(QUICK) for parameter in group["params"]]
+    trained = [
+        parameter for group in parameter_groups(tuned, 0.75) for parameter in group["params"]
+    ]
     tuned(images).sum().backward()
     assert {id(p) for p in tuned.parameters() if p.grad is not None} == set(map(id, trained))
 
@@ -181,12 +183,21 @@ def test_refuses_to_rise_until_the_end() -> None:
     assert config(epochs=5)  # of nothing
 
 
+CLASSIFIER = {
+    "weight": (1.0, 0.05),
+    "bias": (1.0, 0.0),
+    "norm.weight": (1.0, 0.0),
+    "norm.bias": (1.0, 0.0),
+}
+
+
 def settings_of(model: PatchModel) -> dict[str, tuple[float, float]]:
     """The scale and the weight decay of each parameter that is trained."""
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    tuned = Classifier(model, 3, np.random.default_rng(0))
+    names = {parameter: name for name, parameter in tuned.named_parameters()}
     found = [
-        (names[parameter], (group["scale"], group["weight_decay"]))
-        for group in encoder_groups(model, 0.5, 0.05)
+        (names[parameter].removeprefix("model."), (group["scale"], group["weight_decay"]))
+        for group in parameter_groups(tuned, 0.5)
         for parameter in group["params"]
     ]
     assert len(found) == len(dict(found))
@@ -206,8 +217,8 @@ def test_every_parameter_of_the_encoder_has_the_rate_of_its_layer() -> None:
         for name in ("norm1", "norm2"):
             assert found.pop(f"encoder.blocks.{block}.{name}.weight") == (scale, 0.0)
             assert found.pop(f"encoder.blocks.{block}.{name}.bias") == (scale, 0.0)
-    # The norm after the last block; the decoder, the head and the mask token are left out.
-    assert found == {"encoder.norm.weight": (1.0, 0.0), "encoder.norm.bias": (1.0, 0.0)}
+    # The classifier and its norm; the decoder, the head and the mask token are left out.
+    assert found == CLASSIFIER
 
 
 def test_layers_of_an_encoder_of_your_own_are_one_block() -> None:
@@ -218,12 +229,14 @@ def test_layers_of_an_encoder_of_your_own_are_one_block() -> None:
         "embed.bias": (0.25, 0.0),
         "encoder.weight": (0.5, 0.05),
         "encoder.bias": (0.5, 0.0),
+        **CLASSIFIER,
     }
 
 
 def test_without_decay_all_layers_learn_alike() -> None:
     model = PatchModel(IMAGES, PatchModelSettings(**SMALL))
-    assert {group["scale"] for group in encoder_groups(model, 1.0, 0.05)} == {1.0}
+    tuned = Classifier(model, 3, np.random.default_rng(0))
+    assert {group["scale"] for group in parameter_groups(tuned, 1.0)} == {1.0}
 
 
 def make_blocks(num: int) -> list[Block]:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from maskwise.measure import features
 
@@ -31,3 +32,36 @@ def test_random_subset_is_a_sorted_choice_that_repeats() -> None:
     assert (np.diff(chosen) > 0).all()
     assert (chosen == features.random_subset(100, 10, seed=0)).all()
     assert (chosen != features.random_subset(100, 10, seed=1)).any()
+    assert features.random_subset(3, 8, seed=0).tolist() == [0, 1, 2]
+
+
+def test_random_groups_hold_so_many_samples_at_most_but_are_one_at_least() -> None:
+    assert features.random_groups(np.array([2, 2, 2]), 4, seed=0).tolist() == [0, 2]
+    assert len(features.random_groups(np.array([9, 9]), 4, seed=0)) == 1
+
+
+def test_frozen_models_come_back_as_they_were() -> None:
+    model = torch.nn.Linear(1, 1)
+    with features.frozen(model) as device:
+        assert (device.type, model.training, torch.is_grad_enabled()) == ("cpu", False, False)
+    assert (model.training, torch.is_grad_enabled()) == (True, True)
+
+
+def test_batches_of_one_length() -> None:
+    found = features.same_length([2, 1, 2, 2], batch_size=2)
+    assert [index.tolist() for index in found] == [[1], [0, 2], [3]]
+
+
+def test_one_draw_has_no_interval() -> None:
+    assert features.spread(features.over_draws([0.5]), "mean") == {
+        "mean": 0.5,
+        "low": None,
+        "high": None,
+    }
+
+
+def test_models_are_probed_beside_those_before_training() -> None:
+    both = {"encoder": 1, "untrained encoder": 0}
+    assert features.models_of(1, 0, baselines=True) == both
+    assert features.models_of(1, None, baselines=True) == {"encoder": 1}
+    assert features.models_of(1, 0, baselines=False) == {"encoder": 1}

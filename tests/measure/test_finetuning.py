@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
+from maskwise.measure import finetuning
 from maskwise.measure.finetuning import FineTuneSettings, Samples, fit, over_seeds, tune, tuned_row
 
 
@@ -84,6 +85,17 @@ def test_groups_learn_at_their_own_rates_and_gradients_are_cut() -> None:
     # The first step has a gradient of norm 1 over both, in proportions of 1; then there is none.
     assert fast[0].tolist() == pytest.approx([1 + 2 * 0.5, 1 - 2 * 0.5])
     assert slow[0].tolist() == pytest.approx([1 + 0.2 * 0.5, 1 - 0.2 * 0.5])
+
+
+def test_the_rate_rises_and_falls() -> None:
+    shares = [finetuning._rise_and_fall(progress) for progress in (0.0, 0.03, 0.06, 0.53, 1.0)]
+    assert shares == pytest.approx([0, 0.5, 1, 0.5, 0])
+
+
+def test_one_seed_has_no_interval() -> None:
+    row = over_seeds(lambda seed: {"accuracy": 0.5}, [0], np.array([0, 1, 1]), np.array([1]))
+    assert row["accuracy"] == {"mean": 0.5, "low": None, "high": None}
+    assert row["majority"] == 1.0
 
 
 def test_intervals_cover_seeds() -> None:

@@ -9,7 +9,7 @@ import torch
 from maskwise import masks
 from maskwise.images.images import ImageSource, array_source
 from maskwise.masks import Mask
-from maskwise.measure.losses import losses_and_ratios
+from maskwise.measure.losses import fixed_mask, losses_and_ratios
 from maskwise.patches.losses import costs, reconstruction
 from maskwise.patches.model import PatchModel
 
@@ -133,3 +133,13 @@ def test_a_terminal_sees_how_far_it_is(
     errors(make_model(), source, INDEX, RATIOS, 0)
     assert ("loss by ratio" in screen.getvalue()) == terminal
     assert terminal or not screen.getvalue()
+
+
+def test_masks_of_two_ratios_are_nested() -> None:
+    low, high = (
+        fixed_mask((4, 4), ratio, np.arange(9), "scattered", 0, torch.device("cpu")).hidden
+        for ratio in (0.25, 0.5)
+    )
+    assert (low <= high).all()
+    assert (low.sum(1) == 4).all()
+    assert (high.sum(1) == 8).all()

@@ -8,10 +8,10 @@ from scipy.stats import binom
 from maskwise.measure.protocols import (
     PROBES,
     STRENGTHS,
-    Logistic,
     best_strength,
     knn_votes,
     lars_step,
+    logistic_scores,
     mae_batchnorm,
     rotated,
 )
@@ -46,7 +46,7 @@ def test_separable_classes_are_all_right(protocol: str) -> None:
 def test_batchnorm_probe_agrees_with_logistic_where_classes_overlap_a_little() -> None:
     train_x, train_y = clusters(600, seed=0, spread=0.8)
     test_x, _ = clusters(400, seed=1, spread=0.8)
-    agree = Logistic().classes(train_x, train_y, test_x)[0] == mae_batchnorm(
+    agree = predicted_by("logistic", train_x, train_y, test_x) == mae_batchnorm(
         train_x, train_y, test_x, 0
     )
     assert agree.mean() > 0.97
@@ -74,9 +74,8 @@ def test_prediction_does_not_depend_on_other_test_samples(protocol: str) -> None
 def test_standardisation_takes_train_statistics() -> None:
     # Shifted test samples keep the decision of the training scale: all are right of its boundary.
     train_x = np.array([[-1.0], [-2.0], [1.0], [2.0]])
-    predicted, _ = Logistic().classes(
-        train_x, np.array([0, 0, 1, 1]), np.array([[0.5], [3.0], [4.0]])
-    )
+    train_y, test_x = np.array([0, 0, 1, 1]), np.array([[0.5], [3.0], [4.0]])
+    predicted = predicted_by("logistic", train_x, train_y, test_x)
     assert predicted.tolist() == [1, 1, 1]
 
 
@@ -84,11 +83,9 @@ def test_scale_of_a_feature_does_not_matter() -> None:
     train_x, train_y = clusters(200, seed=0, spread=1.2)
     test_x, _ = clusters(200, seed=1, spread=1.2)
     scale = np.array([1e-3, 1e4])
-    same = (
-        Logistic().classes(train_x, train_y, test_x)[0]
-        == Logistic().classes(train_x * scale, train_y, test_x * scale)[0]
-    )
-    assert same.all()
+    found = predicted_by("logistic", train_x, train_y, test_x)
+    scaled = predicted_by("logistic", train_x * scale, train_y, test_x * scale)
+    assert (found == scaled).all()
 
 
 def test_constant_feature_is_harmless() -> None:
@@ -100,7 +97,7 @@ def test_constant_feature_is_harmless() -> None:
 
 def test_no_convergence_is_said_not_raised() -> None:
     train_x, train_y = clusters(100, seed=0)
-    assert Logistic(max_iter=1).classes(train_x, train_y, train_x)[1] is False
+    assert logistic_scores(train_x, train_y, train_x, max_iter=1)[1] is False
 
 
 def test_batchnorm_probe_repeats_and_leaves_the_global_generator_alone() -> None:
@@ -157,15 +154,13 @@ def test_class_without_training_samples_is_never_predicted(protocol: str) -> Non
 
 
 @pytest.mark.parametrize("missing", [None, 0, 1])
-def test_scores_are_probabilities_whose_best_is_predicted(missing: int | None) -> None:
+def test_scores_are_probabilities(missing: int | None) -> None:
     train_x, train_y = clusters(300, seed=0, spread=1.5)
     test_x, test_y = clusters(2000, seed=1, spread=1.5)
     kept = train_y != missing
-    predicted, _ = Logistic().classes(train_x[kept], train_y[kept], test_x)
-    scores, converged = Logistic().scores(train_x[kept], train_y[kept], test_x)
+    scores, converged = logistic_scores(train_x[kept], train_y[kept], test_x)
     assert converged
     assert scores.shape == (2000, 3)
-    assert (scores.argmax(axis=1) == predicted).all()
     assert scores.sum(axis=1) == pytest.approx(1.0)
     if missing is None:
         # What has a probability of 70 % is so 7 times of 10.
@@ -177,7 +172,7 @@ def test_scores_are_probabilities_whose_best_is_predicted(missing: int | None) -
 
 def test_a_stronger_penalty_is_less_sure() -> None:
     train_x, train_y = clusters(300, seed=0)
-    weak, strong = (Logistic(c).scores(train_x, train_y, train_x)[0] for c in (1.0, 1e-3))
+    weak, strong = (logistic_scores(train_x, train_y, train_x, c)[0] for c in (1.0, 1e-3))
     assert strong.max(axis=1).mean() < 0.8 < weak.max(axis=1).mean()
 
 
@@ -203,8 +198,8 @@ def test_more_features_than_samples_are_turned_without_loss() -> None:
     y = np.arange(20) % 2
     turned = rotated(x, test)
     assert turned[0].shape == (20, 20)
-    want = Logistic(standardise=False).scores(x, y, test)[0]
-    found = Logistic(standardise=False).scores(turned[0], y, turned[1])[0]
+    want = logistic_scores(x, y, test, standardise=False)[0]
+    found = logistic_scores(turned[0], y, turned[1], standardise=False)[0]
     np.testing.assert_allclose(found, want, atol=2e-3)
 
 

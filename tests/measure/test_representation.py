@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from maskwise.cells.cells import Cells
 from maskwise.columns.tabular import TabularRows
 from maskwise.errors import UserError
-from maskwise.images.evaluation import extract
 from maskwise.images.images import ImageSplits
 from maskwise.masks import Mask
 from maskwise.measure import representation
 from maskwise.measure.representation import DiagnoseSettings, diagnose
+from maskwise.patches.arrays import embed
 from tests.columns.small_samples import cells_of, make_model, rows_of, table_of
 
 RUN = {"law": "uniform:0.2,0.8", "pattern": "scattered"}
@@ -174,7 +174,7 @@ def test_the_class_token_a_layer_and_an_untrained_model(
     assert (found["pool"], found["layer"]) == ("class", 0)
     assert found["encoder"]["lidar"] != found["untrained encoder"]["lidar"]
     index = np.sort(np.random.default_rng(0).choice(60, 50, replace=False))
-    z = extract(model, splits.train.take(index), "class", 0)
+    z = embed(model, splits.train.take(index), "class", 0)
     values = np.linalg.svd(z - z.mean(0), compute_uv=False)
     want = values / values[0]
     np.testing.assert_allclose(found["encoder"]["spectrum"], want, rtol=1e-3, atol=1e-5)

@@ -22,6 +22,7 @@ from maskwise.cells.matrix import (
 )
 from maskwise.errors import UserError
 from maskwise.files import Stamp, stamp
+from maskwise.textio import user_path
 
 AnnData: TypeAlias = Any
 """anndata.AnnData, of a package that is imported where it is needed"""
@@ -143,7 +144,7 @@ def files_of(source: str) -> list[Path]:
     Raises:
         UserError: there is none.
     """
-    path = Path(source).expanduser()
+    path = user_path(source)
     if not path.exists() and "+" in source:
         return [file for part in source.split("+") for file in files_of(part)]
     if not path.exists() and any(letter in source for letter in "*?["):

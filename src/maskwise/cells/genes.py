@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from scipy import sparse
@@ -14,6 +13,7 @@ from scipy import sparse
 from maskwise.cells.anndata_files import Annotated, Genes
 from maskwise.errors import UserError
 from maskwise.files import atomic, cached
+from maskwise.textio import user_path
 from maskwise.ties import descending
 
 log = logging.getLogger("maskwise")
@@ -149,7 +149,7 @@ def union(several: Sequence[Genes]) -> Vocabulary:
 
 def listed_genes(source: str, sets: Sequence[Genes]) -> Vocabulary:
     """Return the genes that some data set has of a list, a file with a gene in each line."""
-    path = Path(source).expanduser()
+    path = user_path(source)
     try:
         lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:

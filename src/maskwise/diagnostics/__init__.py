@@ -6,6 +6,7 @@ and on centring; each function says how.
 
 from typing import Any
 
+from maskwise.diagnostics import spectra
 from maskwise.diagnostics.pairs import (
     alignment,
     cka,
@@ -16,20 +17,12 @@ from maskwise.diagnostics.pairs import (
     uniformity,
 )
 from maskwise.diagnostics.spectra import (
-    Features,
     alpha_req,
-    decay,
     effective_rank,
-    entropy_rank,
-    participation,
     participation_ratio,
     rankme,
-    read,
-    singular_values,
     spectrum,
-    stable,
     stable_rank,
-    too_few,
 )
 from maskwise.errors import UserError
 
@@ -51,7 +44,7 @@ __all__ = [
 ]
 
 
-def describe(z: Features) -> dict[str, Any]:
+def describe(z: spectra.Features) -> dict[str, Any]:
     """Return every figure of features [N, d] that needs no views, by name.
 
     `num_samples` and `dim`; centred: `effective_rank`, `participation_ratio`, `stable_rank`,
@@ -63,24 +56,24 @@ def describe(z: Features) -> dict[str, Any]:
     >>> found["num_samples"], found["dim"], round(found["stable_rank"], 6)
     (8, 2, 1.25)
     """
-    x = read(z)
-    few = too_few(len(x), x.shape[1])
+    x = spectra.read(z)
+    few = spectra.too_few(len(x), x.shape[1])
     notes = [few] if few else []
-    values = singular_values(x, center=True)
-    uncentred = entropy_rank(singular_values(x, center=False))
+    values = spectra.singular_values(x, center=True)
+    uncentred = spectra.entropy_rank(spectra.singular_values(x, center=False))
     try:
-        alpha = decay(values)
+        alpha = spectra.decay(values)
     except UserError as error:
         alpha = None
         notes.append(str(error))
     return {
         "num_samples": len(x),
         "dim": x.shape[1],
-        "effective_rank": entropy_rank(values),
+        "effective_rank": spectra.entropy_rank(values),
         "effective_rank_uncentred": uncentred,
         "rankme": uncentred,
-        "participation_ratio": participation(values),
-        "stable_rank": stable(values),
+        "participation_ratio": spectra.participation(values),
+        "stable_rank": spectra.stable(values),
         "alpha_req": alpha,
         "energy": energy(x),
         "uniformity": uniformity(x),

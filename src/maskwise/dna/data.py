@@ -5,7 +5,6 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -22,6 +21,7 @@ from maskwise.files import atomic, cached
 from maskwise.modality import Indices
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
+from maskwise.textio import user_path
 
 log = logging.getLogger("maskwise")
 
@@ -330,7 +330,7 @@ def load(data: DNADataSettings, sequences: Sequence[str] | None = None) -> DNASp
         if not isinstance(sequence, str):
             kind = type(sequence).__name__
             raise UserError(f"sequence {number} is {kind}, not str: give a list of str")
-    source = Path(data.source).expanduser()
+    source = user_path(data.source)
     genome = open_genome(source) if sequences is None else genome_of(sequences)
     name = "sequences" if sequences is not None else source.name.split(".")[0] or data.source
     width = data.window or int(min(WINDOW, genome.lengths.max()))
@@ -367,7 +367,7 @@ def as_codes(sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
 
 def sequences(data: DNADataSettings) -> list[np.ndarray]:
     """Return all records of a source as codes, or its regions where there are some."""
-    genome = open_genome(Path(data.source).expanduser())
+    genome = open_genome(user_path(data.source))
     wanted = whole(genome) if data.regions is None else read_bed(data.regions, genome)
     places = np.stack([wanted.records, wanted.starts, wanted.stops - wanted.starts], axis=1)
     return [genome.read(place[:1], place[1:2], int(place[2]))[0] for place in places]

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskwise.dna.fasta import Genome
 from maskwise.errors import UserError
-from maskwise.textio import kind_of, read_lines
+from maskwise.textio import kind_of, read_lines, user_path
 
 KINDS = (".vcf", ".tsv", ".csv")
 NEEDED = ("chrom", "pos", "ref", "alt")
@@ -37,7 +37,7 @@ def read_bed(path: str | Path, genome: Genome) -> Parts:
 
     Columns are parted by tabs or spaces; more of them, as in narrowPeak, are not looked at.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     places: list[tuple[int, int, int]] = []
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip() or line.startswith(_SKIPPED):

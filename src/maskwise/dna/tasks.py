@@ -16,7 +16,7 @@ from maskwise.dna.fasta import SUFFIXES as FASTA
 from maskwise.errors import UserError
 from maskwise.measure.features import random_groups
 from maskwise.measure.probes import Fold, Labels, grouped_folds
-from maskwise.textio import encode_labels, kind_of, read_lines
+from maskwise.textio import encode_labels, kind_of, read_lines, user_path
 from maskwise.tokens.files import labelled_rows
 
 _SEQUENCES = ("sequence", "seq", "dna")
@@ -140,7 +140,7 @@ def parse_dna_task(text: str) -> DnaFiles:
             f"task '{text}' cannot be read: give TRAIN:TEST or one part that is cross-validated,"
             " each a table or FASTA files joined by +; NAME= may come first"
         )
-    train, test = (tuple(Path(file).expanduser() for file in part) for part in (parts * 2)[:2])
+    train, test = (tuple(user_path(file) for file in part) for part in (parts * 2)[:2])
     name = name or "+".join(map(class_of, train))
     return DnaFiles(name, train, test if len(parts) == 2 else ())
 

@@ -23,7 +23,7 @@ from maskwise.images.images import (
 )
 from maskwise.images.pictures import SUFFIXES, keep_in_memory, read_hub, read_image_folder
 from maskwise.settings import settings
-from maskwise.textio import OPENERS, encode_labels, readable
+from maskwise.textio import OPENERS, encode_labels, readable, user_path
 
 Pixels = np.ndarray | torch.Tensor
 _KEYS = ("x", "y", "x_test", "y_test")
@@ -100,7 +100,7 @@ def load(data: ImageDataSettings) -> ImageSplits:
         train, test = keep_in_memory([train, test])
     name = data.source.removeprefix("hf:")
     if name == data.source:
-        name = Path(name).expanduser().resolve().name
+        name = user_path(name).resolve().name
         for suffix in (".npy.xz", ".npy", ".npz"):
             name = name.removesuffix(suffix)
     return ImageSplits(train, test, name)
@@ -114,49 +114,44 @@ def load_all(data: ImageDataSettings) -> ImageSource:
     return joined(*found) if len(found) == 2 else found[0]
 
 
-def from_arrays(x: Pixels, y: Pixels | None = None, holdout: float = 0.2) -> ImageSplits:
-    """Split images in memory into train and test sources.
+def as_source(x: Pixels | ImageSource, y: Pixels | None = None) -> ImageSource:
+    """Return images in memory as one source; a source as it is.
 
     Images are NumPy [N, H, W] or [N, H, W, C] or torch [N, H, W] or [N, C, H, W]; labels integers
     [N]. What cannot be used is refused as in files.
 
-    >>> from_arrays(np.zeros((10, 4, 6), np.uint8)).train.shape
+    >>> as_source(np.zeros((10, 4, 6), np.uint8)).shape
     (1, 4, 6)
-    """
-    images = _check_images(_to_numpy(x, channels_second=True), "array: x")
-    [source] = _array_sources(images, None if y is None else _to_numpy(y), where="array")
-    return ImageSplits(*hold_out(source, holdout), "array")
-
-
-def as_source(x: Pixels | ImageSource) -> ImageSource:
-    """Return images in memory, as `from_arrays` takes them, as one source; a source as it is.
-
-    >>> len(as_source(np.zeros((10, 4, 6), np.uint8)))
-    10
     """
     if isinstance(x, ImageSource):
         return x
-    return array_source(_check_images(_to_numpy(x, channels_second=True), "array: x"))
+    images = _check_images(_to_numpy(x), "array: x")
+    [source] = _array_sources(images, None if y is None else _to_numpy(y), where="array")
+    return source
 
 
-def _to_numpy(values: Pixels, channels_second: bool = False) -> np.ndarray:
+def _to_numpy(values: Pixels) -> np.ndarray:
     if not isinstance(values, torch.Tensor):
         return np.asarray(values)
     values = values.detach().cpu()
     array = (values.float() if values.is_floating_point() else values).numpy()
-    return array.transpose(0, 2, 3, 1) if channels_second and array.ndim == 4 else array
+    return array.transpose(0, 2, 3, 1) if array.ndim == 4 else array  # channels are second
 
 
 def _open_source(data: ImageDataSettings) -> list[ImageSource]:
     """Return the source to train on and, if there is one, that to test on."""
-    if data.source.startswith("hf:"):
-        _refuse_classes(data)
-        return read_hub(data.source, data.size, data.channels)
-    path = Path(data.source).expanduser()
-    found = [_digits()] if data.source == "digits" else _read_arrays(path, data.source)
-    if not found:
+    path, found, hub = user_path(data.source), [], data.source.startswith("hf:")
+    if not hub:
+        found = [_digits()] if data.source == "digits" else _read_arrays(path, data.source)
+    if not (found or hub):
         return read_image_folder(path, data.size, data.channels, data.classes)
-    _refuse_classes(data)
+    if data.classes:
+        raise UserError(
+            f"classes={','.join(data.classes)}: {data.source} is no folder of images, which alone"
+            " has class folders to choose from: leave classes out"
+        )
+    if hub:
+        return read_hub(data.source, data.size, data.channels)
     channels, height, width = found[0].shape
     if data.size not in (None, (height, width)):
         raise UserError(
@@ -178,14 +173,6 @@ def _digits() -> ImageSource:
     digits = load_digits()
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     return array_source(images, digits.target.astype(np.int64), tuple(map(str, range(10))))
-
-
-def _refuse_classes(data: ImageDataSettings) -> None:
-    if data.classes:
-        raise UserError(
-            f"classes={','.join(data.classes)}: {data.source} is no folder of images, which alone"
-            " has class folders to choose from: leave classes out"
-        )
 
 
 def _read_arrays(path: Path, source: str) -> list[ImageSource]:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from maskwise.files import atomic
 from maskwise.images.finetuning import ImageFineTuneSettings, image_finetune_table
-from maskwise.images.images import ImageSource, ImageSplits, read_ahead
+from maskwise.images.images import ImageSource, ImageSplits
 from maskwise.measure.features import (
     Ratio,
     data_entry,
@@ -27,6 +27,7 @@ from maskwise.measure.losses import fixed_mask
 from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES, Name
 from maskwise.modality import Entries, Pool
+from maskwise.patches.arrays import embed, read_ahead
 from maskwise.patches.losses import reconstruction
 from maskwise.patches.model import PatchModel, Statistics
 from maskwise.progress import track
@@ -74,12 +75,12 @@ def evaluate(
     `untrained` is the same model before training, probed as a baseline.
     """
     test, seed = splits.test, config.seed
-    models = models_of(model, untrained, baselines=config.baselines)
+    models, few = models_of(model, untrained, baselines=config.baselines), chosen(splits, config)
     index = random_subset(len(test), config.num_test, seed)
     return {
         "data": data_entry(splits, test.shape, test.classes),
-        "probes": probe_table(model, splits, config, untrained),
-        "finetuning": image_finetune_table(models, chosen(splits, config), config.finetune),
+        "probes": probe_table(models, few, config),
+        "finetuning": image_finetune_table(models, few, config.finetune),
         "reconstruction": reconstruction(model, test, index, config.ratios, pattern, seed),
     }
 
@@ -94,24 +95,20 @@ def chosen(splits: ImageSplits, config: ImageEvaluateSettings) -> ImageSplits:
 
 
 def probe_table(
-    model: PatchModel,
-    splits: ImageSplits,
-    config: ImageEvaluateSettings,
-    untrained: PatchModel | None = None,
+    models: dict[str, PatchModel], splits: ImageSplits, config: ImageEvaluateSettings
 ) -> list[Entries]:
     """Return the "probes" entry of result.json: every kind of features under every protocol.
 
     Empty without labels or with fewer than two classes. A test sample whose class is not among
     the training samples counts as wrong, and "note" says so.
     """
-    splits = chosen(splits, config)
     train_y, test_y = splits.train.labels, splits.test.labels
     if train_y is None or test_y is None or len(np.unique(train_y)) < 2:
         return []
     labels, rows = given_split(train_y, test_y), []
-    models = models_of(model, untrained, baselines=config.baselines)
     # Where no pool remains, `encode` says what is missing.
-    pools = [pool for pool in config.pools if pool == "mean" or model.has_class_token]
+    has_class = models["encoder"].has_class_token
+    pools = [pool for pool in config.pools if pool == "mean" or has_class]
     pools = pools or list(config.pools)
     num = len(models) * len(pools) + 2 * config.baselines
     for name, parts in track(_feature_sets(models, pools, splits, config), "probes", num):
@@ -133,7 +130,7 @@ def _feature_sets(
     block = "" if config.layer == -1 else f" block {config.layer}"
     for title, encoder in models.items():
         for pool in pools:
-            x = [extract(encoder, source, pool, config.layer) for source in parts]
+            x = [embed(encoder, source, pool, config.layer) for source in parts]
             yield f"{title}{block}, {pool}", x
     if not config.baselines:
         return
@@ -143,22 +140,6 @@ def _feature_sets(
     yield f"raw pixels{small}", x
     x = pca(x, config.seed)
     yield f"PCA ({x[0].shape[1]})", x
-
-
-def extract(
-    model: PatchModel,
-    source: ImageSource,
-    pool: Pool = "mean",
-    layer: int = -1,
-    batch_size: int = 512,
-) -> np.ndarray:
-    """Encode samples with nothing hidden: features, float32 [N, D] ([N, 2D] for "both")."""
-    batches, parts = in_batches(np.arange(len(source)), batch_size), []
-    with frozen(model) as device:
-        for images in track(read_ahead(source, batches), "features", len(batches)):
-            encoded = model.encode(images.to(device), pool=pool, layer=layer)
-            parts.append(encoded.float().cpu().numpy())
-    return np.concatenate(parts)
 
 
 def raw(source: ImageSource, max_values: int = 1024, batch_size: int = 512) -> np.ndarray:

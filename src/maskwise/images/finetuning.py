@@ -15,11 +15,12 @@ from torch.nn import functional as F
 from maskwise.errors import UserError
 from maskwise.images.augment import crop_and_flip, erase, mix, soft_targets
 from maskwise.images.data import CropScale
-from maskwise.images.images import Images, ImageSplits, read_ahead
+from maskwise.images.images import Images, ImageSplits
 from maskwise.layers.transformer import Block, Transformer
 from maskwise.measure.finetuning import fit, over_seeds, trainable
 from maskwise.measure.probes import unseen
 from maskwise.modality import Entries
+from maskwise.patches.arrays import read_ahead
 from maskwise.patches.model import PatchModel
 from maskwise.rng import Keys, shuffled
 from maskwise.settings import settings
@@ -83,23 +84,9 @@ class Classifier(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_classes))
         self.to(next(model.parameters()).device)
 
-    @property
-    def blocks(self) -> Sequence[Block]:
-        """The blocks that paths are dropped in; none of an encoder that is no transformer."""
-        return [module for module in self.model.encoder.modules() if isinstance(module, Block)]
-
     def forward(self, images: Tensor) -> Tensor:
         """Return a score for each class, [B, C]."""
         return F.linear(self.norm(self.model.encode(images, "mean")), self.weight, self.bias)
-
-    def groups(self, config: ImageFineTuneSettings) -> list[ParamGroup]:
-        """Return the parameters as groups of an optimizer; "scale" is that of their rate."""
-        plain = [self.bias, *self.norm.parameters()]
-        return [
-            *encoder_groups(self.model, config.layer_decay, WEIGHT_DECAY),
-            {"scale": 1.0, "params": [self.weight], "weight_decay": WEIGHT_DECAY},
-            {"scale": 1.0, "params": plain, "weight_decay": 0.0},
-        ]
 
 
 def finetune_images(
@@ -126,6 +113,8 @@ def finetune_images(
     rng = np.random.default_rng(seed)
     tuned = Classifier(model, num_classes, rng)
     device = tuned.bias.device
+    # None of an encoder that is no transformer.
+    blocks = [module for module in tuned.model.encoder.modules() if isinstance(module, Block)]
     precision = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
     num_steps = len(train) // config.batch_size
 
@@ -140,13 +129,14 @@ def finetune_images(
             yield mix(images, targets, rng, config.mixup, config.cutmix)
 
     def scores(images: Tensor) -> Tensor:
-        with precision, dropped_paths(tuned.blocks, config.drop_path, rng):
+        with precision, dropped_paths(blocks, config.drop_path, rng):
             return tuned(images)
 
     def rate(step: int) -> float:
         return learning_rate(step // num_steps + step % num_steps / num_steps, config)
 
-    optimizer = torch.optim.AdamW(tuned.groups(config), betas=BETAS, fused=True)
+    groups = parameter_groups(tuned, config.layer_decay)
+    optimizer = torch.optim.AdamW(groups, betas=BETAS, fused=True)
     fit(scores, batches, optimizer, rate, config.epochs)
     parts = torch.arange(len(test)).split(TEST_BATCH)
     with torch.no_grad(), precision:
@@ -155,12 +145,7 @@ def finetune_images(
 
 
 def learning_rate(epoch: float, config: ImageFineTuneSettings) -> float:
-    """Return the rate of the classifier: a linear rise, then half a cosine to 1e-6.
-
-    >>> config = ImageFineTuneSettings(epochs=105, warmup=5, batch_size=512, lr=1e-3)
-    >>> [round(learning_rate(epoch, config), 6) for epoch in (0, 2.5, 5, 55, 105)]
-    [0.0, 0.001, 0.002, 0.001, 1e-06]
-    """
+    """Return the rate of the classifier: a linear rise, then half a cosine to 1e-6."""
     highest = config.lr * config.batch_size / 256
     if epoch < config.warmup:
         return highest * epoch / config.warmup
@@ -172,31 +157,31 @@ def image_finetune_table(
     models: Mapping[str, PatchModel], splits: ImageSplits, config: ImageFineTuneSettings
 ) -> list[Entries]:
     """Return the "finetuning" entry of result.json: the accuracy of each model, for all seeds."""
-    return [_row(*each, splits, config) for each in models.items() if config.seeds]
-
-
-def _row(
-    name: str, model: PatchModel, splits: ImageSplits, config: ImageFineTuneSettings
-) -> Entries:
+    if not config.seeds:
+        return []
     train_y, test_y = check_finetuning(splits, config)
 
-    def accuracy(seed: int) -> dict[str, float]:
+    def accuracy(model: PatchModel, seed: int) -> dict[str, float]:
         scores = finetune_images(model, splits, config, seed)
         return {"accuracy": float((scores.argmax(axis=1) == test_y).mean())}
 
-    notes = [unseen(train_y, test_y)]
-    if config.drop_path and not isinstance(model.encoder, Transformer):
-        notes.append("no drop path in an encoder of your own")
-    return {
-        "task": splits.name,
-        "model": name,
-        "protocol": _protocol_name(config),
-        **over_seeds(accuracy, config.seeds, train_y, test_y),
-        "epochs": config.epochs,
-        "batch_size": config.batch_size,
-        "lr": learning_rate(config.warmup, config),
-        "note": "; ".join(filter(None, notes)),
-    }
+    rows = []
+    for name, model in models.items():
+        notes = [unseen(train_y, test_y)]
+        if config.drop_path and not isinstance(model.encoder, Transformer):
+            notes.append("no drop path in an encoder of your own")
+        row = {
+            "task": splits.name,
+            "model": name,
+            "protocol": _protocol_name(config),
+            **over_seeds(partial(accuracy, model), config.seeds, train_y, test_y),
+            "epochs": config.epochs,
+            "batch_size": config.batch_size,
+            "lr": learning_rate(config.warmup, config),
+            "note": "; ".join(filter(None, notes)),
+        }
+        rows.append(row)
+    return rows
 
 
 def check_finetuning(
@@ -231,35 +216,35 @@ def _protocol_name(config: ImageFineTuneSettings) -> str:
     return f"mae-finetune ({', '.join(parts)}, no RandAugment)"
 
 
-def encoder_groups(model: PatchModel, decay: float, weight_decay: float) -> list[ParamGroup]:
-    """Return the encoder's parameters as groups of an optimizer, by layer.
+def parameter_groups(tuned: Classifier, decay: float) -> list[ParamGroup]:
+    """Return the parameters as groups of an optimizer, by layer; "scale" is that of their rate.
 
     Of an encoder of D blocks, the embedding, the class token and the positions are layer 0, block
-    i = 1..D is layer i, and what follows is layer D + 1, whose rate is whole. Layer l has the
+    i = 1..D is layer i, and the classifier is layer D + 1, whose rate is whole. Layer l has the
     "scale" ``decay ** (D + 1 - l)``. An encoder that is no transformer of ours is one block. What
-    only predicts hidden positions is left out; matrices have `weight_decay`.
+    only predicts hidden positions is left out.
 
     Source: Bao et al., BEiT (arXiv 2106.08254); He et al., Masked Autoencoders Are Scalable Vision
     Learners (arXiv 2111.06377), appendix A.1.
     """
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
-    last, ours = model.num_layers + 1, isinstance(model.encoder, Transformer)
-    for name, parameter in model.named_parameters():
-        first, *rest = name.split(".")
-        if first not in ("embed", "class_token", "positions", "encoder"):
-            continue
-        if first != "encoder":
+    last, ours = tuned.model.num_layers + 1, isinstance(tuned.model.encoder, Transformer)
+    for name, parameter in tuned.named_parameters():
+        part = name.removeprefix("model.").split(".")
+        if part[0] in ("embed", "class_token", "positions"):
             layer = 0
-        elif ours:
-            layer = int(rest[1]) + 1 if rest[0] == "blocks" else last
+        elif part[0] == "encoder":
+            layer = int(part[2]) + 1 if ours else 1
+        elif name.startswith("model."):
+            continue
         else:
-            layer = 1
+            layer = last
         groups.setdefault((layer, decays(name, parameter)), []).append(parameter)
     return [
         {
             "params": parameters,
             "scale": decay ** (last - layer),
-            "weight_decay": weight_decay if decaying else 0.0,
+            "weight_decay": WEIGHT_DECAY if decaying else 0.0,
         }
         for (layer, decaying), parameters in groups.items()
     ]
@@ -275,12 +260,6 @@ def dropped_paths(
     linearly from 0 at the first block to `rate` at the last.
 
     Source: Huang et al., Deep Networks with Stochastic Depth (arXiv 1603.09382).
-
-    >>> blocks, x = [Block(4, 1, 1.0, "plain") for _ in range(2)], torch.ones(64, 3, 4)
-    >>> with dropped_paths(blocks, 0.5, np.random.default_rng(0)):
-    ...     same = (blocks[1](x) == x).all(2).all(1)  # neither branch of a sample
-    >>> 0 < same.sum() < 64
-    tensor(True)
     """
 
     def drop(p: float, module: nn.Module, inputs: object, output: Tensor) -> Tensor:

@@ -2,9 +2,7 @@
 
 import dataclasses
 import math
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 Target = Literal["normalised", "raw"]
 
 _EPSILON = 1e-6
-_PIECE = 16  # pictures that a thread decodes at a time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,29 +90,6 @@ def array_source(
     )
 
 
-def read_ahead(
-    source: ImageSource, parts: Sequence[np.ndarray] | Sequence[Tensor]
-) -> Iterator[Tensor]:
-    """Give the images of each part in turn; files are decoded by all cores, a part ahead.
-
-    >>> source = array_source(np.zeros((5, 4, 6, 1), np.uint8))
-    >>> [len(images) for images in read_ahead(source, torch.arange(5).split(2))]
-    [2, 2, 1]
-    """
-    if source.in_memory:
-        yield from map(source.get, parts)
-        return
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: list[list[Future[Tensor]]] = []
-        for part in parts:
-            pieces = np.array_split(np.asarray(part), -(-len(part) // _PIECE))
-            waiting.append([pool.submit(source.get, piece) for piece in pieces])
-            if len(waiting) > 1:
-                yield torch.cat([piece.result() for piece in waiting.pop(0)])
-        for last in waiting:
-            yield torch.cat([piece.result() for piece in last])
-
-
 def hold_out(source: ImageSource, fraction: float) -> tuple[ImageSource, ImageSource]:
     """Split off `fraction` of the samples as a test split, every class in proportion.
 
@@ -123,8 +97,6 @@ def hold_out(source: ImageSource, fraction: float) -> tuple[ImageSource, ImageSo
     ``round(fraction * N)`` samples (at least one, at most N - 1), of each class its share to
     within one. The split depends on the number of samples and their labels only.
     """
-    if not 0 < fraction < 1:
-        raise UserError(f"holdout={fraction}: must be between 0 and 1")
     total = len(source)
     if total < 2:
         raise UserError(f"{total} image is too few to split into train and test; give two or more")

@@ -1,12 +1,11 @@
 """Image files in folders and rows of Hugging Face data sets: which are read, and decoding them."""
 
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from maskwise.errors import UserError, require
-from maskwise.images.images import ImageSource, array_source, read_ahead
-from maskwise.textio import encode_labels
+from maskwise.images.images import ImageSource, array_source
+from maskwise.textio import encode_labels, user_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,7 +23,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 IMAGENET100 = "imagenet100"
 _TEST, _HUB_TEST = ("test", "val"), ("test", "validation", "valid", "val")
 MEMORY_BYTES = 4 << 30  # decoded images up to this size are kept in memory
-_BATCH = 1024  # pictures decoded at a time, by all threads
+_PIECE = 16  # pictures that a thread decodes at a time
 _GREY = ("1", "L", "LA", "La")
 _ORIENTATION = 0x0112  # EXIF tag; 5..8 swap height and width
 
@@ -42,30 +41,30 @@ class _Plan(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures(ABC):
-    """Encoded images by row; every one must become what the first does."""
+class Pictures:
+    """Encoded images by row; every one must become what the first does.
 
+    Args:
+        open: returns a Pillow image, not necessarily decoded yet.
+        name: returns what messages call a picture.
+        size: of what the pictures become.
+        channels: 1 (grey), 3 (RGB), or None to keep.
+    """
+
+    open: "Callable[[int], Image.Image]"
+    name: Callable[[int], str]
     size: Size
     channels: int | None
-    """1 (grey), 3 (RGB), or None to keep"""
-
-    @abstractmethod
-    def open(self, row: int) -> "Image.Image":
-        """Return a Pillow image, not necessarily decoded yet."""
-
-    @abstractmethod
-    def name(self, row: int) -> str:
-        """Return what messages call a picture."""
 
     @cached_property
     def plan(self) -> _Plan:
         """What the first picture becomes, by its header."""
-        with self._named_errors(0), self.open(0) as image:
+        with self._opened(0) as image:
             return self._plan_of(image)
 
     def check(self, row: int) -> None:
         """Refuse a picture whose header says that it becomes something else than the first."""
-        with self._named_errors(row), self.open(row) as image:
+        with self._opened(row) as image:
             self._require_same(image, row)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
@@ -81,7 +80,7 @@ class Pictures(ABC):
     def _decode(self, row: int, mode: str) -> np.ndarray:
         from PIL import Image, ImageOps
 
-        with self._named_errors(row), self.open(row) as image:
+        with self._opened(row) as image:
             self._require_same(image, row)
             image.load()
             image = ImageOps.exif_transpose(image)
@@ -131,9 +130,10 @@ class Pictures(ABC):
         )
 
     @contextmanager
-    def _named_errors(self, row: int) -> Iterator[None]:
+    def _opened(self, row: int) -> "Iterator[Image.Image]":
         try:
-            yield
+            with self.open(row) as image:
+                yield image
         except UserError:
             raise
         except Exception as error:  # Pillow raises a dozen kinds on broken files
@@ -169,25 +169,19 @@ def keep_in_memory(sources: list[ImageSource]) -> list[ImageSource]:
 
 def _decoded(source: ImageSource, first: np.ndarray) -> ImageSource:
     images = np.empty((len(source), *first.shape[1:]), first.dtype)
-    parts = np.array_split(np.arange(len(source)), -(-len(source) // _BATCH))
-    for part, decoded in zip(parts, read_ahead(source, parts), strict=True):
-        images[part] = decoded.permute(0, 2, 3, 1).numpy()
+
+    def decode(part: np.ndarray) -> None:
+        images[part] = source.read(source.rows[part])
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(decode, np.array_split(np.arange(len(source)), -(-len(source) // _PIECE))))
     return array_source(images, source.labels, source.classes)
 
 
-@dataclass(frozen=True, eq=False)
-class _Files(Pictures):
-    """Image files."""
+def _open_file(names: list[str], row: int) -> "Image.Image":
+    from PIL import Image
 
-    paths: list[Path]
-
-    def open(self, row: int) -> "Image.Image":
-        from PIL import Image
-
-        return Image.open(self.paths[row])
-
-    def name(self, row: int) -> str:
-        return str(self.paths[row])
+    return Image.open(names[row])
 
 
 def read_image_folder(
@@ -213,7 +207,8 @@ def read_image_folder(
             f"{root}: only one of train/ and {splits[1].name}/ has class folders; give both "
             "classes or none"
         )
-    pictures = _Files(size, channels, [path for paths, _ in listed for path in paths])
+    names = [str(path) for paths, _ in listed for path in paths]
+    pictures = Pictures(partial(_open_file, names), names.__getitem__, size, channels)
     every = [name for _, names in listed for name in names]
     labels, classes = encode_labels(np.array(every)) if every else (None, None)
     return pictures.sources([len(paths) for paths, _ in listed], labels, classes)
@@ -266,8 +261,8 @@ def class_names(classes: Sequence[str]) -> frozenset[str]:
     """
     if list(classes) == [IMAGENET100]:
         text = files("maskwise.images").joinpath("imagenet100.txt").read_text("utf-8")
-    elif len(classes) == 1 and Path(classes[0]).expanduser().is_file():
-        text = Path(classes[0]).expanduser().read_text("utf-8", errors="replace")
+    elif len(classes) == 1 and user_path(classes[0]).is_file():
+        text = user_path(classes[0]).read_text("utf-8", errors="replace")
     else:
         return frozenset(classes)
     lines = (line.strip() for line in text.splitlines())
@@ -277,28 +272,22 @@ def class_names(classes: Sequence[str]) -> frozenset[str]:
     return names
 
 
-@dataclass(frozen=True, eq=False)
-class _HubRows(Pictures):
-    """The images of a Hugging Face data set: rows of its train split, then of its test split."""
+def _open_row(parts: Mapping[str, Any], column: str, row: int) -> "Image.Image":
+    key, row = _locate(parts, row)
+    return parts[key][row][column]
 
-    data: str
-    parts: Mapping[str, Any]
-    column: str
 
-    def open(self, row: int) -> "Image.Image":
-        key, row = self._locate(row)
-        return self.parts[key][row][self.column]
+def _row_name(source: str, parts: Mapping[str, Any], row: int) -> str:
+    return "{} {}[{}]".format(source, *_locate(parts, row))
 
-    def name(self, row: int) -> str:
-        key, row = self._locate(row)
-        return f"{self.data} {key}[{row}]"
 
-    def _locate(self, row: int) -> tuple[str, int]:
-        for key, part in self.parts.items():
-            if row < len(part):
-                return key, row
-            row -= len(part)
-        raise IndexError(row)
+def _locate(parts: Mapping[str, Any], row: int) -> tuple[str, int]:
+    """Return the split of a row, and its number there."""
+    for key, part in parts.items():
+        if row < len(part):
+            return key, row
+        row -= len(part)
+    raise IndexError(row)
 
 
 def read_hub(source: str, size: Size, channels: int | None) -> list[ImageSource]:
@@ -331,5 +320,6 @@ def read_hub(source: str, size: Size, channels: int | None) -> list[ImageSource]
             )
     # Only the image column, so that reading a row decodes nothing else.
     rows = {key: part.select_columns([image]) for key, part in parts.items()}
-    pictures = _HubRows(size, channels, source, rows, image)
+    opened, name = partial(_open_row, rows, image), partial(_row_name, source, rows)
+    pictures = Pictures(opened, name, size, channels)
     return pictures.sources([len(part) for part in rows.values()], labels, classes)

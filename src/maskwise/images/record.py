@@ -26,17 +26,16 @@ from maskwise.images.evaluation import (
     ImageEvaluateSettings,
     chosen,
     evaluate,
-    extract,
     write_samples,
 )
 from maskwise.images.finetuning import ImageFineTuneSettings, check_finetuning
-from maskwise.images.images import Images, ImageSplits, describe
+from maskwise.images.images import Images, ImageSplits, describe, hold_out
 from maskwise.images.pictures import SUFFIXES
 from maskwise.layers.transformer import Transformer
 from maskwise.measure.representation import DiagnoseSettings
 from maskwise.modality import Augment, Features, Modality
 from maskwise.objectives.regularise import RegulariseSettings
-from maskwise.objectives.regularisers import Scale
+from maskwise.patches.arrays import embed
 from maskwise.patches.losses import fit_noise, patch_likelihood
 from maskwise.patches.model import PatchModel, PatchModelSettings
 from maskwise.settings import check_layer, override, settings
@@ -47,8 +46,10 @@ VIT_TINY = PatchModelSettings(width=192, depth=12, heads=3, decoder_width=128, d
 VIT_BASE = PatchModelSettings(
     width=768, depth=12, heads=12, decoder_width=512, decoder_depth=8, decoder_heads=16
 )
-UMAE_LAW = "fixed:0.75"
+UMAE_LAW, UMAE = "fixed:0.75", RegulariseSettings(uniformity="0.01", pool="class")
 BATCH, EPOCHS = 1024, 200
+IMAGENET = 1_281_167  # images to train on
+IMAGENET100 = 126_689, ("imagenet100",)  # of them in these classes
 
 
 @settings
@@ -121,15 +122,11 @@ def any_images(source: str) -> ImageRunSettings:
     )
 
 
-def _uniform(scale: Scale) -> RegulariseSettings:
-    return RegulariseSettings(uniformity="0.01", pool="class", scale=scale)
-
-
-def cifar10_umae(scale: Scale = "exact") -> ImageRunSettings:
+def cifar10_umae() -> ImageRunSettings:
     """CIFAR-10, ViT-Tiny, 200 epochs; `--data.source` names its arrays (default: the hub)."""
     return replace(
         cifar10(UMAE_LAW),
-        regularise=_uniform(scale),
+        regularise=UMAE,
         train=TrainSettings(steps=39_000, batch_size=256, lr=1.5e-3, checkpoint_every=1000),
         diagnose=DiagnoseSettings(pool="class", every=1000),
         evaluate=ImageEvaluateSettings(
@@ -138,17 +135,8 @@ def cifar10_umae(scale: Scale = "exact") -> ImageRunSettings:
     )
 
 
-def imagenet100_umae(scale: Scale = "exact") -> ImageRunSettings:
-    """100 classes of ImageNet, ViT-B/16, 200 epochs; `--data.source` names ImageNet's folder."""
-    return _imagenet(("imagenet100",), 126_689, scale)
-
-
-def imagenet1k_umae(scale: Scale = "exact") -> ImageRunSettings:
+def imagenet_umae(num_train: int, classes: tuple[str, ...] = ()) -> ImageRunSettings:
     """ImageNet, ViT-B/16, 200 epochs; `--data.source` names a folder with train/ and val/."""
-    return _imagenet((), 1_281_167, scale)
-
-
-def _imagenet(classes: tuple[str, ...], num_train: int, scale: Scale) -> ImageRunSettings:
     return ImageRunSettings(
         data=ImageDataSettings(
             source="imagenet",
@@ -161,7 +149,7 @@ def _imagenet(classes: tuple[str, ...], num_train: int, scale: Scale) -> ImageRu
         ),
         model=VIT_BASE,
         law=UMAE_LAW,
-        regularise=_uniform(scale),
+        regularise=UMAE,
         train=TrainSettings(
             steps=EPOCHS * (num_train // BATCH),
             batch_size=BATCH,
@@ -190,6 +178,11 @@ def _imagenet(classes: tuple[str, ...], num_train: int, scale: Scale) -> ImageRu
     )
 
 
+def _paper(config: ImageRunSettings) -> ImageRunSettings:
+    """Return the settings of U-MAE with the scale of the public code."""
+    return override(config, {"regularise.scale": "public"})
+
+
 RECIPES = {
     "digits": digits,
     "digits-fixed": lambda: digits(law="fixed:0.65"),
@@ -198,11 +191,11 @@ RECIPES = {
     "cifar10": cifar10,
     "cifar10-fixed": lambda: cifar10(law="fixed:0.75"),
     "cifar10-umae": cifar10_umae,
-    "cifar10-umae-paper": lambda: cifar10_umae("public"),
-    "imagenet100-umae": imagenet100_umae,
-    "imagenet100-umae-paper": lambda: imagenet100_umae("public"),
-    "imagenet1k-umae": imagenet1k_umae,
-    "imagenet1k-umae-paper": lambda: imagenet1k_umae("public"),
+    "cifar10-umae-paper": lambda: _paper(cifar10_umae()),
+    "imagenet100-umae": lambda: imagenet_umae(*IMAGENET100),
+    "imagenet100-umae-paper": lambda: _paper(imagenet_umae(*IMAGENET100)),
+    "imagenet1k-umae": lambda: imagenet_umae(IMAGENET),
+    "imagenet1k-umae-paper": lambda: _paper(imagenet_umae(IMAGENET)),
 }
 
 WORDS = Words(
@@ -245,7 +238,8 @@ def _load(
     if config.data.classes:
         raise UserError("data.classes chooses among folders of images: leave it out for arrays")
     x, y = data if isinstance(data, tuple) else (data, None)
-    return image_data.from_arrays(x, y, holdout=config.data.holdout)
+    parts = hold_out(image_data.as_source(x, y), config.data.holdout)
+    return ImageSplits(*parts, "array")
 
 
 def _describe(splits: ImageSplits, config: ImageRunSettings) -> tuple[Images, ImageRunSettings]:
@@ -308,7 +302,7 @@ RECORD = Modality(
     ),
     restore=Images.load,
     parts=lambda model: {"own_encoder": not isinstance(model.encoder, Transformer)},
-    embed=lambda model, images, config, pool, layer: extract(
+    embed=lambda model, images, config, pool, layer: embed(
         model, image_data.as_source(images), pool, layer
     ),
     read=lambda config: image_data.load_all(config.data),

@@ -40,20 +40,18 @@ class WordMarks:
         tokens = backend.get_vocab(with_added_tokens=True)
         begins, ends = _marks(described, list(tokens))
         self.known = begins is not None
-        num = max(tokens.values()) + 1
-        self._begins, self._ends = torch.zeros(2, num, dtype=torch.bool)
-        for token in begins or ():
-            self._begins[tokens[token]] = True
-        for token in ends:
-            self._ends[tokens[token]] = True
-        for added in described["added_tokens"]:
-            self._begins[added["id"]] = self._ends[added["id"]] = True
-        if described["model"]["type"] in ("BPE", "Unigram"):
+        edges = torch.zeros(2, max(tokens.values()) + 1, dtype=torch.bool)
+        self._begins, self._ends = edges
+        self._begins[[tokens[token] for token in begins or ()]] = True
+        self._ends[[tokens[token] for token in ends]] = True
+        edges[:, [added["id"] for added in described["added_tokens"]]] = True
+        model = described["model"]
+        if model["type"] in ("BPE", "Unigram"):
             # There an unknown character is unknown, not a word.
-            model, unigram = described["model"], described["model"]["type"] == "Unigram"
+            unigram = model["type"] == "Unigram"
             unknown = model["unk_id"] if unigram else model["vocab"].get(model["unk_token"])
             if unknown is not None:
-                self._begins[unknown] = self._ends[unknown] = False
+                edges[:, unknown] = False
 
     def starts(self, ids: Tensor) -> Tensor:
         """Return which tokens begin a word, bool like `ids`, int64 [B, L]."""
@@ -70,33 +68,25 @@ def _marks(described: Entries, tokens: list[str]) -> tuple[list[str] | None, lis
         return [token for token in tokens if not token.startswith(prefix)], []
     if suffix := model.get("end_of_word_suffix"):
         return [], [token for token in tokens if token.endswith(suffix)]
-    marks = tuple(_marks_of_spaces(described))
+    parts = [(described[part] or {}, part) for part in ("normalizer", "pre_tokenizer", "decoder")]
+    marks = tuple(mark for part in parts for mark in _marks_of_spaces(*part))
     begins = [token for token in tokens if token.startswith(marks)]
     # Where white space is dropped before, a vocabulary may still hold its marks, alone.
     return (begins if any(len(token) > 1 for token in begins) else None), []
 
 
-def _marks_of_spaces(described: Entries) -> Iterator[str]:
-    """Give what the tokenizer writes for white space."""
-    for part in ("normalizer", "pre_tokenizer", "decoder"):
-        for step in _steps(described[part]):
-            if step["type"] == "ByteLevel":
-                yield from _SPACES
-            elif step["type"] == "Metaspace":
-                yield step["replacement"]
-            elif step["type"] == "Replace" and part == "decoder" and step["content"] == " ":
-                yield from step["pattern"].values()
-
-
-def _steps(part: Entries | None) -> Iterator[Entries]:
-    """Give the steps of a sequence, or the only one."""
-    if part is None:
-        return
-    if part["type"] != "Sequence":
-        yield part
-    for inner in ("normalizers", "pretokenizers", "decoders"):
-        for step in part.get(inner, []):
-            yield from _steps(step)
+def _marks_of_spaces(step: Entries, part: str) -> Iterator[str]:
+    """Give what a step of a part, or those of a sequence, write for white space."""
+    kind = step.get("type")
+    if kind == "ByteLevel":
+        yield from _SPACES
+    elif kind == "Metaspace":
+        yield step["replacement"]
+    elif kind == "Replace" and part == "decoder" and step["content"] == " ":
+        yield from step["pattern"].values()
+    for steps in ("normalizers", "pretokenizers", "decoders"):
+        for inner in step.get(steps, []):
+            yield from _marks_of_spaces(inner, part)
 
 
 class Sightings:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -30,6 +31,7 @@ def _has_decoder(estimator: "MaskedAutoencoder") -> bool:
     return estimator.kind == "mlp" and not estimator.linear
 
 
+@dataclass(eq=False, repr=False)
 class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Learn the rows of a table by hiding parts of them; encode, impute and score rows.
 
@@ -73,42 +75,23 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         (150, 2)
     """
 
-    def __init__(
-        self,
-        law: str = "uniform:0.1,0.9",
-        *,
-        kind: Literal["mlp", "transformer"] = "mlp",
-        width: int = 256,
-        depth: int = 2,
-        code: int = 64,
-        linear: int = 0,
-        corruption: Literal["indicator", "zero", "permute"] = "indicator",
-        scale: Literal["standard", "quantile"] = "standard",
-        categorical: str | Collection[str | int] = "infer",
-        steps: int | None = None,
-        batch_size: int = 256,
-        lr: float = 1e-3,
-        weight_decay: float = 0.05,
-        passes: int = 16,
-        accelerator: Literal["cpu", "gpu", "mps", "auto"] = "cpu",
-        random_state: int | RandomState | None = None,
-    ) -> None:
-        self.law = law
-        self.kind = kind
-        self.width = width
-        self.depth = depth
-        self.code = code
-        self.linear = linear
-        self.corruption = corruption
-        self.scale = scale
-        self.categorical = categorical
-        self.steps = steps
-        self.batch_size = batch_size
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.passes = passes
-        self.accelerator = accelerator
-        self.random_state = random_state
+    law: str = "uniform:0.1,0.9"
+    _: KW_ONLY
+    kind: Literal["mlp", "transformer"] = "mlp"
+    width: int = 256
+    depth: int = 2
+    code: int = 64
+    linear: int = 0
+    corruption: Literal["indicator", "zero", "permute"] = "indicator"
+    scale: Literal["standard", "quantile"] = "standard"
+    categorical: str | Collection[str | int] = "infer"
+    steps: int | None = None
+    batch_size: int = 256
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    passes: int = 16
+    accelerator: Literal["cpu", "gpu", "mps", "auto"] = "cpu"
+    random_state: int | RandomState | None = None
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Learn from rows: an array [N, F], or a pandas or polars frame; `y` is not used.
@@ -222,6 +205,7 @@ def _default(rows: int) -> MaskedAutoencoder:
     )
 
 
+@dataclass(eq=False, repr=False)
 class MaskedImputer(TransformerMixin, BaseEstimator):
     """Fill missing values with what a masked autoencoder expects given the others.
 
@@ -260,26 +244,15 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         [3.0, 6.0]
     """
 
-    def __init__(
-        self,
-        estimator: MaskedAutoencoder | None = None,
-        *,
-        missing_values: float = np.nan,
-        sample_posterior: bool = False,
-        min_value: ArrayLike = -np.inf,
-        max_value: ArrayLike = np.inf,
-        add_indicator: bool = False,
-        keep_empty_features: bool = False,
-        random_state: int | RandomState | None = None,
-    ) -> None:
-        self.estimator = estimator
-        self.missing_values = missing_values
-        self.sample_posterior = sample_posterior
-        self.min_value = min_value
-        self.max_value = max_value
-        self.add_indicator = add_indicator
-        self.keep_empty_features = keep_empty_features
-        self.random_state = random_state
+    estimator: MaskedAutoencoder | None = None
+    _: KW_ONLY
+    missing_values: float = np.nan
+    sample_posterior: bool = False
+    min_value: ArrayLike = -np.inf
+    max_value: ArrayLike = np.inf
+    add_indicator: bool = False
+    keep_empty_features: bool = False
+    random_state: int | RandomState | None = None
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Learn from rows: an array [N, F], or a pandas or polars frame; `y` is not used.

@@ -174,7 +174,6 @@ def learn(
     return _state(model)
 
 
-@torch.no_grad()
 def codes(state: State, given: Given) -> np.ndarray:
     """Return the codes of rows, float64 [N, D]; 0 where no column varies."""
     samples = _samples(state, given)
@@ -183,7 +182,6 @@ def codes(state: State, given: Given) -> np.ndarray:
     return _in_parts(_model(state).encode, samples)
 
 
-@torch.no_grad()
 def decoded(state: State, code: np.ndarray, library: Library) -> Any:
     """Return the rows that codes stand for, in a container of a library."""
     weights = state["weights"]
@@ -194,7 +192,6 @@ def decoded(state: State, code: np.ndarray, library: Library) -> Any:
     return nw.from_dict(columns, backend=library).to_native()
 
 
-@torch.no_grad()
 def complete(state: State, given: Given, seed: int | None = None) -> list[np.ndarray]:
     """Return all columns of a table without gaps, in its units.
 
@@ -255,6 +252,7 @@ def _model(state: State) -> TabularModel:
     return model.double().eval()
 
 
+@torch.no_grad()
 def _in_parts(compute: Callable[[Tensor], Tensor], rows: np.ndarray) -> np.ndarray:
     """Return what a function makes of rows, computed in double precision, some at a time."""
     parts = torch.from_numpy(np.asarray(rows, dtype=np.float64)).split(ROWS)

@@ -21,14 +21,9 @@ M = TypeVar("M")
 
 
 def models_of(model: M, untrained: M | None, *, baselines: bool) -> dict[str, M]:
-    """Return what is probed and fine-tuned, by name: a model, and the same before training.
-
-    >>> models_of(1, 0, baselines=True), models_of(1, None, baselines=True)
-    ({'encoder': 1, 'untrained encoder': 0}, {'encoder': 1})
-    """
-    if not baselines or untrained is None:
-        return {"encoder": model}
-    return {"encoder": model, "untrained encoder": untrained}
+    """Return what is probed and fine-tuned, by name: a model, and the same before training."""
+    before = {"untrained encoder": untrained} if baselines and untrained is not None else {}
+    return {"encoder": model, **before}
 
 
 def data_entry(
@@ -46,15 +41,7 @@ def data_entry(
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[torch.device]:
-    """Put `model` in evaluation mode without gradients for a while; give its device.
-
-    >>> model = nn.Linear(1, 1)
-    >>> with frozen(model) as device:
-    ...     model.training, torch.is_grad_enabled()
-    (False, False)
-    >>> model.training, torch.is_grad_enabled()
-    (True, True)
-    """
+    """Put `model` in evaluation mode without gradients for a while; give its device."""
     training = model.training
     model.eval()
     try:
@@ -77,21 +64,13 @@ def pca(parts: Sequence[np.ndarray], seed: int, num: int = 64) -> list[np.ndarra
 
 
 def random_subset(length: int, num: int, seed: int) -> np.ndarray:
-    """Choose `num` of `length` samples at random, or all of them, in order.
-
-    >>> random_subset(3, 8, seed=0)
-    array([0, 1, 2])
-    """
+    """Choose `num` of `length` samples at random, or all of them, in order."""
     chosen = np.random.default_rng(seed).choice(length, min(num, length), replace=False)
     return np.sort(chosen)
 
 
 def random_groups(sizes: np.ndarray, num: int, seed: int) -> np.ndarray:
-    """Choose whole groups of `sizes` [G] at random: `num` samples at most, but one group at least.
-
-    >>> random_groups(np.array([2, 2, 2]), 4, seed=0)
-    array([0, 2])
-    """
+    """Choose whole groups of `sizes` [G] at random: `num` samples at most, one group at least."""
     order = np.random.default_rng(seed).permutation(len(sizes))
     return np.sort(order[: max(1, int((sizes[order].cumsum() <= num).sum()))])
 
@@ -102,11 +81,7 @@ def in_batches(index: np.ndarray, size: int = BATCH) -> list[np.ndarray]:
 
 
 def same_length(lengths: Sequence[int], batch_size: int) -> Iterator[np.ndarray]:
-    """Give the indices of samples in batches of one length each, so that nothing is padded.
-
-    >>> [index.tolist() for index in same_length([2, 1, 2, 2], batch_size=2)]
-    [[1], [0, 2], [3]]
-    """
+    """Give the indices of samples in batches of one length each, so that nothing is padded."""
     for length in np.unique(lengths):
         yield from in_batches(np.flatnonzero(np.asarray(lengths) == length), batch_size)
 
@@ -118,20 +93,13 @@ def interval(
     level: float = 0.95,
     groups: np.ndarray | None = None,
 ) -> tuple[float, float, float]:
-    """Return the mean of `values`, and the low and high end of its percentile bootstrap interval.
+    """Return the mean of values [N] and the ends of its percentile bootstrap interval.
 
-    The interval covers the choice of test samples, not the choice of training seed. Equal
-    lengths and seeds resample the same samples, so intervals of two methods on the same test set
-    are comparable. Values that are all equal, such as an accuracy of 1, give an interval of
-    width 0.
-
-    Values [N] are resampled `num` times, those of equal `groups` [N] together; the interval covers
-    a probability of `level`.
+    It covers the choice of test samples, not that of the training seed, with a probability of
+    `level`. Equal lengths and seeds resample the same samples, so that methods can be compared on
+    one test set; values of equal `groups` [N] are resampled together, `num` times.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
-
-    >>> interval(np.array([1.0, 1.0, 1.0]), seed=0)
-    (1.0, 1.0, 1.0)
     """
     values = np.asarray(values, dtype=np.float64)
     _, groups = np.unique(
@@ -146,19 +114,12 @@ def interval(
 
 
 def spread(found: Iterable[float | None], name: str = "value") -> Entries:
-    """Return a value and the ends of its interval by name.
-
-    >>> spread((0.5, None, None))
-    {'value': 0.5, 'low': None, 'high': None}
-    """
+    """Return a value and the ends of its interval by name: `name`, "low" and "high"."""
     return dict(zip((name, "low", "high"), found, strict=True))
 
 
 def resampled(values: np.ndarray, seed: int | Sequence[int], num: int = 1000) -> np.ndarray:
-    """Return the means of `num` resamples of `values`, float64 [num].
-
-    Equal lengths and seeds resample the same samples.
-    """
+    """Return the means of `num` resamples of `values`, float64 [num]."""
     values = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
     rows = max(_CELLS // len(values), 1)
@@ -180,9 +141,6 @@ def over_draws(values: Sequence[float]) -> tuple[float, float | None, float | No
     """Return the mean of repetitions and its interval (Student's t, 95 %); none of a single one.
 
     It covers what differs between repetitions, such as seeds, not the choice of test samples.
-
-    >>> over_draws([0.5])
-    (0.5, None, None)
     """
     mean, num = float(np.mean(values)), len(values)
     if num < 2:

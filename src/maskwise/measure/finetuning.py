@@ -138,11 +138,7 @@ def _similar_lengths(lengths: Tensor, size: int, seed: int, epoch: int) -> list[
 
 
 def _rise_and_fall(progress: float) -> float:
-    """Return the share of the highest learning rate.
-
-    >>> _rise_and_fall(0.03), _rise_and_fall(0.06), _rise_and_fall(1.0)
-    (0.5, 1.0, 0.0)
-    """
+    """Return the share of the highest learning rate, from 0 to 1 at 0.06 to 0 at 1."""
     return min(progress / WARMUP, (1 - progress) / (1 - WARMUP))
 
 
@@ -153,10 +149,7 @@ def tuned_row(
     config: FineTuneSettings,
     measures: Sequence[str] = Measures._fields,
 ) -> Entries:
-    """Return the `measures` (see `Judge`) of a model, named `name`, that is fine-tuned.
-
-    With every seed, see `over_seeds`.
-    """
+    """Return the `measures` (see `Judge`) of a model that is fine-tuned; see `over_seeds`."""
 
     def measure(seed: int) -> dict[str, float]:
         found = Judge(tune(model, samples, config, seed), samples.test_y)()._asdict()
@@ -181,16 +174,10 @@ def over_seeds(
 ) -> Entries:
     """Return the measures of a model that is trained once for each seed, and every one of them.
 
-    Intervals are of the mean over seeds (Student's t, 95 %): they cover what training draws, not
-    the choice of test samples; None with a single seed. "majority" is the accuracy of always
-    giving the most frequent class.
-
     `measure` trains and tests once, from a seed to measures by name, on classes `train_y` [N] and
-    `test_y` [M].
-
-    >>> row = over_seeds(lambda seed: {"accuracy": 0.5}, [0], np.array([0, 1, 1]), np.array([1]))
-    >>> row["accuracy"], row["majority"]
-    ({'mean': 0.5, 'low': None, 'high': None}, 1.0)
+    `test_y` [M]. Intervals are of the mean over seeds (Student's t, 95 %): they cover what
+    training draws, not the choice of test samples; None with a single seed. "majority" is the
+    accuracy of always giving the most frequent class.
     """
     found = [measure(seed) for seed in track(seeds, "fine-tuning")]
     return {

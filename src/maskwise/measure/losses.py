@@ -44,26 +44,13 @@ def loss_curves(
     batch_size: int = 256,
     mean: bool = False,
 ) -> Entries:
-    """Measure the mean loss of hidden positions at each ratio, beside baselines.
+    """Return the "reconstruction" entry of result.json: the mean loss of what is hidden by ratio.
 
     Masks depend only on the seed and on a sample's index, so any two models evaluated with one
-    seed see the same masks. Samples with nothing that may be hidden are left out.
-
-    Args:
-        model: its device is used.
-        source: where samples come from.
-        index: which of them, [N].
-        ratios: hidden fractions, each in (0, 1).
-        pattern: how hidden positions lie.
-        seed: of the masks and of the bootstrap.
-        costs: what samples cost under masks.
-        baselines: what those after the model's are called.
-        batch_size: samples at once.
-        mean: also the mean over the ratios, which rise, by the trapezoidal rule.
-
-    Returns:
-        The "reconstruction" entry of result.json. In a curve, "ratio" is the one asked for and
-        "realised" the hidden fraction of the masks, which are whole positions.
+    seed see the same masks. Samples with nothing that may be hidden are left out. In a curve,
+    "ratio" is the one asked for and "realised" the hidden fraction of the masks, which are whole
+    positions. The costs after the model's are those of `baselines`. `mean` adds that over the
+    ratios, which rise, by the trapezoidal rule.
     """
     *losses, realised = losses_and_ratios(
         model, source, index, ratios, pattern, seed, costs, batch_size
@@ -126,15 +113,7 @@ def fixed_mask(
     eligible: Tensor | None = None,
     units: Tensor | None = None,
 ) -> Mask:
-    """Return masks [N, L] of samples at a ratio, nested across ratios where the pattern is.
-
-    >>> low, high = (
-    ...     fixed_mask((4, 4), r, np.arange(9), "scattered", 0, torch.device("cpu")).hidden
-    ...     for r in (0.25, 0.5)
-    ... )
-    >>> bool((low <= high).all())
-    True
-    """
+    """Return masks [N, L] of samples at a ratio, nested across ratios where the pattern is."""
     return draw(
         f"fixed:{ratio}",
         grid,
@@ -182,16 +161,9 @@ def measure(
     The area under the score curve, sum_M S(M), is the mean over orders of log p_order(x), each of
     which is a normalised density: a lower bound on the log-likelihood of their mixture.
 
-    Args:
-        model: its noise is fitted, if it has any.
-        held: returns held-out samples by their numbers.
-        total: how many there are, of which `num_samples` at most are chosen at random.
-        name: what to call the data.
-        law: what the model was trained with, to say where it extrapolates; None if not known.
-        num_samples: how many are measured.
-        passes: masked inputs for each sample, for the area.
-        seed: of the samples and the masks.
-        batch_size: masked inputs in one call of the model.
+    The noise of the model is fitted, if it has any. `held` returns held-out samples by their
+    numbers: `num_samples` at most of a `total`, at random. The `law` of training says where the
+    model extrapolates, if it is known; `passes` are masked inputs for each sample, for the area.
 
     Raises:
         UserError: too few samples or passes for a standard error, or a model without noise.
@@ -286,17 +258,11 @@ def fit_variances(
     has the mean one. The pattern is scattered, whatever the training's was: the likelihood
     averages over all sets.
 
-    Args:
-        model: its device is used.
-        buffers: set to the log-variance of a hidden number where 1..L positions are blank, [L],
-            and to what is to be added for each number, [L] or [L, P].
-        source: training samples, of which `num_samples` at most are chosen at random.
-        squares_of: samples and what of them is hidden, [B, L], to squared errors, [B, L, P].
-        least: a variance that keeps densities finite.
-        numbers: bool [L], the positions that have a variance; None = all.
-        num_samples: how many samples.
-        seed: of the choice and of the masks.
-        batch_size: samples seen at once.
+    The buffers are set to the log-variance of a hidden number where 1..L positions are blank, [L],
+    and to what is to be added for each number, [L] or [L, P]. From training samples, `num_samples`
+    of `source` at random at most, and what of them is hidden, [B, L], `squares_of` makes squared
+    errors, [B, L, P]. `numbers`, bool [L], are the positions that have a variance, None = all, and
+    `least` keeps densities finite.
     """
     log_variance, log_spread = buffers
     length, index = len(log_variance), random_subset(len(source), num_samples, seed)

@@ -1,7 +1,6 @@
 """Tables of probes: how samples are split, how good class scores are, a row for each probe."""
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -139,7 +138,9 @@ def probe_row(
     once = folds[:1] if labels.few else folds  # draws have the same test samples
     asked = np.concatenate([fold.test for fold in once])
     if labels.few:
-        measured = _over_draws([Judge(each, y[asked])() for each in scores])
+        draws = np.array([Judge(each, y[asked])() for each in scores]).T
+        means = [(None,) * 3 if np.isnan(each).any() else over_draws(each) for each in draws]
+        measured = dict(zip(Measures._fields, map(spread, means), strict=True))
     elif accuracy_only:
         right = largest(np.concatenate(scores), axis=1) == y[asked]
         measured = {"accuracy": spread(interval(right, seed, groups=labels.groups[asked]))}
@@ -158,11 +159,7 @@ def probe_row(
 
 
 def unseen(train_y: np.ndarray, test_y: np.ndarray) -> str:
-    """Return the note on test samples of classes that are not trained on, if there are any.
-
-    >>> unseen(np.array([0, 1]), np.array([1, 2]))
-    '1 test samples of classes without training samples'
-    """
+    """Return the note on test samples of classes that are not trained on, if there are any."""
     return _unseen(int((~np.isin(test_y, train_y)).sum()))
 
 
@@ -247,13 +244,6 @@ def _area(places: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> flo
     above, below = (np.bincount(places, weights) for weights in (positive, negative))
     pairs = above.sum() * below.sum()
     return float(above @ (below.cumsum() - below / 2) / pairs) if pairs else float("nan")
-
-
-def _over_draws(found: Sequence[Measures]) -> dict[str, dict[str, float | None]]:
-    measured = {}
-    for key, values in zip(Measures._fields, np.array(found).T, strict=True):
-        measured[key] = spread((None,) * 3 if np.isnan(values).any() else over_draws(values))
-    return measured
 
 
 def _joined(*notes: str) -> str:

@@ -3,7 +3,6 @@
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from maskwise.measure.features import random_subset
-from maskwise.ties import largest, nearest
+from maskwise.ties import nearest
 
 # Strengths to choose from, for features that are standardised each by itself: at C=1 one-hot
 # bases, the strongest baseline of aligned sequences, fit noise: on the splice sites of UCI 92 %
@@ -41,42 +40,34 @@ class Probe(NamedTuple):
     predict: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], Found]
 
 
-@dataclass(frozen=True)
-class Logistic:
-    """L2-regularised logistic regression by L-BFGS.
+def logistic_scores(
+    train_x: np.ndarray,
+    train_y: np.ndarray,
+    test_x: np.ndarray,
+    c: float = 1.0,
+    *,
+    standardise: bool = True,
+    tol: float = 1e-4,
+    max_iter: int = 1000,
+) -> Found:
+    """Return the probabilities of classes, [M, K], by L2-regularised logistic regression (L-BFGS).
 
-    >>> x = np.array([[-2.0], [-1.0], [1.0], [2.0]])
-    >>> Logistic().classes(x, np.array([0, 0, 1, 1]), np.array([[-3.0], [3.0]]))
-    (array([0, 1]), True)
-    >>> Logistic().scores(x, np.array([0, 0, 1, 1]), np.array([[0.0]]))[0].round(3)
-    array([[0.5, 0.5]])
+    Classes that are not trained on have 0. The samples count `c` beside the penalty; `tol` is how
+    steep the loss may still be. Features are standardised by the training samples.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-    c: float = 1.0  # how much the samples count beside the penalty
-    standardise: bool = True  # each feature, by its mean and deviation in the training samples
-    tol: float = 1e-4  # how steep the loss may still be
-    max_iter: int = 1000
-
-    def classes(self, train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray) -> Found:
-        """Return the classes of test samples, [M]."""
-        scores, converged = self.scores(train_x, train_y, test_x)
-        return largest(scores, axis=1), converged
-
-    def scores(self, train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray) -> Found:
-        """Return the probabilities of all classes, [M, K]; those not trained on have 0."""
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
-        model = LogisticRegression(C=self.c, max_iter=self.max_iter, tol=self.tol)
-        if self.standardise:
-            model = make_pipeline(StandardScaler(), model)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ConvergenceWarning)
-            model.fit(train_x, train_y)
-        converged = not any(issubclass(each.category, ConvergenceWarning) for each in caught)
-        return _probabilities(model, train_y, test_x), converged
+    model = LogisticRegression(C=c, max_iter=max_iter, tol=tol)
+    if standardise:
+        model = make_pipeline(StandardScaler(), model)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        model.fit(train_x, train_y)
+    converged = not any(issubclass(each.category, ConvergenceWarning) for each in caught)
+    return _probabilities(model, train_y, test_x), converged
 
 
 def _probabilities(model: Any, train_y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
@@ -101,12 +92,12 @@ def best_strength(
     groups: np.ndarray,
     seed: int,
     strengths: Sequence[float] = STRENGTHS,
-    how: Logistic = Logistic(),
+    **how: Any,
 ) -> float:
     """Return which of `strengths` predicts a held-out fifth of the groups best (log loss).
 
-    The first of equals, to the six decimals that L-BFGS gives; where no fifth can be held out, the
-    last.
+    The first of equals, to the six decimals that L-BFGS gives; where none can be held out, the
+    last. `how` goes to `logistic_scores`.
     """
     _, groups = np.unique(groups, return_inverse=True)
     order = np.random.default_rng(seed).permutation(groups.max() + 1)
@@ -115,7 +106,7 @@ def best_strength(
         return strengths[-1]
     losses = []
     for c in strengths:
-        found, _ = replace(how, c=c).scores(x[~held], y[~held], x[held])
+        found, _ = logistic_scores(x[~held], y[~held], x[held], c, **how)
         scores = of_all_classes(found, y.max() + 1)
         losses.append(-np.log(scores[np.arange(len(scores)), y[held]].clip(1e-9)).mean())
     return strengths[int(np.argmin(np.round(losses, 6)))]
@@ -134,10 +125,10 @@ def one_scale_scores(
     train, test = rotated((train_x - mean) / scale, (test_x - mean) / scale)
     some = random_subset(len(train_y), NUM_CHOOSE, seed)
     part, _ = rotated(train[some], test[:0])
+    choice = part, train_y[some], np.arange(len(some)), seed, ONE_SCALE_STRENGTHS
     # Codes of a few large directions converge slowly, and to choose they need not.
-    how = Logistic(standardise=False, tol=1e-3)
-    c = best_strength(part, train_y[some], np.arange(len(some)), seed, ONE_SCALE_STRENGTHS, how)
-    return Logistic(c, standardise=False).scores(train, train_y, test)
+    c = best_strength(*choice, standardise=False, tol=1e-3)
+    return logistic_scores(train, train_y, test, c, standardise=False)
 
 
 def rotated(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -162,15 +153,10 @@ def knn_votes(
     """Return the votes of the `k` nearest training samples in cosine similarity, float32 [M, K].
 
     A neighbour n of a sample x votes for its class with weight ``exp(cos(x, n) / temperature)``.
-    Of equally near ones the first are taken.
-    `chunk` test samples are compared at once.
+    Of equally near ones the first are taken; `chunk` test samples are compared at once.
 
     Source: Wu et al., Unsupervised Feature Learning via Non-Parametric Instance Discrimination
     (arXiv 1805.01978), section 3.4.
-
-    >>> train = np.eye(2, dtype=np.float32)
-    >>> knn_votes(train, np.array([0, 1]), np.array([[1.0, 0.0]]), temperature=1.0).round(2)
-    array([[2.72, 1.  ]], dtype=float32)
     """
     train = F.normalize(torch.from_numpy(train_x).float(), dim=1)
     labels = torch.from_numpy(train_y).long()
@@ -209,10 +195,6 @@ def mae_batchnorm(
 
     Source: He et al., Masked Autoencoders Are Scalable Vision Learners (arXiv 2111.06377),
     appendix A.1.
-
-    >>> x = np.linspace(-1, 1, 64)[:, None]
-    >>> mae_batchnorm(x, (x[:, 0] > 0).astype(int), np.array([[-0.9], [0.9]]), seed=0)
-    array([0, 1])
     """
     x, y = torch.from_numpy(train_x).float(), torch.from_numpy(train_y).long()
     # MAE's batch where the data are large, else 8 steps an epoch of at least 64 samples (below 512
@@ -253,11 +235,6 @@ def lars_step(
     tensors whose norm or gradient norm is 0, take the gradient unscaled.
 
     Source: You et al., Large Batch Training of Convolutional Networks (arXiv 1708.03888).
-
-    >>> p, v = torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)
-    >>> lars_step([p], [torch.tensor([[0.0, 2.0]])], [v], lr=100.0)
-    >>> p  # |p| / |g| = 5 / 2
-    tensor([[3.0000, 3.5000]])
     """
     for parameter, gradient, velocity in zip(parameters, gradients, velocities, strict=True):
         size, slope = parameter.norm(), gradient.norm()
@@ -277,7 +254,7 @@ _KNN = "knn (k=20, T=0.07)"
 PROBES: dict[str, Probe] = {
     "logistic": Probe(
         "logistic-lbfgs (C=1, standardised on train)",
-        lambda x, y, test, groups, seed: Logistic().classes(x, y, test),
+        lambda x, y, test, groups, seed: logistic_scores(x, y, test),
     ),
     "mae": Probe(
         "mae-batchnorm-lars (90 epochs, lr 6.4, no augmentation)",
@@ -289,8 +266,8 @@ PROBES: dict[str, Probe] = {
 CHOSEN: dict[str, Probe] = {
     "logistic": Probe(
         "logistic-lbfgs (C chosen on train, standardised on train)",
-        lambda x, y, test, groups, seed: Logistic(best_strength(x, y, groups, seed)).scores(
-            x, y, test
+        lambda x, y, test, groups, seed: logistic_scores(
+            x, y, test, best_strength(x, y, groups, seed)
         ),
     ),
     "knn": Probe(_KNN, lambda x, y, test, groups, seed: (_shares(knn_votes(x, y, test)), True)),

@@ -86,15 +86,15 @@ def diagnose(
     if not len(index):
         return entry | {"notes": ["no held-out sample has two positions that may be hidden"]}
     notes: dict[str, str] = {}
-    for name, each in (("encoder", model), ("untrained encoder", untrained)):
-        if each is not None:
-            ratios, of = (config.ratios, "") if each is model else ((), f"{name}: ")
-            found = _features(each, source, index, config, law, pattern, ratios)
-            whole, (views, masked), (at, realised) = found
-            entry["dim"] = whole.shape[1]
-            entry[name] = _figures(whole, views, at, notes, of)
-            if each is model:
-                entry["drift"] = _drift(whole, masked, realised, ratios, notes)
+    run = source, index, config, law, pattern
+    whole, (views, masked), (at, realised) = _features(model, *run, config.ratios)
+    entry["dim"] = whole.shape[1]
+    entry["encoder"] = _figures(whole, views, at, notes)
+    entry["drift"] = _drift(whole, masked, realised, config.ratios, notes)
+    if untrained is not None:
+        whole, (views, _), (at, _) = _features(untrained, *run, ratios=())
+        name = "untrained encoder"
+        entry[name] = _figures(whole, views, at, notes, f"{name}: ")
     return entry | {"notes": list(notes.values())}
 
 
@@ -153,7 +153,7 @@ def _features(
 
 
 def _figures(
-    whole: np.ndarray, views: np.ndarray, realised: np.ndarray, notes: dict[str, str], of: str
+    whole: np.ndarray, views: np.ndarray, realised: np.ndarray, notes: dict[str, str], of: str = ""
 ) -> Entries:
     """Return the figures of one model; the views are [Q, N, D] and their ratios [Q, N]."""
     # Some laws and patterns hide all of a sample now and then, which has no features then.

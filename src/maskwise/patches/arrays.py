@@ -1,6 +1,12 @@
-"""Arrays in memory whose last axis is a token: what a new kind of data on a grid starts from."""
+"""Arrays in memory whose last axis is a token: what a new kind of data on a grid starts from.
+
+And what a model makes of samples, be they in memory or read ahead.
+"""
 
 import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,7 +19,10 @@ from torch import Tensor
 from maskwise.measure.features import frozen, in_batches
 from maskwise.modality import Entries, Pool, Source
 from maskwise.patches.model import PatchModel, Statistics
+from maskwise.progress import track
 from maskwise.rng import Keys
+
+_PIECE = 16  # files that a thread reads at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +131,38 @@ def unlabelled(samples: Tensor) -> ArraySource:
     return ArraySource(samples, np.full(len(samples), -1))
 
 
-def embed(model: PatchModel, source: Source, pool: Pool = "mean", layer: int = -1) -> np.ndarray:
-    """Return features of samples, float32 [N, D]; nothing is hidden."""
+def read_ahead(source: Source, parts: Sequence[np.ndarray] | Sequence[Tensor]) -> Iterator[Tensor]:
+    """Give the samples of each part in turn; those of files are read by all cores, a part ahead.
+
+    >>> source = unlabelled(torch.zeros(5, 3, 2))
+    >>> [len(samples) for samples in read_ahead(source, torch.arange(5).split(2))]
+    [2, 2, 1]
+    """
+    if source.in_memory:
+        yield from map(source.get, parts)
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting: list[list[Future[Tensor]]] = []
+        for part in parts:
+            pieces = np.array_split(np.asarray(part), -(-len(part) // _PIECE))
+            waiting.append([pool.submit(source.get, piece) for piece in pieces])
+            if len(waiting) > 1:
+                yield torch.cat([piece.result() for piece in waiting.pop(0)])
+        for last in waiting:
+            yield torch.cat([piece.result() for piece in last])
+
+
+def embed(
+    model: PatchModel,
+    source: Source,
+    pool: Pool = "mean",
+    layer: int = -1,
+    batch_size: int = 512,
+) -> np.ndarray:
+    """Return features of samples, float32 [N, D], or [N, 2D] for "both"; nothing is hidden."""
+    batches, parts = in_batches(np.arange(len(source)), batch_size), []
     with frozen(model) as device:
-        parts = in_batches(np.arange(len(source)))
-        found = [model.encode(source.get(part).to(device), pool, layer) for part in parts]
-    return torch.cat(found).float().cpu().numpy()
+        for samples in track(read_ahead(source, batches), "features", len(batches)):
+            encoded = model.encode(samples.to(device), pool, layer)
+            parts.append(encoded.float().cpu().numpy())
+    return np.concatenate(parts)

@@ -202,7 +202,7 @@ class PatchModel(MaskedModel):
         tokens = self.tokenizer.tokenize(samples)
         states, found = self._states(tokens, mask, predicted, layers)
         prediction = self.head(states)
-        features = [self._pooled(each, mask, pool) for each in found]
+        features = [self._pooled(each, self._seen(mask), pool) for each in found]
         return Answer(tokens, states, (prediction,), features)
 
     def objective(self) -> Reconstruction:
@@ -216,8 +216,7 @@ class PatchModel(MaskedModel):
         *found, encoded = self._encoded(tokens, mask, [*layers, -1])
         if self.config.mode == "drop":
             return self._decode(encoded, mask, predicted), found
-        patches = encoded[:, 1:] if self.has_class_token else encoded
-        return gather(patches, predicted.hidden_idx), found
+        return gather(self._pooled(encoded, None, "none"), predicted.hidden_idx), found
 
     def _encoded(self, tokens: Tensor, mask: Mask, layers: Sequence[int]) -> list[Tensor]:
         """Return what the encoder's layers say of masked samples: the class token comes first.
@@ -227,7 +226,7 @@ class PatchModel(MaskedModel):
         if self.config.mode == "drop":
             seen = mask.visible_idx
             visible = self.embed(gather(tokens, seen)) + _at(self.positions, seen)
-            return self._outputs(visible, layers, self._valid(mask.visible_valid))
+            return self._outputs(visible, layers, mask.visible_valid)
         tokens = torch.where(mask.hidden[..., None], self.mask_token, self.embed(tokens))
         return self._outputs(tokens + self.positions, layers)
 
@@ -239,6 +238,7 @@ class PatchModel(MaskedModel):
             check_layer("layer", layer, self.num_layers)
         if self.class_token is not None:
             tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+            valid = None if valid is None else F.pad(valid, (1, 0), value=True)
         if isinstance(self.encoder, Transformer):
             return self.encoder.outputs(tokens, layers, valid)
         return [self.encoder(tokens)] * len(layers)
@@ -248,20 +248,23 @@ class PatchModel(MaskedModel):
     ) -> Tensor:
         """Return features of masked samples, [B, width]; any layer has the final LayerNorm."""
         [encoded] = self._encoded(self.tokenizer.tokenize(batch), mask, [layer])
-        return self._pooled(encoded, mask, pool)
+        return self._pooled(encoded, self._seen(mask), pool)
 
-    def _pooled(self, encoded: Tensor, mask: Mask, pool: VisiblePool) -> Tensor:
-        """Return the class token, or the mean of the visible positions."""
+    def _seen(self, mask: Mask) -> Tensor | None:
+        """Return which encoded positions are visible ones; None = all."""
+        return mask.visible_valid if self.config.mode == "drop" else ~mask.hidden
+
+    def _pooled(self, encoded: Tensor, seen: Tensor | None, pool: Pool) -> Tensor:
+        """Return the mean of the positions that are `seen` (None = all), or what `pool` says."""
+        if pool in ("class", "both") and not self.has_class_token:
+            raise UserError(f"pool '{pool}' needs a class token, which this model lacks: use mean")
         if pool == "class":
-            self._need_class_token(pool)
             return encoded[:, 0]
         patches = encoded[:, 1:] if self.has_class_token else encoded
-        seen = mask.visible_valid if self.config.mode == "drop" else ~mask.hidden
-        return patches.mean(1) if seen is None else mean_over(patches, seen)
-
-    def _need_class_token(self, pool: str) -> None:
-        if not self.has_class_token:
-            raise UserError(f"pool '{pool}' needs a class token, which this model lacks: use mean")
+        if pool == "none":
+            return patches
+        mean = patches.mean(1) if seen is None else mean_over(patches, seen)
+        return mean if pool == "mean" else torch.cat([encoded[:, 0], mean], dim=1)
 
     def num_encoded(self, mask: Mask) -> int:
         """Return how many positions of a batch the encoder sees."""
@@ -272,20 +275,16 @@ class PatchModel(MaskedModel):
     def _decode(self, encoded: Tensor, mask: Mask, predicted: Mask) -> Tensor:
         """Decode encoded visible tokens with mask tokens; return what those became."""
         seen, asked = mask.visible_idx, predicted.hidden_idx
-        valid = self._valid(mask.visible_valid)
         encoded = self.to_decoder(encoded)
         num_class = int(self.has_class_token)
         placed = encoded[:, num_class:] + _at(self.decoder_positions, seen)
         queries = self.mask_token + _at(self.decoder_positions, asked)
-        if valid is not None or predicted.hidden_valid is not None:
-            parts = (_all_valid(encoded, valid), _all_valid(queries, predicted.hidden_valid))
-            valid = torch.cat(parts, dim=1)
-        x = torch.cat([encoded[:, :num_class], placed, queries], dim=1)
-        return self.decoder(x, valid, num_last=queries.shape[1])
-
-    def _valid(self, valid: Tensor | None) -> Tensor | None:
-        """Count the class token in."""
-        return None if valid is None else F.pad(valid, (int(self.has_class_token), 0), value=True)
+        parts, valid = (encoded[:, :num_class], placed, queries), None
+        counted = (None, mask.visible_valid, predicted.hidden_valid)
+        if any(each is not None for each in counted):
+            every = [_all_valid(*each) for each in zip(parts, counted, strict=True)]
+            valid = torch.cat(every, dim=1)
+        return self.decoder(torch.cat(parts, dim=1), valid, num_last=queries.shape[1])
 
     def encode(self, batch: Tensor, pool: Pool = "mean", layer: int = -1) -> Tensor:
         """Return features of whole samples; nothing is ever hidden.
@@ -294,15 +293,9 @@ class PatchModel(MaskedModel):
         side; "none" gives every position, [B, L, width]. The final LayerNorm is applied to any
         layer.
         """
-        if pool in ("class", "both"):
-            self._need_class_token(pool)
         tokens = self.embed(self.tokenizer.tokenize(batch)) + self.positions
         [encoded] = self._outputs(tokens, [layer])
-        patches = encoded[:, 1:] if self.has_class_token else encoded
-        if pool == "none":
-            return patches
-        parts = {"mean": [patches.mean(1)], "class": [encoded[:, 0]]}
-        return torch.cat(parts.get(pool) or [encoded[:, 0], patches.mean(1)], dim=1)
+        return self._pooled(encoded, None, pool)
 
     def predict(self, batch: Tensor, mask: Mask) -> tuple[Tensor, Tensor]:
         """Return (prediction, target) at `mask.hidden_idx`, each [B, H, token_dim]."""
@@ -377,8 +370,7 @@ class PatchModel(MaskedModel):
 def _positions(grid: tuple[int, ...], width: int, kind: str) -> Tensor:
     if kind == "sincos":
         return nn.Buffer(sincos_positions(grid, width)[None], persistent=False)
-    length = sincos_positions(grid, 2 * len(grid)).shape[0]
-    return nn.Parameter(nn.init.normal_(torch.empty(1, length, width), std=0.02))
+    return nn.Parameter(nn.init.normal_(torch.empty(1, math.prod(grid), width), std=0.02))
 
 
 def _at(positions: Tensor, index: Tensor) -> Tensor:

@@ -10,28 +10,9 @@ import numpy as np
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.progress import track
-from maskwise.report import (
-    curves,
-    figures,
-    folder,
-    probes,
-    representation,
-    samples,
-    training,
-)
-from maskwise.report.blocks import (
-    Cell,
-    Fact,
-    Section,
-    Table,
-    duration,
-    number,
-    own_sections,
-    render,
-    say,
-    table,
-    unmade,
-)
+from maskwise.report import blocks, curves, folder, probes, representation, samples, training
+from maskwise.report.blocks import Cell, Fact, Section, Table, number, say, table
+from maskwise.report.figures import CSS_NAMES, run_style
 from maskwise.report.folder import Row, RunFolder
 from maskwise.settings import flatten
 
@@ -57,13 +38,13 @@ def write(runs: Sequence[Path], out: Path | None = None) -> Path:
     if not runs:
         raise UserError("no run folder given; name at least one, as in: maskwise report runs/NAME")
     found = named([folder.read(Path(run)) for run in runs])
-    if len(kinds := {run.modality for run in found}) > 1:
+    if len(kinds := {str(run.config.get("modality", "data")) for run in found}) > 1:
         raise UserError(f"runs on {' and '.join(sorted(kinds))} cannot be compared: choose one")
     title, target = found[0].name, found[0].path / "report.html"
     if len(found) > 1:
         title, target = "Comparison", found[0].path.parent / "comparison.html"
     sections = [section for part in track(PARTS, "report") for section in part(found)]
-    page = render(title, summary(found), sections)
+    page = blocks.render(title, summary(found), sections)
     with atomic(Path(out or target)) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return Path(out or target)
@@ -113,19 +94,19 @@ def _overview(runs: Sequence[RunFolder]) -> list[Section]:
         facts.append(Fact("mean hidden ratio", f"{np.nanmean(ratio):.3f}", note))
     train = run.result.get("train", {})
     if "seconds" in train:
-        facts.append(Fact("training time", duration(train["seconds"])))
+        facts.append(Fact("training time", blocks.duration(train["seconds"])))
     counted = {"parameters": "num_parameters"} | dict(
         zip(run.words.counted, ("num_samples", "encoder_tokens", "predicted"), strict=False)
     )
     facts += [Fact(name, number(train[key])) for name, key in counted.items() if key in train]
-    lacking = unmade(runs, "result.json", lambda run: run.result)
+    lacking = blocks.unmade(runs, "result.json", lambda run: run.result)
     return [Section("numbers", "Headline numbers", facts=facts, **lacking)]
 
 
 def _runs(runs: Sequence[RunFolder]) -> Section:
     trains = [run.result.get("train", {}) for run in runs]
     names = [
-        Cell(run.name, color=figures.CSS_NAMES[figures.run_style(index)["color"]])
+        Cell(run.name, color=CSS_NAMES[run_style(index)["color"]])
         for index, run in enumerate(runs)
     ]
     scopes = [f"one per {run.config['train'].get('scope', 'step')}" for run in runs]
@@ -136,7 +117,7 @@ def _runs(runs: Sequence[RunFolder]) -> Section:
     }
     for name, key in zip(runs[0].words.counted[1:], ("encoder_tokens", "predicted"), strict=False):
         columns[name] = [train.get(key) for train in trains]
-    columns["training time"] = [duration(train.get("seconds")) for train in trains]
+    columns["training time"] = [blocks.duration(train.get("seconds")) for train in trains]
     columns["final loss"] = [train.get("final_loss") for train in trains]
     caption = "What is compared; the colours are those of the figures"
     return Section("runs", "Runs", tables=(table(caption, "run", names, columns),))
@@ -204,5 +185,5 @@ def _plain(value: object) -> str:
 PARTS = (
     *(_overview, training.sections, samples.sections, curves.losses, curves.likelihood),
     *(curves.imputation, probes.sections, representation.sections, representation.clusters),
-    *(probes.pairs, probes.finetuning, own_sections, _more, training.law, _settings),
+    *(probes.pairs, probes.finetuning, blocks.own_sections, _more, training.law, _settings),
 )

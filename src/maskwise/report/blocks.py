@@ -8,18 +8,17 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
 from maskwise.errors import UserError
-from maskwise.report.figures import curve, legend, plain, svg
+from maskwise.report.figures import Axes, curve, legend, plain, svg
 from maskwise.report.folder import Row, RunFolder
 from maskwise.settings import from_dict, settings
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+T = TypeVar("T")
 Value = str | bool | int | float | None
 
 
@@ -99,11 +98,7 @@ def render(title: str, summary: str, sections: Sequence[Section]) -> str:
 
 
 def say(part: str, name: str, /, **values: object) -> str:
-    """Return a text of texts.toml, on one line and with values filled in.
-
-    >>> say("evaluate", "unmade", what="result.json")
-    'No result.json yet. Evaluate the run to make it:'
-    """
+    """Return a text of texts.toml, on one line and with values filled in."""
     return " ".join(TEXTS[part][name].split()).format(**values)
 
 
@@ -121,9 +116,9 @@ def unmade(
     return {"missing": said, "commands": tuple(run.command(verb) for run in lacking)}
 
 
-def grouped(rows: Iterable[Row], name: Callable[[Row], str]) -> dict[str, list[Row]]:
+def grouped(rows: Iterable[T], name: Callable[[T], str]) -> dict[str, list[T]]:
     """Return rows by their name, in order."""
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[T]] = {}
     for row in rows:
         found.setdefault(name(row), []).append(row)
     return found
@@ -169,20 +164,12 @@ def compared(
 
 
 def written(value: float, form: str) -> str:
-    """Write a value in a format, or as a percentage for "%".
-
-    >>> written(0.9312, "%"), written(0.9312, ".2f")
-    ('93.1 %', '0.93')
-    """
+    """Write a value in a format, or as a percentage for "%"."""
     return f"{100 * value:.1f} %" if form == "%" else f"{value:{form}}"
 
 
 def between(row: Row, form: str = ".3f") -> str:
-    """Write the interval of a value, if it is known.
-
-    >>> between({"low": 0.5, "high": 0.75}), between({"low": None, "high": None})
-    ('0.500 to 0.750', '')
-    """
+    """Write the interval of a value, if it is known."""
     low, high = row.get("low"), row.get("high")
     if low is None or high is None:
         return ""
@@ -278,7 +265,7 @@ def own_sections(runs: Sequence[RunFolder]) -> list[Section]:
     Raises:
         UserError: a section that cannot be read.
     """
-    found: dict[str, list[tuple[str, OwnSection]]] = {}
+    found = []
     for run in runs:
         for values in run.result.get("sections") or ():
             try:
@@ -286,8 +273,8 @@ def own_sections(runs: Sequence[RunFolder]) -> list[Section]:
             except UserError as error:
                 where = f"{run.path / 'result.json'}: a section cannot be read"
                 raise UserError(f"{where}: {error}; evaluate it anew") from None
-            found.setdefault(own.slug, []).append((run.name if len(runs) > 1 else "", own))
-    return [_own_section(named) for named in found.values()]
+            found.append((run.name if len(runs) > 1 else "", own))
+    return [_own_section(named) for named in grouped(found, lambda each: each[1].slug).values()]
 
 
 def _own_section(named: Sequence[tuple[str, OwnSection]]) -> Section:
@@ -304,14 +291,12 @@ def _own_section(named: Sequence[tuple[str, OwnSection]]) -> Section:
             {label: Cell(number(value), note) for label, value, note in own.facts}
             for _, own in named
         ]
-        labels = dict.fromkeys(label for found in of_runs for label in found)
-        columns = {label: [found.get(label) for found in of_runs] for label in labels}
+        columns = {label: [found.get(label) for found in of_runs] for label in chain(*of_runs)}
         of_each = table("Of each run", "run", [run for run, _ in named], columns)
         facts, tables = [], [of_each] * bool(columns) + tables
-    curves: dict[str, list[tuple[str, OwnCurve]]] = {}
-    for run, own in named:
-        for each in own.curves:
-            curves.setdefault(each.title, []).append((run, each))
+    curves = grouped(
+        ((run, each) for run, own in named for each in own.curves), lambda each: each[1].title
+    )
     drawn = [_own_figure(each) for each in curves.values()]
     return Section(first.slug, first.title, first.text, facts=facts, figures=drawn, tables=tables)
 
@@ -319,7 +304,7 @@ def _own_section(named: Sequence[tuple[str, OwnSection]]) -> Section:
 def _own_figure(curves: Sequence[tuple[str, OwnCurve]]) -> Figure:
     first = curves[0][1]
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: Axes) -> None:
         lines = [(run, line) for run, each in curves for line in each.lines]
         for index, (run, line) in enumerate(lines):
             name = ": ".join(filter(None, (run, line.name)))

@@ -1,36 +1,17 @@
 """Values by hidden ratio: the error or the loss, the likelihood, how well values are imputed."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from maskwise.report import figures
-from maskwise.report.blocks import (
-    TEXTS,
-    Cell,
-    Fact,
-    Figure,
-    Section,
-    Table,
-    between,
-    compared,
-    duration,
-    grouped,
-    number,
-    say,
-    table,
-    unmade,
-)
+from maskwise.report import blocks, figures
+from maskwise.report.blocks import Cell, Fact, Figure, Section, Table, compared, number, say, table
 from maskwise.report.folder import Row, RunFolder
 from maskwise.report.training import reach
 from maskwise.settings import override
 from maskwise.words import GENERIC, LikelihoodWords, LossWords, Words
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Picture
-
-NAMES, OTHERS = TEXTS["imputation"]["names"], TEXTS["imputation"]["others"]
+NAMES, OTHERS = blocks.TEXTS["imputation"]["names"], blocks.TEXTS["imputation"]["others"]
 HEADLINE = 0.5  # the hidden fraction of the number at the top
 LEAST = -0.5  # what is worse than this is off the figure
 OURS = "model"
@@ -59,7 +40,8 @@ def loss_fact(run: RunFolder) -> tuple[str, list[Fact]]:
     for name, curve in found.get("baselines", {}).items():
         if point := at(curve, words.headline):
             beside += f"; {name}: {point['error']:{form}}"
-    note, where = f"{words.axis}, {between(loss, form)}{beside}", f"at ratio {words.headline}"
+    where = f"at ratio {words.headline}"
+    note = f"{words.axis}, {blocks.between(loss, form)}{beside}"
     fact = Fact(f"{words.name.lower()} {where}", f"{loss['error']:.3f}", note)
     return f" {words.name} {where}: {loss['error']:{form}} {words.axis}{beside}.", [fact]
 
@@ -69,7 +51,7 @@ def losses(runs: Sequence[RunFolder]) -> list[Section]:
     words, alone = runs[0].words.loss, len(runs) == 1
     found = {run.name: each for run in runs if (each := run.result.get("reconstruction"))}
     what = "reconstruction errors in result.json"
-    lacking = unmade(runs, what, lambda run: run.name in found)
+    lacking = blocks.unmade(runs, what, lambda run: run.name in found)
     if not found:
         return [Section("errors", words.title, **lacking)]
     first, target = next(iter(found.values())), target_of(runs[0])
@@ -138,29 +120,21 @@ def warning(runs: Sequence[RunFolder]) -> str:
 
 def imputation_fact(run: RunFolder) -> tuple[str, list[Fact]]:
     """Return the R² at one ratio beside the best other method, as a sentence and a number."""
-    ours, other = headline(run)
+    there = at_headline(run.result)
+    ours = next((row for row in there if row["method"] == OURS), None)
     if ours is None:
         return "", []
-    beside = "" if other is None else f"; {other['method']}: {other['r2']:.3f}"
+    others = [row for row in there if row["method"] != OURS]
+    best = max(others, key=lambda row: float(row["r2"]), default=None)
+    beside = f"; {best['method']}: {best['r2']:.3f}" if best else ""
     [cell] = compared([_spread(ours)], "r2")
     fact = Fact(f"imputation, R² at ratio {HEADLINE}", cell.text, cell.small + beside)
     return f" Imputation at ratio {HEADLINE}: R² {cell.text}{beside}.", [fact]
 
 
-def headline(run: RunFolder) -> tuple[Row | None, Row | None]:
-    """Return the row of the model and of the best other method at the ratio of the headline.
-
-    Of the first kind of values and mechanism listed, where R² is known.
-    """
-    there = at_headline(run.result)
-    ours = next((row for row in there if row["method"] == OURS), None)
-    others = [row for row in there if row["method"] != OURS]
-    return ours, max(others, key=lambda row: float(row["r2"]), default=None)
-
-
 def at_headline(result: Row) -> list[Row]:
-    """Return the rows, a method each, that the headline is about."""
-    same = next(iter(grouped(result.get("imputation", ()), _title).values()), [])
+    """Return the rows, a method each, that the headline is about: of the first kind listed."""
+    same = next(iter(blocks.grouped(result.get("imputation", ()), _title).values()), [])
     return [row for row in same if row["ratio"] == HEADLINE and row["r2"] is not None]
 
 
@@ -173,8 +147,8 @@ def imputation(runs: Sequence[RunFolder]) -> list[Section]:
     if not every:
         return []
     what, drawn, tables = "method" if alone else "run", [], []
-    for title, rows in grouped(every, _title).items():
-        named = grouped(rows, lambda row: str(row[what]))
+    for title, rows in blocks.grouped(every, _title).items():
+        named = blocks.grouped(rows, lambda row: str(row[what]))
         # Categories have no variance.
         if any(row["r2"] is not None for row in rows):
             of = runs[0].name if alone else f"{len(named)} runs"
@@ -230,7 +204,7 @@ def _details(title: str, rows: Sequence[Row]) -> Table:
     for key, name in OTHERS.items():
         if any(row.get(key) is not None for row in rows):
             columns[name] = [row.get(key) for row in rows]
-    columns["time"] = [duration(row.get("seconds")) for row in rows]
+    columns["time"] = [blocks.duration(row.get("seconds")) for row in rows]
     caption = f"Other measures: {title[0].lower()}{title[1:]}"
     return table(caption, "method", [row["method"] for row in rows], columns, folded=True)
 
@@ -242,7 +216,7 @@ def _spread(row: Row) -> Row:
 def likelihood(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the curve of one run, or the areas of several, if any has a likelihood."""
     tested = runs[0].words.likelihood.tested
-    lacking = unmade(runs, tested, lambda run: run.likelihood, "likelihood")
+    lacking = blocks.unmade(runs, tested, lambda run: run.likelihood, "likelihood")
     section = Section("likelihood", "Likelihood", **lacking)
     if len(runs) > 1:
         areas = _areas(runs)
@@ -282,7 +256,7 @@ def _areas(runs: Sequence[RunFolder]) -> list[Table]:
     return [table(caption, "run", [run.name for run in runs], columns)]
 
 
-def likelihood_picture(named: Sequence[tuple[str, Row]]) -> "Picture":
+def likelihood_picture(named: Sequence[tuple[str, Row]]) -> figures.Picture:
     """Draw the curves of runs, given as (name, likelihood.json)."""
     made = figures.draw(_scores(dict(named), GENERIC), figures.WIDE)
     made.set_facecolor("white")
@@ -293,23 +267,19 @@ def likelihood_text(values: Row, words: Words = GENERIC) -> str:
     """Return what the command prints of a run."""
     said = _words(values, words)
     lines = [f"hidden  ratio  nats per {said.position}, 95 % interval"]
-    for point in values["curve"]:
-        half = (point["high"] - point["low"]) / 2
-        lines.append(
-            f"{point['size']:6d}  {point['ratio']:5.3f}  {point['score']:.2f} ± {half:.2f}"
-        )
-    area, anchor = values["area"], values["anchor"]
-    lines += [
-        f"any-order lower bound: {_both(area, said)}",
-        say("likelihood", "errors", num=number(values["num_samples"]), words=said, values=values),
-    ]
+    for each in values["curve"]:
+        half = (each["high"] - each["low"]) / 2
+        lines.append(f"{each['size']:6d}  {each['ratio']:5.3f}  {each['score']:.2f} ± {half:.2f}")
+    area, num = values["area"], number(values["num_samples"])
+    lines.append(f"any-order lower bound: {_both(area, said)}")
+    lines.append(say("likelihood", "errors", num=num, words=said, values=values))
     if "perplexity" in area:
         nats = area["nats"] / values["length"]
         line = f"per {said.position}: {nats:.3f} nats, perplexity {area['perplexity']:.1f}"
         if "bits_per_byte" in area:
             line += f"; per byte of the text: {area['bits_per_byte']:.3f} bits"
         lines.append(line)
-    lines.append(f"{said.anchor}: {_both(anchor, said)}")
+    lines.append(f"{said.anchor}: {_both(values['anchor'], said)}")
     if values["law"] is None or values["law"]["sizes_outside"]:
         lines.append(f"warning: {_extrapolation(values)}")
     return "\n".join(lines)
@@ -333,7 +303,7 @@ def _extrapolation(values: Row) -> str:
     return say("likelihood", name, law=law, num=num, area=values["area"])
 
 
-def _scores(named: Mapping[str, Row], words: Words) -> Callable[["Axes"], None]:
+def _scores(named: Mapping[str, Row], words: Words) -> figures.Plot:
     first = next(iter(named.values()))
     law, dashed = first["law"], {}
     for name, values in named.items():
@@ -357,6 +327,6 @@ def _facts(run: RunFolder) -> dict[str, Fact]:
     known = {**run.likelihood, "dims": dims, "words": _words(run.likelihood, run.words)}
     return {
         key: Fact(*(text.format(**known) for text in texts))
-        for key, texts in TEXTS["likelihood"]["facts"].items()
+        for key, texts in blocks.TEXTS["likelihood"]["facts"].items()
         if key != "bytes" or "bits_per_byte" in known["area"]
     }

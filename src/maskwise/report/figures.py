@@ -7,14 +7,17 @@ variables so that the page can lighten them on a dark background.
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from markupsafe import Markup
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    import matplotlib.axes
+    import matplotlib.figure
 
+Axes: TypeAlias = "matplotlib.axes.Axes"
+Picture: TypeAlias = "matplotlib.figure.Figure"
+Plot = Callable[[Axes], None]
 BLUE, ORANGE, GREEN, RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 PURPLE, SKY, YELLOW = "#cc79a7", "#56b4e9", "#f0e442"
 INK, RULE = "#1d1f24", "#d7dae0"
@@ -40,7 +43,7 @@ RC: dict[Any, Any] = {
 }
 
 
-def draw(plot: Callable[["Axes"], None], size: tuple[float, float]) -> "Figure":
+def draw(plot: Plot, size: tuple[float, float]) -> Picture:
     """Draw on fresh axes of `size` inches, in the style of the page."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -51,9 +54,7 @@ def draw(plot: Callable[["Axes"], None], size: tuple[float, float]) -> "Figure":
     return figure
 
 
-def svg(
-    label: str, plot: Callable[["Axes"], None], size: tuple[float, float] = (5.0, 3.0)
-) -> Markup:
+def svg(label: str, plot: Plot, size: tuple[float, float] = (5.0, 3.0)) -> Markup:
     """Draw on fresh axes of `size` inches and return the figure as an `<svg>` element.
 
     A reader who cannot see it is told the label; the page scales it to its column.
@@ -85,7 +86,7 @@ def run_style(index: int) -> dict[str, Any]:
 
 
 def curve(
-    axes: "Axes",
+    axes: Axes,
     index: int,
     name: str,
     x: Sequence[float],
@@ -106,27 +107,26 @@ def by_ratio(
     ylabel: str,
     *,
     support: tuple[float, float] | None = None,
-    baselines: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
-) -> Callable[["Axes"], None]:
+    baselines: Mapping[str, Sequence[Mapping[str, float]]] = {},
+) -> Plot:
     """Return what draws the values of `key` by hidden ratio, with their intervals.
 
     The points of a curve have ratio, `key`, low, high and, where whole positions made it another
     one, the realised ratio. Ratios met in training are shaded, baselines dashed.
     """
-    dashed = baselines or {}
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: Axes) -> None:
         if support:
             low, high = min(support[0], support[1] - 0.01), support[1]
             axes.axvspan(low, high, color=ORANGE, alpha=0.18, linewidth=0, label="in training")
         for index, (name, points) in enumerate(curves.items()):
             columns = ([point[each] for point in points] for each in (key, "low", "high"))
             curve(axes, index, name, _ratios(points), *columns)
-        for index, (name, points) in enumerate(dashed.items()):
+        for index, (name, points) in enumerate(baselines.items()):
             x, y, style = _ratios(points), [point[key] for point in points], STYLES[1 + index % 3]
             axes.plot(x, y, color=INK, linestyle=style, linewidth=1.2, label=plain(name))
         axes.set(xlabel="hidden ratio", ylabel=plain(ylabel), xlim=(0, 1))
-        legend(axes, len(curves) + len(dashed) + bool(support))
+        legend(axes, len(curves) + len(baselines) + bool(support))
 
     return plot
 
@@ -140,7 +140,7 @@ def plain(name: str) -> str:
     return name.replace("$", r"\$").lstrip("_") or "run"
 
 
-def legend(axes: "Axes", entries: int, columns: int = 3, **look: Any) -> None:
+def legend(axes: Axes, entries: int, columns: int = 3, **look: Any) -> None:
     """Put the legend above the axes, where it hides nothing, unless there is one entry only."""
     if entries > 1:
         look |= {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.0}

@@ -4,6 +4,7 @@ import shlex
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,6 @@ class RunFolder:
     likelihood: Row
     samples: Row
     words: Words
-
-    @property
-    def modality(self) -> str:
-        """The kind of data."""
-        return str(self.config.get("modality", "data"))
 
     @property
     def law(self) -> laws.Law:
@@ -98,19 +94,13 @@ def read(path: Path) -> RunFolder:
 
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
     """Read metrics.jsonl as float columns; a value absent from a line is NaN."""
-    rows = read_json_lines(path, ("step", "loss"))
+    rows = [
+        {key: value for key, value in row.items() if type(value) in (int, float)}
+        for row in read_json_lines(path, ("step", "loss"))
+    ]
     # Some values are measured less often than others.
-    names = dict.fromkeys(key for row in rows for key, value in row.items() if _is_number(value))
-    return {
-        name: np.array(
-            [row[name] if _is_number(row.get(name)) else np.nan for row in rows], dtype=float
-        )
-        for name in names
-    }
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    names = dict.fromkeys(chain(*rows))
+    return {name: np.array([row.get(name, np.nan) for row in rows], float) for name in names}
 
 
 def _json(path: Path, *, needed: bool = True) -> Row:

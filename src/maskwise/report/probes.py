@@ -2,29 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from itertools import chain
 
-from maskwise.report import figures
-from maskwise.report.blocks import (
-    TEXTS,
-    Cell,
-    Fact,
-    Figure,
-    Section,
-    Table,
-    compared,
-    grouped,
-    number,
-    say,
-    table,
-    unmade,
-    written,
-)
+from maskwise.report import blocks, figures
+from maskwise.report.blocks import Cell, Fact, Figure, Section, Table, compared, number, say, table
 from maskwise.report.folder import Row, RunFolder
 from maskwise.report.training import reach
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # Measures that rows may have beside their accuracy.
 MORE = {"macro_f1": "macro-F1", "mcc": "Matthews correlation", "auroc": "AUROC"}
@@ -36,10 +19,10 @@ def sections(runs: Sequence[RunFolder]) -> list[Section]:
     every = [probe for run in runs for probe in probes_of(run)]
     if not every and not words.labelled:
         return []
-    lacking = unmade(runs, "probes in result.json", lambda run: "probes" in run.result)
+    lacking = blocks.unmade(runs, "probes in result.json", lambda run: "probes" in run.result)
     if not every:
         return [Section("probes", "Probes", **{"missing": say("probes", "unlabelled")} | lacking)]
-    tasks = grouped(every, _task)
+    tasks = blocks.grouped(every, _task)
     text = say("probes", "of one" if len(runs) == 1 else "of several")
     if len(runs) > 1 and any(tasks):
         text += " " + say("probes", "chosen", samples=words.samples)
@@ -72,10 +55,7 @@ def probe_fact(run: RunFolder) -> tuple[str, list[Fact]]:
 
 
 def probes_of(run: RunFolder) -> list[Row]:
-    """Return the probes of a run, each with the measures that are shown of its kind of data.
-
-    A measure is a row of value, low and high.
-    """
+    """Return the probes of a run, with the measures that its kind shows: value, low and high."""
     hidden = set(MORE) - set(run.words.probes.measures)
     found: list[Row] = []
     for row in run.rows("probes"):
@@ -89,7 +69,7 @@ def headline(probes: Sequence[Row]) -> tuple[Row | None, Row | None]:
     """Return the best trained probe and baseline of the first task and protocol listed."""
     if not probes:
         return None, None
-    first = next(iter(grouped(probes, _task).values()))
+    first = next(iter(blocks.grouped(probes, _task).values()))
     same = next(iter(_columns(first).values()))
     return best(same, trained=True), best(same, trained=False)
 
@@ -101,11 +81,7 @@ def best(probes: Sequence[Row], *, trained: bool) -> Row | None:
 
 
 def ranked_by(probe: Row) -> str:
-    """Return the measure that decides which is best: macro-F1 or Matthews correlation, if any.
-
-    >>> ranked_by({"accuracy": {"value": 0.9}}), ranked_by({"mcc": {"value": 0.8}})
-    ('accuracy', 'mcc')
-    """
+    """Return the measure that decides which is best: macro-F1 or Matthews correlation, if any."""
     return next((key for key in ("macro_f1", "mcc") if key in probe), "accuracy")
 
 
@@ -120,7 +96,10 @@ def _tables(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[
     tables = []
     for part in [[name] for name in columns] if _more(every) and not alone else [[*columns]]:
         there = [probe for name in part for probe in columns[name]]
-        others, known = _more(there), _shared_note(there)
+        others = _more(there)
+        # A note of all, but for baselines without features, is shown once.
+        notes = {str(probe.get("note", "")) for probe in there if probe["protocol"] in part}
+        known = notes.pop() if len(notes) == 1 else ""
         made: dict[str, list[Cell]] = {}
         for name in part:
             column = columns[name]
@@ -128,7 +107,10 @@ def _tables(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[
                 found = {probe["features"]: probe for probe in column}
                 heads = {name: [found.get(each) for each in features]}
             else:
-                heads = _best_of_runs(runs, column, name)
+                mine = [[row for row in column if row["run"] == run.name] for run in runs]
+                heads = {name: [best(each, trained=True) for each in mine]}
+                baselines = [best(each, trained=False) for each in mine]
+                heads[f"best baseline, {_short(name)}"] = baselines
             for head, rows in heads.items():
                 of_rows = _measures(rows, column, others)
                 own, told = "protocol" if alone else "features", ("", name, known)
@@ -140,17 +122,6 @@ def _tables(runs: Sequence[RunFolder], every: Sequence[Row], task: str) -> list[
         first, rows_of = ("features", names) if alone else ("run", [run.name for run in runs])
         tables.append(table(caption, first, rows_of, made, title=task))
     return tables
-
-
-def _best_of_runs(
-    runs: Sequence[RunFolder], column: Sequence[Row], name: str
-) -> dict[str, list[Row | None]]:
-    """Return the best probe and the best baseline of each run, by what is above them."""
-    mine = [[row for row in column if row["run"] == run.name] for run in runs]
-    return {
-        head: [best(probes, trained=trained) for probes in mine]
-        for head, trained in ((name, True), (f"best baseline, {_short(name)}", False))
-    }
 
 
 def _noted(cell: Cell, row: Row | None, own: str, told: Collection[str]) -> Cell:
@@ -209,24 +180,14 @@ def _columns(probes: Sequence[Row]) -> dict[str, list[Row]]:
     """
     trained = [probe for probe in probes if _of_encoder(probe["features"])]
     names = list(dict.fromkeys(str(probe["protocol"]) for probe in trained or probes))
-    found = grouped(probes, lambda row: row["protocol"] if row["protocol"] in names else names[0])
+    found = blocks.grouped(
+        probes, lambda row: row["protocol"] if row["protocol"] in names else names[0]
+    )
     return {name: found[name] for name in names}
 
 
-def _shared_note(probes: Sequence[Row]) -> str:
-    """Return the note of all probes, but for baselines without features: it is shown once."""
-    names = _columns(probes)
-    notes = {str(probe.get("note", "")) for probe in probes if probe["protocol"] in names}
-    return notes.pop() if len(notes) == 1 else ""
-
-
 def _short(protocol: str) -> str:
-    """Return a protocol's name without its details.
-
-    >>> _short("knn (k=20)")
-    'knn'
-    """
-    return protocol.split(" (")[0]
+    return protocol.split(" (")[0]  # without its details
 
 
 def finetuning(runs: Sequence[RunFolder]) -> list[Section]:
@@ -235,12 +196,12 @@ def finetuning(runs: Sequence[RunFolder]) -> list[Section]:
     if not every:
         return []
     tables = []
-    for task, rows in grouped(every, _task).items():
+    for task, rows in blocks.grouped(every, _task).items():
         if len(runs) == 1:
             tables.append(_models(task, rows))
             continue
         columns: dict[str, list[Cell]] = {}
-        for model, mine in grouped(rows, lambda row: row["model"]).items():
+        for model, mine in blocks.grouped(rows, lambda row: row["model"]).items():
             of_runs = {row["run"]: row for row in mine}
             each = [of_runs.get(run.name) for run in runs]
             found = _measures(each, rows, _more(rows), "mean", ("accuracy",))
@@ -265,7 +226,7 @@ def _models(task: str, rows: Sequence[Row]) -> Table:
     columns = _measures(rows, rows, _more(rows), "mean", bold=())
     columns["accuracy of each seed"] = list(map(Cell, seeds))
     chance = {
-        "accuracy": written(rows[0]["majority"], "%"),
+        "accuracy": blocks.written(rows[0]["majority"], "%"),
         MORE["mcc"]: "0",
         MORE["auroc"]: "0.5",
     }
@@ -294,7 +255,7 @@ def pair_facts(run: RunFolder) -> list[Fact]:
 def pairs(runs: Sequence[RunFolder]) -> list[Section]:
     """Return the section, if minimal pairs were measured: with a figure, or a row for each run."""
     every = [row for run in runs for row in run.rows("minimal_pairs")]
-    sets = grouped(every, lambda row: row["name"])
+    sets = blocks.grouped(every, lambda row: row["name"])
     if not sets:
         return []
     alone, names = len(runs) == 1, [run.name for run in runs]
@@ -317,7 +278,7 @@ def _paradigms(found: Sequence[Row], alone: bool) -> Table:
         for each in found
     }
     best, rows = max if len(found) > 1 else None, []
-    for name in dict.fromkeys(name for paradigms in of_runs.values() for name in paradigms):
+    for name in dict.fromkeys(chain(*of_runs.values())):
         each = [paradigms.get(name) for paradigms in of_runs.values()]
         num = next(row["num"] for row in each if row)
         rows.append((Cell(name, f"{number(num)} pairs"), *compared(each, "accuracy", "%", best)))
@@ -330,7 +291,7 @@ def _of_paradigms(run: RunFolder, found: Row) -> Figure:
     names = [figures.plain(row["name"].replace("_", " ")) for row in rows]
     accuracy, low, high = ([100 * row[key] for row in rows] for key in ("accuracy", "low", "high"))
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: figures.Axes) -> None:
         places = range(len(rows))
         axes.axvline(50, color=figures.INK, linestyle="--", linewidth=1.2)
         axes.hlines(places, low, high, color=figures.BLUE, linewidth=1.8)
@@ -346,7 +307,7 @@ def _of_paradigms(run: RunFolder, found: Row) -> Figure:
         *("pairs", "caption"),
         num=number(found["num_pairs"]),
         ties=number(found["ties"]),
-        metric=TEXTS["pairs"].get(found["metric"], found["metric"]),
+        metric=blocks.TEXTS["pairs"].get(found["metric"], found["metric"]),
         ratio=found["hidden_ratio"],
         where="inside" if inside else "outside",
         met=f"{least:g} to {most:g}" if least < most else f"{least:g} alone",

@@ -2,31 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from maskwise.report import figures
-from maskwise.report.blocks import (
-    TEXTS,
-    Cell,
-    Figure,
-    Section,
-    compared,
-    number,
-    say,
-    table,
-    unmade,
-)
+from maskwise.report import blocks, figures
+from maskwise.report.blocks import Cell, Figure, Section, compared, number, say, table, unmade
 from maskwise.report.folder import Row, RunFolder
 from maskwise.report.training import metric_curve, reach
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 ENCODERS = ("encoder", "untrained encoder")
 COMPARED = ("effective_rank", "rankme", "lidar", "energy")
-FIGURES = TEXTS["names"]
+FIGURES = blocks.TEXTS["names"]
 # Columns of metrics.jsonl that are measured now and then in training.
 LOGGED = ("effective_rank", "energy", "probe_accuracy", "cosine2")
 # What is drawn by ratio: its text, title, label and axis, its keys and their names.
@@ -92,7 +79,7 @@ def _spectra(run: RunFolder, models: Mapping[str, Row]) -> list[Figure]:
     if not lines:
         return []
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: figures.Axes) -> None:
         for index, (name, values) in enumerate(lines.items()):
             # Rounding leaves tails of almost nothing, which a log scale would stretch.
             share = [value for value in values if value > 1e-6]

@@ -4,18 +4,14 @@ import base64
 import io
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup, escape
 
 from maskwise.report.blocks import Figure, Section, number, say, unmade, written
 from maskwise.report.curves import target_of
-from maskwise.report.figures import BLUE, CYCLE, INK, legend, plain, svg
+from maskwise.report.figures import BLUE, CYCLE, INK, Axes, legend, plain, svg
 from maskwise.report.folder import Row, RunFolder
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Shown = tuple[str, list[Figure]]
 """what is said above, and what is shown"""
@@ -193,7 +189,7 @@ def _map(label: str, points: Sequence[Sequence[float]], found: Row) -> Markup:
     if (rest := ~np.isin(labels, common)).any():
         groups.insert(0, ("other", rest, INK if groups else BLUE, "."))
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: Axes) -> None:
         for name, at, color, marker in groups:
             [dots] = axes.plot(*places[at].T, marker, color=color, alpha=0.75, label=plain(name))
             dots.set(markersize=3, markeredgewidth=0)
@@ -207,11 +203,7 @@ def _map(label: str, points: Sequence[Sequence[float]], found: Row) -> Markup:
 
 
 def _short(name: str) -> str:
-    """Cut a name that would make the legend wider than the figure.
-
-    >>> _short("CD8+/CD45RA+ naive cytotoxic T cells of blood")
-    'CD8+/CD45RA+ naive cytot…'
-    """
+    """Cut a name that would make the legend wider than the figure."""
     return name if len(name) <= 25 else f"{name[:24]}…"
 
 
@@ -226,7 +218,7 @@ def _filled(found: Row) -> Figure:
     sheet = (np.concatenate([true, gap, seen, gap, filled]) - low) / np.maximum(high - low, 1e-12)
     sheet = np.ma.masked_invalid(np.clip(sheet, 0, 1))
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: Axes) -> None:
         axes.pcolormesh(sheet, cmap="viridis", vmin=0, vmax=1)
         axes.invert_yaxis()
         axes.grid(visible=False)

@@ -2,18 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
 
 from maskwise.laws import Law, effective
 from maskwise.report.blocks import Figure, Section, say
-from maskwise.report.figures import BLUE, ORANGE, WIDE, legend, plain, run_style, svg
+from maskwise.report.figures import BLUE, ORANGE, WIDE, Axes, legend, plain, run_style, svg
 from maskwise.report.folder import RunFolder
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Seen = Callable[..., tuple[np.ndarray, np.ndarray]]
 """from progress to ratios and weights of the law that the loss sees"""
@@ -54,7 +50,7 @@ def _losses(runs: Sequence[RunFolder]) -> Section:
         key, counted = "step", ("", "step")
     xlabel = counted[1]
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: Axes) -> None:
         from matplotlib.ticker import EngFormatter
 
         for index, run in enumerate(logged):
@@ -71,20 +67,12 @@ def _losses(runs: Sequence[RunFolder]) -> Section:
 
 
 def thin(length: int, most: int = MAX_POINTS) -> np.ndarray:
-    """Return at most `most` indices spread over ``range(length)``, first and last among them.
-
-    >>> thin(5, 3).tolist(), thin(2, 3).tolist()
-    ([0, 2, 4], [0, 1])
-    """
+    """Return at most `most` indices spread over ``range(length)``, first and last among them."""
     return np.unique(np.linspace(0, length - 1, min(length, most)).round().astype(int))
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
-    """Centred running mean over a twentieth of the points, one-sided near the ends; skips NaN.
-
-    >>> smooth(np.array([1.0, 1.0, 1.0])).tolist()
-    [1.0, 1.0, 1.0]
-    """
+    """Centred running mean over a twentieth of the points, one-sided near the ends; skips NaN."""
     known = np.isfinite(values)
     sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
     counts = np.concatenate([[0], np.cumsum(known)])
@@ -106,7 +94,7 @@ def metric_curve(
     steps, values = metrics["step"], metrics[key]
     keep = thin(len(steps))
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: Axes) -> None:
         axes.set(xlabel="step", ylabel=key.replace("_", " "))
         if support is not None:
             low, high = support
@@ -193,7 +181,7 @@ def _density(label: str, law: Law, seen: Seen, progress: float) -> Markup:
     if not np.allclose(factor, 1):
         kinds.append(("seen by the loss", ORANGE, "--", factor))
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: Axes) -> None:
         stems = axes.twinx() if continuous and len(atoms) else axes
         top = 0.0
         for index, (name, color, style, factors) in enumerate(kinds):
@@ -225,7 +213,7 @@ def _movement(label: str, law: Law) -> Markup:
     low, high = supports(law)
     mean = [law.mean(progress) for progress in PROGRESS]
 
-    def plot(axes: "Axes") -> None:
+    def plot(axes: Axes) -> None:
         if np.any(high > low):
             axes.fill_between(PROGRESS, low, high, color=BLUE, alpha=0.15, lw=0, label="support")
         axes.plot(PROGRESS, mean, color=BLUE, label="mean")

@@ -32,6 +32,7 @@ from maskwise.text.corpus import (
 )
 from maskwise.text.ngrams import ngram_starts
 from maskwise.text.text import Text, load_tokenizer, train_tokenizer
+from maskwise.textio import user_path
 
 log = logging.getLogger("maskwise")
 
@@ -318,7 +319,7 @@ def _tokenizer_identity(data: TextDataSettings, text: Text | None) -> object:
     if text is not None:
         return hashlib.sha256(text.tokenizer.to_str().encode()).hexdigest()
     if data.tokenizer is not None:
-        path = Path(data.tokenizer).expanduser()
+        path = user_path(data.tokenizer)
         files = sorted(path.glob("*.json")) if path.is_dir() else [path]
         return [data.tokenizer, _stamps(files)]
     return [data.vocab_size, data.lowercase, version("tokenizers")]

@@ -31,6 +31,7 @@ from maskwise.text.tasks import (
     word_features,
 )
 from maskwise.text.text import Text
+from maskwise.textio import user_path
 from maskwise.tokens.evaluation import losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
 
@@ -78,7 +79,7 @@ def check_files(config: TextEvaluateSettings) -> None:
     tasks = [*config.probes, *config.token_probes, *config.finetune.tasks]
     named = [path for task in map(parse_task, tasks) for path in (task.train, task.test)]
     for path in (*named, *map(Path, config.pairs)):
-        if not path.expanduser().exists():
+        if not user_path(path).exists():
             raise UserError(f"{path}, which evaluation needs, does not exist")
 
 

@@ -18,7 +18,7 @@ from maskwise.modality import Entries
 from maskwise.text.data import TextSplits
 from maskwise.text.tasks import cut_texts, equal_lengths
 from maskwise.text.text import Text
-from maskwise.textio import kind_of, read_lines
+from maskwise.textio import kind_of, read_lines, user_path
 from maskwise.tokens.evaluation import held_tokens
 from maskwise.tokens.files import files_of
 from maskwise.tokens.model import LanguageModel
@@ -105,7 +105,7 @@ def read_pairs(path: Path) -> dict[str, list[Pair]]:
       name of the file);
     - .txt with the bad sentence and then the good one, in turn (Zorro); the paradigm is the name.
     """
-    path = path.expanduser()
+    path = user_path(path)
     files = files_of(path, KINDS, "minimal pairs") if path.is_dir() else [path]
     paradigms: dict[str, list[Pair]] = {}
     for file in files:

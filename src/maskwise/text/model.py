@@ -23,6 +23,7 @@ from maskwise.modality import Entries
 from maskwise.objectives.cross_entropy import Shares, check_shares
 from maskwise.settings import settings
 from maskwise.text.text import Text
+from maskwise.textio import user_path
 from maskwise.tokens.network import Layers, Said, SequenceNetwork, TokenNetwork
 
 if TYPE_CHECKING:  # it is an extra
@@ -195,7 +196,7 @@ def _config(name: str) -> "PretrainedConfig":
 
 def _read(name: str, kind: Any, **options: object) -> Any:
     """Return what a class of transformers loads from a folder or the hub."""
-    path = Path(name).expanduser()
+    path = user_path(name)
     local = path.is_dir()
     if not local and not HUB_NAME.fullmatch(name):
         raise UserError(f"{name} is no folder")

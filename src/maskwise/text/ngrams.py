@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from maskwise.errors import UserError
 from maskwise.text.corpus import Corpus
 from maskwise.text.text import Text
+from maskwise.textio import user_path
 from maskwise.ties import descending
 
 Tokens = tuple[Sequence[int] | np.ndarray, Sequence[bool] | np.ndarray]  # ids, starts
@@ -154,7 +155,7 @@ def ngram_starts(corpus: Corpus, path: str | None) -> np.ndarray:
     breaks = np.zeros(len(corpus.ids), dtype=bool)
     breaks[corpus.documents[:, 0]] = True
     if path is not None:
-        ngrams = _read_ngrams(Path(path).expanduser(), corpus.text)
+        ngrams = _read_ngrams(user_path(path), corpus.text)
     else:
         counted = slice(0, _COUNTED)
         starts = corpus.starts[counted].astype(bool)

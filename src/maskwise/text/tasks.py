@@ -15,7 +15,7 @@ from maskwise.measure.features import frozen, random_groups, random_subset, same
 from maskwise.measure.finetuning import FineTuneSettings, Samples, tuned_row
 from maskwise.modality import Entries, Pool
 from maskwise.text.text import Encoded, Text
-from maskwise.textio import encode_labels, kind_of, read_lines, table_rows
+from maskwise.textio import encode_labels, kind_of, read_lines, table_rows, user_path
 from maskwise.tokens.files import labelled_rows
 from maskwise.tokens.model import LanguageModel
 
@@ -60,10 +60,10 @@ def parse_task(text: str) -> TaskFiles:
     train, colon, test = files.partition(":")
     if not (train and colon and test) or (equals and not name):
         raise UserError(f"task '{text}' cannot be read: give TRAIN:TEST or NAME=TRAIN:TEST, files")
-    path = Path(train).expanduser()
+    path = user_path(train)
     stem = re.sub(r"\.(?:tsv|csv|jsonl|txt|conllu|gz|xz)\b", "", path.name)
     stem = re.sub(r"[._-]*train(?:ing)?\b", "", stem)
-    return TaskFiles(name or stem or path.absolute().parent.name, path, Path(test).expanduser())
+    return TaskFiles(name or stem or path.absolute().parent.name, path, user_path(test))
 
 
 def read_task(text: str, num_train: int, num_test: int, seed: int) -> TextTask:

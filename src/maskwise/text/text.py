@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from maskwise.errors import UserError, require
 from maskwise.modality import Entries
 from maskwise.rng import Keys
+from maskwise.textio import user_path
 from maskwise.tokens.files import FILE, read_tokenizer, write_tokenizer
 
 if TYPE_CHECKING:  # they are extras
@@ -289,7 +290,7 @@ def train_tokenizer(
 
 def load_tokenizer(name: str, length: int) -> Text:
     """Load a tokenizer.json, or the tokenizer of a folder or hub name of transformers."""
-    path = Path(name).expanduser()
+    path = user_path(name)
     try:
         if path.is_file() or path.suffix == ".json":
             return _described(read_tokenizer(path), length)
@@ -349,7 +350,7 @@ def _described(tokenizer: "Tokenizer", length: int) -> Text:
 
 def _from_transformers(name: str) -> "PreTrainedTokenizerFast":
     transformers = require("transformers", "it", "text")
-    options = {"local_files_only": Path(name).expanduser().is_dir(), "trust_remote_code": False}
+    options = {"local_files_only": user_path(name).is_dir(), "trust_remote_code": False}
     try:
         return transformers.AutoTokenizer.from_pretrained(name, **options)
     except Exception as error:  # whatever hub, network, cache and file formats raise

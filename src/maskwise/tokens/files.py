@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from maskwise.errors import UserError, require
 from maskwise.files import atomic
-from maskwise.textio import columns, json_rows, kind_of, table_rows
+from maskwise.textio import columns, json_rows, kind_of, table_rows, user_path
 
 if TYPE_CHECKING:  # it is an extra
     from tokenizers import Tokenizer
@@ -18,7 +18,7 @@ def files_of(
     source: str | Path, kinds: Sequence[str], what: str, *, deep: bool = False
 ) -> list[Path]:
     """Return the files that a source names: itself, or those of some kinds in a folder, sorted."""
-    path = Path(source).expanduser()
+    path = user_path(source)
     if path.is_dir():
         within = path.rglob("*") if deep else path.iterdir()
         found = sorted(each for each in within if each.is_file() and kind_of(each) in kinds)
