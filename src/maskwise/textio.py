@@ -3,10 +3,11 @@
 import csv
 import gzip
 import json
+import logging
 import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -20,7 +21,64 @@ if TYPE_CHECKING:  # an extra
 
 Opener = Callable[..., IO[str]]
 OPENERS: dict[str, Opener] = {".gz": gzip.open, ".bgz": gzip.open, ".xz": lzma.open}
+LEFT_BEHIND = frozenset(
+    {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+    | {"Thumbs.db", "desktop.ini"}
+)
+"""names of what operating systems put beside data"""
+TRAIN = ("train", "training")
+HELD = ("test", "testing", "val", "valid", "validation", "dev")
+log = logging.getLogger("maskwise")
 READ_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error)
+
+
+def is_data(path: Path) -> bool:
+    """Say whether a name is that of data: not hidden, and not what systems leave behind.
+
+    >>> is_data(Path("a/cat.png")), is_data(Path("._cat.png")), is_data(Path("__MACOSX"))
+    (True, False, False)
+    """
+    return not path.name.startswith((".", "~$")) and path.name not in LEFT_BEHIND
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the files of a folder and of those in it, in order; none that are hidden."""
+    below = sorted(folder.rglob("*"))
+    seen = {path for path in below if not is_data(path)}
+    return [
+        path
+        for path in below
+        if path not in seen and seen.isdisjoint(path.parents) and path.is_file()
+    ]
+
+
+def splits_among(names: Iterable[str], where: object) -> list[str]:
+    """Return which names are those of splits: one to train on, then one to test on; or none.
+
+    Splits are called as they usually are, in any case. Of several to test on, a test split has
+    precedence, and the others are named and not used.
+
+    Raises:
+        UserError: other names beside those of splits.
+
+    >>> splits_among(["Valid", "training"], "images"), splits_among(["train", "car"], "images")
+    (['training', 'Valid'], [])
+    """
+    known = {name.lower(): name for name in names}
+    train = [known[name] for name in TRAIN if name in known]
+    held = [known[name] for name in HELD if name in known]
+    others = sorted(name for key, name in known.items() if key not in (*TRAIN, *HELD))
+    if len(train) != 1 or (not held and others):
+        return []
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise UserError(
+            f"{where}: {others[0]}{more} beside the splits {', '.join([*train, *held])}: move it"
+            " away, or give the folder of one split"
+        )
+    if held[1:]:
+        log.warning("%s: %s is not used: %s is what is tested on", where, held[1], held[0])
+    return [*train, *held[:1]]
 
 
 def user_path(text: str | Path) -> Path:

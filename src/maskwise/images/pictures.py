@@ -1,5 +1,6 @@
 """Image files in folders and rows of Hugging Face data sets: which are read, and decoding them."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +15,18 @@ import numpy as np
 
 from maskwise.errors import UserError, require
 from maskwise.images.images import ImageSource, array_source
-from maskwise.textio import encode_labels, user_path
+from maskwise.textio import HELD, encode_labels, files_below, is_data, splits_among, user_path
 
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+log = logging.getLogger("maskwise")
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".avif"),
+    *(".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".tga", ".pcx"),
+    *(".sgi", ".qoi"),
+)
 IMAGENET100 = "imagenet100"
-_TEST, _HUB_TEST = ("test", "val"), ("test", "validation", "valid", "val")
 MEMORY_BYTES = 4 << 30  # decoded images up to this size are kept in memory
 _PIECE = 16  # pictures that a thread decodes at a time
 _GREY = ("1", "L", "LA", "La")
@@ -99,8 +104,11 @@ class Pictures:
         return array
 
     def _plan_of(self, image: "Image.Image") -> _Plan:
+        turned = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)  # other values mean nothing
+        if turned and image.format == "TIFF":
+            image.load()  # Pillow turns these itself, some versions when they are opened
         width, height = image.size
-        if image.getexif().get(_ORIENTATION, 1) >= 5:
+        if turned and image.format != "TIFF":
             width, height = height, width
         height, width = self.size or (height, width)
         if image.mode == "F" or image.mode.startswith("I"):
@@ -189,7 +197,7 @@ def read_image_folder(
 ) -> list[ImageSource]:
     """Return the sources to train and, if there are any, to test on, of a folder of image files.
 
-    ``train/`` with ``test/`` or ``val/`` are splits if they are the only folders at the top.
+    ``train/`` with ``test/`` or ``val/``, or whatever else splits are called, are splits.
     Sub-folders of a split are classes; without any, there are no labels. `only` leaves out the
     folders of all others, see `class_names`.
     """
@@ -198,14 +206,16 @@ def read_image_folder(
     except ImportError:
         raise UserError('image files need Pillow: pip install "maskwise[images]"') from None
     wanted, folders = class_names(only), {path.name: path for path in _subfolders(root)}
-    splits = [root]
-    if "train" in folders and not folders.keys() - {"train", *_TEST}:
-        splits = [folders[name] for name in ("train", *_TEST) if name in folders][:2]
+    splits = [folders[name] for name in splits_among(folders, root)] or [root]
     listed = [_list_split(folder, wanted) for folder in splits]
+    left_out = [path for path in files_below(root) if path.suffix.lower() not in SUFFIXES]
+    if left_out:
+        few = ", ".join(path.name for path in left_out[:3]) + ", ..." * (len(left_out) > 3)
+        log.info("%s: %d files that are no pictures are left out (%s)", root, len(left_out), few)
     if len({bool(names) for _, names in listed}) > 1:
         raise UserError(
-            f"{root}: only one of train/ and {splits[1].name}/ has class folders; give both "
-            "classes or none"
+            f"{root}: only one of {splits[0].name}/ and {splits[1].name}/ has class folders; give"
+            " both classes or none"
         )
     names = [str(path) for paths, _ in listed for path in paths]
     pictures = Pictures(partial(_open_file, names), names.__getitem__, size, channels)
@@ -224,7 +234,7 @@ def _list_split(folder: Path, wanted: frozenset[str]) -> tuple[list[Path], list[
             f"{folder}: {len(missing)} of the {len(wanted)} classes of data.classes have no"
             f" folder here: {few}"
         )
-    classes = {path: sorted(filter(_is_image, path.rglob("*"))) for path in subfolders}
+    classes = {path: sorted(filter(_is_image, files_below(path))) for path in subfolders}
     beside = next((path.name for path, images in classes.items() if images), None)
     if direct and beside:
         raise UserError(
@@ -243,11 +253,11 @@ def _list_split(folder: Path, wanted: frozenset[str]) -> tuple[list[Path], list[
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.is_dir() and is_data(path))
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in SUFFIXES and is_data(path) and path.is_file()
 
 
 def class_names(classes: Sequence[str]) -> frozenset[str]:
@@ -300,6 +310,7 @@ def read_hub(source: str, size: Size, channels: int | None) -> list[ImageSource]
         raise UserError(f"{source}: cannot be loaded ({reason})") from error
     if "train" not in splits:
         raise UserError(f"{source}: no split named train; found {', '.join(splits)}")
+    parts = {key: splits[key] for key in ["train", *[key for key in HELD if key in splits][:1]]}
     features = splits["train"].features
     columns = {type(kind).__name__: name for name, kind in reversed(features.items())}
     image, label = columns.get("Image"), columns.get("ClassLabel")
@@ -307,8 +318,6 @@ def read_hub(source: str, size: Size, channels: int | None) -> list[ImageSource]
         raise UserError(f"{source}: no image column; found {', '.join(features)}")
     if not len(splits["train"]):
         raise UserError(f"{source}: the train split is empty")
-    test = [key for key in _HUB_TEST if key in splits][:1]
-    parts = {key: splits[key] for key in ["train", *test]}
     labels = classes = None
     if label is not None:
         labels = np.concatenate([np.asarray(part[label][:], np.int64) for part in parts.values()])
