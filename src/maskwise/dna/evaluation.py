@@ -129,7 +129,7 @@ def _floors(dna: DNA, splits: DNASplits, index: np.ndarray) -> dict[str, Tensor]
     "base composition": every base for itself, -sum_i log p(b_i); for single bases its mean is
     the entropy of the composition. "unigram": the share of the token, where tokens are longer.
     """
-    of_bases = shares(DNA(window=splits.train.tiles.width), splits.train, index)
+    of_bases = shares(DNA(window=splits.train.width), splits.train, index)
     costs = dict(zip("ACGT", (-of_bases.log()).tolist(), strict=False))
     letters = dna.spell(range(len(dna.alphabet)))
     composed = [sum(costs.get(base, 0.0) for base in token) for token in letters]

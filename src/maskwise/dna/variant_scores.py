@@ -203,8 +203,8 @@ def _width(dna: DNA, length: int) -> int:
     both strands see the same bases.
     """
     width = min(dna.window, length)
-    if dna.kind.size > 1:
-        return width - width % dna.kind.size
+    if dna.kind.k > 1:
+        return width - width % dna.kind.k
     return width if width == length else width - (1 - width % 2)
 
 
