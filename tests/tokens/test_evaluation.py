@@ -97,7 +97,7 @@ def source(request: pytest.FixtureRequest, words: Text, tmp_path: Path) -> TextS
     tokenizer = tmp_path / "tokenizer.json"
     tokenizer.write_text(words.tokenizer.to_str(), "utf-8")
     data = TextDataSettings(tokenizer=str(tokenizer), length=24, holdout=0.3)
-    return text_data.from_texts(LINES, data, units=request.param).test
+    return text_data.load(data, LINES, units=request.param).test
 
 
 def written(folder: Path, model: LanguageModel, source: TextSource, **changes: int) -> dict:

@@ -4,7 +4,6 @@ A corpus is written once, a part at a time, then read through memory maps.
 """
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from maskwise.errors import UserError, require
 from maskwise.files import atomic_folder, read_json, write_json
 from maskwise.modality import Entries
 from maskwise.text.text import Encoded, Text
-from maskwise.textio import kind_of, open_parquet, read_lines
+from maskwise.textio import json_rows, kind_of, open_parquet, read_lines
 from maskwise.tokens.files import files_of
 
 log = logging.getLogger("maskwise")
@@ -156,15 +155,10 @@ def _documents(path: Path, document: Document) -> Iterator[Part]:
 
 
 def _json_column(path: Path, column: str) -> Iterator[object]:
-    for number, line in enumerate(read_lines(path), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            raise UserError(f"{path}: line {number} is no JSON: {line.strip()[:40]}") from None
-        if not isinstance(row, dict) or column not in row:
-            known = ", ".join(row) if isinstance(row, dict) else type(row).__name__
+    for where, row in json_rows(path):
+        if column not in row:
             raise UserError(
-                f"{path}: line {number} has no '{column}'; found {known}: give --data.column"
+                f"{path}: {where} has no '{column}'; found {', '.join(row)}: give --data.column"
             )
         yield row[column]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -93,11 +93,6 @@ def cut(documents: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
     base, extra = size // np.maximum(num, 1), size % np.maximum(num, 1)
     first = documents[which, 0] + number * base[which] + np.minimum(number, extra[which])
     return first, base[which] + (number < extra[which])
-
-
-def one_per_row(first: np.ndarray, size: np.ndarray, start: int) -> PackedRows:
-    """Return rows of one piece each, after `start` special tokens."""
-    return PackedRows(first, size, np.full(len(size), start), np.arange(len(size) + 1))
 
 
 def pack(first: np.ndarray, size: np.ndarray, length: int, start: int, stop: int) -> PackedRows:
@@ -235,8 +230,7 @@ class TextDataSettings:
     the texts with the highest pointwise mutual information."""
 
 
-@dataclass(frozen=True, eq=False)
-class Texts:
+class Texts(NamedTuple):
     """Documents that can be read again, and what tells them from others."""
 
     name: str
@@ -244,35 +238,19 @@ class Texts:
     parts: Callable[[], Iterable[Part]]
 
 
-def load(data: TextDataSettings, *, units: str | None = None) -> TextSplits:
-    """Tokenize the texts that `data` describes, unless it was done before, and cut them in rows.
+def load(
+    data: TextDataSettings, texts: Sequence[str] | None = None, *, units: str | None = None
+) -> TextSplits:
+    """Tokenize the texts that `data` describes, or those given, and cut them in rows.
 
-    Masks hide `units` as one, "words" or "ngrams"; None: single tokens.
+    What was tokenized before is read from the cache. Masks hide `units` as one, "words" or
+    "ngrams"; None: single tokens.
     """
     heldout = data.heldout
-    if heldout is None and data.source.startswith("hf:"):
+    if texts is None and heldout is None and data.source.startswith("hf:"):
         heldout = hub_test_split(data.source)
-    return _splits(_named(data.source, data), heldout, data, units)
-
-
-def from_texts(
-    texts: Sequence[str], data: TextDataSettings, *, units: str | None = None
-) -> TextSplits:
-    """Tokenize texts in memory, one document each; arguments as for `load`."""
-    digest = hashlib.sha256()
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise UserError(f"text {number} is {type(text).__name__}, not str: give a list of str")
-        digest.update(f"{len(text)} ".encode() + text.encode())
-    parts = [Part(text, True) for text in texts]
-    given = Texts("array", digest.hexdigest(), lambda: parts)
-    return _splits(given, data.heldout, data, units)
-
-
-def _splits(
-    texts: Texts, heldout: str | None, data: TextDataSettings, units: str | None
-) -> TextSplits:
-    corpus = _tokenized(texts, data)
+    named = _named(data.source, data) if texts is None else _given(texts)
+    corpus = _tokenized(named, data)
     starts = _unit_starts(corpus, data, units)
     if heldout:
         other = _tokenized(_named(heldout, data), data, corpus.text)
@@ -285,10 +263,10 @@ def _splits(
     log.info(
         "%s: %d documents, %d tokens, %d documents of fewer than two tokens left out; %d rows of"
         " %d tokens to train on (%.1f %% padding), %d held out",
-        *(texts.name, counts["documents"] - counts["dropped_documents"], counts["tokens"]),
+        *(named.name, counts["documents"] - counts["dropped_documents"], counts["tokens"]),
         *(counts["dropped_documents"], len(train), data.length, 100 * train.padding, len(test)),
     )
-    return TextSplits(train, test, texts.name)
+    return TextSplits(train, test, named.name)
 
 
 def _tokenized(texts: Texts, data: TextDataSettings, text: Text | None = None) -> Corpus:
@@ -300,6 +278,15 @@ def _tokenized(texts: Texts, data: TextDataSettings, text: Text | None = None) -
         log.info("%s: tokenizing (kept in %s)", texts.name, folder)
         corpus = write_corpus(folder, text or _text(texts, data), texts.parts())
     return replace(corpus, text=corpus.text.with_length(data.length))
+
+
+def _given(texts: Sequence[str]) -> Texts:
+    digest = hashlib.sha256()
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UserError(f"text {number} is {type(text).__name__}, not str: give a list of str")
+        digest.update(f"{len(text)} ".encode() + text.encode())
+    return Texts("array", digest.hexdigest(), lambda: [Part(text, True) for text in texts])
 
 
 def _named(source: str, data: TextDataSettings) -> Texts:
@@ -381,6 +368,7 @@ def _source(corpus: Corpus, data: TextDataSettings, starts: np.ndarray | None) -
     first, size = cut(corpus.documents, text.room())
     if data.pack and text.start and text.pad >= 0:
         rows = pack(first, size, text.length, len(text.start), len(text.stop))
-    else:
-        rows = one_per_row(first, size, len(text.start))
+    else:  # one piece each, after special tokens
+        place = np.full(len(size), len(text.start))
+        rows = PackedRows(first, size, place, np.arange(len(size) + 1))
     return TextSource(corpus, rows, starts)

@@ -86,7 +86,12 @@ def export(model: LanguageModel[Text], folder: str | Path) -> Path:
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
-        _write_network(model, temporary)
+        if isinstance(network := model.network, HFNetwork):
+            network.save(temporary)
+        else:
+            assert isinstance(network, SequenceNetwork)
+            save_file(_weights(network), temporary / "model.safetensors", {"format": "pt"})
+            write_json(temporary / "config.json", _config(network, model.tokenizer))
         _write_tokenizer(model.tokenizer, temporary)
         temporary.replace(folder)
     except OSError as error:
@@ -94,17 +99,6 @@ def export(model: LanguageModel[Text], folder: str | Path) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
-
-
-def _write_network(model: LanguageModel[Text], folder: Path) -> None:
-    if isinstance(model.network, HFNetwork):
-        model.network.save(folder)
-        return
-    network = model.network
-    assert isinstance(network, SequenceNetwork)
-    weights = {name: value.contiguous().cpu() for name, value in _weights(network).items()}
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    write_json(folder / "config.json", _config(network, model.tokenizer))
 
 
 def _weights(network: SequenceNetwork) -> dict[str, Tensor]:
@@ -118,18 +112,12 @@ def _weights(network: SequenceNetwork) -> dict[str, Tensor]:
         "head_norm.weight": "head.norm.weight",
         "bias": "decoder.bias",
     }
-    parts = {
-        "norm1": "attn_norm",
-        "qkv": "attn.Wqkv",
-        "project": "attn.Wo",
-        "norm2": "mlp_norm",
-        "gated": "mlp.Wi",
-        "out": "mlp.Wo",
-    }
+    parts = {"norm1": "attn_norm", "qkv": "attn.Wqkv", "project": "attn.Wo"}
+    parts |= {"norm2": "mlp_norm", "gated": "mlp.Wi", "out": "mlp.Wo"}
     for layer in range(network.num_layers):
         for part, name in parts.items():
             names[f"blocks.{layer}.{part}.weight"] = f"model.layers.{layer}.{name}.weight"
-    return {names[name]: value for name, value in ours.items()}
+    return {names[name]: value.contiguous().cpu() for name, value in ours.items()}
 
 
 def _config(network: SequenceNetwork, text: Text) -> Entries:

@@ -1,6 +1,5 @@
 """The likelihood of texts under a masked language model, and of the sentences of minimal pairs."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,7 +17,7 @@ from maskwise.modality import Entries
 from maskwise.text.data import TextSplits
 from maskwise.text.tasks import cut_texts, equal_lengths
 from maskwise.text.text import Text
-from maskwise.textio import kind_of, read_lines
+from maskwise.textio import json_rows, kind_of, read_lines
 from maskwise.tokens.evaluation import held_tokens
 from maskwise.tokens.files import files_of
 from maskwise.tokens.model import LanguageModel
@@ -117,21 +116,17 @@ def read_pairs(path: Path) -> dict[str, list[Pair]]:
 
 
 def _read(path: Path, name: str) -> list[tuple[str, Pair]]:
-    found = [line.strip() for line in read_lines(path)]
     if kind_of(path) == ".txt":
+        found = [line.strip() for line in read_lines(path)]
         if len(found) % 2 or "" in found:
             raise UserError(f"{path}: give a bad and then a good sentence, in turn, without gaps")
         return [(name, Pair(good, bad)) for bad, good in zip(*[iter(found)] * 2, strict=True)]
     pairs = []
-    for number, line in enumerate(found, start=1):
-        try:
-            row = json.loads(line)
-            pair = Pair(row["sentence_good"].strip(), row["sentence_bad"].strip())
-            pairs.append((str(row.get("UID", name)), pair))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(
-                f"{path}: line {number} has no sentence_good and sentence_bad: {line[:40]}"
-            ) from None
+    for where, row in json_rows(path):
+        good, bad = row.get("sentence_good"), row.get("sentence_bad")
+        if not isinstance(good, str) or not isinstance(bad, str):
+            raise UserError(f"{path}: {where} has no sentence_good and sentence_bad: {row!s:.40}")
+        pairs.append((str(row.get("UID", name)), Pair(good.strip(), bad.strip())))
     return pairs
 
 
@@ -174,8 +169,10 @@ def pseudo_log_likelihoods(
                 where = torch.zeros((2, *rows.shape), dtype=torch.bool)
                 where[0, :, first : first + length] = hidden[part].flatten(0, 1)
                 where[1, :, first : first + length] = torch.eye(length).bool().repeat(len(part), 1)
-                found = _log_probs(model, rows.to(device), *where.to(device))
-                values[index[part]] = found.view(len(part), length).sum(dim=1).cpu()
+                rows, (seen, wanted) = rows.to(device), where.to(device)
+                logits = model.possible_logits(rows, Mask(seen), Mask(wanted))
+                costs = F.cross_entropy(logits, rows[wanted], reduction="none").double()
+                values[index[part]] = -costs.view(len(part), length).sum(dim=1).cpu()
     return values, float(ratios.mean())
 
 
@@ -190,14 +187,6 @@ def _hidden(begins: Tensor, metric: str) -> Tensor:
         return alone
     word = begins.long().cumsum(dim=1)
     return (word[:, :, None] == word[:, None, :]).triu()
-
-
-def _log_probs(
-    model: LanguageModel[Text], ids: Tensor, hidden: Tensor, predicted: Tensor
-) -> Tensor:
-    """Return the log-probability of the one predicted token of each row, float64 [b]."""
-    logits = model.possible_logits(ids, Mask(hidden), Mask(predicted))
-    return -F.cross_entropy(logits, ids[predicted], reduction="none").double()
 
 
 def measure_pairs(

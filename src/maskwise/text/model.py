@@ -123,7 +123,7 @@ class HFNetwork(TokenNetwork):
             found = self.model(**inputs, output_hidden_states=bool(layers), return_dict=True)
         finally:
             hook.remove()
-        return Said(states[0], (found.logits[0],), features)
+        return states[0], (found.logits[0],), features
 
 
 def _inputs(ids: Tensor, documents: Tensor | None) -> dict[str, Tensor]:

@@ -106,11 +106,9 @@ def _load(data: Sequence[str] | None, config: TextRunSettings) -> TextSplits:
         raise UserError(f"pattern {config.pattern} is for grids of images; texts have {known}")
     check_files(config.evaluate)
     completed = _completed(config).data
-    if data is not None:
-        return text_data.from_texts(data, completed, units=UNITS[pattern])
-    if completed.source == "array":
+    if data is None and completed.source == "array":
         raise UserError("this run was given texts: give them again, as data=")
-    return text_data.load(completed, units=UNITS[pattern])
+    return text_data.load(completed, data, units=UNITS[pattern])
 
 
 def _completed(config: TextRunSettings) -> TextRunSettings:

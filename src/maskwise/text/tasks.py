@@ -71,14 +71,13 @@ def read_task(text: str, num_train: int, num_test: int, seed: int) -> TextTask:
 
     `text` is as for `parse_task`, the files as for `read_labelled`.
     """
-    files = parse_task(text)
 
     def choose(path: Path, num: int) -> tuple[list[str], list[str]]:
         texts, labels = read_labelled(path)
         index = random_subset(len(texts), num, seed)
         return [texts[place] for place in index], [labels[place] for place in index]
 
-    return _task(files, choose(files.train, num_train), choose(files.test, num_test))
+    return _task(text, choose, num_train, num_test)
 
 
 def read_tagged_task(text: str, num_train: int, num_test: int, seed: int) -> WordTask:
@@ -86,7 +85,6 @@ def read_tagged_task(text: str, num_train: int, num_test: int, seed: int) -> Wor
 
     `text` is as for `parse_task`, the files as for `read_tagged`.
     """
-    files = parse_task(text)
 
     def choose(path: Path, num: int) -> tuple[list[list[str]], list[str]]:
         sentences, tags = read_tagged(path)
@@ -94,18 +92,19 @@ def read_tagged_task(text: str, num_train: int, num_test: int, seed: int) -> Wor
         chosen = [sentences[place] for place in index]
         return chosen, [tag for place in index for tag in tags[place]]
 
-    return _task(files, choose(files.train, num_train), choose(files.test, num_test))
+    return _task(text, choose, num_train, num_test)
 
 
 def _task(
-    files: TaskFiles, train: tuple[list[T], list[str]], test: tuple[list[T], list[str]]
+    text: str, choose: Callable[[Path, int], tuple[list[T], list[str]]], *nums: int
 ) -> Task[T]:
-    (texts, labels), (test_texts, test_labels) = train, test
+    name, *files = parse_task(text)
+    (train, labels), (test, test_labels) = map(choose, files, nums)
     if len(set(labels)) < 2:
-        raise UserError(f"{files.train} has the single class '{labels[0]}': give two or more")
+        raise UserError(f"{files[0]} has the single class '{labels[0]}': give two or more")
     classes, names = encode_labels(np.array(labels + test_labels))
     y, test_y = np.split(classes, [len(labels)])
-    return Task(files.name, texts, y, test_texts, test_y, names)
+    return Task(name, train, y, test, test_y, names)
 
 
 def read_labelled(path: Path) -> tuple[list[str], list[str]]:

@@ -106,10 +106,10 @@ def write_rows(
     ids, units = model.tokenizer.ids(source.get(index)), source.units(index)
     eligible = model.eligible(ids)
     shown = eligible & (eligible.cumsum(dim=1) <= MOST)
-    rows: list[Entries] = [
-        {"documents": [model.tokenizer.spell(part) for part in parts], "masks": []}
-        for parts in _documents(model, ids, shown)
-    ]
+    rows: list[Entries] = []
+    for row, of in zip(ids, model.tokenizer.documents(ids) * shown, strict=True):
+        parts = [row[of == each].tolist() for each in of[of > 0].unique()]
+        rows.append({"documents": [model.tokenizer.spell(part) for part in parts], "masks": []})
     with frozen(model):
         for ratio in RATIOS:
             mask = fixed_mask(
@@ -120,16 +120,6 @@ def write_rows(
             for row, found in zip(rows, filled, strict=True):
                 row["masks"].append({"ratio": ratio, "hidden": found})
     write_json(folder / "samples.json", {"pattern": pattern, "rows": rows})
-
-
-def _documents(model: LanguageModel[Symbols], ids: Tensor, shown: Tensor) -> list[list[list[int]]]:
-    """Return the ids of the tokens that are shown, by row and document."""
-    documents = model.tokenizer.documents(ids)
-    found = []
-    for row in range(len(ids)):
-        kept, of = ids[row, shown[row]], documents[row, shown[row]]
-        found.append([kept[of == each].tolist() for each in of.unique().tolist()])
-    return found
 
 
 def _filled(

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,15 +19,9 @@ Layers = Sequence[int]
 """0 = the first, -1 = the last"""
 
 
-class Said(NamedTuple):
-    """What a network says at some positions of its rows, n in all."""
-
-    states: Tensor
-    """features, row by row, [n, D]"""
-    prediction: tuple[Tensor, ...]
-    """logits [n, V], or what makes them: see `CrossEntropy`"""
-    features: list[Tensor]
-    """of every token after the layers that were asked for, [B, N, D] each"""
+Said = tuple[Tensor, tuple[Tensor, ...], list[Tensor]]
+"""at n positions, row by row: features [n, D]; logits [n, V] or what makes them (`CrossEntropy`);
+and every token after the layers that were asked for, [B, N, D] each"""
 
 
 class TokenNetwork(nn.Module, ABC):
@@ -73,11 +67,11 @@ class TokenNetwork(nn.Module, ABC):
             found, valid = [], where.hidden_valid
             [last] = self.outputs(ids, documents, [-1], where.hidden_idx)
             states = last.flatten(0, 1) if valid is None else last[valid]
-        return Said(states, self.predict(states), found)
+        return states, self.predict(states), found
 
     def logits(self, ids: Tensor, documents: Tensor | None, where: Mask) -> Tensor:
         """Return logits [n, V] at the hidden positions of `where`, row by row."""
-        return logits_of(self.at(ids, documents, where).prediction)
+        return logits_of(self.at(ids, documents, where)[1])
 
 
 class BlockNetwork(TokenNetwork):
