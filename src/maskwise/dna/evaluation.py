@@ -29,10 +29,9 @@ from maskwise.measure.losses import Held, measure
 from maskwise.measure.probes import probe_row
 from maskwise.measure.protocols import CHOSEN, ScoringName
 from maskwise.modality import Entries, Source
-from maskwise.progress import track
 from maskwise.rng import Stream, uniforms
 from maskwise.settings import settings
-from maskwise.tokens.evaluation import BATCH, held_tokens, losses_by_ratio, shares
+from maskwise.tokens.evaluation import BATCH, each_layer, held_tokens, losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
 
 KMER = 4
@@ -80,8 +79,7 @@ def evaluate_dna(
     """Return the entries of result.json: data, reconstruction, probes and fine-tuning.
 
     Nothing depends on the training seed or law, so results of different runs are comparable.
-    Losses are of windows of the test part, under masks of `pattern`; the train part gives
-    baselines, and so does the model before training, `untrained`.
+    The train part gives baselines of the losses, and so does the model before training.
     """
     seed, dna = config.seed, model.tokenizer
     models = models_of(model, untrained, baselines=config.baselines)
@@ -107,16 +105,11 @@ def evaluate_dna(
 def dna_probes(
     models: Mapping[str, LanguageModel[DNA]], task: SequenceTask, config: DNAEvaluateSettings
 ) -> list[Entries]:
-    """Return the rows of the table of probes: labelled sequences under every model and layer.
-
-    Baselines are GC content, frequencies of 4-mers and one-hot bases by logistic regression.
-    """
+    """Return the rows of the table of probes, under every model and layer, and of baselines."""
     rows, seed = [], config.seed
-    for title, model in track(models.items(), f"probes, {task.name}"):
-        for layer in track(config.layers or range(model.num_layers), "layers"):
-            x = embed_sequences(model, task.sequences, layer)
-            name = f"{title} layer {layer % model.num_layers}"
-            rows += [probe_row(name, x, task, CHOSEN[each], seed) for each in config.protocols]
+    for name, model, layer in each_layer(models, config.layers, task.name):
+        x = embed_sequences(model, task.sequences, layer)
+        rows += [probe_row(name, x, task, CHOSEN[each], seed) for each in config.protocols]
     if config.baselines:
         for name, x in baseline_features(task.sequences).items():
             rows.append(probe_row(name, x, task, CHOSEN["logistic"], seed))
@@ -126,8 +119,7 @@ def dna_probes(
 def _floors(dna: DNA, splits: DNASplits, index: np.ndarray) -> dict[str, Tensor]:
     """Return what each token costs if nothing but frequencies is known, [V] by name, in nats.
 
-    "base composition": every base for itself, -sum_i log p(b_i); for single bases its mean is
-    the entropy of the composition. "unigram": the share of the token, where tokens are longer.
+    Those of its bases, -sum_i log p(b_i), and of the token itself, where tokens are longer.
     """
     of_bases = shares(DNA(window=splits.train.width), splits.train, index)
     costs = dict(zip("ACGT", (-of_bases.log()).tolist(), strict=False))
@@ -148,10 +140,7 @@ def _with_tokens(dna: DNA, source: Source, index: np.ndarray) -> np.ndarray:
 def finetune_sequences(
     models: Mapping[str, LanguageModel[DNA]], task: SequenceTask, config: FineTuneSettings
 ) -> list[Entries]:
-    """Return accuracy, Matthews correlation and AUROC of fine-tuned models, see `tuned_row`.
-
-    Of a task that is cross-validated, the first fold is the test.
-    """
+    """Return the measures of fine-tuned models; where a task has folds, the first is the test."""
     return [
         tuned_row(name, model, sequence_samples(model, task), config)
         for name, model in models.items()
@@ -159,10 +148,7 @@ def finetune_sequences(
 
 
 def sequence_samples(model: LanguageModel[DNA], task: SequenceTask) -> Samples[LanguageModel[DNA]]:
-    """Return sequences as a model takes them; of long ones the middle, as wide as its window.
-
-    In training each sequence is read on a random strand in each epoch; in testing on both.
-    """
+    """Return sequences as a model takes them: of long ones the middle, on a random strand."""
     train, test = task.folds[0]
     if len(np.unique(task.y[test])) < 2:
         raise UserError(f"task '{task.name}': the first fold has one class: give TRAIN:TEST")
@@ -208,10 +194,7 @@ def dna_likelihood(
     num_samples: int | None = None,
     **options: int,
 ) -> Entries:
-    """Return what likelihood.json holds, for windows of the test part; see `measure`.
-
-    Values per base can be compared between kinds of tokens.
-    """
+    """Return what likelihood.json holds, for windows of the test part; see `measure`."""
     dna = model.tokenizer
     position = "base" if dna.tokens == "bases" else "token"
     words = {"sample": "window", "position": position, "dimension": "base"}
@@ -236,9 +219,8 @@ def embed_sequences(
     """Return features of sequences, float32 [N, D]; nothing is hidden, lengths are not normalised.
 
     The mean over the positions of both strands, so that a sequence, uint8 codes, and its reverse
-    complement have the same. Each strand of a sequence longer than the model's window is cut into
-    as few tiles of about equal lengths as fit, each read by itself. Batches of `batch_size` tiles
-    hold equal lengths: nothing is padded.
+    complement have the same. Strands longer than the model's window are cut into as few tiles of
+    about equal lengths as fit; batches of `batch_size` tiles hold equal lengths.
     """
     if not len(sequences):
         raise UserError("no sequences: give at least one")
@@ -271,8 +253,7 @@ def embed_sequences(
 def baseline_features(sequences: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """Return the features of every baseline by name, each float32 [N, D].
 
-    They are the share of C and G among the known bases, the shares of k-mers and, of sequences of
-    equal length, which base stands at each position, [N, 4 W]; unknown ones are none.
+    One-hot bases, [N, 4 W], are only of sequences of equal length; unknown ones are none.
 
     >>> from maskwise.dna.bases import encode
     >>> found = baseline_features([encode("ACGTNN"), encode("ggANNN")])

@@ -159,9 +159,6 @@ def read_dna_task(text: str, num_train: int, num_test: int, seed: int) -> Sequen
     Sequences that are equal, that are each other's reverse complement, or that share a group of
     the file, form a group. One part becomes 5 folds with about equal shares of the classes, each
     group in one of them, and has as many sequences as `num_train` and `num_test` both allow.
-
-    `text` is as for `parse_dna_task`, the files as for `read_sequences`; `num_train` and
-    `num_test` are sequences at most, but one group at least; `seed` is of choice and folds.
     """
     files = parse_dna_task(text)
     wanted = [(files.train, min(num_train, num_test))]
@@ -202,8 +199,7 @@ def read_dna_task(text: str, num_train: int, num_test: int, seed: int) -> Sequen
 def group(sequences: Sequence[np.ndarray], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return which sequences are the same on either strand, and which belong together.
 
-    Both are numberings, int64 [N]: the first is equal for sequences that are equal or each other's
-    reverse complement, the second for those that these, or `names` of groups ("" = none), connect.
+    Both are numberings, int64 [N]; `names` are of groups ("" = none).
 
     >>> from maskwise.dna.bases import encode
     >>> same, groups = group([encode(s) for s in ("AAC", "GTt", "CC", "T")], ["", "x", "x", ""])

@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -41,22 +41,16 @@ _CELLS = 1 << 21  # resampled values held at once: 16 MiB of float64
 _PURINES, _GC = frozenset("AG"), frozenset("GC")
 
 
-class Scored(NamedTuple):
-    """What became of a file of variants."""
-
-    counts: dict[str, int]
-    """variants by status, the most frequent first"""
-    scores: np.ndarray
-    """those that there are, in nats, float64 [n]"""
-
-
-def score_file(model: LanguageModel[DNA], genome: Genome, path: Path, out: Path) -> Scored:
+def score_file(
+    model: LanguageModel[DNA], genome: Genome, path: Path, out: Path
+) -> tuple[dict[str, int], np.ndarray]:
     """Score the variants of a VCF or a table, and write them with their scores.
 
-    The file is read twice: all of it is checked before anything is scored. Memory holds some
-    thousand variants, and of the others their scores.
+    The file is read twice: all of it is checked before anything is scored. `out` has `COLUMNS`
+    and those that are carried along; NA where there is no score.
 
-    `out` has `COLUMNS` and those that are carried along; NA where there is no score.
+    Returns:
+        How many variants have each status, the most frequent first; and all scores, float64 [n].
     """
     if not out.name.endswith(SUFFIXES):
         raise UserError(f"{out}: scores are written as {' or '.join(SUFFIXES)}")
@@ -85,7 +79,7 @@ def score_file(model: LanguageModel[DNA], genome: Genome, path: Path, out: Path)
                     "reference disagrees" if status.startswith(DISAGREES) else status
                     for status in found.status
                 )
-    return Scored(dict(counts.most_common()), np.concatenate(scores))
+    return dict(counts.most_common()), np.concatenate(scores)
 
 
 def _parts(items: Iterator[T]) -> Iterator[list[T]]:
@@ -150,9 +144,7 @@ def _number(text: str) -> float:
 def baselines(genome: Genome, variants: Sequence[Variant], window: int) -> dict[str, np.ndarray]:
     """Return what predicts the effect of substitutions without a model, float64 [N] each.
 
-    - "transversions": minus the number of bases that change between purine and pyrimidine;
-    - "change of GC": bases that become G or C, less those that cease to be;
-    - "GC content": the share of G and C in the window around the variant.
+    "transversions" are counted negative; "GC content" is that of the window around the variant.
     """
     pairs = [list(zip(each.ref.upper(), each.alt.upper(), strict=True)) for each in variants]
     crossed = [-sum((a in _PURINES) != (b in _PURINES) for a, b in pair) for pair in pairs]
@@ -178,15 +170,14 @@ def variant_effects(
 ) -> list[Entries]:
     """Compare predictors with measured effects, in each group and over groups.
 
-    - Spearman's correlation of predictor and effect, both with their sign; 0 where either is
-      constant.
-    - AUROC of the predictor's size for the quarter of the group's variants with the largest
-      effects, whatever their sign; ties count one half. It asks for no significance, which
-      depends on how deeply an effect was measured.
+    Spearman's correlation is of predictor and effect, both with their sign; 0 where either is
+    constant. The AUROC is of the predictor's size for the quarter of the group's variants with
+    the largest effects, whatever their sign; ties count one half. It asks for no significance,
+    which depends on how deeply an effect was measured.
 
     Intervals are percentile bootstraps of the places of a group, because alternatives of one base
     share most of their effect; equal data and seeds resample the same places, whatever the
-    predictor. The mean of groups has the mean of their resamples: other groups may differ more.
+    predictor. The mean of groups, which comes first, has the mean of their resamples.
 
     Args:
         predictors: values by name, float [N] each, without NaN.
@@ -195,10 +186,6 @@ def variant_effects(
         groups: of the variants, such as elements; those of fewer than 10 are left out.
         num: resamples.
         seed: of the resampling.
-
-    Returns:
-        Rows with "group", "predictor", "num", and "spearman" and "auroc", each also with "_low"
-        and "_high"; those of the mean of groups first, if there are groups.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
 
@@ -239,11 +226,7 @@ def _rows(group: str, predictors: Iterable[str], num: int, found: np.ndarray) ->
 def _resampled(
     values: np.ndarray, effects: np.ndarray, places: np.ndarray, num: int, seed: Sequence[int]
 ) -> np.ndarray:
-    """Return both statistics of predictors [P, n], of the sample and then of resamples.
-
-    Returns:
-        Spearman's correlation and AUROC, float64 [2, P, 1 + num].
-    """
+    """Return both statistics of the sample and of resamples of it, float64 [2, P, 1 + num]."""
     rng = np.random.default_rng(seed)
     _, place = np.unique(places, return_inverse=True)
     num_places = int(place.max()) + 1

@@ -36,14 +36,14 @@ def variants(
         raise UserError("--group is for measured effects: give --effect COLUMN too")
     check_columns(variants, effect, group)
     genome = open_genome(fasta)
-    found = score_file(run, genome, variants, out)
-    print(f"{out}: {sum(found.counts.values()):,} variants")
-    for status, num in found.counts.items():
+    counts, scores = score_file(run, genome, variants, out)
+    print(f"{out}: {sum(counts.values()):,} variants")
+    for status, num in counts.items():
         print(f"{num:10,}  {status}")
-    if len(found.scores):
-        low, middle, high = np.quantile(found.scores, [0.05, 0.5, 0.95])
+    if len(scores):
+        low, middle, high = np.quantile(scores, [0.05, 0.5, 0.95])
         print(
-            f"log p(alt) - log p(ref), nats: mean {found.scores.mean():.3f}, median {middle:.3f},"
+            f"log p(alt) - log p(ref), nats: mean {scores.mean():.3f}, median {middle:.3f},"
             f" from {low:.3f} (5%) to {high:.3f} (95%)"
         )
     if effect is not None:

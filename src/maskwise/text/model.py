@@ -5,7 +5,6 @@ Dropout is off: masks vary the input enough, and only then is a resumed training
 
 import json
 import logging
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,13 +21,11 @@ from maskwise.masks import Mask
 from maskwise.modality import Entries
 from maskwise.objectives.cross_entropy import Shares, check_shares
 from maskwise.settings import settings
-from maskwise.text.text import Text
+from maskwise.text.text import Text, read_named, reason_of
 from maskwise.tokens.network import Layers, Said, SequenceNetwork, TokenNetwork
 
 if TYPE_CHECKING:  # it is an extra
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
-
-HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
 class HFNetwork(TokenNetwork):
@@ -57,7 +54,9 @@ class HFNetwork(TokenNetwork):
                 auto = transformers.AutoModelForMaskedLM
                 model = auto.from_config(made, trust_remote_code=False)
         except Exception as error:  # whatever a configuration that does not fit raises
-            raise UserError(f"no masked language model of type {kind}: {_reason(error)}") from None
+            raise UserError(
+                f"no masked language model of type {kind}: {reason_of(error)}"
+            ) from None
         return cls(model.float())
 
     @classmethod
@@ -163,8 +162,8 @@ def load_pretrained(name: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFas
     with _quiet(), torch.random.fork_rng(devices=[]):
         config = _config(name)
         _no_dropout(config)
-        tokenizer = _read(name, transformers.AutoTokenizer)
-        model, info = _read(name, transformers.AutoModelForMaskedLM, config=config, **more)
+        tokenizer = read_named(name, transformers.AutoTokenizer)
+        model, info = read_named(name, transformers.AutoModelForMaskedLM, config=config, **more)
     if info["missing_keys"]:
         missing = min(info["missing_keys"])
         raise UserError(f"{name} has no weights {missing}: it is not a masked language model")
@@ -187,28 +186,10 @@ def _no_dropout(config: "PretrainedConfig") -> None:
 def _config(name: str) -> "PretrainedConfig":
     import transformers
 
-    config = _read(name, transformers.AutoConfig)
+    config = read_named(name, transformers.AutoConfig)
     if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
         raise UserError(f"{name} is a {config.model_type} model, not a masked language model")
     return config
-
-
-def _read(name: str, kind: Any, **options: object) -> Any:
-    """Return what a class of transformers loads from a folder or the hub."""
-    path = Path(name).expanduser()
-    local = path.is_dir()
-    if not local and not HUB_NAME.fullmatch(name):
-        raise UserError(f"{name} is no folder")
-    place, where = (str(path), "") if local else (name, " (no folder here, so sought on the hub)")
-    try:
-        options |= {"local_files_only": local, "trust_remote_code": False}
-        return kind.from_pretrained(place, **options)
-    except Exception as error:  # whatever hub, network, cache and file formats raise
-        raise UserError(f"{place}{where} cannot be loaded: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).split("\n")[0]
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from maskwise.errors import UserError
 from maskwise.text.corpus import Corpus
 from maskwise.text.text import Text
+from maskwise.textio import read_lines
 from maskwise.ties import descending
 
 Tokens = tuple[Sequence[int] | np.ndarray, Sequence[bool] | np.ndarray]  # ids, starts
@@ -169,10 +170,7 @@ def ngram_starts(corpus: Corpus, path: str | None) -> np.ndarray:
 
 
 def _read_ngrams(path: Path, text: Text) -> Ngrams:
-    try:
-        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
+    lines = [line.strip() for line in read_lines(path)]
     try:
         found = text.encode([line for line in lines if line])
         return Ngrams.of([(each.ids, each.starts) for each in found])

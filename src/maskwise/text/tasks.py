@@ -179,10 +179,7 @@ def embed_texts(
     layer: int = -1,
     batch_size: int = 128,
 ) -> np.ndarray:
-    """Return features of texts, float32 [N, D]; nothing is hidden, lengths are not normalised.
-
-    Texts longer than a row of the model are cut; `batch_size` of them are encoded at once.
-    """
+    """Return features of texts, float32 [N, D]; those longer than a row of the model are cut."""
     pieces, _ = cut_texts(model.tokenizer, texts, model.tokenizer.room())
     found = _by_piece(model, pieces, batch_size, lambda ids: model.encode(ids, pool, layer))
     return np.stack([values.numpy() for values in found])
@@ -224,10 +221,7 @@ def cut_note(text: Text, texts: Sequence[str]) -> str:
 def equal_lengths(
     text: Text, pieces: Sequence[Encoded], batch_size: int
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Give batches of pieces with equally many tokens, so that nothing is padded.
-
-    They are numbers of pieces, int64 [b], and their ids between special tokens, int64 [b, L].
-    """
+    """Give batches of pieces of one length: their numbers [b], and framed ids, int64 [b, L]."""
     for batch in same_length([len(piece.ids) for piece in pieces], batch_size):
         rows = [[*text.start, *pieces[place].ids, *text.stop] for place in batch]
         yield batch, torch.from_numpy(np.array(rows, dtype=np.int64))
@@ -257,13 +251,7 @@ def word_features(
 
 
 def words_of(words: Sequence[str], offsets: np.ndarray) -> np.ndarray:
-    """Return which of `words`, joined by spaces, each token belongs to, int64 [n].
-
-    `offsets` [n] are the first characters of tokens; they may be the space before a word.
-
-    >>> words_of(["a", "cat"], np.array([0, 1, 3]))
-    array([0, 1, 1])
-    """
+    """Return which word each token is of, by its first character, maybe the space before one."""
     ends = np.cumsum([len(word) + 1 for word in words]) - 1
     return np.searchsorted(ends, offsets, side="right")
 

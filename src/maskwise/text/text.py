@@ -1,11 +1,12 @@
 """Texts as token ids: a fast tokenizer, what its special tokens are for, and where it is from."""
 
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ PARTIAL = "\N{REPLACEMENT CHARACTER}"  # what decoders make of a part of a chara
 PAD, UNKNOWN, START, STOP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # What the families of BERT and of RoBERTa call them.
 _NAMES = {"mask": ("[MASK]", "<mask>"), "pad": ("[PAD]", "<pad>"), "unk": ("[UNK]", "<unk>")}
+_HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 _FRAMES = {"start": ("[CLS]", "<s>"), "stop": ("[SEP]", "</s>")}
 
 
@@ -293,7 +295,8 @@ def load_tokenizer(name: str, length: int) -> Text:
     try:
         if path.is_file() or path.suffix == ".json":
             return _described(read_tokenizer(path), length)
-        found = _from_transformers(name)
+        transformers = require("transformers", "it", "text")
+        found = read_named(name, transformers.AutoTokenizer)
         # Tokenizers that know no limit name a huge one.
         longest = found.model_max_length if found.model_max_length < 10**6 else None
         return of_transformers(found, length, longest)
@@ -347,11 +350,20 @@ def _described(tokenizer: "Tokenizer", length: int) -> Text:
     return Text(tokenizer, length, found["mask"], pad, start, stop, special)
 
 
-def _from_transformers(name: str) -> "PreTrainedTokenizerFast":
-    transformers = require("transformers", "it", "text")
-    options = {"local_files_only": Path(name).expanduser().is_dir(), "trust_remote_code": False}
+def read_named(name: str, kind: Any, **options: object) -> Any:
+    """Return what a class of transformers loads from a folder or the hub."""
+    path = Path(name).expanduser()
+    local = path.is_dir()
+    if not local and not _HUB_NAME.fullmatch(name):
+        raise UserError(f"{name} is no folder")
+    place, where = (str(path), "") if local else (name, " (no folder here, so sought on the hub)")
     try:
-        return transformers.AutoTokenizer.from_pretrained(name, **options)
+        options |= {"local_files_only": local, "trust_remote_code": False}
+        return kind.from_pretrained(place, **options)
     except Exception as error:  # whatever hub, network, cache and file formats raise
-        reason = (str(error) or type(error).__name__).split("\n")[0]
-        raise UserError(f"it cannot be loaded: {reason}") from error
+        raise UserError(f"{place}{where} cannot be loaded: {reason_of(error)}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of what went wrong."""
+    return (str(error) or type(error).__name__).split("\n")[0]

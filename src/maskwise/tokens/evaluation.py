@@ -14,6 +14,7 @@ from maskwise.masks import Mask
 from maskwise.measure.features import frozen, in_batches, random_subset
 from maskwise.measure.losses import Held, fixed_mask, loss_curves
 from maskwise.modality import Entries, Source
+from maskwise.progress import track
 from maskwise.tokens.model import LanguageModel, Symbols, SymbolTokenizer
 
 BATCH = 128  # rows at once
@@ -33,9 +34,8 @@ def losses_by_ratio(
 ) -> Entries:
     """Return the "reconstruction" entry of result.json: mean cross-entropies; see `loss_curves`.
 
-    The mean of the curve over ratios from 0 to 1 would be -log p(row) per token, averaged over
-    orders (arXiv 2306.00520); "mean" is that over the ratios measured. `baselines` are, by name,
-    the loss of each token whatever is visible, [V].
+    The mean of the curve over all ratios would be -log p(row) per token, averaged over orders
+    (arXiv 2306.00520). `baselines` are the loss of each token whatever is visible, [V].
     """
     found = loss_curves(
         *(model, source, index, sorted(set(ratios)), pattern, seed),
@@ -59,6 +59,15 @@ def _costs(
         yield tuple(each / mask.num_hidden for each in sums)
 
 
+def each_layer(
+    models: Mapping[str, LanguageModel[Symbols]], layers: Sequence[int], task: str
+) -> Iterator[tuple[str, LanguageModel[Symbols], int]]:
+    """Give every model with each of its layers that are probed, none = all; and its title."""
+    for title, model in track(models.items(), f"probes, {task}"):
+        for layer in track(layers or range(model.num_layers), "layers"):
+            yield f"{title} layer {layer % model.num_layers}", model, layer
+
+
 def shares(tokenizer: SymbolTokenizer, source: Source, index: np.ndarray) -> Tensor:
     """Return the share of every token in rows, float64 [V]; +1 for every count."""
     counts = tokenizer.alphabet.double()
@@ -70,10 +79,7 @@ def shares(tokenizer: SymbolTokenizer, source: Source, index: np.ndarray) -> Ten
 
 
 def held_tokens(model: LanguageModel[Symbols], ids: Tensor, words: dict[str, str]) -> Held:
-    """Return rows of tokens [N, L] for `measure`; the anchor is the uniform predictor.
-
-    `words` are what a "sample", a "position" and a "dimension" are called.
-    """
+    """Return rows of tokens [N, L] for `measure`; the anchor is the uniform predictor."""
     # Rows may hold different numbers of tokens.
     num_tokens = float(model.eligible(ids).sum(dim=1).double().mean())
     num_words = int(model.tokenizer.alphabet.sum())
@@ -93,14 +99,9 @@ def write_rows(
 ) -> None:
     """Write what the report shows of tokens to samples.json, which is complete or absent.
 
-    JSON: the "pattern" and "rows", each with its "documents", which are lists of the text that
-    each token adds (a character of several tokens comes with the last of them), and "masks", one
-    for each ratio: the "ratio" asked for and what is "hidden", each token with its "place" among
-    those of all documents, the "probability" of the true token, whether the first guess is
-    "right", and the "guesses", the likeliest tokens with their probabilities. Masks are nested
-    where the pattern is.
-
-    There are `num` rows at most; `seed` is of their choice and of the masks.
+    The "documents" of a row are lists of the text that each token adds; a hidden token has its
+    "place" among those of all documents, the "probability" of the true token, and the likeliest
+    "guesses" with theirs. There are `num` rows at most.
     """
     index = random_subset(len(source), num, seed)
     ids, units = model.tokenizer.ids(source.get(index)), source.units(index)
