@@ -121,24 +121,15 @@ class Windows:
     """
 
     genome: Genome
-    width: int
-    """bases in a window"""
-    stride: int
-    """bases from one to the next"""
-    records: np.ndarray
-    """of each interval, int64 [n]"""
-    first: np.ndarray
-    """where its first tile begins, int64 [n]"""
-    last: np.ndarray
-    """where its last tile begins, int64 [n]"""
-    stops: np.ndarray
-    """where reading ends, int64 [n]: windows do not cross into another part"""
-    tiles: np.ndarray
-    """how many tiles come before each interval, and how many there are, int64 [n + 1]"""
-    runs: np.ndarray
-    """the first of the tiles of each run of tiles that are windows, int64 [k]"""
-    begins: np.ndarray
-    """how many windows come before each run, and how many there are, int64 [k + 1]"""
+    width: int  # bases in a window
+    stride: int  # bases from one to the next
+    records: np.ndarray  # of each interval, int64 [n]
+    first: np.ndarray  # where its first tile begins, int64 [n]
+    last: np.ndarray  # where its last tile begins, int64 [n]
+    stops: np.ndarray  # where reading ends, int64 [n]: windows do not cross into another part
+    tiles: np.ndarray  # how many come before each interval, and all, int64 [n + 1]
+    runs: np.ndarray  # the first of the tiles of each run of tiles that are windows, int64 [k]
+    begins: np.ndarray  # how many windows come before each run, and all, int64 [k + 1]
     in_memory: bool = True
 
     def __len__(self) -> int:
@@ -168,7 +159,7 @@ def tile(
     """Lay windows over parts of a genome, or over regions in these; count what is special.
 
     A region shorter than a window gets one centred on it, shifted into its part; the last window
-    of a longer one, or of a part, ends with it. A part shorter than a window is one window.
+    of a longer one, or of a part, ends with it.
     """
     counts, used, within = {}, parts, parts
     if regions is not None:
@@ -203,8 +194,7 @@ def windows(
 ) -> Windows:
     """Return the windows of parts of a genome, or of regions in these, that have a base.
 
-    Which those are is found once, by reading all, and kept in the cache. The default stride is
-    half a window; `name` is for the log.
+    Which those are is found once, by reading all, and kept in the cache.
     """
     stride = stride or max(width // 2, 1)
     tiles, counts = tile(genome, parts, regions, width, stride)

@@ -25,8 +25,7 @@ class Parts:
 
     records: np.ndarray
     starts: np.ndarray
-    stops: np.ndarray
-    """the positions after the last"""
+    stops: np.ndarray  # the positions after the last
 
     def __getitem__(self, some: np.ndarray) -> "Parts":
         return Parts(self.records[some], self.starts[some], self.stops[some])
@@ -77,10 +76,8 @@ def _region(columns: list[str], genome: Genome) -> tuple[int, int, int]:
 class Variant(NamedTuple):
     """What a sequence holds in some place, and what else it may hold there."""
 
-    chrom: str
-    """name of the record"""
-    pos: int
-    """the first base of `ref` in its record, from 1"""
+    chrom: str  # name of the record
+    pos: int  # the first base of `ref` in its record, from 1
     ref: str
     alt: str
 
@@ -91,8 +88,7 @@ class Row(NamedTuple):
     line: int
     variant: Variant
     id: str
-    carried: list[str]
-    """cells of the other columns"""
+    carried: list[str]  # cells of the other columns
 
 
 @dataclass(frozen=True)
@@ -100,8 +96,7 @@ class VariantFile:
     """A file of variants whose columns are known."""
 
     path: Path
-    columns: tuple[str, ...]
-    """their names, as they are written"""
+    columns: tuple[str, ...]  # their names, as they are written
 
     @property
     def carried(self) -> tuple[str, ...]:

@@ -119,10 +119,8 @@ class SequenceTask(Labels):
     """Sequences with classes; in cross-validation no group is in both parts of a fold."""
 
     name: str
-    sequences: list[np.ndarray]
-    """uint8 codes of bases of each, [N]"""
-    classes: tuple[str, ...]
-    """their names"""
+    sequences: list[np.ndarray]  # uint8 codes of bases of each, [N]
+    classes: tuple[str, ...]  # their names
 
 
 def parse_dna_task(text: str) -> DnaFiles:

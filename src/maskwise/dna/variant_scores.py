@@ -34,19 +34,14 @@ MOST_DISAGREEING = 0.1
 class Scores(NamedTuple):
     """Scores of variants in nats, float64 [N] each; NaN where there is none."""
 
-    score: np.ndarray
-    """mean of both strands"""
+    score: np.ndarray  # mean of both strands
     forward: np.ndarray
     reverse: np.ndarray
-    status: list[str]
-    """"scored", or why not"""
+    status: list[str]  # "scored", or why not
 
 
 class Change(NamedTuple):
-    """The bases that variants change: those at `places` from `start` on, which is from 0.
-
-    All alternatives of equal changes share a masked input.
-    """
+    """The bases that variants change: those at `places` from `start` on, which is from 0."""
 
     record: int
     start: int
@@ -88,11 +83,7 @@ def score_variants(
 
 
 def judge(dna: DNA, genome: Genome, variants: Sequence[Variant]) -> list[str]:
-    """Return "scored" for variants that a model of `dna` can score, and why not for the others.
-
-    Substitutions of equal length can be scored where the genome holds their reference, in any
-    case.
-    """
+    """Return "scored" for variants that a model of `dna` can score, and why not for the others."""
     if isinstance(dna.kind, Pieces):
         raise UserError(
             f"tokens {dna.tokens} have no fixed bases, so that variants cannot be scored: use a"
@@ -197,10 +188,9 @@ def _change(variant: Variant, genome: Genome) -> tuple[Change, str]:
 
 
 def _width(dna: DNA, length: int) -> int:
-    """Return how many bases of a record of `length` a window holds.
+    """Return how many bases of a record of `length` a window holds: k-mers fill it.
 
-    K-mers fill it. Of single bases it is an odd number, so that a variant is in the middle, and
-    both strands see the same bases.
+    An odd number of single bases, so that both strands see the same around one in the middle.
     """
     width = min(dna.window, length)
     if dna.kind.k > 1:
@@ -253,10 +243,7 @@ def _tokens(dna: DNA, codes: np.ndarray) -> Tensor:
 def _gains(
     model: LanguageModel[DNA], ids: Tensor, hidden: Tensor, others: Tensor, owners: Tensor
 ) -> Tensor:
-    """Return by how much `others` [n, L] are more probable than `ids` [B, L], float64 [n].
-
-    They differ from their `owners`, rows of `ids` [n], where these are `hidden` only.
-    """
+    """Return by how much `others` [n, L] are more probable than their owners' ids, float64 [n]."""
     found = [each.cpu() for each, _ in model.predictions(ids, hidden, ids)]
     log_probs = torch.cat(found).double()
     places = torch.zeros_like(ids)

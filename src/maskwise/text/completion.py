@@ -17,16 +17,14 @@ MASKS = ("[MASK]", "<mask>")
 class Alternative(NamedTuple):
     """A token that a gap may hold."""
 
-    token: str
-    """as the tokenizer writes it: often with the space in front of it"""
+    token: str  # as the tokenizer writes it: often with the space in front of it
     probability: float
 
 
 class Completion(NamedTuple):
     """A text with its gaps filled."""
 
-    text: str
-    """as the tokenizer writes it"""
+    text: str  # as the tokenizer writes it
     alternatives: list[list[Alternative]]
     """of each gap, the most probable first, while every gap is open"""
 

@@ -33,8 +33,7 @@ class Part(NamedTuple):
     """A document, or a part of a long one."""
 
     text: str
-    first: bool
-    """Whether a document begins here."""
+    first: bool  # Whether a document begins here.
 
 
 def text_files(source: str) -> list[Path]:
@@ -43,14 +42,7 @@ def text_files(source: str) -> list[Path]:
 
 
 def read_parts(source: str, column: str, document: Document) -> Iterator[Part]:
-    """Give the documents of a source in order, long ones in parts.
-
-    Args:
-        source: a text file (.gz, .xz too), .jsonl, .parquet, a folder of these, hf:NAME[:SPLIT],
-            or "pydoc".
-        column: where the text is, in tables.
-        document: what a document is in a text file; a row is one in a table.
-    """
+    """Give the documents of a source (hf:NAME[:SPLIT] too) in order, long ones in parts."""
     if source == "pydoc":
         from pydoc_data.topics import topics
 
@@ -175,14 +167,10 @@ class Corpus:
     """A tokenized corpus."""
 
     text: Text
-    ids: np.ndarray
-    """uint16 or uint32 [n], all documents one after the other, without special tokens"""
-    starts: np.ndarray
-    """uint8 [n], 1 where a token begins a word"""
-    documents: np.ndarray
-    """int64 [documents, 2], where each begins and ends"""
-    counts: Entries
-    """what was read, kept and dropped, and a digest of the tokens"""
+    ids: np.ndarray  # uint16 or uint32 [n], of all documents, without special tokens
+    starts: np.ndarray  # uint8 [n], 1 where a token begins a word
+    documents: np.ndarray  # int64 [documents, 2], where each begins and ends
+    counts: Entries  # what was read, kept and dropped, and a digest of the tokens
 
 
 def open_corpus(folder: Path) -> Corpus | None:
@@ -202,10 +190,7 @@ def open_corpus(folder: Path) -> Corpus | None:
 
 
 def write_corpus(folder: Path, text: Text, parts: Iterable[Part]) -> Corpus:
-    """Tokenize documents into a folder, which is complete or absent; memory stays flat.
-
-    Documents with fewer than two tokens are left out, and counted.
-    """
+    """Tokenize documents into a folder, which is complete or absent; memory stays flat."""
     with atomic_folder(folder) as work:
         _write(work, text, parts)
     corpus = open_corpus(folder)

@@ -43,14 +43,10 @@ _FEW_DOCUMENTS = 20
 class PackedRows:
     """Which pieces each row holds, int64 each."""
 
-    first: np.ndarray
-    """where in the corpus a piece begins, row by row, [pieces]"""
-    size: np.ndarray
-    """how many tokens it has, [pieces]"""
-    place: np.ndarray
-    """where in its row its first token stands, [pieces]"""
-    begin: np.ndarray
-    """the first piece of each row, and the number of pieces, [rows + 1]"""
+    first: np.ndarray  # where in the corpus a piece begins, row by row, [pieces]
+    size: np.ndarray  # how many tokens it has, [pieces]
+    place: np.ndarray  # where in its row its first token stands, [pieces]
+    begin: np.ndarray  # the first piece of each row, and the number of pieces, [rows + 1]
 
     def __len__(self) -> int:
         return len(self.begin) - 1
@@ -79,10 +75,7 @@ def expand(first: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def cut(documents: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return where pieces of documents begin, and their sizes.
-
-    Sizes are nearly equal, as few as fit `room` tokens each; documents are int64 [n, 2], where
-    each begins and ends.
+    """Return where pieces of documents [n, 2] begin, and their sizes: as few as fit, about equal.
 
     >>> cut(np.array([[0, 5], [5, 7]]), 4)
     (array([0, 3, 5]), array([3, 2, 2]))
@@ -96,9 +89,9 @@ def cut(documents: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pack(first: np.ndarray, size: np.ndarray, length: int, start: int, stop: int) -> PackedRows:
-    """Fill rows with whole pieces, best fit first: the largest, then the largest that still fits.
+    """Fill rows of `length` with whole pieces: the largest, then the largest that still fits.
 
-    Rows have `length` tokens; in front of a piece are `start` special ones, behind it `stop`.
+    In front of a piece are `start` special tokens, behind it `stop`.
 
     >>> rows = pack(np.array([0, 6, 9]), np.array([6, 3, 1]), length=8, start=1, stop=1)
     >>> rows.begin.tolist(), rows.place.tolist()
@@ -169,10 +162,7 @@ class TextSource:
         return torch.from_numpy(ids)
 
     def units(self, indices: Indices) -> Tensor | None:
-        """Return the unit of each position, int64 [b, L], if units are asked for.
-
-        Special tokens and the beginnings of pieces begin units too.
-        """
+        """Return the unit of each position, int64 [b, L]; special tokens begin units too."""
         if self.starts is None:
             return None
         rows = np.asarray(indices, dtype=np.int64)

@@ -53,8 +53,7 @@ def measure_text(
     """Return what `measure` does, of windows of running text without their special tokens.
 
     Bits per byte count the bytes of the text that the tokens stand for, whatever the tokenizer
-    made of them. Windows have `length` tokens, by default those of the model's rows; `num_samples`
-    of them, by default 64, are chosen at random.
+    made of them. Windows have `length` tokens, by default those of the model's rows.
     """
     ids, _, num_bytes = model.tokenizer.windows(text, length)
 
@@ -142,12 +141,8 @@ def pseudo_log_likelihoods(
     hides the later tokens of its word, which would give it away (Kauf and Ivanova, arXiv
     2305.10588): the original favours rare words of several tokens.
 
-    All tokens of a sentence count, punctuation too; `batch_size` masked inputs are in one call of
-    the model, at least.
-
-    Returns:
-        Values in nats, float64 [N], and the mean hidden fraction of the inputs: a model that has
-        never been trained at so small a ratio extrapolates.
+    All tokens of a sentence count, punctuation too. Also returned is the mean hidden fraction of
+    the inputs: a model that has never been trained at so small a ratio extrapolates.
     """
     longest = model.tokenizer.longest
     room = 10**6 if longest is None else model.tokenizer.room(longest)

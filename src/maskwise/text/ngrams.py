@@ -113,13 +113,8 @@ def pmi(
     with p the share of an n-gram among all of its length. Half of the set are the bigrams with the
     highest PMI, a quarter trigrams and so on; n-grams whose PMI is not positive never are.
 
-    Args:
-        ids: [N], token ids of a corpus.
-        starts: bool [N], whether a token begins a word.
-        num: n-grams to return, at most.
-        breaks: bool [N], tokens into which no n-gram runs, as in `Ngrams.merge`.
-        longest: words in an n-gram, at most.
-        min_count: how often an n-gram has to occur.
+    The tokens of a corpus [N] are as for `Ngrams.merge`; `num` n-grams at most are returned, each
+    of `longest` words at most, which occurs `min_count` times.
     """
     words = _words(ids, starts, breaks)
     tables: list[Table] = []
@@ -195,11 +190,9 @@ def _best_cut(
 
 
 class _Words(NamedTuple):
-    first: NDArray[np.int64]
-    """where each word begins"""
+    first: NDArray[np.int64]  # where each word begins
     hashes: Hashes
-    piece: NDArray[np.int64]
-    """the number of breaks so far: an n-gram lies in one piece"""
+    piece: NDArray[np.int64]  # the number of breaks so far: an n-gram lies in one piece
 
 
 def _words(ids: ArrayLike, starts: ArrayLike, breaks: ArrayLike | None) -> _Words:

@@ -33,23 +33,17 @@ _FRAMES = {"start": ("[CLS]", "<s>"), "stop": ("[SEP]", "</s>")}
 class Encoded(NamedTuple):
     """The tokens of one text, without special ones."""
 
-    ids: np.ndarray
-    """int64 [n]"""
-    starts: np.ndarray
-    """bool [n], whether a token begins a word"""
-    offsets: np.ndarray
-    """int64 [n], the first character that a token stands for"""
+    ids: np.ndarray  # int64 [n]
+    starts: np.ndarray  # bool [n], whether a token begins a word
+    offsets: np.ndarray  # int64 [n], the first character that a token stands for
 
 
 class Tokens(NamedTuple):
     """Texts as token ids, one in each row."""
 
-    ids: Tensor
-    """int64 [B, L]"""
-    eligible: Tensor
-    """bool [B, L]: tokens of the text, neither special ones nor padding"""
-    num_bytes: Tensor
-    """int64 [B]: size of the text, as UTF-8"""
+    ids: Tensor  # int64 [B, L]
+    eligible: Tensor  # bool [B, L]: tokens of the text, neither special ones nor padding
+    num_bytes: Tensor  # int64 [B]: size of the text, as UTF-8
 
 
 @dataclass(frozen=True, eq=False)
