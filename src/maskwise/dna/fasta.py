@@ -315,11 +315,9 @@ def _joined(source: str, opened: Sequence[Genome]) -> Genome:
         raise UserError(f"{source}: no letters of DNA: all {len(columns[0])} records are empty")
     rows = [row for one in opened for row in zip(one.names, one.files, strict=True)]
     names, files = zip(*(rows[k] for k in keep), strict=True)
-    genome = Genome(
-        *(names, *(column[keep] for column in columns), source, files),
-        {key: sum(one.counts[key] for one in opened) for key in opened[0].counts},
-        hashlib.sha256("".join(one.fingerprint for one in opened).encode()).hexdigest(),
-    )
-    counts = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in genome.counts.items())
-    log.info("%s: %d records, %s", source, len(genome.names), counts)
-    return genome
+    lengths, offsets, bases, breaks = (column[keep] for column in columns)
+    counts = {key: sum(one.counts[key] for one in opened) for key in opened[0].counts}
+    digest = hashlib.sha256("".join(one.fingerprint for one in opened).encode()).hexdigest()
+    told = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in counts.items())
+    log.info("%s: %d records, %s", source, len(names), told)
+    return Genome(names, lengths, offsets, bases, breaks, source, files, counts, digest)

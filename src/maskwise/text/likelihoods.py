@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from maskwise.errors import UserError
 from maskwise.masks import Mask
-from maskwise.measure.features import ends, frozen, random_subset, resampled
+from maskwise.measure.features import ends, frozen, random_subset, resampled, spread
 from maskwise.measure.losses import Held, measure
 from maskwise.modality import Entries
 from maskwise.text.data import TextSplits
@@ -190,10 +190,7 @@ def measure_pairs(
     """Return how often the good sentence of minimal pairs has the higher pseudo-log-likelihood.
 
     The accuracy is the mean over paradigms; a tie counts one half. The interval is a bootstrap of
-    the pairs within each paradigm; equal files and seeds resample the same pairs, whatever the
-    model, so that differences between models are of the same pairs.
-
-    Of each paradigm `num_pairs` at most are chosen at random, None = all.
+    the pairs within each paradigm, the same ones whatever the model.
     """
     paradigms = read_pairs(path)
     for name, pairs in paradigms.items():
@@ -210,17 +207,14 @@ def measure_pairs(
     means = []
     for place, (name, each) in enumerate(zip(paradigms, np.split(right, ends_of), strict=True)):
         means.append(resampled(each, [seed, place]))
-        low, high = ends(means[-1])
-        row = {"name": name, "num": len(each), "accuracy": float(each.mean())}
-        rows.append(row | {"low": low, "high": high})
-    low, high = ends(np.mean(means, axis=0))
+        found = spread((float(each.mean()), *ends(means[-1])), "accuracy")
+        rows.append({"name": name, "num": len(each)} | found)
+    accuracy = float(np.mean([row["accuracy"] for row in rows]))
     return {
         "name": path.name.split(".")[0],
         "metric": "within-word-l2r",
         "num_pairs": len(right),
-        "accuracy": float(np.mean([row["accuracy"] for row in rows])),
-        "low": low,
-        "high": high,
+        **spread((accuracy, *ends(np.mean(means, axis=0))), "accuracy"),
         "ties": int(tied.sum()),
         "hidden_ratio": ratio,
         "paradigms": rows,

@@ -67,10 +67,7 @@ def parse_task(text: str) -> TaskFiles:
 
 
 def read_task(text: str, num_train: int, num_test: int, seed: int) -> TextTask:
-    """Read labelled texts, at most so many of each part, chosen at random.
-
-    `text` is as for `parse_task`, the files as for `read_labelled`.
-    """
+    """Read labelled texts, at most so many of each part, chosen at random."""
 
     def choose(path: Path, num: int) -> tuple[list[str], list[str]]:
         texts, labels = read_labelled(path)
@@ -81,10 +78,7 @@ def read_task(text: str, num_train: int, num_test: int, seed: int) -> TextTask:
 
 
 def read_tagged_task(text: str, num_train: int, num_test: int, seed: int) -> WordTask:
-    """Read tagged words, at most so many of each part, in whole sentences chosen at random.
-
-    `text` is as for `parse_task`, the files as for `read_tagged`.
-    """
+    """Read tagged words, at most so many of each part, in whole sentences chosen at random."""
 
     def choose(path: Path, num: int) -> tuple[list[list[str]], list[str]]:
         sentences, tags = read_tagged(path)
@@ -235,8 +229,7 @@ def word_features(
 ) -> list[np.ndarray]:
     """Return features of the words of each sentence, joined by spaces, each float32 [words, D].
 
-    A word has the mean of its tokens' features. A word without tokens of its own, because the
-    sentence was cut or a token spans several words, has NaN.
+    They are means of tokens'; NaN where the sentence was cut or a token spans several words.
     """
     text = model.tokenizer
     pieces, _ = cut_texts(text, [" ".join(words) for words in sentences], text.room())

@@ -129,10 +129,7 @@ class Text:
         return self.tokenizer.decode(values, skip_special_tokens=True).strip()
 
     def spell(self, ids: Sequence[int]) -> list[str]:
-        """Return the text that each token adds to those before it; together they are the text.
-
-        A token that ends within a character adds nothing; the last one of the character adds it.
-        """
+        """Return what each token adds to the text; of a character the last one adds it."""
         added, done = [], ""
         for end in range(1, len(ids) + 1):
             now = self._spelled(ids[:end])
@@ -166,20 +163,14 @@ class Text:
         return self.alphabet.to(ids.device)[ids.clamp(min=0)] & (ids >= 0)
 
     def documents(self, ids: Tensor) -> Tensor:
-        """Return which document of its row each token belongs to, int64 [B, L]; 0 = padding.
-
-        A document begins where the row does and at each token that stands in front of pieces.
-        """
+        """Return which document of its row each token belongs to, int64 [B, L]; 0 = padding."""
         begins = [*self.start, -1][0]
         first = (ids == begins).long()
         first[:, 0] = 1
         return torch.where(ids == self.pad, 0, first.cumsum(dim=1))
 
     def tokenize(self, texts: Sequence[str], length: int | None = None) -> Tokens:
-        """Return texts, one in each row, cut and padded to the same length.
-
-        The length is L at most, special tokens included; default: that of the model.
-        """
+        """Return texts, one in each row, cut to a length, by default the model's, and padded."""
         room = self.room(length)
         if not len(texts):
             raise UserError("no texts: give at least one")
@@ -192,10 +183,7 @@ class Text:
         return self._framed(pieces)
 
     def windows(self, text: str, length: int | None = None) -> Tokens:
-        """Return running text, cut into rows of equal length; what is left over is dropped.
-
-        The length is L, special tokens included; default: that of the model.
-        """
+        """Return running text in rows of a length; what is left over is dropped."""
         room = self.room(length)
         [found] = self.encode([text])
         num = len(found.ids)
@@ -257,11 +245,7 @@ def train_tokenizer(
 ) -> Text:
     """Train a byte-level BPE tokenizer: any text in any language, no unknown words.
 
-    Args:
-        texts: what it is trained on; read once.
-        vocab_size: tokens at most, special ones and the 256 bytes included.
-        length: tokens in a row.
-        lowercase: make everything lower-case.
+    It has `vocab_size` tokens at most, special ones and the 256 bytes included.
     """
     tokenizers = require("tokenizers", "text", "text")
     least = 256 + len(SPECIAL)
