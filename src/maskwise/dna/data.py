@@ -264,8 +264,7 @@ class DNADataSettings:
 
 def either_strand(codes: Tensor, keys: Keys) -> Tensor:
     """Return windows [B, W] as training sees them: one strand or the other, at random."""
-    other = keys.uniform(Stream.STRAND, 1) < 0.5
-    return torch.where(other, other_strand(codes), codes)
+    return torch.where(keys.uniform(Stream.STRAND, 1) < 0.5, other_strand(codes), codes)
 
 
 def other_strand(codes: Tensor) -> Tensor:

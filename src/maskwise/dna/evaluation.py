@@ -202,9 +202,8 @@ def dna_likelihood(
     def held(index: np.ndarray) -> Held:
         ids = dna.ids(splits.test.get(_with_tokens(dna, splits.test, index)))
         sizes = torch.tensor([len(letters) for letters in dna.spell(range(len(dna.alphabet)))])
-        bases = sizes[ids] * dna.eligible(ids)
-        num_dims = float(bases.sum(dim=1).double().mean())
-        return held_tokens(model, ids, words)._replace(num_dims=num_dims)
+        num_dims = (sizes[ids] * dna.eligible(ids)).sum(dim=1).double().mean()
+        return held_tokens(model, ids, words)._replace(num_dims=float(num_dims))
 
     options["num_samples"] = 64 if num_samples is None else num_samples
     return measure(model, held, len(splits.test), splits.name, law, **options)

@@ -1,7 +1,4 @@
-"""Genomes: the letters of FASTA files, any of them at any time, in memory that stays flat.
-
-A file is looked through once and indexed; then its bases are read where they are.
-"""
+"""Genomes: the letters of FASTA files, any of them at any time, in memory that stays flat."""
 
 import difflib
 import hashlib

@@ -32,10 +32,7 @@ class Parts:
 
 
 def read_bed(path: str | Path, genome: Genome) -> Parts:
-    """Read record, start and stop of the regions of a BED file (.gz, .xz too), in its order.
-
-    Columns are parted by tabs or spaces; more of them, as in narrowPeak, are not looked at.
-    """
+    """Read record, start and stop of the regions of a BED file (.gz, .xz too), in its order."""
     path = Path(path).expanduser()
     places: list[tuple[int, int, int]] = []
     for number, line in enumerate(read_lines(path), start=1):
@@ -85,7 +82,6 @@ class Variant(NamedTuple):
 class Row(NamedTuple):
     """A variant in its file; several alternatives of one line are several rows."""
 
-    line: int
     variant: Variant
     id: str
     carried: list[str]  # cells of the other columns
@@ -125,7 +121,7 @@ class VariantFile:
                     locate(variant, genome)
                 except UserError as error:
                     raise UserError(f"{where}: {error}") from None
-                yield Row(line, variant, name, carried)
+                yield Row(variant, name, carried)
         if not line:
             raise UserError(f"{self.path} holds no variants, only names of columns")
 

@@ -1,7 +1,4 @@
-"""Tasks to probe or fine-tune a model of DNA on: sequences with labels, and how they are split.
-
-Files are tables, or FASTA files of one class each.
-"""
+"""Tasks to probe or fine-tune a model of DNA on: sequences with labels, and how they are split."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -178,17 +175,15 @@ def read_dna_task(text: str, num_train: int, num_test: int, seed: int) -> Sequen
     if files.test:
         folds: tuple[Fold, ...] = (Fold(train, test),)
         num = int(np.isin(same[test], same[train]).sum())
-        notes = [f"{num} of {len(test)} test sequences are also in train" if num else ""]
+        notes = [f"{num} of {len(test)} test sequences are also in train"] if num else []
     else:
         folds = grouped_folds(files.name, y, groups, seed)
-        num = len(y) - len(np.unique(same))
-        notes = [
-            f"{len(folds)}-fold cross-validation",
-            f"{num} of {len(y)} sequences repeat others, and share their fold" if num else "",
-        ]
-    num = sum(int((codes & 7 == UNKNOWN).sum()) for codes in sequences)
-    notes.append(f"{num} unknown bases" if num else "")
-    note = "; ".join(filter(None, notes))
+        notes = [f"{len(folds)}-fold cross-validation"]
+        if num := len(y) - len(np.unique(same)):
+            notes.append(f"{num} of {len(y)} sequences repeat others, and share their fold")
+    if num := sum(int((codes & 7 == UNKNOWN).sum()) for codes in sequences):
+        notes.append(f"{num} unknown bases")
+    note = "; ".join(notes)
     return SequenceTask(
         y, folds, groups, note, name=files.name, sequences=sequences, classes=classes
     )

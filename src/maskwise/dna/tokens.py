@@ -132,13 +132,9 @@ class Pieces(Kmers):
 
     Windows have different numbers of pieces: they are padded, and cut where there are more than
     `density` pieces a base, which is a little more than was seen in training windows.
-
-    Args:
-        tokenizer: a `tokenizers.Tokenizer` of A, C, G, T and N.
-        density: pieces of a row over bases of a window.
     """
 
-    tokenizer: "Tokenizer"
+    tokenizer: "Tokenizer"  # of A, C, G, T and N
     density: float
 
     @property
@@ -156,9 +152,8 @@ class Pieces(Kmers):
         return max(1, round(width * self.density))
 
     def ids(self, codes: Tensor) -> Tensor:
-        found = self._encoded(codes)
         ids = torch.full((len(codes), self.positions(codes.shape[1])), self.nothing)
-        for row, each in zip(ids, found, strict=True):
+        for row, each in zip(ids, self._encoded(codes), strict=True):
             row[: len(each.ids)] = torch.tensor(each.ids[: len(row)])
         return ids.to(codes.device)
 
@@ -176,8 +171,7 @@ class Pieces(Kmers):
         raise UserError("pieces have no opposite strand: an equivariant model needs other tokens")
 
     def _encoded(self, codes: Tensor) -> "Sequence[Encoding]":
-        letters = [decode(row).upper() for row in codes.cpu()]
-        return self.tokenizer.encode_batch(letters)
+        return self.tokenizer.encode_batch([decode(row).upper() for row in codes.cpu()])
 
 
 def train_pieces(windows: Tensor, vocab_size: int) -> Pieces:
@@ -220,9 +214,6 @@ def _complements(k: int) -> Tensor:
 
 def parse_tokens(text: str) -> Kmers | int:
     """Read tokens, as in ``kmers:6``; of pieces, which are learned from data, their number.
-
-    Raises:
-        UserError: an unknown kind, or a number that is missing or of no use.
 
     >>> parse_tokens("kmers:6"), parse_tokens("bases"), parse_tokens("pieces:99")
     (Kmers(k=6), Kmers(k=1), 99)
@@ -324,7 +315,7 @@ class DNA:
         tokens = torch.tensor(ids, dtype=torch.int64)
         bases = _digits(tokens, self.kind.k)
         bases[~self.alphabet[tokens]] = UNKNOWN
-        return [decode(each) for each in bases]
+        return list(map(decode, bases))
 
     def spell_next(self, before: Sequence[int], token: int) -> str:
         """Return the bases that a token adds behind others: its own."""

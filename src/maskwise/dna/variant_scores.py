@@ -230,8 +230,7 @@ def _score_batch(
     hidden = _tokens(dna, blank) != _tokens(dna, np.where(changed, np.uint8(UNKNOWN), blank))
     gains = _gains(model, ids, hidden, other_ids, torch.from_numpy(owners))
     known = (dna.eligible(ids) | ~hidden).all(1)
-    gains = gains.masked_fill(~known[owners], torch.nan)
-    return gains.view(2, -1).numpy()
+    return gains.masked_fill(~known[owners], torch.nan).view(2, -1).numpy()
 
 
 def _tokens(dna: DNA, codes: np.ndarray) -> Tensor:
@@ -244,13 +243,11 @@ def _gains(
     model: LanguageModel[DNA], ids: Tensor, hidden: Tensor, others: Tensor, owners: Tensor
 ) -> Tensor:
     """Return by how much `others` [n, L] are more probable than their owners' ids, float64 [n]."""
-    found = [each.cpu() for each, _ in model.predictions(ids, hidden, ids)]
-    log_probs = torch.cat(found).double()
+    log_probs = torch.cat([each.cpu() for each, _ in model.predictions(ids, hidden, ids)]).double()
     places = torch.zeros_like(ids)
     places[hidden] = torch.arange(len(log_probs))
     rows, columns = (others != ids[owners]).nonzero(as_tuple=True)
     which = places[owners[rows], columns]
     of_others = log_probs[which, others[rows, columns]]
     of_ids = log_probs[which, ids[owners[rows], columns]]
-    gains = torch.zeros(len(others), dtype=torch.float64)
-    return gains.index_add(0, rows, of_others - of_ids)
+    return log_probs.new_zeros(len(others)).index_add(0, rows, of_others - of_ids)

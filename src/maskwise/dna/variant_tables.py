@@ -1,7 +1,4 @@
-"""Files of variants: their scores, written as a table, and what these tell of measured effects.
-
-Effects are also compared with predictors that know no sequence.
-"""
+"""Files of variants: their scores, written as a table, and what these tell of measured effects."""
 
 import gzip
 import io
@@ -107,8 +104,7 @@ def effects_of_file(
 ) -> list[Entries]:
     """Compare the scores that `score_file` wrote with measured effects; see `variant_effects`.
 
-    What is no number in the column of effects is left out, and counted. The GC content of `window`
-    bases around a variant is a baseline.
+    What is no number in the column of effects is left out, and counted.
     """
     check_columns(path, effect, group)
     file = open_variants(path)

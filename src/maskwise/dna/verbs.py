@@ -8,7 +8,6 @@ from maskwise.errors import UserError
 
 if TYPE_CHECKING:
     from maskwise.dna.tokens import DNA
-    from maskwise.modality import Entries
     from maskwise.tokens.model import LanguageModel
 
 
@@ -31,6 +30,7 @@ def variants(
 
     from maskwise.dna.fasta import open_genome
     from maskwise.dna.variant_tables import check_columns, effects_of_file, score_file
+    from maskwise.theory.advice import aligned
 
     if group is not None and effect is None:
         raise UserError("--group is for measured effects: give --effect COLUMN too")
@@ -47,20 +47,14 @@ def variants(
             f" from {low:.3f} (5%) to {high:.3f} (95%)"
         )
     if effect is not None:
-        _print_effects(effects_of_file(out, genome, run.tokenizer.window, effect, group))
-
-
-def _print_effects(rows: "list[Entries]") -> None:
-    from maskwise.theory.advice import aligned
-
-    table = [["group", "predictor", "variants", "Spearman, 95%", "AUROC of size, 95%"]]
-    for row in rows:
-        cells = [
-            f"{row[what]:.3f} [{row[f'{what}_low']:.3f}, {row[f'{what}_high']:.3f}]"
-            for what in ("spearman", "auroc")
-        ]
-        table.append([row["group"], row["predictor"], f"{row['num']:,}", *cells])
-    print(aligned(table))
+        table = [["group", "predictor", "variants", "Spearman, 95%", "AUROC of size, 95%"]]
+        for row in effects_of_file(out, genome, run.tokenizer.window, effect, group):
+            cells = [
+                f"{row[what]:.3f} [{row[f'{what}_low']:.3f}, {row[f'{what}_high']:.3f}]"
+                for what in ("spearman", "auroc")
+            ]
+            table.append([row["group"], row["predictor"], f"{row['num']:,}", *cells])
+        print(aligned(table))
 
 
 VERBS: dict[str, Verb] = {"variants": variants}

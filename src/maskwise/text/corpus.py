@@ -1,7 +1,4 @@
-"""Documents of files and data sets, read a part at a time; and their tokens, kept on disk.
-
-A corpus is written once, a part at a time, then read through memory maps.
-"""
+"""Documents of files and data sets, read a part at a time; and their tokens, kept on disk."""
 
 import hashlib
 import logging

@@ -177,9 +177,8 @@ def _hidden(begins: Tensor, metric: str) -> Tensor:
     >>> _hidden(torch.tensor([[True, True, False]]), "within-word-l2r").int().tolist()
     [[[1, 0, 0], [0, 1, 1], [0, 0, 1]]]
     """
-    alone = torch.eye(begins.shape[1], dtype=torch.bool).expand(len(begins), -1, -1)
     if metric == "original":
-        return alone
+        return torch.eye(begins.shape[1], dtype=torch.bool).expand(len(begins), -1, -1)
     word = begins.long().cumsum(dim=1)
     return (word[:, :, None] == word[:, None, :]).triu()
 

@@ -1,7 +1,4 @@
-"""Runs on texts: settings, recipes, and the record.
-
-Recipes are R²MAE by default, and BERT's fixed ratio in the variants named -fixed.
-"""
+"""Runs on texts: settings, recipes (R²MAE, or BERT's fixed ratio), and the record."""
 
 import logging
 from collections.abc import Sequence

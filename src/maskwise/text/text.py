@@ -164,8 +164,7 @@ class Text:
 
     def documents(self, ids: Tensor) -> Tensor:
         """Return which document of its row each token belongs to, int64 [B, L]; 0 = padding."""
-        begins = [*self.start, -1][0]
-        first = (ids == begins).long()
+        first = (ids == [*self.start, -1][0]).long()
         first[:, 0] = 1
         return torch.where(ids == self.pad, 0, first.cumsum(dim=1))
 
@@ -273,8 +272,7 @@ def load_tokenizer(name: str, length: int) -> Text:
     try:
         if path.is_file() or path.suffix == ".json":
             return _described(read_tokenizer(path), length)
-        transformers = require("transformers", "it", "text")
-        found = read_named(name, transformers.AutoTokenizer)
+        found = read_named(name, require("transformers", "it", "text").AutoTokenizer)
         # Tokenizers that know no limit name a huge one.
         longest = found.model_max_length if found.model_max_length < 10**6 else None
         return of_transformers(found, length, longest)

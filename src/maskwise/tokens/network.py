@@ -77,13 +77,8 @@ class TokenNetwork(nn.Module, ABC):
 class BlockNetwork(TokenNetwork):
     """Token embedding, blocks, and a head whose output weights are the embedding's.
 
-    Where the network reads other tokens than it predicts, the output weights are its own.
-
-    Args:
-        num_tokens: vocabulary size V.
-        width: D.
-        blocks: called with tokens, what `context` gives, and `wanted`.
-        num_inputs: tokens that are read, None = those that are predicted.
+    Where other tokens are read, `num_inputs` of them, than are predicted, the output weights are
+    its own. Blocks are called with tokens, what `context` gives, and `wanted`.
     """
 
     def __init__(
@@ -211,13 +206,9 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, positions: Tensor, allowed: Tensor | None, wanted: Tensor | None = None
     ) -> Tensor:
-        """Return the new tokens, [B, N, D]; only those at `wanted` [B, K] if given.
+        """Return the new tokens, [B, N, D]; only those at `wanted`, int64 [B, K], if given.
 
-        Args:
-            x: [B, N, D].
-            positions: int64 [N].
-            allowed: bool [B, N, N], which tokens a token may attend to; None = all.
-            wanted: int64 [B, K], the tokens to compute, which still attend to every token.
+        Tokens at `positions` [N] attend to those that are `allowed`, bool [B, N, N]; None = all.
         """
         normed = self.norm1(x)
         width = x.shape[-1]
@@ -245,11 +236,7 @@ class Block(nn.Module):
 
 
 class SequenceNetwork(BlockNetwork):
-    """A transformer: token embedding, blocks, and a head.
-
-    `num_tokens`, `width` and `num_inputs` are those of `BlockNetwork`, `attention` that of
-    `attend`; the MLP of a block has as many weights as a plain one of width `mlp_ratio` x D.
-    """
+    """A transformer, whose MLPs have as many weights as plain ones of width `mlp_ratio` x D."""
 
     def __init__(
         self,
