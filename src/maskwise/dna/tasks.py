@@ -123,8 +123,6 @@ class SequenceTask(Labels):
 def parse_dna_task(text: str) -> DnaFiles:
     """Read TRAIN:TEST, or one part that is cross-validated, with NAME= in front or not.
 
-    A part is a table, or FASTA files of one class each joined by +.
-
     >>> parse_dna_task("ctcf.fa.gz+pu1.fa.gz").name, parse_dna_task("a=x.csv:y.csv").test
     ('ctcf+pu1', (PosixPath('y.csv'),))
     """

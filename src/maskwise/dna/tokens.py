@@ -235,15 +235,6 @@ def parse_tokens(text: str) -> Kmers | int:
 class DNA:
     """How sequences become tokens. Samples are codes of bases, uint8 [B, W], or ids, int64 [B, L].
 
-    Args:
-        window: W, the number of bases of a training sample; any number can be encoded.
-        tokens: "bases", "kmers:K", "overlapping:K" or "pieces:V".
-        repeat_weight: weight of a soft-masked (lower-case) base in the loss; others have 1.
-        kind: the pieces, which are learned from data; of other tokens, `tokens` says all.
-
-    Raises:
-        UserError: tokens that cannot be read, or a window without a token.
-
     Example:
         >>> from maskwise.dna.bases import encode
         >>> dna = DNA(window=6)
@@ -255,11 +246,12 @@ class DNA:
     """
 
     modality: ClassVar[str] = "dna"
+    start: ClassVar[tuple[int, ...]] = ()  # no special tokens around
 
-    window: int
-    tokens: str = "bases"
-    repeat_weight: float = 1.0
-    kind: Kmers = Kmers()
+    window: int  # bases of a training sample; any number can be encoded
+    tokens: str = "bases"  # or "kmers:K", "overlapping:K" or "pieces:V"
+    repeat_weight: float = 1.0  # of a soft-masked (lower-case) base in the loss; others have 1
+    kind: Kmers = Kmers()  # given where it is learned from data; else `tokens` says all
 
     def __post_init__(self) -> None:
         kind = parse_tokens(self.tokens)
@@ -269,9 +261,6 @@ class DNA:
             raise UserError(f"tokens '{self.tokens}' are learned from data: give kind=")
         if self.kind.positions(self.window) < 1:
             raise UserError(f"a window of {self.window} bases holds no token of {self.tokens}")
-
-    # Sequences have no frame of special tokens.
-    start: ClassVar[tuple[int, ...]] = ()
 
     @property
     def grid(self) -> tuple[int]:

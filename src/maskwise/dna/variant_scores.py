@@ -208,8 +208,7 @@ def _score_batch(
 ) -> np.ndarray:
     """Return scores on both strands, float64 [2, n]; NaN where a hidden token is unknown.
 
-    Windows have `width` bases, and no record is shorter. What the P `changes` hide becomes the
-    new bases of each alternative in `alts` [n]; `owners` in 0..P-1 says whose each is, [n].
+    What the P `changes` hide becomes the new bases in `alts` [n] of their `owners`, 0..P-1, [n].
     """
     num, (records, firsts) = len(changes), np.array([each[:2] for each in changes]).T
     margins = width - np.array([each.places[-1] + 1 for each in changes])

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from maskwise.errors import UserError, require
-from maskwise.files import atomic_folder, read_json, write_json
+from maskwise.files import read_json, write_json
 from maskwise.modality import Entries
 from maskwise.text.text import Encoded, Text
 from maskwise.textio import json_rows, kind_of, open_parquet, read_lines
@@ -170,10 +170,8 @@ class Corpus:
     counts: Entries  # what was read, kept and dropped, and a digest of the tokens
 
 
-def open_corpus(folder: Path) -> Corpus | None:
-    """Return the corpus in a folder, or None where there is none."""
-    if not (folder / "meta.json").is_file():
-        return None
+def open_corpus(folder: Path) -> Corpus:
+    """Return the corpus in a folder."""
     meta = read_json(folder / "meta.json")
     try:
         text = Text.load(folder, meta["text"])
@@ -186,16 +184,8 @@ def open_corpus(folder: Path) -> Corpus | None:
     return Corpus(text, ids, starts, documents, meta["counts"])
 
 
-def write_corpus(folder: Path, text: Text, parts: Iterable[Part]) -> Corpus:
-    """Tokenize documents into a folder, which is complete or absent; memory stays flat."""
-    with atomic_folder(folder) as work:
-        _write(work, text, parts)
-    corpus = open_corpus(folder)
-    assert corpus is not None
-    return corpus
-
-
-def _write(folder: Path, text: Text, parts: Iterable[Part]) -> None:
+def write_corpus(folder: Path, text: Text, parts: Iterable[Part]) -> None:
+    """Tokenize documents into a folder; memory stays flat."""
     dtype = np.dtype(np.uint16 if text.num_tokens <= 1 << 16 else np.uint32)
     digest = hashlib.sha256()
     bounds: dict[int, int] = {}

@@ -16,7 +16,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.files import Stamp, cached, stamp
+from maskwise.files import Stamp, atomic_folder, cached, stamp
 from maskwise.modality import Indices
 from maskwise.settings import settings
 from maskwise.text.corpus import (
@@ -263,10 +263,11 @@ def _tokenized(texts: Texts, data: TextDataSettings, text: Text | None = None) -
     """Return the tokens of texts, by `text` or as the settings say; they are kept on disk."""
     key = {"format": 1, "texts": texts.identity, "tokenizer": _tokenizer_identity(data, text)}
     folder = cached("tokens", key)
-    corpus = open_corpus(folder)
-    if corpus is None:
+    if not (folder / "meta.json").is_file():
         log.info("%s: tokenizing (kept in %s)", texts.name, folder)
-        corpus = write_corpus(folder, text or _text(texts, data), texts.parts())
+        with atomic_folder(folder) as work:
+            write_corpus(work, text or _text(texts, data), texts.parts())
+    corpus = open_corpus(folder)
     return replace(corpus, text=corpus.text.with_length(data.length))
 
 

@@ -24,15 +24,12 @@ DEFAULT_LENGTH = 128
 def load(
     name: str | Path, device: str | torch.device | None = None, length: int | None = None
 ) -> LanguageModel[Text]:
-    """Load a masked language model: safetensors weights only, and no code of anyone's.
+    """Load a masked language model to evaluate: weights of safetensors only, no code of anyone's.
 
     Args:
         name: a folder, or a name on the Hugging Face hub.
         device: where it computes; default: a GPU if there is one.
         length: tokens in a row, special ones included; default: 128, or what the model can take.
-
-    Returns:
-        The model in evaluation mode.
 
     Raises:
         UserError: transformers is missing, there is no such model, it predicts no masked tokens,

@@ -31,8 +31,7 @@ if TYPE_CHECKING:  # it is an extra
 class HFNetwork(TokenNetwork):
     """Any `AutoModelForMaskedLM`; its head computes logits at hidden positions only.
 
-    Weights that a model shares, such as those of embedding and head, are saved once. There is one
-    document in each row.
+    Weights that a model shares, such as those of embedding and head, are saved once.
     """
 
     def __init__(self, model: "PreTrainedModel") -> None:
@@ -49,14 +48,12 @@ class HFNetwork(TokenNetwork):
         kind = values.pop("model_type", None)
         try:
             with _quiet():
-                made = transformers.AutoConfig.for_model(kind, **values)
-                _no_dropout(made)
+                made = _no_dropout(transformers.AutoConfig.for_model(kind, **values))
                 auto = transformers.AutoModelForMaskedLM
                 model = auto.from_config(made, trust_remote_code=False)
         except Exception as error:  # whatever a configuration that does not fit raises
-            raise UserError(
-                f"no masked language model of type {kind}: {reason_of(error)}"
-            ) from None
+            reason = reason_of(error)
+            raise UserError(f"no masked language model of type {kind}: {reason}") from None
         return cls(model.float())
 
     @classmethod
@@ -160,13 +157,11 @@ def load_pretrained(name: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFas
     transformers = require("transformers", name, "text")
     more = {"use_safetensors": True, "output_loading_info": True}
     with _quiet(), torch.random.fork_rng(devices=[]):
-        config = _config(name)
-        _no_dropout(config)
+        config = _no_dropout(_config(name))
         tokenizer = read_named(name, transformers.AutoTokenizer)
         model, info = read_named(name, transformers.AutoModelForMaskedLM, config=config, **more)
-    if info["missing_keys"]:
-        missing = min(info["missing_keys"])
-        raise UserError(f"{name} has no weights {missing}: it is not a masked language model")
+    if missing := info["missing_keys"]:
+        raise UserError(f"{name} has no weights {min(missing)}: it is not a masked language model")
     return model.float(), tokenizer
 
 
@@ -177,10 +172,11 @@ def _to_dict(config: "PretrainedConfig") -> Entries:
     return {key: value for key, value in values.items() if key not in elsewhere}
 
 
-def _no_dropout(config: "PretrainedConfig") -> None:
+def _no_dropout(config: "PretrainedConfig") -> "PretrainedConfig":
     for key, value in config.to_dict().items():
         if "dropout" in key and isinstance(value, float):
             setattr(config, key, 0.0)
+    return config
 
 
 def _config(name: str) -> "PretrainedConfig":
@@ -197,19 +193,15 @@ def _quiet() -> Iterator[None]:
     """Silence transformers and the hub: what goes wrong becomes an error of one line."""
     from transformers.utils import logging as progress
 
-    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
-    levels = [logger.level for logger in loggers]
-    bar = progress.is_progress_bar_enabled()
+    disabled, bar = logging.root.manager.disable, progress.is_progress_bar_enabled()
+    logging.disable()
+    progress.disable_progress_bar()
     try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        progress.disable_progress_bar()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(disabled)
         if bar:
             progress.enable_progress_bar()
 

@@ -50,16 +50,6 @@ class Tokens(NamedTuple):
 class Text:
     """How texts become tokens.
 
-    Args:
-        tokenizer: a `tokenizers.Tokenizer`; special tokens within a text count as its text.
-        length: tokens in a row, special ones included.
-        mask: id of the mask token.
-        pad: id of the padding token, -1 without one.
-        start: ids in front of every piece of text.
-        stop: ids behind it.
-        special: ids that no text can hold: all special tokens but that of unknown words.
-        longest: tokens in a row that the model can take at most, or None.
-
     Example:
         >>> from maskwise.text.text import train_tokenizer
         >>> text = train_tokenizer(["the cat sat on the mat"] * 9, vocab_size=300, length=8)
@@ -70,14 +60,14 @@ class Text:
 
     modality: ClassVar[str] = "text"
 
-    tokenizer: "Tokenizer"
-    length: int
-    mask: int
-    pad: int
-    start: tuple[int, ...]
-    stop: tuple[int, ...]
-    special: tuple[int, ...]
-    longest: int | None = None
+    tokenizer: "Tokenizer"  # special tokens within a text count as its text
+    length: int  # tokens in a row, special ones included
+    mask: int  # id of the mask token
+    pad: int  # id of the padding token, -1 without one
+    start: tuple[int, ...]  # ids in front of every piece of text
+    stop: tuple[int, ...]  # ids behind it
+    special: tuple[int, ...]  # ids that no text can hold, but that of unknown words
+    longest: int | None = None  # tokens in a row that the model can take at most
 
     def __post_init__(self) -> None:
         self.tokenizer.no_truncation()

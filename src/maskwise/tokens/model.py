@@ -75,11 +75,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
     what a text, or a sequence, can hold has a probability: special tokens, but that of unknown
     words, have none, and are never hidden.
 
-    Args:
-        tokenizer: how samples become tokens.
-        config: the shape of the model.
-        attention: "auto", "sdpa" or "plain"; equal up to rounding.
-        network: what computes features and logits; default: what `config` describes.
+    Features and logits are computed by `network`, by default by the one that `config` describes.
 
     Example:
         >>> from maskwise.text.model import TextModelSettings
@@ -118,10 +114,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         return self.network
 
     def forward(self, batch: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
-        """Return logits at the hidden positions, or a part of them, row by row, [n, V].
-
-        What samples hold at hidden positions is not used: they become the mask token.
-        """
+        """Return logits at the hidden positions, or a part of them, row by row, [n, V]."""
         ids = self.tokenizer.ids(batch).masked_fill(mask.hidden, self.tokenizer.mask)
         return self.network.logits(*self._read(ids), predicted or mask)
 
