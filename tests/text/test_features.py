@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from maskwise.errors import UserError
-from maskwise.measure.finetuning import FineTuneSettings, tune
+from maskwise.measure.finetuning import FineTuneSettings, tune, tuned_row
+from maskwise.text.evaluation import MEASURES
 from maskwise.text.tasks import (
     TextTask,
     cut_note,
     cut_texts,
     embed_texts,
-    finetune_texts,
     text_samples,
     word_features,
     words_of,
@@ -148,7 +148,8 @@ def test_frozen_models_can_be_tuned(make_language_model: Make) -> None:
 def test_table(make_language_model: Make) -> None:
     task = make_task()
     task.train[0] = "the cat sat on the mat " * 9
-    [row] = finetune_texts({"encoder": make_language_model()}, task, QUICK)
+    model = make_language_model()
+    row = tuned_row("encoder", model, text_samples(model, task), QUICK, MEASURES)
     assert (row["task"], row["model"], row["majority"]) == ("order", "encoder", 0.5)
     assert [each["seed"] for each in row["seeds"]] == [0, 1]
     for key in ("accuracy", "mcc"):
@@ -165,7 +166,8 @@ def test_matthews_correlation_of_a_constant_is_zero(make_language_model: Make) -
     task = make_task(16)
     nothing = FineTuneSettings(epochs=1, lr=1e-9, seeds=(0,))
     task.test[:] = ["cat"] * len(task.test)
-    [row] = finetune_texts({"encoder": make_language_model()}, task, nothing)
+    model = make_language_model()
+    row = tuned_row("encoder", model, text_samples(model, task), nothing, MEASURES)
     assert row["mcc"] == {"mean": 0.0, "low": None, "high": None}
     assert row["accuracy"]["mean"] == 0.5
 

@@ -97,7 +97,9 @@ def evaluate_dna(
         ),
         "probes": [row for task in tasks for row in dna_probes(models, task, config)],
         "finetuning": [
-            row for task in tuned for row in finetune_sequences(models, task, config.finetune)
+            tuned_row(name, model, sequence_samples(model, task), config.finetune)
+            for task in tuned
+            for name, model in models.items()
         ],
     }
 
@@ -135,16 +137,6 @@ def _with_tokens(dna: DNA, source: Source, index: np.ndarray) -> np.ndarray:
     """Return those of the windows that have a token to hide: of k-mers, some have none."""
     some = [dna.eligible(source.get(batch)).any(dim=1) for batch in in_batches(index, BATCH)]
     return index[torch.cat(some).numpy()]
-
-
-def finetune_sequences(
-    models: Mapping[str, LanguageModel[DNA]], task: SequenceTask, config: FineTuneSettings
-) -> list[Entries]:
-    """Return the measures of fine-tuned models; where a task has folds, the first is the test."""
-    return [
-        tuned_row(name, model, sequence_samples(model, task), config)
-        for name, model in models.items()
-    ]
 
 
 def sequence_samples(model: LanguageModel[DNA], task: SequenceTask) -> Samples[LanguageModel[DNA]]:
@@ -231,7 +223,7 @@ def embed_sequences(
         for tile in np.array_split(strand, -(-len(strand) // window) or 1)
     ]
     owner, tiles = np.array([place for place, _ in pairs]), [tile for _, tile in pairs]
-    sums, counts = None, np.zeros(len(sequences))
+    sums, counts = np.zeros((len(sequences), model.network.width)), np.zeros(len(sequences))
     with frozen(model) as device:
         for index in same_length([len(tile) for tile in tiles], batch_size):
             batch = torch.from_numpy(np.stack([tiles[place] for place in index])).to(device)
@@ -239,11 +231,9 @@ def embed_sequences(
             if not num.any():  # perhaps shorter than a token
                 continue
             encoded = model.encode(batch, layer=layer).float().cpu().numpy()
-            if sums is None:
-                sums = np.zeros((len(sequences), encoded.shape[1]))
             np.add.at(sums, owner[index], encoded * num[:, None])
             np.add.at(counts, owner[index], num)
-    if sums is None or not counts.all():
+    if not counts.all():
         place = int(counts.argmin())
         raise UserError(f"sequence {place} has no token of known bases: leave it out")
     return (sums / counts[:, None]).astype(np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 
 from maskwise.dna.bases import NUM_BASES, REPEAT, C, G
 from maskwise.dna.fasta import Genome
-from maskwise.dna.places import Row, Variant, open_variants
+from maskwise.dna.places import Row, Variant, VariantFile, open_variants
 from maskwise.dna.tokens import DNA
 from maskwise.dna.variant_scores import DISAGREES, check_references, judge, score_judged
 from maskwise.errors import UserError
@@ -90,13 +90,14 @@ def _line(row: Row, values: np.ndarray, status: str) -> str:
     return "\t".join([chrom, str(pos), row.id, ref, alt, *written, status, *row.carried]) + "\n"
 
 
-def check_columns(path: Path, *names: str | None) -> None:
-    """Check that a file of variants carries columns along; None asks for nothing."""
-    carried = open_variants(path).carried
+def check_columns(path: Path, *names: str | None) -> VariantFile:
+    """Return a file of variants that carries columns along; None asks for nothing."""
+    file = open_variants(path)
     for name in names:
-        if name is not None and name not in carried:
-            known = ", ".join(carried) or "none"
+        if name is not None and name not in file.carried:
+            known = ", ".join(file.carried) or "none"
             raise UserError(f"{path} has no column {name}; beside the variants it has {known}")
+    return file
 
 
 def effects_of_file(
@@ -106,8 +107,7 @@ def effects_of_file(
 
     What is no number in the column of effects is left out, and counted.
     """
-    check_columns(path, effect, group)
-    file = open_variants(path)
+    file = check_columns(path, effect, group)
     columns = {name: place for place, name in enumerate(file.carried)}
     found: dict[str, list[np.ndarray]] = {}
     effects, places, groups, num_left_out = [], [], [], 0

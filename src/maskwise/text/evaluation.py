@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 
 from maskwise.errors import UserError
 from maskwise.measure.features import ALWAYS, Ratio, data_entry, models_of, random_subset
-from maskwise.measure.finetuning import FineTuneSettings
+from maskwise.measure.finetuning import FineTuneSettings, tuned_row
 from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES, Found, Probe, ScoringName
 from maskwise.modality import Entries, Pool
@@ -23,15 +23,17 @@ from maskwise.text.tasks import (
     WordTask,
     cut_note,
     embed_texts,
-    finetune_texts,
     parse_task,
     read_tagged_task,
     read_task,
+    text_samples,
     word_features,
 )
 from maskwise.text.text import Text
 from maskwise.tokens.evaluation import each_layer, losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
+
+MEASURES = ("accuracy", "mcc")  # of fine-tuned models
 
 
 @settings
@@ -117,7 +119,9 @@ def evaluate_text(
             for path in config.pairs
         ],
         "finetuning": [
-            row for task in tasks for row in finetune_texts(models, task, config.finetune)
+            tuned_row(name, model, text_samples(model, task), config.finetune, MEASURES)
+            for task in tasks
+            for name, model in models.items()
         ],
     }
 

@@ -49,8 +49,7 @@ class Ngrams:
         """Return a set of given n-grams, each the ids of its tokens and which begin a word."""
         if not len(ngrams):
             raise UserError("the list of n-grams is empty: give at least one")
-        sizes = [len(ids) for ids, _ in ngrams]
-        first = np.cumsum([0, *sizes])
+        first = np.cumsum([0, *(len(ids) for ids, _ in ngrams)])
         breaks = np.isin(np.arange(first[-1]), first)
         ids, starts = (np.concatenate(part) for part in zip(*ngrams, strict=True))
         words = _words(ids, starts, breaks)
@@ -129,9 +128,8 @@ def pmi(
         tables.append((hashes, logs))
         if n > 1:
             value = logs - _best_cut(words, places[first[often]], n, tables)
-            order = descending(value)
             # The longest share what is left with the second longest.
-            chosen = order[: num >> (n - 1 if n < longest else n - 2)]
+            chosen = descending(value)[: num >> (n - 1 if n < longest else n - 2)]
             chosen = chosen[value[chosen] > 1e-9]
             found.append(hashes[chosen])
             most = n if len(chosen) else most

@@ -1,7 +1,7 @@
 """Labelled texts to probe or fine-tune a language model on, and features of texts and words."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.measure.features import frozen, random_groups, random_subset, same_length
-from maskwise.measure.finetuning import FineTuneSettings, Samples, tuned_row
-from maskwise.modality import Entries, Pool
+from maskwise.measure.finetuning import Samples
+from maskwise.modality import Pool
 from maskwise.text.text import Encoded, Text
 from maskwise.textio import encode_labels, kind_of, read_lines, table_rows
 from maskwise.tokens.files import labelled_rows
@@ -247,16 +247,6 @@ def words_of(words: Sequence[str], offsets: np.ndarray) -> np.ndarray:
     """Return which word each token is of, by its first character, maybe the space before one."""
     ends = np.cumsum([len(word) + 1 for word in words]) - 1
     return np.searchsorted(ends, offsets, side="right")
-
-
-def finetune_texts(
-    models: Mapping[str, LanguageModel[Text]], task: TextTask, config: FineTuneSettings
-) -> list[Entries]:
-    """Return accuracy and Matthews correlation of fine-tuned models, by name; see `tuned_row`."""
-    return [
-        tuned_row(name, model, text_samples(model, task), config, ("accuracy", "mcc"))
-        for name, model in models.items()
-    ]
 
 
 def text_samples(model: LanguageModel[Text], task: TextTask) -> Samples[LanguageModel[Text]]:
