@@ -202,16 +202,13 @@ def dna_likelihood(
 
 
 def embed_sequences(
-    model: LanguageModel[DNA],
-    sequences: Sequence[np.ndarray],
-    layer: int = -1,
-    batch_size: int = 128,
+    model: LanguageModel[DNA], sequences: Sequence[np.ndarray], layer: int = -1
 ) -> np.ndarray:
     """Return features of sequences, float32 [N, D]; nothing is hidden, lengths are not normalised.
 
     The mean over the positions of both strands, so that a sequence, uint8 codes, and its reverse
     complement have the same. Strands longer than the model's window are cut into as few tiles of
-    about equal lengths as fit; batches of `batch_size` tiles hold equal lengths.
+    about equal lengths as fit; batches of tiles hold equal lengths.
     """
     if not len(sequences):
         raise UserError("no sequences: give at least one")
@@ -225,7 +222,7 @@ def embed_sequences(
     owner, tiles = np.array([place for place, _ in pairs]), [tile for _, tile in pairs]
     sums, counts = np.zeros((len(sequences), model.network.width)), np.zeros(len(sequences))
     with frozen(model) as device:
-        for index in same_length([len(tile) for tile in tiles], batch_size):
+        for index in same_length([len(tile) for tile in tiles], BATCH):
             batch = torch.from_numpy(np.stack([tiles[place] for place in index])).to(device)
             num = model.eligible(batch).sum(dim=1).cpu().numpy()
             if not num.any():  # perhaps shorter than a token

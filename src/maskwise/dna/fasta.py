@@ -32,8 +32,7 @@ _PART = 1 << 20  # bytes of a line read at once
 _CHUNK = 1 << 22  # letters looked at together
 _BROKEN = re.compile(r"\s").search
 
-Fetch = Callable[[int, int], bytes]
-"""So many bytes of a file from an offset on, or those up to its end."""
+Fetch = Callable[[int, int], bytes]  # so many bytes of a file from an offset on, or to its end
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +49,7 @@ class Genome:
     breaks: np.ndarray  # bytes between two lines
     name: str  # what to call it
     files: tuple[Fetch, ...]  # what each record is read from
-    counts: dict[str, int] = field(default_factory=dict)
-    """how many letters are bases (A C G T), unknown (N), ambiguous (other IUPAC codes) and repeats
-    (bases in lower case), and how many records were left out as empty"""
+    counts: dict[str, int] = field(default_factory=dict)  # letters of a kind, and empty records
     fingerprint: str = ""  # SHA-256 of names, lengths and letters
 
     @cached_property

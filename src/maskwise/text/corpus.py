@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
 
 def text_files(source: str) -> list[Path]:
-    """Return the text files that a source names: itself, or those below a folder, sorted."""
+    """Return the text files that a source names."""
     return files_of(source, SUFFIXES, "text files", deep=True)
 
 
@@ -121,25 +121,21 @@ def _rows(values: Iterable[object], where: str, column: str) -> Iterator[Part]:
 
 
 def _documents(path: Path, document: Document) -> Iterator[Part]:
-    lines: list[str] = []
-    size, first = 0, True
+    text, first = "", True
     for line in read_lines(path, most=_PART):
         # Texts that are asked about later have no line break at their end.
         if document == "line":
             yield Part(line.rstrip("\n"), True)
-            continue
-        if document == "paragraph" and not line.strip():
-            if lines:
-                yield Part("".join(lines).rstrip("\n"), first)
-            lines, size, first = [], 0, True
-            continue
-        lines.append(line)
-        size += len(line)
-        if size >= _PART:
-            yield Part("".join(lines), first)
-            lines, size, first = [], 0, False
-    if lines or (document == "file" and first):
-        text = "".join(lines)
+        elif document == "paragraph" and not line.strip():
+            if text:
+                yield Part(text.rstrip("\n"), first)
+            text, first = "", True
+        else:
+            text += line
+            if len(text) >= _PART:
+                yield Part(text, first)
+                text, first = "", False
+    if text or (document == "file" and first):
         yield Part(text if document == "file" else text.rstrip("\n"), first)
 
 
@@ -187,7 +183,6 @@ def open_corpus(folder: Path) -> Corpus:
 def write_corpus(folder: Path, text: Text, parts: Iterable[Part]) -> None:
     """Tokenize documents into a folder; memory stays flat."""
     dtype = np.dtype(np.uint16 if text.num_tokens <= 1 << 16 else np.uint32)
-    digest = hashlib.sha256()
     bounds: dict[int, int] = {}
     counts = {"documents": 0, "dropped_documents": 0, "characters": 0, "tokens": 0}
     begin = end = kept = 0
@@ -211,9 +206,9 @@ def write_corpus(folder: Path, text: Text, parts: Iterable[Part]) -> None:
         raise UserError(f"no text: {counts['documents']} documents, none of two tokens or more")
     documents = np.array(list(bounds.items()), dtype=np.int64)
     np.save(folder / "documents.npy", documents)
-    for values in (np.memmap(folder / "ids.bin", dtype=dtype, mode="r"), documents):
-        for start in range(0, len(values), _BATCH):
-            digest.update(np.ascontiguousarray(values[start : start + _BATCH]).tobytes())
+    with (folder / "ids.bin").open("rb") as ids:
+        digest = hashlib.file_digest(ids, "sha256")
+    digest.update(documents.tobytes())
     counts |= {"dropped_documents": counts["documents"] - len(bounds), "tokens": kept}
     counted = {**counts, "sha256": digest.hexdigest()}
     meta = {"counts": counted, "dtype": dtype.name, "text": text.save(folder)}

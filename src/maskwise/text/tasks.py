@@ -23,6 +23,7 @@ _TEXTS = ("text", "sentence", "content", "question", "review")
 _LABELS = ("label", "category", "intent", "class")
 # Where word and tag are, by number of columns: word-tag, number-word-tag..., CoNLL-U.
 _WORD_AND_TAG = {2: (0, 1), 10: (1, 3)}
+BATCH = 128  # texts encoded at once
 T = TypeVar("T")
 
 
@@ -167,28 +168,21 @@ def _from_lines(path: Path) -> Iterator[Row]:
 
 
 def embed_texts(
-    model: LanguageModel[Text],
-    texts: Sequence[str],
-    pool: Pool = "mean",
-    layer: int = -1,
-    batch_size: int = 128,
+    model: LanguageModel[Text], texts: Sequence[str], pool: Pool = "mean", layer: int = -1
 ) -> np.ndarray:
     """Return features of texts, float32 [N, D]; those longer than a row of the model are cut."""
     pieces, _ = cut_texts(model.tokenizer, texts, model.tokenizer.room())
-    found = _by_piece(model, pieces, batch_size, lambda ids: model.encode(ids, pool, layer))
+    found = _by_piece(model, pieces, lambda ids: model.encode(ids, pool, layer))
     return np.stack([values.numpy() for values in found])
 
 
 def _by_piece(
-    model: LanguageModel[Text],
-    pieces: Sequence[Encoded],
-    size: int,
-    compute: Callable[[Tensor], Tensor],
+    model: LanguageModel[Text], pieces: Sequence[Encoded], compute: Callable[[Tensor], Tensor]
 ) -> list[Tensor]:
     """Return what is computed from the ids of each piece, between special tokens."""
     found = [torch.empty(0)] * len(pieces)
     with frozen(model) as device:
-        for index, ids in equal_lengths(model.tokenizer, pieces, size):
+        for index, ids in equal_lengths(model.tokenizer, pieces, BATCH):
             for place, values in zip(index, compute(ids.to(device)).float().cpu(), strict=True):
                 found[place] = values
     return found
@@ -222,10 +216,7 @@ def equal_lengths(
 
 
 def word_features(
-    model: LanguageModel[Text],
-    sentences: Sequence[Sequence[str]],
-    layer: int = -1,
-    batch_size: int = 128,
+    model: LanguageModel[Text], sentences: Sequence[Sequence[str]], layer: int = -1
 ) -> list[np.ndarray]:
     """Return features of the words of each sentence, joined by spaces, each float32 [words, D].
 
@@ -233,7 +224,7 @@ def word_features(
     """
     text = model.tokenizer
     pieces, _ = cut_texts(text, [" ".join(words) for words in sentences], text.room())
-    found = _by_piece(model, pieces, batch_size, lambda ids: model.features(ids, layer))
+    found = _by_piece(model, pieces, lambda ids: model.features(ids, layer))
     means = []
     for words, tokens, values in zip(sentences, pieces, found, strict=True):
         word = torch.from_numpy(words_of(words, tokens.offsets))
