@@ -25,16 +25,17 @@ from maskwise.measure.features import (
     same_length,
 )
 from maskwise.measure.finetuning import FineTuneSettings, Samples, tuned_row
-from maskwise.measure.losses import Held, measure
+from maskwise.measure.losses import Held
 from maskwise.measure.probes import probe_row
 from maskwise.measure.protocols import CHOSEN, ScoringName
 from maskwise.modality import Entries, Source
 from maskwise.rng import Stream, uniforms
 from maskwise.settings import settings
-from maskwise.tokens.evaluation import BATCH, each_layer, held_tokens, losses_by_ratio, shares
+from maskwise.tokens.evaluation import each_layer, held_tokens, losses_by_ratio, measured, shares
 from maskwise.tokens.model import LanguageModel
 
 KMER = 4
+BATCH = 128  # windows or tiles at once
 
 
 @settings
@@ -179,12 +180,7 @@ def _padded(sequences: Sequence[np.ndarray]) -> Tensor:
 
 
 def dna_likelihood(
-    model: LanguageModel[DNA],
-    splits: DNASplits,
-    law: str,
-    *,
-    num_samples: int | None = None,
-    **options: int,
+    model: LanguageModel[DNA], splits: DNASplits, law: str, **options: int | None
 ) -> Entries:
     """Return what likelihood.json holds, for windows of the test part; see `measure`."""
     dna = model.tokenizer
@@ -197,8 +193,7 @@ def dna_likelihood(
         num_dims = (sizes[ids] * dna.eligible(ids)).sum(dim=1).double().mean()
         return held_tokens(model, ids, words)._replace(num_dims=float(num_dims))
 
-    options["num_samples"] = 64 if num_samples is None else num_samples
-    return measure(model, held, len(splits.test), splits.name, law, **options)
+    return measured(model, held, len(splits.test), splits.name, law, **options)
 
 
 def embed_sequences(

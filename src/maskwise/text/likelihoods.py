@@ -12,18 +12,19 @@ from torch.nn import functional as F
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.measure.features import ends, frozen, random_subset, resampled, spread
-from maskwise.measure.losses import Held, measure
+from maskwise.measure.losses import Held
 from maskwise.modality import Entries
 from maskwise.text.data import TextSplits
 from maskwise.text.tasks import cut_texts, equal_lengths
 from maskwise.text.text import Text
 from maskwise.textio import json_rows, kind_of, read_lines
-from maskwise.tokens.evaluation import held_tokens
+from maskwise.tokens.evaluation import held_tokens, measured
 from maskwise.tokens.files import files_of
 from maskwise.tokens.model import LanguageModel
 
 # Enough for some thousand windows; more would only take longer to cut into tokens.
 MOST_CHARACTERS = 2**20
+BATCH = 256  # masked inputs in one call of the model, at least
 Metric = Literal["within-word-l2r", "original"]
 
 KINDS = (".jsonl", ".txt")
@@ -47,8 +48,7 @@ def measure_text(
     name: str = "text",
     *,
     length: int | None = None,
-    num_samples: int | None = None,
-    **options: int,
+    **options: int | None,
 ) -> Entries:
     """Return what `measure` does, of windows of running text without their special tokens.
 
@@ -61,17 +61,11 @@ def measure_text(
         chosen = torch.from_numpy(index)
         return _held(model, ids[chosen], "window", int(num_bytes[chosen].sum()))
 
-    options["num_samples"] = 64 if num_samples is None else num_samples
-    return measure(model, held, len(ids), name, None, **options)
+    return measured(model, held, len(ids), name, None, **options)
 
 
 def text_likelihood(
-    model: LanguageModel[Text],
-    splits: TextSplits,
-    law: str,
-    *,
-    num_samples: int | None = None,
-    **options: int,
+    model: LanguageModel[Text], splits: TextSplits, law: str, **options: int | None
 ) -> Entries:
     """Return what likelihood.json holds, for rows of the test part; see `measure`."""
 
@@ -80,8 +74,7 @@ def text_likelihood(
         num_bytes = sum(len(model.tokenizer.decode(row).encode()) for row in ids)
         return _held(model, ids, "row", num_bytes)
 
-    options["num_samples"] = 64 if num_samples is None else num_samples
-    return measure(model, held, len(splits.test), splits.name, law, **options)
+    return measured(model, held, len(splits.test), splits.name, law, **options)
 
 
 def _held(model: LanguageModel[Text], ids: Tensor, sample: str, num_bytes: int) -> Held:
@@ -130,10 +123,7 @@ def _read(path: Path, name: str) -> list[tuple[str, Pair]]:
 
 
 def pseudo_log_likelihoods(
-    model: LanguageModel[Text],
-    sentences: Sequence[str],
-    metric: Metric = "within-word-l2r",
-    batch_size: int = 256,
+    model: LanguageModel[Text], sentences: Sequence[str], metric: Metric = "within-word-l2r"
 ) -> tuple[np.ndarray, float]:
     """Return PLL(x) = sum_t log p(x_t | tokens that are visible) of each sentence, in nats.
 
@@ -153,13 +143,13 @@ def pseudo_log_likelihoods(
     values, ratios = np.zeros((2, len(sentences)))
     first = len(model.tokenizer.start)
     with frozen(model) as device:
-        for index, ids in equal_lengths(model.tokenizer, pieces, batch_size):
+        for index, ids in equal_lengths(model.tokenizer, pieces, BATCH):
             begins = torch.from_numpy(np.stack([pieces[place].starts for place in index]))
             hidden = _hidden(begins, metric)
             ratios[index] = hidden.float().mean(dim=(1, 2))
             length = hidden.shape[1]
             # Sentences at once, so that there are about as many inputs whatever their length.
-            for part in torch.arange(len(index)).split(max(1, batch_size // length)):
+            for part in torch.arange(len(index)).split(max(1, BATCH // length)):
                 rows = ids[part].repeat_interleave(length, dim=0)
                 where = torch.zeros((2, *rows.shape), dtype=torch.bool)
                 where[0, :, first : first + length] = hidden[part].flatten(0, 1)

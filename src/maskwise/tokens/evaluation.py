@@ -1,9 +1,10 @@
 """What models of tokens are measured by: losses by ratio, likelihoods, rows filled in."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from maskwise.files import write_json
 from maskwise.masks import Mask
 from maskwise.measure.features import frozen, in_batches, random_subset
-from maskwise.measure.losses import Held, fixed_mask, loss_curves
+from maskwise.measure.losses import Held, fixed_mask, loss_curves, measure
 from maskwise.modality import Entries, Source
 from maskwise.progress import track
 from maskwise.tokens.model import LanguageModel, Symbols, SymbolTokenizer
@@ -20,6 +21,7 @@ from maskwise.tokens.model import LanguageModel, Symbols, SymbolTokenizer
 BATCH = 128  # rows at once
 MOST = 128  # tokens of a row that are shown
 RATIOS = (0.15, 0.3, 0.5, 0.8)  # at which they are hidden
+NUM_ROWS = 3
 NUM_GUESSES = 3
 
 
@@ -88,22 +90,24 @@ def held_tokens(model: LanguageModel[Symbols], ids: Tensor, words: dict[str, str
     return Held(ids, num_tokens, num_tokens, (score, score * num_tokens), words, perplexity=True)
 
 
+def measured(
+    model: LanguageModel[Symbols], held: Callable[[np.ndarray], Held], *what: Any, **options: Any
+) -> Entries:
+    """Return what `measure` does, of 64 samples unless told otherwise."""
+    num = options.pop("num_samples", None)
+    return measure(model, held, *what, num_samples=64 if num is None else num, **options)
+
+
 def write_rows(
-    folder: Path,
-    model: LanguageModel[Symbols],
-    source: Source,
-    *,
-    pattern: str,
-    seed: int,
-    num: int = 3,
+    folder: Path, model: LanguageModel[Symbols], source: Source, *, pattern: str, seed: int
 ) -> None:
     """Write what the report shows of tokens to samples.json, which is complete or absent.
 
     The "documents" of a row are lists of the text that each token adds; a hidden token has its
     "place" among those of all documents, the "probability" of the true token, and the likeliest
-    "guesses" with theirs. There are `num` rows at most.
+    "guesses" with theirs.
     """
-    index = random_subset(len(source), num, seed)
+    index = random_subset(len(source), NUM_ROWS, seed)
     ids, units = model.tokenizer.ids(source.get(index)), source.units(index)
     eligible = model.eligible(ids)
     shown = eligible & (eligible.cumsum(dim=1) <= MOST)
