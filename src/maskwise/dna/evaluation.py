@@ -149,10 +149,8 @@ def sequence_samples(model: LanguageModel[DNA], task: SequenceTask) -> Samples[L
     sequences = [codes[max(0, (len(codes) - window) // 2) :][:window] for codes in task.sequences]
     known = model.tokenizer.eligible(_padded(sequences)).any(dim=1)
     if not known.all():
-        place = int(known.int().argmin())
-        raise UserError(
-            f"task '{task.name}': sequence {place} has no token of known bases: leave it out"
-        )
+        what = f"sequence {int(known.int().argmin())} has no token of known bases: leave it out"
+        raise UserError(f"task '{task.name}': {what}")
     lengths = torch.tensor([len(sequences[place]) for place in train])
 
     def rows(index: Tensor, seed: int, epoch: int) -> Tensor:
@@ -160,11 +158,9 @@ def sequence_samples(model: LanguageModel[DNA], task: SequenceTask) -> Samples[L
         chosen = zip((sequences[place] for place in train[index.numpy()]), turned, strict=True)
         return _padded([reverse_complement(codes) if other else codes for codes, other in chosen])
 
-    num_cut = sum(len(codes) > window for codes in task.sequences)
-    notes = (
-        "first fold as test" if len(task.folds) > 1 else task.note,
-        f"{num_cut} sequences cut to the {window} bases in their middle" if num_cut else "",
-    )
+    notes = ["first fold as test" if len(task.folds) > 1 else task.note]
+    if num_cut := sum(len(codes) > window for codes in task.sequences):
+        notes.append(f"{num_cut} sequences cut to the {window} bases in their middle")
     return Samples(
         *(task.name, task.y[train], task.y[test], len(task.classes), lengths),
         rows,

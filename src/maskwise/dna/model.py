@@ -35,10 +35,7 @@ class Block(nn.Module):
         self.out = nn.Linear(mlp, width, bias=False)
 
     def forward(self, x: Tensor, padding: Tensor | None, wanted: Tensor | None = None) -> Tensor:
-        """Return the new tokens, [B, N, D]; only those at `wanted`, int64 [B, K], if given.
-
-        Tokens that are `padding`, bool [B, N, 1], count as if they were beyond the end.
-        """
+        """Return new tokens, [B, N, D], or those `wanted` [B, K]; `padding` is beyond the end."""
         seen = self.norm1(x)
         if padding is not None:
             seen = seen.masked_fill(padding, 0)

@@ -59,9 +59,8 @@ def _region(columns: list[str], genome: Genome) -> tuple[int, int, int]:
     record = genome.record(columns[0])
     length = int(genome.lengths[record])
     if not 0 <= start < stop:
-        raise UserError(
-            f"start {start} and stop {stop}: a start is at least 0 and less than its stop"
-        )
+        what = "a start is at least 0 and less than its stop"
+        raise UserError(f"start {start} and stop {stop}: {what}")
     if stop > length:
         raise UserError(
             f"stop {stop} is beyond the end of {columns[0]}, which has {length} bases: is this the"

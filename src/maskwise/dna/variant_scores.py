@@ -133,16 +133,12 @@ def check_references(judged: Iterable[tuple[Variant, str]]) -> None:
         num += disagrees
         if disagrees and not first:
             first = f"{variant.chrom}:{variant.pos} has {variant.ref}, the genome {status[13:]}"
+    told = f"{num:,} of {compared:,} references disagree with the genome"
     if num > MOST_DISAGREEING * compared:
-        raise UserError(
-            f"{num:,} of {compared:,} references disagree with the genome, first {first}: give the"
-            " FASTA of the assembly that the variants are of"
-        )
+        what = "give the FASTA of the assembly that the variants are of"
+        raise UserError(f"{told}, first {first}: {what}")
     if num:
-        log.warning(
-            f"{num:,} of {compared:,} references disagree with the genome and get no score;"
-            f" first {first}"
-        )
+        log.warning("%s and get no score; first %s", told, first)
 
 
 def score_judged(

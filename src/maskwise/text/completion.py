@@ -25,8 +25,7 @@ class Completion(NamedTuple):
     """A text with its gaps filled."""
 
     text: str  # as the tokenizer writes it
-    alternatives: list[list[Alternative]]
-    """of each gap, the most probable first, while every gap is open"""
+    alternatives: list[list[Alternative]]  # of each gap, the best first, while all are open
 
 
 def complete(model: LanguageModel[Text], text: str, num: int = 5) -> Completion:
