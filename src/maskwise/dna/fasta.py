@@ -75,8 +75,7 @@ class Genome:
     ) -> np.ndarray:
         """Return the codes of windows, uint8 [n, width]; NOTHING outside of records.
 
-        They begin at `starts`, int64 [n], counted from 0, and reading ends at `stops`, int64 [n];
-        default: with the record.
+        Windows begin at `starts` [n], from 0; reading ends at `stops` [n], or with the record.
         """
         stops = self.lengths[records] if stops is None else stops
         first = np.minimum(np.maximum(starts, 0), stops)

@@ -93,10 +93,8 @@ def _labelled(
         raise UserError(f"{path}: {where} has no label")
     for place, letters in parts:
         if (wrong := encode(letters) == INVALID).any():
-            raise UserError(
-                f"{path}: {place} has the letter '{letters[int(wrong.argmax())]}', which is no"
-                " DNA: give A, C, G, T or IUPAC codes"
-            )
+            what = f"has the letter '{letters[int(wrong.argmax())]}', which is no DNA"
+            raise UserError(f"{path}: {place} {what}: give A, C, G, T or IUPAC codes")
     codes = encode("".join(letters for _, letters in parts))
     if not (codes & 7 < UNKNOWN).any():
         raise UserError(f"{path}: {where} has no known base: leave it out")
@@ -165,11 +163,9 @@ def read_dna_task(text: str, num_train: int, num_test: int, seed: int) -> Sequen
     train, test = np.split(np.arange(len(y)), [len(parts[0])])
     for (paths, _), index in zip(wanted, (train, test), strict=False):
         if len(np.unique(y[index])) < 2:
-            only = classes[y[index[0]]]
-            raise UserError(
-                f"{' + '.join(map(str, paths))} has the single class '{only}': give two or more"
-                " (FASTA files of one class each are joined by +)"
-            )
+            told = f"{' + '.join(map(str, paths))} has the single class '{classes[y[index[0]]]}'"
+            more = "give two or more (FASTA files of one class each are joined by +)"
+            raise UserError(f"{told}: {more}")
     if files.test:
         folds: tuple[Fold, ...] = (Fold(train, test),)
         num = int(np.isin(same[test], same[train]).sum())

@@ -85,10 +85,8 @@ def score_variants(
 def judge(dna: DNA, genome: Genome, variants: Sequence[Variant]) -> list[str]:
     """Return "scored" for variants that a model of `dna` can score, and why not for the others."""
     if isinstance(dna.kind, Pieces):
-        raise UserError(
-            f"tokens {dna.tokens} have no fixed bases, so that variants cannot be scored: use a"
-            " model of bases or k-mers"
-        )
+        what = "have no fixed bases, so that variants cannot be scored"
+        raise UserError(f"tokens {dna.tokens} {what}: use a model of bases or k-mers")
     records = np.array([locate(each, genome) for each in variants], dtype=np.int64)
     rooms = [_width(dna, int(length)) for length in genome.lengths[records]]
     status = [

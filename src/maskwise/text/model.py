@@ -56,16 +56,6 @@ class HFNetwork(TokenNetwork):
             raise UserError(f"no masked language model of type {kind}: {reason}") from None
         return cls(model.float())
 
-    @classmethod
-    def named(cls, name: str, pretrained: bool) -> Self:
-        """Return the model of a folder or a hub name, with its weights or with random ones."""
-        if pretrained:
-            return cls(load_pretrained(name)[0])
-        require("transformers", name, "text")
-        with _quiet():
-            config = _config(name)
-        return cls.from_config(_to_dict(config))
-
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
         with _quiet():
@@ -240,7 +230,12 @@ class TextModelSettings:
             raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")
 
     def network(self, tokenizer: Text, attention: Attention) -> TokenNetwork:
-        if self.hf is not None:
-            return HFNetwork.named(self.hf, self.pretrained)
-        shape = self.width, self.depth, self.heads, self.mlp_ratio
-        return SequenceNetwork(tokenizer.num_tokens, *shape, attention)
+        if self.hf is None:
+            shape = self.width, self.depth, self.heads, self.mlp_ratio
+            return SequenceNetwork(tokenizer.num_tokens, *shape, attention)
+        if self.pretrained:
+            return HFNetwork(load_pretrained(self.hf)[0])
+        require("transformers", self.hf, "text")
+        with _quiet():
+            config = _config(self.hf)
+        return HFNetwork.from_config(_to_dict(config))

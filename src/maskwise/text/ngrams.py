@@ -22,9 +22,8 @@ from maskwise.ties import descending
 Tokens = tuple[Sequence[int] | np.ndarray, Sequence[bool] | np.ndarray]  # ids, starts
 Hashes = NDArray[np.uint64]
 Table = tuple[Hashes, NDArray[np.float64]]  # of n-grams, and their log-probabilities
-_TOKEN, _WORD = (
-    np.array([value], np.uint64) for value in (0x9FB21C651E98DF25, 0xD6E8FEB86659FD93)
-)
+_TOKEN = np.array([0x9FB21C651E98DF25], np.uint64)
+_WORD = np.array([0xD6E8FEB86659FD93], np.uint64)
 NUM_NGRAMS = 20_000
 _COUNTED = 1 << 25  # tokens that PMI is computed from
 _PART = 1 << 22  # tokens merged at once

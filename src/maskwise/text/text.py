@@ -177,17 +177,13 @@ class Text:
         [found] = self.encode([text])
         num = len(found.ids)
         if num < room:
-            raise UserError(
-                f"the text has {num} tokens, too few for a window of {room}: give more text, or a"
-                " smaller length"
-            )
+            what = "give more text, or a smaller length"
+            raise UserError(f"the text has {num} tokens, too few for a window of {room}: {what}")
         # A token stands for the text up to the next one, so that no byte is lost between windows.
-        ends = [0, *found.offsets[room::room].tolist(), len(text)]
-        pieces = [
-            (found.ids[place * room : (place + 1) * room], len(text[start:stop].encode()))
-            for place, (start, stop) in enumerate(itertools.pairwise(ends))
-        ]
-        return self._framed(pieces[: num // room])
+        spans = itertools.pairwise([0, *found.offsets[room::room].tolist(), len(text)])
+        sizes = [len(text[start:stop].encode()) for start, stop in spans]
+        pieces = zip(np.split(found.ids, range(room, num, room)), sizes, strict=True)
+        return self._framed(list(pieces)[: num // room])
 
     def _framed(self, pieces: list[tuple[np.ndarray, int]]) -> Tokens:
         """Put special tokens around pieces of texts, and padding behind."""
