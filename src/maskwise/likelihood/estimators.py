@@ -302,8 +302,7 @@ def _combine(scores: Tensor, plan: Passes, lengths: Tensor) -> _Found:
     squares = by_stratum((scores - mean.gather(1, plan.stratum)).square())
     variance = plan.weight.square() * squares / (num - 1) / num
     # There is one mask that hides everything: no error, in one pass or several.
-    whole = by_stratum((plan.low == lengths[:, None]).double())
-    known = (whole > 0) | (plan.weight == 0)
+    known = (plan.low == lengths[:, None]) | (plan.weight == 0)
     variance = torch.where(known, 0.0, variance)
     spread = torch.where(known, 0.0, variance.square() / (num - 1))
     return _Found(
