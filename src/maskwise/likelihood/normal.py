@@ -12,14 +12,14 @@ from maskwise.likelihood.contract import (
     Values,
     hidden_of,
     in_pieces,
-    own_keys,
+    own_uniforms,
     parameter,
     positive,
     refuse,
     rows,
     uniforms,
 )
-from maskwise.rng import Keys, Stream
+from maskwise.rng import Keys
 from maskwise.theory.spectra import check_covariance
 
 LOG_2PI = math.log(2 * math.pi)
@@ -102,7 +102,7 @@ class Gaussian(Normal):
         The first ones are the same for any `num`, but for rounding.
         """
         mean, covariance = self._parameters()
-        normal = normals(num, len(mean), seed).to(mean.device)
+        normal = torch.special.ndtri(own_uniforms(num, len(mean), seed)).to(mean.device)
         return mean + normal @ torch.linalg.cholesky(covariance).T
 
     def conditional_moments(self, x: Values, hidden: Values) -> tuple[Tensor, Tensor]:
@@ -232,7 +232,8 @@ class PPCA(Normal):
         """
         loadings, noise, mean = self._parameters()
         widths = [loadings.shape[1], len(mean)]
-        latent, rest = normals(num, sum(widths), seed).to(mean.device).split(widths, dim=1)
+        normal = torch.special.ndtri(own_uniforms(num, sum(widths), seed)).to(mean.device)
+        latent, rest = normal.split(widths, dim=1)
         return mean + latent @ loadings.T + noise.sqrt() * rest
 
     def conditional_moments(self, x: Values, hidden: Values) -> tuple[Tensor, Tensor]:
@@ -354,8 +355,3 @@ def given(x: Values, hidden: Values, mean: Tensor) -> tuple[Tensor, Tensor]:
     hidden = hidden_of(hidden, x)
     refuse(~hidden & ~x.isfinite(), x, "hide it, or give a number")
     return x, hidden
-
-
-def normals(num: int, width: int, seed: int) -> Tensor:
-    """Return standard normal numbers for samples of a model's own, [num, width]."""
-    return torch.special.ndtri(own_keys(num, seed).open_uniform(Stream.SAMPLE, width))
