@@ -22,7 +22,7 @@ from maskwise.likelihood.contract import (
     ConditionalModel,
     Values,
     eligible_of,
-    length_of,
+    job_of,
     log_probs,
     refuse_training,
     samples,
@@ -279,19 +279,16 @@ def order_log_probs(
     if num_orders < 1:
         raise UserError(f"num_orders must be at least 1, not {num_orders}")
     refuse_training(model)
-    x = samples(x)
-    open_ = eligible_of(model, x, eligible)
-    ids, length = torch.arange(len(x), device=x.device), length_of(model, x)
-    orders = [random_orders(ids, length, seed=seed, draw=draw) for draw in range(num_orders)]
+    job = job_of(model, x, eligible, seed, batch_size)
+    length = job.eligible.shape[1]
+    orders = [random_orders(job.ids, length, seed=seed, draw=draw) for draw in range(num_orders)]
+    # Copies of the samples stand one below another.
+    every = job.rows(torch.arange(len(job.x), device=job.x.device).repeat(num_orders))
     with torch.no_grad():
         found = chain_rule(
-            model,
-            x.repeat(num_orders, *[1] * (x.ndim - 1)),
-            torch.cat(orders),
-            open_.repeat(num_orders, 1),
-            batch_size=batch_size,
+            model, every.x, torch.cat(orders), every.eligible, batch_size=batch_size
         )
-    return found.view(num_orders, len(x))
+    return found.view(num_orders, len(job.x))
 
 
 def order_spread(

@@ -31,12 +31,21 @@ class Normal(ABC):
     mean: Tensor
 
     @abstractmethod
+    def _predict(self, deviation: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the moments of hidden positions given deviations from the mean, 0 if hidden."""
+
     def conditional_moments(self, x: Values, hidden: Values) -> tuple[Tensor, Tensor]:
         """Return mean and variance of each hidden position given the visible ones, [B, D] each.
 
         A visible position has its own value, and variance 0. What `x` holds at hidden positions
         is not looked at.
         """
+        mean = self._mean()
+        x = rows(x, mean)
+        hidden = hidden_of(hidden, x)
+        refuse(~hidden & ~x.isfinite(), x, "hide it, or give a number")
+        predicted, variance = self._predict(torch.where(hidden, 0.0, x - mean), hidden)
+        return torch.where(hidden, mean + predicted, x), torch.where(hidden, variance, 0.0)
 
     def conditional_log_prob(self, x: Values, hidden: Values) -> Tensor:
         """Return log p(x_t | x_R) for every hidden t, [B, D] nats, from mean and variance."""
@@ -55,6 +64,10 @@ class Normal(ABC):
     def empty(self, num: int) -> Tensor:
         """Return `num` samples of zeros, [num, D]."""
         return self.mean.new_zeros(num, len(self.mean), dtype=torch.float64)
+
+    def _mean(self) -> Tensor:
+        # Checked again, as all parameters are: training may have moved them.
+        return parameter(self.mean, "mean", "D").double()
 
 
 class Gaussian(Normal):
@@ -81,15 +94,14 @@ class Gaussian(Normal):
         self.covariance = parameter(covariance, "covariance", "DD")
         check_covariance(self.covariance.detach().double().cpu().numpy())
         self.mean = mean_of(mean, self.covariance)
-        if torch.linalg.cholesky_ex(self._parameters()[1]).info:
+        if torch.linalg.cholesky_ex(self._covariance()).info:
             raise UserError(
                 "the covariance is singular (a position follows from others): raise its diagonal"
             )
 
     def log_prob(self, x: Values) -> Tensor:
         """Return log p(x), [B] nats."""
-        mean, covariance = self._parameters()
-        root = torch.linalg.cholesky(covariance)
+        mean, root = self._mean(), torch.linalg.cholesky(self._covariance())
         x = finite(x, mean)
         white = torch.linalg.solve_triangular(root, (x - mean).T, upper=False)
         log_det = 2 * root.diagonal().log().sum()
@@ -101,13 +113,12 @@ class Gaussian(Normal):
 
         The first ones are the same for any `num`, but for rounding.
         """
-        mean, covariance = self._parameters()
+        mean, root = self._mean(), torch.linalg.cholesky(self._covariance())
         normal = torch.special.ndtri(own_uniforms(num, len(mean), seed)).to(mean.device)
-        return mean + normal @ torch.linalg.cholesky(covariance).T
+        return mean + normal @ root.T
 
-    def conditional_moments(self, x: Values, hidden: Values) -> tuple[Tensor, Tensor]:
-        mean, covariance = self._parameters()
-        x, hidden = given(x, hidden, mean)
+    def _predict(self, deviation: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        covariance = self._covariance()
 
         def moments(deviation: Tensor, hidden: Tensor) -> Tensor:
             # Rows that hide the same share the cubic part of the work.
@@ -117,14 +128,12 @@ class Gaussian(Normal):
             variance = covariance.diagonal() - half.square().sum(dim=1)
             return torch.stack([(white.mT @ half[place])[:, 0], variance[place]])
 
-        deviation = torch.where(hidden, 0.0, x - mean)
-        predicted, variance = in_pieces(moments, len(mean) ** 2, deviation, hidden)
-        return torch.where(hidden, mean + predicted, x), torch.where(hidden, variance, 0.0)
+        found = in_pieces(moments, len(covariance) ** 2, deviation, hidden)
+        return found[0], found[1]
 
-    def _parameters(self) -> tuple[Tensor, Tensor]:
-        # Checked again: training may have moved them.
+    def _covariance(self) -> Tensor:
         covariance = parameter(self.covariance, "covariance", "DD").double()
-        return parameter(self.mean, "mean", "D").double(), (covariance + covariance.T) / 2
+        return (covariance + covariance.T) / 2
 
 
 def _factors(covariance: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
@@ -212,7 +221,8 @@ class PPCA(Normal):
 
     def log_prob(self, x: Values) -> Tensor:
         """Return log p(x), [B] nats, by a matrix of size K x K."""
-        loadings, noise, mean = self._parameters()
+        loadings, noise = self._parameters()
+        mean = self._mean()
         deviation = (finite(x, mean) - mean).T
         scaled = loadings / noise.sqrt()
         root = torch.linalg.cholesky(scaled.T @ scaled + torch.eye(scaled.shape[1]).to(scaled))
@@ -230,26 +240,23 @@ class PPCA(Normal):
 
         The first ones are the same for any `num`, but for rounding.
         """
-        loadings, noise, mean = self._parameters()
+        loadings, noise = self._parameters()
+        mean = self._mean()
         widths = [loadings.shape[1], len(mean)]
         normal = torch.special.ndtri(own_uniforms(num, sum(widths), seed)).to(mean.device)
         latent, rest = normal.split(widths, dim=1)
         return mean + latent @ loadings.T + noise.sqrt() * rest
 
-    def conditional_moments(self, x: Values, hidden: Values) -> tuple[Tensor, Tensor]:
-        loadings, noise, mean = self._parameters()
-        x, hidden = given(x, hidden, mean)
-        deviation = torch.where(hidden, 0.0, x - mean)
+    def _predict(self, deviation: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        loadings, noise = self._parameters()
         # In units of the noise's standard deviation.
-        predicted, variance = _predict(loadings / noise.sqrt(), deviation / noise.sqrt(), hidden)
-        predicted = torch.where(hidden, mean + noise.sqrt() * predicted, x)
-        return predicted, torch.where(hidden, noise * (1 + variance), 0.0)
+        scale = noise.sqrt()
+        predicted, variance = _predict(loadings / scale, deviation / scale, hidden)
+        return scale * predicted, noise * (1 + variance)
 
-    def _parameters(self) -> tuple[Tensor, Tensor, Tensor]:
-        # Checked again: training may have moved them.
+    def _parameters(self) -> tuple[Tensor, Tensor]:
         loadings = parameter(self.loadings, "loadings", "DK").double()
-        noise = positive(self.noise, "noise").double().reshape(())
-        return loadings, noise, parameter(self.mean, "mean", "D").double()
+        return loadings, positive(self.noise, "noise").double().reshape(())
 
 
 def _predict(scaled: Tensor, white: Tensor, hidden: Tensor) -> Tensor:
@@ -347,11 +354,3 @@ def finite(x: Values, like: Tensor) -> Tensor:
     x = rows(x, like)
     refuse(~x.isfinite(), x, "a probability needs a number there")
     return x
-
-
-def given(x: Values, hidden: Values, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """Return samples of which the visible values are used, and what is hidden, [B, D] each."""
-    x = rows(x, mean)
-    hidden = hidden_of(hidden, x)
-    refuse(~hidden & ~x.isfinite(), x, "hide it, or give a number")
-    return x, hidden
