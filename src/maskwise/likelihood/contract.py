@@ -4,7 +4,7 @@ And how the exact models read their arguments, and how many rows they take in on
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, TypedDict
 
 import torch
 from numpy.typing import ArrayLike
@@ -131,12 +131,21 @@ class Job(NamedTuple):
         return self._replace(x=x, eligible=eligible, ids=ids)
 
 
+class Options(TypedDict, total=False):
+    """What all estimates may be told; see `log_likelihood`."""
+
+    eligible: Values | None
+    seed: int
+    batch_size: int
+
+
 def job_of(
     model: ConditionalModel,
     x: Values,
-    eligible: Values | None,
-    seed: int,
-    batch_size: int,
+    *,
+    eligible: Values | None = None,
+    seed: int = 0,
+    batch_size: int = 1024,
     sample_ids: Values | None = None,
 ) -> Job:
     """Return what a user asks for as a job."""

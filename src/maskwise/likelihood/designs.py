@@ -9,7 +9,7 @@ conditionals, else each order is a model of its own.
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypedDict, Unpack
+from typing import NamedTuple, Unpack
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from maskwise.errors import UserError
 from maskwise.laws import LikelihoodUniform, num_hidden
 from maskwise.likelihood.contract import (
     ConditionalModel,
+    Options,
     Values,
     eligible_of,
     job_of,
@@ -170,14 +171,6 @@ def masks_of(
         yield sizes, hide_lowest(keys.bits(Stream.SCORE, eligible.shape[1]), sizes, eligible)
 
 
-class OrderOptions(TypedDict, total=False):
-    """What else functions over random orders may be told; see `order_log_probs`."""
-
-    seed: int
-    eligible: Values | None
-    batch_size: int
-
-
 def random_orders(sample_ids: Tensor, length: int, *, seed: int = 0, draw: int = 0) -> Tensor:
     """Return a uniformly random order of the positions for every sample, int64 [B, D].
 
@@ -264,13 +257,7 @@ def chain_rule(
 
 
 def order_log_probs(
-    model: ConditionalModel,
-    x: Values,
-    *,
-    num_orders: int = 8,
-    seed: int = 0,
-    eligible: Values | None = None,
-    batch_size: int = 1024,
+    model: ConditionalModel, x: Values, *, num_orders: int = 8, **options: Unpack[Options]
 ) -> Tensor:
     """Return log p_sigma(x) along random orders of each sample, float64 [num_orders, B].
 
@@ -279,20 +266,22 @@ def order_log_probs(
     if num_orders < 1:
         raise UserError(f"num_orders must be at least 1, not {num_orders}")
     refuse_training(model)
-    job = job_of(model, x, eligible, seed, batch_size)
-    length = job.eligible.shape[1]
-    orders = [random_orders(job.ids, length, seed=seed, draw=draw) for draw in range(num_orders)]
+    job = job_of(model, x, **options)
+    orders = [
+        random_orders(job.ids, job.eligible.shape[1], seed=job.seed, draw=draw)
+        for draw in range(num_orders)
+    ]
     # Copies of the samples stand one below another.
     every = job.rows(torch.arange(len(job.x), device=job.x.device).repeat(num_orders))
     with torch.no_grad():
         found = chain_rule(
-            model, every.x, torch.cat(orders), every.eligible, batch_size=batch_size
+            model, every.x, torch.cat(orders), every.eligible, batch_size=job.batch_size
         )
     return found.view(num_orders, len(job.x))
 
 
 def order_spread(
-    model: ConditionalModel, x: Values, *, num_orders: int = 8, **options: Unpack[OrderOptions]
+    model: ConditionalModel, x: Values, *, num_orders: int = 8, **options: Unpack[Options]
 ) -> Tensor:
     """Return the standard deviation of log p_sigma(x) over random orders, float64 [B], in nats.
 
@@ -305,7 +294,7 @@ def order_spread(
 
 
 def order_mixture_bound(
-    model: ConditionalModel, x: Values, *, num_orders: int = 8, **options: Unpack[OrderOptions]
+    model: ConditionalModel, x: Values, *, num_orders: int = 8, **options: Unpack[Options]
 ) -> Tensor:
     """Return log((1/K) sum_k p_{sigma_k}(x)) over K random orders, float64 [B], in nats.
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Unpack
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from maskwise.laws import Law
 from maskwise.likelihood.contract import (
     ConditionalModel,
     Job,
+    Options,
     Values,
     check_leak,
     job_of,
@@ -172,7 +173,9 @@ def log_likelihood(
 
     Source: arXiv 2306.00520. Masked diffusion and any-order autoregression estimate the same sum.
     """
-    job = job_of(model, x, eligible, seed, batch_size, sample_ids)
+    job = job_of(
+        model, x, eligible=eligible, seed=seed, batch_size=batch_size, sample_ids=sample_ids
+    )
     longest = int(job.lengths.max())
     if method not in METHODS:
         raise UserError(f"unknown method '{method}'; methods are {', '.join(METHODS)}")
@@ -203,13 +206,7 @@ def log_likelihood(
 
 
 def score_samples(
-    model: ConditionalModel,
-    x: Values,
-    *,
-    passes: int = 64,
-    seed: int = 0,
-    eligible: Values | None = None,
-    batch_size: int = 1024,
+    model: ConditionalModel, x: Values, *, passes: int = 64, **options: Unpack[Options]
 ) -> Tensor:
     """Return each sample's log-likelihood, float64 [B], in nats: low scores are anomalies.
 
@@ -224,15 +221,8 @@ def score_samples(
         True
     """
     x = samples(x)
-    return log_likelihood(
-        model,
-        x,
-        passes=passes,
-        seed=seed,
-        eligible=eligible,
-        sample_ids=torch.zeros(len(x), dtype=torch.int64),
-        batch_size=batch_size,
-    ).per_sample
+    same = torch.zeros(len(x), dtype=torch.int64)
+    return log_likelihood(model, x, passes=passes, sample_ids=same, **options).per_sample
 
 
 def _designed(job: Job, method: str, passes: int) -> _Found:

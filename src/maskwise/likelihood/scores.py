@@ -5,7 +5,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from maskwise.laws import Law
 from maskwise.likelihood.contract import (
     ConditionalModel,
     Job,
+    Options,
     Values,
     job_of,
     log_probs,
@@ -65,16 +66,6 @@ class ScoreCurve:
         return float(self.every_size.mean() * self.length)
 
 
-class ScoreOptions(TypedDict, total=False):
-    """What else `score_at_size` may be told."""
-
-    exhaustive: bool
-    num_masks: int
-    seed: int
-    eligible: Values | None
-    batch_size: int
-
-
 def score_at_size(
     model: ConditionalModel,
     x: Values,
@@ -82,9 +73,7 @@ def score_at_size(
     exhaustive: bool = False,
     *,
     num_masks: int = 8,
-    seed: int = 0,
-    eligible: Values | None = None,
-    batch_size: int = 1024,
+    **options: Unpack[Options],
 ) -> Tensor:
     """Return S(x; M), the mean log-probability of a hidden position when M are hidden, [B].
 
@@ -106,7 +95,7 @@ def score_at_size(
 
     Source: arXiv 2306.00520.
     """
-    job = job_of(model, x, eligible, seed, batch_size)
+    job = job_of(model, x, **options)
     shortest = int(job.lengths.min())
     if size != int(size) or not 1 <= size <= shortest:
         raise UserError(f"size {size} is outside 1..{shortest}, the number of eligible positions")
@@ -123,10 +112,8 @@ def score_curve(
     ratios: Sequence[float] | None = None,
     exhaustive: bool = False,
     num_masks: int = 8,
-    seed: int = 0,
-    eligible: Values | None = None,
     law: Law | str | None = None,
-    batch_size: int = 1024,
+    **options: Unpack[Options],
 ) -> ScoreCurve:
     """Return S at several sizes, with standard errors.
 
@@ -143,7 +130,7 @@ def score_curve(
         True
     """
     refuse_training(model)
-    job = job_of(model, x, eligible, seed, batch_size)
+    job = job_of(model, x, **options)
     lengths = job.lengths
     asked = _sizes(lengths, sizes, ratios)
     warn_outside(law, (asked / lengths[:, None]).cpu().numpy(), float(lengths.double().mean()))
@@ -187,7 +174,13 @@ def _sizes(lengths: Tensor, sizes: Sequence[int] | None, ratios: Sequence[float]
 
 
 def partial(
-    model: ConditionalModel, x: Values, size: int, **options: Unpack[ScoreOptions]
+    model: ConditionalModel,
+    x: Values,
+    size: int,
+    exhaustive: bool = False,
+    *,
+    num_masks: int = 8,
+    **options: Unpack[Options],
 ) -> Tensor:
     """Return the mean log-probability of P hidden positions jointly, given the others, [B].
 
@@ -198,8 +191,11 @@ def partial(
     Source: arXiv 2306.00520; the partial sum corresponds to the cumulative cross-validation of
     Fong and Holmes (arXiv 1905.08737).
     """
-    last = score_at_size(model, x, size, **options)
-    return sum((score_at_size(model, x, each, **options) for each in range(1, size)), last)
+
+    def score(each: int) -> Tensor:
+        return score_at_size(model, x, each, exhaustive, num_masks=num_masks, **options)
+
+    return sum(map(score, range(1, size)), score(size))
 
 
 def fixed_ratio_bias(curve: ScoreCurve) -> NDArray[np.float64]:
