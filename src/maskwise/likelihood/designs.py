@@ -65,20 +65,15 @@ def systematic(length: int, passes: int) -> list[Stratum]:
     edges = np.clip(first, 1, length - num) + place
     lows = np.concatenate([[1], edges])
     highs = np.concatenate([edges - 1, [length - 1]])
-    nums = _allocate(np.add.reduceat(spread, lows - 1), passes - 1)
+    # Two passes each, the rest where they reduce sum(spread^2 / n) most.
+    spread, nums = np.add.reduceat(spread, lows - 1), np.full(num, 2)
+    for _ in range(passes - 1 - 2 * num):
+        nums[largest(spread**2 / (nums * (nums + 1)))] += 1
     strata = [
         Stratum(low, high, n, float(high - low + 1))
-        for low, high, n in zip(lows.tolist(), highs.tolist(), nums, strict=True)
+        for low, high, n in zip(lows.tolist(), highs.tolist(), nums.tolist(), strict=True)
     ]
     return [*strata, Stratum(length, length, 1, 1.0)]
-
-
-def _allocate(spread: np.ndarray, total: int) -> list[int]:
-    """Share passes out: two each, the rest where they reduce sum(spread^2 / n) most."""
-    nums = np.full(len(spread), 2)
-    for _ in range(total - nums.sum()):
-        nums[largest(spread**2 / (nums * (nums + 1)))] += 1
-    return nums.tolist()
 
 
 def per_size(length: int, passes: int) -> list[Stratum]:

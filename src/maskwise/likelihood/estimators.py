@@ -23,7 +23,6 @@ from maskwise.likelihood.contract import (
 )
 from maskwise.likelihood.designs import (
     DESIGNS,
-    Passes,
     chain_rule,
     masks_of,
     random_orders,
@@ -226,17 +225,37 @@ def score_samples(
 
 
 def _designed(job: Job, method: str, passes: int) -> _Found:
-    """Draw masks as a design says; combine the means of its strata."""
+    """Draw masks as a design says; combine the means of its strata.
+
+    Variances of strata are unbiased where they have two passes.
+    """
     plan = spell_out(job.lengths, lambda length: DESIGNS[method](length, passes))
     drawn = list(masks_of(plan, job.eligible, job.seed, job.ids))
     sizes, hidden = (torch.stack(each, dim=1) for each in zip(*drawn, strict=True))
-    num = -(-sizes.numel() // job.batch_size)
-    parts = track(evaluate(job, hidden), "likelihood", num)
+    num_calls = -(-sizes.numel() // job.batch_size)
+    parts = track(evaluate(job, hidden), "likelihood", num_calls)
     found = torch.cat(list(parts)).view(hidden.shape)
     scores = found.sum(dim=2) / sizes.clamp(min=1)
     if method == "systematic":
         scores = scores - _token_effects(found, scores, hidden, job.eligible)
-    return _combine(scores, plan, job.lengths)
+
+    def by_stratum(values: Tensor) -> Tensor:
+        return torch.zeros_like(plan.weight).scatter_add(1, plan.stratum, values)
+
+    num = plan.num.clamp(min=1)
+    mean = by_stratum(scores) / num
+    squares = by_stratum((scores - mean.gather(1, plan.stratum)).square())
+    variance = plan.weight.square() * squares / (num - 1) / num
+    # There is one mask that hides everything: no error, in one pass or several.
+    known = (plan.low == job.lengths[:, None]) | (plan.weight == 0)
+    variance = torch.where(known, 0.0, variance)
+    spread = torch.where(known, 0.0, variance.square() / (num - 1))
+    return _Found(
+        (plan.weight * mean).sum(dim=1),
+        variance.sum(dim=1),
+        spread.nan_to_num().sum(dim=1),
+        plan.num.sum(dim=1),
+    )
 
 
 def _token_effects(found: Tensor, scores: Tensor, hidden: Tensor, eligible: Tensor) -> Tensor:
@@ -259,28 +278,6 @@ def _token_effects(found: Tensor, scores: Tensor, hidden: Tensor, eligible: Tens
         result[:, to] = sums / taken.sum(dim=2).clamp(min=1)
     # A sample of probability zero has no finite effects, and needs none.
     return result.nan_to_num(nan=0.0)
-
-
-def _combine(scores: Tensor, plan: Passes, lengths: Tensor) -> _Found:
-    """Weigh the means of strata; their variances are unbiased where they have two passes."""
-
-    def by_stratum(values: Tensor) -> Tensor:
-        return torch.zeros_like(plan.weight).scatter_add(1, plan.stratum, values)
-
-    num = plan.num.clamp(min=1)
-    mean = by_stratum(scores) / num
-    squares = by_stratum((scores - mean.gather(1, plan.stratum)).square())
-    variance = plan.weight.square() * squares / (num - 1) / num
-    # There is one mask that hides everything: no error, in one pass or several.
-    known = (plan.low == lengths[:, None]) | (plan.weight == 0)
-    variance = torch.where(known, 0.0, variance)
-    spread = torch.where(known, 0.0, variance.square() / (num - 1))
-    return _Found(
-        (plan.weight * mean).sum(dim=1),
-        variance.sum(dim=1),
-        spread.nan_to_num().sum(dim=1),
-        plan.num.sum(dim=1),
-    )
 
 
 def _exhaustive(job: Job, method: str, passes: int) -> _Found:

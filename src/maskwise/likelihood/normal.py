@@ -119,31 +119,26 @@ class Gaussian(Normal):
 
     def _predict(self, deviation: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         covariance = self._covariance()
+        dim = len(covariance)
 
         def moments(deviation: Tensor, hidden: Tensor) -> Tensor:
             # Rows that hide the same share the cubic part of the work.
             masks, place = hidden.unique(dim=0, return_inverse=True)
-            root, half = _factors(covariance, ~masks)
+            visible = ~masks[:, :, None]
+            # Hidden positions are made independent ones of variance 1: nothing flows from them.
+            block = torch.where(visible & visible.mT, covariance, torch.eye(dim).to(covariance))
+            root, cross = torch.linalg.cholesky(block), torch.where(visible, covariance, 0.0)
+            half = torch.linalg.solve_triangular(root, cross, upper=False)
             white = torch.linalg.solve_triangular(root[place], deviation[..., None], upper=False)
             variance = covariance.diagonal() - half.square().sum(dim=1)
             return torch.stack([(white.mT @ half[place])[:, 0], variance[place]])
 
-        found = in_pieces(moments, len(covariance) ** 2, deviation, hidden)
+        found = in_pieces(moments, dim**2, deviation, hidden)
         return found[0], found[1]
 
     def _covariance(self) -> Tensor:
         covariance = parameter(self.covariance, "covariance", "DD").double()
         return (covariance + covariance.T) / 2
-
-
-def _factors(covariance: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-    """Return L with L L' = Σ_RR, and L⁻¹ Σ_R·, [M, D, D] each, for M masks [M, D]."""
-    # Hidden positions are made independent ones of variance 1: nothing then flows from them.
-    both = visible[:, :, None] & visible[:, None, :]
-    block = torch.where(both, covariance, torch.eye(len(covariance)).to(covariance))
-    root = torch.linalg.cholesky(block)
-    cross = torch.where(visible[:, :, None], covariance, 0.0)
-    return root, torch.linalg.solve_triangular(root, cross, upper=False)
 
 
 class PPCA(Normal):
@@ -251,53 +246,46 @@ class PPCA(Normal):
         loadings, noise = self._parameters()
         # In units of the noise's standard deviation.
         scale = noise.sqrt()
-        predicted, variance = _predict(loadings / scale, deviation / scale, hidden)
-        return scale * predicted, noise * (1 + variance)
+        scaled, white = loadings / scale, deviation / scale
+        width = scaled.shape[1]
+        # Matrices [K, K] are symmetric, so that half of each is enough: a sum of w_r w_r' over
+        # visible r is one product with the pairs of loadings for all rows, and a form w_t'Λ⁻¹w_t
+        # another.
+        row, column = torch.tril_indices(width, width, device=scaled.device)
+        pairs = scaled[:, row] * scaled[:, column]
+        diagonal = (row == column).to(pairs)
+        twice = (pairs * (2 - diagonal)).T
+        entry = torch.empty(width, width, dtype=torch.int64, device=scaled.device)
+        entry[row, column] = entry[column, row] = torch.arange(len(row), device=scaled.device)
+
+        def predict(latent: Tensor, inverse: Tensor) -> Tensor:
+            # index_select is several times as fast as inverse[:, row, column].
+            half = inverse.flatten(1).index_select(1, row * width + column)
+            return torch.stack([latent @ scaled.T, half @ twice])
+
+        def by_components(white: Tensor, hidden: Tensor) -> Tensor:
+            half = (~hidden).to(pairs) @ pairs + diagonal
+            precision = half.index_select(1, entry.flatten()).view(-1, width, width)
+            root = torch.linalg.cholesky(precision)
+            latent = torch.cholesky_solve((white @ scaled)[..., None], root)[..., 0]
+            return predict(latent, torch.cholesky_inverse(root))
+
+        def by_positions(white: Tensor, hidden: Tensor) -> Tensor:
+            return predict(*_few_visible(scaled, white, hidden))
+
+        # With fewer visible positions than components, Λ has directions without data beside others
+        # of size 1/σ², and small noise would cost digits: then the positions' covariance is used.
+        few = (~hidden).sum(dim=1) < width
+        found = white.new_empty(2, *white.shape)
+        for part, function in ((few, by_positions), (~few, by_components)):
+            if part.any():
+                size = width**2 + len(scaled)
+                found[:, part] = in_pieces(function, size, white[part], hidden[part])
+        return scale * found[0], noise * (1 + found[1])
 
     def _parameters(self) -> tuple[Tensor, Tensor]:
         loadings = parameter(self.loadings, "loadings", "DK").double()
         return loadings, positive(self.noise, "noise").double().reshape(())
-
-
-def _predict(scaled: Tensor, white: Tensor, hidden: Tensor) -> Tensor:
-    """Return means and variances of w_t'z given the visible positions, [2, B, D], at noise 1.
-
-    Of loadings `scaled` [D, K] and deviations `white` [B, D] from the mean, 0 where hidden.
-    """
-    width = scaled.shape[1]
-    # Matrices [K, K] are symmetric, so that half of each is enough: a sum of w_r w_r' over
-    # visible r is one product with the pairs of loadings for all rows, a form w_t'Λ⁻¹w_t another.
-    row, column = torch.tril_indices(width, width, device=scaled.device)
-    pairs = scaled[:, row] * scaled[:, column]
-    diagonal = (row == column).to(pairs)
-    twice = (pairs * (2 - diagonal)).T
-    entry = torch.empty(width, width, dtype=torch.int64, device=scaled.device)
-    entry[row, column] = entry[column, row] = torch.arange(len(row), device=scaled.device)
-
-    def predict(latent: Tensor, inverse: Tensor) -> Tensor:
-        # index_select is several times as fast as inverse[:, row, column].
-        half = inverse.flatten(1).index_select(1, row * width + column)
-        return torch.stack([latent @ scaled.T, half @ twice])
-
-    def by_components(white: Tensor, hidden: Tensor) -> Tensor:
-        half = (~hidden).to(pairs) @ pairs + diagonal
-        precision = half.index_select(1, entry.flatten()).view(-1, width, width)
-        root = torch.linalg.cholesky(precision)
-        latent = torch.cholesky_solve((white @ scaled)[..., None], root)[..., 0]
-        return predict(latent, torch.cholesky_inverse(root))
-
-    def by_positions(white: Tensor, hidden: Tensor) -> Tensor:
-        return predict(*_few_visible(scaled, white, hidden))
-
-    # With fewer visible positions than components, Λ has directions without data beside others
-    # of size 1/σ², and small noise would cost digits: then the positions' covariance is used.
-    few = (~hidden).sum(dim=1) < width
-    found = white.new_empty(2, *white.shape)
-    for part, function in ((few, by_positions), (~few, by_components)):
-        if part.any():
-            size = width**2 + len(scaled)
-            found[:, part] = in_pieces(function, size, white[part], hidden[part])
-    return found
 
 
 def _few_visible(scaled: Tensor, white: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
