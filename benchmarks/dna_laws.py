@@ -26,12 +26,12 @@ from benchmarks.dna_data import HELDOUT, WIDTH
 from benchmarks.law_tables import differences_table, scores_table
 from maskwise.dna import data as dna_data
 from maskwise.dna.data import DNADataSettings, DNASplits, either_strand
-from maskwise.dna.evaluation import DNAEvaluateSettings, evaluate_dna, finetune_sequences
+from maskwise.dna.evaluation import DNAEvaluateSettings, evaluate_dna, sequence_samples
 from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.record import DNARunSettings
 from maskwise.dna.tasks import read_dna_task
 from maskwise.files import write_json
-from maskwise.measure.finetuning import FineTuneSettings
+from maskwise.measure.finetuning import FineTuneSettings, tuned_row
 from maskwise.modalities import build
 from maskwise.run import load_model, save_model
 from maskwise.train.config import EfficiencySettings, TrainSettings, connect
@@ -185,7 +185,9 @@ def finetune_all(arguments: argparse.Namespace) -> None:
             models = {f"`{law}`, seed {seed}": model, f"untrained, seed {seed}": untrained}
             for text in TASKS:
                 task = read_dna_task(text.format(arguments.data), 8000, 5000, 0)
-                for row in finetune_sequences(models, task, FineTuneSettings()):
+                for name, each in models.items():
+                    samples = sequence_samples(each, task)
+                    row = tuned_row(name, each, samples, FineTuneSettings())
                     cells = (
                         "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**row[what])
                         for what in ("accuracy", "mcc", "auroc")

@@ -25,7 +25,7 @@ from benchmarks.step import measure
 from maskwise.laws import Scope
 from maskwise.modalities import build
 from maskwise.settings import override
-from maskwise.text.data import TextDataSettings, from_texts
+from maskwise.text.data import TextDataSettings, load
 from maskwise.text.model import HFNetwork, TextModelSettings
 from maskwise.text.record import TextRunSettings
 from maskwise.text.text import Text
@@ -210,7 +210,7 @@ def pipeline(rounds: int) -> None:
     generator = np.random.default_rng(0)
     words = ["".join(generator.choice(list("aeiouklmnprst"), size=6)) for _ in range(5000)]
     texts = [" ".join(generator.choice(words, size=300)) for _ in range(1000)]
-    splits = from_texts(texts, TextDataSettings(length=LENGTH, vocab_size=4000), units="words")
+    splits = load(TextDataSettings(length=LENGTH, vocab_size=4000), texts, units="words")
     batches = Batches(splits.train, batch_size=BATCH, seed=0)
     ours = Ours("fixed:0.15")
 

@@ -127,12 +127,12 @@ def test_logits_are_row_by_row(ids, where, inputs):
     weight = net.embed.weight if inputs is None else net.unembed.weight
     assert weight.shape == (TOKENS, 16)
     assert close(logits, (x @ weight.T + net.bias)[where.hidden])
-    losses = losses_of(net.at(ids, None, where).prediction, ids[where.hidden])
+    losses = losses_of(net.at(ids, None, where)[1], ids[where.hidden])
     assert close(losses, F.cross_entropy(logits, ids[where.hidden], reduction="none"))
 
 
 def test_every_weight_has_a_gradient(net, ids, where):
-    losses_of(net.at(ids, None, where).prediction, ids[where.hidden]).sum().backward()
+    losses_of(net.at(ids, None, where)[1], ids[where.hidden]).sum().backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad.abs().max() > 0, name
 

@@ -20,9 +20,12 @@ def of_one(model: LanguageModel, codes: np.ndarray, layer: int = -1) -> np.ndarr
 
 
 @pytest.mark.parametrize("layer", [0, -1])
-def test_is_the_mean_of_both_strands(make_dna_model: Make, layer: int) -> None:
+def test_is_the_mean_of_both_strands(
+    make_dna_model: Make, layer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make_dna_model()
-    found = embed_sequences(model, SEQUENCES, layer, batch_size=2)
+    monkeypatch.setattr("maskwise.dna.evaluation.BATCH", 2)
+    found = embed_sequences(model, SEQUENCES, layer)
     assert (found.shape, found.dtype) == ((6, 16), np.float32)
     for codes, values in zip(SEQUENCES, found, strict=True):
         strands = [

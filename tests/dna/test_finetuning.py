@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from maskwise.dna.bases import NOTHING, encode, reverse_complement
-from maskwise.dna.evaluation import finetune_sequences, sequence_samples
+from maskwise.dna.evaluation import sequence_samples
 from maskwise.dna.tasks import SequenceTask
 from maskwise.errors import UserError
-from maskwise.measure.finetuning import FineTuneSettings, tune
+from maskwise.measure.finetuning import FineTuneSettings, tune, tuned_row
 from maskwise.measure.probes import Fold
 from maskwise.tokens.model import LanguageModel
 
@@ -37,7 +37,7 @@ def test_learns_a_distance(make_dna_model: Make) -> None:
     model = make_dna_model()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    [row] = finetune_sequences({"encoder": model}, make_task(), QUICK)
+    row = tuned_row("encoder", model, sequence_samples(model, make_task()), QUICK)
     assert row["accuracy"]["mean"] > 0.95
     assert row["mcc"]["mean"] > 0.9
     assert row["auroc"]["mean"] > 0.98

@@ -125,7 +125,7 @@ def test_logits_are_the_mean_of_both_strands(net, ids, documents, where):
     logits = net.logits(ids, documents, where)
     assert torch.allclose(logits, (own + other) / 2, atol=1e-5)
     targets = ids[where.hidden]
-    losses = losses_of(net.at(ids, documents, where).prediction, targets)
+    losses = losses_of(net.at(ids, documents, where)[1], targets)
     assert torch.allclose(losses, F.cross_entropy(logits, targets, reduction="none"), atol=1e-5)
 
 
@@ -154,7 +154,7 @@ def test_gradients_are_those_of_both_strands(net, ids, where):
     """A batch and its reverse complement ask for the same change, and of every weight."""
 
     def gradients(read, asked, targets):
-        loss = losses_of(net.at(read, None, asked).prediction, targets).sum()
+        loss = losses_of(net.at(read, None, asked)[1], targets).sum()
         return torch.autograd.grad(loss, list(net.parameters()))
 
     turned = Mask(where.hidden.flip(1))

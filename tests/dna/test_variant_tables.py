@@ -62,7 +62,7 @@ def test_scores_are_those_of_the_variants(
     model: LanguageModel, genome: Genome, table: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "made" / "scores.tsv"
-    found = score_file(model, genome, table, out)
+    counts, scores = score_file(model, genome, table, out)
     rows = read(out)
     names = "chrom pos id ref alt score score_forward score_reverse status element effect"
     assert list(rows[0]) == names.split()
@@ -76,12 +76,12 @@ def test_scores_are_those_of_the_variants(
         np.testing.assert_allclose(
             [float(each.replace("NA", "nan")) for each in written], values, rtol=1e-5
         )
-    assert found.counts == {
+    assert counts == {
         "scored": 180,
         "insertion or deletion": 90,
         "reference disagrees": 1,
     }
-    np.testing.assert_array_equal(found.scores, want.score[np.isfinite(want.score)])
+    np.testing.assert_array_equal(scores, want.score[np.isfinite(want.score)])
     assert [row["id"] for row in rows[:6]] == ["v0"] * 3 + ["v1"] * 3
     assert rows[3]["effect"] == "unknown"
     assert sorted(path.name for path in out.parent.iterdir()) == ["scores.tsv"]

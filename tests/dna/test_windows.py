@@ -217,7 +217,7 @@ def test_no_base_is_in_windows_of_both_parts(lengths, width, stride, drawn):
 
 
 def starts(parts, wanted, width, stride):
-    tiles, counts = tile(Parts(*np.array(parts).T), wanted, width, stride)
+    tiles, counts = tile(genome([9]), Parts(*np.array(parts).T), wanted, width, stride)
     records, first, stops = tiles.place(np.arange(len(tiles)))
     return list(zip(records.tolist(), first.tolist(), stops.tolist(), strict=True)), counts
 

@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from maskwise import likelihood
-from maskwise.likelihood import PPCA, estimators, log_likelihood
+from maskwise.likelihood import PPCA, contract, estimators, log_likelihood
 from maskwise.likelihood.estimators import Estimate, score_samples
 
 METHODS = ("systematic", "per_size", "bernoulli", "quadrature", "chain_rule")
@@ -25,7 +25,7 @@ def repeated(model, method, passes, num, seed=5, times=2000):
     """Return (estimates - truth, stderr, dof) of `times` estimates of the same `num` samples."""
     x = model.sample(num, seed=seed)
     truth = float(model.log_prob(x).sum())
-    job = estimators._Job(
+    job = contract.Job(
         model,
         x.repeat(times, 1),
         torch.ones(times * num, 20, dtype=torch.bool),

@@ -97,7 +97,7 @@ def test_parquet_needs_pyarrow(tmp_path, monkeypatch):
         ("a.txt.gz", b"not zipped", r"cannot read .*a\.txt\.gz: Not a gzipped file"),
         ("a.txt.xz", b"not packed", r"cannot read .*a\.txt\.xz: Input format not supported"),
         ("a.jsonl", b'{"text": "a"}\n{"body": "b"}\n', "line 2 has no 'text'; found body"),
-        ("a.jsonl", b"[1]\n", "line 1 has no 'text'; found list"),
+        ("a.jsonl", b"[1]\n", r"line 1 is no JSON object: \[1\]"),
         ("a.jsonl", b'{"text": null}\n', "row 0: 'text' holds None, not a text"),
     ],
 )

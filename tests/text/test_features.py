@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from maskwise.errors import UserError
-from maskwise.measure.finetuning import FineTuneSettings, tune
+from maskwise.measure.finetuning import FineTuneSettings, tune, tuned_row
+from maskwise.modality import Pool
+from maskwise.text.evaluation import MEASURES
 from maskwise.text.tasks import (
     TextTask,
     cut_note,
     cut_texts,
     embed_texts,
-    finetune_texts,
     text_samples,
     word_features,
     words_of,
@@ -26,9 +27,12 @@ TEXTS = ["the cat sat on the mat", "a", "dogs ran", "a dog", "the cats", "b"]
 
 @pytest.mark.parametrize("pool", ["mean", "class", "both"])
 @pytest.mark.parametrize("layer", [0, -1])
-def test_equals_encoding_one_by_one(make_language_model: Make, pool: str, layer: int) -> None:
+def test_equals_encoding_one_by_one(
+    make_language_model: Make, pool: Pool, layer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make_language_model()
-    found = embed_texts(model, TEXTS, pool, layer, batch_size=2)  # type: ignore[arg-type]
+    monkeypatch.setattr("maskwise.text.tasks.BATCH", 2)
+    found = embed_texts(model, TEXTS, pool, layer)
     assert found.dtype == np.float32
     assert found.shape == (len(TEXTS), 32 if pool == "both" else 16)
     with torch.no_grad():
@@ -60,10 +64,13 @@ def test_refuses_what_has_no_features(make_language_model: Make) -> None:
         embed_texts(model, ["a"], layer=2)
 
 
-def test_words_have_the_mean_of_their_tokens(make_language_model: Make, words: Text) -> None:
+def test_words_have_the_mean_of_their_tokens(
+    make_language_model: Make, words: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make_language_model()
+    monkeypatch.setattr("maskwise.text.tasks.BATCH", 1)
     sentences = [["the", "cat"], ["dogs", "ran", "!"], ["sat"]]
-    found = word_features(model, sentences, batch_size=1)
+    found = word_features(model, sentences)
     assert [each.shape for each in found] == [(2, 16), (3, 16), (1, 16)]
     for sentence, values in zip(sentences, found, strict=True):
         [tokens] = words.encode([" ".join(sentence)])
@@ -148,7 +155,8 @@ def test_frozen_models_can_be_tuned(make_language_model: Make) -> None:
 def test_table(make_language_model: Make) -> None:
     task = make_task()
     task.train[0] = "the cat sat on the mat " * 9
-    [row] = finetune_texts({"encoder": make_language_model()}, task, QUICK)
+    model = make_language_model()
+    row = tuned_row("encoder", model, text_samples(model, task), QUICK, MEASURES)
     assert (row["task"], row["model"], row["majority"]) == ("order", "encoder", 0.5)
     assert [each["seed"] for each in row["seeds"]] == [0, 1]
     for key in ("accuracy", "mcc"):
@@ -165,7 +173,8 @@ def test_matthews_correlation_of_a_constant_is_zero(make_language_model: Make) -
     task = make_task(16)
     nothing = FineTuneSettings(epochs=1, lr=1e-9, seeds=(0,))
     task.test[:] = ["cat"] * len(task.test)
-    [row] = finetune_texts({"encoder": make_language_model()}, task, nothing)
+    model = make_language_model()
+    row = tuned_row("encoder", model, text_samples(model, task), nothing, MEASURES)
     assert row["mcc"] == {"mean": 0.0, "low": None, "high": None}
     assert row["accuracy"]["mean"] == 0.5
 

@@ -76,7 +76,7 @@ def test_hidden_positions_only_is_exact(net, ids, documents, where):
     full = net.model(input_ids=ids, attention_mask=documents).logits
     assert full.shape == (3, LENGTH, TOKENS)
     assert torch.allclose(logits, full[where.hidden], atol=1e-6)
-    losses = losses_of(net.at(ids, documents, where).prediction, ids[where.hidden])
+    losses = losses_of(net.at(ids, documents, where)[1], ids[where.hidden])
     loss = F.cross_entropy(full[where.hidden], ids[where.hidden], reduction="none")
     assert torch.allclose(losses, loss, atol=1e-6)
     for here, there in zip(gradients(net, losses.sum()), gradients(net, loss.sum()), strict=True):
@@ -165,7 +165,7 @@ def test_training_lowers_the_loss(net, ids, documents, where):
     values = []
     for _ in range(8):
         seen = ids.masked_fill(where.hidden, 4)
-        loss = losses_of(net.at(seen, documents, where).prediction, ids[where.hidden]).mean()
+        loss = losses_of(net.at(seen, documents, where)[1], ids[where.hidden]).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -52,13 +52,16 @@ def one_by_one(model: LanguageModel, sentence: str, metric: str) -> float:
 
 
 @pytest.mark.parametrize("metric", ["within-word-l2r", "original"])
-def test_equals_hiding_one_by_one(make_language_model: Make, metric: Any) -> None:
+def test_equals_hiding_one_by_one(
+    make_language_model: Make, metric: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make_language_model()
     found, _ = pseudo_log_likelihoods(model, SENTENCES, metric)
     want = [one_by_one(model, sentence, metric) for sentence in SENTENCES]
     np.testing.assert_allclose(found, want, rtol=1e-5)
     assert len(set(np.round(want, 3))) == len(SENTENCES)
-    parts, _ = pseudo_log_likelihoods(model, SENTENCES, metric, batch_size=1)
+    monkeypatch.setattr("maskwise.text.likelihoods.BATCH", 1)
+    parts, _ = pseudo_log_likelihoods(model, SENTENCES, metric)
     np.testing.assert_allclose(parts, found, rtol=1e-5)
 
 

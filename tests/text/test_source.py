@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskwise.text.data import cut, expand, one_per_row, pack
+from maskwise.text.data import PackedRows, cut, expand, pack
 
 sizes = st.lists(st.integers(2, 60), min_size=1, max_size=80)
 
@@ -32,7 +32,8 @@ def test_pieces_cover_every_token_once_and_fit(sizes, room):
 @given(sizes, st.integers(6, 24), st.integers(0, 2), st.integers(0, 2))
 def test_rows_hold_every_token_once_within_their_length(sizes, length, start, stop):
     first, size = cut(documents(np.array(sizes)), length - start - stop)
-    for rows in (pack(first, size, length, start, stop), one_per_row(first, size, start)):
+    alone = PackedRows(first, size, np.full(len(size), start), np.arange(len(size) + 1))
+    for rows in (pack(first, size, length, start, stop), alone):
         assert sorted(rows.first.tolist()) == first.tolist()
         token, row, place = rows.tokens_of(np.arange(len(rows)))
         assert sorted(token.tolist()) == list(range(sum(sizes)))

@@ -97,12 +97,12 @@ def source(request: pytest.FixtureRequest, words: Text, tmp_path: Path) -> TextS
     tokenizer = tmp_path / "tokenizer.json"
     tokenizer.write_text(words.tokenizer.to_str(), "utf-8")
     data = TextDataSettings(tokenizer=str(tokenizer), length=24, holdout=0.3)
-    return text_data.from_texts(LINES, data, units=request.param).test
+    return text_data.load(data, LINES, units=request.param).test
 
 
-def written(folder: Path, model: LanguageModel, source: TextSource, **changes: int) -> dict:
+def written(folder: Path, model: LanguageModel, source: TextSource) -> dict:
     pattern = "words" if source.starts is not None else "scattered"
-    write_rows(folder, model, source, pattern=pattern, seed=0, **changes)
+    write_rows(folder, model, source, pattern=pattern, seed=0)
     return json.loads((folder / "samples.json").read_text("utf-8"))
 
 
@@ -135,10 +135,14 @@ def test_documents_read_as_they_were(
 
 
 def test_guesses_are_those_of_the_model(
-    tmp_path: Path, make_language_model: Make, source: TextSource
+    tmp_path: Path,
+    make_language_model: Make,
+    source: TextSource,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = make_language_model()
-    row = written(tmp_path, model, source, num=1)["rows"][0]
+    monkeypatch.setattr("maskwise.tokens.evaluation.NUM_ROWS", 1)
+    row = written(tmp_path, model, source)["rows"][0]
     index = [at for at in range(len(source)) if _pieces(model, source, at) == row["documents"]]
     ids = source.get(index[:1])
     at = model.eligible(ids)[0].nonzero()[:, 0]

@@ -107,7 +107,7 @@ def test_plain_equals_sdpa(ids, documents, where, packed):
     for attention in ("plain", "sdpa"):
         net = network(attention)
         # Padding attends to itself alone; nothing is asked of it.
-        losses = losses_of(net.at(ids, documents, where).prediction, ids[where.hidden])
+        losses = losses_of(net.at(ids, documents, where)[1], ids[where.hidden])
         gradients = torch.autograd.grad(losses.sum(), list(net.parameters()))
         found.append((losses, *gradients))
     for plain, sdpa in zip(*found, strict=True):
@@ -119,7 +119,7 @@ def test_logits_are_row_by_row(net, ids, documents, where):
     logits = net.logits(ids, documents, where)
     x = net.head_norm(F.gelu(net.head(net.features(ids, documents))))
     assert close(logits, (x @ net.embed.weight.T + net.bias)[where.hidden])
-    losses = losses_of(net.at(ids, documents, where).prediction, ids[where.hidden])
+    losses = losses_of(net.at(ids, documents, where)[1], ids[where.hidden])
     assert close(losses, F.cross_entropy(logits, ids[where.hidden], reduction="none"))
     # The same number hidden in every row, and nothing hidden at all.
     even = Mask(torch.arange(LENGTH).expand(3, -1) < 4)
@@ -177,7 +177,7 @@ def test_other_tokens_are_read_than_predicted(ids, documents, where):
     logits = net.logits(ids + 20, documents, where)
     x = net.head_norm(F.gelu(net.head(net.features(ids + 20, documents))))
     assert close(logits, (x @ net.unembed.weight.T + net.bias)[where.hidden])
-    losses = losses_of(net.at(ids + 20, documents, where).prediction, ids[where.hidden])
+    losses = losses_of(net.at(ids + 20, documents, where)[1], ids[where.hidden])
     assert close(losses, F.cross_entropy(logits, ids[where.hidden], reduction="none"))
     losses.sum().backward()
     assert net.unembed.weight.grad.abs().max() > 0

@@ -13,7 +13,6 @@ NUM_BASES = 4
 AMBIGUOUS = "RYSWKMBDHVN"  # IUPAC codes for several bases
 INVALID = 255
 
-
 CODES = np.full(256, INVALID, dtype=np.uint8)
 """the code of each letter, [256]; INVALID for what is no DNA"""
 for _code, _letter in enumerate("ACGT" + AMBIGUOUS):

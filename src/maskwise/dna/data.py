@@ -4,18 +4,18 @@ import hashlib
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from maskwise.dna.bases import INVALID, NOTHING, NUM_BASES, encode, reverse_complement
 from maskwise.dna.fasta import Genome, genome_of, open_genome
 from maskwise.dna.places import Parts, read_bed
-from maskwise.dna.tokens import DNA, Bases, parse_tokens, train_pieces
+from maskwise.dna.tokens import DNA, Kmers, parse_tokens, train_pieces
 from maskwise.errors import UserError
 from maskwise.files import atomic, cached
 from maskwise.modality import Indices
@@ -78,7 +78,12 @@ def split(
     else:
         sizes = np.bincount(group, weights=size).astype(np.int64)
         most = holdout * size.sum()
-        held = _choose(sizes, most)[group]
+        chosen, left = np.zeros(len(sizes), dtype=bool), most
+        for number in np.random.default_rng(0).permutation(len(sizes)).tolist():
+            if sizes[number] <= left:
+                chosen[number] = True
+                left -= sizes[number]
+        held = chosen[group]
         if size[held].sum() < most / 2:
             return _cut(parts, used, int(size.argmax()), round(most), group)
     if not size[held].sum() or not size[~held].sum():
@@ -87,16 +92,6 @@ def split(
             f"{genome.name}: {what} leaves nothing to learn from, or nothing to evaluate on"
         )
     return parts[~held], parts[held]
-
-
-def _choose(sizes: np.ndarray, most: float) -> np.ndarray:
-    """Return which groups are held out: in random order, each that still fits."""
-    held = np.zeros(len(sizes), dtype=bool)
-    for number in np.random.default_rng(0).permutation(len(sizes)).tolist():
-        if sizes[number] <= most:
-            held[number] = True
-            most -= sizes[number]
-    return held
 
 
 def _cut(
@@ -119,82 +114,52 @@ def _cut(
 
 
 @dataclass(frozen=True, eq=False)
-class Tiles:
-    """Windows before any is left out: each of n intervals is tiled by one or more.
+class Windows:
+    """Windows by index: runs of tiles, of which each of n intervals of a genome has one or more.
 
-    No list of windows is kept: window j of an interval begins at min(first + j * stride, last).
+    No list of windows is kept: tile j of an interval begins at min(first + j * stride, last).
     """
 
-    width: int
-    """bases in a window"""
-    stride: int
-    """bases from one to the next"""
-    records: np.ndarray
-    """of each interval, int64 [n]"""
-    first: np.ndarray
-    """where its first window begins, int64 [n]"""
-    last: np.ndarray
-    """where its last window begins, int64 [n]"""
-    stops: np.ndarray
-    """where reading ends, int64 [n]: windows do not cross into another part"""
-    begins: np.ndarray
-    """how many windows come before each interval, and how many there are, int64 [n + 1]"""
-
-    def __len__(self) -> int:
-        return int(self.begins[-1])
-
-    def place(self, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return record, start and end of reading of windows, int64 [b] each."""
-        row = self.begins.searchsorted(tiles, side="right") - 1
-        start = self.first[row] + (tiles - self.begins[row]) * self.stride
-        return self.records[row], np.minimum(start, self.last[row]), self.stops[row]
-
-    def read(self, genome: Genome, tiles: np.ndarray) -> np.ndarray:
-        """Return the codes of windows, uint8 [b, width]."""
-        records, starts, stops = self.place(tiles)
-        return genome.read(records, starts, self.width, stops)
-
-
-@dataclass(frozen=True, eq=False)
-class Windows:
-    """Windows with a base to learn from, by index."""
-
     genome: Genome
-    tiles: Tiles
-    """where they are"""
-    runs: np.ndarray
-    """the first of the tiles of each run of tiles that are kept, int64 [k]"""
-    begins: np.ndarray
-    """how many windows come before each run, and how many there are, int64 [k + 1]"""
+    width: int  # bases in a window
+    stride: int  # bases from one to the next
+    records: np.ndarray  # of each interval, int64 [n]
+    first: np.ndarray  # where its first tile begins, int64 [n]
+    last: np.ndarray  # where its last tile begins, int64 [n]
+    stops: np.ndarray  # where reading ends, int64 [n]: windows do not cross into another part
+    tiles: np.ndarray  # how many come before each interval, and all, int64 [n + 1]
+    runs: np.ndarray  # the first of the tiles of each run of tiles that are windows, int64 [k]
+    begins: np.ndarray  # how many windows come before each run, and all, int64 [k + 1]
     in_memory: bool = True
 
     def __len__(self) -> int:
         return int(self.begins[-1])
 
-    def place(self, indices: Indices) -> tuple[np.ndarray, ...]:
-        return self.tiles.place(self._tiles(indices))
+    def place(self, indices: Indices) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return record, start and end of reading of windows, int64 [b] each."""
+        windows = np.asarray(indices, dtype=np.int64)
+        run = self.begins.searchsorted(windows, side="right") - 1
+        tiles = windows - self.begins[run] + self.runs[run]
+        row = self.tiles.searchsorted(tiles, side="right") - 1
+        start = self.first[row] + (tiles - self.tiles[row]) * self.stride
+        return self.records[row], np.minimum(start, self.last[row]), self.stops[row]
 
     def get(self, indices: Indices) -> Tensor:
-        """Return the codes of windows, uint8 [b, W], at `indices`."""
-        return torch.from_numpy(self.tiles.read(self.genome, self._tiles(indices)))
+        """Return the codes of windows, uint8 [b, width], at `indices`."""
+        records, starts, stops = self.place(indices)
+        return torch.from_numpy(self.genome.read(records, starts, self.width, stops))
 
     def units(self, indices: Indices) -> Tensor | None:
         return None
 
-    def _tiles(self, indices: Indices) -> np.ndarray:
-        """Return which of the tiles windows are, int64 [b]."""
-        rows = np.asarray(indices, dtype=np.int64)
-        run = self.begins.searchsorted(rows, side="right") - 1
-        return rows - self.begins[run] + self.runs[run]
-
 
 def tile(
-    parts: Parts, regions: Parts | None, width: int, stride: int
-) -> tuple[Tiles, dict[str, int]]:
+    genome: Genome, parts: Parts, regions: Parts | None, width: int, stride: int
+) -> tuple[Windows, dict[str, int]]:
     """Lay windows over parts of a genome, or over regions in these; count what is special.
 
     A region shorter than a window gets one centred on it, shifted into its part; the last window
-    of a longer one, or of a part, ends with it. A part shorter than a window is one window.
+    of a longer one, or of a part, ends with it.
     """
     counts, used, within = {}, parts, parts
     if regions is not None:
@@ -213,8 +178,9 @@ def tile(
     first = np.where(stops - starts < width, centred, starts)
     last = np.maximum(stops - width, first)
     counts["short"] = int((high - low < width).sum())
-    begins = np.append(0, (-((first - last) // stride) + 1).cumsum())
-    return Tiles(width, stride, used.records, first, last, high, begins), counts
+    tiles = np.append(0, (-((first - last) // stride) + 1).cumsum())
+    where = (width, stride, used.records, first, last, high, tiles)
+    return Windows(genome, *where, runs=tiles[:1], begins=tiles[[0, -1]]), counts
 
 
 def windows(
@@ -228,12 +194,11 @@ def windows(
 ) -> Windows:
     """Return the windows of parts of a genome, or of regions in these, that have a base.
 
-    Which those are is found once, by reading all, and kept in the cache. The default stride is
-    half a window; `name` is for the log.
+    Which those are is found once, by reading all, and kept in the cache.
     """
     stride = stride or max(width // 2, 1)
-    tiles, counts = tile(parts, regions, width, stride)
-    runs = _kept(genome, tiles)
+    tiles, counts = tile(genome, parts, regions, width, stride)
+    runs = _kept(tiles)
     begins = np.append(0, (runs[:, 1] - runs[:, 0]).cumsum())
     kept = int(begins[-1])
     log.info(
@@ -243,13 +208,14 @@ def windows(
     )
     if not kept:
         raise UserError(f"{genome.name}: {name}: no window has a base (A C G T) to learn from")
-    return Windows(genome, tiles, runs[:, 0].copy(), begins)
+    return replace(tiles, runs=runs[:, 0].copy(), begins=begins)
 
 
-def _kept(genome: Genome, tiles: Tiles) -> np.ndarray:
+def _kept(tiles: Windows) -> np.ndarray:
+    """Return the runs of tiles that have a base: their first tile and the one after the last."""
     columns = (tiles.records, tiles.first, tiles.last, tiles.stops)
     digest = [hashlib.sha256(column.tobytes()).hexdigest() for column in columns]
-    key = [genome.fingerprint, tiles.width, tiles.stride, digest]
+    key = [tiles.genome.fingerprint, tiles.width, tiles.stride, digest]
     path = cached("windows", key).with_suffix(".npy")
     if path.is_file():
         try:
@@ -257,7 +223,7 @@ def _kept(genome: Genome, tiles: Tiles) -> np.ndarray:
         except (OSError, ValueError):
             raise UserError(f"{path} is damaged: delete it") from None
     steps = range(0, len(tiles), _BATCH)
-    read = (tiles.read(genome, np.arange(at, min(at + _BATCH, len(tiles)))) for at in steps)
+    read = (tiles.get(range(at, min(at + _BATCH, len(tiles)))).numpy() for at in steps)
     good = [np.zeros(0, dtype=bool), *((codes & 7 < NUM_BASES).any(axis=1) for codes in read)]
     # Where a run of windows with a base begins, and where it ends.
     edges = np.diff(np.concatenate(good), prepend=False, append=False)
@@ -265,11 +231,6 @@ def _kept(genome: Genome, tiles: Tiles) -> np.ndarray:
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.save(file, runs)
     return runs
-
-
-def _tokens(text: str) -> str:
-    parse_tokens(text)
-    return text
 
 
 @settings
@@ -289,7 +250,7 @@ class DNADataSettings:
     """Bases of a sample; none: 512, or the longest record."""
     stride: PositiveInt | None = None
     """Bases from one window to the next; none: half a window."""
-    tokens: Annotated[str, AfterValidator(_tokens)] = "bases"
+    tokens: str = "bases"
     """`bases`; `kmers:K`, side by side; `overlapping:K`, for `--pattern spans`; `pieces:V`, byte
     pairs learned from the windows."""
     both_strands: bool = True
@@ -297,11 +258,13 @@ class DNADataSettings:
     repeat_weight: Annotated[float, Field(ge=0, le=1)] = 0.1
     """What a soft-masked (lower-case) base counts in the loss; others count 1."""
 
+    def __post_init__(self) -> None:
+        parse_tokens(self.tokens)
+
 
 def either_strand(codes: Tensor, keys: Keys) -> Tensor:
     """Return windows [B, W] as training sees them: one strand or the other, at random."""
-    other = keys.uniform(Stream.STRAND, 1) < 0.5
-    return torch.where(other, other_strand(codes), codes)
+    return torch.where(keys.uniform(Stream.STRAND, 1) < 0.5, other_strand(codes), codes)
 
 
 def other_strand(codes: Tensor) -> Tensor:
@@ -346,11 +309,11 @@ def load(data: DNADataSettings, sequences: Sequence[str] | None = None) -> DNASp
 def describe(splits: DNASplits, data: DNADataSettings) -> DNA:
     """Return how the windows become tokens; pieces are learned from them."""
     kind, train = parse_tokens(data.tokens), splits.train
-    if not isinstance(kind, Bases):
+    if not isinstance(kind, Kmers):
         index = np.linspace(0, len(train) - 1, min(len(train), _TRAINING_WINDOWS)).astype(int)
         number, kind = kind, train_pieces(train.get(index), kind)
         log.info("%d pieces, %.2f for each base at most", number, kind.density)
-    return DNA(train.tiles.width, data.tokens, data.repeat_weight, kind)
+    return DNA(train.width, data.tokens, data.repeat_weight, kind)
 
 
 def as_codes(sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:

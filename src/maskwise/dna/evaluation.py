@@ -25,17 +25,17 @@ from maskwise.measure.features import (
     same_length,
 )
 from maskwise.measure.finetuning import FineTuneSettings, Samples, tuned_row
-from maskwise.measure.losses import Held, measure
+from maskwise.measure.losses import Held
 from maskwise.measure.probes import probe_row
 from maskwise.measure.protocols import CHOSEN, ScoringName
 from maskwise.modality import Entries, Source
-from maskwise.progress import track
 from maskwise.rng import Stream, uniforms
 from maskwise.settings import settings
-from maskwise.tokens.evaluation import BATCH, held_tokens, losses_by_ratio, shares
+from maskwise.tokens.evaluation import each_layer, held_tokens, losses_by_ratio, measured, shares
 from maskwise.tokens.model import LanguageModel
 
 KMER = 4
+BATCH = 128  # windows or tiles at once
 
 
 @settings
@@ -80,8 +80,7 @@ def evaluate_dna(
     """Return the entries of result.json: data, reconstruction, probes and fine-tuning.
 
     Nothing depends on the training seed or law, so results of different runs are comparable.
-    Losses are of windows of the test part, under masks of `pattern`; the train part gives
-    baselines, and so does the model before training, `untrained`.
+    The train part gives baselines of the losses, and so does the model before training.
     """
     seed, dna = config.seed, model.tokenizer
     models = models_of(model, untrained, baselines=config.baselines)
@@ -99,7 +98,9 @@ def evaluate_dna(
         ),
         "probes": [row for task in tasks for row in dna_probes(models, task, config)],
         "finetuning": [
-            row for task in tuned for row in finetune_sequences(models, task, config.finetune)
+            tuned_row(name, model, sequence_samples(model, task), config.finetune)
+            for task in tuned
+            for name, model in models.items()
         ],
     }
 
@@ -107,16 +108,11 @@ def evaluate_dna(
 def dna_probes(
     models: Mapping[str, LanguageModel[DNA]], task: SequenceTask, config: DNAEvaluateSettings
 ) -> list[Entries]:
-    """Return the rows of the table of probes: labelled sequences under every model and layer.
-
-    Baselines are GC content, frequencies of 4-mers and one-hot bases by logistic regression.
-    """
+    """Return the rows of the table of probes, under every model and layer, and of baselines."""
     rows, seed = [], config.seed
-    for title, model in track(models.items(), f"probes, {task.name}"):
-        for layer in track(config.layers or range(model.num_layers), "layers"):
-            x = embed_sequences(model, task.sequences, layer)
-            name = f"{title} layer {layer % model.num_layers}"
-            rows += [probe_row(name, x, task, CHOSEN[each], seed) for each in config.protocols]
+    for name, model, layer in each_layer(models, config.layers, task.name):
+        x = embed_sequences(model, task.sequences, layer)
+        rows += [probe_row(name, x, task, CHOSEN[each], seed) for each in config.protocols]
     if config.baselines:
         for name, x in baseline_features(task.sequences).items():
             rows.append(probe_row(name, x, task, CHOSEN["logistic"], seed))
@@ -126,10 +122,9 @@ def dna_probes(
 def _floors(dna: DNA, splits: DNASplits, index: np.ndarray) -> dict[str, Tensor]:
     """Return what each token costs if nothing but frequencies is known, [V] by name, in nats.
 
-    "base composition": every base for itself, -sum_i log p(b_i); for single bases its mean is
-    the entropy of the composition. "unigram": the share of the token, where tokens are longer.
+    Those of its bases, -sum_i log p(b_i), and of the token itself, where tokens are longer.
     """
-    of_bases = shares(DNA(window=splits.train.tiles.width), splits.train, index)
+    of_bases = shares(DNA(window=splits.train.width), splits.train, index)
     costs = dict(zip("ACGT", (-of_bases.log()).tolist(), strict=False))
     letters = dna.spell(range(len(dna.alphabet)))
     composed = [sum(costs.get(base, 0.0) for base in token) for token in letters]
@@ -145,24 +140,8 @@ def _with_tokens(dna: DNA, source: Source, index: np.ndarray) -> np.ndarray:
     return index[torch.cat(some).numpy()]
 
 
-def finetune_sequences(
-    models: Mapping[str, LanguageModel[DNA]], task: SequenceTask, config: FineTuneSettings
-) -> list[Entries]:
-    """Return accuracy, Matthews correlation and AUROC of fine-tuned models, see `tuned_row`.
-
-    Of a task that is cross-validated, the first fold is the test.
-    """
-    return [
-        tuned_row(name, model, sequence_samples(model, task), config)
-        for name, model in models.items()
-    ]
-
-
 def sequence_samples(model: LanguageModel[DNA], task: SequenceTask) -> Samples[LanguageModel[DNA]]:
-    """Return sequences as a model takes them; of long ones the middle, as wide as its window.
-
-    In training each sequence is read on a random strand in each epoch; in testing on both.
-    """
+    """Return sequences as a model takes them: of long ones the middle, on a random strand."""
     train, test = task.folds[0]
     if len(np.unique(task.y[test])) < 2:
         raise UserError(f"task '{task.name}': the first fold has one class: give TRAIN:TEST")
@@ -170,10 +149,8 @@ def sequence_samples(model: LanguageModel[DNA], task: SequenceTask) -> Samples[L
     sequences = [codes[max(0, (len(codes) - window) // 2) :][:window] for codes in task.sequences]
     known = model.tokenizer.eligible(_padded(sequences)).any(dim=1)
     if not known.all():
-        place = int(known.int().argmin())
-        raise UserError(
-            f"task '{task.name}': sequence {place} has no token of known bases: leave it out"
-        )
+        what = f"sequence {int(known.int().argmin())} has no token of known bases: leave it out"
+        raise UserError(f"task '{task.name}': {what}")
     lengths = torch.tensor([len(sequences[place]) for place in train])
 
     def rows(index: Tensor, seed: int, epoch: int) -> Tensor:
@@ -181,11 +158,9 @@ def sequence_samples(model: LanguageModel[DNA], task: SequenceTask) -> Samples[L
         chosen = zip((sequences[place] for place in train[index.numpy()]), turned, strict=True)
         return _padded([reverse_complement(codes) if other else codes for codes, other in chosen])
 
-    num_cut = sum(len(codes) > window for codes in task.sequences)
-    notes = (
-        "first fold as test" if len(task.folds) > 1 else task.note,
-        f"{num_cut} sequences cut to the {window} bases in their middle" if num_cut else "",
-    )
+    notes = ["first fold as test" if len(task.folds) > 1 else task.note]
+    if num_cut := sum(len(codes) > window for codes in task.sequences):
+        notes.append(f"{num_cut} sequences cut to the {window} bases in their middle")
     return Samples(
         *(task.name, task.y[train], task.y[test], len(task.classes), lengths),
         rows,
@@ -201,17 +176,9 @@ def _padded(sequences: Sequence[np.ndarray]) -> Tensor:
 
 
 def dna_likelihood(
-    model: LanguageModel[DNA],
-    splits: DNASplits,
-    law: str,
-    *,
-    num_samples: int | None = None,
-    **options: int,
+    model: LanguageModel[DNA], splits: DNASplits, law: str, **options: int | None
 ) -> Entries:
-    """Return what likelihood.json holds, for windows of the test part; see `measure`.
-
-    Values per base can be compared between kinds of tokens.
-    """
+    """Return what likelihood.json holds, for windows of the test part; see `measure`."""
     dna = model.tokenizer
     position = "base" if dna.tokens == "bases" else "token"
     words = {"sample": "window", "position": position, "dimension": "base"}
@@ -219,26 +186,20 @@ def dna_likelihood(
     def held(index: np.ndarray) -> Held:
         ids = dna.ids(splits.test.get(_with_tokens(dna, splits.test, index)))
         sizes = torch.tensor([len(letters) for letters in dna.spell(range(len(dna.alphabet)))])
-        bases = sizes[ids] * dna.eligible(ids)
-        num_dims = float(bases.sum(dim=1).double().mean())
-        return held_tokens(model, ids, words)._replace(num_dims=num_dims)
+        num_dims = (sizes[ids] * dna.eligible(ids)).sum(dim=1).double().mean()
+        return held_tokens(model, ids, words)._replace(num_dims=float(num_dims))
 
-    options["num_samples"] = 64 if num_samples is None else num_samples
-    return measure(model, held, len(splits.test), splits.name, law, **options)
+    return measured(model, held, len(splits.test), splits.name, law, **options)
 
 
 def embed_sequences(
-    model: LanguageModel[DNA],
-    sequences: Sequence[np.ndarray],
-    layer: int = -1,
-    batch_size: int = 128,
+    model: LanguageModel[DNA], sequences: Sequence[np.ndarray], layer: int = -1
 ) -> np.ndarray:
     """Return features of sequences, float32 [N, D]; nothing is hidden, lengths are not normalised.
 
     The mean over the positions of both strands, so that a sequence, uint8 codes, and its reverse
-    complement have the same. Each strand of a sequence longer than the model's window is cut into
-    as few tiles of about equal lengths as fit, each read by itself. Batches of `batch_size` tiles
-    hold equal lengths: nothing is padded.
+    complement have the same. Strands longer than the model's window are cut into as few tiles of
+    about equal lengths as fit; batches of tiles hold equal lengths.
     """
     if not len(sequences):
         raise UserError("no sequences: give at least one")
@@ -250,19 +211,17 @@ def embed_sequences(
         for tile in np.array_split(strand, -(-len(strand) // window) or 1)
     ]
     owner, tiles = np.array([place for place, _ in pairs]), [tile for _, tile in pairs]
-    sums, counts = None, np.zeros(len(sequences))
+    sums, counts = np.zeros((len(sequences), model.network.width)), np.zeros(len(sequences))
     with frozen(model) as device:
-        for index in same_length([len(tile) for tile in tiles], batch_size):
+        for index in same_length([len(tile) for tile in tiles], BATCH):
             batch = torch.from_numpy(np.stack([tiles[place] for place in index])).to(device)
             num = model.eligible(batch).sum(dim=1).cpu().numpy()
             if not num.any():  # perhaps shorter than a token
                 continue
             encoded = model.encode(batch, layer=layer).float().cpu().numpy()
-            if sums is None:
-                sums = np.zeros((len(sequences), encoded.shape[1]))
             np.add.at(sums, owner[index], encoded * num[:, None])
             np.add.at(counts, owner[index], num)
-    if sums is None or not counts.all():
+    if not counts.all():
         place = int(counts.argmin())
         raise UserError(f"sequence {place} has no token of known bases: leave it out")
     return (sums / counts[:, None]).astype(np.float32)
@@ -271,8 +230,7 @@ def embed_sequences(
 def baseline_features(sequences: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """Return the features of every baseline by name, each float32 [N, D].
 
-    They are the share of C and G among the known bases, the shares of k-mers and, of sequences of
-    equal length, which base stands at each position, [N, 4 W]; unknown ones are none.
+    One-hot bases, [N, 4 W], are only of sequences of equal length; unknown ones are none.
 
     >>> from maskwise.dna.bases import encode
     >>> found = baseline_features([encode("ACGTNN"), encode("ggANNN")])

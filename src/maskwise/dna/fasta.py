@@ -1,7 +1,4 @@
-"""Genomes: the letters of FASTA files, any of them at any time, in memory that stays flat.
-
-A file is looked through once and indexed; then its bases are read where they are.
-"""
+"""Genomes: the letters of FASTA files, any of them at any time, in memory that stays flat."""
 
 import difflib
 import hashlib
@@ -29,12 +26,13 @@ SUFFIXES = (".fa", ".fasta", ".fna", ".ffn")
 TABLE = CODES.tobytes()
 BREAKS = b"\r\n"
 _LETTERS, _INDEX, _SCAN = "letters.fa", "letters.fai", "scan.json"
+_RNA = "is of RNA: convert U to T"
+_NO_DNA = "is no letter of DNA (A C G T, N, other IUPAC codes): remove or replace it"
 _PART = 1 << 20  # bytes of a line read at once
 _CHUNK = 1 << 22  # letters looked at together
 _BROKEN = re.compile(r"\s").search
 
-Fetch = Callable[[int, int], bytes]
-"""So many bytes of a file from an offset on, or those up to its end."""
+Fetch = Callable[[int, int], bytes]  # so many bytes of a file from an offset on, or to its end
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,25 +42,15 @@ class Genome:
     Base i of a record is in its file at the byte offset + i + i // bases * breaks.
     """
 
-    names: tuple[str, ...]
-    """of the R records, in the order of the files"""
-    lengths: np.ndarray
-    """bases of each, int64 [R]"""
-    offsets: np.ndarray
-    """bytes before its first base"""
-    bases: np.ndarray
-    """bases in each of its lines, but the last"""
-    breaks: np.ndarray
-    """bytes between two lines"""
-    name: str
-    """what to call it"""
-    files: tuple[Fetch, ...]
-    """what each record is read from"""
-    counts: dict[str, int] = field(default_factory=dict)
-    """how many letters are bases (A C G T), unknown (N), ambiguous (other IUPAC codes) and repeats
-    (bases in lower case), and how many records were left out as empty"""
-    fingerprint: str = ""
-    """SHA-256 of names, lengths and letters"""
+    names: tuple[str, ...]  # of the R records, in the order of the files
+    lengths: np.ndarray  # bases of each, int64 [R]
+    offsets: np.ndarray  # bytes before its first base
+    bases: np.ndarray  # bases in each of its lines, but the last
+    breaks: np.ndarray  # bytes between two lines
+    name: str  # what to call it
+    files: tuple[Fetch, ...]  # what each record is read from
+    counts: dict[str, int] = field(default_factory=dict)  # letters of a kind, and empty records
+    fingerprint: str = ""  # SHA-256 of names, lengths and letters
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -73,11 +61,9 @@ class Genome:
             return self._places[name]
         other = name.removeprefix("chr") if name.startswith("chr") else f"chr{name}"
         near = [other] if other in self._places else difflib.get_close_matches(name, self.names, 1)
-        hint = near[0] if near else f"{', '.join(self.names[:3])}, ..."
-        raise UserError(
-            f"{self.name} has no record named {name}"
-            + (f": did you mean {hint}?" if near else f": its records are {hint}")
-        )
+        known = f"its records are {', '.join(self.names[:3])}, ..."
+        hint = f"did you mean {near[0]}?" if near else known
+        raise UserError(f"{self.name} has no record named {name}: {hint}")
 
     def byte(self, records: np.ndarray | int, positions: np.ndarray) -> np.ndarray:
         """Return where bases are in their file, int64 [n]; of a record's end, where that is."""
@@ -89,8 +75,7 @@ class Genome:
     ) -> np.ndarray:
         """Return the codes of windows, uint8 [n, width]; NOTHING outside of records.
 
-        They begin at `starts`, int64 [n], counted from 0, and reading ends at `stops`, int64 [n];
-        default: with the record.
+        Windows begin at `starts` [n], from 0; reading ends at `stops` [n], or with the record.
         """
         stops = self.lengths[records] if stops is None else stops
         first = np.minimum(np.maximum(starts, 0), stops)
@@ -111,10 +96,7 @@ class Genome:
 
 
 def _open_indexed(path: Path) -> Genome:
-    """Open a FASTA file; the first time, look through it, and keep an index in the cache.
-
-    A copy is kept there too of a file that is compressed or has lines of unequal length.
-    """
+    """Open a FASTA file; the first time, look through it, and keep an index in the cache."""
     folder = cached("fasta", stamp(path))
     if not folder.is_dir():
         log.info("%s: indexing (kept in %s)", path, folder)
@@ -252,8 +234,12 @@ def _look_through(genome: Genome) -> Genome:
             codes = np.frombuffer(letters.translate(TABLE), dtype=np.uint8)
             if codes.max() == INVALID:
                 place = int((codes == INVALID).argmax())
-                where = f"{genome.name}: record {name}, position {start + place + 1}"
-                _refuse(letters[place], where)
+                letter = chr(letters[place])
+                raise UserError(
+                    f"{genome.name}: record {name}, position {start + place + 1}:"
+                    f" {ascii(letter) if letter.isascii() else repr('?')} "
+                    + (_RNA if letter in "Uu" else _NO_DNA)
+                )
             digest.update(letters)
             unknown = np.frombuffer(letters, dtype=np.uint8) & ~np.uint8(32) == ord("N")
             kinds = {
@@ -267,18 +253,11 @@ def _look_through(genome: Genome) -> Genome:
     return replace(genome, counts=counts, fingerprint=digest.hexdigest())
 
 
-def _refuse(letter: int, where: str) -> None:
-    shown = ascii(chr(letter)) if letter < 128 else "'?'"
-    what = "is no letter of DNA (A C G T, N, other IUPAC codes): remove or replace it"
-    raise UserError(f"{where}: {shown} {'is of RNA: convert U to T' if letter in b'Uu' else what}")
-
-
 def open_genome(source: str | Path) -> Genome:
     """Open a FASTA file (.fa .fasta .fna .ffn, also .gz .bgz .xz) or a folder of such files.
 
-    The first time the letters are looked through, and an index is kept in the cache (see
-    `maskwise.files.cached`), with a copy of files that are compressed or have lines of unequal
-    length. Nothing is written beside the files. Empty records are left out, and counted.
+    The first time the letters are looked through, and an index is kept in the cache, with a copy
+    of files that are compressed or have lines of unequal length. Empty records are left out.
 
     Raises:
         UserError: a file that cannot be read, is no FASTA, or holds what is no DNA.
@@ -327,15 +306,11 @@ def _joined(source: str, opened: Sequence[Genome]) -> Genome:
     keep = np.flatnonzero(columns[0])
     if not len(keep):
         raise UserError(f"{source}: no letters of DNA: all {len(columns[0])} records are empty")
-    names = [name for one in opened for name in one.names]
-    files = [file for one in opened for file in one.files]
+    rows = [row for one in opened for row in zip(one.names, one.files, strict=True)]
+    names, files = zip(*(rows[k] for k in keep), strict=True)
     lengths, offsets, bases, breaks = (column[keep] for column in columns)
-    genome = Genome(
-        *(tuple(names[k] for k in keep), lengths, offsets, bases, breaks, source),
-        tuple(files[k] for k in keep),
-        {key: sum(one.counts[key] for one in opened) for key in opened[0].counts},
-        hashlib.sha256("".join(one.fingerprint for one in opened).encode()).hexdigest(),
-    )
-    counts = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in genome.counts.items())
-    log.info("%s: %d records, %s", source, len(genome.names), counts)
-    return genome
+    counts = {key: sum(one.counts[key] for one in opened) for key in opened[0].counts}
+    digest = hashlib.sha256("".join(one.fingerprint for one in opened).encode()).hexdigest()
+    told = ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in counts.items())
+    log.info("%s: %d records, %s", source, len(names), told)
+    return Genome(names, lengths, offsets, bases, breaks, source, files, counts, digest)

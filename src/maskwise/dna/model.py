@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
-from maskwise.layers.transformer import Attention, Norm
+from maskwise.layers.transformer import Attention, Norm, gather
 from maskwise.objectives.cross_entropy import Shares, check_shares
 from maskwise.settings import settings
 from maskwise.tokens.network import BlockNetwork, Layers, SequenceNetwork, TokenNetwork
@@ -35,16 +35,12 @@ class Block(nn.Module):
         self.out = nn.Linear(mlp, width, bias=False)
 
     def forward(self, x: Tensor, padding: Tensor | None, wanted: Tensor | None = None) -> Tensor:
-        """Return the new tokens, [B, N, D]; only those at `wanted`, int64 [B, K], if given.
-
-        Tokens that are `padding`, bool [B, N, 1], count as if they were beyond the end.
-        """
+        """Return new tokens, [B, N, D], or those `wanted` [B, K]; `padding` is beyond the end."""
         seen = self.norm1(x)
         if padding is not None:
             seen = seen.masked_fill(padding, 0)
         x = x + F.gelu(self.conv(seen.transpose(1, 2)[:, :, None])[:, :, 0].transpose(1, 2))
-        if wanted is not None:
-            x = x.gather(1, wanted[..., None].expand(-1, -1, x.shape[-1]))
+        x = x if wanted is None else gather(x, wanted)
         return x + self.out(F.gelu(self.mlp(self.norm2(x))))
 
 
@@ -52,8 +48,6 @@ class ConvNetwork(BlockNetwork):
     """Blocks of dilated convolutions; dilations are 1, 2, 4, 8, 16, 32, 1, 2, ...
 
     The features of a token depend on 1 + (kernel - 1) x their sum, itself in the middle.
-    `num_tokens`, `width` and `num_inputs` are those of `BlockNetwork`; `mlp_ratio` is the size of
-    a block's MLP over its width, `kernel` the weights of a convolution, an odd number from 3 on.
 
     Source: Benegas, Batra & Song, PNAS 120 (2023) e2311219120, who use 25 blocks.
     """
@@ -89,10 +83,7 @@ class BothStrands(TokenNetwork):
     The features of a token are those from its own strand and those from the other, side by side;
     of the reverse complement they are the same, in the other order, both of positions and of
     halves. The logits are the mean of both strands', those of the other with complementary
-    tokens.
-
-    `complement`, int64 [V], is the token of the other strand, its own inverse; `input_complement`
-    is the same for tokens that are read.
+    tokens, int64 [V].
 
     Source: Zhou, Shrikumar & Kundaje, MLCB 2021; Mallet & Vert, NeurIPS 2021; the network as a
     whole is that of Caduceus-PS (Schiff et al., arXiv 2403.03234), with two halves of channels
@@ -175,14 +166,12 @@ class DNAModelSettings:
 
     def network(self, tokenizer: DNA, attention: Attention) -> TokenNetwork:
         kind = tokenizer.kind
-        size = (len(kind.alphabet), self.width, self.depth)
+        size, ratio = (len(kind.alphabet), self.width, self.depth), self.mlp_ratio
         network: BlockNetwork
         if self.kind == "conv":
-            network = ConvNetwork(*size, self.mlp_ratio, self.kernel, kind.num_inputs)
+            network = ConvNetwork(*size, ratio, self.kernel, kind.num_inputs)
         else:
-            network = SequenceNetwork(
-                *size, self.heads, self.mlp_ratio, attention, kind.num_inputs
-            )
+            network = SequenceNetwork(*size, self.heads, ratio, attention, kind.num_inputs)
         # What no sequence holds has no probability, from the first step on; nor a gradient.
         with torch.no_grad():
             network.bias[~kind.alphabet] = NEVER

@@ -25,18 +25,14 @@ class Parts:
 
     records: np.ndarray
     starts: np.ndarray
-    stops: np.ndarray
-    """the positions after the last"""
+    stops: np.ndarray  # the positions after the last
 
     def __getitem__(self, some: np.ndarray) -> "Parts":
         return Parts(self.records[some], self.starts[some], self.stops[some])
 
 
 def read_bed(path: str | Path, genome: Genome) -> Parts:
-    """Read record, start and stop of the regions of a BED file (.gz, .xz too), in its order.
-
-    Columns are parted by tabs or spaces; more of them, as in narrowPeak, are not looked at.
-    """
+    """Read record, start and stop of the regions of a BED file (.gz, .xz too), in its order."""
     path = user_path(path)
     places: list[tuple[int, int, int]] = []
     for number, line in enumerate(read_lines(path), start=1):
@@ -63,9 +59,8 @@ def _region(columns: list[str], genome: Genome) -> tuple[int, int, int]:
     record = genome.record(columns[0])
     length = int(genome.lengths[record])
     if not 0 <= start < stop:
-        raise UserError(
-            f"start {start} and stop {stop}: a start is at least 0 and less than its stop"
-        )
+        what = "a start is at least 0 and less than its stop"
+        raise UserError(f"start {start} and stop {stop}: {what}")
     if stop > length:
         raise UserError(
             f"stop {stop} is beyond the end of {columns[0]}, which has {length} bases: is this the"
@@ -77,10 +72,8 @@ def _region(columns: list[str], genome: Genome) -> tuple[int, int, int]:
 class Variant(NamedTuple):
     """What a sequence holds in some place, and what else it may hold there."""
 
-    chrom: str
-    """name of the record"""
-    pos: int
-    """the first base of `ref` in its record, from 1"""
+    chrom: str  # name of the record
+    pos: int  # the first base of `ref` in its record, from 1
     ref: str
     alt: str
 
@@ -88,11 +81,9 @@ class Variant(NamedTuple):
 class Row(NamedTuple):
     """A variant in its file; several alternatives of one line are several rows."""
 
-    line: int
     variant: Variant
     id: str
-    carried: list[str]
-    """cells of the other columns"""
+    carried: list[str]  # cells of the other columns
 
 
 @dataclass(frozen=True)
@@ -100,8 +91,7 @@ class VariantFile:
     """A file of variants whose columns are known."""
 
     path: Path
-    columns: tuple[str, ...]
-    """their names, as they are written"""
+    columns: tuple[str, ...]  # their names, as they are written
 
     @property
     def carried(self) -> tuple[str, ...]:
@@ -130,7 +120,7 @@ class VariantFile:
                     locate(variant, genome)
                 except UserError as error:
                     raise UserError(f"{where}: {error}") from None
-                yield Row(line, variant, name, carried)
+                yield Row(variant, name, carried)
         if not line:
             raise UserError(f"{self.path} holds no variants, only names of columns")
 

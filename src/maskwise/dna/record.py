@@ -100,8 +100,8 @@ def _load(given: Sequence[str] | None, config: DNARunSettings) -> DNASplits:
 
 def _describe(splits: DNASplits, config: DNARunSettings) -> tuple[DNA, DNARunSettings]:
     """Complete the configuration from the data: window and stride."""
-    tiles = splits.train.tiles
-    config = override(config, {"data.window": tiles.width, "data.stride": tiles.stride})
+    train = splits.train
+    config = override(config, {"data.window": train.width, "data.stride": train.stride})
     return data.describe(splits, config.data), config
 
 

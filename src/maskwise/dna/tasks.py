@@ -1,7 +1,4 @@
-"""Tasks to probe or fine-tune a model of DNA on: sequences with labels, and how they are split.
-
-Files are tables, or FASTA files of one class each.
-"""
+"""Tasks to probe or fine-tune a model of DNA on: sequences with labels, and how they are split."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -96,10 +93,8 @@ def _labelled(
         raise UserError(f"{path}: {where} has no label")
     for place, letters in parts:
         if (wrong := encode(letters) == INVALID).any():
-            raise UserError(
-                f"{path}: {place} has the letter '{letters[int(wrong.argmax())]}', which is no"
-                " DNA: give A, C, G, T or IUPAC codes"
-            )
+            what = f"has the letter '{letters[int(wrong.argmax())]}', which is no DNA"
+            raise UserError(f"{path}: {place} {what}: give A, C, G, T or IUPAC codes")
     codes = encode("".join(letters for _, letters in parts))
     if not (codes & 7 < UNKNOWN).any():
         raise UserError(f"{path}: {where} has no known base: leave it out")
@@ -119,16 +114,12 @@ class SequenceTask(Labels):
     """Sequences with classes; in cross-validation no group is in both parts of a fold."""
 
     name: str
-    sequences: list[np.ndarray]
-    """uint8 codes of bases of each, [N]"""
-    classes: tuple[str, ...]
-    """their names"""
+    sequences: list[np.ndarray]  # uint8 codes of bases of each, [N]
+    classes: tuple[str, ...]  # their names
 
 
 def parse_dna_task(text: str) -> DnaFiles:
     """Read TRAIN:TEST, or one part that is cross-validated, with NAME= in front or not.
-
-    A part is a table, or FASTA files of one class each joined by +.
 
     >>> parse_dna_task("ctcf.fa.gz+pu1.fa.gz").name, parse_dna_task("a=x.csv:y.csv").test
     ('ctcf+pu1', (PosixPath('y.csv'),))
@@ -159,9 +150,6 @@ def read_dna_task(text: str, num_train: int, num_test: int, seed: int) -> Sequen
     Sequences that are equal, that are each other's reverse complement, or that share a group of
     the file, form a group. One part becomes 5 folds with about equal shares of the classes, each
     group in one of them, and has as many sequences as `num_train` and `num_test` both allow.
-
-    `text` is as for `parse_dna_task`, the files as for `read_sequences`; `num_train` and
-    `num_test` are sequences at most, but one group at least; `seed` is of choice and folds.
     """
     files = parse_dna_task(text)
     wanted = [(files.train, min(num_train, num_test))]
@@ -175,25 +163,21 @@ def read_dna_task(text: str, num_train: int, num_test: int, seed: int) -> Sequen
     train, test = np.split(np.arange(len(y)), [len(parts[0])])
     for (paths, _), index in zip(wanted, (train, test), strict=False):
         if len(np.unique(y[index])) < 2:
-            only = classes[y[index[0]]]
-            raise UserError(
-                f"{' + '.join(map(str, paths))} has the single class '{only}': give two or more"
-                " (FASTA files of one class each are joined by +)"
-            )
+            told = f"{' + '.join(map(str, paths))} has the single class '{classes[y[index[0]]]}'"
+            more = "give two or more (FASTA files of one class each are joined by +)"
+            raise UserError(f"{told}: {more}")
     if files.test:
         folds: tuple[Fold, ...] = (Fold(train, test),)
         num = int(np.isin(same[test], same[train]).sum())
-        notes = [f"{num} of {len(test)} test sequences are also in train" if num else ""]
+        notes = [f"{num} of {len(test)} test sequences are also in train"] if num else []
     else:
         folds = grouped_folds(files.name, y, groups, seed)
-        num = len(y) - len(np.unique(same))
-        notes = [
-            f"{len(folds)}-fold cross-validation",
-            f"{num} of {len(y)} sequences repeat others, and share their fold" if num else "",
-        ]
-    num = sum(int((codes & 7 == UNKNOWN).sum()) for codes in sequences)
-    notes.append(f"{num} unknown bases" if num else "")
-    note = "; ".join(filter(None, notes))
+        notes = [f"{len(folds)}-fold cross-validation"]
+        if num := len(y) - len(np.unique(same)):
+            notes.append(f"{num} of {len(y)} sequences repeat others, and share their fold")
+    if num := sum(int((codes & 7 == UNKNOWN).sum()) for codes in sequences):
+        notes.append(f"{num} unknown bases")
+    note = "; ".join(notes)
     return SequenceTask(
         y, folds, groups, note, name=files.name, sequences=sequences, classes=classes
     )
@@ -202,8 +186,7 @@ def read_dna_task(text: str, num_train: int, num_test: int, seed: int) -> Sequen
 def group(sequences: Sequence[np.ndarray], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return which sequences are the same on either strand, and which belong together.
 
-    Both are numberings, int64 [N]: the first is equal for sequences that are equal or each other's
-    reverse complement, the second for those that these, or `names` of groups ("" = none), connect.
+    Both are numberings, int64 [N]; `names` are of groups ("" = none).
 
     >>> from maskwise.dna.bases import encode
     >>> same, groups = group([encode(s) for s in ("AAC", "GTt", "CC", "T")], ["", "x", "x", ""])

@@ -23,24 +23,24 @@ MARGIN = 1.05  # of the most pieces seen in a window
 LONGEST = 8  # bases in a k-mer: 65,536 tokens
 
 
-@dataclass(frozen=True)
-class Bases:
-    """Each base is a token: 0..3, then the unknown, nothing and the mask token."""
+@dataclass(frozen=True, kw_only=True)
+class Kmers:
+    """Every k bases are a token, without overlap; what is left over at the end is dropped.
 
-    @property
-    def size(self) -> int:
-        """Bases in a token."""
-        return 1
+    First come the k-mers, then one of unknown bases, what is beyond an end, and what is hidden.
+    """
+
+    k: int = 1
 
     @property
     def num_kinds(self) -> int:
         """Tokens that may be predicted; they come first."""
-        return NUM_BASES**self.size
+        return NUM_BASES**self.k
 
     @cached_property
     def alphabet(self) -> Tensor:
         """Which tokens may be predicted, bool [V]."""
-        return torch.arange(self.num_kinds + 3) < self.num_kinds
+        return torch.arange(self.mask + 1) < self.num_kinds
 
     @property
     def nothing(self) -> int:
@@ -55,15 +55,19 @@ class Bases:
     @property
     def num_inputs(self) -> int:
         """Tokens that a network embeds."""
-        return self.num_kinds + 3
+        return self.mask + 1
 
     def positions(self, width: int) -> int:
         """Return the number of tokens of `width` bases."""
-        return width // self.size
+        return width // self.k
 
     def ids(self, codes: Tensor) -> Tensor:
         """Return the tokens of codes [B, W], int64 [B, L]."""
-        return (codes & (REPEAT - 1)).long()
+        parts = self._parts(codes & (REPEAT - 1)).long()
+        if self.k == 1:
+            return parts[..., 0]
+        ids = torch.where((parts < UNKNOWN).all(-1), _number(parts), self.num_kinds)
+        return torch.where((parts == NOTHING).any(-1), self.nothing, ids)
 
     def inputs(self, ids: Tensor) -> Tensor:
         """Return what a network embeds at each position."""
@@ -71,12 +75,16 @@ class Bases:
 
     def means(self, values: Tensor, codes: Tensor) -> Tensor:
         """Return the mean of `values` [B, W] over the bases of each token, [B, L]."""
-        return values
+        return self._parts(values).mean(-1)
+
+    def _parts(self, values: Tensor) -> Tensor:
+        num = self.positions(values.shape[1])
+        return values[:, : num * self.k].unflatten(1, (num, self.k))
 
     @cached_property
     def complement(self) -> Tensor:
         """The token of the other strand, int64 [V]."""
-        return _complements(self.size)
+        return _complements(self.k)
 
     @property
     def input_complement(self) -> Tensor:
@@ -84,36 +92,8 @@ class Bases:
         return self.complement
 
 
-@dataclass(frozen=True)
-class Kmers(Bases):
-    """Every k bases are a token, without overlap; what is left over at the end is dropped.
-
-    A k-mer with an unknown base is unknown.
-    """
-
-    k: int
-
-    @property
-    def size(self) -> int:
-        return self.k
-
-    def ids(self, codes: Tensor) -> Tensor:
-        parts = super().ids(self._parts(codes))
-        known = (parts < UNKNOWN).all(-1)
-        nothing = (parts == NOTHING).any(-1)
-        ids = torch.where(known, _number(parts), self.num_kinds)
-        return torch.where(nothing, self.nothing, ids)
-
-    def means(self, values: Tensor, codes: Tensor) -> Tensor:
-        return self._parts(values).mean(-1)
-
-    def _parts(self, values: Tensor) -> Tensor:
-        num = self.positions(values.shape[1])
-        return values[:, : num * self.k].unflatten(1, (num, self.k))
-
-
-@dataclass(frozen=True)
-class Overlapping(Bases):
+@dataclass(frozen=True, kw_only=True)
+class Overlapping(Kmers):
     """Bases are hidden and predicted; what a network embeds is the k-mer around each base.
 
     A k-mer that holds a hidden base is the mask token, so that no visible k-mer tells of one: to
@@ -121,44 +101,40 @@ class Overlapping(Bases):
     reaches beyond an end, is unknown.
     """
 
-    k: int
+    around: int
 
     @property
     def num_inputs(self) -> int:
-        return NUM_BASES**self.k + 3
+        return NUM_BASES**self.around + 3
 
     def inputs(self, ids: Tensor) -> Tensor:
-        unknown = NUM_BASES**self.k
-        before = (self.k - 1) // 2
-        padded = F.pad(ids, (before, self.k - 1 - before), value=NOTHING)
-        parts = padded.unfold(1, self.k, 1)
+        unknown = NUM_BASES**self.around
+        before = (self.around - 1) // 2
+        padded = F.pad(ids, (before, self.around - 1 - before), value=NOTHING)
+        parts = padded.unfold(1, self.around, 1)
         kmers = torch.where((parts < UNKNOWN).all(-1), _number(parts), unknown)
         kmers = torch.where((parts == self.mask).any(-1), unknown + 2, kmers)
         return torch.where(ids == NOTHING, unknown + 1, kmers)
 
     @cached_property
     def input_complement(self) -> Tensor:
-        if self.k % 2 == 0:
+        if self.around % 2 == 0:
             raise UserError(
-                f"overlapping k-mers of {self.k} bases have no middle that both strands share:"
-                " an equivariant model needs an odd k"
+                f"overlapping k-mers of {self.around} bases have no middle that both strands"
+                " share: an equivariant model needs an odd k"
             )
-        return _complements(self.k)
+        return _complements(self.around)
 
 
-@dataclass(frozen=True)
-class Pieces(Bases):
+@dataclass(frozen=True, kw_only=True)
+class Pieces(Kmers):
     """Byte-pair pieces of sequences; an unknown base is a piece of its own.
 
     Windows have different numbers of pieces: they are padded, and cut where there are more than
     `density` pieces a base, which is a little more than was seen in training windows.
-
-    Args:
-        tokenizer: a `tokenizers.Tokenizer` of A, C, G, T and N.
-        density: pieces of a row over bases of a window.
     """
 
-    tokenizer: "Tokenizer"
+    tokenizer: "Tokenizer"  # of A, C, G, T and N
     density: float
 
     @property
@@ -176,9 +152,8 @@ class Pieces(Bases):
         return max(1, round(width * self.density))
 
     def ids(self, codes: Tensor) -> Tensor:
-        found = self._encoded(codes)
         ids = torch.full((len(codes), self.positions(codes.shape[1])), self.nothing)
-        for row, each in zip(ids, found, strict=True):
+        for row, each in zip(ids, self._encoded(codes), strict=True):
             row[: len(each.ids)] = torch.tensor(each.ids[: len(row)])
         return ids.to(codes.device)
 
@@ -196,8 +171,7 @@ class Pieces(Bases):
         raise UserError("pieces have no opposite strand: an equivariant model needs other tokens")
 
     def _encoded(self, codes: Tensor) -> "Sequence[Encoding]":
-        letters = [decode(row).upper() for row in codes.cpu()]
-        return self.tokenizer.encode_batch(letters)
+        return self.tokenizer.encode_batch([decode(row).upper() for row in codes.cpu()])
 
 
 def train_pieces(windows: Tensor, vocab_size: int) -> Pieces:
@@ -213,7 +187,8 @@ def train_pieces(windows: Tensor, vocab_size: int) -> Pieces:
     letters = [decode(row).upper() for row in windows]
     tokenizer.train_from_iterator(letters, trainer)
     most = max(len(each.ids) for each in tokenizer.encode_batch(letters))
-    return Pieces(tokenizer, min(1.0, MARGIN * most / windows.shape[1]))
+    density = min(1.0, MARGIN * most / windows.shape[1])
+    return Pieces(tokenizer=tokenizer, density=density)
 
 
 def _number(parts: Tensor) -> Tensor:
@@ -237,24 +212,21 @@ def _complements(k: int) -> Tensor:
     return torch.cat([others, torch.arange(len(others), len(others) + 3)])
 
 
-def parse_tokens(text: str) -> Bases | int:
+def parse_tokens(text: str) -> Kmers | int:
     """Read tokens, as in ``kmers:6``; of pieces, which are learned from data, their number.
 
-    Raises:
-        UserError: an unknown kind, or a number that is missing or of no use.
-
     >>> parse_tokens("kmers:6"), parse_tokens("bases"), parse_tokens("pieces:99")
-    (Kmers(k=6), Bases(), 99)
+    (Kmers(k=6), Kmers(k=1), 99)
     """
     match text.partition(":"):
         case "bases", "", _:
-            return Bases()
+            return Kmers()
         case "pieces", _, number if number.isdigit():
             return int(number)
         case ("kmers" | "overlapping") as name, _, k if k.isdigit():
             if not 2 <= int(k) <= LONGEST:
                 raise UserError(f"k-mers have 2 to {LONGEST} bases, not {int(k)}")
-            return Kmers(int(k)) if name == "kmers" else Overlapping(int(k))
+            return Kmers(k=int(k)) if name == "kmers" else Overlapping(around=int(k))
     known = "bases, kmers:K, overlapping:K, pieces:V"
     raise UserError(f"tokens '{text}' cannot be read; tokens are {known}")
 
@@ -262,15 +234,6 @@ def parse_tokens(text: str) -> Bases | int:
 @dataclass(frozen=True, eq=False)
 class DNA:
     """How sequences become tokens. Samples are codes of bases, uint8 [B, W], or ids, int64 [B, L].
-
-    Args:
-        window: W, the number of bases of a training sample; any number can be encoded.
-        tokens: "bases", "kmers:K", "overlapping:K" or "pieces:V".
-        repeat_weight: weight of a soft-masked (lower-case) base in the loss; others have 1.
-        kind: the pieces, which are learned from data; of other tokens, `tokens` says all.
-
-    Raises:
-        UserError: tokens that cannot be read, or a window without a token.
 
     Example:
         >>> from maskwise.dna.bases import encode
@@ -283,23 +246,21 @@ class DNA:
     """
 
     modality: ClassVar[str] = "dna"
+    start: ClassVar[tuple[int, ...]] = ()  # no special tokens around
 
-    window: int
-    tokens: str = "bases"
-    repeat_weight: float = 1.0
-    kind: Bases = Bases()
+    window: int  # bases of a training sample; any number can be encoded
+    tokens: str = "bases"  # or "kmers:K", "overlapping:K" or "pieces:V"
+    repeat_weight: float = 1.0  # of a soft-masked (lower-case) base in the loss; others have 1
+    kind: Kmers = Kmers()  # given where it is learned from data; else `tokens` says all
 
     def __post_init__(self) -> None:
         kind = parse_tokens(self.tokens)
-        if isinstance(kind, Bases):
+        if isinstance(kind, Kmers):
             object.__setattr__(self, "kind", kind)
         elif not isinstance(self.kind, Pieces):
             raise UserError(f"tokens '{self.tokens}' are learned from data: give kind=")
         if self.kind.positions(self.window) < 1:
             raise UserError(f"a window of {self.window} bases holds no token of {self.tokens}")
-
-    # Sequences have no frame of special tokens.
-    start: ClassVar[tuple[int, ...]] = ()
 
     @property
     def grid(self) -> tuple[int]:
@@ -341,9 +302,9 @@ class DNA:
         if isinstance(self.kind, Pieces):
             return [self.kind.tokenizer.id_to_token(i) or "N" for i in ids]
         tokens = torch.tensor(ids, dtype=torch.int64)
-        bases = _digits(tokens, self.kind.size)
+        bases = _digits(tokens, self.kind.k)
         bases[~self.alphabet[tokens]] = UNKNOWN
-        return [decode(each) for each in bases]
+        return list(map(decode, bases))
 
     def spell_next(self, before: Sequence[int], token: int) -> str:
         """Return the bases that a token adds behind others: its own."""
@@ -359,7 +320,8 @@ class DNA:
 
     @classmethod
     def load(cls, folder: Path, values: Entries) -> Self:
-        rest = dict(values)
-        if (density := rest.pop("density", None)) is not None:
-            rest["kind"] = Pieces(read_tokenizer(folder / FILE), density)
-        return cls(**rest)
+        values = dict(values)
+        if "density" in values:
+            pieces = read_tokenizer(folder / FILE)
+            values["kind"] = Pieces(tokenizer=pieces, density=values.pop("density"))
+        return cls(**values)

@@ -34,19 +34,14 @@ MOST_DISAGREEING = 0.1
 class Scores(NamedTuple):
     """Scores of variants in nats, float64 [N] each; NaN where there is none."""
 
-    score: np.ndarray
-    """mean of both strands"""
+    score: np.ndarray  # mean of both strands
     forward: np.ndarray
     reverse: np.ndarray
-    status: list[str]
-    """"scored", or why not"""
+    status: list[str]  # "scored", or why not
 
 
 class Change(NamedTuple):
-    """The bases that variants change: those at `places` from `start` on, which is from 0.
-
-    All alternatives of equal changes share a masked input.
-    """
+    """The bases that variants change: those at `places` from `start` on, which is from 0."""
 
     record: int
     start: int
@@ -88,16 +83,10 @@ def score_variants(
 
 
 def judge(dna: DNA, genome: Genome, variants: Sequence[Variant]) -> list[str]:
-    """Return "scored" for variants that a model of `dna` can score, and why not for the others.
-
-    Substitutions of equal length can be scored where the genome holds their reference, in any
-    case.
-    """
+    """Return "scored" for variants that a model of `dna` can score, and why not for the others."""
     if isinstance(dna.kind, Pieces):
-        raise UserError(
-            f"tokens {dna.tokens} have no fixed bases, so that variants cannot be scored: use a"
-            " model of bases or k-mers"
-        )
+        what = "have no fixed bases, so that variants cannot be scored"
+        raise UserError(f"tokens {dna.tokens} {what}: use a model of bases or k-mers")
     records = np.array([locate(each, genome) for each in variants], dtype=np.int64)
     rooms = [_width(dna, int(length)) for length in genome.lengths[records]]
     status = [
@@ -142,16 +131,12 @@ def check_references(judged: Iterable[tuple[Variant, str]]) -> None:
         num += disagrees
         if disagrees and not first:
             first = f"{variant.chrom}:{variant.pos} has {variant.ref}, the genome {status[13:]}"
+    told = f"{num:,} of {compared:,} references disagree with the genome"
     if num > MOST_DISAGREEING * compared:
-        raise UserError(
-            f"{num:,} of {compared:,} references disagree with the genome, first {first}: give the"
-            " FASTA of the assembly that the variants are of"
-        )
+        what = "give the FASTA of the assembly that the variants are of"
+        raise UserError(f"{told}, first {first}: {what}")
     if num:
-        log.warning(
-            f"{num:,} of {compared:,} references disagree with the genome and get no score;"
-            f" first {first}"
-        )
+        log.warning("%s and get no score; first %s", told, first)
 
 
 def score_judged(
@@ -197,14 +182,13 @@ def _change(variant: Variant, genome: Genome) -> tuple[Change, str]:
 
 
 def _width(dna: DNA, length: int) -> int:
-    """Return how many bases of a record of `length` a window holds.
+    """Return how many bases of a record of `length` a window holds: k-mers fill it.
 
-    K-mers fill it. Of single bases it is an odd number, so that a variant is in the middle, and
-    both strands see the same bases.
+    An odd number of single bases, so that both strands see the same around one in the middle.
     """
     width = min(dna.window, length)
-    if dna.kind.size > 1:
-        return width - width % dna.kind.size
+    if dna.kind.k > 1:
+        return width - width % dna.kind.k
     return width if width == length else width - (1 - width % 2)
 
 
@@ -218,8 +202,7 @@ def _score_batch(
 ) -> np.ndarray:
     """Return scores on both strands, float64 [2, n]; NaN where a hidden token is unknown.
 
-    Windows have `width` bases, and no record is shorter. What the P `changes` hide becomes the
-    new bases of each alternative in `alts` [n]; `owners` in 0..P-1 says whose each is, [n].
+    What the P `changes` hide becomes the new bases in `alts` [n] of their `owners`, 0..P-1, [n].
     """
     num, (records, firsts) = len(changes), np.array([each[:2] for each in changes]).T
     margins = width - np.array([each.places[-1] + 1 for each in changes])
@@ -240,8 +223,7 @@ def _score_batch(
     hidden = _tokens(dna, blank) != _tokens(dna, np.where(changed, np.uint8(UNKNOWN), blank))
     gains = _gains(model, ids, hidden, other_ids, torch.from_numpy(owners))
     known = (dna.eligible(ids) | ~hidden).all(1)
-    gains = gains.masked_fill(~known[owners], torch.nan)
-    return gains.view(2, -1).numpy()
+    return gains.masked_fill(~known[owners], torch.nan).view(2, -1).numpy()
 
 
 def _tokens(dna: DNA, codes: np.ndarray) -> Tensor:
@@ -253,17 +235,12 @@ def _tokens(dna: DNA, codes: np.ndarray) -> Tensor:
 def _gains(
     model: LanguageModel[DNA], ids: Tensor, hidden: Tensor, others: Tensor, owners: Tensor
 ) -> Tensor:
-    """Return by how much `others` [n, L] are more probable than `ids` [B, L], float64 [n].
-
-    They differ from their `owners`, rows of `ids` [n], where these are `hidden` only.
-    """
-    found = [each.cpu() for each, _ in model.predictions(ids, hidden, ids)]
-    log_probs = torch.cat(found).double()
+    """Return by how much `others` [n, L] are more probable than their owners' ids, float64 [n]."""
+    log_probs = torch.cat([each.cpu() for each, _ in model.predictions(ids, hidden, ids)]).double()
     places = torch.zeros_like(ids)
     places[hidden] = torch.arange(len(log_probs))
     rows, columns = (others != ids[owners]).nonzero(as_tuple=True)
     which = places[owners[rows], columns]
     of_others = log_probs[which, others[rows, columns]]
     of_ids = log_probs[which, ids[owners[rows], columns]]
-    gains = torch.zeros(len(others), dtype=torch.float64)
-    return gains.index_add(0, rows, of_others - of_ids)
+    return log_probs.new_zeros(len(others)).index_add(0, rows, of_others - of_ids)

@@ -1,7 +1,4 @@
-"""Files of variants: their scores, written as a table, and what these tell of measured effects.
-
-Effects are also compared with predictors that know no sequence.
-"""
+"""Files of variants: their scores, written as a table, and what these tell of measured effects."""
 
 import gzip
 import io
@@ -11,13 +8,13 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from maskwise.dna.bases import NUM_BASES, REPEAT, C, G
 from maskwise.dna.fasta import Genome
-from maskwise.dna.places import Row, Variant, open_variants
+from maskwise.dna.places import Row, Variant, VariantFile, open_variants
 from maskwise.dna.tokens import DNA
 from maskwise.dna.variant_scores import DISAGREES, check_references, judge, score_judged
 from maskwise.errors import UserError
@@ -41,22 +38,16 @@ _CELLS = 1 << 21  # resampled values held at once: 16 MiB of float64
 _PURINES, _GC = frozenset("AG"), frozenset("GC")
 
 
-class Scored(NamedTuple):
-    """What became of a file of variants."""
-
-    counts: dict[str, int]
-    """variants by status, the most frequent first"""
-    scores: np.ndarray
-    """those that there are, in nats, float64 [n]"""
-
-
-def score_file(model: LanguageModel[DNA], genome: Genome, path: Path, out: Path) -> Scored:
+def score_file(
+    model: LanguageModel[DNA], genome: Genome, path: Path, out: Path
+) -> tuple[dict[str, int], np.ndarray]:
     """Score the variants of a VCF or a table, and write them with their scores.
 
-    The file is read twice: all of it is checked before anything is scored. Memory holds some
-    thousand variants, and of the others their scores.
+    The file is read twice: all of it is checked before anything is scored. `out` has `COLUMNS`
+    and those that are carried along; NA where there is no score.
 
-    `out` has `COLUMNS` and those that are carried along; NA where there is no score.
+    Returns:
+        How many variants have each status, the most frequent first; and all scores, float64 [n].
     """
     if not out.name.endswith(SUFFIXES):
         raise UserError(f"{out}: scores are written as {' or '.join(SUFFIXES)}")
@@ -85,7 +76,7 @@ def score_file(model: LanguageModel[DNA], genome: Genome, path: Path, out: Path)
                     "reference disagrees" if status.startswith(DISAGREES) else status
                     for status in found.status
                 )
-    return Scored(dict(counts.most_common()), np.concatenate(scores))
+    return dict(counts.most_common()), np.concatenate(scores)
 
 
 def _parts(items: Iterator[T]) -> Iterator[list[T]]:
@@ -99,13 +90,14 @@ def _line(row: Row, values: np.ndarray, status: str) -> str:
     return "\t".join([chrom, str(pos), row.id, ref, alt, *written, status, *row.carried]) + "\n"
 
 
-def check_columns(path: Path, *names: str | None) -> None:
-    """Check that a file of variants carries columns along; None asks for nothing."""
-    carried = open_variants(path).carried
+def check_columns(path: Path, *names: str | None) -> VariantFile:
+    """Return a file of variants that carries columns along; None asks for nothing."""
+    file = open_variants(path)
     for name in names:
-        if name is not None and name not in carried:
-            known = ", ".join(carried) or "none"
+        if name is not None and name not in file.carried:
+            known = ", ".join(file.carried) or "none"
             raise UserError(f"{path} has no column {name}; beside the variants it has {known}")
+    return file
 
 
 def effects_of_file(
@@ -113,11 +105,9 @@ def effects_of_file(
 ) -> list[Entries]:
     """Compare the scores that `score_file` wrote with measured effects; see `variant_effects`.
 
-    What is no number in the column of effects is left out, and counted. The GC content of `window`
-    bases around a variant is a baseline.
+    What is no number in the column of effects is left out, and counted.
     """
-    check_columns(path, effect, group)
-    file = open_variants(path)
+    file = check_columns(path, effect, group)
     columns = {name: place for place, name in enumerate(file.carried)}
     found: dict[str, list[np.ndarray]] = {}
     effects, places, groups, num_left_out = [], [], [], 0
@@ -150,9 +140,7 @@ def _number(text: str) -> float:
 def baselines(genome: Genome, variants: Sequence[Variant], window: int) -> dict[str, np.ndarray]:
     """Return what predicts the effect of substitutions without a model, float64 [N] each.
 
-    - "transversions": minus the number of bases that change between purine and pyrimidine;
-    - "change of GC": bases that become G or C, less those that cease to be;
-    - "GC content": the share of G and C in the window around the variant.
+    "transversions" are counted negative; "GC content" is that of the window around the variant.
     """
     pairs = [list(zip(each.ref.upper(), each.alt.upper(), strict=True)) for each in variants]
     crossed = [-sum((a in _PURINES) != (b in _PURINES) for a, b in pair) for pair in pairs]
@@ -178,15 +166,14 @@ def variant_effects(
 ) -> list[Entries]:
     """Compare predictors with measured effects, in each group and over groups.
 
-    - Spearman's correlation of predictor and effect, both with their sign; 0 where either is
-      constant.
-    - AUROC of the predictor's size for the quarter of the group's variants with the largest
-      effects, whatever their sign; ties count one half. It asks for no significance, which
-      depends on how deeply an effect was measured.
+    Spearman's correlation is of predictor and effect, both with their sign; 0 where either is
+    constant. The AUROC is of the predictor's size for the quarter of the group's variants with
+    the largest effects, whatever their sign; ties count one half. It asks for no significance,
+    which depends on how deeply an effect was measured.
 
     Intervals are percentile bootstraps of the places of a group, because alternatives of one base
     share most of their effect; equal data and seeds resample the same places, whatever the
-    predictor. The mean of groups has the mean of their resamples: other groups may differ more.
+    predictor. The mean of groups, which comes first, has the mean of their resamples.
 
     Args:
         predictors: values by name, float [N] each, without NaN.
@@ -195,10 +182,6 @@ def variant_effects(
         groups: of the variants, such as elements; those of fewer than 10 are left out.
         num: resamples.
         seed: of the resampling.
-
-    Returns:
-        Rows with "group", "predictor", "num", and "spearman" and "auroc", each also with "_low"
-        and "_high"; those of the mean of groups first, if there are groups.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
 
@@ -239,11 +222,7 @@ def _rows(group: str, predictors: Iterable[str], num: int, found: np.ndarray) ->
 def _resampled(
     values: np.ndarray, effects: np.ndarray, places: np.ndarray, num: int, seed: Sequence[int]
 ) -> np.ndarray:
-    """Return both statistics of predictors [P, n], of the sample and then of resamples.
-
-    Returns:
-        Spearman's correlation and AUROC, float64 [2, P, 1 + num].
-    """
+    """Return both statistics of the sample and of resamples of it, float64 [2, P, 1 + num]."""
     rng = np.random.default_rng(seed)
     _, place = np.unique(places, return_inverse=True)
     num_places = int(place.max()) + 1

@@ -8,7 +8,6 @@ from maskwise.errors import UserError
 
 if TYPE_CHECKING:
     from maskwise.dna.tokens import DNA
-    from maskwise.modality import Entries
     from maskwise.tokens.model import LanguageModel
 
 
@@ -31,36 +30,31 @@ def variants(
 
     from maskwise.dna.fasta import open_genome
     from maskwise.dna.variant_tables import check_columns, effects_of_file, score_file
+    from maskwise.theory.advice import aligned
 
     if group is not None and effect is None:
         raise UserError("--group is for measured effects: give --effect COLUMN too")
     check_columns(variants, effect, group)
     genome = open_genome(fasta)
-    found = score_file(run, genome, variants, out)
-    print(f"{out}: {sum(found.counts.values()):,} variants")
-    for status, num in found.counts.items():
+    counts, scores = score_file(run, genome, variants, out)
+    print(f"{out}: {sum(counts.values()):,} variants")
+    for status, num in counts.items():
         print(f"{num:10,}  {status}")
-    if len(found.scores):
-        low, middle, high = np.quantile(found.scores, [0.05, 0.5, 0.95])
+    if len(scores):
+        low, middle, high = np.quantile(scores, [0.05, 0.5, 0.95])
         print(
-            f"log p(alt) - log p(ref), nats: mean {found.scores.mean():.3f}, median {middle:.3f},"
+            f"log p(alt) - log p(ref), nats: mean {scores.mean():.3f}, median {middle:.3f},"
             f" from {low:.3f} (5%) to {high:.3f} (95%)"
         )
     if effect is not None:
-        _print_effects(effects_of_file(out, genome, run.tokenizer.window, effect, group))
-
-
-def _print_effects(rows: "list[Entries]") -> None:
-    from maskwise.theory.advice import aligned
-
-    table = [["group", "predictor", "variants", "Spearman, 95%", "AUROC of size, 95%"]]
-    for row in rows:
-        cells = [
-            f"{row[what]:.3f} [{row[f'{what}_low']:.3f}, {row[f'{what}_high']:.3f}]"
-            for what in ("spearman", "auroc")
-        ]
-        table.append([row["group"], row["predictor"], f"{row['num']:,}", *cells])
-    print(aligned(table))
+        table = [["group", "predictor", "variants", "Spearman, 95%", "AUROC of size, 95%"]]
+        for row in effects_of_file(out, genome, run.tokenizer.window, effect, group):
+            cells = [
+                f"{row[what]:.3f} [{row[f'{what}_low']:.3f}, {row[f'{what}_high']:.3f}]"
+                for what in ("spearman", "auroc")
+            ]
+            table.append([row["group"], row["predictor"], f"{row['num']:,}", *cells])
+        print(aligned(table))
 
 
 VERBS: dict[str, Verb] = {"variants": variants}

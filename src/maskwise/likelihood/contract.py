@@ -4,7 +4,7 @@ And how the exact models read their arguments, and how many rows they take in on
 """
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, TypedDict
 
 import torch
 from numpy.typing import ArrayLike
@@ -108,6 +108,49 @@ def eligible_of(model: ConditionalModel, x: Tensor, eligible: Values | None = No
     if empty:
         raise UserError(f"sample {empty[0]} has no eligible position: leave it out")
     return found
+
+
+class Job(NamedTuple):
+    """Some samples and how they are evaluated."""
+
+    model: ConditionalModel
+    x: Tensor
+    eligible: Tensor
+    ids: Tensor
+    seed: int
+    batch_size: int
+
+    @property
+    def lengths(self) -> Tensor:
+        """How many positions of each sample are eligible, [B]."""
+        return self.eligible.sum(dim=1)
+
+    def rows(self, rows: slice | Tensor) -> "Job":
+        """Return some of the samples."""
+        x, eligible, ids = (each[rows] for each in (self.x, self.eligible, self.ids))
+        return self._replace(x=x, eligible=eligible, ids=ids)
+
+
+class Options(TypedDict, total=False):
+    """What all estimates may be told; see `log_likelihood`."""
+
+    eligible: Values | None
+    seed: int
+    batch_size: int
+
+
+def job_of(
+    model: ConditionalModel,
+    x: Values,
+    *,
+    eligible: Values | None = None,
+    seed: int = 0,
+    batch_size: int = 1024,
+    sample_ids: Values | None = None,
+) -> Job:
+    """Return what a user asks for as a job."""
+    x = samples(x)
+    return Job(model, x, eligible_of(model, x, eligible), ids_of(x, sample_ids), seed, batch_size)
 
 
 def refuse_training(model: ConditionalModel) -> None:
@@ -282,15 +325,16 @@ def uniforms(keys: Keys, x: Tensor) -> Tensor:
     return keys.open_uniform(Stream.SAMPLE, x.shape[1]).to(x.device)
 
 
-def own_keys(num: int, seed: int) -> Keys:
-    """Return the keys of `num` samples that a model draws by itself.
+def own_uniforms(num: int, width: int, seed: int) -> Tensor:
+    """Return uniform numbers on (0, 1) for samples that a model draws by itself, [num, width].
 
     No loop counts to their epoch, so that what is drawn later given a sample is independent of
     the sample, also with the same seed.
     """
     if num < 1:
         raise UserError(f"num {num} is no number of samples: give at least 1")
-    return Keys(seed, epoch=-1, sample_ids=torch.arange(num))
+    keys = Keys(seed, epoch=-1, sample_ids=torch.arange(num))
+    return keys.open_uniform(Stream.SAMPLE, width)
 
 
 def in_pieces(function: Callable[..., Tensor], size: int, *arguments: Tensor) -> Tensor:

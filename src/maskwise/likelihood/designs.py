@@ -9,19 +9,21 @@ conditionals, else each order is a model of its own.
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypedDict, Unpack
+from typing import NamedTuple, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from maskwise.errors import UserError
 from maskwise.laws import LikelihoodUniform, num_hidden
 from maskwise.likelihood.contract import (
     ConditionalModel,
+    Options,
     Values,
     eligible_of,
-    length_of,
+    job_of,
     log_probs,
     refuse_training,
     samples,
@@ -63,20 +65,15 @@ def systematic(length: int, passes: int) -> list[Stratum]:
     edges = np.clip(first, 1, length - num) + place
     lows = np.concatenate([[1], edges])
     highs = np.concatenate([edges - 1, [length - 1]])
-    nums = _allocate(np.add.reduceat(spread, lows - 1), passes - 1)
+    # Two passes each, the rest where they reduce sum(spread^2 / n) most.
+    spread, nums = np.add.reduceat(spread, lows - 1), np.full(num, 2)
+    for _ in range(passes - 1 - 2 * num):
+        nums[largest(spread**2 / (nums * (nums + 1)))] += 1
     strata = [
         Stratum(low, high, n, float(high - low + 1))
-        for low, high, n in zip(lows.tolist(), highs.tolist(), nums, strict=True)
+        for low, high, n in zip(lows.tolist(), highs.tolist(), nums.tolist(), strict=True)
     ]
     return [*strata, Stratum(length, length, 1, 1.0)]
-
-
-def _allocate(spread: np.ndarray, total: int) -> list[int]:
-    """Share passes out: two each, the rest where they reduce sum(spread^2 / n) most."""
-    nums = np.full(len(spread), 2)
-    for _ in range(total - nums.sum()):
-        nums[largest(spread**2 / (nums * (nums + 1)))] += 1
-    return nums.tolist()
 
 
 def per_size(length: int, passes: int) -> list[Stratum]:
@@ -107,22 +104,13 @@ def quadrature(length: int, passes: int) -> list[Stratum]:
     even = np.linspace(1, length, max(2, (num + 1) // 2))
     dense = length + 1 - np.geomspace(1, length, num - len(even) + 2)
     nodes = np.unique(np.concatenate([even, dense]).round().astype(int))
-    weights = trapezoid(nodes, length)
-    nums = np.full(len(nodes), passes // len(nodes))
-    return [
-        Stratum(size, size, num, weight)
-        for size, num, weight in zip(nodes.tolist(), nums.tolist(), weights.tolist(), strict=True)
-    ]
-
-
-def trapezoid(nodes: np.ndarray, length: int) -> np.ndarray:
-    """Return w with w @ f(nodes) = the sum over 1..length of f interpolated linearly.
-
-    >>> trapezoid(np.array([1, 3]), 3).tolist()
-    [1.5, 1.5]
-    """
+    # The sum over 1..length of a function interpolated linearly is weights @ its values at nodes.
     sizes = np.arange(1, length + 1)
-    return np.stack([np.interp(sizes, nodes, unit) for unit in np.eye(len(nodes))]).sum(axis=1)
+    weights = [np.interp(sizes, nodes, unit).sum() for unit in np.eye(len(nodes))]
+    return [
+        Stratum(size, size, passes // len(nodes), float(weight))
+        for size, weight in zip(nodes.tolist(), weights, strict=True)
+    ]
 
 
 DESIGNS: dict[str, Callable[[int, int], list[Stratum]]] = {
@@ -134,36 +122,32 @@ DESIGNS: dict[str, Callable[[int, int], list[Stratum]]] = {
 
 
 class Passes(NamedTuple):
-    """The design of each sample, spelt out by pass: all [B, passes] (weight: [B, strata])."""
+    """The design of each sample: its strata, [B, strata], and of which each pass is, [B, passes].
+
+    Samples with fewer passes or strata than others have passes of size 0, which count for nothing.
+    """
 
     low: Tensor
     high: Tensor
-    stratum: Tensor
-    weight: Tensor
     num: Tensor
+    weight: Tensor
+    stratum: Tensor
 
 
 def spell_out(lengths: Tensor, make: Callable[[int], list[Stratum]]) -> Passes:
-    """Return the passes of samples with `lengths` eligible positions, int64 [B].
-
-    Samples with fewer passes or strata than others get passes of size 0, which count for nothing.
-    """
+    """Return the passes of samples with `lengths` eligible positions, int64 [B]."""
     kinds, kind = torch.unique(lengths, return_inverse=True)
     designs = [make(length) for length in kinds.tolist()]
-    most_strata = max(map(len, designs))
-    most = max(sum(stratum.num for stratum in design) for design in designs)
-    low, high, index = (torch.zeros(len(designs), most, dtype=torch.int64) for _ in range(3))
-    weight = torch.zeros(len(designs), most_strata + 1, dtype=torch.float64)
-    num = torch.zeros(len(designs), most_strata + 1, dtype=torch.int64)
-    index += most_strata
-    for row, design in enumerate(designs):
-        start = 0
-        for place, stratum in enumerate(design):
-            part = slice(start, start + stratum.num)
-            low[row, part], high[row, part], index[row, part] = stratum.low, stratum.high, place
-            weight[row, place], num[row, place] = stratum.weight, stratum.num
-            start += stratum.num
-    return Passes(*(each.to(lengths.device)[kind] for each in (low, high, index, weight, num)))
+    passes = [sum(stratum.num for stratum in design) for design in designs]
+    for design, some in zip(designs, passes, strict=True):
+        design.append(Stratum(0, 0, max(passes) - some, 0.0))
+    tables = [torch.tensor(design, dtype=torch.float64) for design in designs]
+    strata = pad_sequence(tables, batch_first=True)
+    low, high, num = strata[..., :3].long().unbind(dim=-1)
+    weight, places = strata[..., 3], torch.arange(strata.shape[1])
+    stratum = torch.stack([places.repeat_interleave(each) for each in num])
+    parts = (low, high, num * (weight > 0), weight, stratum)
+    return Passes(*(part.to(lengths.device)[kind] for part in parts))
 
 
 def masks_of(
@@ -173,21 +157,13 @@ def masks_of(
 
     A mask depends on (seed, pass, sample) alone.
     """
-    for number in range(passes.low.shape[1]):
+    for number, stratum in enumerate(passes.stratum.T):
         keys = Keys(seed, number, sample_ids)
-        low, high = passes.low[:, number], passes.high[:, number]
+        low, high = (each.gather(1, stratum[:, None])[:, 0] for each in passes[:2])
         u = keys.open_uniform(Stream.RATIO, 1)[:, 0].cpu()
         counts = num_hidden(LikelihoodUniform(), u.numpy(), (high - low + 1).cpu().numpy())
         sizes = low - 1 + torch.from_numpy(counts).to(low.device)
         yield sizes, hide_lowest(keys.bits(Stream.SCORE, eligible.shape[1]), sizes, eligible)
-
-
-class OrderOptions(TypedDict, total=False):
-    """What else functions over random orders may be told; see `order_log_probs`."""
-
-    seed: int
-    eligible: Values | None
-    batch_size: int
 
 
 def random_orders(sample_ids: Tensor, length: int, *, seed: int = 0, draw: int = 0) -> Tensor:
@@ -276,13 +252,7 @@ def chain_rule(
 
 
 def order_log_probs(
-    model: ConditionalModel,
-    x: Values,
-    *,
-    num_orders: int = 8,
-    seed: int = 0,
-    eligible: Values | None = None,
-    batch_size: int = 1024,
+    model: ConditionalModel, x: Values, *, num_orders: int = 8, **options: Unpack[Options]
 ) -> Tensor:
     """Return log p_sigma(x) along random orders of each sample, float64 [num_orders, B].
 
@@ -291,23 +261,22 @@ def order_log_probs(
     if num_orders < 1:
         raise UserError(f"num_orders must be at least 1, not {num_orders}")
     refuse_training(model)
-    x = samples(x)
-    open_ = eligible_of(model, x, eligible)
-    ids, length = torch.arange(len(x), device=x.device), length_of(model, x)
-    orders = [random_orders(ids, length, seed=seed, draw=draw) for draw in range(num_orders)]
+    job = job_of(model, x, **options)
+    orders = [
+        random_orders(job.ids, job.eligible.shape[1], seed=job.seed, draw=draw)
+        for draw in range(num_orders)
+    ]
+    # Copies of the samples stand one below another.
+    every = job.rows(torch.arange(len(job.x), device=job.x.device).repeat(num_orders))
     with torch.no_grad():
         found = chain_rule(
-            model,
-            x.repeat(num_orders, *[1] * (x.ndim - 1)),
-            torch.cat(orders),
-            open_.repeat(num_orders, 1),
-            batch_size=batch_size,
+            model, every.x, torch.cat(orders), every.eligible, batch_size=job.batch_size
         )
-    return found.view(num_orders, len(x))
+    return found.view(num_orders, len(job.x))
 
 
 def order_spread(
-    model: ConditionalModel, x: Values, *, num_orders: int = 8, **options: Unpack[OrderOptions]
+    model: ConditionalModel, x: Values, *, num_orders: int = 8, **options: Unpack[Options]
 ) -> Tensor:
     """Return the standard deviation of log p_sigma(x) over random orders, float64 [B], in nats.
 
@@ -320,7 +289,7 @@ def order_spread(
 
 
 def order_mixture_bound(
-    model: ConditionalModel, x: Values, *, num_orders: int = 8, **options: Unpack[OrderOptions]
+    model: ConditionalModel, x: Values, *, num_orders: int = 8, **options: Unpack[Options]
 ) -> Tensor:
     """Return log((1/K) sum_k p_{sigma_k}(x)) over K random orders, float64 [B], in nats.
 

@@ -9,14 +9,14 @@ from maskwise.likelihood.contract import (
     Values,
     hidden_of,
     in_pieces,
-    own_keys,
+    own_uniforms,
     parameter,
     positive,
     refuse,
     rows,
     uniforms,
 )
-from maskwise.rng import Keys, Stream
+from maskwise.rng import Keys
 
 _MOST_POINTS = 10**6
 # One of two probabilities is exp(-600), far from what float64 cannot tell from 0.
@@ -56,7 +56,7 @@ class Tabular:
     def sample(self, num: int, seed: int = 0) -> Tensor:
         """Return `num` samples, int64 [num, D]; the first ones are the same for any `num`."""
         table = self._table()
-        uniform = own_keys(num, seed).open_uniform(Stream.SAMPLE, 1).flatten().to(table.device)
+        uniform = own_uniforms(num, 1, seed).flatten().to(table.device)
         cell = torch.searchsorted(table.flatten().cumsum(dim=0), uniform)
         return torch.stack(torch.unravel_index(cell, table.shape), dim=1)
 
@@ -185,11 +185,9 @@ class BernoulliLatent:
     @torch.no_grad()
     def sample(self, num: int, seed: int = 0) -> Tensor:
         """Return `num` samples, int64 [num, D]; the first ones are the same for any `num`."""
-        uniform = own_keys(num, seed).open_uniform(Stream.SAMPLE, 1 + len(self.bias))
-        uniform = uniform.to(self.bias.device)
-        point = torch.searchsorted(
-            self._log_weights.exp().cumsum(dim=0), uniform[:, 0].contiguous()
-        )
+        uniform = own_uniforms(num, 1 + len(self.bias), seed).to(self.bias.device)
+        shares = self._log_weights.exp().cumsum(dim=0)
+        point = torch.searchsorted(shares, uniform[:, 0].contiguous())
         return (uniform[:, 1:] < self._logits().sigmoid()[point]).to(torch.int64)
 
     def conditional_log_prob(self, x: Values, hidden: Values) -> Tensor:

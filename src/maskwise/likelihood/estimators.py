@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Unpack
 
 import numpy as np
 import torch
@@ -13,22 +13,22 @@ from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.likelihood.contract import (
     ConditionalModel,
+    Job,
+    Options,
     Values,
     check_leak,
-    eligible_of,
-    ids_of,
+    job_of,
     refuse_training,
     samples,
 )
 from maskwise.likelihood.designs import (
     DESIGNS,
-    Passes,
     chain_rule,
     masks_of,
     random_orders,
     spell_out,
 )
-from maskwise.likelihood.scores import evaluate, score_at_size, warn_outside
+from maskwise.likelihood.scores import all_masks, evaluate, warn_outside
 from maskwise.progress import track
 
 Method = Literal["systematic", "exhaustive", "per_size", "bernoulli", "chain_rule", "quadrature"]
@@ -102,21 +102,6 @@ def convert(nats: float, num_dims: float, units: str) -> float:
     raise UserError(f"unknown units '{units}'; units are nats, bits_per_dim, perplexity")
 
 
-class _Job(NamedTuple):
-    """Some samples and how they are evaluated."""
-
-    model: ConditionalModel
-    x: Tensor
-    eligible: Tensor
-    ids: Tensor
-    seed: int
-    batch_size: int
-
-    def rows(self, rows: slice | Tensor) -> "_Job":
-        x, eligible, ids = (each[rows] for each in (self.x, self.eligible, self.ids))
-        return self._replace(x=x, eligible=eligible, ids=ids)
-
-
 class _Found(NamedTuple):
     """Of each sample, [B]: value, variance, sum(variance_h^2 / dof_h) over strata, passes used."""
 
@@ -187,11 +172,10 @@ def log_likelihood(
 
     Source: arXiv 2306.00520. Masked diffusion and any-order autoregression estimate the same sum.
     """
-    x = samples(x)
-    open_ = eligible_of(model, x, eligible)
-    lengths = open_.sum(dim=1)
-    longest = int(lengths.max())
-    ids = ids_of(x, sample_ids)
+    job = job_of(
+        model, x, eligible=eligible, seed=seed, batch_size=batch_size, sample_ids=sample_ids
+    )
+    longest = int(job.lengths.max())
     if method not in METHODS:
         raise UserError(f"unknown method '{method}'; methods are {', '.join(METHODS)}")
     if passes is None:
@@ -200,13 +184,12 @@ def log_likelihood(
         raise UserError(f"passes {passes} must be at least 1")
     refuse_training(model)
     warn_outside(law, np.arange(1, longest + 1) / longest, longest)
-    job = _Job(model, x, open_, ids, seed, batch_size)
-    num = max(1, MOST_VALUES // (passes * open_.shape[1]))
+    num = max(1, MOST_VALUES // (passes * job.eligible.shape[1]))
     with torch.no_grad():
-        check_leak(model, x, eligible=open_, seed=seed)
+        check_leak(model, job.x, eligible=job.eligible, seed=seed)
         found = [
             METHODS[method](job.rows(slice(start, start + num)), method, passes)
-            for start in range(0, len(x), num)
+            for start in range(0, len(job.x), num)
         ]
     value, variance, spread, used = (torch.cat(each) for each in zip(*found, strict=True))
     total, spreads = float(variance.sum()), float(spread.sum())
@@ -216,19 +199,13 @@ def log_likelihood(
         per_sample=value,
         passes=int(used.max()),
         per_sample_stderr=variance.sqrt(),
-        num_dims=int(lengths.sum()) * int(getattr(model, "values_per_position", 1)),
+        num_dims=int(job.lengths.sum()) * int(getattr(model, "values_per_position", 1)),
         dof=total**2 / spreads if spreads > 0 else math.inf,
     )
 
 
 def score_samples(
-    model: ConditionalModel,
-    x: Values,
-    *,
-    passes: int = 64,
-    seed: int = 0,
-    eligible: Values | None = None,
-    batch_size: int = 1024,
+    model: ConditionalModel, x: Values, *, passes: int = 64, **options: Unpack[Options]
 ) -> Tensor:
     """Return each sample's log-likelihood, float64 [B], in nats: low scores are anomalies.
 
@@ -243,30 +220,42 @@ def score_samples(
         True
     """
     x = samples(x)
-    return log_likelihood(
-        model,
-        x,
-        passes=passes,
-        seed=seed,
-        eligible=eligible,
-        sample_ids=torch.zeros(len(x), dtype=torch.int64),
-        batch_size=batch_size,
-    ).per_sample
+    same = torch.zeros(len(x), dtype=torch.int64)
+    return log_likelihood(model, x, passes=passes, sample_ids=same, **options).per_sample
 
 
-def _designed(job: _Job, method: str, passes: int) -> _Found:
-    """Draw masks as a design says; combine the means of its strata."""
-    lengths = job.eligible.sum(dim=1)
-    plan = spell_out(lengths, lambda length: DESIGNS[method](length, passes))
+def _designed(job: Job, method: str, passes: int) -> _Found:
+    """Draw masks as a design says; combine the means of its strata.
+
+    Variances of strata are unbiased where they have two passes.
+    """
+    plan = spell_out(job.lengths, lambda length: DESIGNS[method](length, passes))
     drawn = list(masks_of(plan, job.eligible, job.seed, job.ids))
     sizes, hidden = (torch.stack(each, dim=1) for each in zip(*drawn, strict=True))
-    parts = evaluate(job.model, job.x, hidden, job.batch_size)
-    num = -(-sizes.numel() // job.batch_size)
-    found = torch.cat(list(track(parts, "likelihood", num))).view(hidden.shape)
+    num_calls = -(-sizes.numel() // job.batch_size)
+    parts = track(evaluate(job, hidden), "likelihood", num_calls)
+    found = torch.cat(list(parts)).view(hidden.shape)
     scores = found.sum(dim=2) / sizes.clamp(min=1)
     if method == "systematic":
         scores = scores - _token_effects(found, scores, hidden, job.eligible)
-    return _combine(scores, plan, lengths)
+
+    def by_stratum(values: Tensor) -> Tensor:
+        return torch.zeros_like(plan.weight).scatter_add(1, plan.stratum, values)
+
+    num = plan.num.clamp(min=1)
+    mean = by_stratum(scores) / num
+    squares = by_stratum((scores - mean.gather(1, plan.stratum)).square())
+    variance = plan.weight.square() * squares / (num - 1) / num
+    # There is one mask that hides everything: no error, in one pass or several.
+    known = (plan.low == job.lengths[:, None]) | (plan.weight == 0)
+    variance = torch.where(known, 0.0, variance)
+    spread = torch.where(known, 0.0, variance.square() / (num - 1))
+    return _Found(
+        (plan.weight * mean).sum(dim=1),
+        variance.sum(dim=1),
+        spread.nan_to_num().sum(dim=1),
+        plan.num.sum(dim=1),
+    )
 
 
 def _token_effects(found: Tensor, scores: Tensor, hidden: Tensor, eligible: Tensor) -> Tensor:
@@ -291,33 +280,10 @@ def _token_effects(found: Tensor, scores: Tensor, hidden: Tensor, eligible: Tens
     return result.nan_to_num(nan=0.0)
 
 
-def _combine(scores: Tensor, plan: Passes, lengths: Tensor) -> _Found:
-    """Weigh the means of strata; their variances are unbiased where they have two passes."""
-
-    def by_stratum(values: Tensor) -> Tensor:
-        return torch.zeros_like(plan.weight).scatter_add(1, plan.stratum, values)
-
-    num = plan.num.clamp(min=1)
-    mean = by_stratum(scores) / num
-    squares = by_stratum((scores - mean.gather(1, plan.stratum)).square())
-    variance = plan.weight.square() * squares / (num - 1) / num
-    # There is one mask that hides everything: no error, in one pass or several.
-    whole = by_stratum((plan.low == lengths[:, None]).double())
-    known = (whole > 0) | (plan.weight == 0)
-    variance = torch.where(known, 0.0, variance)
-    spread = torch.where(known, 0.0, variance.square() / (num - 1))
-    return _Found(
-        (plan.weight * mean).sum(dim=1),
-        variance.sum(dim=1),
-        spread.nan_to_num().sum(dim=1),
-        plan.num.sum(dim=1),
-    )
-
-
-def _exhaustive(job: _Job, method: str, passes: int) -> _Found:
+def _exhaustive(job: Job, method: str, passes: int) -> _Found:
     """Take every mask there is."""
-    values = torch.zeros(len(job.x), dtype=torch.float64, device=job.x.device)
-    lengths = job.eligible.sum(dim=1)
+    lengths = job.lengths
+    values = torch.zeros(len(lengths), dtype=torch.float64, device=lengths.device)
     if (longest := int(lengths.max())) > MOST_EXHAUSTIVE:
         raise UserError(
             f"there are 2^{longest} masks of {longest} positions, more than exhaustive"
@@ -325,18 +291,14 @@ def _exhaustive(job: _Job, method: str, passes: int) -> _Found:
         )
     for size in range(1, longest + 1):
         rows = (lengths >= size).nonzero().flatten()
-        some = job.rows(rows)
-        values[rows] += score_at_size(
-            some.model, some.x, size, True, eligible=some.eligible, batch_size=some.batch_size
-        )
+        values[rows] += all_masks(job.rows(rows), size)
     none = torch.zeros_like(values)
     return _Found(values, none, none, 2**lengths - 1)
 
 
-def _chain_rule(job: _Job, method: str, passes: int) -> _Found:
+def _chain_rule(job: Job, method: str, passes: int) -> _Found:
     """Average the chain rule over random orders."""
-    lengths = job.eligible.sum(dim=1)
-    longest = int(lengths.max())
+    longest = int(job.lengths.max())
     if passes < longest:
         raise UserError(
             f"chain_rule needs a pass for each of {longest} positions, not {passes}: give more"
@@ -351,7 +313,7 @@ def _chain_rule(job: _Job, method: str, passes: int) -> _Found:
     nan = torch.full_like(each[0], math.nan)  # one order does not tell
     variance = each.var(dim=0) / num if num > 1 else nan
     spread = variance.square() / max(num - 1, 1)
-    return _Found(each.mean(dim=0), variance, spread.nan_to_num(), num * lengths)
+    return _Found(each.mean(dim=0), variance, spread.nan_to_num(), num * job.lengths)
 
 
 METHODS = {

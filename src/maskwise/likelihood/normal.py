@@ -12,14 +12,14 @@ from maskwise.likelihood.contract import (
     Values,
     hidden_of,
     in_pieces,
-    own_keys,
+    own_uniforms,
     parameter,
     positive,
     refuse,
     rows,
     uniforms,
 )
-from maskwise.rng import Keys, Stream
+from maskwise.rng import Keys
 from maskwise.theory.spectra import check_covariance
 
 LOG_2PI = math.log(2 * math.pi)
@@ -31,12 +31,21 @@ class Normal(ABC):
     mean: Tensor
 
     @abstractmethod
+    def _predict(self, deviation: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the moments of hidden positions given deviations from the mean, 0 if hidden."""
+
     def conditional_moments(self, x: Values, hidden: Values) -> tuple[Tensor, Tensor]:
         """Return mean and variance of each hidden position given the visible ones, [B, D] each.
 
         A visible position has its own value, and variance 0. What `x` holds at hidden positions
         is not looked at.
         """
+        mean = self._mean()
+        x = rows(x, mean)
+        hidden = hidden_of(hidden, x)
+        refuse(~hidden & ~x.isfinite(), x, "hide it, or give a number")
+        predicted, variance = self._predict(torch.where(hidden, 0.0, x - mean), hidden)
+        return torch.where(hidden, mean + predicted, x), torch.where(hidden, variance, 0.0)
 
     def conditional_log_prob(self, x: Values, hidden: Values) -> Tensor:
         """Return log p(x_t | x_R) for every hidden t, [B, D] nats, from mean and variance."""
@@ -55,6 +64,10 @@ class Normal(ABC):
     def empty(self, num: int) -> Tensor:
         """Return `num` samples of zeros, [num, D]."""
         return self.mean.new_zeros(num, len(self.mean), dtype=torch.float64)
+
+    def _mean(self) -> Tensor:
+        # Checked again, as all parameters are: training may have moved them.
+        return parameter(self.mean, "mean", "D").double()
 
 
 class Gaussian(Normal):
@@ -81,15 +94,14 @@ class Gaussian(Normal):
         self.covariance = parameter(covariance, "covariance", "DD")
         check_covariance(self.covariance.detach().double().cpu().numpy())
         self.mean = mean_of(mean, self.covariance)
-        if torch.linalg.cholesky_ex(self._parameters()[1]).info:
+        if torch.linalg.cholesky_ex(self._covariance()).info:
             raise UserError(
                 "the covariance is singular (a position follows from others): raise its diagonal"
             )
 
     def log_prob(self, x: Values) -> Tensor:
         """Return log p(x), [B] nats."""
-        mean, covariance = self._parameters()
-        root = torch.linalg.cholesky(covariance)
+        mean, root = self._mean(), torch.linalg.cholesky(self._covariance())
         x = finite(x, mean)
         white = torch.linalg.solve_triangular(root, (x - mean).T, upper=False)
         log_det = 2 * root.diagonal().log().sum()
@@ -101,40 +113,32 @@ class Gaussian(Normal):
 
         The first ones are the same for any `num`, but for rounding.
         """
-        mean, covariance = self._parameters()
-        normal = normals(num, len(mean), seed).to(mean.device)
-        return mean + normal @ torch.linalg.cholesky(covariance).T
+        mean, root = self._mean(), torch.linalg.cholesky(self._covariance())
+        normal = torch.special.ndtri(own_uniforms(num, len(mean), seed)).to(mean.device)
+        return mean + normal @ root.T
 
-    def conditional_moments(self, x: Values, hidden: Values) -> tuple[Tensor, Tensor]:
-        mean, covariance = self._parameters()
-        x, hidden = given(x, hidden, mean)
+    def _predict(self, deviation: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        covariance = self._covariance()
+        dim = len(covariance)
 
         def moments(deviation: Tensor, hidden: Tensor) -> Tensor:
             # Rows that hide the same share the cubic part of the work.
             masks, place = hidden.unique(dim=0, return_inverse=True)
-            root, half = _factors(covariance, ~masks)
+            visible = ~masks[:, :, None]
+            # Hidden positions are made independent ones of variance 1: nothing flows from them.
+            block = torch.where(visible & visible.mT, covariance, torch.eye(dim).to(covariance))
+            root, cross = torch.linalg.cholesky(block), torch.where(visible, covariance, 0.0)
+            half = torch.linalg.solve_triangular(root, cross, upper=False)
             white = torch.linalg.solve_triangular(root[place], deviation[..., None], upper=False)
             variance = covariance.diagonal() - half.square().sum(dim=1)
             return torch.stack([(white.mT @ half[place])[:, 0], variance[place]])
 
-        deviation = torch.where(hidden, 0.0, x - mean)
-        predicted, variance = in_pieces(moments, len(mean) ** 2, deviation, hidden)
-        return torch.where(hidden, mean + predicted, x), torch.where(hidden, variance, 0.0)
+        found = in_pieces(moments, dim**2, deviation, hidden)
+        return found[0], found[1]
 
-    def _parameters(self) -> tuple[Tensor, Tensor]:
-        # Checked again: training may have moved them.
+    def _covariance(self) -> Tensor:
         covariance = parameter(self.covariance, "covariance", "DD").double()
-        return parameter(self.mean, "mean", "D").double(), (covariance + covariance.T) / 2
-
-
-def _factors(covariance: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-    """Return L with L L' = Σ_RR, and L⁻¹ Σ_R·, [M, D, D] each, for M masks [M, D]."""
-    # Hidden positions are made independent ones of variance 1: nothing then flows from them.
-    both = visible[:, :, None] & visible[:, None, :]
-    block = torch.where(both, covariance, torch.eye(len(covariance)).to(covariance))
-    root = torch.linalg.cholesky(block)
-    cross = torch.where(visible[:, :, None], covariance, 0.0)
-    return root, torch.linalg.solve_triangular(root, cross, upper=False)
+        return (covariance + covariance.T) / 2
 
 
 class PPCA(Normal):
@@ -212,7 +216,8 @@ class PPCA(Normal):
 
     def log_prob(self, x: Values) -> Tensor:
         """Return log p(x), [B] nats, by a matrix of size K x K."""
-        loadings, noise, mean = self._parameters()
+        loadings, noise = self._parameters()
+        mean = self._mean()
         deviation = (finite(x, mean) - mean).T
         scaled = loadings / noise.sqrt()
         root = torch.linalg.cholesky(scaled.T @ scaled + torch.eye(scaled.shape[1]).to(scaled))
@@ -230,66 +235,57 @@ class PPCA(Normal):
 
         The first ones are the same for any `num`, but for rounding.
         """
-        loadings, noise, mean = self._parameters()
+        loadings, noise = self._parameters()
+        mean = self._mean()
         widths = [loadings.shape[1], len(mean)]
-        latent, rest = normals(num, sum(widths), seed).to(mean.device).split(widths, dim=1)
+        normal = torch.special.ndtri(own_uniforms(num, sum(widths), seed)).to(mean.device)
+        latent, rest = normal.split(widths, dim=1)
         return mean + latent @ loadings.T + noise.sqrt() * rest
 
-    def conditional_moments(self, x: Values, hidden: Values) -> tuple[Tensor, Tensor]:
-        loadings, noise, mean = self._parameters()
-        x, hidden = given(x, hidden, mean)
-        deviation = torch.where(hidden, 0.0, x - mean)
+    def _predict(self, deviation: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        loadings, noise = self._parameters()
         # In units of the noise's standard deviation.
-        predicted, variance = _predict(loadings / noise.sqrt(), deviation / noise.sqrt(), hidden)
-        predicted = torch.where(hidden, mean + noise.sqrt() * predicted, x)
-        return predicted, torch.where(hidden, noise * (1 + variance), 0.0)
+        scale = noise.sqrt()
+        scaled, white = loadings / scale, deviation / scale
+        width = scaled.shape[1]
+        # Matrices [K, K] are symmetric, so that half of each is enough: a sum of w_r w_r' over
+        # visible r is one product with the pairs of loadings for all rows, and a form w_t'Λ⁻¹w_t
+        # another.
+        row, column = torch.tril_indices(width, width, device=scaled.device)
+        pairs = scaled[:, row] * scaled[:, column]
+        diagonal = (row == column).to(pairs)
+        twice = (pairs * (2 - diagonal)).T
+        entry = torch.empty(width, width, dtype=torch.int64, device=scaled.device)
+        entry[row, column] = entry[column, row] = torch.arange(len(row), device=scaled.device)
 
-    def _parameters(self) -> tuple[Tensor, Tensor, Tensor]:
-        # Checked again: training may have moved them.
+        def predict(latent: Tensor, inverse: Tensor) -> Tensor:
+            # index_select is several times as fast as inverse[:, row, column].
+            half = inverse.flatten(1).index_select(1, row * width + column)
+            return torch.stack([latent @ scaled.T, half @ twice])
+
+        def by_components(white: Tensor, hidden: Tensor) -> Tensor:
+            half = (~hidden).to(pairs) @ pairs + diagonal
+            precision = half.index_select(1, entry.flatten()).view(-1, width, width)
+            root = torch.linalg.cholesky(precision)
+            latent = torch.cholesky_solve((white @ scaled)[..., None], root)[..., 0]
+            return predict(latent, torch.cholesky_inverse(root))
+
+        def by_positions(white: Tensor, hidden: Tensor) -> Tensor:
+            return predict(*_few_visible(scaled, white, hidden))
+
+        # With fewer visible positions than components, Λ has directions without data beside others
+        # of size 1/σ², and small noise would cost digits: then the positions' covariance is used.
+        few = (~hidden).sum(dim=1) < width
+        found = white.new_empty(2, *white.shape)
+        for part, function in ((few, by_positions), (~few, by_components)):
+            if part.any():
+                size = width**2 + len(scaled)
+                found[:, part] = in_pieces(function, size, white[part], hidden[part])
+        return scale * found[0], noise * (1 + found[1])
+
+    def _parameters(self) -> tuple[Tensor, Tensor]:
         loadings = parameter(self.loadings, "loadings", "DK").double()
-        noise = positive(self.noise, "noise").double().reshape(())
-        return loadings, noise, parameter(self.mean, "mean", "D").double()
-
-
-def _predict(scaled: Tensor, white: Tensor, hidden: Tensor) -> Tensor:
-    """Return means and variances of w_t'z given the visible positions, [2, B, D], at noise 1.
-
-    Of loadings `scaled` [D, K] and deviations `white` [B, D] from the mean, 0 where hidden.
-    """
-    width = scaled.shape[1]
-    # Matrices [K, K] are symmetric, so that half of each is enough: a sum of w_r w_r' over
-    # visible r is one product with the pairs of loadings for all rows, a form w_t'Λ⁻¹w_t another.
-    row, column = torch.tril_indices(width, width, device=scaled.device)
-    pairs = scaled[:, row] * scaled[:, column]
-    diagonal = (row == column).to(pairs)
-    twice = (pairs * (2 - diagonal)).T
-    entry = torch.empty(width, width, dtype=torch.int64, device=scaled.device)
-    entry[row, column] = entry[column, row] = torch.arange(len(row), device=scaled.device)
-
-    def predict(latent: Tensor, inverse: Tensor) -> Tensor:
-        # index_select is several times as fast as inverse[:, row, column].
-        half = inverse.flatten(1).index_select(1, row * width + column)
-        return torch.stack([latent @ scaled.T, half @ twice])
-
-    def by_components(white: Tensor, hidden: Tensor) -> Tensor:
-        half = (~hidden).to(pairs) @ pairs + diagonal
-        precision = half.index_select(1, entry.flatten()).view(-1, width, width)
-        root = torch.linalg.cholesky(precision)
-        latent = torch.cholesky_solve((white @ scaled)[..., None], root)[..., 0]
-        return predict(latent, torch.cholesky_inverse(root))
-
-    def by_positions(white: Tensor, hidden: Tensor) -> Tensor:
-        return predict(*_few_visible(scaled, white, hidden))
-
-    # With fewer visible positions than components, Λ has directions without data beside others
-    # of size 1/σ², and small noise would cost digits: then the positions' covariance is used.
-    few = (~hidden).sum(dim=1) < width
-    found = white.new_empty(2, *white.shape)
-    for part, function in ((few, by_positions), (~few, by_components)):
-        if part.any():
-            size = width**2 + len(scaled)
-            found[:, part] = in_pieces(function, size, white[part], hidden[part])
-    return found
+        return loadings, positive(self.noise, "noise").double().reshape(())
 
 
 def _few_visible(scaled: Tensor, white: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
@@ -346,16 +342,3 @@ def finite(x: Values, like: Tensor) -> Tensor:
     x = rows(x, like)
     refuse(~x.isfinite(), x, "a probability needs a number there")
     return x
-
-
-def given(x: Values, hidden: Values, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """Return samples of which the visible values are used, and what is hidden, [B, D] each."""
-    x = rows(x, mean)
-    hidden = hidden_of(hidden, x)
-    refuse(~hidden & ~x.isfinite(), x, "hide it, or give a number")
-    return x, hidden
-
-
-def normals(num: int, width: int, seed: int) -> Tensor:
-    """Return standard normal numbers for samples of a model's own, [num, width]."""
-    return torch.special.ndtri(own_keys(num, seed).open_uniform(Stream.SAMPLE, width))

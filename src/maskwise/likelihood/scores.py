@@ -5,7 +5,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -17,11 +17,12 @@ from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.likelihood.contract import (
     ConditionalModel,
+    Job,
+    Options,
     Values,
-    eligible_of,
+    job_of,
     log_probs,
     refuse_training,
-    samples,
 )
 from maskwise.masks.mask import hide_lowest
 from maskwise.progress import track
@@ -65,16 +66,6 @@ class ScoreCurve:
         return float(self.every_size.mean() * self.length)
 
 
-class ScoreOptions(TypedDict, total=False):
-    """What else `score_at_size` may be told."""
-
-    exhaustive: bool
-    num_masks: int
-    seed: int
-    eligible: Values | None
-    batch_size: int
-
-
 def score_at_size(
     model: ConditionalModel,
     x: Values,
@@ -82,9 +73,7 @@ def score_at_size(
     exhaustive: bool = False,
     *,
     num_masks: int = 8,
-    seed: int = 0,
-    eligible: Values | None = None,
-    batch_size: int = 1024,
+    **options: Unpack[Options],
 ) -> Tensor:
     """Return S(x; M), the mean log-probability of a hidden position when M are hidden, [B].
 
@@ -106,15 +95,13 @@ def score_at_size(
 
     Source: arXiv 2306.00520.
     """
-    x = samples(x)
-    open_ = eligible_of(model, x, eligible)
-    shortest = int(open_.sum(dim=1).min())
+    job = job_of(model, x, **options)
+    shortest = int(job.lengths.min())
     if size != int(size) or not 1 <= size <= shortest:
         raise UserError(f"size {size} is outside 1..{shortest}, the number of eligible positions")
     if exhaustive:
-        return _all_masks(model, x, open_, int(size), batch_size)
-    sizes = torch.full((len(x),), int(size), device=x.device)
-    return _some_masks(model, x, open_, sizes, num_masks, seed, 0, batch_size)
+        return all_masks(job, int(size))
+    return _some_masks(job, torch.full_like(job.ids, int(size)), num_masks, 0)
 
 
 def score_curve(
@@ -125,10 +112,8 @@ def score_curve(
     ratios: Sequence[float] | None = None,
     exhaustive: bool = False,
     num_masks: int = 8,
-    seed: int = 0,
-    eligible: Values | None = None,
     law: Law | str | None = None,
-    batch_size: int = 1024,
+    **options: Unpack[Options],
 ) -> ScoreCurve:
     """Return S at several sizes, with standard errors.
 
@@ -145,37 +130,30 @@ def score_curve(
         True
     """
     refuse_training(model)
-    x = samples(x)
-    open_ = eligible_of(model, x, eligible)
-    lengths = open_.sum(dim=1)
+    job = job_of(model, x, **options)
+    lengths = job.lengths
     asked = _sizes(lengths, sizes, ratios)
     warn_outside(law, (asked / lengths[:, None]).cpu().numpy(), float(lengths.double().mean()))
     columns = []
     with torch.no_grad():
         for place, each in enumerate(track(asked.T, "scores by size", asked.shape[1])):
-            first = place * num_masks
-            if exhaustive and bool((each != each[0]).any()):
+            if not exhaustive:
+                columns.append(_some_masks(job, each, num_masks, place * num_masks))
+                continue
+            if bool((each != each[0]).any()):
                 raise UserError("exhaustive curves need samples of one length: give sizes")
-            columns.append(
-                _all_masks(model, x, open_, int(each[0]), batch_size)
-                if exhaustive
-                else _some_masks(model, x, open_, each, num_masks, seed, first, batch_size)
-            )
+            columns.append(all_masks(job, int(each[0])))
     per_sample = torch.stack(columns, dim=1)
+    stderr = np.full(len(columns), np.nan)
+    if len(per_sample) > 1:
+        stderr = (per_sample.std(dim=0) / math.sqrt(len(per_sample))).cpu().numpy()
     return ScoreCurve(
         sizes=asked.double().mean(dim=0).cpu().numpy(),
         scores=per_sample.mean(dim=0).cpu().numpy(),
-        stderr=stderr_of_mean(per_sample),
+        stderr=stderr,
         per_sample=per_sample,
         length=float(lengths.double().mean()),
     )
-
-
-def stderr_of_mean(values: Tensor) -> NDArray[np.float64]:
-    """Return the standard errors of the means over the first axis; NaN for a single row."""
-    if len(values) < 2:
-        return np.full(values.shape[1:], np.nan)
-    return (values.std(dim=0) / math.sqrt(len(values))).cpu().numpy()
 
 
 def _sizes(lengths: Tensor, sizes: Sequence[int] | None, ratios: Sequence[float] | None) -> Tensor:
@@ -196,7 +174,13 @@ def _sizes(lengths: Tensor, sizes: Sequence[int] | None, ratios: Sequence[float]
 
 
 def partial(
-    model: ConditionalModel, x: Values, size: int, **options: Unpack[ScoreOptions]
+    model: ConditionalModel,
+    x: Values,
+    size: int,
+    exhaustive: bool = False,
+    *,
+    num_masks: int = 8,
+    **options: Unpack[Options],
 ) -> Tensor:
     """Return the mean log-probability of P hidden positions jointly, given the others, [B].
 
@@ -207,8 +191,11 @@ def partial(
     Source: arXiv 2306.00520; the partial sum corresponds to the cumulative cross-validation of
     Fong and Holmes (arXiv 1905.08737).
     """
-    last = score_at_size(model, x, size, **options)
-    return sum((score_at_size(model, x, each, **options) for each in range(1, size)), last)
+
+    def score(each: int) -> Tensor:
+        return score_at_size(model, x, each, exhaustive, num_masks=num_masks, **options)
+
+    return sum(map(score, range(1, size)), score(size))
 
 
 def fixed_ratio_bias(curve: ScoreCurve) -> NDArray[np.float64]:
@@ -239,41 +226,29 @@ def crossing_ratio(curve: ScoreCurve) -> float:
     return float(curve.ratios[left] + share * (curve.ratios[left + 1] - curve.ratios[left]))
 
 
-def evaluate(
-    model: ConditionalModel, x: Tensor, hidden: Tensor, batch_size: int
-) -> Iterator[Tensor]:
+def evaluate(job: Job, hidden: Tensor) -> Iterator[Tensor]:
     """Give the log-probabilities under masks [B, n, D], float64 [rows, D], some rows at a time."""
     num = hidden.shape[1]
     flat = hidden.flatten(0, 1)
-    for rows in torch.arange(len(flat), device=x.device).split(batch_size):
-        yield log_probs(model, x[rows // num], flat[rows], rows // num)
+    for rows in torch.arange(len(flat), device=flat.device).split(job.batch_size):
+        yield log_probs(job.model, job.x[rows // num], flat[rows], rows // num)
 
 
-def _some_masks(
-    model: ConditionalModel,
-    x: Tensor,
-    eligible: Tensor,
-    sizes: Tensor,
-    num_masks: int,
-    seed: int,
-    first: int,
-    batch_size: int,
-) -> Tensor:
+def _some_masks(job: Job, sizes: Tensor, num_masks: int, first: int) -> Tensor:
+    """Return S at a size of each sample, by masks of which the number `first` is the first."""
     if num_masks < 1:
         raise UserError(f"num_masks {num_masks} must be at least 1")
-    ids = torch.arange(len(x), device=x.device)
-    keys = (Keys(seed, first + number, ids) for number in range(num_masks))
-    scores = (each.bits(Stream.SCORE, eligible.shape[1]) for each in keys)
-    hidden = torch.stack([hide_lowest(each, sizes, eligible) for each in scores], dim=1)
-    sums = [found.sum(dim=1) for found in evaluate(model, x, hidden, batch_size)]
-    return torch.cat(sums).view(len(x), num_masks).mean(dim=1) / sizes
+    keys = (Keys(job.seed, first + number, job.ids) for number in range(num_masks))
+    scores = (each.bits(Stream.SCORE, job.eligible.shape[1]) for each in keys)
+    hidden = torch.stack([hide_lowest(each, sizes, job.eligible) for each in scores], dim=1)
+    sums = torch.cat([found.sum(dim=1) for found in evaluate(job, hidden)])
+    return sums.view(len(sizes), num_masks).mean(dim=1) / sizes
 
 
-def _all_masks(
-    model: ConditionalModel, x: Tensor, eligible: Tensor, size: int, batch_size: int
-) -> Tensor:
-    kinds, kind = torch.unique(eligible, dim=0, return_inverse=True)
-    scores = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+def all_masks(job: Job, size: int) -> Tensor:
+    """Return S at a size, by every mask of that size, [B]."""
+    kinds, kind = torch.unique(job.eligible, dim=0, return_inverse=True)
+    scores = torch.zeros(len(kind), dtype=torch.float64, device=kind.device)
     for number, open_ in enumerate(kinds):
         rows = (kind == number).nonzero().flatten()
         positions = open_.nonzero().flatten().tolist()
@@ -285,12 +260,12 @@ def _all_masks(
             )
         total = scores.new_zeros(len(rows))
         combinations = itertools.combinations(positions, size)
-        while chosen := list(itertools.islice(combinations, max(1, batch_size // len(rows)))):
-            masks = torch.zeros(len(chosen), eligible.shape[1], dtype=torch.bool, device=x.device)
-            masks.scatter_(1, torch.tensor(chosen, device=x.device), True)
-            hidden = masks.expand(len(rows), -1, -1)
-            sums = [f.sum(dim=1) for f in evaluate(model, x[rows], hidden, batch_size)]
-            total = total + torch.cat(sums).view(len(rows), -1).sum(dim=1)
+        while chosen := list(itertools.islice(combinations, max(1, job.batch_size // len(rows)))):
+            masks = torch.zeros_like(open_).repeat(len(chosen), 1)
+            masks.scatter_(1, torch.tensor(chosen, device=masks.device), True)
+            parts = evaluate(job.rows(rows), masks.expand(len(rows), -1, -1))
+            sums = torch.cat([found.sum(dim=1) for found in parts])
+            total = total + sums.view(len(rows), -1).sum(dim=1)
         scores = scores.index_put((rows,), total / (num * size))
     return scores
 

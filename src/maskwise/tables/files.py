@@ -30,7 +30,7 @@ from maskwise.tables.frames import (
     put,
 )
 from maskwise.tables.table import Table
-from maskwise.textio import arrow_errors, kind_of, readable, table_rows
+from maskwise.textio import arrow_errors, kind_of, readable, table_rows, user_path
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".npy", ".npz")
 _SPARSE = {"format", "shape", "data"}
@@ -49,7 +49,7 @@ def read_table(source: str | Path) -> Columns:
     """
     if source == "breast-cancer":
         return breast_cancer()
-    path = Path(source).expanduser()
+    path = user_path(source)
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     kind = kind_of(path)
@@ -156,7 +156,7 @@ def features_of_file(
         target: name of a column, or its number from 0, to be predicted from the others.
         classes: the target holds classes, also texts, and becomes their numbers; NaN if missing.
     """
-    path, names = Path(source).expanduser(), None
+    path, names = user_path(source), None
     if not path.is_file():
         return None
     values: Numbers | None

@@ -17,18 +17,15 @@ MASKS = ("[MASK]", "<mask>")
 class Alternative(NamedTuple):
     """A token that a gap may hold."""
 
-    token: str
-    """as the tokenizer writes it: often with the space in front of it"""
+    token: str  # as the tokenizer writes it: often with the space in front of it
     probability: float
 
 
 class Completion(NamedTuple):
     """A text with its gaps filled."""
 
-    text: str
-    """as the tokenizer writes it"""
-    alternatives: list[list[Alternative]]
-    """of each gap, the most probable first, while every gap is open"""
+    text: str  # as the tokenizer writes it
+    alternatives: list[list[Alternative]]  # of each gap, the best first, while all are open
 
 
 def complete(model: LanguageModel[Text], text: str, num: int = 5) -> Completion:
@@ -69,12 +66,10 @@ def complete(model: LanguageModel[Text], text: str, num: int = 5) -> Completion:
                 break
             found = _log_probs(model, ids, open_)
     values, tokens = first.exp().topk(min(num, int(found[0].isfinite().sum())))
+    decode = modality.tokenizer.decode
     alternatives = [
-        [
-            Alternative(modality.tokenizer.decode([token]), value)
-            for value, token in zip(*each, strict=True)
-        ]
-        for each in zip(values.tolist(), tokens.tolist(), strict=True)
+        [Alternative(decode([token]), value) for value, token in zip(*gap, strict=True)]
+        for gap in zip(values.tolist(), tokens.tolist(), strict=True)
     ]
     return Completion(modality.decode(ids[0]), alternatives)
 

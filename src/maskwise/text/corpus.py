@@ -1,10 +1,6 @@
-"""Documents of files and data sets, read a part at a time; and their tokens, kept on disk.
-
-A corpus is written once, a part at a time, then read through memory maps.
-"""
+"""Documents of files and data sets, read a part at a time; and their tokens, kept on disk."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +10,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from maskwise.errors import UserError, require
-from maskwise.files import atomic_folder, read_json, write_json
+from maskwise.files import read_json, write_json
 from maskwise.modality import Entries
 from maskwise.text.text import Encoded, Text
-from maskwise.textio import kind_of, open_parquet, read_lines
+from maskwise.textio import json_rows, kind_of, open_parquet, read_lines
 from maskwise.tokens.files import files_of
 
 log = logging.getLogger("maskwise")
@@ -34,24 +30,16 @@ class Part(NamedTuple):
     """A document, or a part of a long one."""
 
     text: str
-    first: bool
-    """Whether a document begins here."""
+    first: bool  # Whether a document begins here.
 
 
 def text_files(source: str) -> list[Path]:
-    """Return the text files that a source names: itself, or those below a folder, sorted."""
+    """Return the text files that a source names."""
     return files_of(source, SUFFIXES, "text files", deep=True)
 
 
 def read_parts(source: str, column: str, document: Document) -> Iterator[Part]:
-    """Give the documents of a source in order, long ones in parts.
-
-    Args:
-        source: a text file (.gz, .xz too), .jsonl, .parquet, a folder of these, hf:NAME[:SPLIT],
-            or "pydoc".
-        column: where the text is, in tables.
-        document: what a document is in a text file; a row is one in a table.
-    """
+    """Give the documents of a source (hf:NAME[:SPLIT] too) in order, long ones in parts."""
     if source == "pydoc":
         from pydoc_data.topics import topics
 
@@ -133,38 +121,29 @@ def _rows(values: Iterable[object], where: str, column: str) -> Iterator[Part]:
 
 
 def _documents(path: Path, document: Document) -> Iterator[Part]:
-    lines: list[str] = []
-    size, first = 0, True
+    text, first = "", True
     for line in read_lines(path, most=_PART):
         # Texts that are asked about later have no line break at their end.
         if document == "line":
             yield Part(line.rstrip("\n"), True)
-            continue
-        if document == "paragraph" and not line.strip():
-            if lines:
-                yield Part("".join(lines).rstrip("\n"), first)
-            lines, size, first = [], 0, True
-            continue
-        lines.append(line)
-        size += len(line)
-        if size >= _PART:
-            yield Part("".join(lines), first)
-            lines, size, first = [], 0, False
-    if lines or (document == "file" and first):
-        text = "".join(lines)
+        elif document == "paragraph" and not line.strip():
+            if text:
+                yield Part(text.rstrip("\n"), first)
+            text, first = "", True
+        else:
+            text += line
+            if len(text) >= _PART:
+                yield Part(text, first)
+                text, first = "", False
+    if text or (document == "file" and first):
         yield Part(text if document == "file" else text.rstrip("\n"), first)
 
 
 def _json_column(path: Path, column: str) -> Iterator[object]:
-    for number, line in enumerate(read_lines(path), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            raise UserError(f"{path}: line {number} is no JSON: {line.strip()[:40]}") from None
-        if not isinstance(row, dict) or column not in row:
-            known = ", ".join(row) if isinstance(row, dict) else type(row).__name__
+    for where, row in json_rows(path):
+        if column not in row:
             raise UserError(
-                f"{path}: line {number} has no '{column}'; found {known}: give --data.column"
+                f"{path}: {where} has no '{column}'; found {', '.join(row)}: give --data.column"
             )
         yield row[column]
 
@@ -181,20 +160,14 @@ class Corpus:
     """A tokenized corpus."""
 
     text: Text
-    ids: np.ndarray
-    """uint16 or uint32 [n], all documents one after the other, without special tokens"""
-    starts: np.ndarray
-    """uint8 [n], 1 where a token begins a word"""
-    documents: np.ndarray
-    """int64 [documents, 2], where each begins and ends"""
-    counts: Entries
-    """what was read, kept and dropped, and a digest of the tokens"""
+    ids: np.ndarray  # uint16 or uint32 [n], of all documents, without special tokens
+    starts: np.ndarray  # uint8 [n], 1 where a token begins a word
+    documents: np.ndarray  # int64 [documents, 2], where each begins and ends
+    counts: Entries  # what was read, kept and dropped, and a digest of the tokens
 
 
-def open_corpus(folder: Path) -> Corpus | None:
-    """Return the corpus in a folder, or None where there is none."""
-    if not (folder / "meta.json").is_file():
-        return None
+def open_corpus(folder: Path) -> Corpus:
+    """Return the corpus in a folder."""
     meta = read_json(folder / "meta.json")
     try:
         text = Text.load(folder, meta["text"])
@@ -207,21 +180,9 @@ def open_corpus(folder: Path) -> Corpus | None:
     return Corpus(text, ids, starts, documents, meta["counts"])
 
 
-def write_corpus(folder: Path, text: Text, parts: Iterable[Part]) -> Corpus:
-    """Tokenize documents into a folder, which is complete or absent; memory stays flat.
-
-    Documents with fewer than two tokens are left out, and counted.
-    """
-    with atomic_folder(folder) as work:
-        _write(work, text, parts)
-    corpus = open_corpus(folder)
-    assert corpus is not None
-    return corpus
-
-
-def _write(folder: Path, text: Text, parts: Iterable[Part]) -> None:
+def write_corpus(folder: Path, text: Text, parts: Iterable[Part]) -> None:
+    """Tokenize documents into a folder; memory stays flat."""
     dtype = np.dtype(np.uint16 if text.num_tokens <= 1 << 16 else np.uint32)
-    digest = hashlib.sha256()
     bounds: dict[int, int] = {}
     counts = {"documents": 0, "dropped_documents": 0, "characters": 0, "tokens": 0}
     begin = end = kept = 0
@@ -245,9 +206,9 @@ def _write(folder: Path, text: Text, parts: Iterable[Part]) -> None:
         raise UserError(f"no text: {counts['documents']} documents, none of two tokens or more")
     documents = np.array(list(bounds.items()), dtype=np.int64)
     np.save(folder / "documents.npy", documents)
-    for values in (np.memmap(folder / "ids.bin", dtype=dtype, mode="r"), documents):
-        for start in range(0, len(values), _BATCH):
-            digest.update(np.ascontiguousarray(values[start : start + _BATCH]).tobytes())
+    with (folder / "ids.bin").open("rb") as ids:
+        digest = hashlib.file_digest(ids, "sha256")
+    digest.update(documents.tobytes())
     counts |= {"dropped_documents": counts["documents"] - len(bounds), "tokens": kept}
     counted = {**counts, "sha256": digest.hexdigest()}
     meta = {"counts": counted, "dtype": dtype.name, "text": text.save(folder)}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from maskwise.errors import UserError
-from maskwise.files import Stamp, cached, stamp
+from maskwise.files import Stamp, atomic_folder, cached, stamp
 from maskwise.modality import Indices
 from maskwise.settings import settings
 from maskwise.text.corpus import (
@@ -44,14 +44,10 @@ _FEW_DOCUMENTS = 20
 class PackedRows:
     """Which pieces each row holds, int64 each."""
 
-    first: np.ndarray
-    """where in the corpus a piece begins, row by row, [pieces]"""
-    size: np.ndarray
-    """how many tokens it has, [pieces]"""
-    place: np.ndarray
-    """where in its row its first token stands, [pieces]"""
-    begin: np.ndarray
-    """the first piece of each row, and the number of pieces, [rows + 1]"""
+    first: np.ndarray  # where in the corpus a piece begins, row by row, [pieces]
+    size: np.ndarray  # how many tokens it has, [pieces]
+    place: np.ndarray  # where in its row its first token stands, [pieces]
+    begin: np.ndarray  # the first piece of each row, and the number of pieces, [rows + 1]
 
     def __len__(self) -> int:
         return len(self.begin) - 1
@@ -80,10 +76,7 @@ def expand(first: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def cut(documents: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return where pieces of documents begin, and their sizes.
-
-    Sizes are nearly equal, as few as fit `room` tokens each; documents are int64 [n, 2], where
-    each begins and ends.
+    """Return where pieces of documents [n, 2] begin, and their sizes: as few as fit, about equal.
 
     >>> cut(np.array([[0, 5], [5, 7]]), 4)
     (array([0, 3, 5]), array([3, 2, 2]))
@@ -96,15 +89,10 @@ def cut(documents: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
     return first, base[which] + (number < extra[which])
 
 
-def one_per_row(first: np.ndarray, size: np.ndarray, start: int) -> PackedRows:
-    """Return rows of one piece each, after `start` special tokens."""
-    return PackedRows(first, size, np.full(len(size), start), np.arange(len(size) + 1))
-
-
 def pack(first: np.ndarray, size: np.ndarray, length: int, start: int, stop: int) -> PackedRows:
-    """Fill rows with whole pieces, best fit first: the largest, then the largest that still fits.
+    """Fill rows of `length` with whole pieces: the largest, then the largest that still fits.
 
-    Rows have `length` tokens; in front of a piece are `start` special ones, behind it `stop`.
+    In front of a piece are `start` special tokens, behind it `stop`.
 
     >>> rows = pack(np.array([0, 6, 9]), np.array([6, 3, 1]), length=8, start=1, stop=1)
     >>> rows.begin.tolist(), rows.place.tolist()
@@ -175,10 +163,7 @@ class TextSource:
         return torch.from_numpy(ids)
 
     def units(self, indices: Indices) -> Tensor | None:
-        """Return the unit of each position, int64 [b, L], if units are asked for.
-
-        Special tokens and the beginnings of pieces begin units too.
-        """
+        """Return the unit of each position, int64 [b, L]; special tokens begin units too."""
         if self.starts is None:
             return None
         rows = np.asarray(indices, dtype=np.int64)
@@ -236,8 +221,7 @@ class TextDataSettings:
     the texts with the highest pointwise mutual information."""
 
 
-@dataclass(frozen=True, eq=False)
-class Texts:
+class Texts(NamedTuple):
     """Documents that can be read again, and what tells them from others."""
 
     name: str
@@ -245,35 +229,19 @@ class Texts:
     parts: Callable[[], Iterable[Part]]
 
 
-def load(data: TextDataSettings, *, units: str | None = None) -> TextSplits:
-    """Tokenize the texts that `data` describes, unless it was done before, and cut them in rows.
+def load(
+    data: TextDataSettings, texts: Sequence[str] | None = None, *, units: str | None = None
+) -> TextSplits:
+    """Tokenize the texts that `data` describes, or those given, and cut them in rows.
 
-    Masks hide `units` as one, "words" or "ngrams"; None: single tokens.
+    What was tokenized before is read from the cache. Masks hide `units` as one, "words" or
+    "ngrams"; None: single tokens.
     """
     heldout = data.heldout
-    if heldout is None and data.source.startswith("hf:"):
+    if texts is None and heldout is None and data.source.startswith("hf:"):
         heldout = hub_test_split(data.source)
-    return _splits(_named(data.source, data), heldout, data, units)
-
-
-def from_texts(
-    texts: Sequence[str], data: TextDataSettings, *, units: str | None = None
-) -> TextSplits:
-    """Tokenize texts in memory, one document each; arguments as for `load`."""
-    digest = hashlib.sha256()
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise UserError(f"text {number} is {type(text).__name__}, not str: give a list of str")
-        digest.update(f"{len(text)} ".encode() + text.encode())
-    parts = [Part(text, True) for text in texts]
-    given = Texts("array", digest.hexdigest(), lambda: parts)
-    return _splits(given, data.heldout, data, units)
-
-
-def _splits(
-    texts: Texts, heldout: str | None, data: TextDataSettings, units: str | None
-) -> TextSplits:
-    corpus = _tokenized(texts, data)
+    named = _named(data.source, data) if texts is None else _given(texts)
+    corpus = _tokenized(named, data)
     starts = _unit_starts(corpus, data, units)
     if heldout:
         other = _tokenized(_named(heldout, data), data, corpus.text)
@@ -286,21 +254,31 @@ def _splits(
     log.info(
         "%s: %d documents, %d tokens, %d documents of fewer than two tokens left out; %d rows of"
         " %d tokens to train on (%.1f %% padding), %d held out",
-        *(texts.name, counts["documents"] - counts["dropped_documents"], counts["tokens"]),
+        *(named.name, counts["documents"] - counts["dropped_documents"], counts["tokens"]),
         *(counts["dropped_documents"], len(train), data.length, 100 * train.padding, len(test)),
     )
-    return TextSplits(train, test, texts.name)
+    return TextSplits(train, test, named.name)
 
 
 def _tokenized(texts: Texts, data: TextDataSettings, text: Text | None = None) -> Corpus:
     """Return the tokens of texts, by `text` or as the settings say; they are kept on disk."""
     key = {"format": 1, "texts": texts.identity, "tokenizer": _tokenizer_identity(data, text)}
     folder = cached("tokens", key)
-    corpus = open_corpus(folder)
-    if corpus is None:
+    if not (folder / "meta.json").is_file():
         log.info("%s: tokenizing (kept in %s)", texts.name, folder)
-        corpus = write_corpus(folder, text or _text(texts, data), texts.parts())
+        with atomic_folder(folder) as work:
+            write_corpus(work, text or _text(texts, data), texts.parts())
+    corpus = open_corpus(folder)
     return replace(corpus, text=corpus.text.with_length(data.length))
+
+
+def _given(texts: Sequence[str]) -> Texts:
+    digest = hashlib.sha256()
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UserError(f"text {number} is {type(text).__name__}, not str: give a list of str")
+        digest.update(f"{len(text)} ".encode() + text.encode())
+    return Texts("array", digest.hexdigest(), lambda: [Part(text, True) for text in texts])
 
 
 def _named(source: str, data: TextDataSettings) -> Texts:
@@ -382,6 +360,7 @@ def _source(corpus: Corpus, data: TextDataSettings, starts: np.ndarray | None) -
     first, size = cut(corpus.documents, text.room())
     if data.pack and text.start and text.pad >= 0:
         rows = pack(first, size, text.length, len(text.start), len(text.stop))
-    else:
-        rows = one_per_row(first, size, len(text.start))
+    else:  # one piece each, after special tokens
+        place = np.full(len(size), len(text.start))
+        rows = PackedRows(first, size, place, np.arange(len(size) + 1))
     return TextSource(corpus, rows, starts)

@@ -11,11 +11,10 @@ from pydantic import Field, PositiveInt
 
 from maskwise.errors import UserError
 from maskwise.measure.features import ALWAYS, Ratio, data_entry, models_of, random_subset
-from maskwise.measure.finetuning import FineTuneSettings
+from maskwise.measure.finetuning import FineTuneSettings, tuned_row
 from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES, Found, Probe, ScoringName
 from maskwise.modality import Entries, Pool
-from maskwise.progress import track
 from maskwise.settings import settings
 from maskwise.text.data import TextSplits
 from maskwise.text.likelihoods import measure_pairs
@@ -24,16 +23,18 @@ from maskwise.text.tasks import (
     WordTask,
     cut_note,
     embed_texts,
-    finetune_texts,
     parse_task,
     read_tagged_task,
     read_task,
+    text_samples,
     word_features,
 )
 from maskwise.text.text import Text
 from maskwise.textio import user_path
-from maskwise.tokens.evaluation import losses_by_ratio, shares
+from maskwise.tokens.evaluation import each_layer, losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
+
+MEASURES = ("accuracy", "mcc")  # of fine-tuned models
 
 
 @settings
@@ -94,8 +95,7 @@ def evaluate_text(
     """Return the entries of result.json: data, reconstruction, probes, pairs and fine-tuning.
 
     Nothing depends on the training seed or law, so results of different runs are comparable.
-    Losses are of rows of the test part, under masks of `pattern`; the train part gives their
-    baseline. The model before training, `untrained`, is a baseline too.
+    The train part gives a baseline of the losses, and so does the model before training.
     """
     seed = config.seed
     models = models_of(model, untrained, baselines=config.baselines)
@@ -120,7 +120,9 @@ def evaluate_text(
             for path in config.pairs
         ],
         "finetuning": [
-            row for task in tasks for row in finetune_texts(models, task, config.finetune)
+            tuned_row(name, model, text_samples(model, task), config.finetune, MEASURES)
+            for task in tasks
+            for name, model in models.items()
         ],
     }
 
@@ -130,18 +132,17 @@ def text_probes(
 ) -> list[Entries]:
     """Return the rows of the table of probes: labelled texts under every model, layer and pool."""
     parts, labels = (task.train, task.test), given_split(task.train_y, task.test_y)
-    rows = []
-    for title, model in track(models.items(), f"probes, {task.name}"):
-        noted = replace(labels, note=cut_note(model.tokenizer, [*task.train, *task.test]))
-        for layer in track(config.layers or range(model.num_layers), "layers"):
-            for pool in config.pools:
-                x = np.concatenate([embed_texts(model, texts, pool, layer) for texts in parts])
-                name = f"{title} layer {layer % model.num_layers}, {pool}"
-                probes = [PROBES[each] for each in config.protocols]
-                rows += [_row(name, x, noted, probe, config.seed) for probe in probes]
+    rows, texts = [], [*task.train, *task.test]
+    [first, *_] = models.values()
+    noted = replace(labels, note=cut_note(first.tokenizer, texts))
+    for title, model, layer in each_layer(models, config.layers, task.name):
+        for pool in config.pools:
+            x = np.concatenate([embed_texts(model, part, pool, layer) for part in parts])
+            name, probes = f"{title}, {pool}", (PROBES[each] for each in config.protocols)
+            rows += [_row(name, x, noted, probe, config.seed) for probe in probes]
     if config.baselines:
-        texts = np.array([*task.train, *task.test], dtype=object)
-        rows.append(_row("bag of words", texts, labels, BAG_OF_WORDS, config.seed))
+        x = np.array(texts, dtype=object)
+        rows.append(_row("bag of words", x, labels, BAG_OF_WORDS, config.seed))
     return [row | {"task": task.name} for row in rows]
 
 
@@ -150,23 +151,20 @@ def word_probes(
 ) -> list[Entries]:
     """Return the rows of the table of probes: the tags of words, by logistic regression.
 
-    Words that have no tokens of their own are left out, and "note" counts them. Intervals are a
-    bootstrap of sentences, whose words are not independent.
+    Intervals are a bootstrap of sentences, whose words are not independent.
     """
     sentences, num_train = [*task.train, *task.test], len(task.train_y)
     groups = np.repeat(np.arange(len(sentences)), [len(words) for words in sentences])
     labels = given_split(task.train_y, task.test_y, groups)
     rows = []
-    for title, model in track(models.items(), f"probes, {task.name}"):
-        for layer in track(config.layers or range(model.num_layers), "layers"):
-            found = [word_features(model, part, layer) for part in (task.train, task.test)]
-            x = np.concatenate([words for part in found for words in part])
-            known = ~np.isnan(x[:, 0])
-            y, num = np.where(known, labels.y, -1), int((~known).sum())
-            note = f"{num} words without tokens of their own left out" if num else ""
-            asked = given_split(y[:num_train], y[num_train:], groups, note)
-            name = f"{title} layer {layer % model.num_layers}"
-            rows.append(_row(name, x, asked, PROBES["logistic"], config.seed))
+    for name, model, layer in each_layer(models, config.layers, task.name):
+        found = [word_features(model, part, layer) for part in (task.train, task.test)]
+        x = np.concatenate([words for part in found for words in part])
+        known = ~np.isnan(x[:, 0])
+        y, num = np.where(known, labels.y, -1), int((~known).sum())
+        note = f"{num} words without tokens of their own left out" if num else ""
+        asked = given_split(y[:num_train], y[num_train:], groups, note)
+        rows.append(_row(name, x, asked, PROBES["logistic"], config.seed))
     if config.baselines:
         words = np.array([word for sentence in sentences for word in sentence], dtype=object)
         name = "most frequent tag of the word"

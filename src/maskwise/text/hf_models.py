@@ -24,15 +24,12 @@ DEFAULT_LENGTH = 128
 def load(
     name: str | Path, device: str | torch.device | None = None, length: int | None = None
 ) -> LanguageModel[Text]:
-    """Load a masked language model: safetensors weights only, and no code of anyone's.
+    """Load a masked language model to evaluate: weights of safetensors only, no code of anyone's.
 
     Args:
         name: a folder, or a name on the Hugging Face hub.
         device: where it computes; default: a GPU if there is one.
         length: tokens in a row, special ones included; default: 128, or what the model can take.
-
-    Returns:
-        The model in evaluation mode.
 
     Raises:
         UserError: transformers is missing, there is no such model, it predicts no masked tokens,
@@ -86,7 +83,12 @@ def export(model: LanguageModel[Text], folder: str | Path) -> Path:
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
-        _write_network(model, temporary)
+        if isinstance(network := model.network, HFNetwork):
+            network.save(temporary)
+        else:
+            assert isinstance(network, SequenceNetwork)
+            save_file(_weights(network), temporary / "model.safetensors", {"format": "pt"})
+            write_json(temporary / "config.json", _config(network, model.tokenizer))
         _write_tokenizer(model.tokenizer, temporary)
         temporary.replace(folder)
     except OSError as error:
@@ -94,17 +96,6 @@ def export(model: LanguageModel[Text], folder: str | Path) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
-
-
-def _write_network(model: LanguageModel[Text], folder: Path) -> None:
-    if isinstance(model.network, HFNetwork):
-        model.network.save(folder)
-        return
-    network = model.network
-    assert isinstance(network, SequenceNetwork)
-    weights = {name: value.contiguous().cpu() for name, value in _weights(network).items()}
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    write_json(folder / "config.json", _config(network, model.tokenizer))
 
 
 def _weights(network: SequenceNetwork) -> dict[str, Tensor]:
@@ -118,18 +109,12 @@ def _weights(network: SequenceNetwork) -> dict[str, Tensor]:
         "head_norm.weight": "head.norm.weight",
         "bias": "decoder.bias",
     }
-    parts = {
-        "norm1": "attn_norm",
-        "qkv": "attn.Wqkv",
-        "project": "attn.Wo",
-        "norm2": "mlp_norm",
-        "gated": "mlp.Wi",
-        "out": "mlp.Wo",
-    }
+    parts = {"norm1": "attn_norm", "qkv": "attn.Wqkv", "project": "attn.Wo"}
+    parts |= {"norm2": "mlp_norm", "gated": "mlp.Wi", "out": "mlp.Wo"}
     for layer in range(network.num_layers):
         for part, name in parts.items():
             names[f"blocks.{layer}.{part}.weight"] = f"model.layers.{layer}.{name}.weight"
-    return {names[name]: value for name, value in ours.items()}
+    return {names[name]: value.contiguous().cpu() for name, value in ours.items()}
 
 
 def _config(network: SequenceNetwork, text: Text) -> Entries:

@@ -1,6 +1,5 @@
 """The likelihood of texts under a masked language model, and of the sentences of minimal pairs."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,19 +11,20 @@ from torch.nn import functional as F
 
 from maskwise.errors import UserError
 from maskwise.masks import Mask
-from maskwise.measure.features import ends, frozen, random_subset, resampled
-from maskwise.measure.losses import Held, measure
+from maskwise.measure.features import ends, frozen, random_subset, resampled, spread
+from maskwise.measure.losses import Held
 from maskwise.modality import Entries
 from maskwise.text.data import TextSplits
 from maskwise.text.tasks import cut_texts, equal_lengths
 from maskwise.text.text import Text
-from maskwise.textio import kind_of, read_lines, user_path
-from maskwise.tokens.evaluation import held_tokens
+from maskwise.textio import json_rows, kind_of, read_lines, user_path
+from maskwise.tokens.evaluation import held_tokens, measured
 from maskwise.tokens.files import files_of
 from maskwise.tokens.model import LanguageModel
 
 # Enough for some thousand windows; more would only take longer to cut into tokens.
 MOST_CHARACTERS = 2**20
+BATCH = 256  # masked inputs in one call of the model, at least
 Metric = Literal["within-word-l2r", "original"]
 
 KINDS = (".jsonl", ".txt")
@@ -48,14 +48,12 @@ def measure_text(
     name: str = "text",
     *,
     length: int | None = None,
-    num_samples: int | None = None,
-    **options: int,
+    **options: int | None,
 ) -> Entries:
     """Return what `measure` does, of windows of running text without their special tokens.
 
     Bits per byte count the bytes of the text that the tokens stand for, whatever the tokenizer
-    made of them. Windows have `length` tokens, by default those of the model's rows; `num_samples`
-    of them, by default 64, are chosen at random.
+    made of them. Windows have `length` tokens, by default those of the model's rows.
     """
     ids, _, num_bytes = model.tokenizer.windows(text, length)
 
@@ -63,17 +61,11 @@ def measure_text(
         chosen = torch.from_numpy(index)
         return _held(model, ids[chosen], "window", int(num_bytes[chosen].sum()))
 
-    options["num_samples"] = 64 if num_samples is None else num_samples
-    return measure(model, held, len(ids), name, None, **options)
+    return measured(model, held, len(ids), name, None, **options)
 
 
 def text_likelihood(
-    model: LanguageModel[Text],
-    splits: TextSplits,
-    law: str,
-    *,
-    num_samples: int | None = None,
-    **options: int,
+    model: LanguageModel[Text], splits: TextSplits, law: str, **options: int | None
 ) -> Entries:
     """Return what likelihood.json holds, for rows of the test part; see `measure`."""
 
@@ -82,8 +74,7 @@ def text_likelihood(
         num_bytes = sum(len(model.tokenizer.decode(row).encode()) for row in ids)
         return _held(model, ids, "row", num_bytes)
 
-    options["num_samples"] = 64 if num_samples is None else num_samples
-    return measure(model, held, len(splits.test), splits.name, law, **options)
+    return measured(model, held, len(splits.test), splits.name, law, **options)
 
 
 def _held(model: LanguageModel[Text], ids: Tensor, sample: str, num_bytes: int) -> Held:
@@ -117,29 +108,22 @@ def read_pairs(path: Path) -> dict[str, list[Pair]]:
 
 
 def _read(path: Path, name: str) -> list[tuple[str, Pair]]:
-    found = [line.strip() for line in read_lines(path)]
     if kind_of(path) == ".txt":
+        found = [line.strip() for line in read_lines(path)]
         if len(found) % 2 or "" in found:
             raise UserError(f"{path}: give a bad and then a good sentence, in turn, without gaps")
         return [(name, Pair(good, bad)) for bad, good in zip(*[iter(found)] * 2, strict=True)]
     pairs = []
-    for number, line in enumerate(found, start=1):
-        try:
-            row = json.loads(line)
-            pair = Pair(row["sentence_good"].strip(), row["sentence_bad"].strip())
-            pairs.append((str(row.get("UID", name)), pair))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(
-                f"{path}: line {number} has no sentence_good and sentence_bad: {line[:40]}"
-            ) from None
+    for where, row in json_rows(path):
+        good, bad = row.get("sentence_good"), row.get("sentence_bad")
+        if not isinstance(good, str) or not isinstance(bad, str):
+            raise UserError(f"{path}: {where} has no sentence_good and sentence_bad: {row!s:.40}")
+        pairs.append((str(row.get("UID", name)), Pair(good.strip(), bad.strip())))
     return pairs
 
 
 def pseudo_log_likelihoods(
-    model: LanguageModel[Text],
-    sentences: Sequence[str],
-    metric: Metric = "within-word-l2r",
-    batch_size: int = 256,
+    model: LanguageModel[Text], sentences: Sequence[str], metric: Metric = "within-word-l2r"
 ) -> tuple[np.ndarray, float]:
     """Return PLL(x) = sum_t log p(x_t | tokens that are visible) of each sentence, in nats.
 
@@ -147,12 +131,8 @@ def pseudo_log_likelihoods(
     hides the later tokens of its word, which would give it away (Kauf and Ivanova, arXiv
     2305.10588): the original favours rare words of several tokens.
 
-    All tokens of a sentence count, punctuation too; `batch_size` masked inputs are in one call of
-    the model, at least.
-
-    Returns:
-        Values in nats, float64 [N], and the mean hidden fraction of the inputs: a model that has
-        never been trained at so small a ratio extrapolates.
+    All tokens of a sentence count, punctuation too. Also returned is the mean hidden fraction of
+    the inputs: a model that has never been trained at so small a ratio extrapolates.
     """
     longest = model.tokenizer.longest
     room = 10**6 if longest is None else model.tokenizer.room(longest)
@@ -163,19 +143,21 @@ def pseudo_log_likelihoods(
     values, ratios = np.zeros((2, len(sentences)))
     first = len(model.tokenizer.start)
     with frozen(model) as device:
-        for index, ids in equal_lengths(model.tokenizer, pieces, batch_size):
+        for index, ids in equal_lengths(model.tokenizer, pieces, BATCH):
             begins = torch.from_numpy(np.stack([pieces[place].starts for place in index]))
             hidden = _hidden(begins, metric)
             ratios[index] = hidden.float().mean(dim=(1, 2))
             length = hidden.shape[1]
             # Sentences at once, so that there are about as many inputs whatever their length.
-            for part in torch.arange(len(index)).split(max(1, batch_size // length)):
+            for part in torch.arange(len(index)).split(max(1, BATCH // length)):
                 rows = ids[part].repeat_interleave(length, dim=0)
                 where = torch.zeros((2, *rows.shape), dtype=torch.bool)
                 where[0, :, first : first + length] = hidden[part].flatten(0, 1)
                 where[1, :, first : first + length] = torch.eye(length).bool().repeat(len(part), 1)
-                found = _log_probs(model, rows.to(device), *where.to(device))
-                values[index[part]] = found.view(len(part), length).sum(dim=1).cpu()
+                rows, (seen, wanted) = rows.to(device), where.to(device)
+                logits = model.possible_logits(rows, Mask(seen), Mask(wanted))
+                costs = F.cross_entropy(logits, rows[wanted], reduction="none").double()
+                values[index[part]] = -costs.view(len(part), length).sum(dim=1).cpu()
     return values, float(ratios.mean())
 
 
@@ -185,19 +167,10 @@ def _hidden(begins: Tensor, metric: str) -> Tensor:
     >>> _hidden(torch.tensor([[True, True, False]]), "within-word-l2r").int().tolist()
     [[[1, 0, 0], [0, 1, 1], [0, 0, 1]]]
     """
-    alone = torch.eye(begins.shape[1], dtype=torch.bool).expand(len(begins), -1, -1)
     if metric == "original":
-        return alone
+        return torch.eye(begins.shape[1], dtype=torch.bool).expand(len(begins), -1, -1)
     word = begins.long().cumsum(dim=1)
     return (word[:, :, None] == word[:, None, :]).triu()
-
-
-def _log_probs(
-    model: LanguageModel[Text], ids: Tensor, hidden: Tensor, predicted: Tensor
-) -> Tensor:
-    """Return the log-probability of the one predicted token of each row, float64 [b]."""
-    logits = model.possible_logits(ids, Mask(hidden), Mask(predicted))
-    return -F.cross_entropy(logits, ids[predicted], reduction="none").double()
 
 
 def measure_pairs(
@@ -206,10 +179,7 @@ def measure_pairs(
     """Return how often the good sentence of minimal pairs has the higher pseudo-log-likelihood.
 
     The accuracy is the mean over paradigms; a tie counts one half. The interval is a bootstrap of
-    the pairs within each paradigm; equal files and seeds resample the same pairs, whatever the
-    model, so that differences between models are of the same pairs.
-
-    Of each paradigm `num_pairs` at most are chosen at random, None = all.
+    the pairs within each paradigm, the same ones whatever the model.
     """
     paradigms = read_pairs(path)
     for name, pairs in paradigms.items():
@@ -226,17 +196,14 @@ def measure_pairs(
     means = []
     for place, (name, each) in enumerate(zip(paradigms, np.split(right, ends_of), strict=True)):
         means.append(resampled(each, [seed, place]))
-        low, high = ends(means[-1])
-        row = {"name": name, "num": len(each), "accuracy": float(each.mean())}
-        rows.append(row | {"low": low, "high": high})
-    low, high = ends(np.mean(means, axis=0))
+        found = spread((float(each.mean()), *ends(means[-1])), "accuracy")
+        rows.append({"name": name, "num": len(each)} | found)
+    accuracy = float(np.mean([row["accuracy"] for row in rows]))
     return {
         "name": path.name.split(".")[0],
         "metric": "within-word-l2r",
         "num_pairs": len(right),
-        "accuracy": float(np.mean([row["accuracy"] for row in rows])),
-        "low": low,
-        "high": high,
+        **spread((accuracy, *ends(np.mean(means, axis=0))), "accuracy"),
         "ties": int(tied.sum()),
         "hidden_ratio": ratio,
         "paradigms": rows,

@@ -5,7 +5,6 @@ Dropout is off: masks vary the input enough, and only then is a resumed training
 
 import json
 import logging
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,21 +21,17 @@ from maskwise.masks import Mask
 from maskwise.modality import Entries
 from maskwise.objectives.cross_entropy import Shares, check_shares
 from maskwise.settings import settings
-from maskwise.text.text import Text
-from maskwise.textio import user_path
+from maskwise.text.text import Text, read_named, reason_of
 from maskwise.tokens.network import Layers, Said, SequenceNetwork, TokenNetwork
 
 if TYPE_CHECKING:  # it is an extra
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
-
 
 class HFNetwork(TokenNetwork):
     """Any `AutoModelForMaskedLM`; its head computes logits at hidden positions only.
 
-    Weights that a model shares, such as those of embedding and head, are saved once. There is one
-    document in each row.
+    Weights that a model shares, such as those of embedding and head, are saved once.
     """
 
     def __init__(self, model: "PreTrainedModel") -> None:
@@ -53,23 +48,13 @@ class HFNetwork(TokenNetwork):
         kind = values.pop("model_type", None)
         try:
             with _quiet():
-                made = transformers.AutoConfig.for_model(kind, **values)
-                _no_dropout(made)
+                made = _no_dropout(transformers.AutoConfig.for_model(kind, **values))
                 auto = transformers.AutoModelForMaskedLM
                 model = auto.from_config(made, trust_remote_code=False)
         except Exception as error:  # whatever a configuration that does not fit raises
-            raise UserError(f"no masked language model of type {kind}: {_reason(error)}") from None
+            reason = reason_of(error)
+            raise UserError(f"no masked language model of type {kind}: {reason}") from None
         return cls(model.float())
-
-    @classmethod
-    def named(cls, name: str, pretrained: bool) -> Self:
-        """Return the model of a folder or a hub name, with its weights or with random ones."""
-        if pretrained:
-            return cls(load_pretrained(name)[0])
-        require("transformers", name, "text")
-        with _quiet():
-            config = _config(name)
-        return cls.from_config(_to_dict(config))
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors."""
@@ -124,7 +109,7 @@ class HFNetwork(TokenNetwork):
             found = self.model(**inputs, output_hidden_states=bool(layers), return_dict=True)
         finally:
             hook.remove()
-        return Said(states[0], (found.logits[0],), features)
+        return states[0], (found.logits[0],), features
 
 
 def _inputs(ids: Tensor, documents: Tensor | None) -> dict[str, Tensor]:
@@ -162,13 +147,11 @@ def load_pretrained(name: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFas
     transformers = require("transformers", name, "text")
     more = {"use_safetensors": True, "output_loading_info": True}
     with _quiet(), torch.random.fork_rng(devices=[]):
-        config = _config(name)
-        _no_dropout(config)
-        tokenizer = _read(name, transformers.AutoTokenizer)
-        model, info = _read(name, transformers.AutoModelForMaskedLM, config=config, **more)
-    if info["missing_keys"]:
-        missing = min(info["missing_keys"])
-        raise UserError(f"{name} has no weights {missing}: it is not a masked language model")
+        config = _no_dropout(_config(name))
+        tokenizer = read_named(name, transformers.AutoTokenizer)
+        model, info = read_named(name, transformers.AutoModelForMaskedLM, config=config, **more)
+    if missing := info["missing_keys"]:
+        raise UserError(f"{name} has no weights {min(missing)}: it is not a masked language model")
     return model.float(), tokenizer
 
 
@@ -179,37 +162,20 @@ def _to_dict(config: "PretrainedConfig") -> Entries:
     return {key: value for key, value in values.items() if key not in elsewhere}
 
 
-def _no_dropout(config: "PretrainedConfig") -> None:
+def _no_dropout(config: "PretrainedConfig") -> "PretrainedConfig":
     for key, value in config.to_dict().items():
         if "dropout" in key and isinstance(value, float):
             setattr(config, key, 0.0)
+    return config
 
 
 def _config(name: str) -> "PretrainedConfig":
     import transformers
 
-    config = _read(name, transformers.AutoConfig)
+    config = read_named(name, transformers.AutoConfig)
     if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
         raise UserError(f"{name} is a {config.model_type} model, not a masked language model")
     return config
-
-
-def _read(name: str, kind: Any, **options: object) -> Any:
-    """Return what a class of transformers loads from a folder or the hub."""
-    path = user_path(name)
-    local = path.is_dir()
-    if not local and not HUB_NAME.fullmatch(name):
-        raise UserError(f"{name} is no folder")
-    place, where = (str(path), "") if local else (name, " (no folder here, so sought on the hub)")
-    try:
-        options |= {"local_files_only": local, "trust_remote_code": False}
-        return kind.from_pretrained(place, **options)
-    except Exception as error:  # whatever hub, network, cache and file formats raise
-        raise UserError(f"{place}{where} cannot be loaded: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).split("\n")[0]
 
 
 @contextmanager
@@ -217,19 +183,15 @@ def _quiet() -> Iterator[None]:
     """Silence transformers and the hub: what goes wrong becomes an error of one line."""
     from transformers.utils import logging as progress
 
-    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
-    levels = [logger.level for logger in loggers]
-    bar = progress.is_progress_bar_enabled()
+    disabled, bar = logging.root.manager.disable, progress.is_progress_bar_enabled()
+    logging.disable()
+    progress.disable_progress_bar()
     try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        progress.disable_progress_bar()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(disabled)
         if bar:
             progress.enable_progress_bar()
 
@@ -268,7 +230,12 @@ class TextModelSettings:
             raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")
 
     def network(self, tokenizer: Text, attention: Attention) -> TokenNetwork:
-        if self.hf is not None:
-            return HFNetwork.named(self.hf, self.pretrained)
-        shape = self.width, self.depth, self.heads, self.mlp_ratio
-        return SequenceNetwork(tokenizer.num_tokens, *shape, attention)
+        if self.hf is None:
+            shape = self.width, self.depth, self.heads, self.mlp_ratio
+            return SequenceNetwork(tokenizer.num_tokens, *shape, attention)
+        if self.pretrained:
+            return HFNetwork(load_pretrained(self.hf)[0])
+        require("transformers", self.hf, "text")
+        with _quiet():
+            config = _config(self.hf)
+        return HFNetwork.from_config(_to_dict(config))

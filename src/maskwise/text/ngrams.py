@@ -16,15 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 from maskwise.errors import UserError
 from maskwise.text.corpus import Corpus
 from maskwise.text.text import Text
-from maskwise.textio import user_path
+from maskwise.textio import read_lines, user_path
 from maskwise.ties import descending
 
 Tokens = tuple[Sequence[int] | np.ndarray, Sequence[bool] | np.ndarray]  # ids, starts
 Hashes = NDArray[np.uint64]
 Table = tuple[Hashes, NDArray[np.float64]]  # of n-grams, and their log-probabilities
-_TOKEN, _WORD = (
-    np.array([value], np.uint64) for value in (0x9FB21C651E98DF25, 0xD6E8FEB86659FD93)
-)
+_TOKEN = np.array([0x9FB21C651E98DF25], np.uint64)
+_WORD = np.array([0xD6E8FEB86659FD93], np.uint64)
 NUM_NGRAMS = 20_000
 _COUNTED = 1 << 25  # tokens that PMI is computed from
 _PART = 1 << 22  # tokens merged at once
@@ -49,8 +48,7 @@ class Ngrams:
         """Return a set of given n-grams, each the ids of its tokens and which begin a word."""
         if not len(ngrams):
             raise UserError("the list of n-grams is empty: give at least one")
-        sizes = [len(ids) for ids, _ in ngrams]
-        first = np.cumsum([0, *sizes])
+        first = np.cumsum([0, *(len(ids) for ids, _ in ngrams)])
         breaks = np.isin(np.arange(first[-1]), first)
         ids, starts = (np.concatenate(part) for part in zip(*ngrams, strict=True))
         words = _words(ids, starts, breaks)
@@ -113,13 +111,8 @@ def pmi(
     with p the share of an n-gram among all of its length. Half of the set are the bigrams with the
     highest PMI, a quarter trigrams and so on; n-grams whose PMI is not positive never are.
 
-    Args:
-        ids: [N], token ids of a corpus.
-        starts: bool [N], whether a token begins a word.
-        num: n-grams to return, at most.
-        breaks: bool [N], tokens into which no n-gram runs, as in `Ngrams.merge`.
-        longest: words in an n-gram, at most.
-        min_count: how often an n-gram has to occur.
+    The tokens of a corpus [N] are as for `Ngrams.merge`; `num` n-grams at most are returned, each
+    of `longest` words at most, which occurs `min_count` times.
     """
     words = _words(ids, starts, breaks)
     tables: list[Table] = []
@@ -134,9 +127,8 @@ def pmi(
         tables.append((hashes, logs))
         if n > 1:
             value = logs - _best_cut(words, places[first[often]], n, tables)
-            order = descending(value)
             # The longest share what is left with the second longest.
-            chosen = order[: num >> (n - 1 if n < longest else n - 2)]
+            chosen = descending(value)[: num >> (n - 1 if n < longest else n - 2)]
             chosen = chosen[value[chosen] > 1e-9]
             found.append(hashes[chosen])
             most = n if len(chosen) else most
@@ -170,10 +162,7 @@ def ngram_starts(corpus: Corpus, path: str | None) -> np.ndarray:
 
 
 def _read_ngrams(path: Path, text: Text) -> Ngrams:
-    try:
-        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from None
+    lines = [line.strip() for line in read_lines(path)]
     try:
         found = text.encode([line for line in lines if line])
         return Ngrams.of([(each.ids, each.starts) for each in found])
@@ -198,11 +187,9 @@ def _best_cut(
 
 
 class _Words(NamedTuple):
-    first: NDArray[np.int64]
-    """where each word begins"""
+    first: NDArray[np.int64]  # where each word begins
     hashes: Hashes
-    piece: NDArray[np.int64]
-    """the number of breaks so far: an n-gram lies in one piece"""
+    piece: NDArray[np.int64]  # the number of breaks so far: an n-gram lies in one piece
 
 
 def _words(ids: ArrayLike, starts: ArrayLike, breaks: ArrayLike | None) -> _Words:

@@ -1,7 +1,4 @@
-"""Runs on texts: settings, recipes, and the record.
-
-Recipes are R²MAE by default, and BERT's fixed ratio in the variants named -fixed.
-"""
+"""Runs on texts: settings, recipes (R²MAE, or BERT's fixed ratio), and the record."""
 
 import logging
 from collections.abc import Sequence
@@ -106,11 +103,9 @@ def _load(data: Sequence[str] | None, config: TextRunSettings) -> TextSplits:
         raise UserError(f"pattern {config.pattern} is for grids of images; texts have {known}")
     check_files(config.evaluate)
     completed = _completed(config).data
-    if data is not None:
-        return text_data.from_texts(data, completed, units=UNITS[pattern])
-    if completed.source == "array":
+    if data is None and completed.source == "array":
         raise UserError("this run was given texts: give them again, as data=")
-    return text_data.load(completed, units=UNITS[pattern])
+    return text_data.load(completed, data, units=UNITS[pattern])
 
 
 def _completed(config: TextRunSettings) -> TextRunSettings:

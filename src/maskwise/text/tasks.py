@@ -1,7 +1,7 @@
 """Labelled texts to probe or fine-tune a language model on, and features of texts and words."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from maskwise.errors import UserError
 from maskwise.measure.features import frozen, random_groups, random_subset, same_length
-from maskwise.measure.finetuning import FineTuneSettings, Samples, tuned_row
-from maskwise.modality import Entries, Pool
+from maskwise.measure.finetuning import Samples
+from maskwise.modality import Pool
 from maskwise.text.text import Encoded, Text
 from maskwise.textio import encode_labels, kind_of, read_lines, table_rows, user_path
 from maskwise.tokens.files import labelled_rows
@@ -23,6 +23,7 @@ _TEXTS = ("text", "sentence", "content", "question", "review")
 _LABELS = ("label", "category", "intent", "class")
 # Where word and tag are, by number of columns: word-tag, number-word-tag..., CoNLL-U.
 _WORD_AND_TAG = {2: (0, 1), 10: (1, 3)}
+BATCH = 128  # texts encoded at once
 T = TypeVar("T")
 
 
@@ -67,26 +68,18 @@ def parse_task(text: str) -> TaskFiles:
 
 
 def read_task(text: str, num_train: int, num_test: int, seed: int) -> TextTask:
-    """Read labelled texts, at most so many of each part, chosen at random.
-
-    `text` is as for `parse_task`, the files as for `read_labelled`.
-    """
-    files = parse_task(text)
+    """Read labelled texts, at most so many of each part, chosen at random."""
 
     def choose(path: Path, num: int) -> tuple[list[str], list[str]]:
         texts, labels = read_labelled(path)
         index = random_subset(len(texts), num, seed)
         return [texts[place] for place in index], [labels[place] for place in index]
 
-    return _task(files, choose(files.train, num_train), choose(files.test, num_test))
+    return _task(text, choose, num_train, num_test)
 
 
 def read_tagged_task(text: str, num_train: int, num_test: int, seed: int) -> WordTask:
-    """Read tagged words, at most so many of each part, in whole sentences chosen at random.
-
-    `text` is as for `parse_task`, the files as for `read_tagged`.
-    """
-    files = parse_task(text)
+    """Read tagged words, at most so many of each part, in whole sentences chosen at random."""
 
     def choose(path: Path, num: int) -> tuple[list[list[str]], list[str]]:
         sentences, tags = read_tagged(path)
@@ -94,18 +87,19 @@ def read_tagged_task(text: str, num_train: int, num_test: int, seed: int) -> Wor
         chosen = [sentences[place] for place in index]
         return chosen, [tag for place in index for tag in tags[place]]
 
-    return _task(files, choose(files.train, num_train), choose(files.test, num_test))
+    return _task(text, choose, num_train, num_test)
 
 
 def _task(
-    files: TaskFiles, train: tuple[list[T], list[str]], test: tuple[list[T], list[str]]
+    text: str, choose: Callable[[Path, int], tuple[list[T], list[str]]], *nums: int
 ) -> Task[T]:
-    (texts, labels), (test_texts, test_labels) = train, test
+    name, *files = parse_task(text)
+    (train, labels), (test, test_labels) = map(choose, files, nums)
     if len(set(labels)) < 2:
-        raise UserError(f"{files.train} has the single class '{labels[0]}': give two or more")
+        raise UserError(f"{files[0]} has the single class '{labels[0]}': give two or more")
     classes, names = encode_labels(np.array(labels + test_labels))
     y, test_y = np.split(classes, [len(labels)])
-    return Task(files.name, texts, y, test_texts, test_y, names)
+    return Task(name, train, y, test, test_y, names)
 
 
 def read_labelled(path: Path) -> tuple[list[str], list[str]]:
@@ -174,31 +168,21 @@ def _from_lines(path: Path) -> Iterator[Row]:
 
 
 def embed_texts(
-    model: LanguageModel[Text],
-    texts: Sequence[str],
-    pool: Pool = "mean",
-    layer: int = -1,
-    batch_size: int = 128,
+    model: LanguageModel[Text], texts: Sequence[str], pool: Pool = "mean", layer: int = -1
 ) -> np.ndarray:
-    """Return features of texts, float32 [N, D]; nothing is hidden, lengths are not normalised.
-
-    Texts longer than a row of the model are cut; `batch_size` of them are encoded at once.
-    """
+    """Return features of texts, float32 [N, D]; those longer than a row of the model are cut."""
     pieces, _ = cut_texts(model.tokenizer, texts, model.tokenizer.room())
-    found = _by_piece(model, pieces, batch_size, lambda ids: model.encode(ids, pool, layer))
+    found = _by_piece(model, pieces, lambda ids: model.encode(ids, pool, layer))
     return np.stack([values.numpy() for values in found])
 
 
 def _by_piece(
-    model: LanguageModel[Text],
-    pieces: Sequence[Encoded],
-    size: int,
-    compute: Callable[[Tensor], Tensor],
+    model: LanguageModel[Text], pieces: Sequence[Encoded], compute: Callable[[Tensor], Tensor]
 ) -> list[Tensor]:
     """Return what is computed from the ids of each piece, between special tokens."""
     found = [torch.empty(0)] * len(pieces)
     with frozen(model) as device:
-        for index, ids in equal_lengths(model.tokenizer, pieces, size):
+        for index, ids in equal_lengths(model.tokenizer, pieces, BATCH):
             for place, values in zip(index, compute(ids.to(device)).float().cpu(), strict=True):
                 found[place] = values
     return found
@@ -225,29 +209,22 @@ def cut_note(text: Text, texts: Sequence[str]) -> str:
 def equal_lengths(
     text: Text, pieces: Sequence[Encoded], batch_size: int
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Give batches of pieces with equally many tokens, so that nothing is padded.
-
-    They are numbers of pieces, int64 [b], and their ids between special tokens, int64 [b, L].
-    """
+    """Give batches of pieces of one length: their numbers [b], and framed ids, int64 [b, L]."""
     for batch in same_length([len(piece.ids) for piece in pieces], batch_size):
         rows = [[*text.start, *pieces[place].ids, *text.stop] for place in batch]
         yield batch, torch.from_numpy(np.array(rows, dtype=np.int64))
 
 
 def word_features(
-    model: LanguageModel[Text],
-    sentences: Sequence[Sequence[str]],
-    layer: int = -1,
-    batch_size: int = 128,
+    model: LanguageModel[Text], sentences: Sequence[Sequence[str]], layer: int = -1
 ) -> list[np.ndarray]:
     """Return features of the words of each sentence, joined by spaces, each float32 [words, D].
 
-    A word has the mean of its tokens' features. A word without tokens of its own, because the
-    sentence was cut or a token spans several words, has NaN.
+    They are means of tokens'; NaN where the sentence was cut or a token spans several words.
     """
     text = model.tokenizer
     pieces, _ = cut_texts(text, [" ".join(words) for words in sentences], text.room())
-    found = _by_piece(model, pieces, batch_size, lambda ids: model.features(ids, layer))
+    found = _by_piece(model, pieces, lambda ids: model.features(ids, layer))
     means = []
     for words, tokens, values in zip(sentences, pieces, found, strict=True):
         word = torch.from_numpy(words_of(words, tokens.offsets))
@@ -258,25 +235,9 @@ def word_features(
 
 
 def words_of(words: Sequence[str], offsets: np.ndarray) -> np.ndarray:
-    """Return which of `words`, joined by spaces, each token belongs to, int64 [n].
-
-    `offsets` [n] are the first characters of tokens; they may be the space before a word.
-
-    >>> words_of(["a", "cat"], np.array([0, 1, 3]))
-    array([0, 1, 1])
-    """
+    """Return which word each token is of, by its first character, maybe the space before one."""
     ends = np.cumsum([len(word) + 1 for word in words]) - 1
     return np.searchsorted(ends, offsets, side="right")
-
-
-def finetune_texts(
-    models: Mapping[str, LanguageModel[Text]], task: TextTask, config: FineTuneSettings
-) -> list[Entries]:
-    """Return accuracy and Matthews correlation of fine-tuned models, by name; see `tuned_row`."""
-    return [
-        tuned_row(name, model, text_samples(model, task), config, ("accuracy", "mcc"))
-        for name, model in models.items()
-    ]
 
 
 def text_samples(model: LanguageModel[Text], task: TextTask) -> Samples[LanguageModel[Text]]:

@@ -1,11 +1,12 @@
 """Texts as token ids: a fast tokenizer, what its special tokens are for, and where it is from."""
 
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -26,44 +27,29 @@ PARTIAL = "\N{REPLACEMENT CHARACTER}"  # what decoders make of a part of a chara
 PAD, UNKNOWN, START, STOP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # What the families of BERT and of RoBERTa call them.
 _NAMES = {"mask": ("[MASK]", "<mask>"), "pad": ("[PAD]", "<pad>"), "unk": ("[UNK]", "<unk>")}
+_HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 _FRAMES = {"start": ("[CLS]", "<s>"), "stop": ("[SEP]", "</s>")}
 
 
 class Encoded(NamedTuple):
     """The tokens of one text, without special ones."""
 
-    ids: np.ndarray
-    """int64 [n]"""
-    starts: np.ndarray
-    """bool [n], whether a token begins a word"""
-    offsets: np.ndarray
-    """int64 [n], the first character that a token stands for"""
+    ids: np.ndarray  # int64 [n]
+    starts: np.ndarray  # bool [n], whether a token begins a word
+    offsets: np.ndarray  # int64 [n], the first character that a token stands for
 
 
 class Tokens(NamedTuple):
     """Texts as token ids, one in each row."""
 
-    ids: Tensor
-    """int64 [B, L]"""
-    eligible: Tensor
-    """bool [B, L]: tokens of the text, neither special ones nor padding"""
-    num_bytes: Tensor
-    """int64 [B]: size of the text, as UTF-8"""
+    ids: Tensor  # int64 [B, L]
+    eligible: Tensor  # bool [B, L]: tokens of the text, neither special ones nor padding
+    num_bytes: Tensor  # int64 [B]: size of the text, as UTF-8
 
 
 @dataclass(frozen=True, eq=False)
 class Text:
     """How texts become tokens.
-
-    Args:
-        tokenizer: a `tokenizers.Tokenizer`; special tokens within a text count as its text.
-        length: tokens in a row, special ones included.
-        mask: id of the mask token.
-        pad: id of the padding token, -1 without one.
-        start: ids in front of every piece of text.
-        stop: ids behind it.
-        special: ids that no text can hold: all special tokens but that of unknown words.
-        longest: tokens in a row that the model can take at most, or None.
 
     Example:
         >>> from maskwise.text.text import train_tokenizer
@@ -75,14 +61,14 @@ class Text:
 
     modality: ClassVar[str] = "text"
 
-    tokenizer: "Tokenizer"
-    length: int
-    mask: int
-    pad: int
-    start: tuple[int, ...]
-    stop: tuple[int, ...]
-    special: tuple[int, ...]
-    longest: int | None = None
+    tokenizer: "Tokenizer"  # special tokens within a text count as its text
+    length: int  # tokens in a row, special ones included
+    mask: int  # id of the mask token
+    pad: int  # id of the padding token, -1 without one
+    start: tuple[int, ...]  # ids in front of every piece of text
+    stop: tuple[int, ...]  # ids behind it
+    special: tuple[int, ...]  # ids that no text can hold, but that of unknown words
+    longest: int | None = None  # tokens in a row that the model can take at most
 
     def __post_init__(self) -> None:
         self.tokenizer.no_truncation()
@@ -134,10 +120,7 @@ class Text:
         return self.tokenizer.decode(values, skip_special_tokens=True).strip()
 
     def spell(self, ids: Sequence[int]) -> list[str]:
-        """Return the text that each token adds to those before it; together they are the text.
-
-        A token that ends within a character adds nothing; the last one of the character adds it.
-        """
+        """Return what each token adds to the text; of a character the last one adds it."""
         added, done = [], ""
         for end in range(1, len(ids) + 1):
             now = self._spelled(ids[:end])
@@ -171,20 +154,13 @@ class Text:
         return self.alphabet.to(ids.device)[ids.clamp(min=0)] & (ids >= 0)
 
     def documents(self, ids: Tensor) -> Tensor:
-        """Return which document of its row each token belongs to, int64 [B, L]; 0 = padding.
-
-        A document begins where the row does and at each token that stands in front of pieces.
-        """
-        begins = [*self.start, -1][0]
-        first = (ids == begins).long()
+        """Return which document of its row each token belongs to, int64 [B, L]; 0 = padding."""
+        first = (ids == [*self.start, -1][0]).long()
         first[:, 0] = 1
         return torch.where(ids == self.pad, 0, first.cumsum(dim=1))
 
     def tokenize(self, texts: Sequence[str], length: int | None = None) -> Tokens:
-        """Return texts, one in each row, cut and padded to the same length.
-
-        The length is L at most, special tokens included; default: that of the model.
-        """
+        """Return texts, one in each row, cut to a length, by default the model's, and padded."""
         room = self.room(length)
         if not len(texts):
             raise UserError("no texts: give at least one")
@@ -197,25 +173,18 @@ class Text:
         return self._framed(pieces)
 
     def windows(self, text: str, length: int | None = None) -> Tokens:
-        """Return running text, cut into rows of equal length; what is left over is dropped.
-
-        The length is L, special tokens included; default: that of the model.
-        """
+        """Return running text in rows of a length; what is left over is dropped."""
         room = self.room(length)
         [found] = self.encode([text])
         num = len(found.ids)
         if num < room:
-            raise UserError(
-                f"the text has {num} tokens, too few for a window of {room}: give more text, or a"
-                " smaller length"
-            )
+            what = "give more text, or a smaller length"
+            raise UserError(f"the text has {num} tokens, too few for a window of {room}: {what}")
         # A token stands for the text up to the next one, so that no byte is lost between windows.
-        ends = [0, *found.offsets[room::room].tolist(), len(text)]
-        pieces = [
-            (found.ids[place * room : (place + 1) * room], len(text[start:stop].encode()))
-            for place, (start, stop) in enumerate(itertools.pairwise(ends))
-        ]
-        return self._framed(pieces[: num // room])
+        spans = itertools.pairwise([0, *found.offsets[room::room].tolist(), len(text)])
+        sizes = [len(text[start:stop].encode()) for start, stop in spans]
+        pieces = zip(np.split(found.ids, range(room, num, room)), sizes, strict=True)
+        return self._framed(list(pieces)[: num // room])
 
     def _framed(self, pieces: list[tuple[np.ndarray, int]]) -> Tokens:
         """Put special tokens around pieces of texts, and padding behind."""
@@ -262,11 +231,7 @@ def train_tokenizer(
 ) -> Text:
     """Train a byte-level BPE tokenizer: any text in any language, no unknown words.
 
-    Args:
-        texts: what it is trained on; read once.
-        vocab_size: tokens at most, special ones and the 256 bytes included.
-        length: tokens in a row.
-        lowercase: make everything lower-case.
+    It has `vocab_size` tokens at most, special ones and the 256 bytes included.
     """
     tokenizers = require("tokenizers", "text", "text")
     least = 256 + len(SPECIAL)
@@ -294,7 +259,7 @@ def load_tokenizer(name: str, length: int) -> Text:
     try:
         if path.is_file() or path.suffix == ".json":
             return _described(read_tokenizer(path), length)
-        found = _from_transformers(name)
+        found = read_named(name, require("transformers", "it", "text").AutoTokenizer)
         # Tokenizers that know no limit name a huge one.
         longest = found.model_max_length if found.model_max_length < 10**6 else None
         return of_transformers(found, length, longest)
@@ -348,11 +313,20 @@ def _described(tokenizer: "Tokenizer", length: int) -> Text:
     return Text(tokenizer, length, found["mask"], pad, start, stop, special)
 
 
-def _from_transformers(name: str) -> "PreTrainedTokenizerFast":
-    transformers = require("transformers", "it", "text")
-    options = {"local_files_only": user_path(name).is_dir(), "trust_remote_code": False}
+def read_named(name: str, kind: Any, **options: object) -> Any:
+    """Return what a class of transformers loads from a folder or the hub."""
+    path = user_path(name)
+    local = path.is_dir()
+    if not local and not _HUB_NAME.fullmatch(name):
+        raise UserError(f"{name} is no folder")
+    place, where = (str(path), "") if local else (name, " (no folder here, so sought on the hub)")
     try:
-        return transformers.AutoTokenizer.from_pretrained(name, **options)
+        options |= {"local_files_only": local, "trust_remote_code": False}
+        return kind.from_pretrained(place, **options)
     except Exception as error:  # whatever hub, network, cache and file formats raise
-        reason = (str(error) or type(error).__name__).split("\n")[0]
-        raise UserError(f"it cannot be loaded: {reason}") from error
+        raise UserError(f"{place}{where} cannot be loaded: {reason_of(error)}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of what went wrong."""
+    return (str(error) or type(error).__name__).split("\n")[0]

@@ -76,8 +76,17 @@ def read_columns(data: Table) -> Columns:
         with np.errstate(over="ignore", invalid="ignore"):
             mean[place] = block.mean(axis=0)
             deviation[place] = np.sqrt(((block - mean[place]) ** 2).mean(axis=0))
-        if not np.isfinite(deviation[place]).all():
-            raise UserError(_why(block, deviation[place], place.start))
+        if np.isfinite(deviation[place]).all():
+            continue
+        bad = np.argwhere(~np.isfinite(block))
+        if len(bad):
+            row, column = bad[0]
+            raise UserError(
+                f"row {row}, column {place.start + column} is {block[row, column]}: fill it in, or"
+                " leave the row or column out"
+            )
+        column = place.start + int(np.argmin(np.isfinite(deviation[place])))
+        raise UserError(f"column {column} holds numbers too large to square: rescale it")
     deviation[deviation <= STILL * np.abs(mean)] = 0.0
     return Columns(values, mean, deviation)
 
@@ -215,8 +224,8 @@ def estimate(
             f"{len(columns.still)} of {d} columns never vary ({shown}): leave them out"
         )
     targets = None if target is None else _read_targets(target, n)
-    values, vectors, fourth = _principal(columns)
-    rho = _intensity(values, fourth, n, d) if shrinkage is None else float(shrinkage)
+    values, vectors, intensity = _principal(columns)
+    rho = intensity if shrinkage is None else float(shrinkage)
     if not 0 <= rho <= 1:
         raise UserError(f"shrinkage {rho:g} is outside [0, 1]: it is a share of the identity")
     shrunk = (1 - rho) * values + rho
@@ -239,10 +248,12 @@ def estimate(
 
 
 def _principal(columns: Columns) -> tuple[Array, Array, float]:
-    """Return the eigenvalues of the correlations S, and the mean of ‖x‖⁴ over samples.
+    """Return the eigenvalues of the correlations S, their vectors, and how much to shrink S.
 
     Eigenvectors are those of S [d, r] with n >= d, else those of the samples' Gram matrix [n, r];
     then r < n: directions that no sample shows are left out.
+
+    Ledoit and Wolf's intensity is β²/δ² with β² = (mean ‖x‖⁴ - ‖S‖²)/(n d) and δ² = ‖S - I‖²/d.
     """
     n, d = columns.shape
     gram = np.zeros((min(n, d),) * 2)
@@ -257,19 +268,12 @@ def _principal(columns: Columns) -> tuple[Array, Array, float]:
     fourth = float(np.mean(squares**2))
     values, vectors = linalg.eigh(gram, overwrite_a=True, check_finite=False, driver="evd")
     values = np.maximum(values / n, 0.0)
-    seen = slice(None) if n >= d else values > ZERO * values[-1]
-    return values[seen], vectors[:, seen], fourth
-
-
-def _intensity(values: Array, fourth: float, num_samples: int, dim: int) -> float:
-    """Return Ledoit and Wolf's intensity for correlations with these eigenvalues.
-
-    β²/δ² with β² = (mean ‖x‖⁴ - ‖S‖²)/(n d) and δ² = ‖S - I‖²/d.
-    """
+    if n < d:
+        seen = values > ZERO * values[-1]
+        values, vectors = values[seen], vectors[:, seen]
     square = float((values**2).sum())
-    distance = (square - dim) / dim
-    error = (fourth - square) / (num_samples * dim)
-    return 1.0 if error >= distance else max(error, 0.0) / distance
+    error, distance = (fourth - square) / (n * d), (square - d) / d
+    return values, vectors, 1.0 if error >= distance else max(error, 0.0) / distance
 
 
 def _shares(columns: Columns, values: Array, vectors: Array) -> Array:
@@ -340,15 +344,3 @@ def _blocks(values: np.ndarray | sparse.csr_array, axis: int) -> Iterator[tuple[
         part = values[:, place] if axis else values[place]
         dense = part if isinstance(part, np.ndarray) else part.toarray()
         yield place, dense.astype(np.float64)
-
-
-def _why(block: Array, deviation: Array, first: int) -> str:
-    bad = np.argwhere(~np.isfinite(block))
-    if not len(bad):
-        column = first + int(np.argmin(np.isfinite(deviation)))
-        return f"column {column} holds numbers too large to square: rescale it"
-    row, column = bad[0]
-    return (
-        f"row {row}, column {first + column} is {block[row, column]}: fill it in, or leave the "
-        "row or column out"
-    )

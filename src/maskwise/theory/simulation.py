@@ -5,8 +5,8 @@ Gaussian data is drawn and masked, the linear model is fitted, and its risk is c
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
-from typing import NamedTuple, cast
+from importlib import import_module
+from typing import TypeAlias, cast
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from maskwise.theory.spectra import Array, Covariance, Model, Spectrum
 
 # Directions of a Gram matrix below this share of the largest are dependent rows or columns.
 CUTOFF = 1e-12
+# What puts an array where the linear algebra runs, numpy's or torch's.
+_Put: TypeAlias = Callable[[Array], Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,36 +39,27 @@ class Simulation:
     risks: Array
 
 
-class _Backend(NamedTuple):
-    """Where the linear algebra runs: numpy, or torch, whose tensors answer to the same names."""
-
-    xp: ModuleType
-    put: Callable[[Array], Array]
-
-
 class _Experiment:
     """What is drawn, masked and fitted."""
 
-    def __init__(
-        self, source: Covariance, law: LawLike, setting: Setting, backend: _Backend
-    ) -> None:
-        self.law, self.setting, self.backend = law, setting, backend
+    def __init__(self, source: Covariance, law: LawLike, setting: Setting, put: _Put) -> None:
+        self.law, self.setting, self.put = law, setting, put
         values, vectors = np.linalg.eigh(source.matrix)
         # The symmetric root: there is but one, where eigenvectors have any sign, and those of
         # equal eigenvalues any direction, so that another CPU would draw other samples.
-        self.root = backend.put((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
-        self.beta = backend.put(source.beta)
+        self.root = put((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
+        self.beta = put(source.beta)
         units = np.arange(len(values)) if source.units is None else source.units
         self.unit = np.unique(units, return_inverse=True)[1]
-        self.same = backend.put((self.unit[:, None] == self.unit).astype(np.float64))
+        self.same = put((self.unit[:, None] == self.unit).astype(np.float64))
 
     def draw(self, rng: np.random.Generator, num_samples: int) -> tuple[Array, Array]:
         """Return features [n, d] and targets [n, m]; each target has its share of the noise."""
-        put, (dim, num_targets) = self.backend.put, self.beta.shape
-        x = put(rng.standard_normal((num_samples, dim))) @ self.root.T
+        dim, num_targets = self.beta.shape
+        x = self.put(rng.standard_normal((num_samples, dim))) @ self.root.T
         deviation = np.sqrt(self.setting.noise / num_targets)
         errors = rng.standard_normal((num_samples, num_targets)) * deviation
-        return x, x @ self.beta + put(errors)
+        return x, x @ self.beta + self.put(errors)
 
     def masked(
         self, rng: np.random.Generator, x: Array, y: Array, masks_per_sample: int
@@ -75,24 +68,24 @@ class _Experiment:
         ratios, share = nodes_of(self.law)
         roots = np.sqrt(loss_weights(self.setting.weights, ratios))
         scale = roots / (1 - ratios) if self.setting.rescale else roots
-        put, inputs, targets = self.backend.put, [], []
+        rows, factors, weights = [], [], []
         for _ in range(masks_per_sample):
             kind = rng.choice(len(ratios), len(x), p=share)
             hidden = rng.random((len(x), self.unit.max() + 1)) < ratios[kind, None]
             counts = np.arange(len(x))
             if self.setting.target_hidden:
                 counts = np.flatnonzero(rng.random(len(x)) < ratios[kind])
-            factor = np.where(hidden[:, self.unit], 0.0, scale[kind, None])[counts]
-            inputs.append(x[counts] * put(factor))
-            targets.append(y[counts] * put(roots[kind[counts], None]))
-        return self.backend.xp.concatenate(inputs), self.backend.xp.concatenate(targets)
+            rows.append(counts)
+            factors.append(np.where(hidden[:, self.unit], 0.0, scale[kind, None])[counts])
+            weights.append(roots[kind[counts], None])
+        place, factor, weight = map(np.concatenate, (rows, factors, weights))
+        return x[place] * self.put(factor), y[place] * self.put(weight)
 
     def fit_fresh(self, x: Array, y: Array) -> Array:
         """Return the minimiser of the loss averaged over masks: A₁ (A₂ Σ̂ + A₃ D̂ + λ I)⁻¹ ĉ."""
         full, diagonal, cross = classes_of(self.law, self.setting).average
         second = (x.T @ x / len(x)) * (full + diagonal * self.same)
-        second = second + self.setting.ridge * self.backend.put(np.eye(x.shape[1]))
-        return _solve(second, cross * (x.T @ y) / len(x), self.backend)
+        return _solve(second, self.setting.ridge, cross * (x.T @ y) / len(x), self.put)
 
 
 def simulate(
@@ -145,12 +138,12 @@ def simulate(
     if masks == "fresh" and masks_per_sample > 1:
         raise UserError(f"masks_per_sample {masks_per_sample} is for static masks: leave it out")
     rows_of(model, law, num_samples * masks_per_sample, setting)
-    backend = _backend(device)
+    put = _put_on(device)
     source = dense(model)
-    experiment = _Experiment(source, law, setting, backend)
+    experiment = _Experiment(source, law, setting, put)
     full, diagonal, cross = moments_at(test_ratio, rescale)
-    second = backend.put(source.matrix) * (full + diagonal * experiment.same)
-    target = backend.put(cross * source.cross)
+    second = put(source.matrix) * (full + diagonal * experiment.same)
+    target = put(cross * source.cross)
 
     risks = np.empty(repeats)
     for repeat in range(repeats):
@@ -160,14 +153,14 @@ def simulate(
             b = experiment.fit_fresh(x, y)
         else:
             z, y = experiment.masked(rng, x, y, masks_per_sample)
-            b = least_squares(z, y, ridge * len(z), backend)
+            b = least_squares(z, y, ridge * len(z), put)
         risks[repeat] = source.variance + own + float((b * (second @ b - 2 * target)).sum())
     return Simulation(float(risks.mean()), float(risks.std(ddof=1) / np.sqrt(repeats)), risks)
 
 
-def _backend(device: str | None) -> _Backend:
+def _put_on(device: str | None) -> _Put:
     if device is None:
-        return _Backend(np, np.asarray)
+        return np.asarray
     import torch
 
     try:
@@ -175,22 +168,23 @@ def _backend(device: str | None) -> _Backend:
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"device '{device}' is of no use here ({reason}); leave it out") from None
-    return _Backend(torch, lambda array: cast(Array, torch.as_tensor(array, device=device)))
+    return lambda array: cast(Array, torch.as_tensor(array, device=device))
 
 
-def least_squares(z: Array, y: Array, penalty: float, backend: _Backend) -> Array:
+def least_squares(z: Array, y: Array, penalty: float, put: _Put) -> Array:
     """Return the b of smallest norm that minimises ‖y - zb‖² + penalty ‖b‖²."""
     if len(z) < z.shape[1]:
-        return z.T @ _solve(z @ z.T + penalty * backend.put(np.eye(len(z))), y, backend)
-    gram = z.T @ z + penalty * backend.put(np.eye(z.shape[1]))
-    return _solve(gram, z.T @ y, backend)
+        return z.T @ _solve(z @ z.T, penalty, y, put)
+    return _solve(z.T @ z, penalty, z.T @ y, put)
 
 
-def _solve(gram: Array, right: Array, backend: _Backend) -> Array:
-    """Solve a positive semi-definite system, by its inverse on its range when it is singular."""
+def _solve(gram: Array, penalty: float, right: Array, put: _Put) -> Array:
+    """Solve (gram + penalty I) b = right, by the inverse on the range when that is singular."""
     if not len(gram):
         return right
-    linalg = backend.xp.linalg
+    gram = gram + penalty * put(np.eye(len(gram)))
+    # Tensors of torch answer to the same names as arrays.
+    linalg = np.linalg if isinstance(gram, np.ndarray) else import_module("torch.linalg")
     try:
         pivots = linalg.cholesky(gram).diagonal()
         if pivots.min() ** 2 > CUTOFF * pivots.max() ** 2:

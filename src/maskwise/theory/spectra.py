@@ -234,7 +234,9 @@ def dense_traces(
 ) -> tuple[Array, Array]:
     """Return the traces of `Model` from one inverse, because A ΣQ = I - ιQ - B DQ."""
     dim = len(model.matrix)
-    lower = _lower_inverse(_precision(model, identity, full, diagonal))
+    matrix = _precision(model, identity, full, diagonal)
+    factor, _ = linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+    lower = np.tril(linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)[0])
     if model.units is None:
         sides = np.stack([np.ones(dim), model.diagonal], axis=1)
         trace = lower.diagonal() @ sides
@@ -269,13 +271,6 @@ def _precision(model: Covariance, identity: float, full: float, diagonal: float)
         np.fill_diagonal(matrix, np.diag(matrix) + identity + diagonal * model.diagonal)
         return matrix
     return matrix + diagonal * model.diagonal + identity * np.eye(len(matrix))
-
-
-def _lower_inverse(matrix: Array) -> Array:
-    """Return the lower triangle of a positive definite matrix's inverse."""
-    factor, _ = linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
-    inverse, _ = linalg.lapack.dpotri(factor, lower=True, overwrite_c=True)
-    return np.tril(inverse)
 
 
 @dataclass(frozen=True)

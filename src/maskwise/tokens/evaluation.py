@@ -1,9 +1,10 @@
 """What models of tokens are measured by: losses by ratio, likelihoods, rows filled in."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +13,15 @@ from torch import Tensor
 from maskwise.files import write_json
 from maskwise.masks import Mask
 from maskwise.measure.features import frozen, in_batches, random_subset
-from maskwise.measure.losses import Held, fixed_mask, loss_curves
+from maskwise.measure.losses import Held, fixed_mask, loss_curves, measure
 from maskwise.modality import Entries, Source
+from maskwise.progress import track
 from maskwise.tokens.model import LanguageModel, Symbols, SymbolTokenizer
 
 BATCH = 128  # rows at once
 MOST = 128  # tokens of a row that are shown
 RATIOS = (0.15, 0.3, 0.5, 0.8)  # at which they are hidden
+NUM_ROWS = 3
 NUM_GUESSES = 3
 
 
@@ -33,9 +36,8 @@ def losses_by_ratio(
 ) -> Entries:
     """Return the "reconstruction" entry of result.json: mean cross-entropies; see `loss_curves`.
 
-    The mean of the curve over ratios from 0 to 1 would be -log p(row) per token, averaged over
-    orders (arXiv 2306.00520); "mean" is that over the ratios measured. `baselines` are, by name,
-    the loss of each token whatever is visible, [V].
+    The mean of the curve over all ratios would be -log p(row) per token, averaged over orders
+    (arXiv 2306.00520). `baselines` are the loss of each token whatever is visible, [V].
     """
     found = loss_curves(
         *(model, source, index, sorted(set(ratios)), pattern, seed),
@@ -59,6 +61,15 @@ def _costs(
         yield tuple(each / mask.num_hidden for each in sums)
 
 
+def each_layer(
+    models: Mapping[str, LanguageModel[Symbols]], layers: Sequence[int], task: str
+) -> Iterator[tuple[str, LanguageModel[Symbols], int]]:
+    """Give every model with each of its layers that are probed, none = all; and its title."""
+    for title, model in track(models.items(), f"probes, {task}"):
+        for layer in track(layers or range(model.num_layers), "layers"):
+            yield f"{title} layer {layer % model.num_layers}", model, layer
+
+
 def shares(tokenizer: SymbolTokenizer, source: Source, index: np.ndarray) -> Tensor:
     """Return the share of every token in rows, float64 [V]; +1 for every count."""
     counts = tokenizer.alphabet.double()
@@ -70,10 +81,7 @@ def shares(tokenizer: SymbolTokenizer, source: Source, index: np.ndarray) -> Ten
 
 
 def held_tokens(model: LanguageModel[Symbols], ids: Tensor, words: dict[str, str]) -> Held:
-    """Return rows of tokens [N, L] for `measure`; the anchor is the uniform predictor.
-
-    `words` are what a "sample", a "position" and a "dimension" are called.
-    """
+    """Return rows of tokens [N, L] for `measure`; the anchor is the uniform predictor."""
     # Rows may hold different numbers of tokens.
     num_tokens = float(model.eligible(ids).sum(dim=1).double().mean())
     num_words = int(model.tokenizer.alphabet.sum())
@@ -82,34 +90,31 @@ def held_tokens(model: LanguageModel[Symbols], ids: Tensor, words: dict[str, str
     return Held(ids, num_tokens, num_tokens, (score, score * num_tokens), words, perplexity=True)
 
 
+def measured(
+    model: LanguageModel[Symbols], held: Callable[[np.ndarray], Held], *what: Any, **options: Any
+) -> Entries:
+    """Return what `measure` does, of 64 samples unless told otherwise."""
+    num = options.pop("num_samples", None)
+    return measure(model, held, *what, num_samples=64 if num is None else num, **options)
+
+
 def write_rows(
-    folder: Path,
-    model: LanguageModel[Symbols],
-    source: Source,
-    *,
-    pattern: str,
-    seed: int,
-    num: int = 3,
+    folder: Path, model: LanguageModel[Symbols], source: Source, *, pattern: str, seed: int
 ) -> None:
     """Write what the report shows of tokens to samples.json, which is complete or absent.
 
-    JSON: the "pattern" and "rows", each with its "documents", which are lists of the text that
-    each token adds (a character of several tokens comes with the last of them), and "masks", one
-    for each ratio: the "ratio" asked for and what is "hidden", each token with its "place" among
-    those of all documents, the "probability" of the true token, whether the first guess is
-    "right", and the "guesses", the likeliest tokens with their probabilities. Masks are nested
-    where the pattern is.
-
-    There are `num` rows at most; `seed` is of their choice and of the masks.
+    The "documents" of a row are lists of the text that each token adds; a hidden token has its
+    "place" among those of all documents, the "probability" of the true token, and the likeliest
+    "guesses" with theirs.
     """
-    index = random_subset(len(source), num, seed)
+    index = random_subset(len(source), NUM_ROWS, seed)
     ids, units = model.tokenizer.ids(source.get(index)), source.units(index)
     eligible = model.eligible(ids)
     shown = eligible & (eligible.cumsum(dim=1) <= MOST)
-    rows: list[Entries] = [
-        {"documents": [model.tokenizer.spell(part) for part in parts], "masks": []}
-        for parts in _documents(model, ids, shown)
-    ]
+    rows: list[Entries] = []
+    for row, of in zip(ids, model.tokenizer.documents(ids) * shown, strict=True):
+        parts = [row[of == each].tolist() for each in of[of > 0].unique()]
+        rows.append({"documents": [model.tokenizer.spell(part) for part in parts], "masks": []})
     with frozen(model):
         for ratio in RATIOS:
             mask = fixed_mask(
@@ -120,16 +125,6 @@ def write_rows(
             for row, found in zip(rows, filled, strict=True):
                 row["masks"].append({"ratio": ratio, "hidden": found})
     write_json(folder / "samples.json", {"pattern": pattern, "rows": rows})
-
-
-def _documents(model: LanguageModel[Symbols], ids: Tensor, shown: Tensor) -> list[list[list[int]]]:
-    """Return the ids of the tokens that are shown, by row and document."""
-    documents = model.tokenizer.documents(ids)
-    found = []
-    for row in range(len(ids)):
-        kept, of = ids[row, shown[row]], documents[row, shown[row]]
-        found.append([kept[of == each].tolist() for each in of.unique().tolist()])
-    return found
 
 
 def _filled(

@@ -12,6 +12,7 @@ from maskwise.masks import Mask
 from maskwise.modality import Answer, MaskedModel, ModelSettings, Pool, Tokenizer, VisiblePool
 from maskwise.objectives.cross_entropy import CrossEntropy, Shares, corrupt
 from maskwise.rng import Keys, Stream
+from maskwise.settings import check_layer
 from maskwise.tokens.network import TokenNetwork
 
 # Logits held at once: vocabularies are large.
@@ -74,11 +75,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
     what a text, or a sequence, can hold has a probability: special tokens, but that of unknown
     words, have none, and are never hidden.
 
-    Args:
-        tokenizer: how samples become tokens.
-        config: the shape of the model.
-        attention: "auto", "sdpa" or "plain"; equal up to rounding.
-        network: what computes features and logits; default: what `config` describes.
+    Features and logits are computed by `network`, by default by the one that `config` describes.
 
     Example:
         >>> from maskwise.text.model import TextModelSettings
@@ -117,10 +114,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         return self.network
 
     def forward(self, batch: Tensor, mask: Mask, predicted: Mask | None = None) -> Tensor:
-        """Return logits at the hidden positions, or a part of them, row by row, [n, V].
-
-        What samples hold at hidden positions is not used: they become the mask token.
-        """
+        """Return logits at the hidden positions, or a part of them, row by row, [n, V]."""
         ids = self.tokenizer.ids(batch).masked_fill(mask.hidden, self.tokenizer.mask)
         return self.network.logits(*self._read(ids), predicted or mask)
 
@@ -138,19 +132,15 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         Features are those of the model as it is trained: where hidden tokens are replaced or stay,
         as they are.
         """
-        ids = self.tokenizer.ids(samples)
+        tokens, shares = self.tokenizer, self.config.corruption
+        ids = tokens.ids(samples)
         seen = corrupt(
-            ids,
-            mask.hidden,
-            keys,
-            mask=self.tokenizer.mask,
-            alphabet=self.tokenizer.alphabet.to(ids.device),
-            shares=self.config.corruption,
+            *(ids, mask.hidden, keys), mask=tokens.mask, alphabet=tokens.alphabet, shares=shares
         )
-        said = self.network.at(*self._read(seen), predicted, layers)
+        states, prediction, found = self.network.at(*self._read(seen), predicted, layers)
         counted = self.eligible(samples) & ~mask.hidden
-        features = [self._pooled(each, counted, pool) for each in said.features]
-        return Answer(ids, said.states, said.prediction, features)
+        features = [self._pooled(each, counted, pool) for each in found]
+        return Answer(ids, states, prediction, features)
 
     def objective(self) -> CrossEntropy:
         return CrossEntropy(self.tokenizer.weights)
@@ -160,21 +150,16 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
     ) -> Tensor:
         """Return features of masked samples, [B, D]; what is hidden becomes the mask token."""
         ids = self.tokenizer.ids(samples).masked_fill(mask.hidden, self.tokenizer.mask)
-        return self._pooled(
-            self._features(ids, layer), self.eligible(samples) & ~mask.hidden, pool
-        )
+        counted = self.eligible(samples) & ~mask.hidden
+        return self._pooled(self.features(ids, layer), counted, pool)
 
     def num_encoded(self, mask: Mask) -> int:
         return mask.hidden.numel()
 
     def features(self, batch: Tensor, layer: int = -1) -> Tensor:
         """Return the features of every token after a layer, [B, L, width]; nothing is hidden."""
-        return self._features(self.tokenizer.ids(batch), layer)
-
-    def _features(self, ids: Tensor, layer: int) -> Tensor:
-        if not -self.num_layers <= layer < self.num_layers:
-            raise UserError(f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)")
-        return self.network.features(*self._read(ids), layer)
+        check_layer("layer", layer, self.num_layers)
+        return self.network.features(*self._read(self.tokenizer.ids(batch)), layer)
 
     def encode(self, samples: Tensor, pool: Pool = "mean", layer: int = -1) -> Tensor:
         """Return features of whole texts or sequences, one in each row; nothing is ever hidden.
@@ -218,10 +203,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
     def predictions(
         self, x: Tensor, hidden: Tensor, other: Tensor
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Give log-probabilities of all tokens where hidden, [n, V], and `other` there, [n].
-
-        Some rows at a time.
-        """
+        """Give log-probabilities where hidden, [n, V], and `other` there, [n]; by some rows."""
         device = next(self.parameters()).device
         most = max(1, int(hidden.sum(dim=1).max())) * len(self.tokenizer.alphabet)
         num = max(1, MOST_LOGITS // most)
@@ -237,10 +219,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         return logits.masked_fill(~alphabet, -torch.inf)
 
     def _read(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return what the network embeds, and the documents of packed or padded rows.
-
-        The latter are None where each row is one document.
-        """
+        """Return what the network embeds, and documents, None where each row is one."""
         documents = self.tokenizer.documents(ids)
         inputs = self.tokenizer.inputs(ids)
         return inputs, None if bool((documents == 1).all()) else documents

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,15 +19,9 @@ Layers = Sequence[int]
 """0 = the first, -1 = the last"""
 
 
-class Said(NamedTuple):
-    """What a network says at some positions of its rows, n in all."""
-
-    states: Tensor
-    """features, row by row, [n, D]"""
-    prediction: tuple[Tensor, ...]
-    """logits [n, V], or what makes them: see `CrossEntropy`"""
-    features: list[Tensor]
-    """of every token after the layers that were asked for, [B, N, D] each"""
+Said = tuple[Tensor, tuple[Tensor, ...], list[Tensor]]
+"""at n positions, row by row: features [n, D]; logits [n, V] or what makes them (`CrossEntropy`);
+and every token after the layers that were asked for, [B, N, D] each"""
 
 
 class TokenNetwork(nn.Module, ABC):
@@ -73,23 +67,18 @@ class TokenNetwork(nn.Module, ABC):
             found, valid = [], where.hidden_valid
             [last] = self.outputs(ids, documents, [-1], where.hidden_idx)
             states = last.flatten(0, 1) if valid is None else last[valid]
-        return Said(states, self.predict(states), found)
+        return states, self.predict(states), found
 
     def logits(self, ids: Tensor, documents: Tensor | None, where: Mask) -> Tensor:
         """Return logits [n, V] at the hidden positions of `where`, row by row."""
-        return logits_of(self.at(ids, documents, where).prediction)
+        return logits_of(self.at(ids, documents, where)[1])
 
 
 class BlockNetwork(TokenNetwork):
     """Token embedding, blocks, and a head whose output weights are the embedding's.
 
-    Where the network reads other tokens than it predicts, the output weights are its own.
-
-    Args:
-        num_tokens: vocabulary size V.
-        width: D.
-        blocks: called with tokens, what `context` gives, and `wanted`.
-        num_inputs: tokens that are read, None = those that are predicted.
+    Where other tokens are read, `num_inputs` of them, than are predicted, the output weights are
+    its own. Blocks are called with tokens, what `context` gives, and `wanted`.
     """
 
     def __init__(
@@ -217,13 +206,9 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, positions: Tensor, allowed: Tensor | None, wanted: Tensor | None = None
     ) -> Tensor:
-        """Return the new tokens, [B, N, D]; only those at `wanted` [B, K] if given.
+        """Return the new tokens, [B, N, D]; only those at `wanted`, int64 [B, K], if given.
 
-        Args:
-            x: [B, N, D].
-            positions: int64 [N].
-            allowed: bool [B, N, N], which tokens a token may attend to; None = all.
-            wanted: int64 [B, K], the tokens to compute, which still attend to every token.
+        Tokens at `positions` [N] attend to those that are `allowed`, bool [B, N, N]; None = all.
         """
         normed = self.norm1(x)
         width = x.shape[-1]
@@ -251,11 +236,7 @@ class Block(nn.Module):
 
 
 class SequenceNetwork(BlockNetwork):
-    """A transformer: token embedding, blocks, and a head.
-
-    `num_tokens`, `width` and `num_inputs` are those of `BlockNetwork`, `attention` that of
-    `attend`; the MLP of a block has as many weights as a plain one of width `mlp_ratio` x D.
-    """
+    """A transformer, whose MLPs have as many weights as plain ones of width `mlp_ratio` x D."""
 
     def __init__(
         self,
