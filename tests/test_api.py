@@ -116,7 +116,8 @@ def test_arrays_of_any_shape(tmp_path, no_report, kind):
         "torch": torch.from_numpy(images).permute(0, 3, 1, 2),
         "float": (images / 255).astype(np.float32),
     }[kind]
-    run = mw.pretrain(data, out=tmp_path / "run", **SMALL)
+    layout = {} if kind == "torch" else {"data.layout": "NHWC"}
+    run = mw.pretrain(data, out=tmp_path / "run", **SMALL, **layout)
     assert run.config.data.source == "array"
     assert run.config.data.patch == (2, 2)
     assert run.result["data"]["shape"] == [5, 4, 6]

@@ -17,7 +17,8 @@ from maskwise.files import Entries, atomic, read_json, write_json
 from maskwise.layers.transformer import Attention
 from maskwise.modalities import KINDS, Kind, build, find, read_config
 from maskwise.modality import EncoderFactory, M, MaskedModel, Pool
-from maskwise.settings import from_dict, to_dict
+from maskwise.settings import from_dict, override, to_dict
+from maskwise.textio import user_path
 from maskwise.train.config import RunSettings
 from maskwise.train.folder import read as read_metrics
 
@@ -93,14 +94,24 @@ class Run:
 
         Args:
             data: images, as NumPy [N, H, W] or [N, H, W, C], torch [N, C, H, W] or a source; or a
-                list of texts, or of sequences of DNA (letters); AnnData or an .h5ad; or a table.
+                list of texts, or of sequences of DNA (letters); AnnData; or a table. Or where the
+                samples are, as for `pretrain`; a text that is no file is one text.
             pool: see `PatchModel.encode`.
             layer: see `PatchModel.encode`.
             encoder: the function that the run was given, if it was given one.
         """
-        model = self.model(encoder)
-        config = self.config
-        return self.kind.embed(model, data, config, pool, layer)
+        model, kind, config = self.model(encoder), self.kind, self.config
+        if isinstance(data, (str, Path)):
+            text = str(data)
+            if kind.of_memory([text]) and not (text.startswith("hf:") or user_path(text).exists()):
+                data = [text]
+            else:
+                source = {"data.source": text}
+                if kind.source_settings is not None:
+                    source = kind.source_settings(text, None)
+                config = override(config, source)
+                data = kind.read(config)
+        return kind.embed(model, data, config, pool, layer)
 
     def impute(self, data: Any) -> Any:
         """Return data with missing values filled in: a table, or AnnData with a further layer.

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from maskwise.errors import UserError
-from maskwise.images.data import ImageDataSettings, load
+from maskwise.images.data import ImageDataSettings, load, load_all
 from maskwise.images.images import hold_out
 from maskwise.images.record import RECORD, ImageRunSettings
 from maskwise.settings import from_dict, to_dict
@@ -81,7 +81,7 @@ def test_get_returns_channels_first_in_the_order_asked_for():
 def test_array_files_round_trip(tmp_path, ending, channels):
     x, path = pixels(channels=channels), tmp_path / f"cells{ending}"
     (save_xz if ending.endswith("xz") else np.save)(path, x)
-    splits = load(ImageDataSettings(source=str(path)))
+    splits = load(ImageDataSettings(source=str(path), layout="NHWC"))
     assert splits.name == "cells"
     assert splits.train.shape == (channels or 1, 4, 6)
     assert splits.train.labels is None
@@ -155,7 +155,14 @@ def test_npz_mixed_types_become_float(tmp_path):
         ({"x": np.zeros((0, 4, 4))}, "no images"),
         ({"x": np.full((3, 2, 2), np.nan)}, r"a\.npz: x: 12 of 12 values are NaN"),
         ({"x": np.full((3, 2, 2), 1e300)}, "12 of 12 values are NaN or infinite"),
-        ({"x": np.zeros((4, 3, 32, 32))}, "channels come last"),
+        (
+            {"x": np.zeros((4, 12, 9, 10))},
+            "may be .* with 10 channels or .* with 12: give",
+        ),
+        (
+            {"x": np.zeros((4, 3, 32, 3))},
+            "may be .* with 3 channels or .* with 3: give",
+        ),
         ({"x": np.zeros((1, 4, 4))}, "1 image is too few"),
     ],
 )
@@ -337,3 +344,24 @@ def test_settings_round_trip():
     )  # type: ignore[arg-type]
     assert data.size == (64, 64)
     assert from_dict(ImageDataSettings, to_dict(data)) == data
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "found"),
+    [
+        ((40, 3, 32, 48), None, (3, 32, 48)),
+        ((40, 1, 32, 32), None, (1, 32, 32)),
+        ((40, 32, 48, 3), None, (3, 32, 48)),
+        ((40, 4, 6, 4), None, (4, 4, 6)),
+        ((40, 64, 64, 12), None, (12, 64, 64)),
+        ((40, 12, 16, 16), "NCHW", (12, 16, 16)),
+        ((40, 3, 32, 48), "NHWC", (48, 3, 32)),
+    ],
+)
+def test_channels_are_where_they_can_be(tmp_path, shape, layout, found):
+    x = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    source = load_all(ImageDataSettings(source=str(tmp_path / "x.npy"), layout=layout))
+    assert source.shape == found
+    channels_first = x if found == shape[1:] else x.transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(source.get([7])[0].numpy(), channels_first[7])

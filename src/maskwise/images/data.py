@@ -48,6 +48,9 @@ CropScale = Annotated[tuple[float, float] | None, AfterValidator(_ordered)]
 """Smallest and largest share of the area that a random crop keeps; None crops nothing."""
 
 
+Layout = Literal["NHWC", "NCHW"] | None
+
+
 @settings
 class ImageDataSettings:
     """Which images to use and how to read them."""
@@ -58,6 +61,9 @@ class ImageDataSettings:
     size: Sides = None
     """Height and width in pixels (one number for a square): image files are resized to cover it
     and cropped at the centre, before anything else is cropped."""
+    layout: Layout = None
+    """Where arrays have their channels: `NHWC` (last) or `NCHW`; none: where only one axis can be
+    them."""
     channels: Literal[1, 3] | None = None
     """Convert image files to grey (1) or RGB (3)."""
     classes: tuple[str, ...] = ()
@@ -114,18 +120,24 @@ def load_all(data: ImageDataSettings) -> ImageSource:
     return joined(*found) if len(found) == 2 else found[0]
 
 
-def as_source(x: Pixels | ImageSource, y: Pixels | None = None) -> ImageSource:
+def as_source(
+    x: Pixels | ImageSource, y: Pixels | None = None, layout: Layout = None
+) -> ImageSource:
     """Return images in memory as one source; a source as it is.
 
     Images are NumPy [N, H, W] or [N, H, W, C] or torch [N, H, W] or [N, C, H, W]; labels integers
-    [N]. What cannot be used is refused as in files.
+    [N]. `layout` says where arrays have their channels. What cannot be used is refused as in
+    files.
 
     >>> as_source(np.zeros((10, 4, 6), np.uint8)).shape
     (1, 4, 6)
     """
     if isinstance(x, ImageSource):
         return x
-    images = _check_images(_to_numpy(x), "array: x")
+    # Those of tensors are second, and last when they have become an array.
+    images = _check_images(
+        _to_numpy(x), "array: x", "NHWC" if isinstance(x, torch.Tensor) else layout
+    )
     [source] = _array_sources(images, None if y is None else _to_numpy(y), where="array")
     return source
 
@@ -142,7 +154,7 @@ def _open_source(data: ImageDataSettings) -> list[ImageSource]:
     """Return the source to train on and, if there is one, that to test on."""
     path, found, hub = user_path(data.source), [], data.source.startswith("hf:")
     if not hub:
-        found = [_digits()] if data.source == "digits" else _read_arrays(path, data.source)
+        found = [_digits()] if data.source == "digits" else _read_arrays(path, data)
     if not (found or hub):
         return read_image_folder(path, data.size, data.channels, data.classes)
     if data.classes:
@@ -175,27 +187,27 @@ def _digits() -> ImageSource:
     return array_source(images, digits.target.astype(np.int64), tuple(map(str, range(10))))
 
 
-def _read_arrays(path: Path, source: str) -> list[ImageSource]:
+def _read_arrays(path: Path, data: ImageDataSettings) -> list[ImageSource]:
     """Read arrays of a file, or of a folder, if it has any."""
     if not path.exists():
         beside = [str(path.parent / p.name) for p in path.parent.glob("*")]  # none if no parent
         match = difflib.get_close_matches(str(path), ["digits", *beside], n=1, cutoff=0.6)
         hint = f"did you mean '{match[0]}'?" if match else "built-in data: digits"
         raise UserError(
-            f"no file or folder '{source}'; {hint} (a recipe's images are named by --data.source;"
-            " Hugging Face data sets are written hf:NAME)"
+            f"no file or folder '{data.source}'; {hint} (a recipe's images are named by"
+            " --data.source; Hugging Face data sets are written hf:NAME)"
         )
     if path.is_dir():
-        return _read_folder(path)
+        return _read_folder(path, data.layout)
     if path.suffix == ".npz":
-        return _read_npz(path)
+        return _read_npz(path, data.layout)
     if path.suffix == ".npy" or path.name.endswith(".npy.xz"):
-        return [array_source(_check_images(_read_array(path), str(path)))]
+        return [array_source(_check_images(_read_array(path), str(path), data.layout))]
     hint = "give its folder" if path.suffix.lower() in SUFFIXES else "expected a folder"
     raise UserError(f"{path}: not a set of images; {hint}, .npz, .npy, .npy.xz or hf:NAME")
 
 
-def _read_npz(path: Path) -> list[ImageSource]:
+def _read_npz(path: Path, layout: Layout) -> list[ImageSource]:
     with readable(path), path.open("rb") as archive:  # np.load leaves broken files open
         if not zipfile.is_zipfile(path):
             raise ValueError("not an .npz archive")
@@ -209,11 +221,11 @@ def _read_npz(path: Path) -> list[ImageSource]:
         )
     for key in ("x", "x_test"):
         if key in found:
-            found[key] = _check_images(found[key], f"{path}: {key}")
+            found[key] = _check_images(found[key], f"{path}: {key}", layout)
     return _array_sources(**found, where=str(path))
 
 
-def _read_folder(folder: Path) -> list[ImageSource]:
+def _read_folder(folder: Path, layout: Layout) -> list[ImageSource]:
     """Read x_train*, y_train*, x_test*, y_test* in parts, or the four files of MNIST."""
     parts = _files_of_arrays(folder)
     if not parts["x"]:
@@ -232,7 +244,10 @@ def _read_folder(folder: Path) -> list[ImageSource]:
     for key, paths in parts.items():
         pieces = [arrays.pop(path) for path in paths]
         if key in ("x", "x_test"):
-            pieces = [_check_images(*each) for each in zip(pieces, map(str, paths), strict=True)]
+            pieces = [
+                _check_images(piece, str(path), layout)
+                for piece, path in zip(pieces, paths, strict=True)
+            ]
         for path, piece in zip(paths, pieces, strict=True):
             first, shape = pieces[0].shape, piece.shape
             if shape[1:] != first[1:]:
@@ -323,7 +338,7 @@ def _array_sources(
     return [array_source(x, of_train, classes), array_source(x_test, of_test, classes)]
 
 
-def _check_images(x: np.ndarray, where: str) -> np.ndarray:
+def _check_images(x: np.ndarray, where: str, layout: Layout = None) -> np.ndarray:
     """Return images [N, H, W] or [N, H, W, C] as uint8 or float32 [N, H, W, C].
 
     uint8 and bool stay as they are, as do other integers within 0..255; all else becomes float32.
@@ -334,13 +349,10 @@ def _check_images(x: np.ndarray, where: str) -> np.ndarray:
         raise UserError(f"{where}: images must be [N, H, W] or [N, H, W, C], got {x.shape}")
     if 0 in x.shape:
         raise UserError(f"{where}: no images in an array of shape {x.shape}")
-    x = x[..., None] if x.ndim == 3 else x
-    _, height, width, channels = x.shape
-    if channels > 4 and channels in (height, width) and {height, width} & {1, 3}:
-        raise UserError(
-            f"{where}: {x.shape} read as [N, H, W, C] has {channels} channels; channels come "
-            "last in files and NumPy arrays and second in torch tensors"
-        )
+    if x.ndim == 3:
+        x = x[..., None]
+    elif (layout or _layout_of(x.shape, where)) == "NCHW":
+        x = x.transpose(0, 2, 3, 1)
     if x.dtype.kind in "biu" and x.min() >= 0 and x.max() <= 255:
         return x.astype(np.uint8, copy=False)
     with np.errstate(over="ignore"):  # too large for float32 is inf, reported below
@@ -349,3 +361,20 @@ def _check_images(x: np.ndarray, where: str) -> np.ndarray:
     if bad:
         raise UserError(f"{where}: {bad} of {x.size} values are NaN or infinite; clean them first")
     return x
+
+
+def _layout_of(shape: tuple[int, ...], where: str) -> Layout:
+    """Say which axis of images, the second or the last, has the channels.
+
+    Raises:
+        UserError: either could.
+    """
+    _, second, third, last = shape
+    first_can = second in (1, 3)
+    last_can = last <= 4 or (last < min(second, third) and not first_can)
+    if first_can != last_can:
+        return "NCHW" if first_can else "NHWC"
+    raise UserError(
+        f"{where}: {shape} may be [N, H, W, C] with {last} channels or [N, C, H, W] with {second}:"
+        " give data.layout, NHWC or NCHW"
+    )

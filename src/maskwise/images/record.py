@@ -21,7 +21,7 @@ from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.images import data as image_data
 from maskwise.images.augment import crop_and_flip
-from maskwise.images.data import ImageDataSettings, Pixels
+from maskwise.images.data import ImageDataSettings, Layout, Pixels
 from maskwise.images.evaluation import (
     ImageEvaluateSettings,
     chosen,
@@ -29,11 +29,11 @@ from maskwise.images.evaluation import (
     write_samples,
 )
 from maskwise.images.finetuning import ImageFineTuneSettings, check_finetuning
-from maskwise.images.images import Images, ImageSplits, describe, hold_out
+from maskwise.images.images import Images, ImageSource, ImageSplits, describe, hold_out
 from maskwise.images.pictures import SUFFIXES
 from maskwise.layers.transformer import Transformer
 from maskwise.measure.representation import DiagnoseSettings
-from maskwise.modality import Augment, Features, Modality
+from maskwise.modality import Augment, Features, Modality, Pool
 from maskwise.objectives.regularise import RegulariseSettings
 from maskwise.patches.arrays import embed
 from maskwise.patches.losses import fit_noise, patch_likelihood
@@ -238,7 +238,7 @@ def _load(
     if config.data.classes:
         raise UserError("data.classes chooses among folders of images: leave it out for arrays")
     x, y = data if isinstance(data, tuple) else (data, None)
-    parts = hold_out(image_data.as_source(x, y), config.data.holdout)
+    parts = hold_out(image_data.as_source(x, y, config.data.layout), config.data.holdout)
     return ImageSplits(*parts, "array")
 
 
@@ -277,6 +277,22 @@ def _features(
     return Features(np.concatenate(values), None, what, train.labels)
 
 
+def _embed(
+    model: PatchModel,
+    images: Pixels | ImageSource,
+    config: ImageRunSettings,
+    pool: Pool,
+    layer: int,
+) -> np.ndarray:
+    """Return features of images, whose channels are where those of the model fit."""
+    assert isinstance(model.tokenizer, Images)
+    told = model.tokenizer
+    last = (told.height, told.width, told.channels)
+    fits = tuple(getattr(images, "shape", ()))[1:] == last
+    layout: Layout = "NHWC" if fits else config.data.layout
+    return embed(model, image_data.as_source(images, layout=layout), pool, layer)
+
+
 RECORD = Modality(
     name="images",
     title="a model of images",
@@ -302,9 +318,7 @@ RECORD = Modality(
     ),
     restore=Images.load,
     parts=lambda model: {"own_encoder": not isinstance(model.encoder, Transformer)},
-    embed=lambda model, images, config, pool, layer: embed(
-        model, image_data.as_source(images), pool, layer
-    ),
+    embed=_embed,
     read=lambda config: image_data.load_all(config.data),
     likelihood=patch_likelihood,
     features=_features,
