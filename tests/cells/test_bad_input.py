@@ -69,6 +69,12 @@ CASES = {
         ["--data.values", "normalised"],
         "X has 400 in row 7, gene GENE2: no log1p of anything; leave out --data.values normalised",
     ),
+    "few counts that are said to be normalised": (
+        {},
+        ["--data.values", "normalised"],
+        "a.h5ad: X seems to hold counts: 40 of 40 cells have whole numbers only (the first is row"
+        " 0); leave out --data.values normalised",
+    ),
     "normalised values as counts": (
         {"values": LOGGED},
         ["--data.values", "normalised", "--data.loss", "zinb"],
@@ -203,6 +209,17 @@ def test_cells_that_a_model_cannot_read(cli, run, tmp_path, verb, given, words, 
     annotated(**given).write_h5ad("a.h5ad")
     refused(cli, [verb, run, "a.h5ad", "-o", "out.h5ad", *words], says)
     assert {path.name for path in tmp_path.iterdir()} == {"a.h5ad", "run"}
+
+
+@pytest.mark.parametrize(("verb", "out"), [("embed", "z.npy"), ("impute", "out.h5ad")])
+def test_counts_for_a_model_of_normalised_values(cli, tmp_path, monkeypatch, verb, out):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "run", Cells(tuple(GENES), counts=False), "cells")
+    annotated().write_h5ad("a.h5ad")
+    says = "a.h5ad: X seems to hold counts: 40 of 40 cells have whole numbers only"
+    refused(cli, [verb, "run", "a.h5ad", "-o", out], says)
+    annotated(LOGGED).write_h5ad("b.h5ad")
+    assert cli(verb, "run", "b.h5ad", "-o", out)[0] == 0
 
 
 def test_what_is_left_out_is_counted(cli, tmp_path, monkeypatch, caplog):

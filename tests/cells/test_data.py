@@ -209,6 +209,38 @@ def test_other_cells_without_the_genes_or_the_counts():
     np.testing.assert_array_equal(rows.get(range(60)), counts() / 64)
 
 
+def shallow(num=60):
+    """Counts so few that none is too large for a logarithm."""
+    return np.random.default_rng(0).poisson(0.7, (num, 20)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csc_matrix, lambda x: x.astype(np.int64)])
+@pytest.mark.parametrize("most", [9, 1])  # as they are, and whether a gene was seen at all
+def test_counts_are_no_normalised_values(kind, most, tmp_path):
+    adata = annotated(shallow())
+    adata.X = kind(np.minimum(shallow(), most))
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    says = r"X seems to hold counts: 60 of 60 cells have whole numbers only \(the first is row 0\)"
+    for given in (adata, adata[:], tmp_path / "a.h5ad"):
+        with pytest.raises(UserError, match=says + "; the model wants log1p-normalised"):
+            align(given, Cells(tuple(GENES), counts=False), CellsDataSettings())
+    with pytest.raises(UserError, match=says + "; leave out --data.values normalised"):
+        from_anndata(adata, CellsDataSettings(values="normalised"))
+
+
+def test_some_cells_of_counts_among_normalised_ones():
+    known, logs = Cells(tuple(GENES), counts=False), normalised(shallow() + np.eye(60, 20), 50.0)
+    logs[3:5] = [0] * 20, [1] * 20  # no cell that tells
+    mixed = np.where(np.arange(60)[:, None] < 50, logs, shallow())
+    with pytest.raises(UserError, match=r"X seems to hold counts: \d of 60 cells.*row 5\d"):
+        align(annotated(mixed), known, CellsDataSettings())
+    rows, _ = align(annotated(logs), known, CellsDataSettings())
+    np.testing.assert_array_equal(rows.get(range(60)), logs.astype(np.float32))
+    # Few digits make some whole numbers, and none of them counts.
+    rows, _ = align(annotated(logs.round(1)), known, CellsDataSettings())
+    np.testing.assert_array_equal(rows.get(range(60)), logs.round(1).astype(np.float32))
+
+
 def test_a_run_that_goes_on_must_have_the_same_cells():
     first, same = (from_anndata(annotated(counts()), CellsDataSettings()) for _ in range(2))
     other = from_anndata(annotated(counts(seed=1)), CellsDataSettings())

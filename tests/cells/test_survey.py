@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from maskwise.cells import genes
+from maskwise.cells import survey as surveys
 from maskwise.cells.anndata_files import open_file
-from maskwise.cells.genes import survey
+from maskwise.cells.survey import survey
 from maskwise.errors import UserError
 from tests.lazy import lazy
 
@@ -41,7 +41,7 @@ def test_a_file_is_looked_through_once(cells, monkeypatch):
     assert found.library.tolist() == [4, 4, 0, 5]
     np.testing.assert_allclose(found.sums, [0.75, 1.5, 0.75])
     np.testing.assert_allclose(found.squares, [1 / 16 + 1 / 4, 1 / 4 + 1, 9 / 16])
-    monkeypatch.delattr(genes, "_look")
+    monkeypatch.delattr(surveys, "_look")
     again = survey(cells(), TRAIN, True)
     for name in ("library", "sums", "squares"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
@@ -50,7 +50,8 @@ def test_a_file_is_looked_through_once(cells, monkeypatch):
 def test_another_split_or_kind_or_file_is_looked_through_anew(cells):
     survey(cells(VALUES), TRAIN, True)
     np.testing.assert_allclose(survey(cells(), ~TRAIN, True).sums, 0)
-    np.testing.assert_allclose(survey(cells(), TRAIN, False).sums[0], np.expm1([1, 2]).sum())
+    logs = [[1.5, 0, 3], [2, 2.5, 0], [0, 0, 0], [0, 5, 0.25]]
+    np.testing.assert_allclose(survey(cells(logs), TRAIN, False).sums[0], np.expm1([1.5, 2]).sum())
     assert survey(cells([*VALUES[:3], [0, 6, 0]]), TRAIN, True).library.tolist() == [4, 4, 0, 6]
 
 

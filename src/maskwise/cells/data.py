@@ -24,8 +24,9 @@ from maskwise.cells.anndata_files import (
     read_column,
 )
 from maskwise.cells.cells import Cells, Library
-from maskwise.cells.genes import Matching, choose, enough, listed_genes, survey, union
+from maskwise.cells.genes import Matching, choose, enough, listed_genes, union
 from maskwise.cells.matrix import CSR
+from maskwise.cells.survey import survey
 from maskwise.columns.tabular import Loss, TabularRows, TabularSplits
 from maskwise.errors import UserError
 from maskwise.settings import settings

@@ -1,0 +1,144 @@
+"""A pass over all cells: what their values are, whether that is what was said, and sums of them."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from maskwise.cells.anndata_files import Annotated
+from maskwise.errors import UserError
+from maskwise.files import atomic, cached
+
+_MOST = 30  # of a log1p of anything that is counted
+_SPAN = 2.0  # whole numbers so far apart in one cell are no logarithms that happen to be whole
+_FEW = 0.01  # share of the cells
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What a pass over a data set found."""
+
+    library: np.ndarray
+    """the sum of each cell's values, float64 [N]"""
+    sums: np.ndarray
+    """of each gene's share in the counts of a training cell, or of expm1 of what is normalised"""
+    squares: np.ndarray
+    """sums of the squares of these, float64 [G]"""
+
+
+def survey(
+    cells: Annotated, train: np.ndarray, counts: bool, asked_by: str | None = None
+) -> Survey:
+    """Look through all cells; of a file only the first time, what was found is cached.
+
+    Sums are over the training cells, bool [N]. Values must be counts, or else normalised; who
+    wants that is `asked_by`, if it is not for the settings to say.
+
+    Raises:
+        UserError: a value is NaN, infinite, negative or no count: which, where, what to do; or
+            values that should be normalised are whole numbers.
+    """
+    if cells.stamp is None:
+        return _look(cells, train, counts, asked_by)
+    digest = hashlib.sha256(train.tobytes()).hexdigest()
+    path = cached("surveys", [2, cells.stamp, cells.layer, counts, digest]).with_suffix(".npy")
+    if not path.is_file():
+        found = _look(cells, train, counts, asked_by)
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            np.save(file, np.concatenate([found.library, found.sums, found.squares]))
+        return found
+    num = len(cells.matrix)
+    try:
+        values = np.load(path, allow_pickle=False)
+        return Survey(*np.split(values, [num, num + cells.matrix.num_columns]))
+    except (OSError, ValueError):
+        raise UserError(f"{path} is damaged: delete it") from None
+
+
+def _look(cells: Annotated, train: np.ndarray, counts: bool, asked_by: str | None) -> Survey:
+    num_genes = cells.matrix.num_columns
+    library = np.zeros(len(cells.matrix))
+    sums, squares = np.zeros((2, num_genes))
+    whole = np.zeros((0, 2), dtype=bool)
+    for rows in cells.matrix.blocks():
+        sizes, columns, values = cells.matrix.read(rows)
+        good = (values >= 0) & (values < np.inf)
+        good &= values == np.rint(values) if counts else values < _MOST
+        if not good.all():
+            place = int(good.argmin())
+            row = rows[np.repeat(np.arange(len(rows)), sizes)[place]]
+            where = f"row {row}, gene {cells.genes.names[columns[place]]}"
+            raise UserError(_explain(cells, float(values[place]), where, counts, asked_by))
+        if not counts:
+            whole = np.append(whole, _whole(sizes, values), axis=0)
+        ends = np.append(0, sizes.cumsum())
+        block = sparse.csr_matrix(
+            (values.astype(np.float64), columns, ends), shape=(len(rows), num_genes)
+        )
+        total = library[rows] = block @ np.ones(num_genes)
+        weight = train[rows].astype(np.float64)
+        if counts:
+            weight /= np.maximum(total, 1)
+        else:
+            np.expm1(block.data, out=block.data)
+        sums += weight @ block
+        block.data *= block.data
+        squares += weight**2 @ block
+    _refuse_counts(cells, whole, library > 0, asked_by)
+    return Survey(library, sums, squares)
+
+
+def _whole(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return of cells, bool [b, 2], whether all values are whole numbers, and some far apart."""
+    found = np.zeros((len(sizes), 2), dtype=bool)
+    rows = np.flatnonzero(sizes)
+    if len(rows):
+        starts = (sizes.cumsum() - sizes)[rows]
+        found[rows, 0] = np.logical_and.reduceat(values == np.rint(values), starts)
+        largest, least = (of.reduceat(values, starts) for of in (np.maximum, np.minimum))
+        found[rows, 1] = found[rows, 0] & (largest >= least + _SPAN)
+    return found
+
+
+def _refuse_counts(
+    cells: Annotated, whole: np.ndarray, some: np.ndarray, asked_by: str | None
+) -> None:
+    """Refuse whole numbers, [N, 2] of `_whole`, where logarithms should be; `some` has values."""
+    if not len(whole) or not some.any():
+        return
+    found = whole.T & some
+    if not found[0][some].all() and found[1].sum() <= _FEW * some.sum():
+        return
+    rows = np.flatnonzero(found[0] if found[0][some].all() else found[1])
+    way = "leave out --data.values normalised"
+    if asked_by:
+        way = (
+            f"{asked_by} wants log1p-normalised ones: normalise them as those it learned from, or"
+            " name the layer that has them: --data.layer"
+        )
+    raise UserError(
+        f"{cells.genes.where}: {cells.layer} seems to hold counts: {len(rows):,} of"
+        f" {some.sum():,} cells have whole numbers only (the first is row {rows[0]}); {way}"
+    )
+
+
+def _explain(
+    cells: Annotated, value: float, where: str, counts: bool, asked_by: str | None
+) -> str:
+    found = f"{cells.genes.where}: {cells.layer} has {value:g} in {where}"
+    if not np.isfinite(value):
+        return f"{found}: leave that cell or gene out, or give it a value"
+    known = cells.with_counts()
+    ways = f"counts are in --data.layer {' or '.join(known)}" if known else "no layer has counts"
+    if value < 0:
+        return (
+            f"{found}: neither counts nor log-normalised, whose 0 means not detected, but scaled:"
+            f" {ways}; log-normalised values, of raw or a layer, need --data.layer and"
+            " --data.values normalised"
+        )
+    if not counts:
+        way = f"{asked_by} wants that" if asked_by else "leave out --data.values normalised"
+        return f"{found}: no log1p of anything; {way}"
+    way = "log1p-normalised values need --data.values normalised"
+    return f"{found}: no count; {ways}; {f'{asked_by} wants them' if asked_by else way}"
