@@ -232,7 +232,7 @@ def test_some_cells_of_counts_among_normalised_ones():
     known, logs = Cells(tuple(GENES), counts=False), normalised(shallow() + np.eye(60, 20), 50.0)
     logs[3:5] = [0] * 20, [1] * 20  # no cell that tells
     mixed = np.where(np.arange(60)[:, None] < 50, logs, shallow())
-    with pytest.raises(UserError, match=r"X seems to hold counts: \d of 60 cells.*row 5\d"):
+    with pytest.raises(UserError, match=r"X seems to hold counts: \d of 59 cells.*row 5\d"):
         align(annotated(mixed), known, CellsDataSettings())
     rows, _ = align(annotated(logs), known, CellsDataSettings())
     np.testing.assert_array_equal(rows.get(range(60)), logs.astype(np.float32))
@@ -276,7 +276,7 @@ def changed(value, place=(7, 2)):
         (annotated(counts()), {"values": "normalised", "loss": "nb"}, "loss nb is of counts"),
         (annotated(np.zeros((5, 20))), {}, "0 cells with counts to train on and 0 held out"),
         (annotated(np.ones((9, 20))), {}, "all genes are constant"),
-        (annotated(counts()[:0]), {}, "0 cells are too few"),
+        (annotated(counts()[:0]), {}, "array has no cells: give data that have some"),
         (annotated(counts()), {"num_genes": 1}, "1 gene to use"),
         (annotated(counts(), kind=["a"] * 60), {"labels": "kid"}, "'kid'; did you mean 'kind'"),
         (annotated(counts(), kind=["a"] * 60), {"group": "kind"}, "all cells are in one group"),

@@ -162,6 +162,10 @@ def _aligned(
     if not isinstance(model, TabularModel) or not isinstance(model.tokenizer, Cells):
         raise UserError("AnnData is for models of cells, and this is none")
     data = data or (CellsDataSettings() if isinstance(run, MaskedModel) else run.config.data)
+    if getattr(adata, "isbacked", False) and adata.is_view:
+        # As anndata does with views in memory when something is written to them.
+        log.info("this view of a file is copied into memory, where what is made is written")
+        adata._init_as_actual(adata.to_memory())
     rows, [matching] = align(adata, model.tokenizer, data)
     return model, rows, matching, data
 

@@ -128,6 +128,17 @@ def _known_batches(sets: Sequence[Annotated], known: Cells, data: CellsDataSetti
 
 
 def _open(cells: AnnData | str | Path, data: CellsDataSettings) -> list[Annotated]:
+    sets = _opened(cells, data)
+    for what, num in (
+        ("cells", sum(len(each.matrix) for each in sets)),
+        ("genes", min(each.matrix.num_columns for each in sets)),
+    ):
+        if not num:
+            raise UserError(f"{sets[0].genes.where} has no {what}: give data that have some")
+    return sets
+
+
+def _opened(cells: AnnData | str | Path, data: CellsDataSettings) -> list[Annotated]:
     if not isinstance(cells, str | Path):
         return [of_anndata(cells, data.layer, data.gene_ids)]
     if cells == "pbmc68k":

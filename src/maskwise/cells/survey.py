@@ -1,4 +1,4 @@
-"""A pass over all cells: what their values are, whether that is what was said, and sums of them."""
+"""A pass over all cells: whether values are what they are said to be, and sums of them."""
 
 import hashlib
 from dataclasses import dataclass
