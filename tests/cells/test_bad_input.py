@@ -158,7 +158,11 @@ def test_bad_cells_are_one_line(case, cli, tmp_path, monkeypatch):
         ("a.h5ad", b"\x89HDF\r\n\x1a\n" + b"\0" * 40, "cannot read a.h5ad: "),
         ("a.zarr/zarr.json", b"{}", "a.zarr: no AnnData: it has nothing, not obs and var"),
         ("a.zarr/readme.txt", b"hello", "a.zarr: no zarr folder that anndata wrote"),
-        ("folder/readme.txt", b"hello", "folder: no cells here (looked for .h5ad and .zarr)"),
+        (
+            "folder/readme.txt",
+            b"hello",
+            "folder: no cells here (looked for .h5ad, .zarr, .mtx and 10x .h5)",
+        ),
     ],
 )
 def test_no_anndata_is_one_line(cli, tmp_path, monkeypatch, name, content, says):

@@ -39,8 +39,9 @@ class CellsDataSettings:
     """Which cells to use and how to read them."""
 
     source: str = "array"
-    """`pbmc68k`, built in; an .h5ad file, a .zarr folder, a folder of these, a pattern
-    (`"data/*.h5ad"`), or several as A.h5ad+B.h5ad."""
+    """`pbmc68k`, built in; an .h5ad file, a .zarr folder, a matrix of 10x (.h5, or an .mtx beside
+    features.tsv and barcodes.tsv), a folder of these, a pattern (`"data/*.h5ad"`), or several as
+    A.h5ad+B.h5ad."""
     layer: str | None = None
     """Which matrix: none = X, `raw` = that of raw, or the name of a layer."""
     values: Literal["auto", "counts", "normalised"] = "auto"
