@@ -226,6 +226,22 @@ def test_counts_for_a_model_of_normalised_values(cli, tmp_path, monkeypatch, ver
     assert cli(verb, "run", "b.h5ad", "-o", out)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [(["--data.normalised", "true"], 1e6), (["--data.values", "fractional"], 12.5)],
+)
+def test_commands_take_amounts_that_are_no_counts(cli, tmp_path, monkeypatch, words, change):
+    monkeypatch.chdir(tmp_path)
+    annotated(COUNTS / COUNTS.sum(axis=1, keepdims=True) * change).write_h5ad("a.h5ad")
+    refused(cli, ["pretrain", "a.h5ad", *TINY, "--out", "run"], words[0])
+    assert cli("pretrain", "a.h5ad", *TINY, *words, "--out", "run")[0] == 0
+    assert cli("embed", "run", "a.h5ad", "-o", "z.npy")[0] == 0
+    assert cli("impute", "run", "a.h5ad", "-o", "out.h5ad")[0] == 0
+    annotated().write_h5ad("b.h5ad")
+    if change == 1e6:
+        refused(cli, ["embed", "run", "b.h5ad", "-o", "y.npy"], "X seems to hold counts")
+
+
 def test_what_is_left_out_is_counted(cli, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     annotated(changed(0, [4, 9])).write_h5ad("a.h5ad")

@@ -60,7 +60,7 @@ WORDS = words(
     loss="half the squared error, or minus the log-probability of a count",
     compare="Counts have probabilities and normalised values have densities: compare models of one"
     " loss and of the same genes only. ",
-    between=("layer", "values", "loss", "num_genes", "genes"),
+    between=("layer", "values", "normalised", "loss", "num_genes", "genes"),
     differ="data, genes, loss or pattern",
     more="Probes and clusters need the types of cells, a column of obs:",
     more_options=" --data.labels COLUMN",
