@@ -273,6 +273,14 @@ def test_transcripts_per_million(caplog):
     assert "if these are logarithms already" not in caplog.text
     align(annotated(expected), known, data)
     assert "X has no value above 13.8: if these are logarithms already, give" in caplog.text
+    # A model of logarithms takes them of such values if it is told to.
+    logs = Cells(tuple(GENES), counts=False)
+    with pytest.raises(
+        UserError, match=r"no log1p of anything; the model.*--data.normalised true"
+    ):
+        align(annotated(tpm()), logs, CellsDataSettings())
+    rows, _ = align(annotated(tpm()), logs, data)
+    np.testing.assert_allclose(rows.get(range(60)), expected, rtol=1e-6)
     # The genes of scanpy, of expression as it is.
     few = CellsDataSettings(num_genes=6, normalised=True)
     scanpy = pytest.importorskip("scanpy")
@@ -335,7 +343,7 @@ def test_estimates_of_counts(caplog):
             tpm(),
             {"normalised": True, "values": "counts"},
             None,
-            "--data.normalised is of .* one of",
+            "--data.normalised is of .*--data.values auto",
         ),
         (counts(), {"normalised": True}, None, "60 of 60 cells have whole .*leave out --data.val"),
         (-tpm(), {"normalised": True}, None, "neither counts nor log-normalised"),

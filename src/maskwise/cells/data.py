@@ -48,7 +48,7 @@ class CellsDataSettings:
     """What the matrix holds: `counts` (`auto`: an error where it does not); `fractional` estimates
     of counts, such as alevin's, which `nb` and `zinb` round; or log1p-`normalised` expression,
     which is taken as it is."""
-    normalised: bool = False
+    normalised: bool | None = None
     """The matrix holds expression that is normalised for depth and no logarithm yet, such as TPM
     and CPM: its log1p is taken."""
     loss: Loss = "mse"
@@ -126,7 +126,7 @@ def _held(data: CellsDataSettings) -> Held:
     if data.normalised and data.values != "auto":
         raise UserError(
             f"--data.normalised is of values without a logarithm, and --data.values {data.values}"
-            " says that they are others: give one of the two"
+            " says that they are others: give --data.values auto, or --data.normalised false"
         )
     if data.normalised:
         return "linear"

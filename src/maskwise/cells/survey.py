@@ -97,7 +97,7 @@ def _look(cells: Annotated, train: np.ndarray, held: Held, asked_by: str | None)
     if held in ("fractional", "linear") and most < _MOST and not whole[:, 0].all():
         log.warning(
             "%s: %s has no value above %.3g: if these are logarithms already, give"
-            " --data.values normalised",
+            " --data.values normalised and no --data.normalised",
             *(cells.genes.where, cells.layer, most),
         )
     return Survey(library, sums, squares)
@@ -156,7 +156,8 @@ def _explain(cells: Annotated, value: float, where: str, held: Held, asked_by: s
         )
     if held == "normalised":
         way = f"{asked_by} wants that" if asked_by else "leave out --data.values normalised"
-        return f"{found}: no log1p of anything; {way}"
+        other = "--data.values auto --data.normalised true takes the log1p of what has none yet"
+        return f"{found}: no log1p of anything; {way}; {other}"
     way = "log1p-normalised values need --data.values normalised, " if value < _MOST else ""
     if asked_by:
         way = f"{asked_by} wants them; "
