@@ -111,6 +111,7 @@ CASES = {
         [],
         "0 cells with counts to train on and 0 held out are too few",
     ),
+    "no cells": ({"values": COUNTS[:0]}, [], "a.h5ad has no cells: give data that have some"),
     "constant genes": ({"values": COUNTS * 0 + 2}, [], "all genes are constant in the cells to"),
     "few cells": ({"values": COUNTS[:4]}, [], "3 training samples are fewer than a batch of 8"),
     "two files with nothing in common": (
@@ -206,6 +207,7 @@ def run(tmp_path, monkeypatch):
         ({"values": changed(-3)}, [], "a.h5ad: X has -3 in row 7, gene GENE2"),
         ({"values": LOGGED}, [], "no count; no layer has counts; the model wants them"),
         ({}, ["--data.layer", "counts"], "no layer 'counts'"),
+        ({"values": COUNTS[:0]}, [], "a.h5ad has no cells: give data that have some"),
         ({}, ["--data.zeroes", "1"], "unknown key 'data.zeroes'"),
     ],
 )

@@ -191,6 +191,19 @@ def test_what_is_not_whole_is_one_line(cli, tmp_path, monkeypatch, change, says)
     assert {path.name for path in tmp_path.iterdir()} == {"a", "run"}
 
 
+def test_lists_of_other_systems_and_of_nothing(tmp_path):
+    folder = write_text(tmp_path / "a", OLD, types=False, matrix=COUNTS.T[:8])
+    (folder / OLD[1]).write_bytes("".join(f"{name}\r\n" for name in UNIQUE).encode())
+    (folder / OLD[2]).write_bytes(b"same\r\n" * 30)
+    known = Cells(UNIQUE, "nb", profile=(1 / 8,) * 8)
+    rows, _ = align(folder, known, CellsDataSettings())
+    np.testing.assert_array_equal(rows.get(range(30)), COUNTS[:, :8])
+    write_text(folder, OLD, types=False, matrix=COUNTS.T[:8, :0])
+    (folder / OLD[2]).write_text("")
+    with pytest.raises(UserError, match=r"a/matrix.mtx has no cells: give data that have some"):
+        align(folder, known, CellsDataSettings())
+
+
 def test_h5_files_that_are_not_whole(tmp_path):
     path = write_h5(tmp_path / "a.h5")
     with h5py.File(path, "r+") as file:
