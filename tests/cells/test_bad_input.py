@@ -69,6 +69,12 @@ CASES = {
         ["--data.values", "normalised"],
         "X has 400 in row 7, gene GENE2: no log1p of anything; leave out --data.values normalised",
     ),
+    "few counts that are said to be normalised": (
+        {},
+        ["--data.values", "normalised"],
+        "a.h5ad: X seems to hold counts: 40 of 40 cells have whole numbers only (the first is row"
+        " 0); leave out --data.values normalised",
+    ),
     "normalised values as counts": (
         {"values": LOGGED},
         ["--data.values", "normalised", "--data.loss", "zinb"],
@@ -105,6 +111,7 @@ CASES = {
         [],
         "0 cells with counts to train on and 0 held out are too few",
     ),
+    "no cells": ({"values": COUNTS[:0]}, [], "a.h5ad has no cells: give data that have some"),
     "constant genes": ({"values": COUNTS * 0 + 2}, [], "all genes are constant in the cells to"),
     "few cells": ({"values": COUNTS[:4]}, [], "3 training samples are fewer than a batch of 8"),
     "two files with nothing in common": (
@@ -152,7 +159,11 @@ def test_bad_cells_are_one_line(case, cli, tmp_path, monkeypatch):
         ("a.h5ad", b"\x89HDF\r\n\x1a\n" + b"\0" * 40, "cannot read a.h5ad: "),
         ("a.zarr/zarr.json", b"{}", "a.zarr: no AnnData: it has nothing, not obs and var"),
         ("a.zarr/readme.txt", b"hello", "a.zarr: no zarr folder that anndata wrote"),
-        ("folder/readme.txt", b"hello", "folder: no cells here (looked for .h5ad and .zarr)"),
+        (
+            "folder/readme.txt",
+            b"hello",
+            "folder: no cells here (looked for .h5ad, .zarr, .mtx and 10x .h5)",
+        ),
     ],
 )
 def test_no_anndata_is_one_line(cli, tmp_path, monkeypatch, name, content, says):
@@ -196,6 +207,7 @@ def run(tmp_path, monkeypatch):
         ({"values": changed(-3)}, [], "a.h5ad: X has -3 in row 7, gene GENE2"),
         ({"values": LOGGED}, [], "no count; no layer has counts; the model wants them"),
         ({}, ["--data.layer", "counts"], "no layer 'counts'"),
+        ({"values": COUNTS[:0]}, [], "a.h5ad has no cells: give data that have some"),
         ({}, ["--data.zeroes", "1"], "unknown key 'data.zeroes'"),
     ],
 )
@@ -203,6 +215,33 @@ def test_cells_that_a_model_cannot_read(cli, run, tmp_path, verb, given, words, 
     annotated(**given).write_h5ad("a.h5ad")
     refused(cli, [verb, run, "a.h5ad", "-o", "out.h5ad", *words], says)
     assert {path.name for path in tmp_path.iterdir()} == {"a.h5ad", "run"}
+
+
+@pytest.mark.parametrize(("verb", "out"), [("embed", "z.npy"), ("impute", "out.h5ad")])
+def test_counts_for_a_model_of_normalised_values(cli, tmp_path, monkeypatch, verb, out):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "run", Cells(tuple(GENES), counts=False), "cells")
+    annotated().write_h5ad("a.h5ad")
+    says = "a.h5ad: X seems to hold counts: 40 of 40 cells have whole numbers only"
+    refused(cli, [verb, "run", "a.h5ad", "-o", out], says)
+    annotated(LOGGED).write_h5ad("b.h5ad")
+    assert cli(verb, "run", "b.h5ad", "-o", out)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [(["--data.normalised", "true"], 1e6), (["--data.values", "fractional"], 12.5)],
+)
+def test_commands_take_amounts_that_are_no_counts(cli, tmp_path, monkeypatch, words, change):
+    monkeypatch.chdir(tmp_path)
+    annotated(COUNTS / COUNTS.sum(axis=1, keepdims=True) * change).write_h5ad("a.h5ad")
+    refused(cli, ["pretrain", "a.h5ad", *TINY, "--out", "run"], words[0])
+    assert cli("pretrain", "a.h5ad", *TINY, *words, "--out", "run")[0] == 0
+    assert cli("embed", "run", "a.h5ad", "-o", "z.npy")[0] == 0
+    assert cli("impute", "run", "a.h5ad", "-o", "out.h5ad")[0] == 0
+    annotated().write_h5ad("b.h5ad")
+    if change == 1e6:
+        refused(cli, ["embed", "run", "b.h5ad", "-o", "y.npy"], "X seems to hold counts")
 
 
 def test_what_is_left_out_is_counted(cli, tmp_path, monkeypatch, caplog):

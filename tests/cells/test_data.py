@@ -1,6 +1,7 @@
 """Cells of AnnData as samples: normalised, aligned, split, looked through."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -209,6 +210,166 @@ def test_other_cells_without_the_genes_or_the_counts():
     np.testing.assert_array_equal(rows.get(range(60)), counts() / 64)
 
 
+def shallow(num=60):
+    """Counts so few that none is too large for a logarithm."""
+    return np.random.default_rng(0).poisson(0.7, (num, 20)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csc_matrix, lambda x: x.astype(np.int64)])
+@pytest.mark.parametrize("most", [9, 1])  # as they are, and whether a gene was seen at all
+def test_counts_are_no_normalised_values(kind, most, tmp_path):
+    adata = annotated(shallow())
+    adata.X = kind(np.minimum(shallow(), most))
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    says = r"X seems to hold counts: 60 of 60 cells have whole numbers only \(the first is row 0\)"
+    for given in (adata, adata[:], tmp_path / "a.h5ad"):
+        with pytest.raises(
+            UserError, match=says + "; the model wants normalised values: normalise them"
+        ):
+            align(given, Cells(tuple(GENES), counts=False), CellsDataSettings())
+    with pytest.raises(UserError, match=says + "; leave out --data.values normalised"):
+        from_anndata(adata, CellsDataSettings(values="normalised"))
+
+
+def test_some_cells_of_counts_among_normalised_ones():
+    known, logs = Cells(tuple(GENES), counts=False), normalised(shallow() + np.eye(60, 20), 50.0)
+    logs[3:5] = [0] * 20, [1] * 20  # no cell that tells
+    mixed = np.where(np.arange(60)[:, None] < 50, logs, shallow())
+    with pytest.raises(UserError, match=r"X seems to hold counts: \d of 59 cells.*row 5\d"):
+        align(annotated(mixed), known, CellsDataSettings())
+    rows, _ = align(annotated(logs), known, CellsDataSettings())
+    np.testing.assert_array_equal(rows.get(range(60)), logs.astype(np.float32))
+    # Few digits make some whole numbers, and none of them counts.
+    rows, _ = align(annotated(logs.round(1)), known, CellsDataSettings())
+    np.testing.assert_array_equal(rows.get(range(60)), logs.round(1).astype(np.float32))
+
+
+def tpm():
+    values = counts()
+    return (values / values.sum(axis=1, keepdims=True) * 1e6).astype(np.float32)
+
+
+def test_transcripts_per_million(caplog):
+    data = CellsDataSettings(normalised=True, num_genes=None)
+    with caplog.at_level(logging.INFO, logger="maskwise"):
+        splits = from_anndata(annotated(tpm()), data)
+    assert "the values are normalised: their log1p is taken" in caplog.text
+    expected = np.log1p(tpm())
+    np.testing.assert_allclose(
+        splits.train.get(range(54)), expected[splits.train.index], rtol=1e-6
+    )
+    known = Cells(**{**vars(splits.tokenizer)})
+    assert known.held == "linear"
+    for given in (tpm(), tpm().round()):  # also where they are whole numbers
+        rows, _ = align(annotated(given), known, CellsDataSettings())
+        np.testing.assert_allclose(rows.get(range(60)), np.log1p(given), rtol=1e-6)
+    with pytest.raises(
+        UserError, match=r"X seems to hold counts: 60 of 60 .*the model wants norm"
+    ):
+        align(annotated(counts()), known, data)
+    # Logarithms are read as they are if that is said, and else there is a warning.
+    rows, _ = align(annotated(expected), known, CellsDataSettings(values="normalised"))
+    np.testing.assert_array_equal(rows.get(range(60)), expected)
+    assert "if these are logarithms already" not in caplog.text
+    align(annotated(expected), known, data)
+    assert "X has no value above 13.8: if these are logarithms already, give" in caplog.text
+    # A model of logarithms takes them of such values if it is told to.
+    logs = Cells(tuple(GENES), counts=False)
+    with pytest.raises(
+        UserError, match=r"no log1p of anything; the model.*--data.normalised true"
+    ):
+        align(annotated(tpm()), logs, CellsDataSettings())
+    rows, _ = align(annotated(tpm()), logs, data)
+    np.testing.assert_allclose(rows.get(range(60)), expected, rtol=1e-6)
+    # The genes of scanpy, of expression as it is.
+    few = CellsDataSettings(num_genes=6, normalised=True)
+    scanpy = pytest.importorskip("scanpy")
+    adata = annotated(expected[splits.train.index].astype(np.float64))
+    scanpy.pp.highly_variable_genes(adata, flavor="seurat", n_top_genes=6)
+    chosen = adata.var_names[adata.var["highly_variable"]]
+    assert set(from_anndata(annotated(tpm()), few).tokenizer.genes) <= set(chosen)
+
+
+def test_estimates_of_counts(caplog):
+    values = (counts() * 0.9 + 0.3 * (counts(seed=1) > 1)).astype(np.float32)
+    data = CellsDataSettings(values="fractional", num_genes=None)
+    with caplog.at_level(logging.INFO, logger="maskwise"):
+        splits = from_anndata(annotated(values), data)
+        rounded = from_anndata(annotated(values), replace(data, loss="nb"))
+    assert "estimates of counts are normalised as counts" in caplog.text
+    assert "estimates of counts are rounded" in caplog.text
+    library = values.sum(axis=1, dtype=np.float64, keepdims=True)
+    target = np.median(library[splits.train.index])
+    assert splits.tokenizer.target_sum == pytest.approx(target, rel=1e-6)
+    expected = np.log1p(values / library * target)
+    test = splits.test.index
+    np.testing.assert_allclose(splits.test.get(range(6)), expected[test], rtol=1e-5)
+    np.testing.assert_array_equal(rounded.test.get(range(6)), np.rint(values[test]))
+    assert rounded.tokenizer.held == splits.tokenizer.held == "fractional"
+    # A model of such values reads counts too, and one of counts such values, if they are told.
+    rows, _ = align(annotated(counts()), splits.tokenizer, CellsDataSettings())
+    np.testing.assert_allclose(rows.get(range(60)), normalised(counts(), target), rtol=1e-5)
+    known = Cells(tuple(GENES), target_sum=50.0)
+    for given in (data, CellsDataSettings(normalised=True)):
+        rows, _ = align(annotated(values), known, given)
+        np.testing.assert_allclose(rows.get(range(60)), normalised(values, 50.0), rtol=1e-5)
+    known = Cells(tuple(GENES), "nb", profile=(0.05,) * 20)
+    rows, _ = align(annotated(values), known, data)
+    np.testing.assert_array_equal(rows.get(range(60)), np.rint(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "known", "message"),
+    [
+        (
+            tpm(),
+            {},
+            None,
+            "no count; no layer has counts; estimated counts --data.values fraction",
+        ),
+        (
+            counts() / 4,
+            {},
+            None,
+            "log1p-normalised values need .* TPM or CPM --data.normalised tr",
+        ),
+        (
+            tpm(),
+            {"normalised": True, "loss": "nb"},
+            None,
+            "loss nb is of counts: leave out --data.n",
+        ),
+        (
+            tpm(),
+            {"normalised": True, "values": "counts"},
+            None,
+            "--data.normalised is of .*--data.values auto",
+        ),
+        (counts(), {"normalised": True}, None, "60 of 60 cells have whole .*leave out --data.val"),
+        (-tpm(), {"normalised": True}, None, "neither counts nor log-normalised"),
+        (
+            tpm(),
+            {"values": "fractional"},
+            Cells(tuple(GENES), counts=False),
+            "model wants normalised",
+        ),
+        (
+            *(tpm(), {"normalised": True}),
+            *(
+                Cells(tuple(GENES), "nb", profile=(0.05,) * 20),
+                "loss nb, of counts: no --data.norm",
+            ),
+        ),
+    ],
+)
+def test_amounts_that_are_no_counts_and_no_logarithms(values, options, known, message):
+    data = CellsDataSettings(**options)
+    with pytest.raises(UserError, match=message):
+        from_anndata(annotated(values), data) if known is None else align(
+            annotated(values), known, data
+        )
+
+
 def test_a_run_that_goes_on_must_have_the_same_cells():
     first, same = (from_anndata(annotated(counts()), CellsDataSettings()) for _ in range(2))
     other = from_anndata(annotated(counts(seed=1)), CellsDataSettings())
@@ -244,7 +405,7 @@ def changed(value, place=(7, 2)):
         (annotated(counts()), {"values": "normalised", "loss": "nb"}, "loss nb is of counts"),
         (annotated(np.zeros((5, 20))), {}, "0 cells with counts to train on and 0 held out"),
         (annotated(np.ones((9, 20))), {}, "all genes are constant"),
-        (annotated(counts()[:0]), {}, "0 cells are too few"),
+        (annotated(counts()[:0]), {}, "array has no cells: give data that have some"),
         (annotated(counts()), {"num_genes": 1}, "1 gene to use"),
         (annotated(counts(), kind=["a"] * 60), {"labels": "kid"}, "'kid'; did you mean 'kind'"),
         (annotated(counts(), kind=["a"] * 60), {"group": "kind"}, "all cells are in one group"),

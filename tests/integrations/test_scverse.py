@@ -133,6 +133,59 @@ def test_backed_cells(model, adata, tmp_path):
     backed.file.close()
 
 
+@pytest.mark.filterwarnings("ignore:Observation names are not unique")
+@pytest.mark.parametrize("mode", ["r", "r+"])
+@pytest.mark.parametrize("rows", [slice(3, 9), [7, 2, 2], np.arange(NUM) % 50 == 1])
+def test_a_view_of_backed_cells(model, adata, tmp_path, rows, mode, caplog):
+    scverse.embed(model, adata)
+    scverse.impute(model, adata)
+    whole = adata.copy()
+    del adata.obsm["X_maskwise"], adata.layers["maskwise_imputed"]
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "cells.h5ad", backed=mode)
+    try:
+        some = backed[rows]
+        with caplog.at_level("INFO", logger="maskwise"):
+            scverse.embed(model, some)
+        assert "this view of a file is copied into memory" in caplog.text
+        scverse.impute(model, some)
+        np.testing.assert_allclose(
+            some.obsm["X_maskwise"], whole[rows].obsm["X_maskwise"], rtol=1e-5, atol=1e-6
+        )
+        np.testing.assert_allclose(
+            some.layers["maskwise_imputed"], whole[rows].layers["maskwise_imputed"], rtol=1e-5
+        )
+        assert (some.obs_names == whole[rows].obs_names).all()
+        assert not backed.obsm
+        assert backed.n_obs == NUM
+    finally:
+        backed.file.close()
+
+
+@pytest.mark.parametrize("what", ["cells", "genes"])
+@pytest.mark.parametrize("how", ["view", "copy", "backed", "file"])
+def test_nothing_to_read_is_told_before_all_else(model, adata, tmp_path, what, how, monkeypatch):
+    monkeypatch.setattr(model, "encode", None)
+    monkeypatch.setattr(model, "predict", None)
+    monkeypatch.setenv("MASKWISE_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "cells.h5ad"
+    none = adata[:0] if what == "cells" else adata[:, :0]
+    none.copy().write_h5ad(path)
+    if how == "file":
+        for write in (scverse.embed_file, scverse.impute_file):
+            with pytest.raises(UserError, match=rf"cells.h5ad has no {what}: give data"):
+                write(model, path, tmp_path / "out.h5ad")
+        assert not (tmp_path / "out.h5ad").exists()
+        return
+    if how == "backed":
+        adata.write_h5ad(path)
+        backed = anndata.read_h5ad(path, backed="r")
+        none = backed[:0] if what == "cells" else backed[:, :0]
+    for write in (scverse.embed, scverse.impute):
+        with pytest.raises(UserError, match=rf"array has no {what}: give data that have some"):
+            write(model, none.copy() if how == "copy" else none)
+
+
 def test_files_without_places_for_results(model, adata, tmp_path):
     source = tmp_path / "cells.h5ad"
     adata.write_h5ad(source)

@@ -20,6 +20,7 @@ from maskwise.cells.matrix import (
     in_memory,
     open_matrix,
 )
+from maskwise.cells.tenx import as_h5ad, is_matrix, matrices_in
 from maskwise.errors import UserError
 from maskwise.files import Stamp, stamp
 from maskwise.textio import user_path
@@ -139,7 +140,7 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 
 def files_of(source: str) -> list[Path]:
-    """Return the files that a source names: A.h5ad, A.zarr, a folder, a pattern or A+B.
+    """Return the files that a source names: A.h5ad, A.zarr, A.h5, a folder, a pattern or A+B.
 
     Raises:
         UserError: there is none.
@@ -148,29 +149,32 @@ def files_of(source: str) -> list[Path]:
     if not path.exists() and "+" in source:
         return [file for part in source.split("+") for file in files_of(part)]
     if not path.exists() and any(letter in source for letter in "*?["):
-        found = sorted(path.parent.glob(path.name))
+        globbed = sorted(path.parent.glob(path.name))
+        found = [file for each in globbed for file in files_of(str(each))]
     elif path.is_dir() and path.suffix != ".zarr":
-        found = sorted(each for each in path.iterdir() if each.suffix in _SUFFIXES)
+        inside = sorted(each for each in path.iterdir() if not each.name.startswith("."))
+        found = [each for each in inside if each.suffix in _SUFFIXES] or matrices_in(path)
     elif path.exists():
         found = [path]
     else:
         beside = tuple(str(each) for each in path.parent.glob("*"))
         raise UserError(f"no file or folder '{source}'{_nearest(str(path), beside)}")
     if not found:
-        raise UserError(f"{source}: no cells here (looked for {' and '.join(_SUFFIXES)})")
+        raise UserError(f"{source}: no cells here (looked for .h5ad, .zarr, .mtx and 10x .h5)")
     return found
 
 
 def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
-    """Open a matrix of an .h5ad or .zarr file: a layer, None = X, "raw" = that of `raw`.
+    """Open a matrix of an .h5ad, .zarr or 10x file: a layer, None = X, "raw" = that of `raw`.
 
     Genes are named by the column `gene_ids` of `var`; None: by its index.
 
     Raises:
         UserError: it cannot be read, is no AnnData, or lacks the layer or the column.
     """
+    given, path = path, as_h5ad(path) if is_matrix(path) else path
     with _opened(path) as root:
-        (element, shown), stamped = _chosen(_in_file(root), layer, str(path)), _stamp(path)
+        (element, shown), stamped = _chosen(_in_file(root), layer, str(given)), _stamp(path)
         var, obs = root["raw/var" if layer == "raw" else "var"], root["obs"]
         if not hasattr(var, "keys") or not hasattr(obs, "keys"):
             raise UserError(
@@ -178,7 +182,7 @@ def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
                 " again"
             )
         columns = tuple(map(str, obs.attrs.get("column-order", ())))
-        genes = _genes(_read(var), gene_ids, str(path))
+        genes = _genes(_read(var), gene_ids, str(given))
         matrix = open_matrix(element, path, stamped)
     column, with_counts = partial(_column, path), partial(_layers_with_counts, path)
     name = path.name.removesuffix(path.suffix)

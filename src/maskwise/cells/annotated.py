@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from maskwise import __version__
-from maskwise.cells.anndata_files import AnnData
+from maskwise.cells.anndata_files import AnnData, files_of
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, align
 from maskwise.cells.genes import Matching
+from maskwise.cells.tenx import as_h5ad, is_matrix
 from maskwise.columns.evaluation import embed_rows
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularRows
@@ -134,7 +135,7 @@ def embed_file(
     layer: int = -1,
     data: CellsDataSettings | None = None,
 ) -> tuple[int, int]:
-    """Write a copy of an .h5ad with features in obsm; return their shape. As `embed`."""
+    """Write a copy of an .h5ad (or 10x) with features in obsm; return their shape. As `embed`."""
     with _copied(source, out, "obsm", KEY) as adata:
         embed(run, adata, layer=layer, data=data)
     return adata.obsm[KEY].shape
@@ -148,7 +149,7 @@ def impute_file(
     entries: Blanks = "zeros",
     data: CellsDataSettings | None = None,
 ) -> tuple[int, int]:
-    """Write a copy of an .h5ad with an imputed layer; return its shape. As `impute`."""
+    """Write a copy of an .h5ad (or 10x) with an imputed layer; return its shape. As `impute`."""
     with _copied(source, out, "layers", LAYER) as adata:
         impute(run, adata, entries=entries, data=data)
     return adata.shape
@@ -162,6 +163,10 @@ def _aligned(
     if not isinstance(model, TabularModel) or not isinstance(model.tokenizer, Cells):
         raise UserError("AnnData is for models of cells, and this is none")
     data = data or (CellsDataSettings() if isinstance(run, MaskedModel) else run.config.data)
+    if getattr(adata, "isbacked", False) and adata.is_view:
+        # As anndata does with views in memory when something is written to them.
+        log.info("this view of a file is copied into memory, where what is made is written")
+        adata._init_as_actual(adata.to_memory())
     rows, [matching] = align(adata, model.tokenizer, data)
     return model, rows, matching, data
 
@@ -189,6 +194,19 @@ def _note(adata: AnnData, key: str, matching: Matching, settings: dict[str, str 
     adata.uns[NOTES] = {**adata.uns.get(NOTES, {}), key: made}
 
 
+def _one_h5ad(source: Path) -> Path:
+    """Return the .h5ad that a source is, or that a matrix of 10x becomes."""
+    files = files_of(str(source)) if source.exists() else []
+    if len(files) == 1 and is_matrix(files[0]):
+        return as_h5ad(files[0])
+    if source.suffix != ".h5ad" or not source.is_file():
+        raise UserError(
+            f"{source} is no .h5ad file and no matrix of 10x: only of one can a copy be written;"
+            " otherwise give -o FILE.npy, or use maskwise.integrations.scverse"
+        )
+    return source
+
+
 @contextmanager
 def _copied(source: Path, out: Path, group: str, key: str) -> Iterator[AnnData]:
     """Give AnnData backed by a file; an element that it gets is written to a copy of that file."""
@@ -196,11 +214,7 @@ def _copied(source: Path, out: Path, group: str, key: str) -> Iterator[AnnData]:
     import h5py
     from anndata.io import write_elem
 
-    if source.suffix != ".h5ad" or not source.is_file():
-        raise UserError(
-            f"{source} is no .h5ad file: only of one can a copy be written; otherwise give"
-            " -o FILE.npy, or use maskwise.integrations.scverse"
-        )
+    source = _one_h5ad(source)
     if out.suffix != ".h5ad":
         raise UserError(f"{out}: annotated cells are written as .h5ad")
     if out.exists() and out.samefile(source):

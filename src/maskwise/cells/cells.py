@@ -13,6 +13,9 @@ from maskwise.modality import Entries
 from maskwise.rng import Keys, Stream
 
 Library = Literal["visible", "all"]
+Held = Literal["counts", "fractional", "linear", "normalised"]
+"""what a matrix holds: counts; estimates of counts, no whole numbers; expression normalised for
+depth, such as TPM; or the logarithm of 1 + such expression"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,8 @@ class Cells(ColumnTokenizer):
         profile: mean share of each gene in the counts of a cell, for counts.
         target_sum: the library size that cells are normalised to.
         counts: whether the data are counts, which are normalised; else they come normalised.
+        fractional: whether the values are no whole numbers: estimates of counts; or, if they come
+            normalised, expression whose logarithm is still to be taken.
         batches: names of the batches whose number samples have in their last column.
 
     Raises:
@@ -62,6 +67,7 @@ class Cells(ColumnTokenizer):
     target_sum: float = 1e4
     counts: bool = True
     batches: tuple[str, ...] = ()
+    fractional: bool = False
 
     def __post_init__(self) -> None:
         if not self.genes:
@@ -80,6 +86,13 @@ class Cells(ColumnTokenizer):
     def sizes(self) -> tuple[int, ...]:
         """Zero for each gene: expression is a number."""
         return (0,) * len(self.genes)
+
+    @property
+    def held(self) -> Held:
+        """What the matrices hold that this was learned from."""
+        if self.counts:
+            return "fractional" if self.fractional else "counts"
+        return "linear" if self.fractional else "normalised"
 
     @property
     def num_batches(self) -> int:

@@ -23,9 +23,10 @@ from maskwise.cells.anndata_files import (
     pbmc68k,
     read_column,
 )
-from maskwise.cells.cells import Cells, Library
-from maskwise.cells.genes import Matching, choose, enough, listed_genes, survey, union
+from maskwise.cells.cells import Cells, Held, Library
+from maskwise.cells.genes import Matching, choose, enough, listed_genes, union
 from maskwise.cells.matrix import CSR
+from maskwise.cells.survey import survey
 from maskwise.columns.tabular import Loss, TabularRows, TabularSplits
 from maskwise.errors import UserError
 from maskwise.settings import settings
@@ -38,13 +39,18 @@ class CellsDataSettings:
     """Which cells to use and how to read them."""
 
     source: str = "array"
-    """`pbmc68k`, built in; an .h5ad file, a .zarr folder, a folder of these, a pattern
-    (`"data/*.h5ad"`), or several as A.h5ad+B.h5ad."""
+    """`pbmc68k`, built in; an .h5ad file, a .zarr folder, a matrix of 10x (.h5, or an .mtx beside
+    features.tsv and barcodes.tsv), a folder of these, a pattern (`"data/*.h5ad"`), or several as
+    A.h5ad+B.h5ad."""
     layer: str | None = None
     """Which matrix: none = X, `raw` = that of raw, or the name of a layer."""
-    values: Literal["auto", "counts", "normalised"] = "auto"
-    """What the matrix holds: `counts` (`auto`: an error where it does not) or log1p-`normalised`
-    expression, which is taken as it is."""
+    values: Literal["auto", "counts", "fractional", "normalised"] = "auto"
+    """What the matrix holds: `counts` (`auto`: an error where it does not); `fractional` estimates
+    of counts, such as alevin's, which `nb` and `zinb` round; or log1p-`normalised` expression,
+    which is taken as it is."""
+    normalised: bool | None = None
+    """The matrix holds expression that is normalised for depth and no logarithm yet, such as TPM
+    and CPM: its log1p is taken."""
     loss: Loss = "mse"
     """`mse` of counts normalised to the median library size and log1p; `nb` or `zinb`, (zero-
     inflated) negative binomial, of counts."""
@@ -102,18 +108,66 @@ def align(
     """
     sets = _open(cells, data)
     matchings = tuple(enough(known.genes, each.genes) for each in sets)
-    libraries = []
+    libraries, held = [], _as_known(known, data)
     for each, matching in zip(sets, matchings, strict=True):
         log.info("%s", matching)
         none = np.zeros(len(each.matrix), dtype=bool)
-        libraries.append(survey(each, none, known.counts, "the model").library)
+        libraries.append(survey(each, none, held, "the model").library)
         if num_empty := int((libraries[-1] == 0).sum()):
             log.warning("%s: %d cells without any count are kept", each.name, num_empty)
     library = np.concatenate(libraries)
     batches = _known_batches(sets, known, data) if known.batches else None
-    target = known.target_sum if known.loss == "mse" and known.counts else None
-    read = Reader([each.matrix for each in sets], matchings, library, target, batches)
+    read = _reader(sets, matchings, library, held, known, batches)
     return TabularRows(read, np.arange(len(library)), batches=batches), matchings
+
+
+def _held(data: CellsDataSettings) -> Held:
+    """Return what the settings say that the matrix holds."""
+    if data.normalised and data.values != "auto":
+        raise UserError(
+            f"--data.normalised is of values without a logarithm, and --data.values {data.values}"
+            " says that they are others: give --data.values auto, or --data.normalised false"
+        )
+    if data.normalised:
+        return "linear"
+    return "counts" if data.values == "auto" else data.values
+
+
+def _as_known(known: Cells, data: CellsDataSettings) -> Held:
+    """Return what other cells hold: what the settings say, or what the model learned from."""
+    told = data.normalised or data.values != "auto"
+    held = _held(data) if told else known.held
+    if not known.counts and held in ("counts", "fractional"):
+        raise UserError(
+            f"the model wants normalised values, and --data.values {held} are none: normalise them"
+            " as those that it learned from"
+        )
+    if known.counts and held == "linear" and known.loss == "mse":
+        return "fractional"  # whose depth is another in all cells alike
+    if known.counts and held == "linear":
+        raise UserError(f"the model has loss {known.loss}, of counts: no --data.normalised")
+    return "counts" if known.counts and held == "normalised" else held
+
+
+def _reader(
+    sets: Sequence[Annotated],
+    matchings: Sequence[Matching],
+    library: np.ndarray,
+    held: Held,
+    known: Cells,
+    batches: np.ndarray | None,
+) -> "Reader":
+    """Return what reads cells of what they hold as a model wants them."""
+    scale, rounded = None, held == "fractional" and known.loss != "mse"
+    if known.loss == "mse" and held != "normalised":
+        scale = (known.target_sum / np.where(library > 0, library, 1)).astype(np.float32)
+    if held == "linear":
+        scale = np.ones(len(library), dtype=np.float32)
+    if held == "fractional":
+        log.info("estimates of counts are %s", "rounded" if rounded else "normalised as counts")
+    elif held == "linear":
+        log.info("the values are normalised: their log1p is taken")
+    return Reader([each.matrix for each in sets], matchings, scale, batches, rounded)
 
 
 def _known_batches(sets: Sequence[Annotated], known: Cells, data: CellsDataSettings) -> np.ndarray:
@@ -127,6 +181,17 @@ def _known_batches(sets: Sequence[Annotated], known: Cells, data: CellsDataSetti
 
 
 def _open(cells: AnnData | str | Path, data: CellsDataSettings) -> list[Annotated]:
+    sets = _opened(cells, data)
+    for what, num in (
+        ("cells", sum(len(each.matrix) for each in sets)),
+        ("genes", min(each.matrix.num_columns for each in sets)),
+    ):
+        if not num:
+            raise UserError(f"{sets[0].genes.where} has no {what}: give data that have some")
+    return sets
+
+
+def _opened(cells: AnnData | str | Path, data: CellsDataSettings) -> list[Annotated]:
     if not isinstance(cells, str | Path):
         return [of_anndata(cells, data.layer, data.gene_ids)]
     if cells == "pbmc68k":
@@ -142,9 +207,11 @@ def _open(cells: AnnData | str | Path, data: CellsDataSettings) -> list[Annotate
 
 
 def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> TabularSplits:
-    counts = data.values != "normalised"
+    held = _held(data)
+    counts = held in ("counts", "fractional")
     if data.loss != "mse" and not counts:
-        raise UserError(f"loss {data.loss} is of counts: leave out --data.values normalised")
+        given = "--data.normalised" if data.normalised else "--data.values normalised"
+        raise UserError(f"loss {data.loss} is of counts: leave out {given}")
     known = [each.genes for each in sets]
     genes = union(known) if data.genes is None else listed_genes(data.genes, known)
     if len(sets) > 1 or data.genes is not None:
@@ -155,11 +222,11 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> TabularSplits
         for name, what in ((data.batch, "batch"), (data.group, "group"), (data.labels, "labels"))
     )
     sizes = [len(each.matrix) for each in sets]
-    held = held_out(sum(sizes), data.holdout, None if group is None else group.codes)
-    parts = np.split(~held, np.cumsum(sizes)[:-1])
-    surveys = [survey(*each, counts) for each in zip(sets, parts, strict=True)]
+    out = held_out(sum(sizes), data.holdout, None if group is None else group.codes)
+    parts = np.split(~out, np.cumsum(sizes)[:-1])
+    surveys = [survey(*each, held) for each in zip(sets, parts, strict=True)]
     library = np.concatenate([each.library for each in surveys])
-    train, test = _filled(library, held)
+    train, test = _filled(library, out)
     target = float(np.median(library[train])) if counts else 1e4
     num_genes = data.num_genes if data.genes is None else None
     genes, shares = choose(genes, surveys, parts, num_genes, target if counts else 1.0)
@@ -171,12 +238,10 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> TabularSplits
         *(data.loss, data.library, data.zeros),
         *(() if data.loss == "mse" else tuple(shares.tolist()), target, counts),
         () if batch is None else batch.names,
+        fractional=held in ("fractional", "linear"),
     )
-    read = Reader(
-        *([each.matrix for each in sets], genes.matchings, library),
-        target if counts and data.loss == "mse" else None,
-        None if batch is None else batch.codes,
-    )
+    batches = None if batch is None else batch.codes
+    read = _reader(sets, genes.matchings, library, held, cells, batches)
     codes = [None if each is None else each.codes for each in (labels, batch)]
     every = TabularRows(read, np.arange(len(library)), *codes)
     name = "+".join(each.name for each in sets) if len(sets) < 4 else Path(data.source).name
@@ -230,19 +295,20 @@ def _filled(library: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarr
 class Reader:
     """Reads cells of several data sets, one after the other, by the genes of a vocabulary.
 
-    They are normalised to `target_sum`, from their library sizes [N], and log1p, or taken as they
-    are (None). Their batches, int64 [N], are the last column, if asked for.
+    They are multiplied by `scale` [N] and log1p, or taken as they are (None), rounded if asked
+    for. Their batches, int64 [N], are the last column, if asked for.
     """
 
     def __init__(
         self,
         matrices: Sequence[CSR],
         matchings: Sequence[Matching],
-        library: np.ndarray,
-        target_sum: float | None,
+        scale: np.ndarray | None,
         batches: np.ndarray | None,
+        rounded: bool = False,
     ) -> None:
         self.matrices, self.batches = tuple(matrices), batches
+        self.scale, self.rounded = scale, rounded
         self.num_genes = len(matchings[0].columns)
         # Of each data set: which gene of the vocabulary its genes are, -1 = none; whether they
         # are one; and which it lacks.
@@ -254,9 +320,6 @@ class Reader:
             self.places.append(place)
         self.known = [place >= 0 for place in self.places]
         self.lacking = [np.flatnonzero(matching.columns < 0) for matching in matchings]
-        self.scale = None
-        if target_sum is not None:
-            self.scale = (target_sum / np.maximum(library, 1)).astype(np.float32)
 
     def __call__(self, index: np.ndarray) -> Tensor:
         """Return cells by number, float32 [b, G] (or [b, G + 1]); NaN where a gene is lacking."""
@@ -280,6 +343,8 @@ class Reader:
             sizes = np.diff(kept.searchsorted(sizes.cumsum()), prepend=0)
             columns, values = columns.take(kept), values.take(kept)
         values = values.astype(np.float32, copy=False)
+        if self.rounded:
+            values = np.rint(values)
         if self.scale is not None:
             values = np.log1p(values * np.repeat(self.scale[index], sizes))
         place = self.places[number].take(columns, mode="clip")

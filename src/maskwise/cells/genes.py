@@ -1,6 +1,5 @@
 """Which gene of one data set is which of another, how much each varies, and which are used."""
 
-import hashlib
 import logging
 import re
 from collections import Counter
@@ -8,11 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import sparse
 
-from maskwise.cells.anndata_files import Annotated, Genes
+from maskwise.cells.anndata_files import Genes
+from maskwise.cells.survey import Survey
 from maskwise.errors import UserError
-from maskwise.files import atomic, cached
 from maskwise.textio import user_path
 from maskwise.ties import descending
 
@@ -22,7 +20,6 @@ _VERSIONED = re.compile(r"(ENS[A-Z]*\d{6,})\.\d+", re.IGNORECASE)
 _BINS = 20  # of expression
 # Levels and dispersions are logarithms: those no further apart than this differ by rounding.
 _ALIKE = 1e-9
-_MOST = 30  # of a log1p of anything that is counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,96 +163,6 @@ def listed_genes(source: str, sets: Sequence[Genes]) -> Vocabulary:
         missing = ", ".join(np.array(names)[~there][:5].tolist())
         log.warning("%s: %d genes are not in the data: %s", path, (~there).sum(), missing)
     return found[np.flatnonzero(there)]
-
-
-@dataclass(frozen=True, eq=False)
-class Survey:
-    """What a pass over a data set found."""
-
-    library: np.ndarray
-    """the sum of each cell's values, float64 [N]"""
-    sums: np.ndarray
-    """of each gene's share in the counts of a training cell, or of expm1 of what is normalised"""
-    squares: np.ndarray
-    """sums of the squares of these, float64 [G]"""
-
-
-def survey(
-    cells: Annotated, train: np.ndarray, counts: bool, asked_by: str | None = None
-) -> Survey:
-    """Look through all cells; of a file only the first time, what was found is cached.
-
-    Sums are over the training cells, bool [N]. Values must be counts, or else normalised; who
-    wants that is `asked_by`, if it is not for the settings to say.
-
-    Raises:
-        UserError: a value is NaN, infinite, negative or no count: which, where, what to do.
-    """
-    if cells.stamp is None:
-        return _look(cells, train, counts, asked_by)
-    digest = hashlib.sha256(train.tobytes()).hexdigest()
-    path = cached("surveys", [1, cells.stamp, cells.layer, counts, digest]).with_suffix(".npy")
-    if not path.is_file():
-        found = _look(cells, train, counts, asked_by)
-        with atomic(path) as temporary, temporary.open("wb") as file:
-            np.save(file, np.concatenate([found.library, found.sums, found.squares]))
-        return found
-    num = len(cells.matrix)
-    try:
-        values = np.load(path, allow_pickle=False)
-        return Survey(*np.split(values, [num, num + cells.matrix.num_columns]))
-    except (OSError, ValueError):
-        raise UserError(f"{path} is damaged: delete it") from None
-
-
-def _look(cells: Annotated, train: np.ndarray, counts: bool, asked_by: str | None) -> Survey:
-    num_genes = cells.matrix.num_columns
-    library = np.zeros(len(cells.matrix))
-    sums, squares = np.zeros((2, num_genes))
-    for rows in cells.matrix.blocks():
-        sizes, columns, values = cells.matrix.read(rows)
-        good = (values >= 0) & (values < np.inf)
-        good &= values == np.rint(values) if counts else values < _MOST
-        if not good.all():
-            place = int(good.argmin())
-            row = rows[np.repeat(np.arange(len(rows)), sizes)[place]]
-            where = f"row {row}, gene {cells.genes.names[columns[place]]}"
-            raise UserError(_explain(cells, float(values[place]), where, counts, asked_by))
-        ends = np.append(0, sizes.cumsum())
-        block = sparse.csr_matrix(
-            (values.astype(np.float64), columns, ends), shape=(len(rows), num_genes)
-        )
-        total = library[rows] = block @ np.ones(num_genes)
-        weight = train[rows].astype(np.float64)
-        if counts:
-            weight /= np.maximum(total, 1)
-        else:
-            np.expm1(block.data, out=block.data)
-        sums += weight @ block
-        block.data *= block.data
-        squares += weight**2 @ block
-    return Survey(library, sums, squares)
-
-
-def _explain(
-    cells: Annotated, value: float, where: str, counts: bool, asked_by: str | None
-) -> str:
-    found = f"{cells.genes.where}: {cells.layer} has {value:g} in {where}"
-    if not np.isfinite(value):
-        return f"{found}: leave that cell or gene out, or give it a value"
-    known = cells.with_counts()
-    ways = f"counts are in --data.layer {' or '.join(known)}" if known else "no layer has counts"
-    if value < 0:
-        return (
-            f"{found}: neither counts nor log-normalised, whose 0 means not detected, but scaled:"
-            f" {ways}; log-normalised values, of raw or a layer, need --data.layer and"
-            " --data.values normalised"
-        )
-    if not counts:
-        way = f"{asked_by} wants that" if asked_by else "leave out --data.values normalised"
-        return f"{found}: no log1p of anything; {way}"
-    way = "log1p-normalised values need --data.values normalised"
-    return f"{found}: no count; {ways}; {f'{asked_by} wants them' if asked_by else way}"
 
 
 def choose(

@@ -1,0 +1,165 @@
+"""A pass over all cells: whether values are what they are said to be, and sums of them."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from maskwise.cells.anndata_files import Annotated
+from maskwise.cells.cells import Held
+from maskwise.errors import UserError
+from maskwise.files import atomic, cached
+
+log = logging.getLogger("maskwise")
+
+_MOST = 30  # of a log1p of anything that is counted
+_SPAN = 2.0  # whole numbers so far apart in one cell are no logarithms that happen to be whole
+_FEW = 0.01  # share of the cells
+_ALIKE = 0.9  # the least sum of a cell over the largest, where they were made alike
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What a pass over a data set found."""
+
+    library: np.ndarray
+    """the sum of each cell's values, float64 [N]"""
+    sums: np.ndarray
+    """of each gene's share in the counts of a training cell, or of expm1 of what is normalised"""
+    squares: np.ndarray
+    """sums of the squares of these, float64 [G]"""
+
+
+def survey(cells: Annotated, train: np.ndarray, held: Held, asked_by: str | None = None) -> Survey:
+    """Look through all cells; of a file only the first time, what was found is cached.
+
+    Sums are over the training cells, bool [N]. Values must be what they are said to be; who wants
+    that is `asked_by`, if it is not for the settings to say.
+
+    Raises:
+        UserError: a value is NaN, infinite, negative or no count: which, where, what to do; or
+            values that should be normalised are whole numbers.
+    """
+    if cells.stamp is None:
+        return _look(cells, train, held, asked_by)
+    digest = hashlib.sha256(train.tobytes()).hexdigest()
+    path = cached("surveys", [3, cells.stamp, cells.layer, held, digest]).with_suffix(".npy")
+    if not path.is_file():
+        found = _look(cells, train, held, asked_by)
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            np.save(file, np.concatenate([found.library, found.sums, found.squares]))
+        return found
+    num = len(cells.matrix)
+    try:
+        values = np.load(path, allow_pickle=False)
+        return Survey(*np.split(values, [num, num + cells.matrix.num_columns]))
+    except (OSError, ValueError):
+        raise UserError(f"{path} is damaged: delete it") from None
+
+
+def _look(cells: Annotated, train: np.ndarray, held: Held, asked_by: str | None) -> Survey:
+    num_genes = cells.matrix.num_columns
+    library = np.zeros(len(cells.matrix))
+    sums, squares = np.zeros((2, num_genes))
+    whole, most = np.zeros((len(library), 2), dtype=bool), 0.0
+    for rows in cells.matrix.blocks():
+        sizes, columns, values = cells.matrix.read(rows)
+        good = (values >= 0) & (values < np.inf)
+        if held in ("counts", "normalised"):
+            good &= values == np.rint(values) if held == "counts" else values < _MOST
+        if not good.all():
+            place = int(good.argmin())
+            row = rows[np.repeat(np.arange(len(rows)), sizes)[place]]
+            where = f"row {row}, gene {cells.genes.names[columns[place]]}"
+            raise UserError(_explain(cells, float(values[place]), where, held, asked_by))
+        most = max(most, float(values.max(initial=0)))
+        if held != "counts":
+            whole[rows] = _whole(sizes, values)
+        ends = np.append(0, sizes.cumsum())
+        block = sparse.csr_matrix(
+            (values.astype(np.float64), columns, ends), shape=(len(rows), num_genes)
+        )
+        total = library[rows] = block @ np.ones(num_genes)
+        weight = train[rows].astype(np.float64)
+        if held in ("counts", "fractional"):
+            weight /= np.where(total > 0, total, 1)
+        elif held == "normalised":
+            np.expm1(block.data, out=block.data)
+        sums += weight @ block
+        block.data *= block.data
+        squares += weight**2 @ block
+    if held == "linear":  # of which some cells may be whole, and all whose sums are the same
+        whole[:, 1] = False
+    if held == "normalised" or (held == "linear" and not _alike(library)):
+        _refuse_counts(cells, whole, library > 0, asked_by)
+    if held in ("fractional", "linear") and most < _MOST and not whole[:, 0].all():
+        log.warning(
+            "%s: %s has no value above %.3g: if these are logarithms already, give"
+            " --data.values normalised and no --data.normalised",
+            *(cells.genes.where, cells.layer, most),
+        )
+    return Survey(library, sums, squares)
+
+
+def _alike(library: np.ndarray) -> bool:
+    """Return whether cells have the same sum, but for a few genes that were left out."""
+    some = library[library > 0]
+    return len(some) > 1 and bool(some.min() >= _ALIKE * some.max())
+
+
+def _whole(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return of cells, bool [b, 2], whether all values are whole numbers, and some far apart."""
+    found = np.zeros((len(sizes), 2), dtype=bool)
+    rows = np.flatnonzero(sizes)
+    if len(rows):
+        starts = (sizes.cumsum() - sizes)[rows]
+        found[rows, 0] = np.logical_and.reduceat(values == np.rint(values), starts)
+        largest, least = (of.reduceat(values, starts) for of in (np.maximum, np.minimum))
+        found[rows, 1] = found[rows, 0] & (largest >= least + _SPAN)
+    return found
+
+
+def _refuse_counts(
+    cells: Annotated, whole: np.ndarray, some: np.ndarray, asked_by: str | None
+) -> None:
+    """Refuse whole numbers, [N, 2] of `_whole`, where logarithms should be; `some` has values."""
+    every, telling = whole.T & some
+    found = every if every.sum() == some.sum() else telling
+    if found.sum() <= _FEW * some.sum():
+        return
+    rows = np.flatnonzero(found)
+    way = "leave out --data.values normalised, or --data.normalised"
+    if asked_by:
+        way = (
+            f"{asked_by} wants normalised values: normalise them as those it learned from, or"
+            " name the layer that has them: --data.layer"
+        )
+    raise UserError(
+        f"{cells.genes.where}: {cells.layer} seems to hold counts: {len(rows):,} of"
+        f" {some.sum():,} cells have whole numbers only (the first is row {rows[0]}); {way}"
+    )
+
+
+def _explain(cells: Annotated, value: float, where: str, held: Held, asked_by: str | None) -> str:
+    found = f"{cells.genes.where}: {cells.layer} has {value:g} in {where}"
+    if not np.isfinite(value):
+        return f"{found}: leave that cell or gene out, or give it a value"
+    known = cells.with_counts()
+    ways = f"counts are in --data.layer {' or '.join(known)}" if known else "no layer has counts"
+    if value < 0:
+        return (
+            f"{found}: neither counts nor log-normalised, whose 0 means not detected, but scaled:"
+            f" {ways}; log-normalised values, of raw or a layer, need --data.layer and"
+            " --data.values normalised"
+        )
+    if held == "normalised":
+        way = f"{asked_by} wants that" if asked_by else "leave out --data.values normalised"
+        other = "--data.values auto --data.normalised true takes the log1p of what has none yet"
+        return f"{found}: no log1p of anything; {way}; {other}"
+    way = "log1p-normalised values need --data.values normalised, " if value < _MOST else ""
+    if asked_by:
+        way = f"{asked_by} wants them; "
+    way += "estimated counts --data.values fractional, TPM or CPM --data.normalised true"
+    return f"{found}: no count; {ways}; {way}"
