@@ -270,7 +270,7 @@ def test_numbers_are_categories_where_asked():
             ["Braund", "Cumings", "Allen"],
             "'x' has 3 different values such as 'Allen'.*--data.drop x",
         ),
-        (["1.5", "2", "?", "7", "many"], "'x': 'many' in row 4 .* is no number"),
+        (["1.5", "2", None, "7", "many"], "'x': 'many' in row 4 .* is no number"),
         (np.array([1.0, -np.inf, 3]), "'x': -inf in row 1"),
         (np.array(["2020-01-01", "NaT"], dtype="datetime64[D]"), "'x' holds times: .*--data.lags"),
         (np.array([5, 3], dtype="timedelta64[s]"), "'x' holds times"),

@@ -24,7 +24,7 @@ from maskwise.masks.patterns import Scattered
 from maskwise.modalities import build
 from maskwise.modality import Entries
 from maskwise.settings import from_dict, to_dict
-from maskwise.tables.frames import Columns, Filled, columns_of, is_missing, put
+from maskwise.tables.frames import Columns, Filled, columns_of, is_missing, put, respelled
 from maskwise.tables.table import Table
 from maskwise.train.config import EfficiencySettings, TrainSettings, connect
 from maskwise.train.loop import Batches, Learner, Plan, gradients, learning_rate, setup
@@ -78,7 +78,7 @@ class Given:
         for (name, column), new in zip(self.columns.items(), values, strict=True):
             rows = np.flatnonzero(is_missing(column))
             if len(rows) and not is_missing(new).any():
-                gaps[name] = Filled(rows, new[rows].tolist())
+                gaps[name] = Filled(rows, respelled(new[rows].tolist(), column))
         return put(self.data, gaps)
 
 

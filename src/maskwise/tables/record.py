@@ -62,7 +62,7 @@ WORDS = words(
 def _impute_file(
     model: TabularModel, source: Path, out: Path, config: TableRunSettings, entries: str
 ) -> str:
-    filled = fill_file(model, source, out)
+    filled = fill_file(model, source, out, config.data.dialect)
     return f"{out}: {sum(filled.values()):,} missing values filled in, {len(filled)} columns"
 
 
@@ -89,7 +89,7 @@ RECORD = record(
     embed=lambda model, frame, config, pool, layer: embed_rows(
         model, rows_of(model.tokenizer.encode(frame)), layer=layer, pool=pool
     ),
-    read=lambda config: read_table(config.data.source),
+    read=lambda config: read_table(config.data.source, config.data.dialect),
     impute=lambda model, data, config: fill(model, data),
     impute_file=_impute_file,
     features=features_of_file,

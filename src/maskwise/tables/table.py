@@ -22,11 +22,13 @@ from maskwise.tables.frames import (
     Filled,
     Value,
     as_numbers,
+    as_objects,
     codes_of,
     columns_of,
     distinct,
     from_values,
     is_missing,
+    respelled,
 )
 
 log = logging.getLogger("maskwise")
@@ -80,8 +82,9 @@ class Column:
         if self.kind == "category":
             codes = np.rint(np.where(known, samples, 0)).astype(int)
             codes = np.where(known, codes.clip(0, len(self.categories) - 1), -1)
+            texts = any(isinstance(each, str) for each in self.categories)  # also "true"
             values = (*self.categories, None)
-            return from_values(values[code] for code in codes)
+            return (as_objects if texts else from_values)(values[code] for code in codes)
         if self.knots:
             numbers = np.interp(samples, self.scores, self.knots)
         else:
@@ -305,8 +308,8 @@ class Table(ColumnTokenizer):
         for name, place in self._places(found, isinstance(frame, np.ndarray)).items():
             rows = np.flatnonzero(is_missing(found[place]) & ~is_missing(filled[name]))
             if len(rows):
-                values = filled[name][rows].astype(found[place].dtype)
-                gaps[place] = Filled(rows, values.tolist())
+                values = filled[name][rows].astype(found[place].dtype).tolist()
+                gaps[place] = Filled(rows, respelled(values, found[place]))
         return gaps
 
     def save(self, folder: Path) -> Entries:
