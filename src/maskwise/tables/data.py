@@ -15,6 +15,7 @@ from torch import Tensor
 from maskwise.columns.tabular import TabularRows, TabularSplits
 from maskwise.errors import UserError
 from maskwise.settings import settings
+from maskwise.tables.column import stands_apart
 from maskwise.tables.files import read_table
 from maskwise.tables.frames import (
     MISSING,
@@ -51,13 +52,18 @@ class TableDataSettings:
     """Numbers are standardised, or become normal scores: robust, but then likelihoods are those
     of the scores."""
     max_categories: PositiveInt = 100
-    """A column of more categories is an error."""
+    """A column of texts with more, or with 20 that are all different, is left apart, as times are:
+    named, kept as it is and never filled."""
     lags: NonNegativeInt = 0
     """Rows are a time series in order: a sample also holds this many rows before its own."""
     group: str | None = None
     """A column, kept out of the features, whose groups of rows are held out as a whole."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the rows held out: at random, equal rows together; of a time series, the last."""
+    round: bool = True
+    """Columns of whole numbers are filled with whole numbers, ..."""
+    clip: bool = True
+    """... none less or more than some that training saw."""
     missing: tuple[str, ...] = MISSING
     """Texts of a file that say that a value is missing; an empty one always does. A data frame and
     a .parquet say themselves what is missing."""
@@ -129,6 +135,7 @@ def table_of(
             raise no_column(name, list(columns))
     told = ("categorical", "scale", "max_categories", "lags")
     table = Table.learn(columns, rows, **{key: getattr(data, key) for key in told})
+    tell_apart(table, " (--data.max_categories)")
     constant = [column.name for column in table.columns if column.kind == "constant"]
     if constant:
         log.warning(
@@ -136,6 +143,17 @@ def table_of(
             *(len(constant), len(table.columns), ", ".join(constant[:10])),
         )
     return table
+
+
+def tell_apart(table: Table, hint: str = "") -> None:
+    """Say once which columns a model leaves as they are, and what decides it."""
+    apart = [column.name for column in table.columns if column.kind == "apart"]
+    if apart:
+        log.warning(
+            "%d of %d columns are times or have too many different texts%s, and are left as"
+            " they are: %s",
+            *(len(apart), len(table.columns), hint, ", ".join(apart[:10])),
+        )
 
 
 def _splits(
@@ -161,7 +179,7 @@ def _splits(
     if data.lags:
         train, test = in_time(columns, data.lags, data.holdout)
     else:
-        train, test = at_random(columns, groups, data.holdout)
+        train, test = at_random(_compared(columns, data), groups, data.holdout)
     table = table_of(columns, data, np.arange(train.max() + 1) if data.lags else train)
     if len(table.names) < 2:
         raise UserError(f"{len(table.names)} columns that vary; a model learns one from others")
@@ -179,6 +197,16 @@ def _splits(
     every = TabularRows(read, np.arange(num), labels)
     parts = every.some(train), every.some(test)
     return TabularSplits(*parts, name, classes, None, fingerprint, table)
+
+
+def _compared(columns: Columns, data: TableDataSettings) -> Columns:
+    """Return the columns in which rows can be equal: all but names and times, if there are any."""
+    some = {
+        name: values
+        for name, values in columns.items()
+        if not stands_apart(values[~is_missing(values)], data.max_categories)
+    }
+    return some or columns
 
 
 def _classes(labels: np.ndarray, data: TableDataSettings) -> tuple[tuple[str, ...], np.ndarray]:

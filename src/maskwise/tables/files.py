@@ -212,24 +212,27 @@ def _column(target: str, names: list[str] | None, num: int, where: str) -> int:
     raise UserError(f"{where}: {no_column(target, names)}")
 
 
-def fill(model: TabularModel, frame: F) -> F:
+def fill(model: TabularModel, frame: F, *, round: bool = True, clip: bool = True) -> F:
     """Return a table of the same kind with its missing values filled in.
 
-    Numbers are what they are expected to be given the rest of their row, rounded where the column
-    holds whole numbers; categories are the most probable ones. What is there stays as it is, and
-    so do columns that the model does not know and categories that it never saw.
+    Numbers are what they are expected to be given the rest of their row; where training saw whole
+    numbers only, they are rounded, and no less or more than some that it saw; categories are the
+    most probable ones. What is there stays as it is, and so do columns that the model does not
+    know and categories that it never saw.
 
     Args:
         model: of a table.
         frame: a pandas, polars or Arrow table, a mapping of columns, or an array.
+        round: make whole numbers where training saw nothing else.
+        clip: keep to what training saw, there.
 
     Raises:
         UserError: it is no table, or a column is missing or cannot be read.
     """
-    return put(frame, _found(model, frame))
+    return put(frame, _found(model, frame, round, clip))
 
 
-def _found(model: TabularModel, frame: object) -> dict[str, Filled]:
+def _found(model: TabularModel, frame: object, round: bool, clip: bool) -> dict[str, Filled]:
     """Return what a model puts in the gaps of a table, by column; only of columns with gaps."""
     table = model.tokenizer
     if not isinstance(table, Table):
@@ -239,11 +242,17 @@ def _found(model: TabularModel, frame: object) -> dict[str, Filled]:
         for part in in_batches(np.arange(len(samples))):
             some = samples[part].to(device)
             samples[part] = model.reconstruct(some, torch.zeros_like(some) > 0).cpu()
-    return table.fill(frame, samples)
+    return table.fill(frame, samples, round=round, clip=clip)
 
 
 def fill_file(
-    model: TabularModel, source: Path, out: Path, dialect: Dialect | None = None
+    model: TabularModel,
+    source: Path,
+    out: Path,
+    dialect: Dialect | None = None,
+    *,
+    round: bool = True,
+    clip: bool = True,
 ) -> dict[str, int]:
     """Write a table file with missing values filled in; return how many, by column.
 
@@ -261,7 +270,7 @@ def fill_file(
     if kind in (".csv", ".tsv"):
         text = read_text(_file(source)[0], dialect or Dialect())
     columns = text.columns if text else read_table(source, dialect)
-    gaps = _found(model, columns)
+    gaps = _found(model, columns, round, clip)
     if out.exists() and out.samefile(source):
         raise UserError(f"{out} is what is read: choose another -o")
     if kind == out.suffix == ".parquet":

@@ -255,10 +255,7 @@ def _column(values: "np.ndarray | nw.Series[Any]") -> np.ndarray:
 def as_numbers(name: str, values: np.ndarray) -> np.ndarray:
     """Return a column as float64 [N]; a value that is no number, or infinite, is an error."""
     if values.dtype.kind in "Mm":
-        raise UserError(
-            f"column '{name}' holds times: leave it out (--data.drop {name}); rows in the order "
-            "of time are a time series (--data.lags)"
-        )
+        raise UserError(f"column '{name}' holds times, and the model knows it as numbers")
     try:
         numbers = values.astype(np.float64)
     except ValueError:
@@ -307,7 +304,7 @@ def respelled(values: Iterable[Value], column: np.ndarray) -> list[Value]:
     return [known.get(str(bare(value)), value) for value in values]
 
 
-def bare(value: Value) -> Value:
+def bare(value: Any) -> Any:
     """Return what a category means: a text without spaces around it, 1 for 1.0."""
     return value.strip() if isinstance(value, str) else _whole(value)
 

@@ -62,7 +62,9 @@ WORDS = words(
 def _impute_file(
     model: TabularModel, source: Path, out: Path, config: TableRunSettings, entries: str
 ) -> str:
-    filled = fill_file(model, source, out, config.data.dialect)
+    filled = fill_file(
+        model, source, out, config.data.dialect, round=config.data.round, clip=config.data.clip
+    )
     return f"{out}: {sum(filled.values()):,} missing values filled in, {len(filled)} columns"
 
 
@@ -90,7 +92,9 @@ RECORD = record(
         model, rows_of(model.tokenizer.encode(frame)), layer=layer, pool=pool
     ),
     read=lambda config: read_table(config.data.source, config.data.dialect),
-    impute=lambda model, data, config: fill(model, data),
+    impute=lambda model, data, config: fill(
+        model, data, round=config.data.round, clip=config.data.clip
+    ),
     impute_file=_impute_file,
     features=features_of_file,
 )
