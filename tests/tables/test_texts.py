@@ -87,6 +87,9 @@ def test_values_are_written_as_they_were_spelled(tmp_path):
     for some in (["Gov", None], ["Private", None]):
         found = fill(model, frame | {"job": some, "n": [3, 4]})["job"]
         assert found[1] in (some[0], " Private", " Gov")
+    spaced = {f" {name}": values for name, values in columns.items()}
+    assert list(fill(model, spaced)) == list(spaced)
+    assert (fill(model, spaced)[" job"] == fill(model, columns)["job"]).all()
     assert (model.tokenizer.encode(columns)[0] == model.tokenizer.encode(columns)[2]).all()
 
 

@@ -202,12 +202,14 @@ class Table(ColumnTokenizer):
         names = [column.name for column in self.columns]
         if by_number and len(found) == len(names):
             return dict(zip(names, found, strict=True))
-        lacking = [column.name for column in self.varying if column.name not in found]
+        bare = {name.strip(): name for name in found} | {name: name for name in found}
+        lacking = [column.name for column in self.varying if column.name.strip() not in bare]
         if lacking and by_number:
             raise UserError(f"{len(found)} columns, but the table has {len(names)}")
         if lacking:
             raise UserError(f"the table lacks column '{lacking[0]}', which the model knows")
-        return {name: name for name in names if name in found}
+        places = ((name, bare.get(name, bare.get(name.strip()))) for name in names)
+        return {name: place for name, place in places if place is not None}
 
 
 def windows(rows: np.ndarray, lags: int) -> np.ndarray:
