@@ -139,23 +139,28 @@ def breast_cancer() -> dict[str, np.ndarray]:
 
 
 def features_of_file(
-    source: str, changes: Mapping[str, object], target: str | None = None, classes: bool = False
+    source: str,
+    changes: Mapping[str, object],
+    target: str | None = None,
+    classes: bool = False,
+    dialect: Dialect | None = None,
 ) -> Features | None:
     """Read a table; None where a source is none.
 
     Args:
         source: a `.csv`, `.tsv`, `.parquet` or `.feather` file with columns of numbers, a `.npy`
             or `.npz` file with one array of two axes, or a matrix as scipy.sparse saves it.
-        changes: settings, of which a table has none.
+        changes: other settings, of which a table has none.
         target: name of a column, or its number from 0, to be predicted from the others.
         classes: the target holds classes, also texts, and becomes their numbers; NaN if missing.
+        dialect: how a text file is read.
     """
     path, names = Path(source).expanduser(), None
     if not path.is_file():
         return None
     values: Numbers | None
     if kind_of(path) in (".csv", ".tsv", ".parquet", ".feather"):
-        values, names = _read_named(path, target if classes else None)
+        values, names = _read_named(path, target if classes else None, dialect)
     else:
         values = _read_array(path)
     if values is None or values.ndim != 2:
@@ -186,8 +191,10 @@ def _read_array(path: Path) -> Numbers | None:
     return None
 
 
-def _read_named(path: Path, classes: str | None) -> tuple[np.ndarray, list[str]]:
-    columns = read_table(path)
+def _read_named(
+    path: Path, classes: str | None, dialect: Dialect | None
+) -> tuple[np.ndarray, list[str]]:
+    columns = read_table(path, dialect)
     if classes is not None:
         name = list(columns)[_column(classes, list(columns), len(columns), str(path))]
         codes = codes_of(columns[name], distinct(columns[name]))
