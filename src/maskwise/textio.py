@@ -1,16 +1,19 @@
 """Reading files that users give: lines of text, rows of tables, and what goes wrong with them."""
 
+import codecs
 import csv
 import gzip
+import itertools
 import json
 import logging
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -243,3 +246,89 @@ def readable(path: Path) -> Iterator[None]:
     except (*READ_ERRORS, ValueError, MemoryError, zipfile.BadZipFile) as error:
         reason = str(error).split("\n")[0] or type(error).__name__
         raise UserError(f"{path}: cannot be read as an array ({reason})") from error
+
+
+def find_encoding(path: Path, known: Sequence[str] = ("utf-8", "cp1252", "latin-1")) -> str:
+    """Return in which encoding a text file (.gz and .xz too) can be read.
+
+    It is UTF-16 if its first bytes say so, or else the first of `known`: UTF-8, Windows-1252 or
+    Latin-1, in which every file can be read.
+
+    Raises:
+        UserError: the file cannot be read, or in none of them.
+    """
+    try:
+        for encoding in known:
+            with OPENERS.get(path.suffix.lower(), open)(path, "rb") as file:
+                start = file.read(3)
+                if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and len(known) > 1:
+                    return "utf-16"
+                if _decodes(
+                    itertools.chain([start], iter(lambda: file.read(1 << 20), b"")), encoding
+                ):
+                    return "utf-8-sig" if start == codecs.BOM_UTF8 else encoding
+    except READ_ERRORS as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read {path}: {reason}") from None
+    raise UserError(f"{path}: it is not in the encoding {', '.join(known)}")
+
+
+def _decodes(parts: Iterable[bytes], encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        for part in parts:
+            decoder.decode(part)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def find_delimiter(lines: Iterable[str], usual: str = ",", **options: Any) -> str:
+    """Return what stands between the fields of a table, by its first 100 lines.
+
+    It is what gives all rows as many fields, two or more; of several, what leaves most numbers,
+    and then the usual one. If none does, it is what parts the first line most.
+
+    >>> find_delimiter(["a;b", "1,5;x", "2,5;y"])
+    ';'
+    """
+    some = list(itertools.islice(lines, 100))
+
+    def quality(sign: str) -> tuple[bool, float]:
+        try:
+            rows = [row for row in csv.reader(some, delimiter=sign, **options) if row]
+        except csv.Error:
+            return False, 0
+        rows = rows[:-1] if len(some) == 100 else rows  # the last may go on
+        widths = {len(row) for row in rows}
+        if len(widths) == 1 and widths != {1}:
+            fields = [field for row in rows for field in row]
+            return True, sum(map(_is_like_a_number, fields)) / len(fields)
+        return False, len(rows[0]) if rows else 0
+
+    return max((usual, *(sign for sign in ",;\t|" if sign != usual)), key=quality)
+
+
+def _is_like_a_number(text: str) -> bool:
+    return re.fullmatch(r"\s*[-+]?[\d.]*,?\d+([eE][-+]?\d+)?\s*", text) is not None
+
+
+def delimited_rows(
+    path: Path, lines: Iterable[str], delimiter: str, **options: Any
+) -> Iterator[list[str]]:
+    """Give the rows of a table whose lines are known; empty lines are left out.
+
+    Raises:
+        UserError: a row that is shorter or longer than the first, or no table.
+    """
+    width = 0
+    try:
+        for number, row in enumerate(csv.reader(lines, delimiter=delimiter, **options), start=1):
+            width = width or len(row)
+            if row and len(row) != width:
+                raise UserError(f"{path}: row {number} has {len(row)} columns, not {width}")
+            if row:
+                yield row
+    except csv.Error as error:
+        raise UserError(f"{path} is no table: {error}") from None

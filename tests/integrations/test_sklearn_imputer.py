@@ -171,3 +171,81 @@ def test_arrays_of_objects_whose_categories_are_named():
     assert np.isfinite(found[:, 1].astype(float)).all()
     with pytest.raises(ValueError, match="could not convert string"):
         MaskedImputer(SMALL).fit(X)
+
+
+def test_names_dates_and_texts_pass_through_and_are_told_once(caplog):
+    rows = np.arange(60)
+    frame = pandas.DataFrame(
+        {
+            "id": [f"p{n:04}" for n in rows],
+            "day": pandas.date_range("2024-01-01", periods=60),
+            "note": [f"seen {n} times, felt {n % 7}" for n in rows],
+            "a": np.sin(rows),
+            "stars": np.clip(np.round(3 + 2 * np.sin(rows)), 1, 5),
+        }
+    )
+    frame.loc[3, ["id", "day", "note", "a"]] = None
+    frame.loc[5::9, "stars"] = np.nan
+    found = MaskedImputer(SMALL, random_state=0).fit_transform(frame)
+    for name in ("id", "day", "note"):
+        pandas.testing.assert_series_equal(found[name], frame[name])
+    assert found[["a", "stars"]].notna().all(axis=None)
+    assert set(found["stars"]) <= {1, 2, 3, 4, 5}
+    assert caplog.text.count("left as they are: id, day, note") == 1
+    loose = MaskedImputer(SMALL, round=False, clip=False, random_state=0).fit_transform(frame)
+    assert (loose["stars"] % 1).any()
+    frame["a"] = [f"{n}" for n in rows[:-1]] + ["heavy"]
+    wide = pandas.concat([frame, frame.assign(a=[str(n) for n in 60 + rows])])
+    with pytest.raises(ValueError, match=r"'heavy' in row 59 .* is no number") as caught:
+        MaskedImputer(SMALL).fit(wide)
+    assert "--" not in str(caught.value)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_texts_of_a_frame_are_what_they_say(library):
+    where = np.array(["EU", "NA", "AS"], dtype=object)[np.arange(60) % 3]
+    frame = (pandas if library == "pandas" else polars).DataFrame({"a": holed()[:, 0], "w": where})
+    found = MaskedImputer(SMALL, random_state=0).fit_transform(frame)
+    assert list(found["w"]) == where.tolist()
+
+
+@pytest.mark.parametrize("nothing", [None, np.nan, "pandas"])
+def test_every_word_for_nothing_is_one(nothing):
+    nothing = pandas.NA if nothing == "pandas" else nothing
+    X = holed()
+    plain = MaskedImputer(SMALL, random_state=0).fit_transform(X)
+    imputer = MaskedImputer(SMALL, missing_values=nothing, random_state=0)
+    assert np.array_equal(imputer.fit_transform(X), plain)
+    objects = np.where(np.isnan(X), np.array(nothing, dtype=object), X.astype(object))
+    assert np.array_equal(imputer.fit_transform(objects).astype(float), plain)
+    frame = pandas.DataFrame(X).convert_dtypes()
+    assert np.array_equal(imputer.fit_transform(frame), plain)
+
+
+def test_a_text_can_stand_for_missing_ones():
+    X = np.array([["Bern", 1.5], ["Rome", 7.5], ["?", 1.0], ["Rome", 2.5]] * 9, dtype=object)
+    imputer = MaskedImputer(SMALL, missing_values="?", add_indicator=True, random_state=0)
+    found = imputer.fit_transform(X)
+    assert set(found[:, 0]) == {"Bern", "Rome"}
+    assert (found[:, 1] == X[:, 1]).all()
+    assert found[:, 2].astype(int).tolist() == [0, 0, 1, 0] * 9
+    frame = imputer.fit_transform(pandas.DataFrame(X, columns=["city", "n"]))
+    assert frame["city"].tolist() == found[:, 0].tolist()
+
+
+def test_numbers_of_an_array_stay_numbers(caplog):
+    X = holed()
+    X[:, 1] = np.arange(60) % 2
+    imputer = MaskedImputer(SMALL, random_state=0).fit(X)
+    kinds = [column["kind"] for column in imputer.estimator_.state_["table"]["columns"]]
+    assert kinds == ["number"] * 4
+    X[:, 1] = 0.5  # no unseen category
+    before = imputer.transform(X)
+    X[:, 1] = 0.75
+    assert not np.array_equal(imputer.transform(X)[:, 0], before[:, 0])
+    assert "never saw" not in caplog.text
+    X[:, 1] = np.where(np.arange(60) % 4 == 3, np.nan, np.arange(60) % 2)
+    assert set(imputer.transform(X)[:, 1]) == {0, 1}
+    named = base.clone(SMALL).set_params(categorical=[1])
+    table = MaskedImputer(named, random_state=0).fit(X).estimator_.state_["table"]
+    assert table["columns"][1]["kind"] == "category"

@@ -109,6 +109,9 @@ def test_broken_tables_are_named(tmp_path, lines, says):
 
 def test_what_does_not_fit_is_refused(tmp_path, numbers):
     path = write_csv(tmp_path / "t.csv", ["alpha,beta", "1,2", "3,5"])
+    bare = write_csv(tmp_path / "bare.csv", ["1,2", "3,-9"])
+    found = read_features(*source(bare, header="false", missing="-9"), "x0").values
+    np.testing.assert_array_equal(found, [[2], [np.nan]])
     np.save(tmp_path / "a.npy", numbers)
     (tmp_path / "b.npy").write_bytes(b"no array")
     (tmp_path / "b.npz").write_bytes(b"no archive")

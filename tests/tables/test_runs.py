@@ -192,7 +192,10 @@ def test_masks_do_not_depend_on_workers_or_micro_batches(table, alike, no_report
         ({"evaluate.layer": 2}, r"evaluate\.layer 2 is outside 0\.\.1"),
         ({"train.batch_size": 4000}, "training samples are fewer than a batch of 4000: lower"),
         ({"data.labels": "specis"}, "no column 'specis'; did you mean species"),
-        ({"data.max_categories": 2}, "column 'site' has 3 different values"),
+        (
+            {"data.max_categories": 2, "data.categorical": ["site"]},
+            "column 'site' has 3 different values",
+        ),
         ({"model.linear": 2, "model.kind": "transformer"}, "linear 2: only an mlp of no counts"),
         ({"data.layer": "raw"}, "unknown key 'data.layer'"),
         ({"evaluate.draws": 1}, "evaluate.draws"),

@@ -1,5 +1,6 @@
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,7 +179,7 @@ def test_only_gaps_are_filled(table):
     numbers = table_of(columns_of(array), TableDataSettings())
     same(
         columns_of(put(array, numbers.fill(array, np.zeros((4, 2))))),
-        {"x0": np.array([1, 14 / 3, 4, 9]), "x1": array[:, 1]},
+        {"x0": np.array([1, 5.0, 4, 9]), "x1": array[:, 1]},
     )
 
 
@@ -266,20 +267,52 @@ def test_numbers_are_categories_where_asked():
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        (
-            ["Braund", "Cumings", "Allen"],
-            "'x' has 3 different values such as 'Allen'.*--data.drop x",
-        ),
-        (["1.5", "2", "?", "7", "many"], "'x': 'many' in row 4 .* is no number"),
+        (["1.5", "2", None, "7", "many"], "'x': 'many' in row 4 .* is no number"),
         (np.array([1.0, -np.inf, 3]), "'x': -inf in row 1"),
-        (np.array(["2020-01-01", "NaT"], dtype="datetime64[D]"), "'x' holds times: .*--data.lags"),
-        (np.array([5, 3], dtype="timedelta64[s]"), "'x' holds times"),
     ],
 )
 def test_columns_that_cannot_be_used(values, says):
     with pytest.raises(UserError, match=says) as caught:
         learn("x", columns_of({"x": values})["x"], max_categories=2)
     assert "\n" not in str(caught.value)
+
+
+def test_names_and_times_are_left_apart():
+    for values in (
+        ["Braund", "Cumings", "Allen"],
+        np.array(["2020-01-01", "NaT"], dtype="datetime64[D]"),
+        np.array([5, 3], dtype="timedelta64[s]"),
+    ):
+        column = learn("x", columns_of({"x": values})["x"], max_categories=2)
+        assert column == Column("x", "apart")
+    different = np.array([f"p{n}" for n in range(20)] + [None], dtype=object)
+    assert learn("x", different).kind == "apart"
+    assert learn("x", different[1:]).kind == "category"
+    assert learn("x", np.append(different, "p3")).kind == "category"
+    with pytest.raises(UserError, match="'x' has 20 different values such as 'p0'"):
+        learn("x", different, categorical=True, max_categories=2)
+
+
+@pytest.mark.parametrize("scale", ["standard", "quantile"])
+def test_whole_numbers_are_filled_with_such_within_their_range(scale):
+    values = {"stars": np.array([1.0, 2.0, np.nan, 5.0]), "real": np.array([0.5, 1.0, 2.0, 3.0])}
+    table = Table.learn(values, scale=scale)
+    assert [column.limits for column in table.columns] == [(1.0, 5.0), ()]
+    samples = np.array([[9.0, 9.0], [-9.0, -9.0], [0.1, 0.1]], dtype=np.float32)
+    plain, filled = table.arrays(samples), table.arrays(samples, round=True, clip=True)
+    assert filled["stars"].tolist()[:2] == [5, 1]
+    assert not (filled["stars"] % 1).any()
+    assert filled["stars"].dtype == plain["stars"].dtype == np.float64
+    np.testing.assert_array_equal(filled["real"], plain["real"])
+    assert (plain["stars"] % 1).any()
+    frame = {"stars": [None, 1.0], "real": [3.0, None]}
+    assert table.fill(frame, samples[:2])["stars"].values == [5.0]
+    old = table.save(Path())
+    for column in old["columns"]:
+        del column["limits"]  # as tables were saved before
+    np.testing.assert_array_equal(
+        Table.load(Path(), old).arrays(samples, round=True)["stars"], plain["stars"]
+    )
 
 
 def test_texts_among_few_numbers_are_told(caplog):

@@ -36,11 +36,12 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     """Learn the rows of a table by hiding parts of them; encode, impute and score rows.
 
     Numbers are standardised; texts, bools and pandas or polars categoricals are categories, and so
-    are numbers of two values, both whole. Missing values (NaN, None) are allowed everywhere: the
-    network sees them as hidden and is never asked for them. Columns that are constant (or missing
-    throughout) in `fit` are no features: they have no part in codes and likelihoods, are imputed
-    by their constant, and stay missing if there is none. Unseen categories count as missing, and
-    the log of "maskwise" says how many.
+    are numbers of two values, both whole, in a data frame. Times, and texts that are all different
+    or of more than 100 kinds, are left apart, as they are, and the log of "maskwise" names them.
+    Missing values (NaN, None) are allowed everywhere: the network sees them as hidden and is never
+    asked for them. Columns that are constant (or missing throughout) in `fit` are no features:
+    they have no part in codes and likelihoods, are imputed by their constant, and stay missing if
+    there is none. Unseen categories count as missing, and the log says how many.
 
     Args:
         law: of the share of a row that is hidden in a step.
@@ -93,7 +94,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     accelerator: Literal["cpu", "gpu", "mps", "auto"] = "cpu"
     random_state: int | RandomState | None = None
 
-    def fit(self, X: ArrayLike, y: object = None) -> Self:
+    def fit(self, X: ArrayLike | Given, y: object = None) -> Self:
         """Learn from rows: an array [N, F], or a pandas or polars frame; `y` is not used.
 
         Raises:
@@ -158,7 +159,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def _n_features_out(self) -> int:
         return network.width_of(self.state_)
 
-    def _read(self, X: ArrayLike, *, reset: bool) -> Given:
+    def _read(self, X: ArrayLike | Given, *, reset: bool) -> Given:
         return network.read(self, X, reset=reset, categorical=self.categorical)
 
     def _begin(self, given: Given) -> None:
@@ -217,8 +218,8 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
     Args:
         estimator: a `MaskedAutoencoder`; default: one with a linear path, and wider and
             trained for longer the more rows there are.
-        missing_values: what stands for a missing value; NaN also means None and pandas.NA. Any
-            other value is for tables of numbers only.
+        missing_values: what stands for a missing value, as in scikit-learn's imputers; NaN, None
+            and pandas.NA are one. A number is for tables of numbers only, a text for texts.
         sample_posterior: draw each missing value from what is likely given the others, and those
             drawn before it in the row, instead of filling in what is expected. For multiple
             imputation call `set_params(random_state=...).transform(X)` several times.
@@ -227,6 +228,8 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         add_indicator: append a column for each that had missing values in `fit`: where it has.
         keep_empty_features: columns without any value in `fit` become 0, instead of being left
             out.
+        round: fill columns that held whole numbers only in `fit` with whole numbers.
+        clip: fill these with nothing less or more than some that they held.
         random_state: int, RandomState or None: of the estimator and the draws.
 
     Attributes:
@@ -246,12 +249,14 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
 
     estimator: MaskedAutoencoder | None = None
     _: KW_ONLY
-    missing_values: float = np.nan
+    missing_values: Any = np.nan
     sample_posterior: bool = False
     min_value: ArrayLike = -np.inf
     max_value: ArrayLike = np.inf
     add_indicator: bool = False
     keep_empty_features: bool = False
+    round: bool = True
+    clip: bool = True
     random_state: int | RandomState | None = None
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
@@ -266,7 +271,7 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         self.indicator_features_ = np.flatnonzero(gaps.any(axis=0) & bool(self.add_indicator))
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         chosen = _default(len(given)) if self.estimator is None else self.estimator
-        self.estimator_ = clone(chosen).set_params(random_state=seed).fit(given.data)
+        self.estimator_ = clone(chosen).set_params(random_state=seed).fit(given)
         return self
 
     def transform(self, X: ArrayLike) -> Any:
@@ -276,7 +281,8 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         seed = None
         if self.sample_posterior:
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        found = network.complete(self.estimator_.state_, given, seed)
+        whole = {"round": self.round, "clip": self.clip}
+        found = network.complete(self.estimator_.state_, given, seed, **whole)
         return self._result(given, [self._bounded(*each) for each in enumerate(found)])
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
@@ -322,5 +328,5 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = bool(np.isnan(self.missing_values))
+        tags.input_tags.allow_nan = network.is_nothing(self.missing_values)
         return tags

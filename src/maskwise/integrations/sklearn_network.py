@@ -1,5 +1,6 @@
 """Inside an estimator: a table as columns, and its model, trained in memory and kept as arrays."""
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,8 @@ from maskwise.masks.patterns import Scattered
 from maskwise.modalities import build
 from maskwise.modality import Entries
 from maskwise.settings import from_dict, to_dict
-from maskwise.tables.frames import Columns, Filled, columns_of, is_missing, put
+from maskwise.tables.data import tell_apart
+from maskwise.tables.frames import Columns, Filled, columns_of, is_missing, put, respelled
 from maskwise.tables.table import Table
 from maskwise.train.config import EfficiencySettings, TrainSettings, connect
 from maskwise.train.loop import Batches, Learner, Plan, gradients, learning_rate, setup
@@ -78,25 +80,31 @@ class Given:
         for (name, column), new in zip(self.columns.items(), values, strict=True):
             rows = np.flatnonzero(is_missing(column))
             if len(rows) and not is_missing(new).any():
-                gaps[name] = Filled(rows, new[rows].tolist())
+                gaps[name] = Filled(rows, respelled(new[rows].tolist(), column))
         return put(self.data, gaps)
 
 
 def read(
     estimator: BaseEstimator,
-    X: ArrayLike,
+    X: "ArrayLike | Given",
     *,
     reset: bool,
     categorical: str | Collection[str | int] = "infer",
-    missing: float = np.nan,
+    missing: Any = np.nan,
 ) -> Given:
     """Return what a pandas or polars frame, or an array, holds, after scikit-learn's checks.
 
     The estimator remembers (`reset`) or checks the number and the names of columns. Where
-    `categorical` names columns, arrays of objects are taken as they are. Where anything but NaN
-    is missing, the table becomes an array.
+    `categorical` names columns, arrays of objects are taken as they are, and so where a text is
+    what is missing. Where a number is, the table becomes an array.
     """
-    if missing == missing:
+    if isinstance(X, Given):  # as another estimator read it
+        validate_data(estimator, X.data, reset=reset, skip_check_array=True)
+        return X
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2 and is_nothing(missing):
+        X = np.array([[None if is_nothing(v) else v for v in row] for row in X], dtype=object)
+    texts = {missing} if isinstance(missing, str) else None
+    if not texts and not is_nothing(missing):
         array = validate_data(estimator, X, reset=reset, dtype=FLOATS)
         array = np.where(array == missing, np.nan, array)
         return Given(array, columns_of(array))
@@ -107,10 +115,20 @@ def read(
                 f"Found array with {X.shape[0]} sample(s) and {X.shape[1]} feature(s) (shape="
                 f"{X.shape}) while a minimum of 1 is required."
             )
-        return Given(X, columns_of(X))
-    dtype = FLOATS if isinstance(categorical, str) else None
+        return Given(X, columns_of(X, texts))
+    dtype = FLOATS if isinstance(categorical, str) and not texts else None
     array = validate_data(estimator, X, reset=reset, dtype=dtype, ensure_all_finite="allow-nan")
-    return Given(array, columns_of(array))
+    return Given(array, columns_of(array, texts))
+
+
+def is_nothing(value: Any) -> bool:
+    """Return whether a value is one of those for what is missing: NaN, None or pandas.NA.
+
+    >>> is_nothing(None), is_nothing(float("nan")), is_nothing(-1)
+    (True, True, False)
+    """
+    nothing = value is None or type(value).__name__ in ("NAType", "NaTType")
+    return nothing or (isinstance(value, float) and value != value)
 
 
 def begin(
@@ -135,7 +153,14 @@ def begin(
         raise UserError(f"categorical: there is no column {sorted(unknown, key=str)[0]!r}")
     columns = dict(zip(names, given.columns.values(), strict=True))
     named = {name for number, name in enumerate(names) if {name, number} & chosen}
-    table = Table.learn(columns, categorical=named, scale=scale)
+    numbers = given.library == "numpy" and given.data.dtype.kind in "fiu"
+    try:
+        table = Table.learn(columns, categorical=named, scale=scale, pairs=not numbers)
+    except UserError as error:  # without what the command line calls things
+        raise UserError(
+            re.sub(r" \(?(or raise )?--data\.\w+( [^)]*\))?", "", str(error))
+        ) from None
+    tell_apart(table)
     if table.features:
         return _state(build(table, shape, seed=seed))
     return {"table": table.save(Path()), "network": to_dict(shape), "weights": {}}
@@ -192,11 +217,18 @@ def decoded(state: State, code: np.ndarray, library: Library) -> Any:
     return nw.from_dict(columns, backend=library).to_native()
 
 
-def complete(state: State, given: Given, seed: int | None = None) -> list[np.ndarray]:
+def complete(
+    state: State,
+    given: Given,
+    seed: int | None = None,
+    *,
+    round: bool = True,
+    clip: bool = True,
+) -> list[np.ndarray]:
     """Return all columns of a table without gaps, in its units.
 
     With a `seed`, what is missing is drawn from what is likely given the others; else it is what
-    is expected.
+    is expected. Columns of whole numbers get such (`round`) within what they held (`clip`).
     """
     samples = _samples(state, given)
     if state["weights"]:
@@ -206,7 +238,7 @@ def complete(state: State, given: Given, seed: int | None = None) -> list[np.nda
         else:
             x = torch.from_numpy(samples).double()
             samples = fill(model, x, x.isnan(), seed=seed, batch_size=ROWS).numpy()
-    return list(_table(state).arrays(samples).values())
+    return list(_table(state).arrays(samples, round=round, clip=clip).values())
 
 
 def scores(state: State, given: Given, passes: int) -> np.ndarray:

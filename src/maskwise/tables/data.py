@@ -1,5 +1,7 @@
 """Where tables come from: settings, and `load`, which makes samples of them and holds out some."""
 
+import codecs
+import dataclasses
 import hashlib
 import logging
 from pathlib import Path
@@ -13,9 +15,19 @@ from torch import Tensor
 from maskwise.columns.tabular import TabularRows, TabularSplits
 from maskwise.errors import UserError
 from maskwise.settings import settings
+from maskwise.tables.column import stands_apart
 from maskwise.tables.files import read_table
-from maskwise.tables.frames import Columns, codes_of, columns_of, distinct, is_missing, no_column
+from maskwise.tables.frames import (
+    MISSING,
+    Columns,
+    codes_of,
+    columns_of,
+    distinct,
+    is_missing,
+    no_column,
+)
 from maskwise.tables.table import Table, num_rows, windows
+from maskwise.tables.texts import Dialect
 
 log = logging.getLogger("maskwise")
 
@@ -40,13 +52,45 @@ class TableDataSettings:
     """Numbers are standardised, or become normal scores: robust, but then likelihoods are those
     of the scores."""
     max_categories: PositiveInt = 100
-    """A column of more categories is an error."""
+    """A column of texts with more, or with 20 that are all different, is left apart, as times are:
+    named, kept as it is and never filled."""
     lags: NonNegativeInt = 0
     """Rows are a time series in order: a sample also holds this many rows before its own."""
     group: str | None = None
     """A column, kept out of the features, whose groups of rows are held out as a whole."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the rows held out: at random, equal rows together; of a time series, the last."""
+    round: bool = True
+    """Columns of whole numbers are filled with whole numbers, ..."""
+    clip: bool = True
+    """... none less or more than some that training saw."""
+    missing: tuple[str, ...] = MISSING
+    """Texts of a file that say that a value is missing; an empty one always does. A data frame and
+    a .parquet say themselves what is missing."""
+    delimiter: str = "auto"
+    """What separates the columns of a text file, such as `;` or `tab`; found by default."""
+    decimal: Literal["auto", ".", ","] = "auto"
+    """The decimal sign of its numbers; found by default."""
+    encoding: str = "auto"
+    """Its encoding; by default UTF-8, or else Windows-1252 (Latin-1), which is then said."""
+    header: Literal["auto"] | bool = "auto"
+    """Whether its first line names the columns, by default it must; else they are x0, x1, ..."""
+
+    def __post_init__(self) -> None:
+        if self.delimiter not in ("auto", "tab") and len(self.delimiter) != 1:
+            raise UserError(f"delimiter {self.delimiter!r} must be one character, or tab")
+        try:
+            codecs.lookup("utf-8" if self.encoding == "auto" else self.encoding)
+        except LookupError:
+            raise UserError(f"encoding {self.encoding!r} is not known; take latin-1") from None
+
+    @property
+    def dialect(self) -> Dialect:
+        """How text files are read."""
+        given = {each.name: getattr(self, each.name) for each in dataclasses.fields(Dialect)}
+        return Dialect(
+            **given | {"delimiter": "\t" if self.delimiter == "tab" else self.delimiter}
+        )
 
 
 def load(data: TableDataSettings) -> TabularSplits:
@@ -55,7 +99,7 @@ def load(data: TableDataSettings) -> TabularSplits:
     Raises:
         UserError: it cannot be read, or a column cannot be used, saying which and why.
     """
-    columns, name = read_table(data.source), Path(data.source).name.split(".")[0]
+    columns, name = read_table(data.source, data.dialect), Path(data.source).name.split(".")[0]
     try:
         return _splits(columns, name, data)
     except UserError as error:
@@ -73,6 +117,8 @@ def from_frame(frame: object, data: TableDataSettings) -> TabularSplits:
     >>> len(splits.train), len(splits.test), splits.tokenizer.sizes
     (18, 2, (0, 0, 2))
     """
+    if data.missing != MISSING:
+        raise UserError("missing is for files: put None where a data frame has no value")
     labels = None
     if isinstance(frame, tuple) and len(frame) == 2:
         frame, labels = frame
@@ -89,6 +135,7 @@ def table_of(
             raise no_column(name, list(columns))
     told = ("categorical", "scale", "max_categories", "lags")
     table = Table.learn(columns, rows, **{key: getattr(data, key) for key in told})
+    tell_apart(table, " (--data.max_categories)")
     constant = [column.name for column in table.columns if column.kind == "constant"]
     if constant:
         log.warning(
@@ -96,6 +143,17 @@ def table_of(
             *(len(constant), len(table.columns), ", ".join(constant[:10])),
         )
     return table
+
+
+def tell_apart(table: Table, hint: str = "") -> None:
+    """Say once which columns a model leaves as they are, and what decides it."""
+    apart = [column.name for column in table.columns if column.kind == "apart"]
+    if apart:
+        log.warning(
+            "%d of %d columns are times or have too many different texts%s, and are left as"
+            " they are: %s",
+            *(len(apart), len(table.columns), hint, ", ".join(apart[:10])),
+        )
 
 
 def _splits(
@@ -121,7 +179,7 @@ def _splits(
     if data.lags:
         train, test = in_time(columns, data.lags, data.holdout)
     else:
-        train, test = at_random(columns, groups, data.holdout)
+        train, test = at_random(_compared(columns, data), groups, data.holdout)
     table = table_of(columns, data, np.arange(train.max() + 1) if data.lags else train)
     if len(table.names) < 2:
         raise UserError(f"{len(table.names)} columns that vary; a model learns one from others")
@@ -141,6 +199,16 @@ def _splits(
     return TabularSplits(*parts, name, classes, None, fingerprint, table)
 
 
+def _compared(columns: Columns, data: TableDataSettings) -> Columns:
+    """Return the columns in which rows can be equal: all but names and times, if there are any."""
+    some = {
+        name: values
+        for name, values in columns.items()
+        if not stands_apart(values[~is_missing(values)], data.max_categories)
+    }
+    return some or columns
+
+
 def _classes(labels: np.ndarray, data: TableDataSettings) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the names of classes and the number of each label, -1 where there is none."""
     found = distinct(labels)
@@ -149,7 +217,7 @@ def _classes(labels: np.ndarray, data: TableDataSettings) -> tuple[tuple[str, ..
             f"labels '{data.labels or 'y'}' have {len(found)} different values; classes are at "
             f"most {data.max_categories} texts or whole numbers (--data.max_categories)"
         )
-    return tuple(map(str, found)), codes_of(labels, found)
+    return tuple(str(value).strip() for value in found), codes_of(labels, found)
 
 
 def at_random(columns: Columns, groups: np.ndarray | None, holdout: float) -> Parts:

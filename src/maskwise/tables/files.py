@@ -1,10 +1,9 @@
 """Tables in files: text, Parquet, Feather and arrays; built in; as the theory takes them."""
 
-import csv
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -13,10 +12,10 @@ from scipy import sparse
 from maskwise.columns.model import TabularModel
 from maskwise.errors import UserError, require
 from maskwise.files import atomic
-from maskwise.laws.combined import is_number
 from maskwise.measure.features import frozen, in_batches
 from maskwise.modality import Features
 from maskwise.tables.frames import (
+    MISSING,
     Columns,
     F,
     Filled,
@@ -24,41 +23,40 @@ from maskwise.tables.frames import (
     codes_of,
     columns_of,
     distinct,
-    from_texts,
     is_missing,
     no_column,
     put,
 )
 from maskwise.tables.table import Table
-from maskwise.textio import arrow_errors, kind_of, readable, table_rows, user_path
+from maskwise.tables.texts import Dialect, filled_rows, read_text, write_rows
+from maskwise.textio import arrow_errors, kind_of, readable, user_path
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".npy", ".npz")
 _SPARSE = {"format", "shape", "data"}
 Numbers: TypeAlias = np.ndarray | sparse.sparray | sparse.spmatrix
 
 
-def read_table(source: str | Path) -> Columns:
+def read_table(source: str | Path, dialect: Dialect | None = None) -> Columns:
     """Read all rows of a table, in order.
 
     The source is "breast-cancer", built in; a .csv or .tsv (also .gz, .xz) whose first line names
     the columns, a .parquet or .feather, a .npy with one array of two axes, or a .npz, where arrays
-    of one axis are columns and those of two are columns x0, x1, ...
+    of one axis are columns and those of two are columns x0, x1, ... What spells a text file is
+    found, or said by `dialect`.
 
     Raises:
         UserError: it cannot be read, or is no table; says where.
     """
     if source == "breast-cancer":
         return breast_cancer()
-    path = user_path(source)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    kind = kind_of(path)
-    if kind not in SUFFIXES:
-        raise UserError(f"{path}: not a table; tables are {', '.join(SUFFIXES)}")
+    path, kind = _file(source)
     try:
         if kind in (".csv", ".tsv"):
-            return _read_text(path)
-        return columns_of(_read_arrow(path) if kind in (".parquet", ".feather") else _arrays(path))
+            return read_text(path, dialect or Dialect()).columns
+        missing = dialect.missing if dialect and dialect.missing != MISSING else None
+        if kind in (".parquet", ".feather"):
+            return columns_of(_read_arrow(path), missing)
+        return columns_of(_arrays(path), missing or MISSING)  # without a value for what is missing
     except UserError as error:
         told = str(error)
         raise error if str(path) in told else UserError(f"{path}: {told}") from None
@@ -79,7 +77,7 @@ def write_table(path: Path, frame: object) -> None:
         raise UserError(f"{path}: tables are written as .csv or .parquet")
     # The csv module writes nothing for None, and numbers so that they are read back the same.
     cells = [np.where(is_missing(v), np.array(None), v).tolist() for v in columns.values()]
-    _write_rows(path, [columns, *zip(*cells, strict=True)])
+    write_rows(path, [list(columns), *zip(*cells, strict=True)], Dialect(",", encoding="utf-8"))
 
 
 def _write_parquet(path: Path, table: object) -> None:
@@ -89,19 +87,15 @@ def _write_parquet(path: Path, table: object) -> None:
         parquet.write_table(table, temporary)
 
 
-def _read_text(path: Path) -> Columns:
-    rows = [row for _, row in table_rows(path)]
-    names = [name.strip() for name in rows[0]] if rows else []
-    if not names or any(is_number(name) for name in names):
-        raise UserError(f"{path}: the first line must name the columns")
-    if "" in names:
-        place = names.index("") + 1
-        raise UserError(f"{path}: column {place} has no name (pandas: to_csv(..., index=False))")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise UserError(f"{path}: two columns are called '{twice[0]}': rename one")
-    texts = zip(*rows[1:], strict=True) if len(rows) > 1 else [()] * len(names)
-    return {name: from_texts(column) for name, column in zip(names, texts, strict=True)}
+def _file(source: str | Path) -> tuple[Path, str]:
+    """Return the path of a file and its kind."""
+    path = user_path(source)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    kind = kind_of(path)
+    if kind not in SUFFIXES:
+        raise UserError(f"{path}: not a table; tables are {', '.join(SUFFIXES)}")
+    return path, kind
 
 
 def _read_arrow(path: Path) -> object:
@@ -145,23 +139,28 @@ def breast_cancer() -> dict[str, np.ndarray]:
 
 
 def features_of_file(
-    source: str, changes: Mapping[str, object], target: str | None = None, classes: bool = False
+    source: str,
+    changes: Mapping[str, object],
+    target: str | None = None,
+    classes: bool = False,
+    dialect: Dialect | None = None,
 ) -> Features | None:
     """Read a table; None where a source is none.
 
     Args:
         source: a `.csv`, `.tsv`, `.parquet` or `.feather` file with columns of numbers, a `.npy`
             or `.npz` file with one array of two axes, or a matrix as scipy.sparse saves it.
-        changes: settings, of which a table has none.
+        changes: other settings, of which a table has none.
         target: name of a column, or its number from 0, to be predicted from the others.
         classes: the target holds classes, also texts, and becomes their numbers; NaN if missing.
+        dialect: how a text file is read.
     """
     path, names = user_path(source), None
     if not path.is_file():
         return None
     values: Numbers | None
     if kind_of(path) in (".csv", ".tsv", ".parquet", ".feather"):
-        values, names = _read_named(path, target if classes else None)
+        values, names = _read_named(path, target if classes else None, dialect)
     else:
         values = _read_array(path)
     if values is None or values.ndim != 2:
@@ -192,8 +191,10 @@ def _read_array(path: Path) -> Numbers | None:
     return None
 
 
-def _read_named(path: Path, classes: str | None) -> tuple[np.ndarray, list[str]]:
-    columns = read_table(path)
+def _read_named(
+    path: Path, classes: str | None, dialect: Dialect | None
+) -> tuple[np.ndarray, list[str]]:
+    columns = read_table(path, dialect)
     if classes is not None:
         name = list(columns)[_column(classes, list(columns), len(columns), str(path))]
         codes = codes_of(columns[name], distinct(columns[name]))
@@ -218,24 +219,27 @@ def _column(target: str, names: list[str] | None, num: int, where: str) -> int:
     raise UserError(f"{where}: {no_column(target, names)}")
 
 
-def fill(model: TabularModel, frame: F) -> F:
+def fill(model: TabularModel, frame: F, *, round: bool = True, clip: bool = True) -> F:
     """Return a table of the same kind with its missing values filled in.
 
-    Numbers are what they are expected to be given the rest of their row, rounded where the column
-    holds whole numbers; categories are the most probable ones. What is there stays as it is, and
-    so do columns that the model does not know and categories that it never saw.
+    Numbers are what they are expected to be given the rest of their row; where training saw whole
+    numbers only, they are rounded, and no less or more than some that it saw; categories are the
+    most probable ones. What is there stays as it is, and so do columns that the model does not
+    know and categories that it never saw.
 
     Args:
         model: of a table.
         frame: a pandas, polars or Arrow table, a mapping of columns, or an array.
+        round: make whole numbers where training saw nothing else.
+        clip: keep to what training saw, there.
 
     Raises:
         UserError: it is no table, or a column is missing or cannot be read.
     """
-    return put(frame, _found(model, frame))
+    return put(frame, _found(model, frame, round, clip))
 
 
-def _found(model: TabularModel, frame: object) -> dict[str, Filled]:
+def _found(model: TabularModel, frame: object, round: bool, clip: bool) -> dict[str, Filled]:
     """Return what a model puts in the gaps of a table, by column; only of columns with gaps."""
     table = model.tokenizer
     if not isinstance(table, Table):
@@ -245,10 +249,18 @@ def _found(model: TabularModel, frame: object) -> dict[str, Filled]:
         for part in in_batches(np.arange(len(samples))):
             some = samples[part].to(device)
             samples[part] = model.reconstruct(some, torch.zeros_like(some) > 0).cpu()
-    return table.fill(frame, samples)
+    return table.fill(frame, samples, round=round, clip=clip)
 
 
-def fill_file(model: TabularModel, source: Path, out: Path) -> dict[str, int]:
+def fill_file(
+    model: TabularModel,
+    source: Path,
+    out: Path,
+    dialect: Dialect | None = None,
+    *,
+    round: bool = True,
+    clip: bool = True,
+) -> dict[str, int]:
     """Write a table file with missing values filled in; return how many, by column.
 
     From .csv or .tsv to the same, all other values stay the texts that they are, and from .parquet
@@ -261,33 +273,17 @@ def fill_file(model: TabularModel, source: Path, out: Path) -> dict[str, int]:
     kind = kind_of(source)
     if out.suffix not in {".csv", ".parquet", kind} & {".csv", ".tsv", ".parquet"}:
         raise UserError(f"{out}: tables are written as .csv or .parquet, and a .tsv as .tsv")
-    columns = read_table(source)
-    gaps = _found(model, columns)
+    text = None
+    if kind in (".csv", ".tsv"):
+        text = read_text(_file(source)[0], dialect or Dialect())
+    columns = text.columns if text else read_table(source, dialect)
+    gaps = _found(model, columns, round, clip)
     if out.exists() and out.samefile(source):
         raise UserError(f"{out} is what is read: choose another -o")
     if kind == out.suffix == ".parquet":
         _write_parquet(out, put(_read_arrow(source), gaps))
-    elif kind == out.suffix:
-        _write_rows(out, _texts(source, gaps))
+    elif text and kind == out.suffix:
+        write_rows(out, filled_rows(text, gaps), text.dialect)
     else:
         write_table(out, put(columns, gaps))
     return {name: len(rows) for name, (rows, _) in gaps.items()}
-
-
-def _texts(source: Path, gaps: dict[str, Filled]) -> list[list[str]]:
-    """Return the rows of a text file with their gaps filled."""
-    head, *rows = (list(row) for _, row in table_rows(source))
-    for place, name in enumerate(head):
-        if name.strip() in gaps:
-            for row, value in zip(*gaps[name.strip()], strict=True):
-                rows[row][place] = f"{value:.7g}" if isinstance(value, float) else str(value)
-    return [head, *rows]
-
-
-def _write_rows(path: Path, rows: Iterable[Iterable[object]]) -> None:
-    """Write a .csv (quoted) or .tsv (not)."""
-    kind: dict[str, Any] = {"lineterminator": "\n"}
-    if path.suffix == ".tsv":
-        kind |= {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None}
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, **kind).writerows(rows)

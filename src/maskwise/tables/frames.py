@@ -3,8 +3,10 @@
 import datetime
 import decimal
 import difflib
+import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import narwhals as nw
@@ -22,10 +24,9 @@ Plain = str | int | float | datetime.date | None
 """a value of a column, as Python has it; None where it is missing"""
 F = TypeVar("F")
 
-MISSING = frozenset(
-    ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
-)
-"""Texts that say that there is no value."""
+MISSING = ("?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
+"""Texts of a file that say that there is no value, unless it is said otherwise; an empty one does,
+too. A data frame has values of its own for what is missing, and its texts are what they say."""
 
 
 class Filled(NamedTuple):
@@ -33,27 +34,30 @@ class Filled(NamedTuple):
 
     rows: np.ndarray
     """which rows had no value, [n]"""
-    values: list[Plain]
+    values: Sequence[Plain]
     """theirs now: a number, the likeliest category"""
 
 
-def columns_of(frame: object) -> Columns:
+def columns_of(frame: object, missing: Collection[str] | None = None) -> Columns:
     """Return the columns of a pandas, polars or Arrow table, a mapping or an array [N, F].
 
-    Columns of an array are called x0, x1, ...
+    Columns of an array are called x0, x1, ... Missing is what is None, NaN, NA or NaT; texts are
+    not, unless they are empty or say one of `missing`.
 
     Raises:
         UserError: it is none of these, two columns share a name, or their lengths differ.
 
     >>> columns_of({"a": [1, None], "b": ["x", "NA"]})
-    {'a': array([ 1., nan]), 'b': array(['x', None], dtype=object)}
+    {'a': array([ 1., nan]), 'b': array(['x', 'NA'], dtype=object)}
     """
     columns: Columns = {}
     for name, values in _found(frame):
         if str(name) in columns:
             raise UserError(f"two columns are called '{name}': rename one")
         try:
-            columns[str(name)] = _column(values)
+            column = _column(values)
+            texts = missing is not None and column.dtype.kind == "O"
+            columns[str(name)] = _blanked(column, missing or ()) if texts else column
         except UserError as error:
             raise UserError(f"column '{name}': {error}") from None
     sizes = {name: len(values) for name, values in columns.items()}
@@ -134,19 +138,31 @@ def no_column(name: str, known: Sequence[str]) -> UserError:
     return UserError(f"no column '{name}'; did you mean {' or '.join(near)}?")
 
 
-def from_texts(texts: Sequence[str]) -> np.ndarray:
+def from_texts(
+    texts: Sequence[str], missing: Collection[str] = MISSING, decimal: str = "."
+) -> np.ndarray:
     """Return a column of a text file: numbers if all are, bools if all are, else texts.
 
-    >>> from_texts(["1", "2"]), from_texts(["1", "?"]), from_texts(["1", "a"])
-    (array([1, 2]), array([ 1., nan]), array(['1', 'a'], dtype=object))
+    Texts are kept as they are spelled, and mean the same with spaces around them as without.
+
+    >>> from_texts(["1", "2"]), from_texts(["1", "?"]), from_texts(["1", " a"])
+    (array([1, 2]), array([ 1., nan]), array(['1', ' a'], dtype=object))
     """
     letters = "".join(texts)
-    numbers = None if "_" in letters else _floats(texts)  # 1_2 is a number in Python only
+    strange = "_" in letters or (decimal == "," and "." in letters)  # 1_2 is one in Python only
+    numbers = None if strange else _floats(texts, missing, decimal)
     if numbers is None:
-        return from_values(texts)
-    real = any(sign in letters for sign in ".eE")
+        return from_values(_blanked(np.array(texts, dtype=object), missing))
+    real = any(sign in letters for sign in f"{decimal}eE")
     exact = len(numbers) and (np.abs(numbers) < 2**53).all()  # no NaN either
     return numbers.astype(np.int64) if exact and not real else numbers
+
+
+def _blanked(values: np.ndarray, missing: Collection[str]) -> np.ndarray:
+    """Return objects [N] with None for texts that are empty or say that nothing is known."""
+    blank = {"", *missing}
+    kept = [None if isinstance(v, str) and v.strip() in blank else v for v in values]
+    return np.array(kept, dtype=object)
 
 
 def from_values(values: Iterable[object]) -> np.ndarray:
@@ -157,8 +173,8 @@ def from_values(values: Iterable[object]) -> np.ndarray:
     """
     found = [_plain(value) for value in values]
     kinds = {type(value) for value in found} - {type(None)}
-    if kinds == {str} and set(found) <= {"True", "False", "true", "false"}:
-        return np.array([value in ("True", "true") for value in found])
+    if kinds == {str} and {str(v).strip() for v in found} <= {"True", "False", "true", "false"}:
+        return np.array([str(value).strip() in ("True", "true") for value in found])
     if kinds == {bool} and None not in found:
         return np.array(found, dtype=bool)
     largest = max((abs(value) for value in found if isinstance(value, int)), default=0)
@@ -187,17 +203,21 @@ def is_missing(values: np.ndarray) -> np.ndarray:
     return np.isnan(values) if values.dtype.kind in "fMm" else np.zeros(len(values), dtype=bool)
 
 
-def _floats(texts: Sequence[str]) -> np.ndarray | None:
+def _floats(texts: Sequence[str], missing: Collection[str], decimal: str) -> np.ndarray | None:
     """Return texts as numbers, NaN where they are missing; None if one is no number."""
+    blank = {"", *missing}
+    instead = [float(text) for text in missing if is_number(text)]
+    if decimal != ".":
+        texts = [text if text.strip() in blank else text.replace(decimal, ".") for text in texts]
     try:
-        return np.fromiter(map(float, texts), np.float64, len(texts))  # the quick way
-    except ValueError:
-        pass
-    try:
-        known = (math.nan if text.strip() in MISSING else float(text) for text in texts)
-        return np.fromiter(known, np.float64, len(texts))
+        try:
+            numbers = np.fromiter(map(float, texts), np.float64, len(texts))  # the quick way
+        except ValueError:
+            known = (math.nan if text.strip() in blank else float(text) for text in texts)
+            numbers = np.fromiter(known, np.float64, len(texts))
     except ValueError:
         return None
+    return np.where(np.isin(numbers, instead), np.nan, numbers) if instead else numbers
 
 
 def _plain(value: object) -> Plain:
@@ -208,12 +228,9 @@ def _plain(value: object) -> Plain:
         return None
     if isinstance(value, float) and value != value:
         return None
-    if isinstance(value, str):
-        value = value.strip()
-        return None if value in MISSING else value
     if isinstance(value, decimal.Decimal):
         return float(value)
-    if isinstance(value, (bool, int, float, datetime.date)):
+    if isinstance(value, (str, bool, int, float, datetime.date)):
         return value
     raise UserError(f"{value!r:.40} is {type(value).__name__}, no text, number or bool")
 
@@ -238,10 +255,7 @@ def _column(values: "np.ndarray | nw.Series[Any]") -> np.ndarray:
 def as_numbers(name: str, values: np.ndarray) -> np.ndarray:
     """Return a column as float64 [N]; a value that is no number, or infinite, is an error."""
     if values.dtype.kind in "Mm":
-        raise UserError(
-            f"column '{name}' holds times: leave it out (--data.drop {name}); rows in the order "
-            "of time are a time series (--data.lags)"
-        )
+        raise UserError(f"column '{name}' holds times, and the model knows it as numbers")
     try:
         numbers = values.astype(np.float64)
     except ValueError:
@@ -261,29 +275,56 @@ def as_numbers(name: str, values: np.ndarray) -> np.ndarray:
 def distinct(values: np.ndarray) -> tuple[Value, ...]:
     """Return the different values of a column, sorted, without missing ones.
 
+    Texts that differ in the spaces around them are one, in the spelling that is most common.
+
     >>> distinct(np.array([2.0, np.nan, 1.5, 2.0]))
     (1.5, 2)
+    >>> distinct(np.array([" b", "b", "a", " b"], dtype=object))
+    ('a', ' b')
     """
-    found = map(_whole, set(values[~is_missing(values)].tolist()))
-    return tuple(sorted(found, key=lambda v: (isinstance(v, str), v)))
+    spelled = spellings(values.tolist(), ~is_missing(values))
+    return tuple(spelled[key] for key in sorted(spelled, key=lambda v: (isinstance(v, str), v)))
+
+
+def spellings(values: Sequence[Value], known: np.ndarray) -> dict[Value, Value]:
+    """Return the most common spelling of each of the known values, by the value without spaces."""
+    counts = Counter(itertools.compress(values, known))
+    found: dict[Value, Value] = {}
+    for value, _ in sorted(counts.items(), key=lambda each: (-each[1], str(each[0]))):
+        found.setdefault(bare(value), value if isinstance(value, str) else _whole(value))
+    return found
+
+
+def respelled(values: Iterable[Value], column: np.ndarray) -> list[Value]:
+    """Return categories as a column [N] most often spells them, if it does."""
+    if column.dtype.kind != "O":
+        return list(values)
+    spelled = spellings(column.tolist(), ~is_missing(column))
+    known = {str(meant): spelling for meant, spelling in spelled.items()}
+    return [known.get(str(bare(value)), value) for value in values]
+
+
+def bare(value: Any) -> Any:
+    """Return what a category means: a text without spaces around it, 1 for 1.0."""
+    return value.strip() if isinstance(value, str) else _whole(value)
 
 
 def codes_of(values: np.ndarray, categories: Sequence[Value]) -> np.ndarray:
     """Return the number of each value among `categories`, int64 [N]; -1 = missing, -2 = unseen.
 
-    Numbers also match texts that spell them.
+    Numbers also match texts that spell them, and texts those with other spaces around them.
 
     >>> codes_of(np.array(["a", None, "c"], dtype=object), ("a", "b")).tolist()
     [0, -1, -2]
     """
-    numbers: dict[object, int] = {str(value): code for code, value in enumerate(categories)}
+    numbers: dict[object, int] = {str(bare(v)): code for code, v in enumerate(categories)}
     numbers |= {value: code for code, value in enumerate(categories)}
     numbers[None] = -1
     different, place = list(values), np.arange(len(values))
     if values.dtype.kind != "O":
         found, place = np.unique(values, return_inverse=True)
         different = as_objects(found).tolist()
-    codes = [numbers.get(each, numbers.get(str(_whole(each)), -2)) for each in different]
+    codes = [numbers.get(each, numbers.get(str(bare(each)), -2)) for each in different]
     return np.array(codes, dtype=np.int64)[place.reshape(-1)]
 
 

@@ -1,5 +1,6 @@
 """Runs on tables: their settings, what reports say of them, and all that a run asks for."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -9,10 +10,12 @@ from pydantic import Field
 from maskwise.columns.evaluation import embed_rows, record, words
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, rows_of, splits_of
-from maskwise.settings import settings
+from maskwise.modality import Entries, Features
+from maskwise.settings import override, settings
 from maskwise.tables.data import TableDataSettings, from_frame, load
 from maskwise.tables.files import features_of_file, fill, fill_file, read_table
 from maskwise.tables.table import Table
+from maskwise.tables.texts import Dialect
 from maskwise.train.config import TrainSettings
 
 
@@ -62,8 +65,17 @@ WORDS = words(
 def _impute_file(
     model: TabularModel, source: Path, out: Path, config: TableRunSettings, entries: str
 ) -> str:
-    filled = fill_file(model, source, out)
+    filled = fill_file(
+        model, source, out, config.data.dialect, round=config.data.round, clip=config.data.clip
+    )
     return f"{out}: {sum(filled.values()):,} missing values filled in, {len(filled)} columns"
+
+
+def _features(source: str, changes: Entries, target: str | None, classes: bool) -> Features | None:
+    told = {each.name for each in dataclasses.fields(Dialect)} & set(changes)
+    data = override(TableDataSettings(), {name: changes[name] for name in told})
+    rest = {name: value for name, value in changes.items() if name not in told}
+    return features_of_file(source, rest, target, classes, data.dialect)
 
 
 def _in_memory(data: object) -> bool:
@@ -89,8 +101,10 @@ RECORD = record(
     embed=lambda model, frame, config, pool, layer: embed_rows(
         model, rows_of(model.tokenizer.encode(frame)), layer=layer, pool=pool
     ),
-    read=lambda config: read_table(config.data.source),
-    impute=lambda model, data, config: fill(model, data),
+    read=lambda config: read_table(config.data.source, config.data.dialect),
+    impute=lambda model, data, config: fill(
+        model, data, round=config.data.round, clip=config.data.clip
+    ),
     impute_file=_impute_file,
-    features=features_of_file,
+    features=_features,
 )
