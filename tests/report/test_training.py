@@ -42,7 +42,7 @@ def test_metrics_ignore_a_last_line_cut_short_and_refuse_others(tmp_path):
     columns = folder.read_metrics(path)
     assert columns["step"].tolist() == [1, 2]
     assert np.isnan(columns["loss"][1])
-    path.write_text('{"step": 1}\n{"step": 2, "lo\n{"step": 3}\n')
+    path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo\n{"step": 3, "loss": 1.0}\n')
     with pytest.raises(UserError, match=r"metrics\.jsonl: line 2 is damaged"):
         folder.read_metrics(path)
 
