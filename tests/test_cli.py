@@ -215,6 +215,7 @@ def test_ctrl_c_saves_and_resuming_gives_the_same_weights(cli, tmp_path):
     assert len(losses[0]) == 150
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(cli, tmp_path):
     words = ["pretrain", "digits", *MODEL, *FAST, "--train.steps", "4"]
     words += ["--train.scope", "sample", "--train.reduction", "token_mean"]
