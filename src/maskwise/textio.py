@@ -152,7 +152,7 @@ def json_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
         yield f"line {number}", row
 
 
-def table_rows(path: Path) -> Iterator[tuple[str, Sequence[str]]]:
+def table_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Give the rows of a .csv (quoted) or .tsv (not), each with where it is.
 
     All of them have as many columns as the first; empty lines are left out.
@@ -160,20 +160,15 @@ def table_rows(path: Path) -> Iterator[tuple[str, Sequence[str]]]:
     Raises:
         UserError: a file that cannot be read, or a row that is shorter or longer.
     """
+    delimiter, options = csv_format(path)
+    return delimited_rows(path, read_lines(path), delimiter, **options)
+
+
+def csv_format(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return what usually separates the columns of a file, and options of the csv module."""
     if kind_of(path) == ".csv":
-        reader = csv.reader(read_lines(path))
-    else:
-        reader = csv.reader(read_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
-    num_columns = 0
-    try:
-        for number, row in enumerate(reader, start=1):
-            num_columns = num_columns or len(row)
-            if row and len(row) != num_columns:
-                raise UserError(f"{path}: row {number} has {len(row)} columns, not {num_columns}")
-            if row:
-                yield f"row {number}", row
-    except csv.Error as error:
-        raise UserError(f"{path} is no table: {error}") from None
+        return ",", {}
+    return "\t", {"quoting": csv.QUOTE_NONE}
 
 
 def columns(path: Path, names: Sequence[str], *known: Sequence[str]) -> list[str]:
@@ -316,8 +311,8 @@ def _is_like_a_number(text: str) -> bool:
 
 def delimited_rows(
     path: Path, lines: Iterable[str], delimiter: str, **options: Any
-) -> Iterator[list[str]]:
-    """Give the rows of a table whose lines are known; empty lines are left out.
+) -> Iterator[tuple[str, list[str]]]:
+    """Give the rows of a table whose lines are known, each with where it is; no empty lines.
 
     Raises:
         UserError: a row that is shorter or longer than the first, or no table.
@@ -329,6 +324,6 @@ def delimited_rows(
             if row and len(row) != width:
                 raise UserError(f"{path}: row {number} has {len(row)} columns, not {width}")
             if row:
-                yield row
+                yield f"row {number}", row
     except csv.Error as error:
         raise UserError(f"{path} is no table: {error}") from None

@@ -22,6 +22,7 @@ from maskwise.layers.transformer import Attention
 from maskwise.masks import Mask
 from maskwise.modality import Answer, MaskedModel, Pool, VisiblePool
 from maskwise.rng import Keys, Stream
+from maskwise.settings import check_layer
 
 __all__ = ["TabularModel", "TabularModelSettings"]
 
@@ -148,8 +149,7 @@ class TabularModel(MaskedModel):
 
     def _features(self, batch: Tensor, hidden: Tensor, pool: str, layer: int) -> Tensor:
         _check_pool(pool)
-        if not -self.num_layers <= layer < self.num_layers:
-            raise UserError(f"layer {layer} is outside 0..{self.num_layers - 1} (or -1 = last)")
+        check_layer("layer", layer, self.num_layers)
         return self.network.features(self._read(batch, hidden), layer)
 
     def predict(self, batch: Tensor, hidden: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Image files in folders and rows of Hugging Face data sets: which are read, and decoding them."""
 
+import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -208,25 +209,31 @@ def read_image_folder(
     wanted, folders = class_names(only), {path.name: path for path in _subfolders(root)}
     splits = [folders[name] for name in splits_among(folders, root)] or [root]
     listed = [_list_split(folder, wanted) for folder in splits]
-    left_out = [path for path in files_below(root) if path.suffix.lower() not in SUFFIXES]
+    left_out = [path for *_, others in listed for path in others]
+    if splits != [root]:
+        left_out += itertools.filterfalse(_is_image, _files_in(root))
     if left_out:
         few = ", ".join(path.name for path in left_out[:3]) + ", ..." * (len(left_out) > 3)
         log.info("%s: %d files that are no pictures are left out (%s)", root, len(left_out), few)
-    if len({bool(names) for _, names in listed}) > 1:
+    if len({bool(names) for _, names, _ in listed}) > 1:
         raise UserError(
             f"{root}: only one of {splits[0].name}/ and {splits[1].name}/ has class folders; give"
             " both classes or none"
         )
-    names = [str(path) for paths, _ in listed for path in paths]
+    names = [str(path) for paths, *_ in listed for path in paths]
     pictures = Pictures(partial(_open_file, names), names.__getitem__, size, channels)
-    every = [name for _, names in listed for name in names]
+    every = [name for _, names, _ in listed for name in names]
     labels, classes = encode_labels(np.array(every)) if every else (None, None)
-    return pictures.sources([len(paths) for paths, _ in listed], labels, classes)
+    return pictures.sources([len(paths) for paths, *_ in listed], labels, classes)
 
 
-def _list_split(folder: Path, wanted: frozenset[str]) -> tuple[list[Path], list[str]]:
-    """Return image files, and the class name of each (or no names); of all classes if none."""
-    direct = sorted(path for path in folder.iterdir() if _is_image(path))
+def _list_split(folder: Path, wanted: frozenset[str]) -> tuple[list[Path], list[str], list[Path]]:
+    """Return image files, the class name of each (or no names), and other files.
+
+    Classes are those that are wanted, or all.
+    """
+    here = _files_in(folder)
+    direct, others = list(filter(_is_image, here)), list(itertools.filterfalse(_is_image, here))
     subfolders = [path for path in _subfolders(folder) if not wanted or path.name in wanted]
     if missing := sorted(wanted - {path.name for path in subfolders}):
         few = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
@@ -234,7 +241,10 @@ def _list_split(folder: Path, wanted: frozenset[str]) -> tuple[list[Path], list[
             f"{folder}: {len(missing)} of the {len(wanted)} classes of data.classes have no"
             f" folder here: {few}"
         )
-    classes = {path: sorted(filter(_is_image, files_below(path))) for path in subfolders}
+    classes: dict[Path, list[Path]] = {path: [] for path in subfolders}
+    for path, images in classes.items():
+        for file in files_below(path):
+            (images if _is_image(file) else others).append(file)
     beside = next((path.name for path, images in classes.items() if images), None)
     if direct and beside:
         raise UserError(
@@ -242,22 +252,26 @@ def _list_split(folder: Path, wanted: frozenset[str]) -> tuple[list[Path], list[
             "use one or the other"
         )
     if direct:
-        return direct, []
+        return direct, [], others
     if not beside:
         raise UserError(f"{folder}: no images here (looked for {', '.join(SUFFIXES)})")
     for path, images in classes.items():
         if not images:
             raise UserError(f"{path}: this class folder has no images; add some or remove it")
     names = [path.name for path, images in classes.items() for _ in images]
-    return [image for images in classes.values() for image in images], names
+    return [image for images in classes.values() for image in images], names, others
 
 
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and is_data(path))
 
 
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if is_data(path) and path.is_file())
+
+
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and is_data(path) and path.is_file()
+    return path.suffix.lower() in SUFFIXES
 
 
 def class_names(classes: Sequence[str]) -> frozenset[str]:

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from maskwise.files import atomic
 from maskwise.laws.combined import is_number
 from maskwise.tables.frames import MISSING, Columns, Filled, bare, from_texts, is_missing
 from maskwise.textio import (
+    csv_format,
     delimited_rows,
     find_delimiter,
     find_encoding,
@@ -68,13 +69,13 @@ def read_text(path: Path, dialect: Dialect) -> TextTable:
     encoding = find_encoding(path) if given == "auto" else find_encoding(path, [given])
     if given == "auto" and encoding in ("cp1252", "latin-1"):
         log.warning("%s: not UTF-8, read as %s (--data.encoding)", path, encoding)
-    usual, options = _format(path)
+    usual, options = csv_format(path)
     if delimiter == "auto":
         delimiter = find_delimiter(read_lines(path, encoding), usual, **options)
         if delimiter != usual:
             log.warning("%s: columns are separated by %r (--data.delimiter)", path, delimiter)
     lines = read_lines(path, encoding)
-    rows = list(delimited_rows(path, lines, delimiter, **options))
+    rows = [row for _, row in delimited_rows(path, lines, delimiter, **options)]
     names = _names(path, rows, dialect.header)
     head = rows.pop(0) if rows and names is not None else []
     names = names or [f"x{place}" for place in range(len(rows[0]) if rows else 0)]
@@ -91,13 +92,6 @@ def read_text(path: Path, dialect: Dialect) -> TextTable:
     }
     _tell_missing(path, columns, texts)
     return TextTable(head, rows, found, columns)
-
-
-def _format(path: Path) -> tuple[str, dict[str, Any]]:
-    """Return what usually separates the columns of a file, and options of the csv module."""
-    if kind_of(path) == ".csv":
-        return ",", {}
-    return "\t", {"quoting": csv.QUOTE_NONE}
 
 
 def _names(path: Path, rows: list[list[str]], header: Literal["auto"] | bool) -> list[str] | None:
@@ -195,7 +189,7 @@ def _texts_at(table: TextTable, place: int, known: np.ndarray) -> list[str]:
 
 def write_rows(path: Path, rows: Sequence[Sequence[object]], dialect: Dialect) -> None:
     """Write a .csv (quoted) or .tsv (not)."""
-    kind = _format(path)[1]
+    kind = csv_format(path)[1]
     kind |= {"lineterminator": "\n", "delimiter": dialect.delimiter}
     if kind_of(path) == ".tsv":
         kind |= {"quotechar": None}
