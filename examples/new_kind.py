@@ -17,7 +17,7 @@ from maskwise import modalities
 from maskwise.measure.features import data_entry, models_of
 from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES
-from maskwise.modality import Modality
+from maskwise.modality import Modality, Samples
 from maskwise.patches.arrays import (
     ArraySource,
     ArraySplits,
@@ -138,7 +138,7 @@ SOUNDS = Modality(
     embed=lambda model, waves, config, pool, layer: embed(
         model, unlabelled(log_mel(waves)), pool, layer
     ),
-    read=lambda config: make_waves()[0],
+    read=lambda config: Samples(make_waves()[0]),
     likelihood=patch_likelihood,
 )
 modalities.KINDS["sounds"] = SOUNDS

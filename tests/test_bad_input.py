@@ -278,7 +278,7 @@ CASES = {
     ),
     "embed layer": Case("embed {run} digits -o {out}.npy --layer 4", "layer 4 is outside"),
     "embed pool": Case("embed {run} digits -o {out}.npy --pool max", "invalid choice: 'max'"),
-    "embed to text": Case("embed {run} digits -o {out}.csv", "embeddings are written as .npy"),
+    "embed to text": Case("embed {run} digits -o {out}.txt", "features are written as .npy"),
     "embed to nowhere": Case("embed {run} digits", "arguments are required: -o/--out"),
     "embed settings": Case(
         "embed {run} digits -o {out}.npy --train.lr 1", "embedding cannot change 'train.lr'"

@@ -14,7 +14,7 @@ ORDER = [
     ["errors"],
     ["rng", "ties", "files", "textio", "progress"],
     ["settings"],
-    ["words", "arguments"],
+    ["words", "arguments", "inspection", "outputs"],
     ["laws"],
     ["masks", "theory"],
     ["diagnostics", "show", "layers"],

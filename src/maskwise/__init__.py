@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "pretrain": "maskwise.api",
     "evaluate": "maskwise.api",
+    "inspect": "maskwise.api",
     "measure_likelihood": "maskwise.api",
     "load": "maskwise.api",
     "Run": "maskwise.run",
@@ -34,6 +35,7 @@ __all__ = [
     "UserError",
     "diagnostics",
     "evaluate",
+    "inspect",
     "integrations",
     "laws",
     "likelihood",

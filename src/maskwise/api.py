@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +12,9 @@ import numpy as np
 from maskwise import laws, report
 from maskwise.errors import UserError
 from maskwise.files import write_json
+from maskwise.inspection import Inspection, Problem
 from maskwise.measure.representation import diagnose
-from maskwise.modalities import build, config_of, find
+from maskwise.modalities import Kind, build, config_of, find
 from maskwise.modality import EncoderFactory, Entries, MaskedModel
 from maskwise.run import Run, load_model, save_model, untrained
 from maskwise.settings import check_layer, flatten, override, to_dict
@@ -76,10 +78,11 @@ def pretrain(
     for key, value in (("law", law), ("seed", seed)):
         if value is not None:
             changes[key] = str(value) if key == "law" else value
-    named = isinstance(data, (str, Path))
-    config = config_of(str(data) if named else data, changes, modality)
+    config, given = _meant(data, changes, modality)
     kind = find(config.modality)
-    splits = kind.load(None if named else data, config)
+    if kind.inspect is not None:
+        _inspect(kind, given, config).require(str(data) if given is None else "data", changes)
+    splits = kind.load(given, config)
     tokenizer, config = kind.describe(splits, config)
     model = build(
         tokenizer,
@@ -127,6 +130,55 @@ def pretrain(
         if fabric.is_global_zero:
             _evaluate_trained(Run(folder), kept, config, splits, encoder)
     return Run(folder)
+
+
+def inspect(data: Any, /, *, modality: str | None = None, **overrides: Any) -> Inspection:
+    """Say what data hold, and all that stands in the way of training; nothing is written.
+
+    Args:
+        data: as for `pretrain`.
+        modality: as for `pretrain`.
+        **overrides: settings, as for `pretrain`.
+
+    Raises:
+        UserError: neither a recipe nor data, an unknown setting or a bad value.
+
+    Example:
+        >>> import maskwise as mw
+        >>> mw.inspect("digits").num_train
+        1438
+    """
+    config, given = _meant(data, flatten(overrides), modality)
+    return _inspect(find(config.modality), given, config)
+
+
+def _meant(
+    data: object, changes: Mapping[str, Any], modality: str | None
+) -> tuple[RunSettings, Any]:
+    """Return the settings for data, and the data themselves if they are given from Python."""
+    named = isinstance(data, (str, Path))
+    config = config_of(str(data) if named else data, changes, modality)
+    return config, None if named else data
+
+
+def _inspect(kind: Kind, given: Any, config: RunSettings) -> Inspection:
+    """Look at data as their kind does, or by loading them."""
+    if kind.inspect is not None:
+        found = kind.inspect(given, config)
+    else:
+        try:
+            splits = kind.load(given, config)
+        except UserError as error:
+            return Inspection({}, problems=[Problem(str(error))])
+        found = Inspection({"held out": len(splits.test)}, len(splits.train))
+    size = config.train.batch_size
+    if found.num_train is None or 0 < size <= found.num_train:
+        return found
+    few = Problem(
+        f"a minibatch of {size} is more than the {found.num_train} samples to train on",
+        {"train.batch_size": str(found.num_train)},
+    )
+    return replace(found, problems=[*found.problems, few])
 
 
 def _evaluate_trained(

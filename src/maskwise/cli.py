@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origi
 
 from maskwise import __version__, theory_verbs, verbs
 from maskwise.arguments import Arg, Verb
-from maskwise.errors import UserError
+from maskwise.errors import UserError, as_flag, speaking
 from maskwise.files import Entries
 from maskwise.modalities import KINDS
 from maskwise.textio import user_path
@@ -34,9 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("maskwise").setLevel(logging.INFO)
     try:
-        dotted, plain = _split(_spelled_out(words))
-        arguments, rest = _parser().parse_known_args(plain)
-        _call(arguments, _overrides([*dotted, *rest]))
+        with speaking(as_flag):
+            dotted, plain = _split(_spelled_out(words))
+            arguments, rest = _parser().parse_known_args(plain)
+            _call(arguments, _overrides([*dotted, *rest]))
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has seen enough; Python must not complain when it ends.

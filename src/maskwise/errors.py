@@ -1,7 +1,15 @@
-"""What a user did that cannot work, told in one line."""
+"""What a user did that cannot work, told in one line and in the language it was asked in."""
 
 import importlib
+import json
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import ModuleType
+
+Say = Callable[[str, str | None], str]
+"""(dotted setting or argument, its value as a text or None) -> how to give it"""
 
 
 class UserError(ValueError):
@@ -22,3 +30,76 @@ def require(name: str, what: object, extra: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError:
         raise UserError(f'{what} needs {name}: pip install "maskwise[{extra}]"') from None
+
+
+def as_argument(key: str, value: str | None = None) -> str:
+    """Say a setting as Python gives it.
+
+    >>> as_argument("data.size", "64"), as_argument("data.size", "64,48"), as_argument("out")
+    ('data={"size": 64}', 'data={"size": "64,48"}', 'out=...')
+    """
+    group, dot, rest = key.partition(".")
+    literal = "..." if value is None else _literal(value)
+    return f'{group}={{"{rest}": {literal}}}' if dot else f"{group}={literal}"
+
+
+def as_flag(key: str, value: str | None = None) -> str:
+    """Say a setting as the command line gives it.
+
+    >>> as_flag("data.size", "64,48"), as_flag("out"), as_flag("data.decimal", ",")
+    ('--data.size 64,48', '--out', '--data.decimal ,')
+    """
+    flag = f"--{key}" if "." in key else f"--{key.replace('_', '-')}"
+    return flag if value is None else f"{flag} {shlex.quote(value)}"
+
+
+def _literal(text: str) -> str:
+    named = {"true": "True", "false": "False", "none": "None"}
+    try:
+        return named.get(text) or str(json.loads(text))
+    except ValueError:
+        return json.dumps(text, ensure_ascii=False)
+
+
+_say: ContextVar[Say] = ContextVar("say", default=as_argument)
+
+
+@contextmanager
+def speaking(say: Say) -> Iterator[None]:
+    """Let messages say settings as `say` does, within the block."""
+    token = _say.set(say)
+    try:
+        yield
+    finally:
+        _say.reset(token)
+
+
+def option(key: str, value: str | None = None) -> str:
+    """Say a setting in the language of whoever called: a flag, or an argument of Python.
+
+    Args:
+        key: a dotted setting, as "data.size", or an argument of a verb, as "out".
+        value: as the command line takes it; None: which is left to the reader.
+
+    >>> with speaking(as_flag):
+    ...     option("data.size", "64")
+    '--data.size 64'
+    """
+    return _say.get()(key, value)
+
+
+def call(verb: str, data: str, settings: Mapping[str, str]) -> str:
+    """Return a complete command that gives a verb data and settings, in the same language.
+
+    >>> call("pretrain", "my photos", {"data.size": "64", "data.channels": "3"})
+    'mw.pretrain("my photos", **{"data.size": 64, "data.channels": 3})'
+    >>> with speaking(as_flag):
+    ...     call("pretrain", "my photos", {"data.size": "64"})
+    "maskwise pretrain 'my photos' --data.size 64"
+    """
+    if _say.get() is as_flag:
+        given = [as_flag(key, value) for key, value in settings.items()]
+        return " ".join(["maskwise", verb, shlex.quote(data), *given])
+    pairs = ", ".join(f'"{key}": {_literal(value)}' for key, value in settings.items())
+    more = f", **{{{pairs}}}" if pairs else ""
+    return f"mw.{verb}({json.dumps(data, ensure_ascii=False)}{more})"

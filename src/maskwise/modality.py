@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.files import Entries as Entries
+from maskwise.inspection import Inspection
 from maskwise.layers.transformer import Attention
 from maskwise.masks import Mask
 from maskwise.rng import Keys
@@ -104,6 +105,17 @@ class Features:
     labels: np.ndarray | None = None
 
 
+class Samples(NamedTuple):
+    """All samples of a source, in its order; row i of any output is sample i."""
+
+    given: Given
+    """those that could be read, as data given from Python are"""
+    names: Sequence[str] | None = None
+    """of all of them; None: they have no other than their numbers"""
+    broken: Mapping[int, str] = {}
+    """numbers, from 0, of those that `given` lacks, and what is wrong with each"""
+
+
 C = TypeVar("C")
 """the settings of a run"""
 S = TypeVar("S")
@@ -158,6 +170,9 @@ class Modality(Generic[C, S, T, P, M]):
     """whether data given from Python are"""
 
     # A run, from its data to its result.
+    inspect: Callable[[Given, C], Inspection] | None = None
+    """(data given from Python or None, settings) -> what a dry look at them finds; None: what
+    loading them says"""
     load: Callable[[Given, C], S]
     """(data given from Python or None, settings) -> splits"""
     describe: Callable[[S, C], tuple[T, C]]
@@ -186,8 +201,8 @@ class Modality(Generic[C, S, T, P, M]):
     # What a model is used for.
     embed: Callable[[M, Given, C, Pool, int], np.ndarray]
     """(model, data given from Python, settings, pool, layer) -> features [N, D]"""
-    read: Callable[[C], Given]
-    """all samples of a source, as `embed` takes them"""
+    read: Callable[[C], Samples]
+    """all samples of a source"""
     source_settings: Callable[[str, str | None], Entries] | None = None
     """(source, genome or the like) -> the settings that say which samples are meant"""
     likelihood: Callable[..., Entries] | None = None

@@ -3,6 +3,7 @@
 A model is a folder too, of config.json and weights.safetensors; nothing in it is executed.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from maskwise import words
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.files import Entries, atomic, read_json, write_json
 from maskwise.layers.transformer import Attention
 from maskwise.modalities import KINDS, Kind, build, find, read_config
 from maskwise.modality import EncoderFactory, M, MaskedModel, Pool
+from maskwise.outputs import Embedded, spread
 from maskwise.settings import from_dict, override, to_dict
 from maskwise.textio import user_path
 from maskwise.train.config import RunSettings
 from maskwise.train.folder import read as read_metrics
+
+log = logging.getLogger("maskwise")
 
 
 @dataclass(frozen=True)
@@ -100,18 +104,57 @@ class Run:
             layer: see `PatchModel.encode`.
             encoder: the function that the run was given, if it was given one.
         """
-        model, kind, config = self.model(encoder), self.kind, self.config
+        kind = self.kind
         if isinstance(data, (str, Path)):
             text = str(data)
-            if kind.of_memory([text]) and not (text.startswith("hf:") or user_path(text).exists()):
-                data = [text]
-            else:
-                source = {"data.source": text}
-                if kind.source_settings is not None:
-                    source = kind.source_settings(text, None)
-                config = override(config, source)
-                data = kind.read(config)
-        return kind.embed(model, data, config, pool, layer)
+            here = text.startswith("hf:") or user_path(text).exists()
+            if here or not kind.of_memory([text]):
+                config = self.reading(text)
+                return self.embed_source(config, pool, layer, encoder).features
+            data = [text]
+        return kind.embed(self.model(encoder), data, self.config, pool, layer)
+
+    def reading(self, source: str, beside: str | None = None) -> RunSettings:
+        """Return the settings that say which samples are meant.
+
+        Args:
+            source: where they are.
+            beside: what they need beside that, as regions of DNA need their genome.
+        """
+        kind = self.kind
+        if kind.source_settings is not None:
+            return override(self.config, kind.source_settings(source, beside))
+        if beside is not None:
+            raise UserError(f"{option('fasta')} is for models of DNA, but {self.path} is none")
+        return override(self.config, {"data.source": source})
+
+    def embed_source(
+        self,
+        config: RunSettings,
+        pool: Pool = "mean",
+        layer: int = -1,
+        encoder: EncoderFactory | None = None,
+    ) -> Embedded:
+        """Return features of all samples of a source, with their names; see `embed`.
+
+        Those of samples that cannot be read are NaN.
+
+        Args:
+            config: which samples, see `reading`.
+            pool: see `PatchModel.encode`.
+            layer: see `PatchModel.encode`.
+            encoder: the function that the run was given, if it was given one.
+
+        Raises:
+            UserError: a source without a single sample that can be read.
+        """
+        model, kind = self.model(encoder), self.kind
+        given, names, broken = kind.read(config)
+        if broken:
+            rows = [f"{names[row] if names else row + 1}: {why}" for row, why in broken.items()]
+            few = "; ".join(rows[:3]) + "; ..." * (len(rows) > 3)
+            log.warning("%d samples cannot be read and have no features: %s", len(rows), few)
+        return spread(kind.embed(model, given, config, pool, layer), names, broken)
 
     def impute(self, data: Any) -> Any:
         """Return data with missing values filled in: a table, or AnnData with a further layer.

@@ -10,14 +10,14 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from maskwise.errors import UserError, require
+from maskwise.errors import UserError, option, require
 
 if TYPE_CHECKING:  # an extra
     from pyarrow.parquet import ParquetFile
@@ -29,6 +29,8 @@ LEFT_BEHIND = frozenset(
     | {"Thumbs.db", "desktop.ini"}
 )
 """names of what operating systems put beside data"""
+Broken = Literal["stop", "skip"]
+"""what is done about samples that cannot be read"""
 TRAIN = ("train", "training")
 HELD = ("test", "testing", "val", "valid", "validation", "dev")
 log = logging.getLogger("maskwise")
@@ -82,6 +84,38 @@ def splits_among(names: Iterable[str], where: object) -> list[str]:
     if held[1:]:
         log.warning("%s: %s is not used: %s is what is tested on", where, held[1], held[0])
     return [*train, *held[:1]]
+
+
+def few(names: Sequence[object], most: int = 3) -> str:
+    """Return the first of some names.
+
+    >>> few(["a", "b", "c", "d"]), few(["a"])
+    ('a, b, c, ...', 'a')
+    """
+    return ", ".join([*map(str, names[:most]), *["..."] * (len(names) > most)])
+
+
+def leave_out(where: object, broken: Mapping[str, str], policy: Broken) -> None:
+    """Stop for samples that cannot be read, with the names of all, or count those left out.
+
+    Args:
+        where: the source.
+        broken: what is wrong with each, by its name.
+        policy: the setting `data.broken`.
+
+    Raises:
+        UserError: there are some, and the policy is to stop.
+    """
+    if not broken:
+        return
+    told = [f"{name} ({why})" for name, why in broken.items()]
+    if policy == "skip":
+        log.warning("%s: %d that cannot be read left out: %s", where, len(told), few(told))
+        return
+    raise UserError(
+        f"{where}: {len(told)} cannot be read: {few(told, 100)}: mend or remove them, or leave"
+        f" them out by {option('data.broken', 'skip')}"
+    )
 
 
 def user_path(text: str | Path) -> Path:

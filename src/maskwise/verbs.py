@@ -56,6 +56,35 @@ def pretrain(
     rank_zero_only(_summarise)(run)
 
 
+def inspect(
+    data: Annotated[str, Arg("as for pretrain", "RECIPE-OR-DATA")],
+    *,
+    modality: Annotated[str | None, Arg("what the data are, if not plain", choices=KINDS)] = None,
+    regions: Annotated[str | None, Arg("a BED file: the parts of DNA to train on")] = None,
+    json: Annotated[bool, Arg("print JSON")] = False,
+    out: Out = None,
+    **settings: Any,
+) -> None:
+    """Say what data hold, and all that stands in the way of training; nothing is written.
+
+    Settings: --KEY VALUE, as for pretrain. The status is 2 if anything stands in the way.
+    """
+    import json as as_json
+
+    from maskwise import api
+
+    if regions is not None:
+        settings = {"data.regions": regions, **settings}
+    found = api.inspect(data, modality=modality, **settings)
+    if json:
+        print(as_json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        print(found.text())
+    if out is not None:
+        save_picture(found.figure(data), out)
+    found.require(data, {key: str(value) for key, value in settings.items()})
+
+
 def evaluate(runs: Runs, **settings: Any) -> None:
     """Evaluate runs anew, and rewrite their reports.
 
@@ -163,37 +192,30 @@ def embed(
     ],
     *,
     fasta: Annotated[str | None, Arg("where the regions of a BED file are")] = None,
-    out: Annotated[Path, Arg("a .npy file; of cells also an .h5ad")],
+    out: Annotated[Path, Arg("a .npy, .npz, .csv, .tsv or .parquet file; of cells also .h5ad")],
     pool: Literal["mean", "class", "both"] = "mean",
     layer: Annotated[int, Arg("encoder block (default: the last)")] = -1,
     **settings: Any,
 ) -> None:
-    """Write the features of samples."""
-    import numpy as np
-
-    from maskwise.files import atomic
+    """Write the features of samples, in their order and with their names."""
+    from maskwise.outputs import check_place, write_features
     from maskwise.run import Run
     from maskwise.settings import override
 
-    if out.suffix not in (".npy", ".h5ad"):
-        raise UserError(f"{out}: embeddings are written as .npy, of cells also as .h5ad")
     only_data(settings, "embedding cannot change")
     found = Run(run)
-    kind, source = found.kind, {"data.source": data}
-    if kind.source_settings is not None:
-        source = kind.source_settings(data, fasta)
-    elif fasta is not None:
-        raise UserError(f"--fasta is for models of DNA, but {run} is none")
-    config = override(found.config, {**source, **settings})
+    kind, config = found.kind, override(found.reading(data, fasta), settings)
     if out.suffix == ".h5ad":
         if kind.embed_file is None:
             raise UserError("AnnData is for models of cells, and this is none")
         print(kind.embed_file(found.model(), Path(data), out, config, layer))
         return
-    features = kind.embed(found.model(), kind.read(config), config, pool, layer)
-    with atomic(out) as temporary, temporary.open("wb") as file:
-        np.save(file, features)
-    print(f"{out}: {features.shape[0]} x {features.shape[1]}, float32")
+    check_place(out)
+    embedded = found.embed_source(config, pool, layer)
+    write_features(out, embedded)
+    rows, width = embedded.features.shape
+    lost = f", {len(embedded.broken)} of them NaN" if embedded.broken else ""
+    print(f"{out}: {rows} x {width}, float32{lost}")
 
 
 def impute(
@@ -259,6 +281,7 @@ def show_mask(
 
 VERBS: dict[str, Verb] = {
     "pretrain": pretrain,
+    "inspect": inspect,
     "evaluate": evaluate,
     "likelihood": likelihood,
     "embed": embed,

@@ -13,7 +13,7 @@ from maskwise.cells.data import CellsDataSettings, align, from_anndata, load
 from maskwise.columns.evaluation import embed_rows, record, words
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, splits_of
-from maskwise.modality import Blanks
+from maskwise.modality import Blanks, Samples
 from maskwise.settings import settings
 from maskwise.train.config import TrainSettings
 
@@ -105,7 +105,7 @@ RECORD = record(
     embed=lambda model, cells, config, pool, layer: embed_rows(
         model, align(cells, model.tokenizer, config.data)[0], layer=layer, pool=pool
     ),
-    read=lambda config: config.data.source,
+    read=lambda config: Samples(config.data.source),
     impute=_impute,
     impute_file=_impute_file,
     embed_file=_embed_file,

@@ -20,7 +20,7 @@ from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.tasks import check_dna_files
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
-from maskwise.modality import Entries, Modality, Pool
+from maskwise.modality import Entries, Modality, Pool, Samples
 from maskwise.settings import override, settings
 from maskwise.textio import kind_of
 from maskwise.tokens.evaluation import write_rows
@@ -153,7 +153,7 @@ RECORD = Modality(
     ),
     restore=DNA.load,
     embed=_embed,
-    read=lambda config: data.sequences(config.data),
+    read=lambda config: Samples(data.sequences(config.data)),
     source_settings=_source_settings,
     likelihood=dna_likelihood,
 )

@@ -33,7 +33,7 @@ from maskwise.images.images import Images, ImageSource, ImageSplits, describe, h
 from maskwise.images.pictures import SUFFIXES
 from maskwise.layers.transformer import Transformer
 from maskwise.measure.representation import DiagnoseSettings
-from maskwise.modality import Augment, Features, Modality, Pool
+from maskwise.modality import Augment, Features, Modality, Pool, Samples
 from maskwise.objectives.regularise import RegulariseSettings
 from maskwise.patches.arrays import embed
 from maskwise.patches.losses import fit_noise, patch_likelihood
@@ -319,7 +319,7 @@ RECORD = Modality(
     restore=Images.load,
     parts=lambda model: {"own_encoder": not isinstance(model.encoder, Transformer)},
     embed=_embed,
-    read=lambda config: image_data.load_all(config.data),
+    read=lambda config: Samples(image_data.load_all(config.data)),
     likelihood=patch_likelihood,
     features=_features,
 )

@@ -10,7 +10,7 @@ from pydantic import Field
 from maskwise.columns.evaluation import embed_rows, record, words
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, rows_of, splits_of
-from maskwise.modality import Entries, Features
+from maskwise.modality import Entries, Features, Samples
 from maskwise.settings import override, settings
 from maskwise.tables.data import TableDataSettings, from_frame, load
 from maskwise.tables.files import features_of_file, fill, fill_file, read_table
@@ -101,7 +101,7 @@ RECORD = record(
     embed=lambda model, frame, config, pool, layer: embed_rows(
         model, rows_of(model.tokenizer.encode(frame)), layer=layer, pool=pool
     ),
-    read=lambda config: read_table(config.data.source, config.data.dialect),
+    read=lambda config: Samples(read_table(config.data.source, config.data.dialect)),
     impute=lambda model, data, config: fill(
         model, data, round=config.data.round, clip=config.data.clip
     ),

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from maskwise.errors import UserError
-from maskwise.modality import Entries, Modality, Pool
+from maskwise.modality import Entries, Modality, Pool, Samples
 from maskwise.settings import override, settings
 from maskwise.text import data as text_data
 from maskwise.text import hf_models
@@ -174,7 +174,7 @@ RECORD = Modality(
     ),
     embed=_embed,
     # In a text file each line is a document.
-    read=lambda config: documents(config.data.source, config.data.column, "line"),
+    read=lambda config: Samples(documents(config.data.source, config.data.column, "line")),
     likelihood=text_likelihood,
     likelihood_of_file=lambda model, path, length, **options: measure_text(
         model, *read_text(path), length=length, **options
