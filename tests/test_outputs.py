@@ -31,9 +31,8 @@ def test_row_i_is_sample_i_with_its_name(ending, found, tmp_path):
         names, status = frame["name"], frame["status"]
         features = np.stack([frame["f0"], frame["f1"]], axis=1)
     else:
-        rows = list(
-            csv.reader(path.open(encoding="utf-8"), delimiter={".csv": ","}.get(ending, "\t"))
-        )
+        lines = path.read_text("utf-8").splitlines()
+        rows = list(csv.reader(lines, delimiter={".csv": ","}.get(ending, "\t")))
         assert rows[0] == ["name", "status", "f0", "f1"]
         names, status = [row[0] for row in rows[1:]], [row[1] for row in rows[1:]]
         features = np.array([[float(each or "nan") for each in row[2:]] for row in rows[1:]])
