@@ -66,8 +66,12 @@ class Run:
     def result(self) -> Entries:
         """What result.json holds: training, law, data, reconstruction errors and probes."""
         if not (self.path / "result.json").exists():
-            raise UserError(f"{self.path} has no result yet: continue its training with --resume")
+            raise self._unfinished("result")
         return read_json(self.path / "result.json")
+
+    def _unfinished(self, what: str) -> UserError:
+        way_out = f"continue its training with {option('resume', 'auto')}"
+        return UserError(f"{self.path} has no {what} yet: {way_out}")
 
     @property
     def likelihood(self) -> Entries:
@@ -84,7 +88,7 @@ class Run:
     def model(self, encoder: EncoderFactory | None = None) -> MaskedModel:
         """Load the trained model, in eval mode."""
         if not (self.path / "model").is_dir():
-            raise UserError(f"{self.path} has no model yet: continue its training with --resume")
+            raise self._unfinished("model")
         return load_model(self.path / "model", encoder=encoder)
 
     def embed(
