@@ -164,7 +164,7 @@ def test_rows_and_columns_without_values_are_left_out(caplog):
         ({}, {"drop": ("id", "b", "c", "who")}, "1 columns that vary; a model learns one from"),
         ({}, {"drop": ("id", "a", "b", "c", "who")}, "40 rows of 0 columns: no data"),
         ({"who": np.full(40, 7)}, {"group": "who"}, "1 groups: a split needs two"),
-        ({"b": np.full(40, np.inf)}, {}, "column 'b': inf in row 0"),
+        ({"b": np.full(40, np.inf)}, {}, "column 'b': inf in data row 1"),
     ],
 )
 def test_settings_that_do_not_fit(change, settings, says):

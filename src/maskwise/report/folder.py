@@ -121,6 +121,5 @@ def _samples(folder: Path) -> Row:
             return {name: arrays[name] for name in PICTURES}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is damaged ({error}); make it again with"
-            f" {call('evaluate', str(folder), {})}"
+            f"{path} is damaged ({error}); make it again with {call('evaluate', str(folder), {})}"
         ) from None

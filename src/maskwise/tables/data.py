@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from maskwise.columns.tabular import TabularRows, TabularSplits
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.settings import settings
 from maskwise.tables.column import stands_apart
 from maskwise.tables.files import read_table
@@ -54,6 +54,9 @@ class TableDataSettings:
     max_categories: PositiveInt = 100
     """A column of texts with more, or with 20 that are all different, is left apart, as times are:
     named, kept as it is and never filled."""
+    dates: Literal["keep", "number"] = "keep"
+    """Dates, times of a data frame or texts such as 2024-01-31 (also with a time), are left apart;
+    or they are numbers of days, are filled, and written as their column spells them."""
     lags: NonNegativeInt = 0
     """Rows are a time series in order: a sample also holds this many rows before its own."""
     group: str | None = None
@@ -134,8 +137,9 @@ def table_of(
         if name not in columns:
             raise no_column(name, list(columns))
     told = ("categorical", "scale", "max_categories", "lags")
-    table = Table.learn(columns, rows, **{key: getattr(data, key) for key in told})
-    tell_apart(table, " (--data.max_categories)")
+    settings = {key: getattr(data, key) for key in told}
+    table = Table.learn(columns, rows, dates=data.dates == "number", **settings)
+    tell_apart(table, f" ({option('data.max_categories')})")
     constant = [column.name for column in table.columns if column.kind == "constant"]
     if constant:
         log.warning(
@@ -147,12 +151,15 @@ def table_of(
 
 def tell_apart(table: Table, hint: str = "") -> None:
     """Say once which columns a model leaves as they are, and what decides it."""
-    apart = [column.name for column in table.columns if column.kind == "apart"]
+    apart = [column for column in table.columns if column.kind == "apart"]
+    names = ", ".join(column.name for column in apart[:10])
+    if any(column.date for column in apart):
+        names += f"; dates can be numbers: {option('data.dates', 'number')}"
     if apart:
         log.warning(
             "%d of %d columns are times or have too many different texts%s, and are left as"
             " they are: %s",
-            *(len(apart), len(table.columns), hint, ", ".join(apart[:10])),
+            *(len(apart), len(table.columns), hint, names),
         )
 
 
@@ -215,7 +222,8 @@ def _classes(labels: np.ndarray, data: TableDataSettings) -> tuple[tuple[str, ..
     if len(found) > data.max_categories or any(isinstance(value, float) for value in found):
         raise UserError(
             f"labels '{data.labels or 'y'}' have {len(found)} different values; classes are at "
-            f"most {data.max_categories} texts or whole numbers (--data.max_categories)"
+            f"most {data.max_categories} texts or whole numbers"
+            f" ({option('data.max_categories')})"
         )
     return tuple(str(value).strip() for value in found), codes_of(labels, found)
 

@@ -10,23 +10,21 @@ import torch
 from scipy import sparse
 
 from maskwise.columns.model import TabularModel
-from maskwise.errors import UserError, require
+from maskwise.errors import UserError, option, require
 from maskwise.files import atomic
 from maskwise.measure.features import frozen, in_batches
 from maskwise.modality import Features
 from maskwise.tables.frames import (
     MISSING,
     Columns,
-    F,
-    Filled,
     as_numbers,
     codes_of,
     columns_of,
     distinct,
     is_missing,
     no_column,
-    put,
 )
+from maskwise.tables.gaps import F, Filled, put
 from maskwise.tables.table import Table
 from maskwise.tables.texts import Dialect, filled_rows, read_text, write_rows
 from maskwise.textio import arrow_errors, kind_of, readable, user_path
@@ -166,7 +164,8 @@ def features_of_file(
     if values is None or values.ndim != 2:
         return None
     if changes:
-        raise UserError(f"{source} is a table, and other --data settings are for images")
+        told = ", ".join(option(f"data.{name}") for name in changes)
+        raise UserError(f"{source} is a table, for which there is no {told}")
     if target is None:
         return Features(values, None, "columns")
     index = _column(target, names, values.shape[1], source)

@@ -57,7 +57,7 @@ WORDS = words(
     loss="half the squared error of a number, the cross-entropy of a category",
     compare="Numbers have densities in the units of the table and categories have probabilities:"
     " compare models of the same columns only. ",
-    between=("labels", "drop", "categorical", "scale", "lags"),
+    between=("labels", "drop", "categorical", "scale", "dates", "lags"),
     differ="data, columns or pattern",
 )
 
