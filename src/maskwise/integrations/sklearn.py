@@ -37,11 +37,12 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     Numbers are standardised; texts, bools and pandas or polars categoricals are categories, and so
     are numbers of two values, both whole, in a data frame. Dates and times, and texts that are all
-    different or of more than 100 kinds, are left apart as they are, and the log of "maskwise" names
-    them. Missing values (NaN, None) are allowed everywhere: the network sees them as hidden and is never
-    asked for them. Columns that are constant (or missing throughout) in `fit` are no features:
-    they have no part in codes and likelihoods, are imputed by their constant, and stay missing if
-    there is none. Unseen categories count as missing, and the log says how many.
+    different or of more than `max_categories` kinds, are left apart as they are, and the log of
+    "maskwise" names them. Missing values (NaN, None) are allowed everywhere: the network sees them
+    as hidden and is never asked for them. Columns that are constant (or missing throughout) in
+    `fit` are no features: they have no part in codes and likelihoods, are imputed by their
+    constant, and stay missing if there is none. Unseen categories count as missing, and the log
+    says how many.
 
     Args:
         law: of the share of a row that is hidden in a step.
@@ -55,8 +56,8 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         scale: "standard" or "quantile" (normal scores) for numbers.
         categorical: "infer", or names or numbers of further columns that are categories.
         max_categories: texts of more kinds are left apart.
-        dates: "keep" leaves dates apart, which are times or texts such as 2024-01-31; "number" makes
-            days of them.
+        dates: "keep" leaves dates apart, times or texts such as 2024-01-31; "number" makes days of
+            them.
         steps: of the optimiser; default: 50 passes over the rows, but within 200 and 5000.
         batch_size: rows in a step, or all if there are fewer.
         lr: peak learning rate of `fit`, the learning rate of `partial_fit`.

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from maskwise.columns.tabular import TabularRows, TabularSplits
 from maskwise.errors import UserError, option
+from maskwise.outputs import Formulas
 from maskwise.settings import settings
 from maskwise.tables.column import stands_apart
 from maskwise.tables.files import read_table
@@ -78,6 +79,10 @@ class TableDataSettings:
     """Its encoding; by default UTF-8, or else Windows-1252 (Latin-1), which is then said."""
     header: Literal["auto"] | bool = "auto"
     """Whether its first line names the columns, by default it must; else they are x0, x1, ..."""
+
+    formulas: Formulas = "escape"
+    """Cells of a text file that is written which a spreadsheet would run, such as `=1+2`, get an
+    apostrophe in front (`escape`), or stay as they are (`keep`)."""
 
     def __post_init__(self) -> None:
         if self.delimiter not in ("auto", "tab") and len(self.delimiter) != 1:

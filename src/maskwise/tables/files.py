@@ -14,6 +14,7 @@ from maskwise.errors import UserError, option, require
 from maskwise.files import atomic
 from maskwise.measure.features import frozen, in_batches
 from maskwise.modality import Features
+from maskwise.outputs import Formulas
 from maskwise.tables.frames import (
     MISSING,
     Columns,
@@ -60,8 +61,10 @@ def read_table(source: str | Path, dialect: Dialect | None = None) -> Columns:
         raise error if str(path) in told else UserError(f"{path}: {told}") from None
 
 
-def write_table(path: Path, frame: object) -> None:
+def write_table(path: Path, frame: object, formulas: Formulas = "escape") -> None:
     """Write a table: .csv with an empty text where a value is missing, or .parquet.
+
+    What a spreadsheet would run begins with an apostrophe in a .csv, unless `formulas` are kept.
 
     Raises:
         UserError: another kind of file, or it cannot be written.
@@ -75,7 +78,8 @@ def write_table(path: Path, frame: object) -> None:
         raise UserError(f"{path}: tables are written as .csv or .parquet")
     # The csv module writes nothing for None, and numbers so that they are read back the same.
     cells = [np.where(is_missing(v), np.array(None), v).tolist() for v in columns.values()]
-    write_rows(path, [list(columns), *zip(*cells, strict=True)], Dialect(",", encoding="utf-8"))
+    rows = [list(columns), *zip(*cells, strict=True)]
+    write_rows(path, rows, Dialect(",", encoding="utf-8"), formulas)
 
 
 def _write_parquet(path: Path, table: object) -> None:
@@ -259,12 +263,14 @@ def fill_file(
     *,
     round: bool = True,
     clip: bool = True,
+    formulas: Formulas = "escape",
 ) -> dict[str, int]:
     """Write a table file with missing values filled in; return how many, by column.
 
     From .csv or .tsv to the same, all other values stay the texts that they are, and from .parquet
     to .parquet all columns keep their types. Between these, values are read and written anew. The
-    source is what `read_table` takes.
+    source is what `read_table` takes. In text files, `formulas` of spreadsheets are made harmless,
+    or kept; see `write_table`.
 
     Raises:
         UserError: a file that cannot be read or written, or as for `fill`.
@@ -282,7 +288,7 @@ def fill_file(
     if kind == out.suffix == ".parquet":
         _write_parquet(out, put(_read_arrow(source), gaps))
     elif text and kind == out.suffix:
-        write_rows(out, filled_rows(text, gaps), text.dialect)
+        write_rows(out, filled_rows(text, gaps), text.dialect, formulas)
     else:
-        write_table(out, put(columns, gaps))
+        write_table(out, put(columns, gaps), formulas)
     return {name: len(rows) for name, (rows, _) in gaps.items()}

@@ -1,15 +1,17 @@
 """Values put into the gaps of a data frame, whichever library holds it; all else stays."""
 
 import datetime
+import decimal
 import zoneinfo
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import narwhals as nw
 import numpy as np
 
+from maskwise.errors import UserError
 from maskwise.tables.dates import nearest
-from maskwise.tables.frames import Plain, columns_of
+from maskwise.tables.frames import Plain, columns_of, from_values, is_missing
 
 F = TypeVar("F")
 
@@ -30,11 +32,14 @@ def put(frame: F, gaps: Mapping[str, Filled]) -> F:
     pandas does not know a category, it is told.
     """
     out: Any = frame
-    if isinstance(out, np.ndarray | dict):
-        array = isinstance(out, np.ndarray)
-        out = np.array(out) if array else {key: np.array(v) for key, v in columns_of(out).items()}
+    if isinstance(out, dict):
+        return cast(F, _in_mapping(out, gaps))
+    if isinstance(out, np.ndarray):
+        out = np.array(out)
         for name, (rows, values) in gaps.items():
-            (out[:, int(name[1:])] if array else out[name])[rows] = values
+            if out.dtype != object and any(isinstance(value, str) for value in values):
+                raise UserError(f"column '{name}': {values[0]!r} does not fit into {out.dtype}")
+            out[rows, int(name[1:])] = values
         return out
     table = nw.from_native(out, eager_only=True)
     if table.implementation.is_pandas_like():
@@ -44,18 +49,51 @@ def put(frame: F, gaps: Mapping[str, Filled]) -> F:
             continue
         series, filled = table[:, place], gaps[name]
         if series.dtype.is_temporal():
-            out = _with_times(
-                out, place, series, Filled(filled.rows, _times_as(series, filled.values))
-            )
+            filled = Filled(filled.rows, _times_as(series, filled.values))
+            out = _with_times(out, place, series, filled)
             continue
-        items, whole = series.to_list(), series.dtype.is_integer()
-        days = {type(item) for item in items} & {datetime.date}  # objects of Python
-        for row, value in zip(filled.rows.tolist(), filled.values, strict=True):
-            if days and isinstance(value, datetime.datetime):
-                value = nearest(value, 86400).date()
-            items[row] = round(value) if whole and isinstance(value, float) else value
-        out = _replaced(out, place, series.to_native(), items)
+        items = series.to_list()
+        values = _like(series, items, filled.values)
+        for row, value in zip(filled.rows.tolist(), values, strict=True):
+            items[row] = value
+        free = series.null_count() == len(series) and any(isinstance(v, str) for v in values)
+        out = _replaced(out, place, series.to_native(), items, free and not _holds_texts(series))
     return out
+
+
+def _in_mapping(columns: Mapping[str, Any], gaps: Mapping[str, Filled]) -> dict[str, np.ndarray]:
+    """Return a mapping of columns as arrays, those with gaps filled."""
+    out = {name: np.array(values) for name, values in columns.items()}
+    for name in out:
+        if str(name) in gaps:
+            [column] = columns_of({name: columns[name]}).values()
+            rows, values = gaps[str(name)]
+            if is_missing(column).all():  # which says nothing of its type
+                items: list[Plain] = [None] * len(column)
+                for row, value in zip(rows.tolist(), values, strict=True):
+                    items[row] = value
+                out[name] = from_values(items)
+            else:
+                out[name] = np.array(column)
+                out[name][rows] = values
+    return out
+
+
+def _like(series: "nw.Series[Any]", items: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    """Return values of the types that a column holds: whole numbers, decimals, days."""
+    kinds = {type(item) for item in items}
+    if series.dtype.is_integer():
+        return [round(value) if isinstance(value, float) else value for value in values]
+    if decimal.Decimal in kinds:
+        finest = min(int(item.as_tuple().exponent) for item in items if item is not None)
+        return [round(decimal.Decimal(value), -finest) for value in values]
+    if datetime.date in kinds:  # as objects of Python
+        return [nearest(value, 86400).date() for value in values]
+    return list(values)
+
+
+def _holds_texts(series: "nw.Series[Any]") -> bool:
+    return not (series.dtype.is_numeric() or series.dtype in (nw.Boolean, nw.Unknown))
 
 
 def _times_as(series: "nw.Series[Any]", values: Sequence[Any]) -> list[Plain]:
@@ -97,16 +135,22 @@ def _with_times(frame: Any, place: int, series: "nw.Series[Any]", filled: Filled
     return frame
 
 
-def _replaced(frame: Any, place: int, old: Any, items: list[Plain]) -> Any:
-    """Return a data frame with other items in a column; one of pandas is changed."""
+def _replaced(frame: Any, place: int, old: Any, items: list[Plain], free: bool) -> Any:
+    """Return a data frame with other items in a column; one of pandas is changed.
+
+    If it is `free`, the column gets the type of its new items.
+    """
     library = nw.get_native_namespace(frame)
     if library.__name__ == "polars":
-        return frame.with_columns(library.Series(old.name, items, dtype=old.dtype))
+        kind = None if free else old.dtype
+        return frame.with_columns(library.Series(old.name, items, dtype=kind))
     if library.__name__ == "pyarrow":
         field = frame.schema.field(place)
-        return frame.set_column(place, field, library.array(items, type=field.type))
-    kind = old.dtype
-    if kind.name == "category":
+        made = library.array(items, type=None if free else field.type)
+        return frame.set_column(place, field.with_type(made.type), made)
+    if free:
+        kind: Any = object
+    elif (kind := old.dtype).name == "category":
         unknown = {item for item in items if item == item} - set(kind.categories)
         kind = library.CategoricalDtype(
             [*kind.categories, *sorted(unknown, key=str)], kind.ordered

@@ -65,8 +65,12 @@ WORDS = words(
 def _impute_file(
     model: TabularModel, source: Path, out: Path, config: TableRunSettings, entries: str
 ) -> str:
+    data = config.data
     filled = fill_file(
-        model, source, out, config.data.dialect, round=config.data.round, clip=config.data.clip
+        *(model, source, out, data.dialect),
+        round=data.round,
+        clip=data.clip,
+        formulas=data.formulas,
     )
     return f"{out}: {sum(filled.values()):,} missing values filled in, {len(filled)} columns"
 

@@ -15,6 +15,7 @@ import numpy as np
 from maskwise.errors import UserError, option
 from maskwise.files import atomic
 from maskwise.laws.combined import is_number
+from maskwise.outputs import Formulas, without_formulas
 from maskwise.tables.frames import MISSING, Columns, bare, from_texts, is_missing
 from maskwise.tables.gaps import Filled
 from maskwise.textio import (
@@ -195,8 +196,12 @@ def _texts_at(table: TextTable, place: int, known: np.ndarray) -> list[str]:
     return [row[place] for row in itertools.compress(table.rows, known)]
 
 
-def write_rows(path: Path, rows: Sequence[Sequence[object]], dialect: Dialect) -> None:
-    """Write a .csv (quoted) or .tsv (not)."""
+def write_rows(
+    path: Path, rows: Sequence[Sequence[object]], dialect: Dialect, formulas: Formulas = "escape"
+) -> None:
+    """Write a .csv (quoted) or .tsv (not); see `without_formulas`, if they are not kept."""
+    if formulas == "escape":
+        rows = without_formulas(path, rows, f"as they are: {option('data.formulas', 'keep')}")
     kind = csv_format(path)[1]
     kind |= {"lineterminator": "\n", "delimiter": dialect.delimiter}
     if kind_of(path) == ".tsv":
