@@ -81,7 +81,7 @@ def pretrain(
     config, given = _meant(data, changes, modality)
     kind = find(config.modality)
     if kind.inspect is not None:
-        _inspect(kind, given, config).require(str(data) if given is None else "data", changes)
+        _inspect(kind, given, config).require(str(data) if given is None else None, changes)
     splits = kind.load(given, config)
     tokenizer, config = kind.describe(splits, config)
     model = build(

@@ -53,7 +53,9 @@ def as_flag(key: str, value: str | None = None) -> str:
     return flag if value is None else f"{flag} {shlex.quote(value)}"
 
 
-def _literal(text: str) -> str:
+def _literal(text: object) -> str:
+    if not isinstance(text, str):  # as Python had it
+        return repr(text)
     named = {"true": "True", "false": "False", "none": "None"}
     try:
         return named.get(text) or str(json.loads(text))
@@ -88,8 +90,10 @@ def option(key: str, value: str | None = None) -> str:
     return _say.get()(key, value)
 
 
-def call(verb: str, data: str, settings: Mapping[str, str]) -> str:
+def call(verb: str, data: str | None, settings: Mapping[str, object]) -> str:
     """Return a complete command that gives a verb data and settings, in the same language.
+
+    Data in memory, None, are called so.
 
     >>> call("pretrain", "my photos", {"data.size": "64", "data.channels": "3"})
     'mw.pretrain("my photos", **{"data.size": 64, "data.channels": 3})'
@@ -98,8 +102,9 @@ def call(verb: str, data: str, settings: Mapping[str, str]) -> str:
     "maskwise pretrain 'my photos' --data.size 64"
     """
     if _say.get() is as_flag:
-        given = [as_flag(key, value) for key, value in settings.items()]
-        return " ".join(["maskwise", verb, shlex.quote(data), *given])
+        given = [as_flag(key, str(value)) for key, value in settings.items()]
+        return " ".join(["maskwise", verb, shlex.quote(data or "data"), *given])
     pairs = ", ".join(f'"{key}": {_literal(value)}' for key, value in settings.items())
     more = f", **{{{pairs}}}" if pairs else ""
-    return f"mw.{verb}({json.dumps(data, ensure_ascii=False)}{more})"
+    where = "data" if data is None else json.dumps(data, ensure_ascii=False)
+    return f"mw.{verb}({where}{more})"

@@ -91,7 +91,11 @@ CASES = {
     ),
     "group": (text(), ["--data.group", "hospital"], "no column 'hospital'; did you mean"),
     "lags": (text(), ["--data.lags", 20], "30 rows are too few for 20 lags and a share held out"),
-    "few rows": (text(rows=ROWS[:6]), [], "5 training samples are fewer than a batch of 8"),
+    "few rows": (
+        text(rows=ROWS[:6]),
+        [],
+        "a minibatch of 8 is more than the 5 samples to train on",
+    ),
     "pattern": (text(), ["--pattern", "words"], "pattern words is not for features"),
     "key of cells": (text(), ["--data.layer", "raw"], "unknown key 'data.layer'"),
     "linear": (

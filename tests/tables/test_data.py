@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from maskwise.errors import UserError
 from maskwise.modalities import find
-from maskwise.tables.data import TableDataSettings, at_random, from_frame, in_time, load
+from maskwise.tables.data import TableDataSettings, from_frame, load
 from maskwise.tables.record import RECORD, TableRunSettings
+from maskwise.tables.splits import at_random, in_time
 from tests.lazy import lazy
 
 pandas = lazy("pandas")

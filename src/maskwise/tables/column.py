@@ -20,6 +20,7 @@ from maskwise.tables.frames import (
     from_values,
     is_missing,
 )
+from maskwise.tables.mending import LEAVE_OUT, Mendable, Trouble
 
 log = logging.getLogger("maskwise")
 
@@ -133,7 +134,7 @@ def learn(
         column = learn(name, days, rows, quantile=quantile, pairs=False)
         return dataclasses.replace(column, date=True)
     numeric = values.dtype.kind not in "bO"
-    known = as_numbers(name, values)[rows] if numeric else values[rows]
+    known = _numbers(name, values)[rows] if numeric else values[rows]
     known = known[~is_missing(known)]
     if not numeric or categorical or _constant(known) or (pairs and _two_values(known)):
         categories = distinct(known)
@@ -156,6 +157,13 @@ def learn(
     if not 0 < std < np.inf:
         return Column(name, "constant", categories=(mean,))
     return Column(name, "number", mean, std, whole=whole, limits=limits)
+
+
+def _numbers(name: str, values: np.ndarray) -> np.ndarray:
+    try:
+        return as_numbers(name, values)
+    except UserError as error:
+        raise Mendable(Trouble(str(error), {LEAVE_OUT: name})) from None
 
 
 def stands_apart(known: np.ndarray, most: int) -> bool:
@@ -195,14 +203,16 @@ def _check(
         row = next(i for i, value in enumerate(values) if value in strange)
         what = f"column '{name}': '{values[row]}' in data row {row + 1} is no number"
         if len(categories) > most:
-            raise UserError(
+            text = (
                 f"{what}: leave it empty if it is not known, or leave out the column by"
                 f" {option('data.drop', name)}"
             )
+            raise Mendable(Trouble(text, {LEAVE_OUT: name}))
         log.warning("%s: %d categories", what, len(categories))
     elif asked and len(categories) > most:
-        raise UserError(
+        text = (
             f"column '{name}' has {len(categories)} different values such as"
             f" {categories[0]!r:.40}; categories are at most {most}: leave it out by"
             f" {option('data.drop', name)} or raise {option('data.max_categories')}"
         )
+        raise Mendable(Trouble(text, {"max_categories": len(categories)}))

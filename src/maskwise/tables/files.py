@@ -1,5 +1,6 @@
 """Tables in files: text, Parquet, Feather and arrays; built in; as the theory takes them."""
 
+import functools
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from scipy import sparse
 
 from maskwise.columns.model import TabularModel
 from maskwise.errors import UserError, option, require
-from maskwise.files import atomic
+from maskwise.files import atomic, stamp
 from maskwise.measure.features import frozen, in_batches
 from maskwise.modality import Features
 from maskwise.outputs import Formulas
@@ -46,19 +47,47 @@ def read_table(source: str | Path, dialect: Dialect | None = None) -> Columns:
     Raises:
         UserError: it cannot be read, or is no table; says where.
     """
+    return _read(source, dialect or Dialect())[0]
+
+
+def _read(source: str | Path, dialect: Dialect) -> tuple[Columns, Dialect | None]:
+    """Return the columns of a table, and how a text file spells them."""
     if source == "breast-cancer":
-        return breast_cancer()
+        return breast_cancer(), None
     path, kind = _file(source)
     try:
         if kind in (".csv", ".tsv"):
-            return read_text(path, dialect or Dialect()).columns
-        missing = dialect.missing if dialect and dialect.missing != MISSING else None
+            text = read_text(path, dialect)
+            return text.columns, text.dialect
+        missing = dialect.missing if dialect.missing != MISSING else None
         if kind in (".parquet", ".feather"):
-            return columns_of(_read_arrow(path), missing)
-        return columns_of(_arrays(path), missing or MISSING)  # without a value for what is missing
+            return columns_of(_read_arrow(path), missing), None
+        # Arrays have no value for what is missing.
+        return columns_of(_arrays(path), missing or MISSING), None
     except UserError as error:
         told = str(error)
         raise error if str(path) in told else UserError(f"{path}: {told}") from None
+
+
+def survey(source: str, dialect: Dialect) -> tuple[Columns, Dialect | None]:
+    """Return what `read_table` does, and how a text file was found to be spelled.
+
+    The last table is remembered until `forget`, so that looking and loading read it once.
+    """
+    path = user_path(source)
+    return _remembered(source, tuple(stamp(path)) if path.exists() else (), dialect)
+
+
+def forget() -> None:
+    """Give the memory of the last table that was looked at free."""
+    _remembered.cache_clear()
+
+
+@functools.lru_cache(maxsize=1)
+def _remembered(
+    source: str, state: tuple[str | int, ...], dialect: Dialect
+) -> tuple[Columns, Dialect | None]:
+    return _read(source, dialect)
 
 
 def write_table(path: Path, frame: object, formulas: Formulas = "escape") -> None:

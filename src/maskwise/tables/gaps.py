@@ -148,12 +148,10 @@ def _replaced(frame: Any, place: int, old: Any, items: list[Plain], free: bool) 
         field = frame.schema.field(place)
         made = library.array(items, type=None if free else field.type)
         return frame.set_column(place, field.with_type(made.type), made)
-    if free:
-        kind: Any = object
-    elif (kind := old.dtype).name == "category":
-        unknown = {item for item in items if item == item} - set(kind.categories)
-        kind = library.CategoricalDtype(
-            [*kind.categories, *sorted(unknown, key=str)], kind.ordered
-        )
-    frame.isetitem(place, library.Series(items, index=old.index, name=old.name, dtype=kind))
+    dtype: Any = object if free else old.dtype
+    if not free and dtype.name == "category":
+        unknown = {item for item in items if item == item} - set(dtype.categories)
+        every = [*dtype.categories, *sorted(unknown, key=str)]
+        dtype = library.CategoricalDtype(every, dtype.ordered)
+    frame.isetitem(place, library.Series(items, index=old.index, name=old.name, dtype=dtype))
     return frame

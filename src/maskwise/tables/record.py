@@ -14,6 +14,7 @@ from maskwise.modality import Entries, Features, Samples
 from maskwise.settings import override, settings
 from maskwise.tables.data import TableDataSettings, from_frame, load
 from maskwise.tables.files import features_of_file, fill, fill_file, read_table
+from maskwise.tables.inspection import inspect
 from maskwise.tables.table import Table
 from maskwise.tables.texts import Dialect
 from maskwise.train.config import TrainSettings
@@ -98,6 +99,7 @@ RECORD = record(
     endings=frozenset({".csv", ".tsv", ".feather", ".parquet"}),
     folders="none",
     of_memory=_in_memory,
+    inspect=inspect,
     load=lambda data, config: splits_of(data, config, load, from_frame, "a table"),
     describe=lambda splits, config: (splits.tokenizer, config),
     fingerprint=lambda splits: splits.fingerprint,

@@ -19,6 +19,7 @@ from maskwise.tables.column import Column, learn
 from maskwise.tables.dates import written
 from maskwise.tables.frames import Columns, columns_of, is_missing
 from maskwise.tables.gaps import Filled
+from maskwise.tables.mending import Mendable, Trouble, troubles_of
 
 log = logging.getLogger("maskwise")
 
@@ -62,15 +63,16 @@ class Table(ColumnTokenizer):
         dates: bool = False,
     ) -> Self:
         """Return how rows become samples, learned from some of them; see `learn`."""
-        learned = (
-            learn(
-                *(name, values, rows, name in categorical, scale == "quantile"),
-                max_categories=max_categories,
-                pairs=pairs,
-                dates=dates,
-            )
-            for name, values in columns.items()
-        )
+        learned: list[Column] = []
+        wrong: list[Trouble] = []
+        for name, values in columns.items():
+            told = (name, values, rows, name in categorical, scale == "quantile", max_categories)
+            try:
+                learned.append(learn(*told, pairs=pairs, dates=dates))
+            except UserError as error:
+                wrong += troubles_of(error)
+        if wrong:
+            raise Mendable(*wrong)
         return cls(tuple(learned), lags)
 
     @functools.cached_property

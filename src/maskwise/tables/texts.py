@@ -18,6 +18,7 @@ from maskwise.laws.combined import is_number
 from maskwise.outputs import Formulas, without_formulas
 from maskwise.tables.frames import MISSING, Columns, bare, from_texts, is_missing
 from maskwise.tables.gaps import Filled
+from maskwise.tables.mending import Mendable, Trouble
 from maskwise.textio import (
     csv_format,
     delimited_rows,
@@ -113,10 +114,11 @@ def _names(path: Path, rows: list[list[str]], header: Literal["auto"] | bool) ->
         if all(names[place] in each for place, each in zip(texts, values, strict=True)):
             names = []
     if not names:
-        raise UserError(
+        text = (
             f"{path}: the first line must name the columns: say {option('data.header', 'true')} if"
             f" it does, or {option('data.header', 'false')} if it is a row like others"
         )
+        raise Mendable(Trouble(text, {"header": False} if rows else {}))
     if "" in names:
         place = names.index("") + 1
         raise UserError(f"{path}: column {place} has no name (pandas: to_csv(..., index=False))")
@@ -146,11 +148,12 @@ def _decimal(
     name, one = next((name, found[0].strip()) for name, found in commas.items())
     doubtful = all(_THOUSANDS.fullmatch(text) for column in commas.values() for text in column)
     if doubtful and delimiter != ";":
-        raise UserError(
+        text = (
             f"{path}: column '{name}': {one} is {one.replace(',', '.')} or"
             f" {one.replace(',', '')}: say {option('data.decimal', ',')} or write it without a"
             " comma"
         )
+        raise Mendable(Trouble(text, {"decimal": ","}))
     log.warning(
         "%s: decimals have a comma, such as %s (%s)", path, one, option("data.decimal", ",")
     )
