@@ -52,12 +52,15 @@ def spread(
         names: of all N samples, or None.
         broken: numbers, from 0, of the N - n samples that could not be read, and why.
 
+    Samples that could be read and have no features hold no value.
+
     >>> spread(np.ones((2, 1), np.float32), None, {1: "empty"}).features.ravel()
     array([ 1., nan,  1.], dtype=float32)
     """
     whole = np.full((len(features) + len(broken), features.shape[1]), np.nan, np.float32)
     whole[np.setdiff1d(np.arange(len(whole)), list(broken))] = features
-    return Embedded(whole, names, broken)
+    empty = np.flatnonzero(np.isnan(whole).all(axis=1)).tolist()
+    return Embedded(whole, names, {**dict.fromkeys(empty, "no value"), **broken})
 
 
 def check_place(path: Path) -> None:

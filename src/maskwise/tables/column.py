@@ -25,7 +25,7 @@ from maskwise.tables.mending import LEAVE_OUT, Mendable, Trouble
 log = logging.getLogger("maskwise")
 
 _KNOTS = 256
-_ENOUGH = 20  # of texts that are all different are names, dates or the like
+ENOUGH = 20  # of texts that are all different are names, dates or the like
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +171,7 @@ def stands_apart(known: np.ndarray, most: int) -> bool:
     if known.dtype.kind in "Mm" or days_of(known) is not None:
         return True
     num = len(distinct(known)) if known.dtype.kind == "O" else 0
-    return num > most or (num >= _ENOUGH and num == len(known))
+    return num > most or (num >= ENOUGH and num == len(known))
 
 
 def _constant(numbers: np.ndarray) -> bool:

@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import hashlib
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,8 +17,11 @@ from torch import Tensor
 
 from maskwise.columns.tabular import TabularRows, TabularSplits
 from maskwise.errors import UserError, option
+from maskwise.modality import Samples
 from maskwise.outputs import Formulas
 from maskwise.settings import settings
+from maskwise.tables.column import ENOUGH
+from maskwise.tables.dates import days_of
 from maskwise.tables.files import forget, survey
 from maskwise.tables.frames import (
     MISSING,
@@ -25,6 +29,7 @@ from maskwise.tables.frames import (
     codes_of,
     columns_of,
     distinct,
+    is_missing,
     no_column,
 )
 from maskwise.tables.mending import LEAVE_OUT, Mendable, Trouble
@@ -107,7 +112,7 @@ def load(data: TableDataSettings) -> TabularSplits:
     Raises:
         UserError: it cannot be read, or a column cannot be used, saying which and why.
     """
-    columns, _ = survey(data.source, data.dialect)
+    columns = survey(data.source, data.dialect).columns
     forget()
     try:
         return splits_of_columns(columns, name_of(data), data)
@@ -118,6 +123,40 @@ def load(data: TableDataSettings) -> TabularSplits:
 def name_of(data: TableDataSettings) -> str:
     """Return what the table that `data` describes is called."""
     return Path(data.source).name.split(".")[0]
+
+
+def read_samples(data: TableDataSettings) -> Samples:
+    """Return all rows of the table that `data` describes, and their names, if they have such.
+
+    Names are the index that pandas wrote, or else the first column of identifiers.
+    """
+    found = survey(data.source, data.dialect)
+    forget()
+    if found.names is not None:
+        return Samples(found.columns, found.names)
+    told = {data.labels, data.group, *data.categorical}
+    for name, values in found.columns.items():
+        if name not in told and _are_names(name, values, name in data.drop):
+            log.info("%s: rows are called by column '%s'", data.source, name)
+            return Samples(found.columns, [str(value).strip() for value in values.tolist()])
+    return Samples(found.columns)
+
+
+def _are_names(name: str, values: np.ndarray, dropped: bool) -> bool:
+    """Return whether a column names rows: a word or whole number in each, and all different.
+
+    Of few rows that may be so by chance: then its own name must say so, or that it is left out.
+    """
+    if values.dtype.kind not in "Oiu" or is_missing(values).any() or not len(values):
+        return False
+    sure = dropped or re.search(r"(^|[^a-z])(id|key|name|sample|barcode|index)s?$", name.lower())
+    if not sure and (len(values) < ENOUGH or values.dtype.kind != "O"):
+        return False
+    texts = [str(value).strip() for value in values.tolist()]
+    spaced = sum(len(text.split()) > 1 for text in texts)
+    return (
+        len(set(texts)) == len(texts) and (bool(sure) or spaced == 0) and days_of(values) is None
+    )
 
 
 def from_frame(frame: object, data: TableDataSettings) -> TabularSplits:

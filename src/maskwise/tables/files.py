@@ -1,10 +1,11 @@
 """Tables in files: text, Parquet, Feather and arrays; built in; as the theory takes them."""
 
 import functools
+import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -47,30 +48,40 @@ def read_table(source: str | Path, dialect: Dialect | None = None) -> Columns:
     Raises:
         UserError: it cannot be read, or is no table; says where.
     """
-    return _read(source, dialect or Dialect())[0]
+    return _read(source, dialect or Dialect()).columns
 
 
-def _read(source: str | Path, dialect: Dialect) -> tuple[Columns, Dialect | None]:
-    """Return the columns of a table, and how a text file spells them."""
+class Found(NamedTuple):
+    """What a source holds."""
+
+    columns: Columns
+    dialect: Dialect | None = None
+    """how a text file spells it"""
+    names: Sequence[str] | None = None
+    """of rows, which pandas wrote beside the columns"""
+
+
+def _read(source: str | Path, dialect: Dialect) -> Found:
     if source == "breast-cancer":
-        return breast_cancer(), None
+        return Found(breast_cancer())
     path, kind = _file(source)
     try:
         if kind in (".csv", ".tsv"):
             text = read_text(path, dialect)
-            return text.columns, text.dialect
+            return Found(text.columns, text.dialect)
         missing = dialect.missing if dialect.missing != MISSING else None
         if kind in (".parquet", ".feather"):
-            return columns_of(_read_arrow(path), missing), None
+            table, names = _without_index(_read_arrow(path))
+            return Found(columns_of(table, missing), names=names)
         # Arrays have no value for what is missing.
-        return columns_of(_arrays(path), missing or MISSING), None
+        return Found(columns_of(_arrays(path), missing or MISSING))
     except UserError as error:
         told = str(error)
         raise error if str(path) in told else UserError(f"{path}: {told}") from None
 
 
-def survey(source: str, dialect: Dialect) -> tuple[Columns, Dialect | None]:
-    """Return what `read_table` does, and how a text file was found to be spelled.
+def survey(source: str, dialect: Dialect) -> Found:
+    """Return what `read_table` does, and what else a source says.
 
     The last table is remembered until `forget`, so that looking and loading read it once.
     """
@@ -84,9 +95,7 @@ def forget() -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _remembered(
-    source: str, state: tuple[str | int, ...], dialect: Dialect
-) -> tuple[Columns, Dialect | None]:
+def _remembered(source: str, state: tuple[str | int, ...], dialect: Dialect) -> Found:
     return _read(source, dialect)
 
 
@@ -129,7 +138,22 @@ def _file(source: str | Path) -> tuple[Path, str]:
     return path, kind
 
 
-def _read_arrow(path: Path) -> object:
+def _without_index(table: Any) -> tuple[Any, list[str] | None]:
+    """Return an Arrow table without the index that pandas wrote into it, and the names in that.
+
+    An index of numbers from 0 is not written.
+    """
+    told = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
+    index = [name for name in told.get("index_columns", ()) if isinstance(name, str)]
+    index = [name for name in index if name in table.column_names]
+    if not index:
+        return table, None
+    rows = zip(*(table[name].to_pylist() for name in index), strict=True)
+    names = [", ".join("" if each is None else str(each) for each in row) for row in rows]
+    return table.drop_columns(index), names
+
+
+def _read_arrow(path: Path) -> Any:
     with arrow_errors(path):
         from pyarrow import feather, parquet
 
@@ -319,5 +343,6 @@ def fill_file(
     elif text and kind == out.suffix:
         write_rows(out, filled_rows(text, gaps), text.dialect, formulas)
     else:
-        write_table(out, put(columns, gaps), formulas)
+        everything = columns if kind != ".parquet" else columns_of(_read_arrow(source))
+        write_table(out, put(everything, gaps), formulas)
     return {name: len(rows) for name, (rows, _) in gaps.items()}

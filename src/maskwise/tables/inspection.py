@@ -86,8 +86,8 @@ def _looked(given: object, look: Look) -> Looked | None:
         try:
             if given is not None:
                 return *in_memory(given, look.data), None
-            columns, dialect = survey(look.data.source, look.data.dialect)
-            return columns, None, dialect
+            found = survey(look.data.source, look.data.dialect)
+            return found.columns, None, found.dialect
         except UserError as error:
             if not look.note(error):
                 return None
