@@ -3,21 +3,23 @@
 A model is a folder too, of config.json and weights.safetensors; nothing in it is executed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from maskwise import words
 from maskwise.errors import UserError
 from maskwise.files import Entries, atomic, read_json, write_json
 from maskwise.layers.transformer import Attention
-from maskwise.modalities import KINDS, Kind, build, find, read_config
+from maskwise.modalities import KINDS, Kind, build, find, outline, read_config
 from maskwise.modality import EncoderFactory, M, MaskedModel, Pool
-from maskwise.settings import from_dict, override, to_dict
+from maskwise.settings import flatten, from_dict, override, to_dict
 from maskwise.textio import user_path
 from maskwise.train.config import RunSettings
 from maskwise.train.folder import read as read_metrics
@@ -185,7 +187,12 @@ def load_model(
         raise UserError(f"{folder / 'config.json'} is no model description: {error}") from None
     except UserError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
-    encoder = encoder or kind.encoder_of_parts(values)
+    own, encoder = encoder, encoder or kind.encoder_of_parts(values)
+    if own is None:
+        plan = {**values, "model": to_dict(config)}
+        _require_fit(
+            path, plan, lambda: kind.build(modality, config, attention, encoder and encoder())
+        )
     model = build(modality, config, seed=0, attention=attention, encoder=encoder)
     try:
         model.load_state_dict(load_file(path))
@@ -198,3 +205,32 @@ def load_model(
         if not value.isfinite().all():
             raise UserError(f"weights {path} are not finite: {name}; train again, with a lower lr")
     return model.eval()
+
+
+def _require_fit(path: Path, values: Entries, make: Callable[[], nn.Module]) -> None:
+    """Refuse weights that are not those of the model in config.json, before it is made.
+
+    Of a file that somebody else wrote only the header is read, and no size in it or in config.json
+    costs memory or time.
+    """
+    misfit = f"weights {path} do not fit the model in config.json"
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"weights {path} are damaged or missing: {error}") from None
+    for name, value in flatten(values).items():
+        layers = any(word in name.rpartition(".")[2] for word in ("depth", "layer", "group"))
+        if layers and type(value) is int and value > len(found):
+            raise UserError(f"{misfit}: {name} is {value}, and they are {len(found)} tensors")
+    try:
+        wanted = outline(make)
+    except UserError as error:
+        raise UserError(f"{misfit}: {error}") from None
+    if wanted is None:
+        return
+    shapes = {name: list(value.shape) for name, value in wanted.items()}
+    for name in [*shapes, *found]:
+        there, here = found.get(name, "absent"), shapes.get(name, "absent")
+        if there != here:
+            raise UserError(f"{misfit}: {name} is {there} among the weights, and {here} there")
