@@ -21,7 +21,7 @@ from maskwise.masks import Mask
 from maskwise.modality import Entries
 from maskwise.objectives.cross_entropy import Shares, check_shares
 from maskwise.settings import settings
-from maskwise.text.text import Text, read_named, reason_of
+from maskwise.text.text import Text, named_tokenizer, read_named, reason_of
 from maskwise.tokens.network import Layers, Said, SequenceNetwork, TokenNetwork
 
 if TYPE_CHECKING:  # it is an extra
@@ -148,7 +148,7 @@ def load_pretrained(name: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFas
     more = {"use_safetensors": True, "output_loading_info": True}
     with _quiet(), torch.random.fork_rng(devices=[]):
         config = _no_dropout(_config(name))
-        tokenizer = read_named(name, transformers.AutoTokenizer)
+        tokenizer = named_tokenizer(name)
         model, info = read_named(name, transformers.AutoModelForMaskedLM, config=config, **more)
     if missing := info["missing_keys"]:
         raise UserError(f"{name} has no weights {min(missing)}: it is not a masked language model")
