@@ -183,10 +183,10 @@ def load_model(
         kind = find(values["modality"])
         modality = kind.restore(folder, values[kind.name])
         config: Any = from_dict(kind.model_settings, values["model"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{folder / 'config.json'} is no model description: {error}") from None
     except UserError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise UserError(f"{folder / 'config.json'} is no model description: {error}") from None
     own, encoder = encoder, encoder or kind.encoder_of_parts(values)
     if own is None:
         plan = {**values, "model": to_dict(config)}
@@ -222,7 +222,7 @@ def _require_fit(path: Path, values: Entries, make: Callable[[], nn.Module]) -> 
     for name, value in flatten(values).items():
         layers = any(word in name.rpartition(".")[2] for word in ("depth", "layer", "group"))
         if layers and type(value) is int and value > len(found):
-            raise UserError(f"{misfit}: {name} is {value}, and they are {len(found)} tensors")
+            raise UserError(f"{misfit}: {name} is {value}, and the file has {len(found)} tensors")
     try:
         wanted = outline(make)
     except UserError as error:
@@ -233,4 +233,4 @@ def _require_fit(path: Path, values: Entries, make: Callable[[], nn.Module]) -> 
     for name in [*shapes, *found]:
         there, here = found.get(name, "absent"), shapes.get(name, "absent")
         if there != here:
-            raise UserError(f"{misfit}: {name} is {there} among the weights, and {here} there")
+            raise UserError(f"{misfit}: {name} is {there} in the file and {here} in the model")

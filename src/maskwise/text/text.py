@@ -28,7 +28,7 @@ from maskwise.text.specials import (
     unknown_of,
 )
 from maskwise.textio import user_path
-from maskwise.tokens.checked import calling, check_patterns
+from maskwise.tokens.checked import calling, check
 from maskwise.tokens.files import FILE, read_tokenizer, write_tokenizer
 
 if TYPE_CHECKING:  # they are extras
@@ -87,6 +87,9 @@ class Text:
         self.tokenizer.no_padding()
         # A "[MASK]" that somebody wrote is text.
         self.tokenizer.encode_special_tokens = True
+        for number in {self.mask, *self.start, *self.stop, *self.special, max(self.pad, 0)}:
+            if type(number) is not int or not 0 <= number < self.num_tokens:
+                raise UserError(f"{number} is none of the tokenizer's {self.num_tokens:,} tokens")
         if not self.alphabet.sum() > 1:
             raise UserError("the tokenizer has special tokens only: its files are missing")
 
@@ -220,10 +223,6 @@ class Text:
     def load(cls, folder: Path, values: Entries) -> Self:
         lists = {key: tuple(values[key]) for key in ("start", "stop", "special")}
         text = cls(read_tokenizer(folder / FILE), **{**values, **lists})
-        ids = {text.mask, *text.start, *text.stop, *text.special, max(text.pad, 0)}
-        for number in ids:
-            if type(number) is not int or not 0 <= number < text.num_tokens:
-                raise UserError(f"{number} is none of the tokenizer's {text.num_tokens:,} tokens")
         text.room()
         return text
 
@@ -295,7 +294,8 @@ def named_tokenizer(name: str) -> "PreTrainedTokenizerFast":
     """Return the tokenizer of a folder or hub name of transformers."""
     found = read_named(name, require("transformers", name, "text").AutoTokenizer)
     if found.is_fast:
-        check_patterns(json.loads(found.backend_tokenizer.to_str()))
+        backend = found.backend_tokenizer
+        check(backend, json.loads(backend.to_str()))
     return found
 
 

@@ -76,7 +76,10 @@ def _check_ids(tokenizer: "Tokenizer", values: Entries) -> None:
     for added in values.get("added_tokens") or ():
         found = vocab.get(added["content"])
         if found != added["id"]:
-            raise UserError(f"token {added['content']!r} has the id {added['id']}, not {found}")
+            raise UserError(
+                f"token {added['content']!r} has the id {added['id']} in the file, and {found} as"
+                " it is read: number added tokens from the last of the others"
+            )
     names = {number: name for name, number in vocab.items()}
     if len(names) < len(vocab):
         twice = next(name for name, number in vocab.items() if names[number] != name)

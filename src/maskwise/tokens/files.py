@@ -65,11 +65,14 @@ def read_tokenizer(path: Path) -> "Tokenizer":
     try:
         described = path.read_text("utf-8")
         tokenizer: Tokenizer = calling(lambda: tokenizers.Tokenizer.from_str(described))
-        check(tokenizer, json.loads(described))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError as error:
         raise UserError(f"{path} is no tokenizer.json: {error}") from None
+    try:
+        check(tokenizer, json.loads(described))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     return tokenizer
 
 
