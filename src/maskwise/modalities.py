@@ -5,7 +5,6 @@ A new kind is a package with a record, and one line in `KINDS`.
 
 import difflib
 import importlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -154,49 +153,19 @@ def build(
 
 def _require_room(make: "Callable[[], torch.nn.Module]", config: Entries) -> None:
     """Refuse a model that is larger than the memory before any of it is made."""
+    from maskwise.layers.outline import outline, require_memory
+
     sizes = {name: value for name, value in config.items() if type(value) in (int, float)}
     if max(sizes.values(), default=0) <= USUAL:
         return
     deep = [name for name, value in sizes.items() if "depth" in name and value > DEEPEST]
     if deep:
         raise UserError(f"model.{deep[0]} {sizes[deep[0]]} is more than {DEEPEST}: lower it")
-    large = max(sizes, key=lambda name: sizes[name])
-    way_out = f"lower model.{large} {sizes[large]:g}"
     try:
-        weights = outline(make)
+        require_memory(outline(make) or {})
     except UserError as error:
-        raise UserError(f"{error}: {way_out}") from None
-    if weights is None:
-        size = 4 * max(sizes.values()) ** 2
-    else:
-        size = sum(each.numel() * each.element_size() for each in weights.values())
-    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > room:
-        needed, there = (f"{each / 2**30:,.0f} GiB" for each in (size, room))
-        raise UserError(
-            f"the model has {needed} of weights and this machine {there} of memory: {way_out}"
-        )
-
-
-def outline(make: "Callable[[], torch.nn.Module]") -> "dict[str, torch.Tensor] | None":
-    """Return the names and shapes of the weights that a model would have, in no memory.
-
-    None: what it computes from its weights has no shape without their values.
-
-    Raises:
-        UserError: sizes that no machine can count.
-    """
-    import torch
-
-    try:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):
-            return make().state_dict()
-    except (RuntimeError, OverflowError, TypeError, ValueError) as error:
-        if isinstance(error, OverflowError) or "overflow" in str(error).lower():
-            raise UserError("the model has more weights than can be counted") from None
-        if isinstance(error, NotImplementedError) or "meta tensor" in str(error).lower():
-            return None
-        raise
+        large = max(sizes, key=lambda name: sizes[name])
+        raise UserError(f"{error}: lower model.{large} {sizes[large]}") from None
 
 
 def read_features(

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from maskwise import words
 from maskwise.errors import UserError
 from maskwise.files import Entries, atomic, read_json, write_json
+from maskwise.layers.outline import outline, require_same, shapes_of
 from maskwise.layers.transformer import Attention
-from maskwise.modalities import KINDS, Kind, build, find, outline, read_config
+from maskwise.modalities import KINDS, Kind, build, find, read_config
 from maskwise.modality import EncoderFactory, M, MaskedModel, Pool
 from maskwise.settings import flatten, from_dict, override, to_dict
 from maskwise.textio import user_path
@@ -214,23 +215,18 @@ def _require_fit(path: Path, values: Entries, make: Callable[[], nn.Module]) -> 
     costs memory or time.
     """
     misfit = f"weights {path} do not fit the model in config.json"
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"weights {path} are damaged or missing: {error}") from None
+    found = shapes_of(path)
     for name, value in flatten(values).items():
         layers = any(word in name.rpartition(".")[2] for word in ("depth", "layer", "group"))
         if layers and type(value) is int and value > len(found):
             raise UserError(f"{misfit}: {name} is {value}, and the file has {len(found)} tensors")
     try:
         wanted = outline(make)
+        if wanted is None:
+            return
+        for one, other, what in ((wanted, found, "lacks"), (found, wanted, "also has")):
+            if names := [name for name in one if name not in other]:
+                raise UserError(f"the file {what} {names[0]} (one of {len(names)})")
+        require_same(wanted, found)
     except UserError as error:
         raise UserError(f"{misfit}: {error}") from None
-    if wanted is None:
-        return
-    shapes = {name: list(value.shape) for name, value in wanted.items()}
-    for name in [*shapes, *found]:
-        there, here = found.get(name, "absent"), shapes.get(name, "absent")
-        if there != here:
-            raise UserError(f"{misfit}: {name} is {there} in the file and {here} in the model")

@@ -17,15 +17,19 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from maskwise.errors import UserError, require
+from maskwise.layers.outline import outline, require_memory, require_same, shapes_of
 from maskwise.layers.transformer import Attention, gather
 from maskwise.masks import Mask
 from maskwise.modality import Entries
 from maskwise.objectives.cross_entropy import Shares, check_shares
 from maskwise.settings import settings
 from maskwise.text.text import Text, named_tokenizer, read_named, reason_of
+from maskwise.textio import user_path
 from maskwise.tokens.network import Layers, Said, SequenceNetwork, TokenNetwork
 
 log = logging.getLogger("maskwise")
+
+DEEPEST = 1000  # layers of a model that anybody trains
 
 if TYPE_CHECKING:  # it is an extra
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -190,6 +194,7 @@ def load_pretrained(name: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFas
     more = {"use_safetensors": True, "output_loading_info": True}
     with _quiet(), torch.random.fork_rng(devices=[]):
         config = _no_dropout(_config(name))
+        _checked(name, config, user_path(name) / "model.safetensors")
         tokenizer = named_tokenizer(name)
         model, info = read_named(name, transformers.AutoModelForMaskedLM, config=config, **more)
     if missing := info["missing_keys"]:
@@ -201,7 +206,7 @@ def config_of(name: str) -> Entries:
     """Return the configuration of a folder or a hub name, without dropout."""
     require("transformers", name, "text")
     with _quiet():
-        return _to_dict(_no_dropout(_config(name)))
+        return _checked(name, _config(name))
 
 
 def fitted(tokenizer: Text, name: str) -> Text:
@@ -254,7 +259,27 @@ def _config(name: str) -> "PretrainedConfig":
     config = read_named(name, transformers.AutoConfig)
     if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
         raise UserError(f"{name} is a {config.model_type} model, not a masked language model")
+    for key, value in config.to_dict().items():
+        if "layer" in key and type(value) is int and value > DEEPEST:
+            raise UserError(f"{name} cannot be made: {key} {value} is more than {DEEPEST}")
     return config
+
+
+def _checked(name: str, config: "PretrainedConfig", weights: Path | None = None) -> Entries:
+    """Return a configuration as plain values, of a model that has room here.
+
+    Raises:
+        UserError: it has not, or a file of weights has other shapes.
+    """
+    values = _to_dict(_no_dropout(config))
+    try:
+        wanted = outline(lambda: HFNetwork.from_config(values).model) or {}
+        require_memory(wanted)
+        if weights is not None and weights.is_file():
+            require_same(wanted, shapes_of(weights))
+    except UserError as error:
+        raise UserError(f"{name} cannot be loaded: {error}") from None
+    return values
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from maskwise.text.specials import (
     unknown_of,
 )
 from maskwise.textio import user_path
-from maskwise.tokens.checked import calling, check
+from maskwise.tokens.checked import calling, check_ids, check_patterns
 from maskwise.tokens.files import FILE, read_tokenizer, write_tokenizer
 
 if TYPE_CHECKING:  # they are extras
@@ -292,10 +292,14 @@ def load_tokenizer(name: str, length: int) -> Text:
 
 def named_tokenizer(name: str) -> "PreTrainedTokenizerFast":
     """Return the tokenizer of a folder or hub name of transformers."""
-    found = read_named(name, require("transformers", name, "text").AutoTokenizer)
+    transformers = require("transformers", name, "text")
+    file = user_path(name) / FILE
+    if file.is_file():  # before anybody uses it
+        read_tokenizer(file)
+    found = read_named(name, transformers.AutoTokenizer)
     if found.is_fast:
-        backend = found.backend_tokenizer
-        check(backend, json.loads(backend.to_str()))
+        check_ids(found.backend_tokenizer)
+        check_patterns(json.loads(found.backend_tokenizer.to_str()))
     return found
 
 

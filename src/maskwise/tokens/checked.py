@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import permutations, product
 from typing import TYPE_CHECKING, TypeVar
@@ -42,21 +42,6 @@ for text in texts:
 """
 
 
-def check(tokenizer: "Tokenizer", values: Entries) -> None:
-    """Refuse a tokenizer that cannot be used safely.
-
-    Args:
-        tokenizer: as the library reads it.
-        values: of its tokenizer.json.
-
-    Raises:
-        UserError: ids that are not those of the file, that are shared or that leave large gaps,
-            or patterns that take too long or too much memory on simple texts.
-    """
-    _check_ids(tokenizer, values)
-    check_patterns(values)
-
-
 def calling(do: "Callable[[], T]") -> T:
     """Return what the library does; it has errors of one kind, and none for panics.
 
@@ -71,9 +56,20 @@ def calling(do: "Callable[[], T]") -> T:
         raise
 
 
-def _check_ids(tokenizer: "Tokenizer", values: Entries) -> None:
+def check_ids(tokenizer: "Tokenizer", added_tokens: Iterable[Entries] = ()) -> None:
+    """Refuse a tokenizer whose ids are shared, leave large gaps or are not those of its file.
+
+    Before anything else is asked of it: to describe it, the library counts up to the largest.
+
+    Args:
+        tokenizer: as the library reads it.
+        added_tokens: of its tokenizer.json.
+
+    Raises:
+        UserError: such ids.
+    """
     vocab = tokenizer.get_vocab(with_added_tokens=True)
-    for added in values.get("added_tokens") or ():
+    for added in added_tokens:
         found = vocab.get(added["content"])
         if found != added["id"]:
             raise UserError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from maskwise.errors import UserError, require
 from maskwise.files import atomic
 from maskwise.textio import columns, json_rows, kind_of, table_rows, user_path
-from maskwise.tokens.checked import calling, check
+from maskwise.tokens.checked import calling, check_ids, check_patterns
 
 if TYPE_CHECKING:  # it is an extra
     from tokenizers import Tokenizer
@@ -59,7 +59,7 @@ def read_tokenizer(path: Path) -> "Tokenizer":
     """Read a tokenizer.json.
 
     Raises:
-        UserError: no such file, or none that can be used; see `check`.
+        UserError: no such file, or none that can be used; see `check_ids`, `check_patterns`.
     """
     tokenizers = require("tokenizers", path, "text")
     try:
@@ -69,8 +69,10 @@ def read_tokenizer(path: Path) -> "Tokenizer":
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError as error:
         raise UserError(f"{path} is no tokenizer.json: {error}") from None
+    values = json.loads(described)
     try:
-        check(tokenizer, json.loads(described))
+        check_ids(tokenizer, values["added_tokens"])
+        check_patterns(values)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return tokenizer
