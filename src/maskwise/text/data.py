@@ -251,6 +251,8 @@ def load(
         parts = _hold_out(corpus.documents, data.holdout)
         train, test = (_source(replace(corpus, documents=p), data, starts) for p in parts)
     counts = corpus.counts
+    if data.pack and not corpus.text.start:
+        log.info("%s: no token begins a text, so that each row holds one document", named.name)
     log.info(
         "%s: %d documents, %d tokens, %d documents of fewer than two tokens left out; %d rows of"
         " %d tokens to train on (%.1f %% padding), %d held out",
@@ -262,7 +264,7 @@ def load(
 
 def _tokenized(texts: Texts, data: TextDataSettings, text: Text | None = None) -> Corpus:
     """Return the tokens of texts, by `text` or as the settings say; they are kept on disk."""
-    key = {"format": 1, "texts": texts.identity, "tokenizer": _tokenizer_identity(data, text)}
+    key = {"format": 2, "texts": texts.identity, "tokenizer": _tokenizer_identity(data, text)}
     folder = cached("tokens", key)
     if not (folder / "meta.json").is_file():
         log.info("%s: tokenizing (kept in %s)", texts.name, folder)

@@ -18,7 +18,7 @@ from maskwise.text.corpus import SUFFIXES, documents, hub_columns
 from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
-from maskwise.text.model import HFNetwork, TextModelSettings
+from maskwise.text.model import HFNetwork, TextModelSettings, fitted
 from maskwise.text.tasks import cut_note, embed_texts
 from maskwise.text.text import Text
 from maskwise.textio import kind_of, names_in_parquet
@@ -116,6 +116,13 @@ def _completed(config: TextRunSettings) -> TextRunSettings:
     return override(config, {"data.tokenizer": tokenizer, "data.pack": False})
 
 
+def _describe(splits: TextSplits, config: TextRunSettings) -> tuple[Text, TextRunSettings]:
+    text = splits.train.corpus.text
+    if config.model.hf is not None:
+        text = fitted(text, config.model.hf)
+    return text, _completed(config)
+
+
 def _fingerprint(splits: TextSplits) -> Entries:
     starts = splits.train.starts
     units = None if starts is None else int(starts.sum())
@@ -156,7 +163,7 @@ RECORD = Modality(
     of_hub=lambda source: {"string", "Image"} & hub_columns(source) == {"string"},
     of_memory=lambda data: isinstance(data, list) and bool(data) and isinstance(data[0], str),
     load=_load,
-    describe=lambda splits, config: (splits.train.corpus.text, _completed(config)),
+    describe=_describe,
     fingerprint=_fingerprint,
     build=LanguageModel,
     evaluate=lambda model, splits, config, untrained: evaluate_text(
