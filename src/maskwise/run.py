@@ -20,7 +20,7 @@ from maskwise.modalities import KINDS, Kind, build, find, read_config
 from maskwise.modality import EncoderFactory, M, MaskedModel, Pool
 from maskwise.outputs import Embedded, spread
 from maskwise.settings import from_dict, override, to_dict
-from maskwise.textio import user_path
+from maskwise.textio import is_there, user_path
 from maskwise.train.config import RunSettings
 from maskwise.train.folder import read as read_metrics
 
@@ -107,8 +107,8 @@ class Run:
         kind = self.kind
         if isinstance(data, (str, Path)):
             text = str(data)
-            here = text.startswith("hf:") or user_path(text).exists()
-            if here or not kind.of_memory([text]):
+            named = isinstance(data, Path) or text.startswith("hf:") or is_there(user_path(text))
+            if named or not kind.of_memory([text]):
                 config = self.reading(text)
                 return self.embed_source(config, pool, layer, encoder).features
             data = [text]
