@@ -81,7 +81,8 @@ def pretrain(
     config, given = _meant(data, changes, modality)
     kind = find(config.modality)
     if kind.inspect is not None:
-        _inspect(kind, given, config).require(str(data) if given is None else "data", changes)
+        told = changes if modality is None else {"modality": modality, **changes}
+        _inspect(kind, given, config).require(str(data) if given is None else "data", told)
     splits = kind.load(given, config)
     tokenizer, config = kind.describe(splits, config)
     model = build(

@@ -17,6 +17,8 @@ READ_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error)
 UTF_8 = ("utf-8", "utf-8-sig")
 KNOWN = ("utf-8", "cp1252", "latin-1")
 """in which text files are, the first that fits"""
+HALF = "\N{REPLACEMENT CHARACTER}"
+"""what stands for half a character"""
 # What text has none of, but tabs, breaks of lines and pages, and two that old systems leave.
 _CONTROLS = bytes({*range(32)} - {*b"\t\n\v\f\r\x1a\x1b"})
 log = logging.getLogger("maskwise")
@@ -58,7 +60,8 @@ def whole(text: str) -> str:
 def whole_texts(texts: Sequence[str], where: object = "texts") -> list[str]:
     """Return texts as `whole` does, and say how many were not."""
     found = [whole(text) for text in texts]
-    say_halves(where, sum(a is not b for a, b in zip(found, texts, strict=True)))
+    pairs = zip(found, texts, strict=True)
+    say_halves(where, sum(a is not b and a.count(HALF) > b.count(HALF) for a, b in pairs))
     return found
 
 

@@ -43,14 +43,13 @@ def is_data(path: Path) -> bool:
     return not path.name.startswith((".", "~$")) and path.name not in LEFT_BEHIND
 
 
-def files_below(folder: Path, *, deep: bool = True) -> list[Path]:
+def files_below(folder: Path, *, deep: bool = True, lost: list[Path] | None = None) -> list[Path]:
     """Return the files of a folder, and of those in it if `deep`, in order; none that are hidden.
 
     Links are followed, but no folder is entered twice, nor one that holds the folder: loops end.
-    Links to what is not there are counted.
+    Links to what is not there are added to `lost`.
     """
     found: list[Path] = []
-    lost: list[Path] = []
     entered = {_identity(parent) for parent in folder.resolve().parents}
     waiting = [folder]
     while waiting:  # links, when all that lies here has been found under its own name
@@ -65,9 +64,8 @@ def files_below(folder: Path, *, deep: bool = True) -> list[Path]:
             waiting += [path for path in within if path.is_symlink()]
             paths = [Path(place, name) for name in files if is_data(Path(name))]
             found += [path for path in paths if path.is_file()]
-            lost += [path for path in paths if not path.exists()]
-    if lost:
-        log.warning("%s: %d links lead nowhere: %s", folder, len(lost), few(sorted(lost)))
+            if lost is not None:
+                lost += [path for path in paths if not path.exists()]
     return sorted(found)
 
 

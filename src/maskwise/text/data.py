@@ -143,10 +143,6 @@ class Texts(NamedTuple):
     parts: Callable[[], Iterable[Part]]
 
 
-class TooLittle(UserError):
-    """There is too little text to hold out a part of it."""
-
-
 def load(
     data: TextDataSettings,
     texts: Any = None,
@@ -282,7 +278,7 @@ def _hold_out(documents: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarr
         parts = documents.clip(max=border), documents.clip(min=border)
     train, test = (part[part[:, 1] - part[:, 0] >= 2] for part in parts)
     if not len(train) or not len(test):
-        raise TooLittle(
+        raise UserError(
             f"{int(size.sum())} tokens in {len(documents)} documents are too few to hold out"
             f" {share:g} of them: give more text, or {option('data.heldout')}"
         )

@@ -7,7 +7,7 @@ from typing import Any
 from maskwise.errors import UserError
 from maskwise.files import Entries
 from maskwise.inspection import Inspection, Problem
-from maskwise.text.data import TextDataSettings, TooLittle, held_source, is_tokenized, load
+from maskwise.text.data import TextDataSettings, held_source, is_tokenized, load
 from maskwise.text.given import read_given
 from maskwise.text.sources import NoColumn
 from maskwise.text.survey import Survey, look, of_given
@@ -15,7 +15,6 @@ from maskwise.text.text import FRAME, LEAST, load_tokenizer
 from maskwise.textio import leave_out
 
 SMALL = 1 << 22  # characters that are tokenized in a few seconds
-HALF = 0.5  # the share that is held out where a usual one is too little
 _PER_TOKEN = 4  # characters, of most tokenizers and languages
 
 
@@ -74,7 +73,7 @@ def _looked_at(
             problems.append(Problem(str(error), {"data.encoding": "auto"}))
             data = replace(data, encoding="auto")
     try:
-        leave_out(where, found.broken, data.broken)
+        leave_out(where, {} if data.broken == "skip" else found.broken, "stop")
     except UserError as error:
         problems.append(Problem(str(error), {"data.broken": "skip"}))
         data = replace(data, broken="skip")
@@ -120,16 +119,6 @@ def _num_rows(
     """Return how many rows there are to train on, as training will have them."""
     try:
         splits = load(data, given, units=units, quiet=True)
-    except TooLittle as error:
-        if data.holdout == HALF:
-            problems.append(Problem(str(error)))
-            return None
-        mended = replace(data, holdout=HALF)
-        further: list[Problem] = []
-        num = _num_rows(mended, given, units, further, found)
-        settings = {"data.holdout": f"{HALF:g}"} if not further else {}
-        problems.append(Problem(str(error), settings))
-        return num
     except UserError as error:
         problems.append(Problem(str(error)))
         return None

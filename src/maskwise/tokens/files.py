@@ -32,9 +32,9 @@ def other_files(names: Sequence[str]) -> str:
     """Return which files are left out, in words.
 
     >>> other_files(["a.pdf", "b.doc"])
-    '2 files of other kinds left out: a.pdf, b.doc'
+    '2 files left out, of other kinds or links to nothing: a.pdf, b.doc'
     """
-    return f"{len(names)} files of other kinds left out: {few(names)}"
+    return f"{len(names)} files left out, of other kinds or links to nothing: {few(names)}"
 
 
 def find_files(
@@ -42,17 +42,20 @@ def find_files(
 ) -> tuple[list[Path], list[Path]]:
     """Return the files of some kinds that a source names, and the others in a folder.
 
+    Links to what is not there are among the others.
+
     Raises:
         UserError: no such file or folder, or none of these kinds in it.
     """
     path = user_path(source)
     if path.is_dir():
-        every = files_below(path, deep=deep)
+        others: list[Path] = []
+        every = files_below(path, deep=deep, lost=others)
         found = [each for each in every if kind_of(each) in kinds]
         if not found:
             looked = f"(looked for {', '.join(kinds)})"
             raise UserError(f"{path}: no {what} here {looked}")
-        return found, [each for each in every if kind_of(each) not in kinds]
+        return found, sorted([*others, *(each for each in every if kind_of(each) not in kinds)])
     if not path.is_file():
         raise UserError(f"{path}: no such file or folder")
     return [path], []
