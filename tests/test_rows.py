@@ -30,7 +30,7 @@ def test_quotes_in_tsv_are_letters(tmp_path):
     ("name", "content", "says"),
     [
         ("a.csv", b"a,b\n1\n", r"a\.csv: row 2 has 1 columns, not 2"),
-        ("a.csv", b"a\n\xe9\0\x01\n", r"a\.csv is no text: byte 4 is NUL"),
+        ("a.csv", b"a\n\xe9\0\x01,\n", r"a\.csv is no text: byte 4 is NUL"),
         (
             "a.csv.gz",
             gzip.compress(b"a,b\n", mtime=0)[:-9],

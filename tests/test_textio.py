@@ -7,6 +7,7 @@ import pytest
 from maskwise.errors import UserError, require
 from maskwise.textio import (
     encode_labels,
+    files_below,
     names_in_parquet,
     read_lines,
     user_path,
@@ -39,3 +40,27 @@ def test_homes(tmp_path, monkeypatch):
     assert user_path("~.npz") == Path("~.npz")
     with pytest.raises(UserError, match="~nobody-here/x: there is no such home"):
         user_path("~nobody-here/x")
+
+
+def test_folders_are_entered_once(tmp_path):
+    folder = tmp_path / "data"
+    for name in ("b/x.txt", "a/y.txt", ".hidden/z.txt", "__MACOSX/z.txt", "a/._y.txt", "top.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "w.txt").touch()
+    for name, target in {
+        "a/loop": "..",
+        "a/to_b": folder / "b",
+        "out": tmp_path,
+        "there": tmp_path / "other",
+        "lost.txt": "nowhere",
+    }.items():
+        (folder / name).symlink_to(target)
+    lost = []
+    found = [path.relative_to(folder).as_posix() for path in files_below(folder, lost=lost)]
+    assert found == ["a/y.txt", "b/x.txt", "there/w.txt", "top.txt"]
+    assert lost == [folder / "lost.txt"]
+    assert files_below(folder, deep=False) == [folder / "top.txt"]
+    (tmp_path / "link").symlink_to(folder)
+    assert len(files_below(tmp_path / "link")) == 4

@@ -121,8 +121,8 @@ def _wide(start: bytes) -> str | None:
         ("utf-16-le", start[1::2], start[::2]),
         ("utf-16-be", start[::2], start[1::2]),
     ):
-        # Without a mark: half of the bytes of most scripts with spaces are 0.
-        if len(high) == len(low) < 4 * high.count(0) and not low.count(0):
+        # Without a mark: a script has letters of few blocks, and spaces of the first.
+        if len(high) == len(low) and 0 in high and 0 not in low and len(set(high)) <= 4:
             try:
                 text = codecs.getincrementaldecoder(encoding)().decode(start)
             except UnicodeDecodeError:

@@ -127,11 +127,14 @@ def table_rows(path: Path, encoding: str = "auto") -> Iterator[tuple[str, list[s
     Raises:
         UserError: a file that cannot be read, or a row that is shorter or longer.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
     encoding = said_encoding(path) if encoding == "auto" else encoding
     usual, options = csv_format(path)
-    delimiter = find_delimiter(lines_of(path, encoding), usual, **options)
-    return delimited_rows(path, lines_of(path, encoding), delimiter, **options)
+    before = csv.field_size_limit(_LONGEST)  # of the process
+    try:
+        delimiter = find_delimiter(lines_of(path, encoding), usual, **options)
+        yield from delimited_rows(path, lines_of(path, encoding), delimiter, **options)
+    finally:
+        csv.field_size_limit(before)
 
 
 def rows_of(

@@ -99,7 +99,7 @@ def labelled_rows(
     for where, row in rows:
         if where in without:
             continue
-        if is_missing(row.get(sample)):
+        if is_missing(row.get(sample)) and not isinstance(row.get(sample), str):
             raise UserError(f"{path}: {where} has no {sample}")
         group = "" if is_missing(row.get("group")) else row["group"]
         yield where, str(row[sample]), str(row[label]), str(group)
