@@ -98,7 +98,7 @@ class Run:
 
         Args:
             data: images, as NumPy [N, H, W] or [N, H, W, C], torch [N, C, H, W] or a source; or a
-                list of texts, or of sequences of DNA (letters); AnnData; or a table. Or where the
+                list, array or column of texts, or sequences of DNA (letters); AnnData; or a table. Or where the
                 samples are, as for `pretrain`; a text that is no file is one text.
             pool: see `PatchModel.encode`.
             layer: see `PatchModel.encode`.
