@@ -42,8 +42,9 @@ def pretrain(
     Args:
         data: a recipe ("digits", "pydoc", ...), a file or folder of images, texts or sequences of
             DNA, of cells (.h5ad, .zarr) or a table, "hf:NAME", images as an array [N, H, W] or
-            [N, H, W, C] or a pair (array, labels), a list of texts, or of sequences with
-            ``modality="dna"``, AnnData, a pandas or polars table or an array [N, F].
+            [N, H, W, C] or a pair (array, labels), a list, array or column of texts, or of
+            sequences with ``modality="dna"``, AnnData, a pandas or polars table or an array
+            [N, F].
         law: the law of the mask ratio; default: the recipe's.
         out: the run folder; default: runs/NAME-LAW-SEED.
         seed: decides weights, order and masks.
@@ -81,7 +82,8 @@ def pretrain(
     config, given = _meant(data, changes, modality)
     kind = find(config.modality)
     if kind.inspect is not None:
-        _inspect(kind, given, config).require(str(data) if given is None else None, changes)
+        told = changes if modality is None else {"modality": modality, **changes}
+        _inspect(kind, given, config).require(str(data) if given is None else None, told)
     splits = kind.load(given, config)
     tokenizer, config = kind.describe(splits, config)
     model = build(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from maskwise.errors import UserError
 from maskwise.files import Entries
-from maskwise.settings import from_dict, override, to_dict
-from maskwise.textio import kind_of, user_path
+from maskwise.settings import flatten, from_dict, override, to_dict
+from maskwise.textio import files_below, is_data, is_there, kind_of, user_path
 
 if TYPE_CHECKING:  # so that to know the names costs nothing
     import torch
@@ -75,9 +75,20 @@ def config_of(
     if modality is None:
         told = [kind for kind in kinds() if kind.telling & changes.keys()]
         kind = told[0] if told else _kind(data, named)
+        kind = _with(changes, kind) if not isinstance(data, str) else kind
     else:
         kind = find(modality)
     return override(kind.own(data if isinstance(data, str) else "array"), changes)
+
+
+def _with(changes: Mapping[str, Any], kind: "Kind") -> "Kind":
+    """Return the kind that alone has all of some settings, where another was guessed from data.
+
+    It says better what is wrong with the data than another does with the settings.
+    """
+    known = {each.name: flatten(to_dict(each.own("array"))).keys() for each in kinds()}
+    able = [name for name, keys in known.items() if changes.keys() <= keys]
+    return find(able[0]) if len(able) == 1 else kind
 
 
 def _kind(data: object, named: Mapping[str, object]) -> "Kind":
@@ -87,11 +98,12 @@ def _kind(data: object, named: Mapping[str, object]) -> "Kind":
         takes = [kind.of_memory(data) for kind in asked]
     elif data.startswith("hf:"):
         takes = [kind.of_hub(data) for kind in asked]
-    elif (path := user_path(data)).exists():
+    elif is_there(path := user_path(data)):
         if not (path.is_file() or path.is_dir()):
             raise UserError(f"{path} is neither a file nor a folder: give what holds the data")
-        inside = {kind_of(each) for each in path.iterdir()} if path.is_dir() else set()
-        below = {kind_of(each) for each in path.rglob("*") if each.is_file()} if inside else set()
+        data_in = [each for each in path.iterdir() if is_data(each)] if path.is_dir() else []
+        inside = {kind_of(each) for each in data_in}
+        below = {kind_of(each) for each in files_below(path)} if inside else set()
         seen = {"none": set(), "flat": inside, "deep": below}
         takes = [
             bool(seen[kind.folders] & kind.endings)

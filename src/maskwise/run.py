@@ -23,7 +23,7 @@ from maskwise.modalities import KINDS, Kind, build, find, read_config
 from maskwise.modality import EncoderFactory, M, MaskedModel, Pool
 from maskwise.outputs import Embedded, spread
 from maskwise.settings import flatten, from_dict, override, to_dict
-from maskwise.textio import user_path
+from maskwise.textio import is_there, user_path
 from maskwise.train.config import RunSettings
 from maskwise.train.folder import read as read_metrics
 
@@ -104,9 +104,10 @@ class Run:
         """Return features of samples, float32 [N, D]; nothing is hidden.
 
         Args:
-            data: images, as NumPy [N, H, W] or [N, H, W, C], torch [N, C, H, W] or a source; or a
-                list of texts, or of sequences of DNA (letters); AnnData; or a table. Or where the
-                samples are, as for `pretrain`; a text that is no file is one text.
+            data: images, as NumPy [N, H, W] or [N, H, W, C], torch [N, C, H, W] or a source; a
+                list, array or column of texts, or of sequences of DNA (letters); AnnData; or a
+                table. Or where the samples are, as for `pretrain`; a text that is no file is one
+                text.
             pool: see `PatchModel.encode`.
             layer: see `PatchModel.encode`.
             encoder: the function that the run was given, if it was given one.
@@ -114,8 +115,8 @@ class Run:
         kind = self.kind
         if isinstance(data, (str, Path)):
             text = str(data)
-            here = text.startswith("hf:") or user_path(text).exists()
-            if here or not kind.of_memory([text]):
+            named = isinstance(data, Path) or text.startswith("hf:") or is_there(user_path(text))
+            if named or not kind.of_memory([text]):
                 config = self.reading(text)
                 return self.embed_source(config, pool, layer, encoder).features
             data = [text]

@@ -9,7 +9,7 @@ import difflib
 import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_origin
 
 import pydantic
@@ -152,6 +152,27 @@ def check_layer(name: str, layer: int, num_layers: int) -> None:
     """
     if not -num_layers <= layer < num_layers:
         raise UserError(f"{name} {layer} is outside 0..{num_layers - 1} (or -1 = last)")
+
+
+def check_pool(
+    pool: str, has_class_token: bool, known: Sequence[str] = ("mean", "class", "both")
+) -> None:
+    """Refuse features of a sample that a model lacks.
+
+    Args:
+        pool: which features were asked for.
+        has_class_token: whether the model has a token of no position, as all but the mean need.
+        known: what there may be.
+
+    Raises:
+        UserError: such features.
+
+    >>> check_pool("mean", has_class_token=False)
+    """
+    if pool not in known:
+        raise UserError(f"pool {pool!r} is none of {', '.join(known)}")
+    if pool in ("class", "both") and not has_class_token:
+        raise UserError(f"pool '{pool}' needs a class token, which this model lacks: use mean")
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Entries:

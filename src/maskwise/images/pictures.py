@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from maskwise.errors import UserError, require
+from maskwise.errors import UserError
 from maskwise.images.images import ImageSource, array_source
+from maskwise.rows import open_hub
 from maskwise.textio import HELD, encode_labels, files_below, is_data, splits_among, user_path
 
 if TYPE_CHECKING:
@@ -316,12 +317,7 @@ def _locate(parts: Mapping[str, Any], row: int) -> tuple[str, int]:
 
 def read_hub(source: str, size: Size, channels: int | None) -> list[ImageSource]:
     """Return the same of a Hugging Face data set, hf:NAME; columns are found by their types."""
-    datasets = require("datasets", source, "data")
-    try:
-        splits = datasets.load_dataset(source.removeprefix("hf:"))
-    except Exception as error:  # whatever hub, network, cache and file formats raise
-        reason = str(error).split("\n")[0]
-        raise UserError(f"{source}: cannot be loaded ({reason})") from error
+    splits = open_hub(source)
     if "train" not in splits:
         raise UserError(f"{source}: no split named train; found {', '.join(splits)}")
     parts = {key: splits[key] for key in ["train", *[key for key in HELD if key in splits][:1]]}

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from maskwise.encodings import whole_texts
 from maskwise.errors import UserError, require
 from maskwise.modality import Entries
 from maskwise.rng import Keys
@@ -40,6 +41,8 @@ log = logging.getLogger("maskwise")
 PARTIAL = "\N{REPLACEMENT CHARACTER}"  # what decoders make of a part of a character
 MOST = 10**6  # tokens in a row, where the model knows no limit
 _FRAME = ("start", "stop")
+# The smallest vocabulary of a trained tokenizer, and how many tokens it puts around a text.
+LEAST, FRAME = 256 + len(SPECIAL), 2
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
@@ -125,11 +128,13 @@ class Text:
         return length - self.num_frame
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Return the tokens of each text, without special ones."""
+        """Return the tokens of each text, without special ones.
+
+        Halves of characters, which UTF-8 lacks, are U+FFFD.
+        """
+        texts = whole_texts(texts)
         try:
-            found = calling(
-                lambda: self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
-            )
+            found = calling(lambda: self.tokenizer.encode_batch(texts, add_special_tokens=False))
         except UserError as error:
             raise UserError(f"the tokenizer cannot read these texts: {error}") from None
         return [_encoded(each, text) for each, text in zip(found, texts, strict=True)]
@@ -186,7 +191,8 @@ class Text:
         if not len(texts):
             raise UserError("no texts: give at least one")
         pieces = []
-        for place, (text, found) in enumerate(zip(texts, self.encode(texts), strict=True)):
+        texts = whole_texts(texts)
+        for place, (text, found) in enumerate(zip(texts, self.encode(texts), strict=True), 1):
             if not len(found.ids):
                 raise UserError(f"text {place} has no token: leave it out")
             end = found.offsets[room] if len(found.ids) > room else len(text)
@@ -196,6 +202,7 @@ class Text:
     def windows(self, text: str, length: int | None = None) -> Tokens:
         """Return running text in rows of a length; what is left over is dropped."""
         room = self.room(length)
+        [text] = whole_texts([text])
         [found] = self.encode([text])
         num = len(found.ids)
         if num < room:
@@ -254,9 +261,8 @@ def train_tokenizer(
     It has `vocab_size` tokens at most, special ones and the 256 bytes included.
     """
     tokenizers = require("tokenizers", "text", "text")
-    least = 256 + len(SPECIAL)
-    if vocab_size < least:
-        raise UserError(f"vocab_size {vocab_size} is too small: bytes and specials are {least}")
+    if vocab_size < LEAST:
+        raise UserError(f"vocab_size {vocab_size} is too small: bytes and specials are {LEAST}")
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token=UNKNOWN))
     lower = [tokenizers.normalizers.Lowercase()] if lowercase else []
     tokenizer.normalizer = tokenizers.normalizers.Sequence([tokenizers.normalizers.NFC(), *lower])
