@@ -187,7 +187,7 @@ def in_memory(frame: object, data: TableDataSettings) -> tuple[Columns, np.ndarr
     if isinstance(frame, tuple) and len(frame) == 2:
         frame, labels = frame
         labels = columns_of({"labels": labels})["labels"]
-    return columns_of(frame), labels
+    return columns_of(frame, unused=lambda name: name in data.drop), labels
 
 
 def table_of(
