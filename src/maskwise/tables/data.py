@@ -112,7 +112,7 @@ def load(data: TableDataSettings) -> TabularSplits:
     Raises:
         UserError: it cannot be read, or a column cannot be used, saying which and why.
     """
-    columns = survey(data.source, data.dialect).columns
+    columns = survey(data.source, data.dialect, data.drop).columns
     forget()
     try:
         return splits_of_columns(columns, name_of(data), data)
@@ -130,7 +130,7 @@ def read_samples(data: TableDataSettings) -> Samples:
 
     Names are the index that pandas wrote, or else the first column of identifiers.
     """
-    found = survey(data.source, data.dialect)
+    found = survey(data.source, data.dialect, data.drop)
     forget()
     if found.names is not None:
         return Samples(found.columns, found.names)

@@ -74,7 +74,7 @@ def columns_of(
 def _found(frame: Any) -> Iterable[tuple[object, Any]]:
     """Return names and values of columns, which are arrays or narwhals' series."""
     if isinstance(frame, dict):
-        return [(name, np.asarray(values)) for name, values in frame.items()]
+        return [(name, as_array(values)) for name, values in frame.items()]
     if isinstance(frame, np.ndarray) and frame.ndim == 2:
         return [(f"x{i}", values) for i, values in enumerate(frame.T)]
     try:
@@ -89,6 +89,16 @@ def _found(frame: Any) -> Iterable[tuple[object, Any]]:
         f"{type(frame).__name__}{shape} is no table: give a DataFrame, a dict of columns or "
         "an array of rows and columns"
     )
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Return a column of a mapping as an array; of objects, if it holds some of other lengths."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        made = np.empty(len(values), dtype=object)
+        made[:] = values
+        return made
 
 
 def no_column(name: str, known: Sequence[str]) -> UserError:

@@ -11,7 +11,7 @@ import numpy as np
 
 from maskwise.errors import UserError
 from maskwise.tables.dates import nearest
-from maskwise.tables.frames import Plain, columns_of, from_values, is_missing
+from maskwise.tables.frames import Plain, as_array, columns_of, from_values, is_missing
 
 F = TypeVar("F")
 
@@ -63,7 +63,7 @@ def put(frame: F, gaps: Mapping[str, Filled]) -> F:
 
 def _in_mapping(columns: Mapping[str, Any], gaps: Mapping[str, Filled]) -> dict[str, np.ndarray]:
     """Return a mapping of columns as arrays, those with gaps filled."""
-    out = {name: np.array(values) for name, values in columns.items()}
+    out = {name: np.array(as_array(values)) for name, values in columns.items()}
     for name in out:
         if str(name) not in gaps:
             continue
@@ -93,7 +93,7 @@ def _like(items: Sequence[Any], values: Sequence[Any], whole: bool = False) -> l
         return list(values)
     if any(type(item) is datetime.date for item in items):  # as objects of Python
         return [nearest(value, 86400).date() for value in values]
-    zones = [getattr(item, "tzinfo", None) for item in items if item == item]
+    zones = [item.tzinfo for item in items if isinstance(item, datetime.datetime)]
     zone = next((zone for zone in zones if zone is not None), None)
     if zone is None:
         return list(values)
