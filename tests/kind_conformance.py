@@ -1,5 +1,7 @@
 """What every kind of data must do: a suite that a new one inherits by being passed to `check`."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from safetensors.torch import load_file
 
 import maskwise as mw
 from maskwise import masks
+from maskwise.layers.outline import outline
 from maskwise.modalities import build
 from maskwise.modality import MaskedModel, Modality
 from maskwise.run import load_model, save_model
@@ -61,6 +64,27 @@ def check_model(kind: Modality, given, settings: dict, folder) -> None:
         torch.testing.assert_close(read.encode(samples), features, rtol=0, atol=0)
         torch.testing.assert_close(model.encode(samples[:2]), features[:2], rtol=1e-4, atol=1e-5)
         check_leaks(model, samples)
+    check_sizes(kind, model, folder)
+
+
+def check_sizes(kind: Modality, model: MaskedModel, folder) -> None:
+    """What weights a model has is known before it is made; no size in config.json is believed."""
+    found = outline(lambda: kind.build(model.tokenizer, model.config, "auto", None))
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    assert {name: value.shape for name, value in found.items()} == shapes
+    path = folder / "config.json"
+    good = json.loads(path.read_text("utf-8"))
+    sizes = [name for name, value in good["model"].items() if type(value) is int]
+    refused = {}
+    for name in sizes:
+        path.write_text(json.dumps({**good, "model": {**good["model"], name: 10**9}}), "utf-8")
+        try:
+            load_model(folder)
+        except mw.UserError as error:
+            refused[name] = str(error)
+    assert refused or not sizes
+    assert not any("\n" in says for says in refused.values())
+    path.write_text(json.dumps(good), "utf-8")
 
 
 def check_leaks(model: MaskedModel, samples: torch.Tensor) -> None:

@@ -233,7 +233,8 @@ def load_model(
         modality = kind.restore(folder, values[kind.name])
         config: Any = from_dict(kind.model_settings, values["model"])
     except UserError as error:
-        raise UserError(f"{folder / 'config.json'}: {error}") from None
+        where = "" if str(error).startswith(str(folder)) else f"{folder / 'config.json'}: "
+        raise UserError(f"{where}{error}") from None
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UserError(f"{folder / 'config.json'} is no model description: {error}") from None
     own, encoder = encoder, encoder or kind.encoder_of_parts(values)

@@ -143,6 +143,21 @@ def _describe(splits: TextSplits, config: TextRunSettings) -> tuple[Text, TextRu
     return text, _completed(config)
 
 
+def _read_by(model: LanguageModel[Text], splits: TextSplits) -> TextSplits:
+    """Return splits whose ids are those of a model's tokenizer.
+
+    Raises:
+        UserError: they are not, as where one was trained on other texts.
+    """
+    own, given = model.tokenizer.tokenizer, splits.test.corpus.text.tokenizer
+    if own is not given and own.get_vocab() != given.get_vocab():
+        raise UserError(
+            "these texts have the ids of another tokenizer than the model's: give its own, with"
+            " --data.tokenizer RUN/model/tokenizer.json"
+        )
+    return splits
+
+
 def _fingerprint(splits: TextSplits) -> Entries:
     starts = splits.train.starts
     units = None if starts is None else int(starts.sum())
@@ -199,7 +214,11 @@ RECORD = Modality(
     fingerprint=_fingerprint,
     build=LanguageModel,
     evaluate=lambda model, splits, config, untrained: evaluate_text(
-        model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
+        model,
+        _read_by(model, splits),
+        config.evaluate,
+        pattern=config.pattern,
+        untrained=untrained,
     ),
     samples=lambda folder, model, splits, config: write_rows(
         folder, model, splits.test, pattern=config.pattern, seed=config.evaluate.seed
@@ -213,7 +232,9 @@ RECORD = Modality(
     ),
     embed=_embed,
     read=lambda config: read_samples(config.data.source, config.data.how),
-    likelihood=text_likelihood,
+    likelihood=lambda model, splits, law, **options: text_likelihood(
+        model, _read_by(model, splits), law, **options
+    ),
     likelihood_of_file=lambda model, path, length, **options: measure_text(
         model, *read_text(path), length=length, **options
     ),
