@@ -1,10 +1,13 @@
 """What the commands do, as functions: pretrain, evaluate, load."""
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -12,15 +15,19 @@ from maskwise import laws, report
 from maskwise.errors import UserError
 from maskwise.files import write_json
 from maskwise.measure.representation import diagnose
-from maskwise.modalities import build, config_of, find
-from maskwise.modality import EncoderFactory, Entries, MaskedModel
-from maskwise.run import Run, load_model, save_model, untrained
+from maskwise.modalities import Kind, build, config_of, find, recipes
+from maskwise.modality import EncoderFactory, Entries, MaskedModel, ModelSettings, Scale, Tokenizer
+from maskwise.run import Run, describe_model, load_model, save_model, untrained
 from maskwise.settings import check_layer, flatten, override, to_dict
 from maskwise.textio import user_path
+from maskwise.train.budget import agreed, earlier, seconds_of_step, sized, with_batch
 from maskwise.train.config import RunSettings, connect, launch
 from maskwise.train.folder import training
 from maskwise.train.loop import Batches, train
 from maskwise.train.monitor import Monitor
+
+if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
+    from lightning_fabric import Fabric
 
 
 def pretrain(
@@ -30,6 +37,7 @@ def pretrain(
     law: str | float | laws.Law | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
+    budget: str | None = None,
     resume: bool | Literal["auto"] = False,
     encoder: EncoderFactory | None = None,
     modality: str | None = None,
@@ -45,8 +53,11 @@ def pretrain(
         law: the law of the mask ratio; default: the recipe's.
         out: the run folder; default: runs/NAME-LAW-SEED.
         seed: decides weights, order and masks.
-        resume: continue an interrupted run; its folder must hold the same configuration. "auto":
-            if it has begun, else begin.
+        budget: how long training may take, "10m" or "2h": of what is not given, the steps, and on
+            your own data the size of the model, are chosen by a measurement of this machine;
+            "none": the settings as they are. Default: 10 minutes, or of recipes none.
+        resume: continue an interrupted run; its folder must hold the same configuration, and what
+            was chosen is not chosen again. "auto": if it has begun, else begin.
         encoder: a function that makes an encoder of your own, for
             ``model={"mode": "replace", "class_token": False}``.
         modality: "images", "text", "dna", "cells" or "tables", where the source does not tell
@@ -73,7 +84,7 @@ def pretrain(
         (5, 64)
     """
     changes = flatten(overrides)
-    for key, value in (("law", law), ("seed", seed)):
+    for key, value in (("law", law), ("seed", seed), ("train.budget", budget)):
         if value is not None:
             changes[key] = str(value) if key == "law" else value
     named = isinstance(data, (str, Path))
@@ -81,26 +92,16 @@ def pretrain(
     kind = find(config.modality)
     splits = kind.load(None if named else data, config)
     tokenizer, config = kind.describe(splits, config)
-    model = build(
-        tokenizer,
-        config.model,
-        seed=config.seed,
-        attention=config.efficiency.attention,
-        encoder=encoder,
-    )
-    _check_features(model, config)
+    folder = user_path(out) if out is not None else default_folder(splits.name, config)
+    fabric = connect(config.efficiency)
+    make, scale = partial(_make, tokenizer, encoder), _scale(kind, data, encoder)
+    begun = earlier(config, folder, changes, scale) if resume else None
+    config = begun or _chosen(config, changes, kind, splits, scale, fabric.is_global_zero and make)
+    model = make(config)
     monitor = None
     if config.diagnose.every is not None:
         monitor = Monitor(model, splits.train, splits.test, config.diagnose)
-    fabric = connect(config.efficiency)
-    batches = Batches(
-        splits.train,
-        batch_size=config.train.batch_size,
-        seed=config.seed,
-        rank=fabric.global_rank,
-        ranks=fabric.world_size,
-    )
-    folder = user_path(out) if out is not None else default_folder(splits.name, config)
+    batches = _batches(splits, config, fabric)
     alone: AbstractContextManager[None] = nullcontext()
     if fabric.is_global_zero:
         fingerprint = kind.fingerprint(splits) if kind.fingerprint else {}
@@ -108,6 +109,11 @@ def pretrain(
     with alone:
         # The other devices start when all that was given has been checked.
         launch(fabric, config.efficiency)
+        if (first := agreed(fabric, config)) != config:
+            config, model = first, make(first)
+            batches = _batches(splits, config, fabric)
+        if fabric.is_global_zero:
+            describe_model(folder / "checkpoint", model)
         kept, summary = train(
             fabric,
             model,
@@ -127,6 +133,49 @@ def pretrain(
         if fabric.is_global_zero:
             _evaluate_trained(Run(folder), kept, config, splits, encoder)
     return Run(folder)
+
+
+def _make(
+    tokenizer: Tokenizer, encoder: EncoderFactory | None, config: RunSettings
+) -> MaskedModel:
+    """Return a model with its initial weights, which has the layers that are asked for."""
+    attention, shape = config.efficiency.attention, cast(ModelSettings, config.model)
+    made = build(tokenizer, shape, seed=config.seed, attention=attention, encoder=encoder)
+    _check_features(made, config)
+    return cast(MaskedModel, made)
+
+
+def _scale(kind: Kind, data: Any, encoder: EncoderFactory | None) -> Scale:
+    """Return what may be chosen: of a recipe the steps, for an encoder of one's own no model."""
+    if isinstance(data, (str, Path)) and str(data) in recipes():
+        return Scale(epochs=math.inf)
+    return kind.scale if encoder is None else replace(kind.scale, smaller=())
+
+
+def _chosen(
+    config: RunSettings,
+    given: Mapping[str, Any],
+    kind: Kind,
+    splits: Any,
+    scale: Scale,
+    make: Callable[[RunSettings], MaskedModel] | Literal[False],
+) -> RunSettings:
+    """Return settings with all chosen that is not given; `make` makes models to be timed."""
+    if not make:  # the first device says what is chosen
+        return with_batch(config, given, len(splits.train))
+    augment = kind.augment(config) if kind.augment else None
+
+    def measure(each: RunSettings, seconds: float) -> float:
+        return seconds_of_step(make(each), splits.train, each, augment, seconds)
+
+    what, num = kind.words.counted[0].split()[0], len(splits.train)
+    return sized(config, given, num, scale, measure, name=splits.name, what=what)
+
+
+def _batches(splits: Any, config: RunSettings, fabric: "Fabric") -> Batches:
+    size, seed = config.train.batch_size, config.seed
+    rank, ranks = fabric.global_rank, fabric.world_size
+    return Batches(splits.train, batch_size=size, seed=seed, rank=rank, ranks=ranks)
 
 
 def _evaluate_trained(

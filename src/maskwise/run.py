@@ -3,6 +3,7 @@
 A model is a folder too, of config.json and weights.safetensors; nothing in it is executed.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from maskwise import words
 from maskwise.errors import UserError
@@ -19,8 +21,11 @@ from maskwise.modalities import KINDS, Kind, build, find, read_config
 from maskwise.modality import EncoderFactory, M, MaskedModel, Pool
 from maskwise.settings import from_dict, override, to_dict
 from maskwise.textio import user_path
+from maskwise.train.checkpoint import read_weights
 from maskwise.train.config import RunSettings
 from maskwise.train.folder import read as read_metrics
+
+log = logging.getLogger("maskwise")
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,23 @@ class Run:
         return self.path / "report.html"
 
     def model(self, encoder: EncoderFactory | None = None) -> MaskedModel:
-        """Load the trained model, in eval mode."""
-        if not (self.path / "model").is_dir():
+        """Load the trained model, in eval mode; of a run that was stopped, its newest checkpoint.
+
+        Raises:
+            UserError: there is neither, or files are damaged.
+        """
+        if (self.path / "model").is_dir():
+            return load_model(self.path / "model", encoder=encoder)
+        described = (self.path / "checkpoint/config.json").is_file()
+        found = read_weights(self.path) if described else None
+        if found is None:
             raise UserError(f"{self.path} has no model yet: continue its training with --resume")
-        return load_model(self.path / "model", encoder=encoder)
+        step, steps = found[0], self.config.train.steps
+        log.warning(
+            "%s was stopped at step %s of %s: its newest checkpoint is used",
+            *(self.path, f"{step:,}", f"{steps:,}"),
+        )
+        return load_model(self.path / "checkpoint", encoder=encoder, weights=found[1])
 
     def embed(
         self,
@@ -143,10 +161,16 @@ def untrained(model: M, seed: int = 0, encoder: EncoderFactory | None = None) ->
 
 def save_model(folder: Path, model: MaskedModel) -> None:
     """Write `folder`/config.json, `folder`/weights.safetensors and files of the modality."""
-    kind = find(model.tokenizer.modality)
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     with atomic(folder / "weights.safetensors") as temporary:
         save_file(weights, temporary, {"format": "pt"})
+    describe_model(folder, model)
+
+
+def describe_model(folder: Path, model: MaskedModel) -> None:
+    """Write what `save_model` writes beside the weights: all that it takes to build the model."""
+    kind = find(model.tokenizer.modality)
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(
         folder / "config.json",
         {
@@ -159,7 +183,11 @@ def save_model(folder: Path, model: MaskedModel) -> None:
 
 
 def load_model(
-    folder: Path, *, attention: Attention = "auto", encoder: EncoderFactory | None = None
+    folder: Path,
+    *,
+    attention: Attention = "auto",
+    encoder: EncoderFactory | None = None,
+    weights: dict[str, Tensor] | None = None,
 ) -> Any:
     """Read a model folder, in eval mode.
 
@@ -167,6 +195,7 @@ def load_model(
         folder: what `save_model` wrote.
         attention: see `PatchModel`.
         encoder: makes an encoder of the kind that the model was trained with, if it was given one.
+        weights: those of the model, by name; default: what the folder holds.
 
     Raises:
         UserError: a file is missing or damaged, or the weights do not fit.
@@ -188,7 +217,7 @@ def load_model(
     encoder = encoder or kind.encoder_of_parts(values)
     model = build(modality, config, seed=0, attention=attention, encoder=encoder)
     try:
-        model.load_state_dict(load_file(path))
+        model.load_state_dict(load_file(path) if weights is None else weights)
     except (SafetensorError, OSError) as error:
         raise UserError(f"weights {path} are damaged or missing: {error}") from None
     except RuntimeError as error:
