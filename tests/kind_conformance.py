@@ -38,6 +38,9 @@ def check_settings(kind: Modality) -> dict:
     assert from_dict(kind.settings, to_dict(config)) == config
     assert isinstance(config.model, kind.model_settings)
     assert all(isinstance(recipe(), kind.settings) for recipe in kind.recipes.values())
+    # A training takes as long as is said; the numbers of recipes are published.
+    assert config.train.budget != "none"
+    assert all(recipe().train.budget == "none" for recipe in kind.recipes.values())
     return {}
 
 
@@ -54,6 +57,7 @@ def check_model(kind: Modality, given, settings: dict, folder) -> None:
     states = [each.state_dict() for each in (model, again, other)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert any(not torch.equal(states[0][name], states[2][name]) for name in states[0])
+    check_scale(kind, tokenizer)
     save_model(folder, model)
     read = load_model(folder)
     with torch.no_grad():
@@ -61,6 +65,15 @@ def check_model(kind: Modality, given, settings: dict, folder) -> None:
         torch.testing.assert_close(read.encode(samples), features, rtol=0, atol=0)
         torch.testing.assert_close(model.encode(samples[:2]), features[:2], rtol=1e-4, atol=1e-5)
         check_leaks(model, samples)
+
+
+def check_scale(kind: Modality, tokenizer) -> None:
+    """Its models for less time are ever smaller."""
+    sizes = []
+    for shape in ({}, *kind.scale.smaller):
+        made = build(tokenizer, override(kind.own("array"), shape).model, seed=0)
+        sizes.append(sum(each.numel() for each in made.parameters()))
+    assert sizes == sorted(set(sizes), reverse=True)
 
 
 def check_leaks(model: MaskedModel, samples: torch.Tensor) -> None:
@@ -103,6 +116,10 @@ def check_runs(kind: Modality, given, settings: dict, folder, monkeypatch) -> mw
         with pytest.raises(KeyboardInterrupt):
             pretrain("broken")
     assert not (folder / "broken" / "result.json").exists()
+    # What was trained so far can be used.
+    stopped = load_file(folder / "broken/checkpoint/state.safetensors")
+    weights = mw.Run(folder / "broken").model().state_dict()
+    assert all(torch.equal(stopped[f"model.{name}"], weights[name]) for name in weights)
     again = pretrain("broken", resume=True)
     one, two = (load_file(run.path / "checkpoint/state.safetensors") for run in (whole, again))
     assert one.keys() == two.keys()

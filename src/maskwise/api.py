@@ -312,6 +312,7 @@ def _changed(
 ) -> tuple[Run, RunSettings]:
     """Return a run and its configuration with changes to some groups, given as "GROUP."."""
     run = run if isinstance(run, Run) else Run(Path(run))
+    run.require_model()
     changes = flatten(overrides)
     for key in changes:
         if not key.startswith(groups):

@@ -82,18 +82,28 @@ class Run:
         """The report's path."""
         return self.path / "report.html"
 
+    def require_model(self) -> None:
+        """Refuse a run whose training has not ended.
+
+        Raises:
+            UserError: it has no model to keep.
+        """
+        if not (self.path / "model").is_dir():
+            raise UserError(f"{self.path} has no model yet: continue its training with --resume")
+
     def model(self, encoder: EncoderFactory | None = None) -> MaskedModel:
         """Load the trained model, in eval mode; of a run that was stopped, its newest checkpoint.
 
         Raises:
             UserError: there is neither, or files are damaged.
         """
-        if (self.path / "model").is_dir():
-            return load_model(self.path / "model", encoder=encoder)
         described = (self.path / "checkpoint/config.json").is_file()
-        found = read_weights(self.path) if described else None
+        found = None
+        if described and not (self.path / "model").is_dir():
+            found = read_weights(self.path)
         if found is None:
-            raise UserError(f"{self.path} has no model yet: continue its training with --resume")
+            self.require_model()
+            return load_model(self.path / "model", encoder=encoder)
         step, steps = found[0], self.config.train.steps
         log.warning(
             "%s was stopped at step %s of %s: its newest checkpoint is used",

@@ -3,7 +3,7 @@
 What is given is never changed. Of the rest, the minibatch follows from the data. Where there is a
 budget, steps are timed, and as many are taken as fit it, but no more than the data are worth:
 those that show each sample `Scale.epochs` times. Of several sizes the model is the largest that
-can take enough steps in that time: those of `EPOCHS` epochs, but as many as `ENOUGH` says.
+data and time leave enough steps for: those of `EPOCHS` epochs, but as many as `ENOUGH` says.
 """
 
 import logging
@@ -72,8 +72,7 @@ def sized(
     shape = [f"{key} {value}" for key, value in after.items() if value != before[key]]
     if shape:
         log.info(
-            "%s: a small model, which sees them often enough in that time (%s; a longer --budget"
-            " may take a larger one)",
+            "%s: a small model, as these data and that time ask for (%s; --model.* for another)",
             name,
             ", ".join(shape),
         )
@@ -168,11 +167,12 @@ def within(
     """
     limit = seconds_of(config.train.budget) or math.inf
     most, per_epoch = _most(config, num, scale), num // config.train.batch_size
-    enough = min(most, max(ENOUGH[0], min(EPOCHS * per_epoch, ENOUGH[1])))
+    enough = max(ENOUGH[0], min(EPOCHS * per_epoch, ENOUGH[1]))
     shapes = [{}, *(scale.smaller if scale.keys.isdisjoint(given) else ())]
     best, seconds = None, 0.0
     for shape in reversed(shapes):
-        if best is not None and GROWTH * seconds * enough > limit:
+        # Little data are worth no more than the smallest, however fast the machine is.
+        if best is not None and (enough > most or GROWTH * seconds * enough > limit):
             break
         try:
             larger = override(config, shape)
