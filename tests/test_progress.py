@@ -41,6 +41,13 @@ def test_nothing_is_written_where_nobody_looks(capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_terminal_is_told_at_once(monkeypatch, capsys):
+    assert shown(monkeypatch, lambda: progress.begins("pretrain")) == "pretrain: reading\n"
+    monkeypatch.undo()
+    progress.begins("pretrain")
+    assert capsys.readouterr() == ("", "")
+
+
 def test_what_stops_early_leaves_the_terminal_in_order(monkeypatch):
     def use():
         bar = progress.track(range(3), "probes")

@@ -96,6 +96,13 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
             bar.remove_task(task)
 
 
+def begins(what: str) -> None:
+    """Say on a terminal that something begins, so that nobody waits for a first sign of it."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{what}: reading\n")
+        sys.stderr.flush()
+
+
 class StopRequest:
     """While active, signals that ask to stop set `requested`; a second one stops at once.
 

@@ -20,6 +20,7 @@ import torch
 from maskwise.errors import UserError
 from maskwise.files import read_json
 from maskwise.modality import Augment, MaskedModel, Scale, Source
+from maskwise.progress import track
 from maskwise.settings import flatten, from_dict, override, to_dict
 from maskwise.train.config import RunSettings, connect, seconds_of
 from maskwise.train.loop import Batches, Learner, gradients, plan_of, setup
@@ -226,7 +227,7 @@ def seconds_of_step(
     # A network of somebody's own may draw from the global generator.
     devices = [fabric.device] if fabric.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        for number in count():
+        for number in track(count(), "timing steps"):
             begun = time.perf_counter()
             batch = batches[number % batches.per_epoch]
             if isinstance(batch, UserError):
