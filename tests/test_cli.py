@@ -26,6 +26,7 @@ def command(*words):
 def test_pretraining_leaves_a_whole_run_folder(finished):
     files = sorted(str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file())
     assert [name for name in files if not name.startswith("tensorboard")] == [
+        "checkpoint/config.json",
         "checkpoint/state.safetensors",
         "config.json",
         "env.json",
