@@ -158,7 +158,7 @@ def test_measuring_changes_nothing_of_the_training(table, monkeypatch, no_report
 @pytest.mark.slow
 def test_two_devices_do_what_the_first_has_chosen(table, tmp_path):
     words = ["-m", "maskwise.cli", "pretrain", "wine.csv", *FAST, "--budget", "1s"]
-    devices = ["--efficiency.devices", "2", "--train.log_every", "1", "--out", "run"]
+    devices = ["--efficiency.devices", "2", "--efficiency.strategy", "ddp", "--out", "run"]
     done = subprocess.run(
         [sys.executable, *words, *devices], capture_output=True, text=True, timeout=300
     )

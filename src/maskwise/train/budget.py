@@ -213,12 +213,13 @@ def seconds_of_step(
         seconds: how long to measure; one step is always taken, and a first one does not count
             where there are more.
     """
-    own = override(config, {"efficiency.devices": 1, "efficiency.nodes": 1})
+    # No other device takes part: those of a cluster are not there yet.
+    alone = replace(config.efficiency, devices=1, nodes=1, strategy="auto")
     ranks = config.efficiency.devices * config.efficiency.nodes
     size, plan = config.train.batch_size, plan_of(config, augment)
     batches = Batches(source, batch_size=size, seed=config.seed, ranks=ranks)
     readers = batches.num_workers(config.efficiency.workers) or 1
-    fabric = connect(own.efficiency)
+    fabric = connect(alone)
     fabric.launch()
     wrapped, optimizer = setup(fabric, learner := Learner(model), config.train)
     wrapped.train()
