@@ -29,7 +29,7 @@ ORDER = [
     ["tokens", "columns", "patches"],
     ["images", "text", "dna", "cells", "tables"],
     ["modalities"],
-    ["run"],
+    ["run", "preparing"],
     ["integrations"],
     ["api", "listing", "theory_verbs"],
     ["verbs"],

@@ -1,6 +1,7 @@
 """Runs on single cells: their settings, what reports say of them, and all that a run asks for."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -46,7 +47,8 @@ def pbmc68k(law: str = "uniform:0.1,0.9") -> CellsRunSettings:
 
 def any_cells(source: str) -> CellsRunSettings:
     """Cells of your own: 2,000 highly variable genes, an MLP with a code of 64, R²MAE."""
-    return CellsRunSettings(data=CellsDataSettings(source=source), train=CELLS)
+    train = replace(CELLS, budget="10m")
+    return CellsRunSettings(data=CellsDataSettings(source=source), train=train)
 
 
 RECIPES: dict[str, Callable[[], CellsRunSettings]] = {

@@ -20,7 +20,7 @@ from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.tasks import check_dna_files
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
-from maskwise.modality import Entries, Modality, Pool, Samples
+from maskwise.modality import Entries, Modality, Pool, Samples, Scale
 from maskwise.settings import check_pool, override, settings
 from maskwise.textio import kind_of
 from maskwise.tokens.evaluation import write_rows
@@ -77,8 +77,15 @@ def any_dna(source: str) -> DNARunSettings:
     """Sequences of your own: 8 dilated convolutions of width 128, windows of 512 bases, R²MAE."""
     return DNARunSettings(
         data=DNADataSettings(source=source),
-        train=TrainSettings(steps=20_000, batch_size=64, lr=1e-3, weight_decay=0.01),
+        train=TrainSettings(budget="10m", steps=20_000, batch_size=64, lr=1e-3, weight_decay=0.01),
     )
+
+
+# Of few windows a model knows the very bases after more epochs, and others less well.
+SCALE = Scale(
+    epochs=50,
+    smaller=[{"model.width": width, "model.depth": depth} for width, depth in ((64, 6), (32, 4))],
+)
 
 
 def _load(given: Sequence[str] | None, config: DNARunSettings) -> DNASplits:
@@ -133,6 +140,7 @@ RECORD = Modality(
     settings=DNARunSettings,
     recipes={},
     own=any_dna,
+    scale=SCALE,
     words=WORDS,
     sources="FILE.fa|.fasta|.fna|.ffn (.gz, .bgz, .xz), a folder of these",
     endings=frozenset(SUFFIXES),

@@ -16,6 +16,7 @@ import numpy as np
 
 from maskwise.errors import UserError
 from maskwise.images.images import ImageSource, array_source
+from maskwise.progress import track
 from maskwise.rows import open_hub
 from maskwise.textio import HELD, encode_labels, files_below, is_data, splits_among, user_path
 
@@ -183,8 +184,9 @@ def _decoded(source: ImageSource, first: np.ndarray) -> ImageSource:
     def decode(part: np.ndarray) -> None:
         images[part] = source.read(source.rows[part])
 
+    parts = np.array_split(np.arange(len(source)), -(-len(source) // _PIECE))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(decode, np.array_split(np.arange(len(source)), -(-len(source) // _PIECE))))
+        list(track(pool.map(decode, parts), "decoding", len(parts)))
     return array_source(images, source.labels, source.classes)
 
 

@@ -33,7 +33,7 @@ from maskwise.images.images import Images, ImageSource, ImageSplits, describe, h
 from maskwise.images.pictures import SUFFIXES
 from maskwise.layers.transformer import Transformer
 from maskwise.measure.representation import DiagnoseSettings
-from maskwise.modality import Augment, Features, Modality, Pool, Samples
+from maskwise.modality import Augment, Features, Modality, Pool, Samples, Scale
 from maskwise.objectives.regularise import RegulariseSettings
 from maskwise.patches.arrays import embed
 from maskwise.patches.losses import fit_noise, patch_likelihood
@@ -118,8 +118,24 @@ def any_images(source: str) -> ImageRunSettings:
         data=ImageDataSettings(source=source),
         model=VIT_TINY,
         law="uniform:0.6,0.9",
-        train=TrainSettings(steps=10_000, batch_size=64, lr=1e-3),
+        train=TrainSettings(budget="10m", steps=10_000, batch_size=64, lr=1e-3),
     )
+
+
+# Epochs as masked autoencoders are trained; models as narrow as the digits' recipe.
+SCALE = Scale(
+    epochs=400,
+    smaller=[
+        {
+            "model.width": width,
+            "model.depth": depth,
+            "model.heads": 4,
+            "model.decoder_width": decoder_width,
+            "model.decoder_depth": 1,
+        }
+        for width, depth, decoder_width in ((128, 6, 64), (64, 4, 48))
+    ],
+)
 
 
 def cifar10_umae() -> ImageRunSettings:
@@ -299,6 +315,7 @@ RECORD = Modality(
     settings=ImageRunSettings,
     recipes=RECIPES,
     own=any_images,
+    scale=SCALE,
     words=WORDS,
     sources="FILE.npz|.npy|.npy.xz, a folder of images or arrays, hf:NAME",
     endings=frozenset(SUFFIXES),

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from maskwise.errors import UserError
 from maskwise.inspection import Inspection, Problem
-from maskwise.modality import Entries, Modality, Pool
+from maskwise.modality import Entries, Modality, Pool, Scale
 from maskwise.settings import override, settings
 from maskwise.text import data as text_data
 from maskwise.text import hf_models
@@ -86,8 +86,18 @@ def any_texts(source: str) -> TextRunSettings:
     return TextRunSettings(
         data=TextDataSettings(source=source),
         law="uniform:0.1,0.5",
-        train=TrainSettings(steps=20_000, batch_size=64, lr=1e-3, weight_decay=0.01),
+        train=TrainSettings(budget="10m", steps=20_000, batch_size=64, lr=1e-3, weight_decay=0.01),
     )
+
+
+# A model of transformers has a shape of its own.
+SCALE = Scale(
+    epochs=100,
+    smaller=[
+        {"model.width": width, "model.depth": depth, "model.hf": None}
+        for width, depth in ((128, 4), (64, 2))
+    ],
+)
 
 
 RECIPES = {"pydoc": pydoc, "pydoc-fixed": lambda: pydoc(law="fixed:0.15")}
@@ -201,6 +211,7 @@ RECORD = Modality(
     settings=TextRunSettings,
     recipes=RECIPES,
     own=any_texts,
+    scale=SCALE,
     words=WORDS,
     sources="FILE.txt|.md|.jsonl|.json|.parquet (.gz, .xz), a folder of these, hf:NAME",
     endings=frozenset({*SUFFIXES, ".json"}),
