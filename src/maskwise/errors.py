@@ -17,7 +17,15 @@ class UserError(ValueError):
 
     The command line prints the message and exits with status 2; Python callers catch it as a
     ``ValueError``.
+
+    Args:
+        text: the message.
+        settings: what would mend it: dotted settings, each as a text of the command line.
     """
+
+    def __init__(self, text: str, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.settings = dict(settings or {})
 
 
 def require(name: str, what: object, extra: str) -> ModuleType:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from maskwise.errors import UserError, require
 from maskwise.files import atomic
-from maskwise.textio import columns, json_rows, kind_of, table_rows, user_path
+from maskwise.textio import columns, is_data, json_rows, kind_of, table_rows, user_path
 
 if TYPE_CHECKING:  # it is an extra
     from tokenizers import Tokenizer
@@ -21,7 +21,9 @@ def files_of(
     path = user_path(source)
     if path.is_dir():
         within = path.rglob("*") if deep else path.iterdir()
-        found = sorted(each for each in within if each.is_file() and kind_of(each) in kinds)
+        found = sorted(
+            each for each in within if is_data(each) and kind_of(each) in kinds and each.is_file()
+        )
         if not found:
             raise UserError(f"{path}: no {what} here (looked for {', '.join(kinds)})")
         return found
