@@ -292,7 +292,10 @@ def test_files_that_are_untidy(tmp_path, text):
 
 LINE_60 = ">a\n" + "\n".join(["ACGTACGTAC" * 6] * 5)
 BAD = {
-    "protein": (LINE_60 + "\nACGMKVLE\n", r"record a \(position 307: 'L' is no letter of DNA but of a protein"),
+    "protein": (
+        LINE_60 + "\nACGMKVLE\n",
+        r"record a \(position 307: 'L' is no letter of DNA but of a protein",
+    ),
     "gap": (">a\nAC-T\n", r"record a \(position 3: '-' is no letter"),
     "untidy": (">a\nACG\nA\nAC-T\n", r"record a \(position 7: '-' is no letter"),
     "within": (">a\nAC>T\n", r"record a \(position 3: '>' is no letter"),

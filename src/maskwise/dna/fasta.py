@@ -154,7 +154,7 @@ def _open_indexed(path: Path) -> Genome:
         genome,
         counts=found["counts"],
         fingerprint=found["sha256"],
-        broken={place: why for place, why in found["broken"]},
+        broken=dict(found["broken"]),
     )
 
 
@@ -250,9 +250,7 @@ def common_name(name: str) -> str:
     return "m" if short in ("m", "mt", "mito") else short
 
 
-def open_genome(
-    source: str | Path, broken: Broken = "stop", *, every: bool = False
-) -> Genome:
+def open_genome(source: str | Path, broken: Broken = "stop", *, every: bool = False) -> Genome:
     """Open a FASTA file (.fa .fasta .fna .ffn .fas, also .gz .bgz .xz) or a folder of such files.
 
     The first time the letters are looked through, and an index is kept in the cache, with a copy
@@ -321,9 +319,7 @@ def _check_names(paths: Sequence[Path], opened: Sequence[Genome]) -> None:
             )
 
 
-def _joined(
-    source: str, opened: Sequence[Genome], policy: Broken, every: bool = False
-) -> Genome:
+def _joined(source: str, opened: Sequence[Genome], policy: Broken, every: bool = False) -> Genome:
     """Return the records of several files that are not empty and are DNA, or every one."""
     columns = [
         np.concatenate([getattr(one, column) for one in opened])
@@ -348,7 +344,7 @@ def _joined(
     counts = {key: sum(one.counts[key] for one in opened) for key in opened[0].counts}
     digest = hashlib.sha256("".join(one.fingerprint for one in opened).encode()).hexdigest()
     told = ", ".join(
-        "%d %s" % (value, "U read as T" if key == "uracil" else key.replace("_", " "))
+        f"{value} {'U read as T' if key == 'uracil' else key.replace('_', ' ')}"
         for key, value in counts.items()
         if value or key != "uracil"
     )

@@ -37,12 +37,15 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     (r">", "FASTA"),
     (r"@(HD|SQ|RG|PG|CO)\t", "SAM, or an interval list: samtools fasta, or awk, converts it"),
     (r"@[^\n]*\n[A-Za-z.*-]+\r?\n\+", "FASTQ"),
-    (r"##fileformat=VCF|#CHROM\b", "VCF"),
+    (r"##fileformat=VCF|#CHROM\b", "VCF, which holds variants: maskwise variants scores them"),
     (r"##gff-version", "GFF" + _GENES),
     (r"LOCUS\s", "GenBank: convert it to FASTA"),
     (r"ID   \S", "EMBL: convert it to FASTA"),
     (r"\s*(<!doctype|<html|<\?xml)", "a page of the web: what was downloaded is no data"),
-    (r"\S+:[\d,]+-[\d,]+\s*$", "places as START-END, which count from 1: give BED, which is from 0"),
+    (
+        r"\S+:[\d,]+-[\d,]+\s*$",
+        "places as START-END, which count from 1: give BED, which is from 0",
+    ),
 )
 _GTF = re.compile(r"\S+\t[^\t]*\t[^\t]*\t\d+\t\d+\t[^\t]*\t[-+.?]\t[.\d]\t")
 _BED = re.compile(r"\S+[\t ]+\d+[\t ]+\d+(\s|$)")
@@ -62,7 +65,7 @@ def what_is(path: Path) -> str:
             return what
     if _GTF.match(rest):
         return "GTF or GFF" + _GENES
-    return "BED" if _BED.match(rest) else ""
+    return "BED, which holds regions and no letters" if _BED.match(rest) else ""
 
 
 def _leading(text: str) -> int:

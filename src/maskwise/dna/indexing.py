@@ -21,12 +21,12 @@ def places(path: Path) -> list[Row] | None:
     rows: list[Row] = []
     at, size, end, last, numbers = 0, 0, b"", True, list[int]()
     for _, line in _lines(path):
-        if line.startswith(_MARK) or b"\r" in line[:-2]:
-            return None
         at += len(line)
         if not last and line[:size].isalpha() and line[size:] == end:  # as most are
             numbers[0] += size
         elif line.startswith(b">"):
+            if b"\r" in line[:-2]:
+                return None
             name, numbers = _name(line), [0, at, 0, 0]
             rows.append((name, numbers))
             size, end, last = -1, b"", not name
