@@ -96,7 +96,20 @@ def option(key: str, value: str | None = None) -> str:
     return _say.get()(key, value)
 
 
-def call(verb: str, data: str, settings: Mapping[str, str]) -> str:
+def as_text(value: object) -> str:
+    """Return the value of a setting as the command line takes it.
+
+    >>> as_text(None), as_text(True), as_text((0.5, 1)), as_text("a")
+    ('none', 'true', '0.5,1', 'a')
+    """
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(as_text, value)) or "none"
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def call(verb: str, data: str, settings: Mapping[str, object]) -> str:
     """Return a complete command that gives a verb data and settings, in the same language.
 
     >>> call("pretrain", "my photos", {"data.size": "64", "data.channels": "3"})
@@ -105,9 +118,10 @@ def call(verb: str, data: str, settings: Mapping[str, str]) -> str:
     ...     call("pretrain", "my photos", {"data.size": "64"})
     "maskwise pretrain 'my photos' --data.size 64"
     """
+    texts = {key: as_text(value) for key, value in settings.items()}
     if _say.get() is as_flag:
-        given = [as_flag(key, value) for key, value in settings.items()]
+        given = [as_flag(key, value) for key, value in texts.items()]
         return " ".join(["maskwise", verb, shlex.quote(data), *given])
-    pairs = ", ".join(f'"{key}": {_literal(value)}' for key, value in settings.items())
+    pairs = ", ".join(f'"{key}": {_literal(value)}' for key, value in texts.items())
     more = f", **{{{pairs}}}" if pairs else ""
     return f"mw.{verb}({json.dumps(data, ensure_ascii=False)}{more})"

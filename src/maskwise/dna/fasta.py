@@ -55,6 +55,7 @@ class Genome:
     counts: dict[str, int] = field(default_factory=dict)  # letters of a kind, and empty records
     fingerprint: str = ""  # SHA-256 of names, lengths and letters
     broken: dict[int, str] = field(default_factory=dict)  # which records are no DNA, and why
+    left_out: dict[str, str] = field(default_factory=dict)  # records that were no DNA, and why
     renamed: dict[str, str] = field(default_factory=dict)  # names that were matched with others
 
     @cached_property
@@ -332,13 +333,16 @@ def _joined(source: str, opened: Sequence[Genome], policy: Broken, every: bool =
         for place, why in one.broken.items()
     }
     rows = [row for one in opened for row in zip(one.names, one.files, strict=True)]
-    keep = np.arange(len(rows))
+    keep, left_out = np.arange(len(rows)), dict[str, str]()
     if not every:
-        leave_out(source, {f"record {rows[k][0]}": why for k, why in broken.items()}, policy)
+        left_out = {f"record {rows[k][0]}": why for k, why in broken.items()}
         keep = np.setdiff1d(np.flatnonzero(columns[0]), list(broken))
+        if broken and not len(keep):
+            told = few([f"{name} ({why})" for name, why in left_out.items()])
+            raise UserError(f"{source}: none of {len(rows)} records is DNA: {told}")
+        leave_out(source, left_out, policy)
     if not len(keep):
-        what = f", or no DNA, as {rows[next(iter(broken))][0]}" if broken else ""
-        raise UserError(f"{source}: no letters of DNA: all {len(rows)} records are empty{what}")
+        raise UserError(f"{source}: no letters of DNA: all {len(rows)} records are empty")
     names, files = zip(*(rows[k] for k in keep), strict=True)
     lengths, offsets, bases, breaks = (column[keep] for column in columns)
     counts = {key: sum(one.counts[key] for one in opened) for key in opened[0].counts}
@@ -351,4 +355,4 @@ def _joined(source: str, opened: Sequence[Genome], policy: Broken, every: bool =
     log.info("%s: %d records, %s", source, len(names), told)
     where = lengths, offsets, bases, breaks
     broken = broken if every else {}
-    return Genome(names, *where, source, files, counts, digest, broken)
+    return Genome(names, *where, source, files, counts, digest, broken, left_out)

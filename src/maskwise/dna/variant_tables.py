@@ -16,7 +16,7 @@ from maskwise.dna.bases import NUM_BASES, REPEAT, C, G
 from maskwise.dna.fasta import Genome
 from maskwise.dna.places import Row, Variant, VariantFile, open_variants
 from maskwise.dna.tokens import DNA
-from maskwise.dna.variant_scores import score_judged
+from maskwise.dna.variant_scores import HIDDEN, score_judged
 from maskwise.dna.variant_status import DISAGREES, check_references, judge
 from maskwise.errors import UserError
 from maskwise.files import atomic
@@ -133,12 +133,13 @@ def effects_of_file(
 ) -> list[Entries]:
     """Compare the scores that `score_file` wrote with measured effects; see `variant_effects`.
 
-    What is no number in the column of effects is left out, and counted.
+    What is no number in the column of effects is left out, and counted. So are insertions and
+    deletions beside substitutions, whose scores are made in another way.
     """
     file = check_columns(path, effect, group)
     columns = {name: place for place, name in enumerate(file.carried)}
     found: dict[str, list[np.ndarray]] = {}
-    effects, places, groups, num_left_out = [], [], [], 0
+    effects, places, groups, hidden, num_left_out = [], [], [], list[bool](), 0
     for rows in _parts(file.rows()):
         kept = [row for row in rows if row.carried[columns["score"]] != MISSING]
         measured = [_number(row.carried[columns[effect]]) for row in kept]
@@ -148,14 +149,17 @@ def effects_of_file(
         for name, values in {"score": scores, **baselines(genome, variants, window)}.items():
             found.setdefault(name, []).append(values)
         effects += measured
+        hidden += [row.carried[columns["method"]] == HIDDEN for row in kept]
         places += [genome.record(each.chrom) << 40 | each.pos for each in variants]
         groups += [row.carried[columns[group]] for row in kept] if group else []
     if num_left_out:
         log.warning("%s scored variants have no number as %s", f"{num_left_out:,}", effect)
-    predictors = {name: np.concatenate(values) for name, values in found.items()}
-    return variant_effects(
-        predictors, np.array(effects), np.array(places), groups if group else None
-    )
+    some = np.array(hidden, dtype=bool) == any(hidden)
+    if not some.all():
+        log.info("%s scored insertions and deletions are not compared", f"{(~some).sum():,}")
+    predictors = {name: np.concatenate(values)[some] for name, values in found.items()}
+    chosen = [each for each, it in zip(groups, some, strict=True) if it] if group else None
+    return variant_effects(predictors, np.array(effects)[some], np.array(places)[some], chosen)
 
 
 def _number(text: str) -> float:
