@@ -194,7 +194,10 @@ def test_a_hidden_base_is_not_seen(genome, tmp_path):
         ({"data.heldout": ("four",)}, "no record named four"),
         ({"data.regions": "none.bed"}, "none.bed"),
         ({"evaluate.probes": ("none.tsv",)}, "none.tsv"),
-        ({"train.batch_size": 4000}, "a minibatch of 4000 is more than the 104 samples to train on"),
+        (
+            {"train.batch_size": 4000},
+            "a minibatch of 4000 is more than the 104 samples to train on",
+        ),
         ({"data.repeat_weight": 2}, "data.repeat_weight=2"),
     ],
 )

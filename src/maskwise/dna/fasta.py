@@ -127,7 +127,7 @@ class Genome:
         data = bytearray().join([self.files[record](num, at) for record, num, at in where])
         codes = np.frombuffer(data.translate(TABLE, BREAKS), dtype=np.uint8)
         if len(codes) == len(records) * width:
-            return codes.reshape(-1, width)
+            return codes.reshape(len(records), width)
         if len(codes) != (last - first).sum():
             raise UserError(f"{self.name} changed while it was read: start again")
         windows = np.full((len(records), width), NOTHING, dtype=np.uint8)

@@ -77,7 +77,7 @@ def _start(path: Path) -> bytes:
     """Return the first bytes of a file, unpacked if its name says so."""
     try:
         with OPENERS.get(path.suffix.lower(), open)(path, "rb") as file:
-            return bytes(file.read(_START))  # type: ignore[call-overload]
+            return bytes(file.read(_START))
     except READ_ERRORS:
         return b""
 

@@ -69,7 +69,7 @@ def read_bed(path: str | Path, genome: Genome) -> Regions:
     path = user_path(path)
     check_whole(path)
     places: list[tuple[int, int, int]] = []
-    names, lines, broken = [], [], dict[int, str]()
+    names, lines, broken = list[str](), list[int](), dict[int, str]()
     for number, line in enumerate(read_lines(path, find_encoding(path)), start=1):
         if not line.strip() or line.startswith(_SKIPPED):
             continue
