@@ -224,7 +224,8 @@ def test_counts_are_no_normalised_values(kind, most, tmp_path):
     adata = annotated(shallow())
     adata.X = kind(np.minimum(shallow(), most))
     adata.write_h5ad(tmp_path / "a.h5ad")
-    says = r"X seems to hold counts: 60 of 60 cells have whole numbers only \(the first is cell 0 .row 1.\)"
+    says = r"X seems to hold counts: 60 of 60 cells have whole numbers only"
+    says += r" \(the first is cell 0 .row 1.\)"
     for given in (adata, adata[:], tmp_path / "a.h5ad"):
         with pytest.raises(
             UserError, match=says + "; the model wants normalised values: normalise them"
@@ -440,7 +441,9 @@ def test_gene_names_that_occur_twice():
 def test_the_layer_with_counts_is_named():
     adata = annotated(np.log1p(counts()))
     adata.layers["counts"] = sparse.csr_matrix(counts())
-    with pytest.raises(UserError, match=r"no count; counts are in data=..layer.: .counts..; log1p"):
+    with pytest.raises(
+        UserError, match=r"no count; counts are in data=..layer.: .counts..; log1p"
+    ):
         from_anndata(adata, CellsDataSettings())
     splits = from_anndata(adata, CellsDataSettings(layer="counts", loss="nb", num_genes=None))
     np.testing.assert_array_equal(splits.test.get(range(6)), counts()[splits.test.index])

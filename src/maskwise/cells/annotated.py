@@ -190,7 +190,7 @@ def features_of(
         raise UserError(f"none of {len(cells.rows):,} cells has a count: nothing to embed")
     if len(cells.empty):
         names = [cells.names()[row] for row in cells.empty[:4]]
-        what = "%d cells without any count have no features (NaN): %s"
+        what = "%d cells have no features (NaN), without counts or with no numbers: %s"
         log.warning(what, len(cells.empty), few(names))
     broken = dict.fromkeys(cells.empty.tolist(), EMPTY)
     return spread(embed_rows(model, cells.rows, kept, layer, pool), None, broken).features

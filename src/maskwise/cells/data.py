@@ -192,6 +192,8 @@ def splits_of_sets(sets: Sequence[Annotated], data: CellsDataSettings) -> Tabula
     out = held_out(sum(sizes), data.holdout, None if group is None else group.codes)
     parts = np.split(~out, np.cumsum(sizes)[:-1])
     surveys = [survey(*each, held, broken=data.broken) for each in zip(sets, parts, strict=True)]
+    for found, cells in zip(surveys, sets, strict=True):
+        found.tell(cells)
     library = np.concatenate([each.library for each in surveys])
     train, test = _filled(library, out)
     target = float(np.median(library[train])) if counts else 1e4
@@ -250,9 +252,8 @@ def held_out(num: int, holdout: float, groups: np.ndarray | None = None) -> np.n
 def _filled(library: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return which cells to train on and which are held out; without empty ones, counted."""
     some = library > 0
-    if not some.all():
-        num = int(some.sum())
-        log.warning("%d cells without any count left out, %d kept", len(some) - num, num)
+    if empty := int((library == 0).sum()):
+        log.warning("%d cells without any count left out, %d kept", empty, some.sum())
     train, test = np.flatnonzero(some & ~held), np.flatnonzero(some & held)
     if not len(train) or not len(test):
         raise UserError(

@@ -15,7 +15,7 @@ from maskwise.cells.data import (
 )
 from maskwise.cells.genes import union
 from maskwise.cells.others import names_of
-from maskwise.cells.survey import survey
+from maskwise.cells.survey import alike, survey
 from maskwise.columns.tabular import check_pattern
 from maskwise.errors import UserError
 from maskwise.files import Entries
@@ -54,13 +54,16 @@ def _look(cells: AnnData | str, data: CellsDataSettings, problems: list[Problem]
         found["holds"] = check_loss(data)
     except UserError as error:
         problems.append(Problem.of(error))
-        data = override(data, {"loss": "mse", "normalised": None, "values": "auto"})
+        mended = {key.removeprefix("data."): value for key, value in error.settings.items()}
+        data = override(data, mended)
     try:
         library = _libraries(sets, data, chosen["group"])
     except UserError as error:
         problems.append(Problem(str(error), error.settings or _mended(cells, sets, data)))
         return Inspection(found, problems=problems)
     found["cells without counts"] = int((library == 0).sum())
+    if broken := int(np.isnan(library).sum()):
+        found["cells with NaN"] = broken
     used = {what: getattr(data, what) if chosen[what] else None for what in _COLUMNS}
     try:
         splits = splits_of_sets(sets, override(data, used))
@@ -163,9 +166,11 @@ def _mended(
         texts = {key.removeprefix("data."): value for key, value in mended.items()}
         try:
             changed = override(override(data, plain), texts)
-            _libraries(open_sets(cells, changed), changed, None)
+            library = _libraries(open_sets(cells, changed), changed, None)
         except UserError:
             continue
+        if changed.values == "fractional" and alike(library):
+            mended = {"data.normalised": "true"}
         told = {"data.values": "auto"} if data.values != "auto" else {}
         told |= {"data.normalised": "none"} if data.normalised else {}
         return told | mended
@@ -178,4 +183,3 @@ def _ways(sets: Sequence[Annotated]) -> Iterator[dict[str, str]]:
         yield {"data.layer": layer}
     yield {"data.values": "normalised"}
     yield {"data.values": "fractional"}
-    yield {"data.normalised": "true"}

@@ -63,12 +63,14 @@ def align(cells: AnnData | str | Path, known: Cells, data: CellsDataSettings) ->
     for each, matching in zip(sets, matchings, strict=True):
         log.info("%s", matching)
         none = np.zeros(len(each.matrix), dtype=bool)
-        libraries.append(survey(each, none, held, "the model", "skip").library)
+        found = survey(each, none, held, "the model", "skip")
+        found.tell(each)
+        libraries.append(found.library)
     library = np.concatenate(libraries)
     batches = _known_batches(sets, known, data) if known.batches else None
     read = reader(sets, matchings, library, held, known, batches)
     rows = TabularRows(read, np.arange(len(library)), batches=batches)
-    return Aligned(rows, matchings, np.flatnonzero(library == 0), lambda: names_of(sets))
+    return Aligned(rows, matchings, np.flatnonzero(~(library > 0)), lambda: names_of(sets))
 
 
 def names_of(sets: Sequence[Annotated]) -> list[str]:

@@ -26,11 +26,28 @@ class Survey:
     """What a pass over a data set found."""
 
     library: np.ndarray
-    """the sum of each cell's values, float64 [N]"""
+    """the sum of each cell's values, float64 [N]; NaN of cells with one that is no number"""
     sums: np.ndarray
     """of each gene's share in the counts of a training cell, or of expm1 of what is normalised"""
     squares: np.ndarray
     """sums of the squares of these, float64 [G]"""
+    largest: float = np.nan
+    """the largest value, where they could be logarithms that are taken for something else"""
+
+    def tell(self, cells: Annotated) -> None:
+        """Log what of this is to be known, each time that cells are used."""
+        broken = np.flatnonzero(np.isnan(self.library))
+        if len(broken):
+            names = [_named(cells, row) for row in broken[:4].tolist()]
+            what = "%s: %d cells with values that are NaN or infinite left out: %s"
+            log.warning(what, cells.genes.where, len(broken), few(names))
+        if not np.isnan(self.largest):
+            log.warning(
+                "%s: %s has no value above %.3g: if these are logarithms already, give %s and no"
+                " %s",
+                *(cells.genes.where, cells.layer, self.largest),
+                *(option("data.values", "normalised"), option("data.normalised")),
+            )
 
 
 def survey(
@@ -44,7 +61,7 @@ def survey(
 
     Sums are over the training cells, bool [N]. Values must be what they are said to be; who wants
     that is `asked_by`, if it is not for the settings to say. Cells with values that are NaN or
-    infinite stop the survey, or have a sum of 0, as those without any count.
+    infinite stop the survey, or have no sum.
 
     Raises:
         UserError: a value is NaN, infinite, negative or no count: which, where, what to do; or
@@ -64,12 +81,14 @@ def survey(
     if not path.is_file():
         found = _look(cells, train, held, asked_by, broken)
         with atomic(path) as temporary, temporary.open("wb") as file:
-            np.save(file, np.concatenate([found.library, found.sums, found.squares]))
+            parts = [[found.largest], found.library, found.sums, found.squares]
+            np.save(file, np.concatenate(parts))
         return found
     num = len(cells.matrix)
     try:
         values = np.load(path, allow_pickle=False)
-        return Survey(*np.split(values, [num, num + cells.matrix.num_columns]))
+        parts = np.split(values[1:], [num, num + cells.matrix.num_columns])
+        return Survey(*parts, largest=float(values[0]))
     except (OSError, ValueError):
         raise UserError(f"{path} is damaged: delete it") from None
 
@@ -111,21 +130,13 @@ def _look(
         sums += weight @ block
         block.data *= block.data
         squares += weight**2 @ block
-    if left_out:
-        names = [_named(cells, row) for row in left_out[:4]]
-        what = "%s: %d cells with values that are NaN or infinite left out: %s"
-        log.warning(what, cells.genes.where, len(left_out), few(names))
     if held == "linear":  # of which some cells may be whole, and all whose sums are the same
         whole[:, 1] = False
-    if held == "normalised" or (held == "linear" and not _alike(library)):
+    if held == "normalised" or (held == "linear" and not alike(library)):
         _refuse_counts(cells, whole, library > 0, asked_by)
-    if held in ("fractional", "linear") and most < _MOST and not whole[:, 0].all():
-        log.warning(
-            "%s: %s has no value above %.3g: if these are logarithms already, give %s and no %s",
-            *(cells.genes.where, cells.layer, most),
-            *(option("data.values", "normalised"), option("data.normalised")),
-        )
-    return Survey(library, sums, squares)
+    doubtful = held in ("fractional", "linear") and most < _MOST and not whole[:, 0].all()
+    library[left_out] = np.nan
+    return Survey(library, sums, squares, most if doubtful else np.nan)
 
 
 def _without_broken(rows: np.ndarray, sizes: np.ndarray, values: np.ndarray) -> list[int]:
@@ -140,7 +151,7 @@ def _named(cells: Annotated, row: int) -> str:
     return f"cell {cells.cells()[row]} (row {row + 1})"
 
 
-def _alike(library: np.ndarray) -> bool:
+def alike(library: np.ndarray) -> bool:
     """Return whether cells have the same sum, but for a few genes that were left out."""
     some = library[library > 0]
     return len(some) > 1 and bool(some.min() >= _ALIKE * some.max())
