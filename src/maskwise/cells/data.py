@@ -192,8 +192,8 @@ def splits_of_sets(sets: Sequence[Annotated], data: CellsDataSettings) -> Tabula
     out = held_out(sum(sizes), data.holdout, None if group is None else group.codes)
     parts = np.split(~out, np.cumsum(sizes)[:-1])
     surveys = [survey(*each, held, broken=data.broken) for each in zip(sets, parts, strict=True)]
-    for found, cells in zip(surveys, sets, strict=True):
-        found.tell(cells)
+    for found, each in zip(surveys, sets, strict=True):
+        found.tell(each)
     library = np.concatenate([each.library for each in surveys])
     train, test = _filled(library, out)
     target = float(np.median(library[train])) if counts else 1e4

@@ -69,7 +69,7 @@ def _look(cells: AnnData | str, data: CellsDataSettings, problems: list[Problem]
         splits = splits_of_sets(sets, override(data, used))
     except UserError as error:
         return Inspection(found, problems=[*problems, Problem.of(error)])
-    found |= {"genes used": len(splits.tokenizer.genes), "held out": len(splits.test)}
+    found |= {"genes used": len(splits.tokenizer.names), "held out": len(splits.test)}
     return Inspection(found, len(splits.train), problems)
 
 

@@ -73,10 +73,12 @@ WORDS = words(
 def _embed(
     model: TabularModel, cells: AnnData | Filled, config: CellsRunSettings, pool: Pool, layer: int
 ) -> np.ndarray:
+    known = model.tokenizer
+    assert isinstance(known, Cells)
     if isinstance(cells, Filled):
-        rows = align(cells.source, model.tokenizer, config.data).rows
+        rows = align(cells.source, known, config.data).rows
         return embed_rows(model, rows, cells.rows, layer, pool)
-    found = align(cells, model.tokenizer, config.data)
+    found = align(cells, known, config.data)
     return annotated.features_of(model, found, layer, pool)
 
 

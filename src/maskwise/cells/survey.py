@@ -80,15 +80,16 @@ def survey(
     )
     if not path.is_file():
         found = _look(cells, train, held, asked_by, broken)
+        largest = np.array([found.largest])
+        whole = np.concatenate([largest, found.library, found.sums, found.squares])
         with atomic(path) as temporary, temporary.open("wb") as file:
-            parts = [[found.largest], found.library, found.sums, found.squares]
-            np.save(file, np.concatenate(parts))
+            np.save(file, whole)
         return found
     num = len(cells.matrix)
     try:
         values = np.load(path, allow_pickle=False)
-        parts = np.split(values[1:], [num, num + cells.matrix.num_columns])
-        return Survey(*parts, largest=float(values[0]))
+        library, sums, squares = np.split(values[1:], [num, num + cells.matrix.num_columns])
+        return Survey(library, sums, squares, float(values[0]))
     except (OSError, ValueError):
         raise UserError(f"{path} is damaged: delete it") from None
 
