@@ -37,9 +37,9 @@ def test_what_there_is(cli):
     assert found.found == {
         "data sets": 1,
         "cells": 40,
-        "names": [f"cell{n}" for n in range(40)],
+        "first names": [f"cell{n}" for n in range(8)],
         "genes": 12,
-        "names of genes": GENES,
+        "first genes": GENES[:8],
         "matrix": "X",
         "with counts": ["counts", "X"],
         "columns of obs": ["kind", "number"],
@@ -65,7 +65,7 @@ def test_data_sets_with_other_genes():
     assert found["genes not in all"] == 2
     assert found["batch"] == {"a": 40, "b": 30}
     # Names are not unique: they come with that of their data set.
-    assert found["names"][:2] == ["a:cell0", "a:cell1"]
+    assert found["first names"][:2] == ["a:cell0", "a:cell1"]
 
 
 def test_all_that_stands_in_the_way(cli):

@@ -28,7 +28,7 @@ def test_what_there_is(fasta, cli):
     assert not found.problems
     assert found.found == {
         "records": 3,
-        "names": ["chr1", "chr2", "rna"],
+        "first names": ["chr1", "chr2", "rna"],
         "bases": 466,
         "longest record": 362,
         "shortest record": 4,

@@ -25,7 +25,7 @@ from maskwise.settings import override
 if TYPE_CHECKING:
     from maskwise.cells.record import CellsRunSettings
 
-_SHOWN = 100  # names, and classes with their counts
+_SHOWN, _FIRST = 100, 8  # classes with their counts; names
 
 
 def look(given: AnnData | None, config: "CellsRunSettings") -> Inspection:
@@ -51,16 +51,18 @@ def _look(cells: AnnData | str, data: CellsDataSettings, problems: list[Problem]
     found = _of_sets(sets)
     chosen = {what: _column(sets, data, what, found, problems) for what in _COLUMNS}
     try:
-        found["holds"] = check_loss(data)
+        held = check_loss(data)
     except UserError as error:
         problems.append(Problem.of(error))
         mended = {key.removeprefix("data."): value for key, value in error.settings.items()}
         data = override(data, mended)
+        held = check_loss(data)
     try:
         library = _libraries(sets, data, chosen["group"])
     except UserError as error:
         problems.append(Problem(str(error), error.settings or _mended(cells, sets, data)))
         return Inspection(found, problems=problems)
+    found["holds"] = held
     found["cells without counts"] = int((library == 0).sum())
     if broken := int(np.isnan(library).sum()):
         found["cells with NaN"] = broken
@@ -101,9 +103,9 @@ def _of_sets(sets: Sequence[Annotated]) -> Entries:
     found: Entries = {
         "data sets": len(sets),
         "cells": len(names),
-        "names": names[:_SHOWN],
+        "first names": names[:_FIRST],
         "genes": sets[0].matrix.num_columns,
-        "names of genes": list(sets[0].genes.names[:_SHOWN]),
+        "first genes": list(sets[0].genes.names[:_FIRST]),
         "matrix": sets[0].layer,
         "with counts": sets[0].with_counts(),
         "columns of obs": list(sets[0].columns),

@@ -329,6 +329,7 @@ def load(data: DNADataSettings, sequences: Sequence[str] | None = None) -> DNASp
     regions = None
     if data.regions is not None:
         found = read_bed(data.regions, genome)
+        found.require_some(data.regions)
         leave_out(data.regions, found.told, data.broken)
         regions = found.parts
     return lay(data, genome, regions, name_of(data, sequences))

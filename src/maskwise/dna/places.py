@@ -13,7 +13,7 @@ import numpy as np
 from maskwise.dna.fasta import Genome
 from maskwise.dna.formats import check_whole, refuse_others, what_is
 from maskwise.errors import UserError
-from maskwise.textio import find_encoding, kind_of, read_lines, user_path
+from maskwise.textio import few, find_encoding, kind_of, read_lines, user_path
 
 log = logging.getLogger("maskwise")
 
@@ -55,6 +55,16 @@ class Regions(NamedTuple):
     def told(self) -> dict[str, str]:
         """What is wrong, by line."""
         return {f"line {self.lines[row]}": why for row, why in self.broken.items()}
+
+    def require_some(self, where: object) -> None:
+        """Refuse regions of which none could be placed.
+
+        Raises:
+            UserError: such regions, with why.
+        """
+        if not len(self.parts.records):
+            told = few([f"{line} ({why})" for line, why in self.told.items()])
+            raise UserError(f"{where}: none of {len(self.names)} regions can be read: {told}")
 
 
 def read_bed(path: str | Path, genome: Genome) -> Regions:
