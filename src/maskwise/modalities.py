@@ -108,6 +108,7 @@ def _kind(data: object, named: Mapping[str, object]) -> "Kind":
         takes = [
             bool(seen[kind.folders] & kind.endings)
             or (kind_of(path) in kind.endings and (kind.owns is None or kind.owns(path)))
+            or (path.is_file() and kind_of(path) in kind.related)
             for kind in asked
         ]
     else:

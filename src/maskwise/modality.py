@@ -175,6 +175,8 @@ class Modality(Generic[C, S, T, P, M]):
     """one line on what it reads"""
     endings: frozenset[str] = frozenset()
     """of its files, without those of compression"""
+    related: frozenset[str] = frozenset()
+    """of files by themselves that this kind does not read, but says what to do with"""
     folders: Literal["none", "flat", "deep"] = "deep"
     """whether a folder of such files is a source: never, files directly in it, or all below it"""
     several: bool = False
