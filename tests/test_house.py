@@ -12,7 +12,8 @@ SRC = Path(__file__).parents[1] / "src"
 # A room may import rooms of an earlier line only. Rooms of one line do not know each other.
 ORDER = [
     ["errors"],
-    ["rng", "ties", "files", "textio", "progress"],
+    ["rng", "ties", "files", "labels", "progress"],
+    ["textio"],
     ["settings"],
     ["words", "arguments", "inspection", "outputs"],
     ["laws"],

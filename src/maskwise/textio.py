@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import lzma
+import os
 import re
 import zipfile
 import zlib
@@ -15,9 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from maskwise.errors import UserError, option, require
+from maskwise.labels import encode_labels as encode_labels
 
 if TYPE_CHECKING:  # an extra
     from pyarrow.parquet import ParquetFile
@@ -47,14 +47,41 @@ def is_data(path: Path) -> bool:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return the files of a folder and of those in it, in order; none that are hidden."""
-    below = sorted(folder.rglob("*"))
-    seen = {path for path in below if not is_data(path)}
-    return [
-        path
-        for path in below
-        if path not in seen and seen.isdisjoint(path.parents) and path.is_file()
-    ]
+    """Return the files of a folder and of those in it, in order; none that are hidden.
+
+    Raises:
+        UserError: a folder that cannot be read.
+    """
+    return [path for path in entries_below(folder) if path.is_file()]
+
+
+def entries_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+    """Give all that is no folder of a folder and of those in it, in order; nothing hidden.
+
+    Files are among them, and what is called like one: links to nothing, pipes. Links to folders
+    are followed, but for those to a folder that they are in (`above`: which those are).
+
+    Raises:
+        UserError: a folder that cannot be read.
+    """
+    try:
+        status = folder.stat()
+        with os.scandir(folder) as entries:
+            inside = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"cannot read the folder {folder}: {error.strerror or error}") from None
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        log.info("%s leads back to a folder that it is in, and is not followed", folder)
+        return
+    for entry in inside:
+        path = folder / entry.name
+        if not is_data(path):
+            continue
+        if path.is_dir() if entry.is_symlink() else entry.is_dir():
+            yield from entries_below(path, above | {here})
+        else:
+            yield path
 
 
 def splits_among(names: Iterable[str], where: object) -> list[str]:
@@ -92,7 +119,15 @@ def few(names: Sequence[object], most: int = 3) -> str:
     >>> few(["a", "b", "c", "d"]), few(["a"])
     ('a, b, c, ...', 'a')
     """
-    return ", ".join([*map(str, names[:most]), *["..."] * (len(names) > most)])
+    return ", ".join([*map(in_line, names[:most]), *["..."] * (len(names) > most)])
+
+
+def in_line(name: object) -> str:
+    """Return a name as it can stand in a line: what is no letter of a line is spelled out."""
+    text = str(name)
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def leave_out(where: object, broken: Mapping[str, str], policy: Broken) -> None:
@@ -221,16 +256,6 @@ def columns(path: Path, names: Sequence[str], *known: Sequence[str]) -> list[str
             f" {' and one of '.join(', '.join(group) for group in known)}"
         )
     return [name for [name] in found]
-
-
-def encode_labels(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return labels re-coded 0..K-1 (int64) and the K class names, sorted.
-
-    >>> encode_labels(np.array([7, 3, 7]))
-    (array([1, 0, 1]), ('3', '7'))
-    """
-    values, codes = np.unique(labels, return_inverse=True)
-    return codes.astype(np.int64), tuple(str(value) for value in values)
 
 
 @contextmanager
