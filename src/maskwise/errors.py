@@ -53,7 +53,9 @@ def as_flag(key: str, value: str | None = None) -> str:
     return flag if value is None else f"{flag} {shlex.quote(value)}"
 
 
-def _literal(text: str) -> str:
+def _literal(text: object) -> str:
+    if not isinstance(text, str):  # as Python gave it
+        return repr(text)
     named = {"true": "True", "false": "False", "none": "None"}
     try:
         return named.get(text) or str(json.loads(text))
@@ -98,7 +100,7 @@ def call(verb: str, data: str, settings: Mapping[str, str]) -> str:
     "maskwise pretrain 'my photos' --data.size 64"
     """
     if _say.get() is as_flag:
-        given = [as_flag(key, value) for key, value in settings.items()]
+        given = [as_flag(key, str(value)) for key, value in settings.items()]
         return " ".join(["maskwise", verb, shlex.quote(data), *given])
     pairs = ", ".join(f'"{key}": {_literal(value)}' for key, value in settings.items())
     more = f", **{{{pairs}}}" if pairs else ""

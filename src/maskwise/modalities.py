@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from maskwise.errors import UserError
 from maskwise.files import Entries
 from maskwise.settings import from_dict, override, to_dict
-from maskwise.textio import kind_of, user_path
+from maskwise.textio import entries_below, kind_of, user_path
 
 if TYPE_CHECKING:  # so that to know the names costs nothing
     import torch
@@ -32,6 +32,13 @@ KINDS: "dict[str, str | Kind]" = {
     "tables": "maskwise.tables.record",
 }
 LAST = "images"  # which has the sources that none takes
+GIVEN = (
+    "a file, folder or recipe by its name; images as an array [N, H, W] or [N, H, W, C], a tensor"
+    " [N, C, H, W], a pair (images, labels), or a list or data set of pictures that has a length;"
+    " a list of texts; a table of pandas, polars or Arrow, a mapping of columns or an array"
+    " [N, F]; or AnnData"
+)
+"""what can be given from Python"""
 USUAL, DEEPEST = 1024, 10_000  # sizes that need no check; layers of a model that anybody trains
 
 
@@ -73,12 +80,39 @@ def config_of(
     named = recipes()
     if isinstance(data, str) and data in named:
         return override(named[data](), changes)
-    if modality is None:
-        told = [kind for kind in kinds() if kind.telling & changes.keys()]
-        kind = told[0] if told else _kind(data, named)
-    else:
-        kind = find(modality)
+    told = [kind for kind in kinds() if kind.telling & changes.keys()]
+    check_given(data, of_any=modality is None and not told)
+    if modality is not None:
+        told = [find(modality)]
+    kind = told[0] if told else _kind(data, named)
     return override(kind.own(data if isinstance(data, str) else "array"), changes)
+
+
+def check_given(data: object, *, of_any: bool = False) -> None:
+    """Refuse data from Python that no kind could read: what has no length, bytes, functions.
+
+    Args:
+        data: what was given.
+        of_any: whether a kind must say that they are its own.
+
+    Raises:
+        UserError: such data, with what can be given.
+    """
+    if isinstance(data, str) or any(kind.of_memory(data) for kind in kinds()):
+        return
+    told, more = type(data).__name__, ""
+    if hasattr(data, "dataset") and hasattr(data, "__iter__"):
+        more = ": it gives minibatches, so give its data set, .dataset"
+    elif data is None or isinstance(data, (bool, int, float)) or callable(data):
+        told += f" ({getattr(data, '__name__', data)})"
+    elif not hasattr(data, "__len__"):
+        more = ": they have no length; give a list of a known number of them"
+    elif not isinstance(data, (bytes, bytearray, memoryview, set, frozenset)):
+        if not of_any:
+            return
+        shape = getattr(data, "shape", None)
+        told += "" if shape is None else f" and shape {tuple(shape)}"
+    raise UserError(f"data of type {told} cannot be read{more}. Give {GIVEN}")
 
 
 def _kind(data: object, named: Mapping[str, object]) -> "Kind":
@@ -91,8 +125,8 @@ def _kind(data: object, named: Mapping[str, object]) -> "Kind":
     elif (path := user_path(data)).exists():
         if not (path.is_file() or path.is_dir()):
             raise UserError(f"{path} is neither a file nor a folder: give what holds the data")
+        below = {kind_of(each) for each in entries_below(path)} if path.is_dir() else set()
         inside = {kind_of(each) for each in path.iterdir()} if path.is_dir() else set()
-        below = {kind_of(each) for each in path.rglob("*") if each.is_file()} if inside else set()
         seen = {"none": set(), "flat": inside, "deep": below}
         takes = [
             bool(seen[kind.folders] & kind.endings)

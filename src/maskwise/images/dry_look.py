@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,10 @@ def inspect(given: Any, data: ImageDataSettings, more: More) -> Inspection:
 
 def _pictures(listed: Listed, data: ImageDataSettings, more: More) -> Inspection:
     looked = looked_at(listed, data)
+    rows = looked.kept[_spread(len(looked.kept))].tolist()
+    shown = {row: looked.pictures.shown(row) for row in rows}
+    broken = {row: each for row, each in shown.items() if isinstance(each, str)}
+    looked = replace(looked, found_broken=broken)
     found, problems = looked.told(), in_the_way(looked, data)
     if not len(looked.kept):
         return Inspection(found, problems=problems)
@@ -58,9 +63,8 @@ def _pictures(listed: Listed, data: ImageDataSettings, more: More) -> Inspection
     shape = (plan.channels, plan.height, plan.width)
     if not differ:
         problems += _tokens(shape, data, splits, more, resizable=True)
-    rows = looked.kept[_spread(len(looked.kept))]
-    shown = [looked.pictures.shown(int(row)) for row in rows]
-    return _told(found, splits, [*problems, *few_left], shown)
+    pictures = [each for each in shown.values() if not isinstance(each, str)]
+    return _told(found, splits, [*problems, *few_left], pictures)
 
 
 def _arrays(arrays: Arrays, data: ImageDataSettings, more: More) -> Inspection:
@@ -91,7 +95,7 @@ def _arrays(arrays: Arrays, data: ImageDataSettings, more: More) -> Inspection:
 
 def _spread(num: int) -> np.ndarray:
     """Return the numbers of a few of so many samples, from the first to the last."""
-    return np.unique(np.linspace(0, num - 1, min(num, SHOWN)).astype(int))
+    return np.linspace(0, num - 1, min(num, SHOWN)).astype(int)
 
 
 def _drawn(source: ImageSource, index: np.ndarray) -> list[np.ndarray]:

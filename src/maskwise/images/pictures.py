@@ -155,10 +155,16 @@ class Pictures:
         into[:] = decoded
         return ""
 
-    def shown(self, row: int, side: int = 256) -> np.ndarray:
-        """Return a picture to look at, uint8 [H, W] or [H, W, 3], of so many pixels a side."""
-        with self._opened(row) as image:
-            decoded = self._decode(image)
+    def shown(self, row: int, side: int = 256) -> np.ndarray | str:
+        """Return a picture to look at, uint8 [H, W] or [H, W, 3], or why there is none.
+
+        Its sides have at most so many pixels.
+        """
+        try:
+            with self._opened(row) as image:
+                decoded = self._decode(image)
+        except Exception as error:
+            return reason(error)
         if decoded.dtype == np.float32:
             low, high = float(decoded.min()), float(decoded.max())
             decoded = ((decoded - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
@@ -279,12 +285,12 @@ def _end(image: "Image.Image") -> tuple[bool, bool]:
             file.seek(4)
             return int.from_bytes(file.read(4), "little") + 8 <= size, False
         if image.format == "GIF":
-            file.seek(-1, 2)
-            return file.read(1) == b";", False
+            file.seek(-2, 2)
+            return file.read(2) == b"\0;", False
         if image.format == "PNG":
             names = list(_chunks(file))
             late = names[names.index(b"IDAT") :] if b"IDAT" in names else []
-            return names[-1:] == [b"IEND"], bool({b"eXIf", b"iTXt", b"zTXt", b"tEXt"} & {*late})
+            return names[-1:] == [b"IEND"], bool({b"eXIf", b"iTXt"} & {*late})
         if image.format == "TIFF":
             tags: Any = image.tag_v2  # type: ignore[attr-defined]
             ends = [
