@@ -1,6 +1,7 @@
 """Arrays, built-in data, splits and settings; files of images are in test_image_files.py."""
 
 import gzip
+import hashlib
 import io
 import lzma
 import re
@@ -11,7 +12,7 @@ import torch
 
 from maskwise.errors import UserError
 from maskwise.images.data import ImageDataSettings, load, load_all
-from maskwise.images.images import hold_out
+from maskwise.images.images import held_out, hold_out
 from maskwise.images.record import RECORD, ImageRunSettings
 from maskwise.settings import from_dict, to_dict
 
@@ -275,6 +276,32 @@ def test_holdout_is_fixed_disjoint_and_stratified():
     counts = np.bincount(splits.test.labels, minlength=3)
     assert np.abs(counts - 0.3 * np.array([50, 30, 7])).max() < 1
     assert (np.diff(splits.test.rows) > 1).sum() < 25  # shuffled, not every third one
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fraction", "held"),
+    [
+        ((30, 2), 0.2, (5, 1)),  # as many as without the rare class
+        ((2, 2), 0.2, (1, 1)),  # more, since nobody can spare one
+        ((10, 2), 0.99, (9, 1)),
+        ((50, 30, 7), 0.3, (15, 9, 2)),
+        ((40, 2, 1, 2), 0.2, (6, 1, 1, 1)),
+    ],
+)
+def test_every_class_of_two_or_more_is_on_both_sides(sizes, fraction, held):
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    chosen = held_out(len(labels), labels, fraction)
+    assert np.bincount(labels[chosen], minlength=len(sizes)).tolist() == list(held)
+    assert (chosen == held_out(len(labels), labels, fraction)).all()
+    bare = np.where(labels == 0, -1, labels)  # those without a label are in proportion too
+    assert abs(held_out(len(labels), bare, fraction)[labels == 0].sum() - fraction * sizes[0]) <= 1
+
+
+def test_the_split_of_the_digits_is_what_it_was():
+    """Splits that had every class on both sides have not changed."""
+    test = load(ImageDataSettings()).test
+    digest = hashlib.sha256(test.rows.astype("<i8").tobytes()).hexdigest()
+    assert digest == "ca83b37721d8f957d149137c2d1ea63cd299ee6f1c788949a7ae487711f1c3fe"
 
 
 @pytest.mark.parametrize(("total", "fraction", "held"), [(2, 0.01, 1), (2, 0.99, 1), (11, 0.5, 6)])

@@ -37,12 +37,13 @@ def takes(data: object) -> bool:
         return True
     if _is_array(data):
         return getattr(data, "ndim", 0) in (3, 4)
-    if isinstance(data, tuple) and len(data) == 2 and takes(data[0]):
-        return True
+    if isinstance(data, tuple) and len(data) == 2:
+        return takes(data[0])
     if not _is_sequence(data):
         return False
     try:
-        return not len(data) or _is_picture(_parts(data[0])[0])  # type: ignore[arg-type, index]
+        first = data[0] if len(data) else []  # type: ignore[arg-type, index]
+        return isinstance(first, list) or _is_picture(_parts(first)[0])
     except Exception:  # whatever a data set of somebody else raises
         return isinstance(data, torch.utils.data.Dataset)
 
