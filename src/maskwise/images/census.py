@@ -48,7 +48,7 @@ class Census:
         return {row: each for row, each in enumerate(self.headers) if each is not None}
 
 
-def take(pictures: Pictures, files: Sequence[str] = (), root: Path | None = None) -> Census:
+def take(pictures: Pictures, files: Sequence[Path] = (), root: Path | None = None) -> Census:
     """Look at the headers of all pictures, in threads.
 
     Args:
@@ -64,8 +64,9 @@ def take(pictures: Pictures, files: Sequence[str] = (), root: Path | None = None
         place = cached("pictures", [FORMAT, str(root.resolve())])
         old = _remembered(place)
         for row, (file, each) in enumerate(zip(files, stamps, strict=True)):
-            if row not in known and file in old and old[file][:2] == each:
-                known[row] = _looked(old[file][2])
+            entry = old.get(str(file))
+            if row not in known and entry is not None and entry[:2] == each:
+                known[row] = _looked(entry[2])
     fresh = [row for row in range(len(pictures.names)) if row not in known]
     parts = [fresh[start : start + _PIECE] for start in range(0, len(fresh), _PIECE)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -77,7 +78,7 @@ def take(pictures: Pictures, files: Sequence[str] = (), root: Path | None = None
         _remember(
             place,
             {
-                file: [*each, known[row]]
+                str(file): [*each, known[row]]
                 for row, (file, each) in enumerate(every)
                 if not isinstance(each, str)
             },
@@ -89,9 +90,8 @@ def take(pictures: Pictures, files: Sequence[str] = (), root: Path | None = None
     )
 
 
-def _stamp(file: str) -> list[int] | str:
+def _stamp(path: Path) -> list[int] | str:
     """Return size and time of a file, or what is wrong with it before it is opened."""
-    path = Path(file)
     try:
         status = path.stat()
     except OSError as error:
@@ -100,7 +100,7 @@ def _stamp(file: str) -> list[int] | str:
         return "no file, but a pipe, a socket or a device"  # opening one may never end
     if not status.st_size:
         return "empty"
-    return unreadable_ending(file) or [status.st_size, status.st_mtime_ns]
+    return unreadable_ending(path) or [status.st_size, status.st_mtime_ns]
 
 
 def _remembered(place: Path) -> Entries:

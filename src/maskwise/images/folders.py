@@ -66,7 +66,7 @@ class Listed:
     num_test: int | None = None
     labels: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
-    files: Sequence[str] = ()
+    files: Sequence[Path] = ()
     root: Path | None = None
     told: Entries = field(default_factory=dict)
     problems: Sequence[Problem] = ()
@@ -111,15 +111,14 @@ def list_folder(root: Path, only: Sequence[str] = ()) -> Listed:
         )
         log.info("%s: depths of pictures %s", root, told["depths"])
     labels, classes = encode_labels(np.array(every)) if every else (None, None)
-    names = [str(path) for path in paths]
     return Listed(
         str(root),
-        partial(_open_file, names),
+        partial(_open_file, [str(path) for path in paths]),
         _relative(paths, root),
         len(parts[1].paths) if len(parts) > 1 else None,
         labels,
         classes,
-        names,
+        paths,
         root,
         told,
         [problem for part in parts for problem in part.problems],
@@ -137,14 +136,15 @@ def _relative(paths: Iterable[Path], root: Path) -> list[str]:
     return [str(path).removeprefix(start) for path in paths]
 
 
-def unreadable_ending(name: str) -> str:
+def unreadable_ending(path: Path) -> str:
     """Return what is wrong with a file that Pillow cannot read by its ending, or ""."""
+    suffix = path.suffix.lower()
+    if suffix not in FOREIGN:
+        return ""
     from PIL import Image
 
-    suffix = Path(name).suffix.lower()
-    if suffix in FOREIGN and suffix not in Image.registered_extensions():
-        return f"{suffix} is not read: convert it"
-    return ""
+    known = suffix in Image.registered_extensions()  # by a plugin
+    return "" if known else f"{suffix} is not read: convert it"
 
 
 @dataclass
