@@ -1,5 +1,3 @@
-import gzip
-import lzma
 import sys
 from pathlib import Path
 
@@ -9,64 +7,16 @@ import pytest
 from maskwise.errors import UserError, require
 from maskwise.textio import (
     encode_labels,
-    json_rows,
-    kind_of,
+    files_below,
     names_in_parquet,
     read_lines,
-    table_rows,
     user_path,
 )
-
-
-@pytest.mark.parametrize(
-    ("name", "pack"), [("a.csv", bytes), ("a.CSV.gz", gzip.compress), ("a.csv.XZ", lzma.compress)]
-)
-def test_rows_of_tables_compressed_or_not(tmp_path, name, pack):
-    (tmp_path / name).write_bytes(pack(b'\xef\xbb\xbfa,b\r\n"x, ""y",\r\n\r\n"1\n2",3\n'))
-    assert kind_of(tmp_path / name) == ".csv"
-    assert list(table_rows(tmp_path / name)) == [
-        ("row 1", ["a", "b"]),
-        ("row 2", ['x, "y', ""]),
-        ("row 4", ["1\n2", "3"]),
-    ]
-
-
-def test_quotes_in_tsv_are_letters(tmp_path):
-    (tmp_path / "a.tsv").write_text('"a\tb"\n', "utf-8")
-    assert list(table_rows(tmp_path / "a.tsv")) == [("row 1", ['"a', 'b"'])]
 
 
 def test_long_lines_come_in_parts(tmp_path):
     (tmp_path / "a").write_text("abcde\nf", "utf-8")
     assert list(read_lines(tmp_path / "a", most=3)) == ["abc", "de\n", "f"]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "says"),
-    [
-        ("a.csv", b"a,b\n1\n", r"a\.csv: row 2 has 1 columns, not 2"),
-        ("a.csv", b"x" * 140_000, r"a\.csv is no table: field larger"),
-        ("a.csv", b"a\n\xe9\n", r"not UTF-8 after line . \(byte 0xe9\): convert it to UTF-8"),
-        (
-            "a.csv.gz",
-            gzip.compress(b"a,b\n", mtime=0)[:-9],
-            r"cannot read .*a\.csv\.gz: Compressed file",
-        ),
-        ("a.csv.xz", b"a,b\n", r"cannot read .*a\.csv\.xz: Input format"),
-    ],
-)
-def test_tables_that_cannot_be_read(tmp_path, name, content, says):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=says):
-        list(table_rows(tmp_path / name))
-
-
-def test_lines_that_are_no_json(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"a": 1}\n[2]\n', "utf-8")
-    rows = json_rows(tmp_path / "a.jsonl")
-    assert next(rows) == ("line 1", {"a": 1})
-    with pytest.raises(UserError, match=r"line 2 is no JSON object: \[2\]"):
-        next(rows)
 
 
 def test_encode_labels_keeps_text():
@@ -82,14 +32,6 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
     assert require("json", "all", "none") is __import__("json")
 
 
-def test_a_nest_without_end_is_no_row(tmp_path):
-    (tmp_path / "deep.jsonl").write_text('{"text": "a"}\n' + '{"text":' * 100_000)
-    rows = json_rows(tmp_path / "deep.jsonl")
-    assert next(rows) == ("line 1", {"text": "a"})
-    with pytest.raises(UserError, match="line 2 is no JSON object"):
-        next(rows)
-
-
 def test_homes(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -98,3 +40,27 @@ def test_homes(tmp_path, monkeypatch):
     assert user_path("~.npz") == Path("~.npz")
     with pytest.raises(UserError, match="~nobody-here/x: there is no such home"):
         user_path("~nobody-here/x")
+
+
+def test_folders_are_entered_once(tmp_path):
+    folder = tmp_path / "data"
+    for name in ("b/x.txt", "a/y.txt", ".hidden/z.txt", "__MACOSX/z.txt", "a/._y.txt", "top.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "w.txt").touch()
+    for name, target in {
+        "a/loop": "..",
+        "a/to_b": folder / "b",
+        "out": tmp_path,
+        "there": tmp_path / "other",
+        "lost.txt": "nowhere",
+    }.items():
+        (folder / name).symlink_to(target)
+    lost = []
+    found = [path.relative_to(folder).as_posix() for path in files_below(folder, lost=lost)]
+    assert found == ["a/y.txt", "b/x.txt", "there/w.txt", "top.txt"]
+    assert lost == [folder / "lost.txt"]
+    assert files_below(folder, deep=False) == [folder / "top.txt"]
+    (tmp_path / "link").symlink_to(folder)
+    assert len(files_below(tmp_path / "link")) == 4

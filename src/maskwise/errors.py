@@ -54,7 +54,7 @@ def as_flag(key: str, value: str | None = None) -> str:
 
 
 def _literal(text: object) -> str:
-    if not isinstance(text, str):  # as Python gave it
+    if not isinstance(text, str):  # as Python had it
         return repr(text)
     named = {"true": "True", "false": "False", "none": "None"}
     try:
@@ -90,8 +90,21 @@ def option(key: str, value: str | None = None) -> str:
     return _say.get()(key, value)
 
 
-def call(verb: str, data: str, settings: Mapping[str, str]) -> str:
+def _as_text(value: object) -> str:
+    """Return a value as the command line takes it.
+
+    >>> _as_text((64, 48)), _as_text(None), _as_text(True), _as_text(0.5)
+    ('64,48', 'none', 'true', '0.5')
+    """
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(_as_text, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def call(verb: str, data: str | None, settings: Mapping[str, object]) -> str:
     """Return a complete command that gives a verb data and settings, in the same language.
+
+    Data in memory, None, are called so.
 
     >>> call("pretrain", "my photos", {"data.size": "64", "data.channels": "3"})
     'mw.pretrain("my photos", **{"data.size": 64, "data.channels": 3})'
@@ -99,9 +112,11 @@ def call(verb: str, data: str, settings: Mapping[str, str]) -> str:
     ...     call("pretrain", "my photos", {"data.size": "64"})
     "maskwise pretrain 'my photos' --data.size 64"
     """
+    texts = {key: _as_text(value) for key, value in settings.items()}
     if _say.get() is as_flag:
-        given = [as_flag(key, str(value)) for key, value in settings.items()]
-        return " ".join(["maskwise", verb, shlex.quote(data), *given])
-    pairs = ", ".join(f'"{key}": {_literal(value)}' for key, value in settings.items())
+        given = [as_flag(key, value) for key, value in texts.items()]
+        return " ".join(["maskwise", verb, shlex.quote(data or "data"), *given])
+    pairs = ", ".join(f'"{key}": {_literal(value)}' for key, value in texts.items())
     more = f", **{{{pairs}}}" if pairs else ""
-    return f"mw.{verb}({json.dumps(data, ensure_ascii=False)}{more})"
+    where = "data" if data is None else json.dumps(data, ensure_ascii=False)
+    return f"mw.{verb}({where}{more})"

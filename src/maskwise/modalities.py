@@ -5,14 +5,13 @@ A new kind is a package with a record, and one line in `KINDS`.
 
 import difflib
 import importlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from maskwise.errors import UserError
 from maskwise.files import Entries
-from maskwise.settings import from_dict, override, to_dict
-from maskwise.textio import entries_below, kind_of, user_path
+from maskwise.settings import flatten, from_dict, override, to_dict
+from maskwise.textio import files_below, is_data, is_there, kind_of, user_path
 
 if TYPE_CHECKING:  # so that to know the names costs nothing
     import torch
@@ -81,11 +80,24 @@ def config_of(
     if isinstance(data, str) and data in named:
         return override(named[data](), changes)
     told = [kind for kind in kinds() if kind.telling & changes.keys()]
-    check_given(data, of_any=modality is None and not told)
     if modality is not None:
-        told = [find(modality)]
-    kind = told[0] if told else _kind(data, named)
+        kind = find(modality)
+        check_given(data)
+    else:
+        kind = told[0] if told else _kind(data, named)
+        kind = _with(changes, kind) if not isinstance(data, str) else kind
+        check_given(data, of_any=not told)
     return override(kind.own(data if isinstance(data, str) else "array"), changes)
+
+
+def _with(changes: Mapping[str, Any], kind: "Kind") -> "Kind":
+    """Return the kind that alone has all of some settings, where another was guessed from data.
+
+    It says better what is wrong with the data than another does with the settings.
+    """
+    known = {each.name: flatten(to_dict(each.own("array"))).keys() for each in kinds()}
+    able = [name for name, keys in known.items() if changes.keys() <= keys]
+    return find(able[0]) if len(able) == 1 else kind
 
 
 def check_given(data: object, *, of_any: bool = False) -> None:
@@ -122,11 +134,12 @@ def _kind(data: object, named: Mapping[str, object]) -> "Kind":
         takes = [kind.of_memory(data) for kind in asked]
     elif data.startswith("hf:"):
         takes = [kind.of_hub(data) for kind in asked]
-    elif (path := user_path(data)).exists():
+    elif is_there(path := user_path(data)):
         if not (path.is_file() or path.is_dir()):
             raise UserError(f"{path} is neither a file nor a folder: give what holds the data")
-        below = {kind_of(each) for each in entries_below(path)} if path.is_dir() else set()
-        inside = {kind_of(each) for each in path.iterdir()} if path.is_dir() else set()
+        data_in = [each for each in path.iterdir() if is_data(each)] if path.is_dir() else []
+        inside = {kind_of(each) for each in data_in}
+        below = {kind_of(each) for each in files_below(path)} if inside else set()
         seen = {"none": set(), "flat": inside, "deep": below}
         takes = [
             bool(seen[kind.folders] & kind.endings)
@@ -188,27 +201,19 @@ def build(
 
 def _require_room(make: "Callable[[], torch.nn.Module]", config: Entries) -> None:
     """Refuse a model that is larger than the memory before any of it is made."""
-    import torch
+    from maskwise.layers.outline import outline, require_memory
 
-    sizes = {name: value for name, value in config.items() if type(value) is int}
+    sizes = {name: value for name, value in config.items() if type(value) in (int, float)}
     if max(sizes.values(), default=0) <= USUAL:
         return
     deep = [name for name, value in sizes.items() if "depth" in name and value > DEEPEST]
     if deep:
         raise UserError(f"model.{deep[0]} {sizes[deep[0]]} is more than {DEEPEST}: lower it")
     try:
-        with torch.device("meta"):  # where weights have shapes only
-            size = sum(each.numel() * each.element_size() for each in make().parameters())
-    except NotImplementedError:  # what a layer computes from its weights has no shape there
-        size = 4 * max(sizes.values()) ** 2
-    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > room:
+        require_memory(outline(make) or {})
+    except UserError as error:
         large = max(sizes, key=lambda name: sizes[name])
-        needed, there = (f"{each / 2**30:,.0f} GiB" for each in (size, room))
-        raise UserError(
-            f"the model has {needed} of weights and this machine {there} of memory: lower"
-            f" model.{large} {sizes[large]}"
-        )
+        raise UserError(f"{error}: lower model.{large} {sizes[large]}") from None
 
 
 def read_features(

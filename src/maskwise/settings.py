@@ -9,7 +9,7 @@ import difflib
 import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_origin
 
 import pydantic
@@ -19,7 +19,9 @@ from maskwise.errors import UserError
 from maskwise.files import Entries
 
 T = TypeVar("T")
-_NONE_IS_EMPTY = pydantic.BeforeValidator(lambda value: () if value is None else value)
+_AS_LIST = pydantic.BeforeValidator(
+    lambda value: () if value is None else (value,) if isinstance(value, (int, float)) else value
+)
 LARGEST = 2**63 - 1
 """the largest whole number that is a setting"""
 
@@ -54,7 +56,7 @@ def _stricter(kind: Any) -> Any:
     if origin is ClassVar or dataclasses.is_dataclass(kind) or "bool" in str(kind):
         return kind
     if origin is tuple:
-        kind = Annotated[kind, _NONE_IS_EMPTY]  # none is how the command line gives an empty list
+        kind = Annotated[kind, _AS_LIST]  # none and one number, as the command line gives them
     most = math.inf if "float" in str(kind) else LARGEST
     return Annotated[kind, pydantic.BeforeValidator(functools.partial(_sensible, most=most))]
 
@@ -103,8 +105,6 @@ def override(config: T, changes: Mapping[str, Any]) -> T:
     for key, value in changes.items():
         if key not in known:
             raise UserError(f"unknown key '{key}'{_nearest(key, known)}")
-        if isinstance(value, bool) and not isinstance(known[key], bool):
-            raise UserError(f"'{key}' is no switch: give it a value")
         if isinstance(value, str) and _vanishes(value):
             raise UserError(f"{key}={value!r}: the number is too small to be told from 0")
         *groups, last = key.split(".")
@@ -152,6 +152,27 @@ def check_layer(name: str, layer: int, num_layers: int) -> None:
     """
     if not -num_layers <= layer < num_layers:
         raise UserError(f"{name} {layer} is outside 0..{num_layers - 1} (or -1 = last)")
+
+
+def check_pool(
+    pool: str, has_class_token: bool, known: Sequence[str] = ("mean", "class", "both")
+) -> None:
+    """Refuse features of a sample that a model lacks.
+
+    Args:
+        pool: which features were asked for.
+        has_class_token: whether the model has a token of no position, as all but the mean need.
+        known: what there may be.
+
+    Raises:
+        UserError: such features.
+
+    >>> check_pool("mean", has_class_token=False)
+    """
+    if pool not in known:
+        raise UserError(f"pool {pool!r} is none of {', '.join(known)}")
+    if pool in ("class", "both") and not has_class_token:
+        raise UserError(f"pool '{pool}' needs a class token, which this model lacks: use mean")
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Entries:

@@ -1,29 +1,26 @@
 """Reading files that users give: lines of text, rows of tables, and what goes wrong with them."""
 
-import codecs
 import csv
-import gzip
 import itertools
-import json
 import logging
-import lzma
 import os
 import re
 import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from maskwise.encodings import OPENERS as OPENERS
+from maskwise.encodings import READ_ERRORS as READ_ERRORS
+from maskwise.encodings import find_encoding as find_encoding
+from maskwise.encodings import say_encoding
 from maskwise.errors import UserError, option, require
 from maskwise.labels import encode_labels as encode_labels
 
 if TYPE_CHECKING:  # an extra
     from pyarrow.parquet import ParquetFile
 
-Opener = Callable[..., IO[str]]
-OPENERS: dict[str, Opener] = {".gz": gzip.open, ".bgz": gzip.open, ".xz": lzma.open}
 LEFT_BEHIND = frozenset(
     {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
     | {"Thumbs.db", "desktop.ini"}
@@ -34,7 +31,6 @@ Broken = Literal["stop", "skip"]
 TRAIN = ("train", "training")
 HELD = ("test", "testing", "val", "valid", "validation", "dev")
 log = logging.getLogger("maskwise")
-READ_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 
 def is_data(path: Path) -> bool:
@@ -46,42 +42,42 @@ def is_data(path: Path) -> bool:
     return not path.name.startswith((".", "~$")) and path.name not in LEFT_BEHIND
 
 
-def files_below(folder: Path) -> list[Path]:
-    """Return the files of a folder and of those in it, in order; none that are hidden.
+def files_below(folder: Path, *, deep: bool = True, lost: list[Path] | None = None) -> list[Path]:
+    """Return the files of a folder, and of those in it if `deep`, in order; none that are hidden.
+
+    Links are followed, but no folder is entered twice, nor one that holds the folder: loops end.
+    What is no file, a link to what is not there or a pipe, is added to `lost`.
 
     Raises:
         UserError: a folder that cannot be read.
     """
-    return [path for path in entries_below(folder) if path.is_file()]
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"cannot read the folder {error.filename}: {error.strerror or error}")
+
+    found: list[Path] = []
+    entered = {_identity(parent) for parent in folder.resolve().parents}
+    waiting = [folder]
+    while waiting:  # links, when all that lies here has been found under its own name
+        for place, folders, files in os.walk(waiting.pop(0), onerror=refuse):
+            here = _identity(Path(place))
+            inner = [name for name in folders if deep and is_data(Path(name))]
+            folders[:] = [] if here in entered else inner
+            if here in entered:
+                continue
+            entered.add(here)
+            within = [Path(place, name) for name in sorted(inner)]
+            waiting += [path for path in within if path.is_symlink()]
+            paths = [Path(place, name) for name in files if is_data(Path(name))]
+            found += [path for path in paths if path.is_file()]
+            if lost is not None:
+                lost += [path for path in paths if not path.is_file()]
+    return sorted(found)
 
 
-def entries_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
-    """Give all that is no folder of a folder and of those in it, in order; nothing hidden.
-
-    Files are among them, and what is called like one: links to nothing, pipes. Links to folders
-    are followed, but for those to a folder that they are in (`above`: which those are).
-
-    Raises:
-        UserError: a folder that cannot be read.
-    """
-    try:
-        status = folder.stat()
-        with os.scandir(folder) as entries:
-            inside = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise UserError(f"cannot read the folder {folder}: {error.strerror or error}") from None
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        log.info("%s leads back to a folder that it is in, and is not followed", folder)
-        return
-    for entry in inside:
-        path = folder / entry.name
-        if not is_data(path):
-            continue
-        if path.is_dir() if entry.is_symlink() else entry.is_dir():
-            yield from entries_below(path, above | {here})
-        else:
-            yield path
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def splits_among(names: Iterable[str], where: object) -> list[str]:
@@ -153,6 +149,18 @@ def leave_out(where: object, broken: Mapping[str, str], policy: Broken) -> None:
     )
 
 
+def is_there(path: Path) -> bool:
+    """Say whether there is a file or folder, also of names that none can have.
+
+    >>> is_there(Path("a" * 5000)), is_there(Path())
+    (False, True)
+    """
+    try:
+        return path.exists()
+    except OSError:  # the name is too long
+        return False
+
+
 def user_path(text: str | Path) -> Path:
     """Return a path, with ``~`` for a home, unless a file is called so.
 
@@ -160,7 +168,7 @@ def user_path(text: str | Path) -> Path:
         UserError: the home of somebody who is not there.
     """
     path = Path(text)
-    if path.exists():
+    if is_there(path):
         return path
     try:
         return path.expanduser()
@@ -180,57 +188,32 @@ def kind_of(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def read_lines(path: Path, encoding: str = "utf-8-sig", most: int = -1) -> Iterator[str]:
-    """Give the lines of a text file (.gz and .xz too).
+def read_lines(path: Path, encoding: str = "auto", most: int = -1) -> Iterator[str]:
+    """Give the lines of a text file (.gz and .xz too), without a mark of its encoding in front.
 
-    The default encoding leaves out the mark that some editors put in front. Lines with more than
-    `most` characters come in parts.
+    Lines with more than `most` characters come in parts. "auto" finds the encoding, and says one
+    that is not UTF-8.
 
     Raises:
-        UserError: the file cannot be read, or is not UTF-8.
+        UserError: the file cannot be read, is no text, or is in another encoding.
     """
+    if encoding == "auto":
+        encoding = find_encoding(path)
+        say_encoding(path, encoding)
     number = 0
     try:
         with OPENERS.get(path.suffix.lower(), open)(path, "rt", encoding=encoding) as file:
             while line := file.readline(most):
                 yield line
-                number += 1
+                number += line.endswith("\n")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path}: not UTF-8 after line {number} (byte {error.object[error.start]:#04x}):"
-            " convert it to UTF-8"
+            f"{path}: line {number + 1} or one soon after it is not {encoding} (byte"
+            f" {error.object[error.start]:#04x})"
         ) from None
     except READ_ERRORS as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot read {path}: {reason}") from None
-
-
-def json_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
-    """Give the objects of a .jsonl, each with where it is.
-
-    Raises:
-        UserError: a file that cannot be read, or a line that is no JSON object.
-    """
-    for number, line in enumerate(read_lines(path), start=1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            raise UserError(f"{path}: line {number} is no JSON object: {line.strip()[:40]}")
-        yield f"line {number}", row
-
-
-def table_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Give the rows of a .csv (quoted) or .tsv (not), each with where it is.
-
-    All of them have as many columns as the first; empty lines are left out.
-
-    Raises:
-        UserError: a file that cannot be read, or a row that is shorter or longer.
-    """
-    delimiter, options = csv_format(path)
-    return delimited_rows(path, read_lines(path), delimiter, **options)
 
 
 def csv_format(path: Path) -> tuple[str, dict[str, Any]]:
@@ -238,24 +221,6 @@ def csv_format(path: Path) -> tuple[str, dict[str, Any]]:
     if kind_of(path) == ".csv":
         return ",", {}
     return "\t", {"quoting": csv.QUOTE_NONE}
-
-
-def columns(path: Path, names: Sequence[str], *known: Sequence[str]) -> list[str]:
-    """Return which of `names` is one of each group of `known` names.
-
-    Raises:
-        UserError: a group has none, or several.
-
-    >>> columns(Path("a.csv"), ["id", "class", "text"], ["text", "review"], ["label", "class"])
-    ['text', 'class']
-    """
-    found = [[name for name in names if name in group] for group in known]
-    if any(len(each) != 1 for each in found):
-        raise UserError(
-            f"{path} has the columns {', '.join(names) or 'none'}: give one of"
-            f" {' and one of '.join(', '.join(group) for group in known)}"
-        )
-    return [name for [name] in found]
 
 
 @contextmanager
@@ -300,42 +265,6 @@ def readable(path: Path) -> Iterator[None]:
     except (*READ_ERRORS, ValueError, MemoryError, zipfile.BadZipFile) as error:
         reason = str(error).split("\n")[0] or type(error).__name__
         raise UserError(f"{path}: cannot be read as an array ({reason})") from error
-
-
-def find_encoding(path: Path, known: Sequence[str] = ("utf-8", "cp1252", "latin-1")) -> str:
-    """Return in which encoding a text file (.gz and .xz too) can be read.
-
-    It is UTF-16 if its first bytes say so, or else the first of `known`: UTF-8, Windows-1252 or
-    Latin-1, in which every file can be read.
-
-    Raises:
-        UserError: the file cannot be read, or in none of them.
-    """
-    try:
-        for encoding in known:
-            with OPENERS.get(path.suffix.lower(), open)(path, "rb") as file:
-                start = file.read(3)
-                if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and len(known) > 1:
-                    return "utf-16"
-                if _decodes(
-                    itertools.chain([start], iter(lambda: file.read(1 << 20), b"")), encoding
-                ):
-                    return "utf-8-sig" if start == codecs.BOM_UTF8 else encoding
-    except READ_ERRORS as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot read {path}: {reason}") from None
-    raise UserError(f"{path}: it is not in the encoding {', '.join(known)}")
-
-
-def _decodes(parts: Iterable[bytes], encoding: str) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    try:
-        for part in parts:
-            decoder.decode(part)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def find_delimiter(lines: Iterable[str], usual: str = ",", **options: Any) -> str:

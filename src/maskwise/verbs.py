@@ -82,7 +82,7 @@ def inspect(
         print(found.text())
     if out is not None:
         save_picture(found.figure(data), out)
-    found.require(data, {key: str(value) for key, value in settings.items()})
+    found.require(data, settings if modality is None else {"modality": modality, **settings})
 
 
 def evaluate(runs: Runs, **settings: Any) -> None:

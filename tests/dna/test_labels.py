@@ -56,7 +56,7 @@ def test_reads_fasta_files_of_one_class_each(tmp_path: Path) -> None:
         ("a.csv", "label,sequence\nx,AC\u00e9\n", "row 2 has the letter '\u00e9'"),
         ("a.csv", "label,sequence\nx,  \n", "row 2 has no known base"),
         ("a.csv", "label,sequence\nx,nNr\n", "row 2 has no known base"),
-        ("a.csv", "label,sequence\n ,ACG\n", "row 2 has no label"),
+        ("a.csv", "label,sequence\n ,ACG\n", "no row has a label in 'label'"),
         ("a.csv", "label,text\nx,ACG\n", "columns label, text: give one of sequence, seq, dna"),
         ("a.csv", "label,class,dna\nx,y,ACG\n", "give one of sequence, seq, dna and one of label"),
         ("a.csv", "label,dna\n", "no sequences"),

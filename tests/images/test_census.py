@@ -362,7 +362,6 @@ def test_names_of_all_kinds_links_and_what_lies_beside(tmp_path, caplog):
     splits = load(ImageDataSettings(source=str(tmp_path / "root"), holdout=0.2))
     assert len(splits.train) + len(splits.test) == 6
     assert splits.train.classes == ("a", "b")
-    assert "leads back to a folder that it is in" in caplog.text
 
 
 def test_a_socket_among_pictures(tmp_path):

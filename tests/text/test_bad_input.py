@@ -20,13 +20,23 @@ def tokenizer(*special):
 
 
 CASES = {
-    "not UTF-8": ({"a.txt": b"caf\xe9 au lait"}, ["a.txt"], "a.txt: not UTF-8 after line 0"),
-    "empty file": ({"a.txt": b""}, ["a.txt"], "no text: 1 documents, none of two tokens"),
+    "no text": ({"a.txt": b"\x89PNG\0"}, ["a.txt"], "a.txt is no text: byte 5 is NUL"),
+    "not in the encoding": (
+        {"a.txt": b"caf\xe9 au lait"},
+        ["a.txt", "--data.encoding", "utf-8"],
+        "a.txt: it is not in the encoding utf-8",
+    ),
+    "no such encoding": (
+        {"a.txt": GOOD.encode()},
+        ["a.txt", "--data.encoding", "latin9000"],
+        "encoding 'latin9000' is not known; take latin-1",
+    ),
+    "empty file": ({"a.txt": b""}, ["a.txt"], "a.txt: no text: 1 empty files (a.txt)"),
     "empty folder": ({}, ["folder", "--modality", "text"], "folder: no text files here"),
     "blank lines": (
         {"a.txt": b"\n\n\n"},
         ["a.txt", "--data.document", "line"],
-        "no text: 3 documents, none of two tokens or more",
+        "a.txt: no text: 3 blank lines",
     ),
     "one-token documents": (
         {"a.jsonl": b'{"text": "a"}\n{"text": ""}\n'},
@@ -36,7 +46,8 @@ CASES = {
     "smaller than a batch": (
         {"a.txt": GOOD.encode()},
         ["a.txt", "--train.batch_size", "5000"],
-        "training samples are fewer than a batch of 5000: lower --train.batch_size",
+        "a minibatch of 5000 is more than the 60 samples to train on. This works: maskwise"
+        " pretrain a.txt --model.width 16",
     ),
     "tokenizer without a mask token": (
         {"a.txt": GOOD.encode(), "t.json": lambda: tokenizer("[PAD]")},
@@ -49,9 +60,9 @@ CASES = {
         "tokenizer none.json: cannot read none.json",
     ),
     "no such column": (
-        {"a.jsonl": json.dumps({"body": "x"}).encode()},
+        {"a.jsonl": "".join(json.dumps({"body": line}) + "\n" for line in [GOOD] * 9).encode()},
         ["a.jsonl"],
-        "a.jsonl: line 1 has no 'text'; found body: give --data.column",
+        "a.jsonl: no column 'text'; found body: give --data.column body. This works: maskwise",
     ),
     "vocabulary": (
         {"a.txt": GOOD.encode()},

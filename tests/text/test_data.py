@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from maskwise.errors import UserError
 from maskwise.files import cached
 from maskwise.text import data as text_data
-from maskwise.text.corpus import documents
 from maskwise.text.data import TextDataSettings, load
 
 pytest.importorskip("tokenizers")
@@ -157,9 +156,9 @@ def test_short_documents_are_left_out_and_counted(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "no text: 1 documents, none of two tokens or more"),
+        (b"", r"no text: 1 empty files \(a\.txt\)"),
         (b"\n \n", "too few to hold out|no text"),
-        (b"caf\xe9", "not UTF-8"),
+        (b"GIF89a\0\0", "no text: byte 7 is NUL"),
         (b"a b", "tokens in 1 documents are too few to hold out 0.05 of them"),
     ],
 )
@@ -174,19 +173,8 @@ def test_texts_that_cannot_be_used(tmp_path, content, says):
 def test_texts_in_memory():
     splits = load(settings("array"), LINES)
     assert sorted(text_of(splits.train) + text_of(splits.test)) == sorted(LINES)
-    with pytest.raises(UserError, match="text 1 is int, not str"):
+    with pytest.raises(UserError, match="1 of 2 are no texts: text 2 is int: give texts"):
         load(settings("array"), ["a", 1])
-
-
-def test_documents_of_a_source(corpus, caplog):
-    assert documents(str(corpus), "text", "line") == LINES
-    corpus.write_text("\n\n".join(LINES), "utf-8")
-    with caplog.at_level(logging.WARNING, "maskwise"):
-        assert documents(str(corpus), "text", "line") == LINES
-    assert "199 empty texts left out, 200 kept" in caplog.text
-    (corpus.parent / "empty.txt").write_text("", "utf-8")
-    with pytest.raises(UserError, match="no text"):
-        documents(str(corpus.parent / "empty.txt"), "text", "line")
 
 
 def test_damaged_tokens_are_reported(corpus):

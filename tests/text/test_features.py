@@ -58,7 +58,7 @@ def test_refuses_what_has_no_features(make_language_model: Make) -> None:
     model = make_language_model()
     with pytest.raises(UserError, match="no texts"):
         embed_texts(model, [])
-    with pytest.raises(UserError, match=r"text 1 \(''\) has no token"):
+    with pytest.raises(UserError, match=r"text 2 \(''\) has no token"):
         embed_texts(model, ["a", ""])
     with pytest.raises(UserError, match="layer 2 is outside"):
         embed_texts(model, ["a"], layer=2)
@@ -182,5 +182,5 @@ def test_matthews_correlation_of_a_constant_is_zero(make_language_model: Make) -
 def test_refuses_texts_without_tokens(make_language_model: Make) -> None:
     task = make_task(16)
     task.train[3] = ""
-    with pytest.raises(UserError, match="text 3"):
+    with pytest.raises(UserError, match="text 4"):
         finetune(make_language_model(), task, QUICK, 0)

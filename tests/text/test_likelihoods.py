@@ -73,8 +73,12 @@ def test_reading_a_text(tmp_path, monkeypatch):
     assert read_text(path) == ("où va\n", "text.txt")
     monkeypatch.setattr(text_likelihoods, "MOST_CHARACTERS", 2)
     assert read_text(path) == ("où", "the first 2 characters of text.txt")
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match=r"text\.txt is no text in UTF-8"):
+    path.write_bytes("où va".encode("utf-16"))
+    assert read_text(path)[0] == "où"
+    (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    assert read_text(tmp_path / "rows.jsonl")[0] == "a\n"
+    path.write_bytes(b"\x89PNG\0")
+    with pytest.raises(UserError, match=r"text\.txt is no text: byte 5 is NUL"):
         read_text(path)
     with pytest.raises(UserError, match=r"cannot read .*none\.txt: No such file"):
         read_text(tmp_path / "none.txt")

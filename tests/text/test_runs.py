@@ -93,7 +93,7 @@ def test_masks_do_not_depend_on_workers_or_micro_batches(corpus, alike):
             {"pattern": "block"},
             "pattern block is for grids of images; texts have",
         ),
-        ({"train.batch_size": 4000}, "training samples are fewer than a batch of 4000: lower"),
+        ({"train.batch_size": 4000}, "a minibatch of 4000 is more than the 94 samples"),
         ({"model.corruption": (0.5, 0.1, 0.1)}, "sum to 0.7: make the sum 1"),
         ({"model.width": 15}, "width 15 over 2 heads must be an even whole number"),
         ({"data.length": 2}, r"length 2 is outside 3\.\."),

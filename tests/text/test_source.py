@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskwise.text.data import PackedRows, cut, expand, pack
+from maskwise.text.packing import PackedRows, cut, expand, pack
 
 sizes = st.lists(st.integers(2, 60), min_size=1, max_size=80)
 

@@ -105,7 +105,7 @@ def test_a_text_in_quotes_may_have_several_lines(tmp_path: Path) -> None:
         ("a.csv", "text,sentence,label\nx,y,1\n", "columns text, sentence, label"),
         ("a.tsv", "label\ttext\n1\tx\n1\n", "row 3 has 1 columns, not 2"),
         ("a.tsv", "label\ttext\n1\t \n", "row 2 has no text"),
-        ("a.tsv", "label\ttext\n\tx\n", "row 2 has no label"),
+        ("a.tsv", "label\ttext\n\tx\n", "no row has a label in 'label'"),
         ("a.tsv", "", "columns none"),
         ("a.tsv", "label\ttext\n", "holds no texts"),
         ("a.jsonl", '{"text": "x"}\n', "columns text: give one of"),
@@ -124,8 +124,8 @@ def test_refuses_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_labelled(tmp_path / "absent.tsv")
     with pytest.raises(UserError, match="cannot read"):
         read_labelled(tmp_path / "absent.txt")
-    (tmp_path / "a.tsv").write_bytes(b"label\ttext\n0\t\xe9\n")
-    with pytest.raises(UserError, match="not UTF-8"):
+    (tmp_path / "a.tsv").write_bytes(b"label\ttext\n0\t\0\x01\n")
+    with pytest.raises(UserError, match="is no text: byte 14 is NUL"):
         read_labelled(tmp_path / "a.tsv")
 
 

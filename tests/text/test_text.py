@@ -120,7 +120,7 @@ def test_long_texts_are_cut(text):
     ("call", "says"),
     [
         (lambda text: text.tokenize([]), "no texts: give at least one"),
-        (lambda text: text.tokenize(["a", ""]), "text 1 has no token: leave it out"),
+        (lambda text: text.tokenize(["a", ""]), "text 2 has no token: leave it out"),
         (lambda text: text.room(2), r"length 2 is outside 3\.\.1000000"),
         (lambda text: text.with_length(1), "length 1 is outside"),
     ],

@@ -22,7 +22,7 @@ from maskwise.layers.transformer import Attention
 from maskwise.masks import Mask
 from maskwise.modality import Answer, MaskedModel, Pool, VisiblePool
 from maskwise.rng import Keys, Stream
-from maskwise.settings import check_layer
+from maskwise.settings import check_layer, check_pool
 
 __all__ = ["TabularModel", "TabularModelSettings"]
 
@@ -64,9 +64,11 @@ class TabularModel(MaskedModel):
         network = network or network_of(tokenizer, config, attention)
         assert isinstance(network, ColumnNetwork)
         self.network = network
-        sizes, num = torch.tensor(tokenizer.sizes), len(tokenizer.sizes)
+        # These are known, also where weights have shapes only.
+        sizes, num = torch.tensor(tokenizer.sizes, device="cpu"), len(tokenizer.sizes)
         columns = sizes.nonzero()[:, 0]
-        first, code = (sizes.cumsum(dim=0) - sizes)[columns, None], torch.arange(int(sizes.max()))
+        code = torch.arange(int(sizes.max()), device="cpu")
+        first = (sizes.cumsum(dim=0) - sizes)[columns, None]
         places = torch.where(code < sizes[columns, None], first + code, -1)
         self.columns = nn.Buffer(columns, persistent=False)
         self.places = nn.Buffer(places, persistent=False)
@@ -111,7 +113,7 @@ class TabularModel(MaskedModel):
 
         The keys say whose values are permuted.
         """
-        _check_pool(pool)
+        check_pool(pool, self.has_class_token)
         shown = self._read(samples, mask.hidden, keys)
         output, states, features = self.network.said(shown, layers)
         prediction = self._prediction(output, samples, mask.hidden)
@@ -148,7 +150,7 @@ class TabularModel(MaskedModel):
         )
 
     def _features(self, batch: Tensor, hidden: Tensor, pool: str, layer: int) -> Tensor:
-        _check_pool(pool)
+        check_pool(pool, self.has_class_token)
         check_layer("layer", layer, self.num_layers)
         return self.network.features(self._read(batch, hidden), layer)
 
@@ -292,11 +294,6 @@ class TabularModel(MaskedModel):
             )
         num_blank = (hidden | ~measured(batch, self.length)).sum(dim=1)
         return self.log_variance[(num_blank - 1).clamp(min=0)][:, None] + self.log_spread
-
-
-def _check_pool(pool: str) -> None:
-    if pool != "mean":
-        raise UserError(f"pool '{pool}' needs a class token, which models of features lack")
 
 
 def _draw_counts(

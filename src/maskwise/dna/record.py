@@ -21,7 +21,7 @@ from maskwise.dna.tasks import check_dna_files
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
 from maskwise.modality import Entries, Modality, Pool, Samples
-from maskwise.settings import override, settings
+from maskwise.settings import check_pool, override, settings
 from maskwise.textio import kind_of
 from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
@@ -112,6 +112,7 @@ def _embed(
     pool: Pool,
     layer: int,
 ) -> np.ndarray:
+    check_pool(pool, has_class_token=True)
     if pool != "mean":
         raise UserError(f"pool '{pool}' needs a class token, which models of DNA lack: use mean")
     return embed_sequences(model, data.as_codes(sequences), layer)

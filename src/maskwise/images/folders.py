@@ -15,7 +15,7 @@ from maskwise.errors import UserError, require
 from maskwise.files import Entries
 from maskwise.images.pictures import Opener
 from maskwise.inspection import Problem
-from maskwise.textio import encode_labels, entries_below, few, is_data, splits_among, user_path
+from maskwise.textio import encode_labels, few, files_below, is_data, splits_among, user_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -169,7 +169,8 @@ def _list_split(folder: Path, wanted: frozenset[str]) -> _Split:
         )
     classes: dict[Path, list[Path]] = {path: [] for path in subfolders}
     for path, images in classes.items():
-        for file in entries_below(path):
+        lost: list[Path] = []
+        for file in sorted(files_below(path, lost=lost) + lost):
             (images if _is_image(file) else others).append(file)
     beside = next((path.name for path, images in classes.items() if images), None)
     if direct and beside:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maskwise.errors import UserError, require
+from maskwise.errors import UserError
 from maskwise.images.folders import Listed
+from maskwise.rows import open_hub
 from maskwise.textio import HELD
 
 if TYPE_CHECKING:
@@ -21,13 +22,7 @@ def list_hub(source: str) -> Listed:
     Raises:
         UserError: it cannot be loaded, or has no pictures to train on.
     """
-    datasets = require("datasets", source, "data")
-    try:
-        splits = datasets.load_dataset(source.removeprefix("hf:"))
-    except Exception as error:  # whatever hub, network, cache and file formats raise
-        reason = str(error).split("\n")[0]
-        raise UserError(f"{source}: cannot be loaded ({reason})") from error
-    return list_splits(source, splits)
+    return list_splits(source, open_hub(source))
 
 
 def list_splits(source: str, splits: Mapping[str, Any]) -> Listed:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from maskwise.masks import Mask
 from maskwise.modality import Answer, MaskedModel, Tokenizer, VisiblePool
 from maskwise.objectives.reconstruction import Reconstruction
 from maskwise.rng import Keys, Stream
-from maskwise.settings import check_layer, settings
+from maskwise.settings import check_layer, check_pool, settings
 
 Pool = Literal["mean", "class", "both", "none"]
 Statistics = Literal["visible", "true"]
@@ -256,8 +256,7 @@ class PatchModel(MaskedModel):
 
     def _pooled(self, encoded: Tensor, seen: Tensor | None, pool: Pool) -> Tensor:
         """Return the mean of the positions that are `seen` (None = all), or what `pool` says."""
-        if pool in ("class", "both") and not self.has_class_token:
-            raise UserError(f"pool '{pool}' needs a class token, which this model lacks: use mean")
+        check_pool(pool, self.has_class_token, get_args(Pool))
         if pool == "class":
             return encoded[:, 0]
         patches = encoded[:, 1:] if self.has_class_token else encoded

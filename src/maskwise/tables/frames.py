@@ -6,51 +6,49 @@ import difflib
 import itertools
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 import narwhals as nw
 import numpy as np
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.laws.combined import is_number
+from maskwise.tables.mending import LEAVE_OUT, Mendable, Trouble
 
 Columns = dict[str, np.ndarray]
 """One array [N] a column: floats (NaN = missing), integers, bools, times, or objects, which are
 texts, numbers and bools (None = missing) that stand for categories."""
 Value = str | float | int | bool
 """a category"""
-Plain = str | int | float | datetime.date | None
+Plain = str | int | float | datetime.date | datetime.timedelta | None
 """a value of a column, as Python has it; None where it is missing"""
-F = TypeVar("F")
 
 MISSING = ("?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
 """Texts of a file that say that there is no value, unless it is said otherwise; an empty one does,
 too. A data frame has values of its own for what is missing, and its texts are what they say."""
 
 
-class Filled(NamedTuple):
-    """What stands in the gaps of a column."""
-
-    rows: np.ndarray
-    """which rows had no value, [n]"""
-    values: Sequence[Plain]
-    """theirs now: a number, the likeliest category"""
-
-
-def columns_of(frame: object, missing: Collection[str] | None = None) -> Columns:
+def columns_of(
+    frame: object,
+    missing: Collection[str] | None = None,
+    unused: Callable[[str], bool] = lambda name: False,
+) -> Columns:
     """Return the columns of a pandas, polars or Arrow table, a mapping or an array [N, F].
 
     Columns of an array are called x0, x1, ... Missing is what is None, NaN, NA or NaT; texts are
-    not, unless they are empty or say one of `missing`.
+    not, unless they are empty or say one of `missing`. What cannot be read and is `unused`, by the
+    name of its column, is missing.
 
     Raises:
-        UserError: it is none of these, two columns share a name, or their lengths differ.
+        UserError: it is none of these, two columns share a name, or their lengths differ; or
+            `Mendable`, a column holds what is neither text, number, bool nor time.
 
     >>> columns_of({"a": [1, None], "b": ["x", "NA"]})
     {'a': array([ 1., nan]), 'b': array(['x', 'NA'], dtype=object)}
     """
     columns: Columns = {}
+    wrong = []
     for name, values in _found(frame):
         if str(name) in columns:
             raise UserError(f"two columns are called '{name}': rename one")
@@ -59,7 +57,13 @@ def columns_of(frame: object, missing: Collection[str] | None = None) -> Columns
             texts = missing is not None and column.dtype.kind == "O"
             columns[str(name)] = _blanked(column, missing or ()) if texts else column
         except UserError as error:
-            raise UserError(f"column '{name}': {error}") from None
+            way_out = f"leave it out by {option('data.drop', str(name))}"
+            wrong.append(Trouble(f"column '{name}': {error}: {way_out}", {LEAVE_OUT: str(name)}))
+            columns[str(name)] = np.full(len(values), None, dtype=object)
+            if unused(str(name)):
+                wrong.pop()
+    if wrong:
+        raise Mendable(*wrong)
     sizes = {name: len(values) for name, values in columns.items()}
     if len(set(sizes.values())) > 1:
         short, long = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
@@ -70,7 +74,7 @@ def columns_of(frame: object, missing: Collection[str] | None = None) -> Columns
 def _found(frame: Any) -> Iterable[tuple[object, Any]]:
     """Return names and values of columns, which are arrays or narwhals' series."""
     if isinstance(frame, dict):
-        return [(name, np.asarray(values)) for name, values in frame.items()]
+        return [(name, as_array(values)) for name, values in frame.items()]
     if isinstance(frame, np.ndarray) and frame.ndim == 2:
         return [(f"x{i}", values) for i, values in enumerate(frame.T)]
     try:
@@ -87,49 +91,14 @@ def _found(frame: Any) -> Iterable[tuple[object, Any]]:
     )
 
 
-def put(frame: F, gaps: Mapping[str, Filled]) -> F:
-    """Return a table whose gaps are filled, by column as `columns_of` names them.
-
-    All else stays bit for bit the same, and so do types; a mapping becomes one of arrays. Where
-    pandas does not know a category, it is told.
-    """
-    out: Any = frame
-    if isinstance(out, np.ndarray | dict):
-        array = isinstance(out, np.ndarray)
-        out = np.array(out) if array else {key: np.array(v) for key, v in columns_of(out).items()}
-        for name, (rows, values) in gaps.items():
-            (out[:, int(name[1:])] if array else out[name])[rows] = values
-        return out
-    table = nw.from_native(out, eager_only=True)
-    if table.implementation.is_pandas_like():
-        out = out.copy()
-    for place, name in enumerate(map(str, table.columns)):
-        if name not in gaps:
-            continue
-        series = table[:, place]
-        items, whole = series.to_list(), series.dtype.is_integer()
-        for row, value in zip(gaps[name].rows.tolist(), gaps[name].values, strict=True):
-            items[row] = round(value) if whole and isinstance(value, float) else value
-        out = _replaced(out, place, series.to_native(), items)
-    return out
-
-
-def _replaced(frame: Any, place: int, old: Any, items: list[Plain]) -> Any:
-    """Return a data frame with other items in a column; one of pandas is changed."""
-    library = nw.get_native_namespace(frame)
-    if library.__name__ == "polars":
-        return frame.with_columns(library.Series(old.name, items, dtype=old.dtype))
-    if library.__name__ == "pyarrow":
-        field = frame.schema.field(place)
-        return frame.set_column(place, field, library.array(items, type=field.type))
-    kind = old.dtype
-    if kind.name == "category":
-        unknown = {item for item in items if item == item} - set(kind.categories)
-        kind = library.CategoricalDtype(
-            [*kind.categories, *sorted(unknown, key=str)], kind.ordered
-        )
-    frame.isetitem(place, library.Series(items, index=old.index, name=old.name, dtype=kind))
-    return frame
+def as_array(values: Any) -> np.ndarray:
+    """Return a column of a mapping as an array; of objects, if it holds some of other lengths."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        made = np.empty(len(values), dtype=object)
+        made[:] = values
+        return made
 
 
 def no_column(name: str, known: Sequence[str]) -> UserError:
@@ -182,6 +151,8 @@ def from_values(values: Iterable[object]) -> np.ndarray:
         return np.array(found, dtype=np.int64)
     if kinds <= {int, float}:
         return np.array(found, dtype=np.float64)  # None becomes NaN
+    if found and all(value is None or isinstance(value, datetime.timedelta) for value in found):
+        return np.array(found, dtype="timedelta64[us]")
     if found and all(value is None or isinstance(value, datetime.date) for value in found):
         return np.array(found, dtype="datetime64[us]")
     return np.array(found, dtype=object)
@@ -230,17 +201,31 @@ def _plain(value: object) -> Plain:
         return None
     if isinstance(value, decimal.Decimal):
         return float(value)
-    if isinstance(value, (str, bool, int, float, datetime.date)):
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        return value.astimezone(datetime.UTC).replace(tzinfo=None)
+    if isinstance(value, datetime.time):
+        since = datetime.datetime.combine(datetime.date.min, value.replace(tzinfo=None))
+        return since - datetime.datetime.min
+    if isinstance(value, (str, bool, int, float, datetime.date, datetime.timedelta)):
         return value
     raise UserError(f"{value!r:.40} is {type(value).__name__}, no text, number or bool")
+
+
+def _named(value: object) -> object:
+    """Return a category as a text, if it is an interval or the like."""
+    try:
+        return _plain(value)
+    except UserError:
+        return str(value)
 
 
 def _column(values: "np.ndarray | nw.Series[Any]") -> np.ndarray:
     if isinstance(values, nw.Series):
         kind = values.dtype
         if not kind.is_temporal() and (not kind.is_numeric() or kind == nw.Decimal):
-            categories = kind in (nw.Categorical, nw.Enum)
-            return (as_objects if categories else from_values)(values.to_list())
+            if kind in (nw.Categorical, nw.Enum):
+                return as_objects(map(_named, values.to_list()))
+            return from_values(values.to_list())
         values = values.to_numpy()
         if values.dtype == "datetime64[ns]":
             return values.astype("datetime64[us]")  # Python's own times know no nanoseconds
@@ -262,11 +247,11 @@ def as_numbers(name: str, values: np.ndarray) -> np.ndarray:
         row, value = next(
             (i, v) for i, v in enumerate(values) if v is not None and not is_number(v)
         )
-        raise UserError(f"column '{name}': '{value}' in row {row} (from 0) is no number") from None
+        raise UserError(f"column '{name}': '{value}' in data row {row + 1} is no number") from None
     if np.isinf(numbers).any():
         row = int(np.isinf(numbers).argmax())
         raise UserError(
-            f"column '{name}': {numbers[row]} in row {row} (from 0): leave the value empty if it"
+            f"column '{name}': {numbers[row]} in data row {row + 1}: leave the value empty if it"
             " is not known"
         )
     return numbers

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from maskwise.encodings import whole_texts
 from maskwise.errors import UserError
 from maskwise.measure.features import frozen
 from maskwise.text.text import Text
@@ -76,6 +77,7 @@ def complete(model: LanguageModel[Text], text: str, num: int = 5) -> Completion:
 
 def tokens_with_gaps(text: Text, written: str) -> tuple[Tensor, Tensor]:
     """Return the ids of a text between special tokens, and which are gaps, [1, L] each."""
+    [written] = whole_texts([written], "text")
     names = {*MASKS, str(text.tokenizer.id_to_token(text.mask))}
     pieces = re.split("|".join(map(re.escape, names)), written)
     if len(pieces) < 2:

@@ -2,137 +2,36 @@
 
 import hashlib
 import logging
-import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from maskwise.errors import UserError
+from maskwise.encodings import check_encoding
+from maskwise.errors import UserError, option
 from maskwise.files import Stamp, atomic_folder, cached, stamp
 from maskwise.modality import Indices
 from maskwise.settings import settings
-from maskwise.text.corpus import (
-    Corpus,
-    Document,
-    Part,
-    hub_split,
-    hub_test_split,
-    open_corpus,
-    read_parts,
-    text_files,
-    write_corpus,
-)
+from maskwise.text.corpus import Corpus, open_corpus, write_corpus
+from maskwise.text.given import read_given
 from maskwise.text.ngrams import ngram_starts
+from maskwise.text.packing import PackedRows, cut, pack
+from maskwise.text.sources import Document, How, Part, hub_test_split, identity, read_parts
+from maskwise.text.survey import look, of_given, parts_of, say
 from maskwise.text.text import Text, load_tokenizer, train_tokenizer
-from maskwise.textio import user_path
+from maskwise.textio import Broken, user_path
 
 log = logging.getLogger("maskwise")
 
 _TRAINING_CHARACTERS = 2 * 10**8  # a tokenizer learns little more from more text
 _FEW_DOCUMENTS = 20
-
-
-@dataclass(frozen=True, eq=False)
-class PackedRows:
-    """Which pieces each row holds, int64 each."""
-
-    first: np.ndarray  # where in the corpus a piece begins, row by row, [pieces]
-    size: np.ndarray  # how many tokens it has, [pieces]
-    place: np.ndarray  # where in its row its first token stands, [pieces]
-    begin: np.ndarray  # the first piece of each row, and the number of pieces, [rows + 1]
-
-    def __len__(self) -> int:
-        return len(self.begin) - 1
-
-    def pieces_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the pieces of some rows, and which of these each is in."""
-        return expand(self.begin[rows], self.begin[rows + 1] - self.begin[rows])
-
-    def tokens_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return where each token of some rows lies: in the corpus, its row, its place in it."""
-        pieces, row = self.pieces_of(rows)
-        source, piece = expand(self.first[pieces], self.size[pieces])
-        start = self.place[pieces] - self.first[pieces]
-        return source, row[piece], source + start[piece]
-
-
-def expand(first: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of all ranges [first, first + size), and which range each is of.
-
-    >>> expand(np.array([5, 0]), np.array([2, 3]))
-    (array([5, 6, 0, 1, 2]), array([0, 0, 1, 1, 1]))
-    """
-    which = np.repeat(np.arange(len(size)), size)
-    begin = np.cumsum(size) - size
-    return np.arange(len(which)) - begin[which] + first[which], which
-
-
-def cut(documents: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return where pieces of documents [n, 2] begin, and their sizes: as few as fit, about equal.
-
-    >>> cut(np.array([[0, 5], [5, 7]]), 4)
-    (array([0, 3, 5]), array([3, 2, 2]))
-    """
-    size = documents[:, 1] - documents[:, 0]
-    num = -(-size // room)
-    number, which = expand(np.zeros_like(num), num)
-    base, extra = size // np.maximum(num, 1), size % np.maximum(num, 1)
-    first = documents[which, 0] + number * base[which] + np.minimum(number, extra[which])
-    return first, base[which] + (number < extra[which])
-
-
-def pack(first: np.ndarray, size: np.ndarray, length: int, start: int, stop: int) -> PackedRows:
-    """Fill rows of `length` with whole pieces: the largest, then the largest that still fits.
-
-    In front of a piece are `start` special tokens, behind it `stop`.
-
-    >>> rows = pack(np.array([0, 6, 9]), np.array([6, 3, 1]), length=8, start=1, stop=1)
-    >>> rows.begin.tolist(), rows.place.tolist()
-    ([0, 1, 3], [1, 1, 6])
-    """
-    frame = start + stop
-    left = np.bincount(size, minlength=length - frame + 1)
-    # Pieces of one size in order of the corpus; `taken` counts those that are in a row.
-    order = np.argsort(size, kind="stable")
-    offset = np.cumsum(left) - left
-    taken = np.zeros_like(left)
-    pieces, counts = [], []
-    while left.any():
-        sizes = _combination(left, length, frame)
-        kinds, multiple = np.unique(sizes, return_counts=True)
-        repeat = int((left[kinds] // multiple).min())
-        columns = []
-        for kind, many in zip(kinds[::-1], multiple[::-1], strict=True):
-            begin = offset[kind] + taken[kind]
-            columns.append(order[begin : begin + repeat * many].reshape(repeat, many))
-            left[kind] -= repeat * many
-            taken[kind] += repeat * many
-        pieces.append(np.concatenate(columns, axis=1).ravel())
-        counts.append(np.full(repeat, len(sizes)))
-    chosen, count = np.concatenate(pieces), np.concatenate(counts)
-    begin = np.concatenate([[0], np.cumsum(count)])
-    framed = size[chosen] + frame
-    before = np.cumsum(framed) - framed
-    place = before - np.repeat(before[begin[:-1]], count) + start
-    return PackedRows(first[chosen], size[chosen], place, begin)
-
-
-def _combination(left: np.ndarray, length: int, frame: int) -> list[int]:
-    """Return sizes of pieces for one row, largest first."""
-    left, sizes, space = left.copy(), list[int](), length
-    while space > frame and len(fits := np.flatnonzero(left[: space - frame + 1])):
-        sizes.append(int(fits[-1]))
-        left[sizes[-1]] -= 1
-        space -= sizes[-1] + frame
-    return sizes
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,16 +94,22 @@ class TextDataSettings:
 
     source: str = "pydoc"
     """`pydoc` (Python's own manual, built in), a text file (.txt, .md, also .gz or .xz), .jsonl,
-    .parquet, a folder of these, or `hf:NAME`."""
+    .json, .parquet, .csv or .tsv, a folder of these, or `hf:NAME`."""
     heldout: str | None = None
     """Texts to evaluate on; none: the test split of `hf:NAME`, else `holdout` of the texts."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Share of the texts held out: documents at random; of a few, or of large ones, the end."""
     column: str = "text"
-    """Where the text is in .jsonl, .parquet and `hf:NAME`, whose rows are documents."""
+    """Where the text is in rows, which are documents: of .jsonl, .json, .parquet, .csv, .tsv and
+    `hf:NAME`."""
     document: Document = "file"
     """What a document is in a text file: the whole file, a paragraph (up to a blank line) or a
-    line."""
+    line that is not blank."""
+    encoding: str = "auto"
+    """Of text files; by default UTF-8, or UTF-16, Windows-1252 or Latin-1, which is then said."""
+    broken: Broken = "stop"
+    """What is done about rows without a text: `stop`, with the names of all, or `skip`, which
+    counts them."""
     tokenizer: str | None = None
     """A tokenizer.json, or a folder or hub name of transformers; none: one is trained on the
     texts."""
@@ -220,6 +125,15 @@ class TextDataSettings:
     """For the pattern `ngrams`: a text file with one n-gram in a line; none: the 2- to 5-grams of
     the texts with the highest pointwise mutual information."""
 
+    def __post_init__(self) -> None:
+        if self.encoding != "auto":
+            check_encoding(self.encoding)
+
+    @property
+    def how(self) -> How:
+        """How texts are read."""
+        return How(self.column, self.document, self.encoding)
+
 
 class Texts(NamedTuple):
     """Documents that can be read again, and what tells them from others."""
@@ -230,40 +144,66 @@ class Texts(NamedTuple):
 
 
 def load(
-    data: TextDataSettings, texts: Sequence[str] | None = None, *, units: str | None = None
+    data: TextDataSettings,
+    texts: Any = None,
+    *,
+    units: str | None = None,
+    quiet: bool = False,
 ) -> TextSplits:
     """Tokenize the texts that `data` describes, or those given, and cut them in rows.
 
     What was tokenized before is read from the cache. Masks hide `units` as one, "words" or
     "ngrams"; None: single tokens.
+
+    Raises:
+        UserError: texts that cannot be read, or too few.
     """
-    heldout = data.heldout
-    if texts is None and heldout is None and data.source.startswith("hf:"):
-        heldout = hub_test_split(data.source)
-    named = _named(data.source, data) if texts is None else _given(texts)
+    heldout = held_source(data, texts)
+    given = texts is not None
+    named = _given(texts, data, quiet) if given else _named(data.source, data, quiet)
     corpus = _tokenized(named, data)
     starts = _unit_starts(corpus, data, units)
     if heldout:
-        other = _tokenized(_named(heldout, data), data, corpus.text)
+        other = _tokenized(_named(heldout, data, quiet), data, corpus.text)
         train = _source(corpus, data, starts)
         test = _source(other, data, _unit_starts(other, data, units))
     else:
         parts = _hold_out(corpus.documents, data.holdout)
         train, test = (_source(replace(corpus, documents=p), data, starts) for p in parts)
-    counts = corpus.counts
-    log.info(
-        "%s: %d documents, %d tokens, %d documents of fewer than two tokens left out; %d rows of"
-        " %d tokens to train on (%.1f %% padding), %d held out",
-        *(named.name, counts["documents"] - counts["dropped_documents"], counts["tokens"]),
-        *(counts["dropped_documents"], len(train), data.length, 100 * train.padding, len(test)),
-    )
+    if data.pack and not corpus.text.start and not quiet:
+        log.info("%s: no token begins a text, so that each row holds one document", named.name)
+    if not quiet:
+        counts = corpus.counts
+        log.info(
+            "%s: %d documents, %d tokens, %d documents of fewer than two tokens left out; %d rows"
+            " of %d tokens to train on (%.1f %% padding), %d held out",
+            *(named.name, counts["documents"] - counts["dropped_documents"], counts["tokens"]),
+            *(counts["dropped_documents"], len(train), data.length, 100 * train.padding),
+            len(test),
+        )
     return TextSplits(train, test, named.name)
+
+
+def held_source(data: TextDataSettings, texts: object = None) -> str | None:
+    """Return where the texts to evaluate on are; None: they are held out."""
+    if texts is None and data.heldout is None and data.source.startswith("hf:"):
+        return hub_test_split(data.source)
+    return data.heldout
+
+
+def is_tokenized(data: TextDataSettings) -> bool:
+    """Say whether the tokens of a source are kept."""
+    return (_kept(identity(data.source, data.how), data) / "meta.json").is_file()
+
+
+def _kept(texts: object, data: TextDataSettings, text: Text | None = None) -> Path:
+    key = {"format": 2, "texts": texts, "tokenizer": _tokenizer_identity(data, text)}
+    return cached("tokens", key)
 
 
 def _tokenized(texts: Texts, data: TextDataSettings, text: Text | None = None) -> Corpus:
     """Return the tokens of texts, by `text` or as the settings say; they are kept on disk."""
-    key = {"format": 1, "texts": texts.identity, "tokenizer": _tokenizer_identity(data, text)}
-    folder = cached("tokens", key)
+    folder = _kept(texts.identity, data, text)
     if not (folder / "meta.json").is_file():
         log.info("%s: tokenizing (kept in %s)", texts.name, folder)
         with atomic_folder(folder) as work:
@@ -272,25 +212,24 @@ def _tokenized(texts: Texts, data: TextDataSettings, text: Text | None = None) -
     return replace(corpus, text=corpus.text.with_length(data.length))
 
 
-def _given(texts: Sequence[str]) -> Texts:
+def _given(data: object, how: TextDataSettings, quiet: bool) -> Texts:
+    given = read_given(data)
+    if not quiet:
+        say("texts", of_given(given), how.broken)
+    parts = parts_of(given)
     digest = hashlib.sha256()
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise UserError(f"text {number} is {type(text).__name__}, not str: give a list of str")
-        digest.update(f"{len(text)} ".encode() + text.encode())
-    return Texts("array", digest.hexdigest(), lambda: [Part(text, True) for text in texts])
+    for part in parts:
+        digest.update(f"{len(part.text)} ".encode() + part.text.encode())
+    return Texts("array", digest.hexdigest(), lambda: parts)
 
 
-def _named(source: str, data: TextDataSettings) -> Texts:
+def _named(source: str, data: TextDataSettings, quiet: bool) -> Texts:
     name = Path(source).name.split(".")[0] or source
-    if source == "pydoc":
-        identity: list[object] = [source, platform.python_version()]
-    elif source.startswith("hf:"):
+    if source.startswith("hf:"):
         name = source.removeprefix("hf:")
-        identity = [source, data.column, str(hub_split(source, data.column)._fingerprint)]
-    else:
-        identity = [data.column, data.document, _stamps(text_files(source))]
-    return Texts(name, identity, partial(read_parts, source, data.column, data.document))
+    if not quiet:
+        say(source, look(source, data.how), data.broken)
+    return Texts(name, identity(source, data.how), partial(read_parts, source, data.how))
 
 
 def _tokenizer_identity(data: TextDataSettings, text: Text | None) -> object:
@@ -343,7 +282,7 @@ def _hold_out(documents: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarr
     if not len(train) or not len(test):
         raise UserError(
             f"{int(size.sum())} tokens in {len(documents)} documents are too few to hold out"
-            f" {share:g} of them: give more text, or --data.heldout"
+            f" {share:g} of them: give more text, or {option('data.heldout')}"
         )
     return train, test
 

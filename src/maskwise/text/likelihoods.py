@@ -1,5 +1,7 @@
 """The likelihood of texts under a masked language model, and of the sentences of minimal pairs."""
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,10 +16,12 @@ from maskwise.masks import Mask
 from maskwise.measure.features import ends, frozen, random_subset, resampled, spread
 from maskwise.measure.losses import Held
 from maskwise.modality import Entries
+from maskwise.rows import json_rows
 from maskwise.text.data import TextSplits
+from maskwise.text.sources import How, read_parts
 from maskwise.text.tasks import cut_texts, equal_lengths
 from maskwise.text.text import Text
-from maskwise.textio import json_rows, kind_of, read_lines, user_path
+from maskwise.textio import kind_of, read_lines, user_path
 from maskwise.tokens.evaluation import held_tokens, measured
 from maskwise.tokens.files import files_of
 from maskwise.tokens.model import LanguageModel
@@ -27,19 +31,23 @@ MOST_CHARACTERS = 2**20
 BATCH = 256  # masked inputs in one call of the model, at least
 Metric = Literal["within-word-l2r", "original"]
 
-KINDS = (".jsonl", ".txt")
+KINDS = (".jsonl", ".json", ".ndjson", ".txt")
 
 
 def read_text(path: Path) -> tuple[str, str]:
-    """Return a text file, or the beginning of a long one, and what to call it."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            text, more = file.read(MOST_CHARACTERS), file.read(1)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is no text in UTF-8: convert it") from None
-    return text, f"the first {MOST_CHARACTERS:,} characters of {path.name}" if more else path.name
+    """Return the documents of a file, or the beginning of many, and what to call them.
+
+    Those of rows are in the column `text`, with a line break between.
+    """
+    if not path.is_file():
+        raise UserError(f"cannot read {path}: {os.strerror(errno.ENOENT)}")
+    text, how = "", How()
+    for part in read_parts(str(path), how):
+        text += "\n" * (part.first and bool(text)) + part.text
+        if len(text) > MOST_CHARACTERS:
+            name = f"the first {MOST_CHARACTERS:,} characters of {path.name}"
+            return text[:MOST_CHARACTERS], name
+    return text, path.name
 
 
 def measure_text(
@@ -110,6 +118,8 @@ def read_pairs(path: Path) -> dict[str, list[Pair]]:
 def _read(path: Path, name: str) -> list[tuple[str, Pair]]:
     if kind_of(path) == ".txt":
         found = [line.strip() for line in read_lines(path)]
+        while found and not found[-1]:
+            found.pop()
         if len(found) % 2 or "" in found:
             raise UserError(f"{path}: give a bad and then a good sentence, in turn, without gaps")
         return [(name, Pair(good, bad)) for bad, good in zip(*[iter(found)] * 2, strict=True)]

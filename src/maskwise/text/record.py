@@ -1,7 +1,6 @@
 """Runs on texts: settings, recipes (R²MAE, or BERT's fixed ratio), and the record."""
 
 import logging
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -10,18 +9,21 @@ import numpy as np
 from pydantic import Field
 
 from maskwise.errors import UserError
-from maskwise.modality import Entries, Modality, Pool, Samples
+from maskwise.inspection import Inspection, Problem
+from maskwise.modality import Entries, Modality, Pool
 from maskwise.settings import override, settings
 from maskwise.text import data as text_data
 from maskwise.text import hf_models
-from maskwise.text.corpus import SUFFIXES, documents, hub_columns
 from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
+from maskwise.text.given import are_texts, read_given
+from maskwise.text.inspecting import inspect_texts
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
-from maskwise.text.model import HFNetwork, TextModelSettings
+from maskwise.text.model import HFNetwork, TextModelSettings, fitted
+from maskwise.text.sources import SUFFIXES, hub_columns, read_samples
 from maskwise.text.tasks import cut_note, embed_texts
 from maskwise.text.text import Text
-from maskwise.textio import kind_of, names_in_parquet
+from maskwise.textio import few, kind_of, names_in_parquet
 from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
 from maskwise.train.config import LawText, RunSettings, TrainSettings
@@ -95,17 +97,35 @@ RECIPES = {"pydoc": pydoc, "pydoc-fixed": lambda: pydoc(law="fixed:0.15")}
 UNITS = {"scattered": None, "words": "words", "spans": "words", "ngrams": "ngrams"}
 
 
-def _load(data: Sequence[str] | None, config: TextRunSettings) -> TextSplits:
+def _load(data: object, config: TextRunSettings) -> TextSplits:
     # Before a long text is tokenized.
-    pattern = config.pattern.partition(":")[0]
-    if pattern not in UNITS:
-        known = "scattered, words, ngrams and spans[:LENGTH]"
-        raise UserError(f"pattern {config.pattern} is for grids of images; texts have {known}")
+    units = _units(config)
     check_files(config.evaluate)
     completed = _completed(config).data
     if data is None and completed.source == "array":
         raise UserError("this run was given texts: give them again, as data=")
-    return text_data.load(completed, data, units=UNITS[pattern])
+    return text_data.load(completed, data, units=units)
+
+
+def _units(config: TextRunSettings) -> str | None:
+    pattern = config.pattern.partition(":")[0]
+    if pattern not in UNITS:
+        known = "scattered, words, ngrams and spans[:LENGTH]"
+        raise UserError(f"pattern {config.pattern} is for grids of images; texts have {known}")
+    return UNITS[pattern]
+
+
+def _inspect(data: object, config: TextRunSettings) -> Inspection:
+    problems, units = [], None
+    try:
+        units = _units(config)
+    except UserError as error:
+        problems.append(Problem(str(error), {"pattern": "scattered"}))
+    try:
+        check_files(config.evaluate)
+    except UserError as error:
+        problems.append(Problem(str(error)))
+    return inspect_texts(data, _completed(config).data, units, problems)
 
 
 def _completed(config: TextRunSettings) -> TextRunSettings:
@@ -116,6 +136,13 @@ def _completed(config: TextRunSettings) -> TextRunSettings:
     return override(config, {"data.tokenizer": tokenizer, "data.pack": False})
 
 
+def _describe(splits: TextSplits, config: TextRunSettings) -> tuple[Text, TextRunSettings]:
+    text = splits.train.corpus.text
+    if config.model.hf is not None:
+        text = fitted(text, config.model.hf)
+    return text, _completed(config)
+
+
 def _fingerprint(splits: TextSplits) -> Entries:
     starts = splits.train.starts
     units = None if starts is None else int(starts.sum())
@@ -124,15 +151,26 @@ def _fingerprint(splits: TextSplits) -> Entries:
 
 
 def _embed(
-    model: LanguageModel[Text],
-    texts: Sequence[str],
-    config: TextRunSettings,
-    pool: Pool,
-    layer: int,
+    model: LanguageModel[Text], data: object, config: TextRunSettings, pool: Pool, layer: int
 ) -> np.ndarray:
-    if note := cut_note(model.tokenizer, texts):
+    """Return features of texts; of what is no text, or has no token, NaN."""
+    texts = read_given(data).texts
+    if not texts:
+        raise UserError("no texts: give at least one")
+    tokens = model.tokenizer.encode(texts)
+    kept = [row for row, each in enumerate(tokens) if len(each.ids)]
+    if len(kept) < len(texts):
+        bare = sorted(set(range(1, len(texts) + 1)) - {row + 1 for row in kept})
+        log.warning("%d texts without a token have no features: %s", len(bare), few(bare))
+    if not kept:
+        raise UserError(f"no text has a token: {texts[0][:40]!r}, ...: give texts with letters")
+    filled = [texts[row] for row in kept]
+    if note := cut_note(model.tokenizer, filled):
         log.warning("%s", note)
-    return embed_texts(model, texts, pool, layer)
+    features = embed_texts(model, filled, pool, layer)
+    whole = np.full((len(texts), features.shape[1]), np.nan, np.float32)
+    whole[kept] = features
+    return whole
 
 
 def _owns(path: Path) -> bool:
@@ -149,14 +187,15 @@ RECORD = Modality(
     recipes=RECIPES,
     own=any_texts,
     words=WORDS,
-    sources="FILE.txt|.md|.jsonl|.parquet (.gz, .xz), a folder of these, hf:NAME",
-    endings=frozenset(SUFFIXES),
+    sources="FILE.txt|.md|.jsonl|.json|.parquet (.gz, .xz), a folder of these, hf:NAME",
+    endings=frozenset({*SUFFIXES, ".json"}),
     owns=_owns,
-    telling=frozenset({"data.column"}),
+    telling=frozenset({"data.column", "data.document"}),
     of_hub=lambda source: {"string", "Image"} & hub_columns(source) == {"string"},
-    of_memory=lambda data: isinstance(data, list) and bool(data) and isinstance(data[0], str),
+    of_memory=are_texts,
+    inspect=_inspect,
     load=_load,
-    describe=lambda splits, config: (splits.train.corpus.text, _completed(config)),
+    describe=_describe,
     fingerprint=_fingerprint,
     build=LanguageModel,
     evaluate=lambda model, splits, config, untrained: evaluate_text(
@@ -173,8 +212,7 @@ RECORD = Modality(
         partial(HFNetwork.from_config, parts["network"]) if "network" in parts else None
     ),
     embed=_embed,
-    # In a text file each line is a document.
-    read=lambda config: Samples(documents(config.data.source, config.data.column, "line")),
+    read=lambda config: read_samples(config.data.source, config.data.how),
     likelihood=text_likelihood,
     likelihood_of_file=lambda model, path, length, **options: measure_text(
         model, *read_text(path), length=length, **options

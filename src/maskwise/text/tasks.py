@@ -1,5 +1,6 @@
 """Labelled texts to probe or fine-tune a language model on, and features of texts and words."""
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskwise.encodings import whole_texts
 from maskwise.errors import UserError
 from maskwise.measure.features import frozen, random_groups, random_subset, same_length
 from maskwise.measure.finetuning import Samples
 from maskwise.modality import Pool
+from maskwise.rows import SUFFIXES as TABLES
+from maskwise.rows import is_missing, said_encoding, table_rows
 from maskwise.text.text import Encoded, Text
-from maskwise.textio import encode_labels, kind_of, read_lines, table_rows, user_path
+from maskwise.textio import encode_labels, few, kind_of, read_lines, user_path
 from maskwise.tokens.files import labelled_rows
 from maskwise.tokens.model import LanguageModel
 
@@ -24,6 +28,7 @@ _LABELS = ("label", "category", "intent", "class")
 # Where word and tag are, by number of columns: word-tag, number-word-tag..., CoNLL-U.
 _WORD_AND_TAG = {2: (0, 1), 10: (1, 3)}
 BATCH = 128  # texts encoded at once
+log = logging.getLogger("maskwise")
 T = TypeVar("T")
 
 
@@ -105,22 +110,24 @@ def _task(
 def read_labelled(path: Path) -> tuple[list[str], list[str]]:
     """Read the texts and the labels of a file; .gz and .xz too.
 
-    - .csv (quoted), .tsv (not) and .jsonl with a column `text`, `sentence`, `content`, `question`
-      or `review` and a column `label`, `category`, `intent` or `class`;
+    - .csv (quoted), .tsv (not), .jsonl, .json and .parquet with a column `text`, `sentence`,
+      `content`, `question` or `review` and a column `label`, `category`, `intent` or `class`;
     - .tsv without header and with four columns: source, label, mark, sentence (CoLA);
     - any other file: a label, a space and the text in each line; what follows a colon in the label
-      is left out (TREC). UTF-8, or else Latin-1.
+      is left out (TREC).
+
+    Rows without a label are left out and counted, blank lines are none.
     """
-    read = _from_table if kind_of(path) in (".csv", ".tsv", ".jsonl") else _from_lines
+    read = _from_table if kind_of(path) in TABLES else _from_lines
     texts, labels = [], []
     for where, text, label in read(path):
-        if not text.strip() or not label.strip():
-            raise UserError(f"{path}: {where} has no {'label' if text.strip() else 'text'}")
+        if not text.strip():
+            raise UserError(f"{path}: {where} has no text")
         texts.append(text.strip())
         labels.append(label.strip())
     if not texts:
         raise UserError(f"{path} holds no texts")
-    return texts, labels
+    return whole_texts(texts, path), labels
 
 
 def read_tagged(path: Path) -> tuple[list[list[str]], list[list[str]]]:
@@ -150,21 +157,24 @@ Row = tuple[str, str, str]  # where, text, label
 
 
 def _from_table(path: Path) -> Iterator[Row]:
-    first = [] if kind_of(path) == ".jsonl" else next(table_rows(path), ("", []))[1]
+    encoding = "utf-8" if kind_of(path) == ".parquet" else said_encoding(path)
+    table = kind_of(path) in (".csv", ".tsv")
+    first: list[str] = next(table_rows(path, encoding), ("", []))[1] if table else []
     if len(first) == 4 and first[1] in ("0", "1"):  # without names
-        yield from ((where, row[3], row[1]) for where, row in table_rows(path))
+        rows = [(where, row[3], row[1]) for where, row in table_rows(path, encoding)]
+        bare = [where for where, _, label in rows if is_missing(label)]
+        if bare:
+            log.warning("%s: %d rows without a label left out: %s", path, len(bare), few(bare))
+        yield from (row for row in rows if not is_missing(row[2]))
     else:
-        yield from (row[:3] for row in labelled_rows(path, _TEXTS, _LABELS))
+        yield from (row[:3] for row in labelled_rows(path, _TEXTS, _LABELS, encoding))
 
 
 def _from_lines(path: Path) -> Iterator[Row]:
-    try:
-        found = list(read_lines(path))
-    except UserError:
-        found = list(read_lines(path, "latin-1"))
-    for number, line in enumerate(found, start=1):
-        label, _, text = line.strip().partition(" ")
-        yield f"line {number}", text, label.split(":")[0]
+    for number, line in enumerate(read_lines(path), start=1):
+        if line.strip():
+            label, _, text = line.strip().partition(" ")
+            yield f"line {number}", text, label.split(":")[0]
 
 
 def embed_texts(
@@ -195,7 +205,8 @@ def cut_texts(text: Text, texts: Sequence[str], room: int) -> tuple[list[Encoded
     found = text.encode(texts)
     for place, each in enumerate(found):
         if not len(each.ids):
-            raise UserError(f"text {place} ('{texts[place][:40]}') has no token: leave it out")
+            told = f"text {place + 1} ('{texts[place][:40]}')"
+            raise UserError(f"{told} has no token: leave it out")
     num_cut = sum(len(each.ids) > room for each in found)
     return [Encoded(*(values[:room] for values in each)) for each in found], num_cut
 

@@ -6,13 +6,12 @@ from typing import Generic, Protocol, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, mean_over
 from maskwise.masks import Mask
 from maskwise.modality import Answer, MaskedModel, ModelSettings, Pool, Tokenizer, VisiblePool
 from maskwise.objectives.cross_entropy import CrossEntropy, Shares, corrupt
 from maskwise.rng import Keys, Stream
-from maskwise.settings import check_layer
+from maskwise.settings import check_layer, check_pool
 from maskwise.tokens.network import TokenNetwork
 
 # Logits held at once: vocabularies are large.
@@ -170,8 +169,7 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
 
     def _pooled(self, features: Tensor, counted: Tensor, pool: str) -> Tensor:
         """Return the mean of the tokens that count [B, L], the first token, or both."""
-        if pool != "mean" and not self.has_class_token:
-            raise UserError(f"pool '{pool}' needs a token in front of texts: use mean")
+        check_pool(pool, self.has_class_token)
         mean = mean_over(features, counted)
         parts = {"mean": [mean], "class": [features[:, 0]], "both": [features[:, 0], mean]}
         return torch.cat(parts[pool], dim=1)

@@ -7,12 +7,12 @@ from types import ModuleType
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.text.corpus import hub_test_split, read_parts, text_files
+from maskwise.text.sources import How, hub_test_split, read_all, read_parts, text_files
 
 
 def documents(source, document="file", column="text"):
     found = []
-    for part in read_parts(str(source), column, document):
+    for part in read_parts(str(source), How(column, document)):
         if part.first:
             found.append(part.text)
         else:
@@ -31,7 +31,7 @@ TEXT = "One line.\nAnother.\n\nA new paragraph,\nof two lines.\n\n\nThe last.\n"
             "paragraph",
             ["One line.\nAnother.", "A new paragraph,\nof two lines.", "The last."],
         ),
-        ("line", TEXT.splitlines()),
+        ("line", [line for line in TEXT.splitlines() if line]),
     ],
 )
 def test_what_a_document_is_can_be_chosen(tmp_path, document, expected):
@@ -55,9 +55,9 @@ def test_a_mark_in_front_is_not_text(tmp_path):
 
 
 def test_long_documents_come_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr("maskwise.text.corpus._PART", 16)
+    monkeypatch.setattr("maskwise.text.sources._PART", 16)
     (tmp_path / "a.txt").write_text(TEXT * 3, "utf-8")
-    parts = list(read_parts(str(tmp_path / "a.txt"), "text", "file"))
+    parts = list(read_parts(str(tmp_path / "a.txt"), How()))
     assert len(parts) > 3
     assert [part.first for part in parts] == [True] + [False] * (len(parts) - 1)
     assert "".join(part.text for part in parts) == TEXT * 3
@@ -74,10 +74,10 @@ def test_parquet(tmp_path):
     table = pyarrow.table({"body": ["one", "two"], "n": [1, 2]})
     parquet.write_table(table, tmp_path / "a.parquet")
     assert documents(tmp_path / "a.parquet", column="body") == ["one", "two"]
-    with pytest.raises(UserError, match="no column 'text'; found body, n: give"):
+    with pytest.raises(UserError, match="no column 'text'; found body, n: give data="):
         documents(tmp_path / "a.parquet")
-    with pytest.raises(UserError, match="row 0: 'n' holds 1, not a text"):
-        documents(tmp_path / "a.parquet", column="n")
+    wrong = [part[2:] for part in read_all(str(tmp_path / "a.parquet"), How("n"))]
+    assert wrong[0] == ("row 1", "1", "'n' holds 1, not a text")
     (tmp_path / "b.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(UserError, match=r"cannot read .*b\.parquet"):
         documents(tmp_path / "b.parquet")
@@ -85,7 +85,7 @@ def test_parquet(tmp_path):
 
 def test_parquet_needs_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    (tmp_path / "a.parquet").write_bytes(b"")
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r'needs pyarrow: pip install "maskwise\[data\]"'):
         documents(tmp_path / "a.parquet")
 
@@ -93,12 +93,22 @@ def test_parquet_needs_pyarrow(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.txt", b"fine\ncaf\xe9\n", r"a\.txt: not UTF-8 after line . \(byte 0xe9\): convert"),
+        ("a.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", r"a\.txt is no text: byte 9 is NUL, so"),
+        (
+            "a.txt",
+            b"%PDF-1.4\n" + bytes(range(1, 256)),
+            r"a\.txt is no text: it holds binary data",
+        ),
         ("a.txt.gz", b"not zipped", r"cannot read .*a\.txt\.gz: Not a gzipped file"),
         ("a.txt.xz", b"not packed", r"cannot read .*a\.txt\.xz: Input format not supported"),
-        ("a.jsonl", b'{"text": "a"}\n{"body": "b"}\n', "line 2 has no 'text'; found body"),
-        ("a.jsonl", b"[1]\n", r"line 1 is no JSON object: \[1\]"),
-        ("a.jsonl", b'{"text": null}\n', "row 0: 'text' holds None, not a text"),
+        ("a.jsonl", b'{"body": "b"}\n', "no column 'text'; found body: give data="),
+        ("a.jsonl", b"[1]\n", r"a\.jsonl: line 1: \[1\] is neither an object nor a text"),
+        ("a.jsonl", b"a word\n", r"a\.jsonl: line 1: no JSON: a word"),
+        ("a.json", b"a word\n", r"a\.json is neither a list in JSON nor lines of JSON: 'a word'"),
+        ("a.json", b"[1, 2]", r"a\.json: row 1: 1 is neither an object nor a text"),
+        ("a.json", b'{\n "data": []}', r"a\.json: no column 'text'; found data"),
+        ("a.csv", b"title,stars\nx,1\n", r"a\.csv: no column 'text'; found title, stars: give"),
+        ("a.csv", b"text,stars\nx,1\ny\n", r"a\.csv: row 3 has 1 columns, not 2"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path, name, content, says):
