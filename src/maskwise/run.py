@@ -19,7 +19,7 @@ from maskwise.errors import UserError, option
 from maskwise.files import Entries, atomic, read_json, write_json
 from maskwise.layers.outline import outline, require_same, shapes_of
 from maskwise.layers.transformer import Attention
-from maskwise.modalities import KINDS, Kind, build, find, read_config
+from maskwise.modalities import KINDS, Kind, build, check_given, find, read_config
 from maskwise.modality import EncoderFactory, M, MaskedModel, Pool
 from maskwise.outputs import Embedded, spread
 from maskwise.settings import flatten, from_dict, override, to_dict
@@ -144,6 +144,7 @@ class Run:
                 config = self.reading(text)
                 return self.embed_source(config, pool, layer, encoder).features
             data = [text]
+        check_given(data)
         return kind.embed(self.model(encoder), data, self.config, pool, layer)
 
     def reading(self, source: str, beside: str | None = None) -> RunSettings:
