@@ -43,7 +43,8 @@ def pretrain(
         data: a recipe ("digits", "pydoc", ...), a file or folder of images, texts or sequences of
             DNA, of cells (.h5ad, .zarr) or a table, "hf:NAME", images as an array [N, H, W] or
             [N, H, W, C] or a pair (array, labels), a list, array or column of texts, or of
-            sequences with ``modality="dna"``, AnnData, a pandas or polars table or an array [N, F].
+            sequences with ``modality="dna"``, AnnData, a pandas or polars table or an array
+            [N, F].
         law: the law of the mask ratio; default: the recipe's.
         out: the run folder; default: runs/NAME-LAW-SEED.
         seed: decides weights, order and masks.

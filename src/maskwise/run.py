@@ -98,8 +98,9 @@ class Run:
 
         Args:
             data: images, as NumPy [N, H, W] or [N, H, W, C], torch [N, C, H, W] or a source; or a
-                list, array or column of texts, or sequences of DNA (letters); AnnData; or a table. Or where the
-                samples are, as for `pretrain`; a text that is no file is one text.
+                list, array or column of texts, or sequences of DNA (letters); AnnData; or a
+                table. Or where the samples are, as for `pretrain`; a text that is no file is one
+                text.
             pool: see `PatchModel.encode`.
             layer: see `PatchModel.encode`.
             encoder: the function that the run was given, if it was given one.
