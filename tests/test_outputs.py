@@ -16,7 +16,7 @@ def found():
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-def test_row_i_is_sample_i_with_its_name(ending, found, tmp_path):
+def test_row_i_is_sample_i_with_its_name(ending, found, tmp_path, caplog):
     path = tmp_path / f"out{ending}"
     write_features(path, found)
     names, status = NAMES, ["ok", "empty", "ok"]
@@ -36,7 +36,11 @@ def test_row_i_is_sample_i_with_its_name(ending, found, tmp_path):
         assert rows[0] == ["name", "status", "f0", "f1"]
         names, status = [row[0] for row in rows[1:]], [row[1] for row in rows[1:]]
         features = np.array([[float(each or "nan") for each in row[2:]] for row in rows[1:]])
-    assert (names, status) == (NAMES, ["ok", "empty", "ok"])
+    delimited = ending in (".csv", ".tsv")  # which spreadsheets open, and run
+    assert names == [*(["'=first"] if delimited else ["=first"]), *NAMES[1:]]
+    assert status == ["ok", "empty", "ok"]
+    told = "1 cells that a spreadsheet would run begin with an apostrophe: =first"
+    assert (told in caplog.text) == delimited
     np.testing.assert_array_equal(features, [[1.5, 2], [np.nan, np.nan], [3, 4]])
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from maskwise import laws, report
-from maskwise.errors import UserError
+from maskwise.errors import UserError, call, option
 from maskwise.files import write_json
 from maskwise.inspection import Inspection, Problem
 from maskwise.measure.representation import diagnose
@@ -83,7 +83,8 @@ def pretrain(
     kind = find(config.modality)
     if kind.inspect is not None:
         told = changes if modality is None else {"modality": modality, **changes}
-        _inspect(kind, given, config).require(str(data) if given is None else "data", told)
+        place = str(data) if given is None else None
+        _inspect(kind, given, config).require(place, told)
     splits = kind.load(given, config)
     tokenizer, config = kind.describe(splits, config)
     model = build(
@@ -190,8 +191,8 @@ def _evaluate_trained(
         _finish(run, model, config, splits, encoder)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"stopped; the model is in {run.path / 'model'}: to evaluate it, maskwise evaluate"
-            f" {run.path}"
+            f"stopped; the model is in {run.path / 'model'}: to evaluate it,"
+            f" {call('evaluate', str(run.path), {})}"
         ) from None
 
 
@@ -299,7 +300,7 @@ def _check_features(model: MaskedModel, config: RunSettings) -> None:
                 f"{group}.pool class needs a class token, which this model lacks: use mean"
             )
     size = config.train.batch_size // config.train.accumulate
-    way_out = "raise --train.batch_size or lower --train.accumulate"
+    way_out = f"raise {option('train.batch_size')} or lower {option('train.accumulate')}"
     if settings.terms and size < 2:
         raise UserError(
             f"{', '.join(settings.terms)}: a micro-batch of 1 has no two samples to compare:"

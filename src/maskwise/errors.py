@@ -53,7 +53,9 @@ def as_flag(key: str, value: str | None = None) -> str:
     return flag if value is None else f"{flag} {shlex.quote(value)}"
 
 
-def _literal(text: str) -> str:
+def _literal(text: object) -> str:
+    if not isinstance(text, str):  # as Python had it
+        return repr(text)
     named = {"true": "True", "false": "False", "none": "None"}
     try:
         return named.get(text) or str(json.loads(text))
@@ -99,8 +101,10 @@ def _as_text(value: object) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def call(verb: str, data: str, settings: Mapping[str, object]) -> str:
+def call(verb: str, data: str | None, settings: Mapping[str, object]) -> str:
     """Return a complete command that gives a verb data and settings, in the same language.
+
+    Data in memory, None, are called so.
 
     >>> call("pretrain", "my photos", {"data.size": "64", "data.channels": "3"})
     'mw.pretrain("my photos", **{"data.size": 64, "data.channels": 3})'
@@ -108,10 +112,10 @@ def call(verb: str, data: str, settings: Mapping[str, object]) -> str:
     ...     call("pretrain", "my photos", {"data.size": "64"})
     "maskwise pretrain 'my photos' --data.size 64"
     """
-    texts = {key: _as_text(value) for key, value in settings.items()}
     if _say.get() is as_flag:
-        given = [as_flag(key, value) for key, value in texts.items()]
-        return " ".join(["maskwise", verb, shlex.quote(data), *given])
-    pairs = ", ".join(f'"{key}": {_literal(value)}' for key, value in texts.items())
+        given = [as_flag(key, _as_text(value)) for key, value in settings.items()]
+        return " ".join(["maskwise", verb, shlex.quote(data or "data"), *given])
+    pairs = ", ".join(f'"{key}": {_literal(value)}' for key, value in settings.items())
     more = f", **{{{pairs}}}" if pairs else ""
-    return f"mw.{verb}({json.dumps(data, ensure_ascii=False)}{more})"
+    where = "data" if data is None else json.dumps(data, ensure_ascii=False)
+    return f"mw.{verb}({where}{more})"

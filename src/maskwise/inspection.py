@@ -79,11 +79,11 @@ class Inspection:
             place.imshow(picture, cmap="gray", vmin=0, vmax=255)
         return figure
 
-    def require(self, data: str, settings: Mapping[str, object]) -> None:
+    def require(self, data: str | None, settings: Mapping[str, object]) -> None:
         """Refuse data with all that stands in the way, and say a command that would work.
 
         Args:
-            data: the source.
+            data: the source; None: data in memory.
             settings: what else was given.
 
         Raises:

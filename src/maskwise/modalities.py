@@ -5,7 +5,6 @@ A new kind is a package with a record, and one line in `KINDS`.
 
 import difflib
 import importlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -166,27 +165,19 @@ def build(
 
 def _require_room(make: "Callable[[], torch.nn.Module]", config: Entries) -> None:
     """Refuse a model that is larger than the memory before any of it is made."""
-    import torch
+    from maskwise.layers.outline import outline, require_memory
 
-    sizes = {name: value for name, value in config.items() if type(value) is int}
+    sizes = {name: value for name, value in config.items() if type(value) in (int, float)}
     if max(sizes.values(), default=0) <= USUAL:
         return
     deep = [name for name, value in sizes.items() if "depth" in name and value > DEEPEST]
     if deep:
         raise UserError(f"model.{deep[0]} {sizes[deep[0]]} is more than {DEEPEST}: lower it")
     try:
-        with torch.device("meta"):  # where weights have shapes only
-            size = sum(each.numel() * each.element_size() for each in make().parameters())
-    except NotImplementedError:  # what a layer computes from its weights has no shape there
-        size = 4 * max(sizes.values()) ** 2
-    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > room:
+        require_memory(outline(make) or {})
+    except UserError as error:
         large = max(sizes, key=lambda name: sizes[name])
-        needed, there = (f"{each / 2**30:,.0f} GiB" for each in (size, room))
-        raise UserError(
-            f"the model has {needed} of weights and this machine {there} of memory: lower"
-            f" model.{large} {sizes[large]}"
-        )
+        raise UserError(f"{error}: lower model.{large} {sizes[large]}") from None
 
 
 def read_features(

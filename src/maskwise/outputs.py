@@ -1,16 +1,25 @@
 """Features as a file: a row for each sample, in the order of its source and with its name."""
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from maskwise.errors import UserError, require
 from maskwise.files import atomic
+from maskwise.textio import few
 
 OK = "ok"
+Formulas = Literal["escape", "keep"]
+"""what is done about cells of text files that spreadsheets would run"""
+log = logging.getLogger("maskwise")
+
+_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_NUMBERS = re.compile(r"[-+]?[\d\s.,'%]+([eE][-+]?\d+)?[\s%]*")
 
 
 class Embedded(NamedTuple):
@@ -43,12 +52,15 @@ def spread(
         names: of all N samples, or None.
         broken: numbers, from 0, of the N - n samples that could not be read, and why.
 
+    Samples that could be read and have no features hold no value.
+
     >>> spread(np.ones((2, 1), np.float32), None, {1: "empty"}).features.ravel()
     array([ 1., nan,  1.], dtype=float32)
     """
     whole = np.full((len(features) + len(broken), features.shape[1]), np.nan, np.float32)
     whole[np.setdiff1d(np.arange(len(whole)), list(broken))] = features
-    return Embedded(whole, names, broken)
+    empty = np.flatnonzero(np.isnan(whole).all(axis=1)).tolist()
+    return Embedded(whole, names, {**dict.fromkeys(empty, "no value"), **broken})
 
 
 def check_place(path: Path) -> None:
@@ -70,6 +82,50 @@ def write_features(path: Path, found: Embedded) -> None:
     `features`, `name` and `status`; the others are tables of `name`, `status` and `f0`, `f1`, ...
     """
     WRITERS[path.suffix](path, found)
+
+
+def without_formulas(
+    path: Path, rows: Iterable[Sequence[object]], way_out: str
+) -> list[list[object]]:
+    """Return the rows of a text file so that a spreadsheet runs none of them, and say how many.
+
+    Cells that begin with =, +, -, @ or a tab and are no numbers get an apostrophe in front.
+
+    Args:
+        path: of the file.
+        rows: cells, of which texts may be formulas.
+        way_out: how to have them as they are.
+
+    >>> without_formulas(Path("a.csv"), [["=1+2", "-1,5", "-", 3]], "")
+    [["'=1+2", '-1,5', '-', 3]]
+    """
+    found: list[str] = []
+
+    def cell(value: object) -> object:
+        if not isinstance(value, str) or not is_formula(value):
+            return value
+        found.append(value)
+        return f"'{value}"
+
+    made = [list(map(cell, row)) for row in rows]
+    if found:
+        log.warning(
+            "%s: %d cells that a spreadsheet would run begin with an apostrophe: %s (%s)",
+            *(path, len(found), few([text[:40] for text in found]), way_out),
+        )
+    return made
+
+
+def is_formula(text: str) -> bool:
+    """Return whether a spreadsheet would run a text, quoted or not, and not read it as a number.
+
+    >>> [is_formula(text) for text in ('=SUM(A1)', '"@x', "-1.5e3", "+41 44 123", "-")]
+    [True, True, False, False, False]
+    """
+    text = text.lstrip('"')
+    if len(text) < 2 or not text.startswith(_STARTS) or _NUMBERS.fullmatch(text):
+        return False
+    return text.strip("+-").lower() not in ("inf", "infinity", "nan")
 
 
 def _npy(path: Path, found: Embedded) -> None:
@@ -95,8 +151,9 @@ def _delimited(path: Path, found: Embedded) -> None:
     ):
         rows = csv.writer(file, delimiter="," if path.suffix == ".csv" else "\t")
         rows.writerow([*first, *(f"f{number}" for number in range(found.features.shape[1]))])
-        for *told, values in zip(*first.values(), found.features, strict=True):
-            rows.writerow([*told, *("" if np.isnan(value) else value for value in values)])
+        told = without_formulas(path, zip(*first.values(), strict=True), "not in .npz or .parquet")
+        for cells, values in zip(told, found.features, strict=True):
+            rows.writerow([*cells, *("" if np.isnan(value) else value for value in values)])
 
 
 def _parquet(path: Path, found: Embedded) -> None:

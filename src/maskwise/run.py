@@ -4,6 +4,7 @@ A model is a folder too, of config.json and weights.safetensors; nothing in it i
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,17 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from maskwise import words
 from maskwise.errors import UserError, option
 from maskwise.files import Entries, atomic, read_json, write_json
+from maskwise.layers.outline import outline, require_same, shapes_of
 from maskwise.layers.transformer import Attention
 from maskwise.modalities import KINDS, Kind, build, find, read_config
 from maskwise.modality import EncoderFactory, M, MaskedModel, Pool
 from maskwise.outputs import Embedded, spread
-from maskwise.settings import from_dict, override, to_dict
+from maskwise.settings import flatten, from_dict, override, to_dict
 from maskwise.textio import is_there, user_path
 from maskwise.train.config import RunSettings
 from maskwise.train.folder import read as read_metrics
@@ -66,8 +69,12 @@ class Run:
     def result(self) -> Entries:
         """What result.json holds: training, law, data, reconstruction errors and probes."""
         if not (self.path / "result.json").exists():
-            raise UserError(f"{self.path} has no result yet: continue its training with --resume")
+            raise self._unfinished("result")
         return read_json(self.path / "result.json")
+
+    def _unfinished(self, what: str) -> UserError:
+        way_out = f"continue its training with {option('resume', 'auto')}"
+        return UserError(f"{self.path} has no {what} yet: {way_out}")
 
     @property
     def likelihood(self) -> Entries:
@@ -84,7 +91,7 @@ class Run:
     def model(self, encoder: EncoderFactory | None = None) -> MaskedModel:
         """Load the trained model, in eval mode."""
         if not (self.path / "model").is_dir():
-            raise UserError(f"{self.path} has no model yet: continue its training with --resume")
+            raise self._unfinished("model")
         return load_model(self.path / "model", encoder=encoder)
 
     def embed(
@@ -225,11 +232,16 @@ def load_model(
         kind = find(values["modality"])
         modality = kind.restore(folder, values[kind.name])
         config: Any = from_dict(kind.model_settings, values["model"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{folder / 'config.json'} is no model description: {error}") from None
     except UserError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
-    encoder = encoder or kind.encoder_of_parts(values)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise UserError(f"{folder / 'config.json'} is no model description: {error}") from None
+    own, encoder = encoder, encoder or kind.encoder_of_parts(values)
+    if own is None:
+        plan = {**values, "model": to_dict(config)}
+        _require_fit(
+            path, plan, lambda: kind.build(modality, config, attention, encoder and encoder())
+        )
     model = build(modality, config, seed=0, attention=attention, encoder=encoder)
     try:
         model.load_state_dict(load_file(path))
@@ -242,3 +254,27 @@ def load_model(
         if not value.isfinite().all():
             raise UserError(f"weights {path} are not finite: {name}; train again, with a lower lr")
     return model.eval()
+
+
+def _require_fit(path: Path, values: Entries, make: Callable[[], nn.Module]) -> None:
+    """Refuse weights that are not those of the model in config.json, before it is made.
+
+    Of a file that somebody else wrote only the header is read, and no size in it or in config.json
+    costs memory or time.
+    """
+    misfit = f"weights {path} do not fit the model in config.json"
+    found = shapes_of(path)
+    for name, value in flatten(values).items():
+        layers = any(word in name.rpartition(".")[2] for word in ("depth", "layer", "group"))
+        if layers and type(value) is int and value > len(found):
+            raise UserError(f"{misfit}: {name} is {value}, and the file has {len(found)} tensors")
+    try:
+        wanted = outline(make)
+        if wanted is None:
+            return
+        for one, other, what in ((wanted, found, "lacks"), (found, wanted, "also has")):
+            if names := [name for name in one if name not in other]:
+                raise UserError(f"the file {what} {names[0]} (one of {len(names)})")
+        require_same(wanted, found)
+    except UserError as error:
+        raise UserError(f"{misfit}: {error}") from None

@@ -19,7 +19,9 @@ from maskwise.errors import UserError
 from maskwise.files import Entries
 
 T = TypeVar("T")
-_NONE_IS_EMPTY = pydantic.BeforeValidator(lambda value: () if value is None else value)
+_AS_LIST = pydantic.BeforeValidator(
+    lambda value: () if value is None else (value,) if isinstance(value, (int, float)) else value
+)
 LARGEST = 2**63 - 1
 """the largest whole number that is a setting"""
 
@@ -54,7 +56,7 @@ def _stricter(kind: Any) -> Any:
     if origin is ClassVar or dataclasses.is_dataclass(kind) or "bool" in str(kind):
         return kind
     if origin is tuple:
-        kind = Annotated[kind, _NONE_IS_EMPTY]  # none is how the command line gives an empty list
+        kind = Annotated[kind, _AS_LIST]  # none and one number, as the command line gives them
     most = math.inf if "float" in str(kind) else LARGEST
     return Annotated[kind, pydantic.BeforeValidator(functools.partial(_sensible, most=most))]
 
@@ -103,8 +105,6 @@ def override(config: T, changes: Mapping[str, Any]) -> T:
     for key, value in changes.items():
         if key not in known:
             raise UserError(f"unknown key '{key}'{_nearest(key, known)}")
-        if isinstance(value, bool) and not isinstance(known[key], bool):
-            raise UserError(f"'{key}' is no switch: give it a value")
         if isinstance(value, str) and _vanishes(value):
             raise UserError(f"{key}={value!r}: the number is too small to be told from 0")
         *groups, last = key.split(".")

@@ -347,6 +347,24 @@ def test_bad_settings(make_collator, says, change):
         ("has 2 attention_mask for 3 tokens",
          [{"input_ids": [2, 9, 3], "attention_mask": [1, 1]}]),
         ("has 1 word_ids for 3 tokens", [{"input_ids": [2, 9, 3], "word_ids": [None]}]),
+        ("has an array (2, 2) of attention_mask for 2 tokens",
+         [{"input_ids": [9, 8], "attention_mask": [[1, 0], [1, 1]]}]),
+        ("has input_ids that are no whole numbers", [{"input_ids": [2, 9.5, 3]}]),
+        ("has input_ids None, which is no array of numbers", [{"input_ids": None}]),
+        ("has 1 position_ids for 3 tokens", [{"input_ids": [2, 9, 3], "position_ids": [0]}]),
+        ("sample 0 has text 'a cat', which is no array of numbers: leave it out",
+         [{"input_ids": [2, 9, 3], "text": "a cat"}]),
+        ("sample 0 has boxes [[1], [1, 2], [3]], which is no array of numbers",
+         [{"input_ids": [2, 9, 3], "boxes": [[1], [1, 2], [3]]}]),
+        ("sample 1 of a batch has no next_sentence_label, which others have",
+         [{"input_ids": [2, 9, 3], "next_sentence_label": 1}, {"input_ids": [2, 9, 3]}]),
+        ("sample 1 of a batch has no flag, which others have",
+         [{"input_ids": [2, 9, 3], "flag": 1}, {"input_ids": [2, 9, 3], "flag": None}]),
+        ("near is neither one value for each token nor of one shape in all samples of a batch:"
+         " (3, 3) in sample 0 and (2, 2) in sample 1, of 2 tokens; pad it, or leave it out",
+         [{"input_ids": [2, 9, 3], "near": np.eye(3)}, {"input_ids": [2, 9], "near": np.eye(2)}]),
+        ("weight is neither one value for each token nor of one shape",
+         [{"input_ids": [2, 9, 3], "weight": [1.0, 2.0]}, {"input_ids": [2, 9], "weight": 1.0}]),
     ],
 )  # fmt: skip
 def test_bad_batches(make_collator, says, batch):
@@ -356,19 +374,35 @@ def test_bad_batches(make_collator, says, batch):
     assert "\n" not in str(error.value)
 
 
-def test_bad_tokenizers(make_collator, samples):
+@pytest.fixture
+def bare():
+    """A tokenizer that neither marks words nor has a padding token."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     vocab = {"[UNK]": 0, "[MASK]": 1, "a": 2, "b": 3}
     made = Tokenizer(models.BPE(vocab, [], unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
-    bare = PreTrainedTokenizerFast(tokenizer_object=made, mask_token="[MASK]", unk_token="[UNK]")
-    batch = [{"input_ids": [2, 3, 2]}, {"input_ids": [2, 2]}]
-    with pytest.raises(UserError, match=r"no padding token: set tokenizer\.pad_token"):
-        make_collator(tokenizer=bare)(batch)
-    assert make_collator(tokenizer=bare)(batch[:1])["labels"].shape == (1, 3)
+    return PreTrainedTokenizerFast(tokenizer_object=made, mask_token="[MASK]", unk_token="[UNK]")
+
+
+def test_a_tokenizer_without_padding(make_collator, bare, caplog):
+    """Rows are filled up with a token it has; tokens like it at the end of a text stay."""
+    collator = make_collator(tokenizer=bare)
+    assert caplog.messages == [
+        "the tokenizer has no padding token: shorter rows are filled up with [MASK], which"
+        " attention_mask leaves out"
+    ]
+    batch = collator([{"input_ids": [2, 3, 2]}, {"input_ids": [2]}, {"input_ids": [3, 1]}])
+    assert originals(batch).tolist() == [[2, 3, 2], [2, 1, 1], [3, 1, 1]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0], [1, 1, 0]]
+    assert batch["labels"][1].tolist() == [2, -100, -100]
+    assert len(bare) == 4
+
+
+def test_tokenizers_that_do_not_mark_words(make_collator, bare):
+    batch = [{"input_ids": [2, 3, 2]}]
     with pytest.raises(UserError, match="does not mark them: give samples their word_ids"):
-        make_collator(tokenizer=bare, pattern="words")(batch[:1])
+        make_collator(tokenizer=bare, pattern="words")(batch)
     told = [{"input_ids": [2, 3, 2], "word_ids": [0, 0, 1]}]
     assert make_collator(tokenizer=bare, pattern="words")(told)["labels"].shape == (1, 3)

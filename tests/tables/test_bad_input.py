@@ -52,12 +52,12 @@ CASES = {
     "infinite": (
         text((4, "21,inf,m,b")),
         [],
-        "column 'dose': inf in row 2 (from 0): leave the value empty if it is not known",
+        "column 'dose': inf in data row 3: leave the value empty if it is not known",
     ),
     "text among numbers": (
         column("mass", *range(60, 89), "heavy"),
         ["--data.max_categories", 20],
-        "column 'mass': 'heavy' in row 29 (from 0) is no number: leave it empty",
+        "column 'mass': 'heavy' in data row 30 is no number: leave it empty",
     ),
     "too many categories": (
         column("mass", *(n / 2 for n in range(30))),
@@ -91,7 +91,11 @@ CASES = {
     ),
     "group": (text(), ["--data.group", "hospital"], "no column 'hospital'; did you mean"),
     "lags": (text(), ["--data.lags", 20], "30 rows are too few for 20 lags and a share held out"),
-    "few rows": (text(rows=ROWS[:6]), [], "5 training samples are fewer than a batch of 8"),
+    "few rows": (
+        text(rows=ROWS[:6]),
+        [],
+        "a minibatch of 8 is more than the 5 samples to train on",
+    ),
     "pattern": (text(), ["--pattern", "words"], "pattern words is not for features"),
     "key of cells": (text(), ["--data.layer", "raw"], "unknown key 'data.layer'"),
     "linear": (
@@ -158,8 +162,8 @@ def run(tmp_path, monkeypatch):
     ("content", "says"),
     [
         ("age,same\n20,7\n", "the table lacks column 'sex', which the model knows"),
-        ("age,sex,same\nold,f,7\n", "column 'age': 'old' in row 0 (from 0) is no number"),
-        ("age,sex,same\n1,f,7\n-inf,f,7\n", "column 'age': -inf in row 1 (from 0): leave the"),
+        ("age,sex,same\nold,f,7\n", "column 'age': 'old' in data row 1 is no number"),
+        ("age,sex,same\n1,f,7\n-inf,f,7\n", "column 'age': -inf in data row 2: leave the"),
         ("age,sex,sex\n20,f,f\n", "two columns are called 'sex': rename one"),
         ("age,sex,same\n20,f\n", "row 2 has 2 columns, not 3"),
     ],

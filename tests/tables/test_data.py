@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from maskwise.errors import UserError
 from maskwise.modalities import find
-from maskwise.tables.data import TableDataSettings, at_random, from_frame, in_time, load
+from maskwise.tables.data import TableDataSettings, from_frame, load
 from maskwise.tables.record import RECORD, TableRunSettings
+from maskwise.tables.splits import at_random, in_time
 from tests.lazy import lazy
 
 pandas = lazy("pandas")
@@ -164,7 +165,7 @@ def test_rows_and_columns_without_values_are_left_out(caplog):
         ({}, {"drop": ("id", "b", "c", "who")}, "1 columns that vary; a model learns one from"),
         ({}, {"drop": ("id", "a", "b", "c", "who")}, "40 rows of 0 columns: no data"),
         ({"who": np.full(40, 7)}, {"group": "who"}, "1 groups: a split needs two"),
-        ({"b": np.full(40, np.inf)}, {}, "column 'b': inf in row 0"),
+        ({"b": np.full(40, np.inf)}, {}, "column 'b': inf in data row 1"),
     ],
 )
 def test_settings_that_do_not_fit(change, settings, says):

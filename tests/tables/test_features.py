@@ -92,7 +92,7 @@ def test_targets_by_number(tmp_path, numbers):
     ("lines", "says"),
     [
         (["1,2", "3,4"], "the first line must name the columns"),
-        (["a,b", "1,x"], "column 'b': 'x' in row 0 .* is no number"),
+        (["a,b", "1,x"], "column 'b': 'x' in data row 1 is no number"),
         (["a,b", "1,2", "3"], "row 3 has 1 columns, not 2"),
         (["a,b,c", "1,2", "3,4"], "row 2 has 2 columns, not 3"),
         (["a,b"], "there are no rows"),
@@ -121,7 +121,7 @@ def test_what_does_not_fit_is_refused(tmp_path, numbers):
         ((source(path), "2"), "no column '2'; did you mean alpha or beta"),
         ((source(tmp_path / "a.npy"), "3"), "no column '3'; columns are numbered 0 to 2"),
         ((source("digits"), "3"), "images have no column '3'"),
-        ((source(path, flip=True),), "is a table, and other --data settings are for images"),
+        ((source(path, flip=True),), "is a table, for which there is no data="),
         ((source(tmp_path / "b.npy"),), "cannot be read as an array"),
         ((source(tmp_path / "b.npz"),), "cannot be read as an array"),
         ((source(tmp_path / "line.npy"),), "images must be"),

@@ -164,6 +164,29 @@ def test_parquet_keeps_its_types(model, tmp_path):
     assert (tmp_path / "c.csv").read_text().splitlines()[1].startswith("a,50.125,1")
 
 
+FORMULAS = ["=HYPERLINK(1)", "+1+2", "@x", "-2-3"]
+HARMLESS = ["-1.5", "+41 44 1", "-", "a=b"]
+
+
+@pytest.mark.parametrize(("name", "sign"), [("a.csv", ","), ("a.tsv", "\t")])
+def test_spreadsheets_run_nothing_that_is_written(model, tmp_path, caplog, name, sign):
+    source, out = tmp_path / name, tmp_path / f"out{name[1:]}"
+    cells = [*FORMULAS, *HARMLESS]
+    rows = [["age", "num", "sex", "ok", "=sum"], *([50, 1, "m", True, cell] for cell in cells)]
+    source.write_text("".join(sign.join(map(str, row)) + "\n" for row in rows))
+    fill_file(model, source, out)
+    found = [line.split(sign)[4] for line in out.read_text().splitlines()]
+    assert found == ["'=sum", *(f"'{cell}" for cell in FORMULAS), *HARMLESS]
+    told = (
+        "5 cells that a spreadsheet would run begin with an apostrophe: =sum, =HYPERLINK(1), +1+2"
+    )
+    assert f'{told}, ... (as they are: data={{"formulas": "keep"}})' in caplog.text
+    fill_file(model, source, out, formulas="keep")
+    assert out.read_text() == source.read_text()
+    frame = {**dict.fromkeys(TABLE_NAMES, [None] * len(cells)), "text": cells}
+    assert list(fill(model, frame)["text"]) == cells
+
+
 def test_what_cannot_be_filled(model, tmp_path):
     source = tmp_path / "a.csv"
     source.write_text("age,num,sex,ok\n,1,m,True\n")

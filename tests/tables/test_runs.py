@@ -190,7 +190,10 @@ def test_masks_do_not_depend_on_workers_or_micro_batches(table, alike, no_report
         ({"pattern": "block"}, "pattern block is not for features, which have no order"),
         ({"pattern": "units:2"}, "pattern units:2 is not for features"),
         ({"evaluate.layer": 2}, r"evaluate\.layer 2 is outside 0\.\.1"),
-        ({"train.batch_size": 4000}, "training samples are fewer than a batch of 4000: lower"),
+        (
+            {"train.batch_size": 4000},
+            "a minibatch of 4000 is more than the 72 samples to train on",
+        ),
         ({"data.labels": "specis"}, "no column 'specis'; did you mean species"),
         (
             {"data.max_categories": 2, "data.categorical": ["site"]},

@@ -40,7 +40,7 @@ def test_in_a_file_a_list_of_texts_is_missing_and_told(tmp_path, caplog):
     found = read_table(path)
     assert found["where"].tolist() == ["EU", None, "-", None]
     assert found["a"].tolist() == [1, -999, 3, 4]
-    assert "texts count as missing (--data.missing): 1 'NA' in where" in caplog.text
+    assert "texts count as missing (data={\"missing\": ...}): 1 'NA' in where" in caplog.text
     found = read_table(path, TableDataSettings(missing=("-", "-999")).dialect)
     assert found["where"].tolist() == ["EU", "NA", None, None]
     np.testing.assert_array_equal(found["a"], [1, np.nan, 3, 4])
@@ -131,7 +131,7 @@ def test_separators_decimals_and_encodings_are_found(tmp_path, caplog, encoding,
     path = table(tmp_path, content, encoding)
     found = read_table(path)
     assert {name: values.tolist() for name, values in found.items()} == EXPECTED
-    assert ("--data.delimiter" in caplog.text) == (sign != ",")
+    assert ('data={"delimiter"' in caplog.text) == (sign != ",")
     assert ("decimals have a comma, such as 0,5" in caplog.text) == comma
     assert ("not UTF-8, read as cp1252" in caplog.text) == (encoding in ("latin-1", "cp1252"))
     # What is written is read, and all that was there are the same bytes.
@@ -150,7 +150,7 @@ def test_dialects_may_be_given(tmp_path):
     assert found["a"].tolist() == ["1,234", "2,345"]
     path = table(tmp_path, 'a,b\n"1,234",x\n"2,345",y\n')
     with pytest.raises(
-        UserError, match=r"column 'a': 1,234 is 1\.234 or 1234: say --data.decimal"
+        UserError, match=r"column 'a': 1,234 is 1\.234 or 1234: say data=..decimal.: ...."
     ):
         read_table(path)
     path = table(tmp_path, "a,b\nЖ,1\n", "cp1251")

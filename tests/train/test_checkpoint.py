@@ -127,7 +127,7 @@ def test_a_damaged_checkpoint(folder, state, damage):
     with pytest.raises(UserError, match=rf"checkpoint .*state\.safetensors {kind}") as error:
         checkpoint.restore(folder, state())
     assert "\n" not in str(error.value)
-    assert "start again in a new --out folder" in str(error.value)
+    assert "start again in a new folder, by out=..." in str(error.value)
 
 
 @pytest.mark.parametrize("changes", [{"model.width": 32}, {"model.depth": 2}])

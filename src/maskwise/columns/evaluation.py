@@ -158,7 +158,7 @@ def embed_rows(
     with frozen(model) as device:
         parts = [
             model.encode(rows.get(part).to(device), pool, layer).float().cpu().numpy()
-            for part in in_batches(index)
+            for part in (in_batches(index) if len(index) else [index])
         ]
     return np.concatenate(parts)
 

@@ -64,9 +64,11 @@ class TabularModel(MaskedModel):
         network = network or network_of(tokenizer, config, attention)
         assert isinstance(network, ColumnNetwork)
         self.network = network
-        sizes, num = torch.tensor(tokenizer.sizes), len(tokenizer.sizes)
+        # These are known, also where weights have shapes only.
+        sizes, num = torch.tensor(tokenizer.sizes, device="cpu"), len(tokenizer.sizes)
         columns = sizes.nonzero()[:, 0]
-        first, code = (sizes.cumsum(dim=0) - sizes)[columns, None], torch.arange(int(sizes.max()))
+        code = torch.arange(int(sizes.max()), device="cpu")
+        first = (sizes.cumsum(dim=0) - sizes)[columns, None]
         places = torch.where(code < sizes[columns, None], first + code, -1)
         self.columns = nn.Buffer(columns, persistent=False)
         self.places = nn.Buffer(places, persistent=False)

@@ -308,6 +308,19 @@ def from_one_hot(values: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
     return np.stack(parts, axis=1).astype(np.float32)
 
 
+def check_pattern(pattern: str) -> None:
+    """Refuse a pattern that means something in an order of positions only.
+
+    Raises:
+        UserError: such a pattern.
+    """
+    if pattern not in ("scattered", "shared"):
+        raise UserError(
+            f"pattern {pattern} is not for features, which have no order: take scattered,"
+            " or shared (the same features in all samples of a step)"
+        )
+
+
 def splits_of(
     data: object, config: RunSettings, read: Callable[[D], S], take: Callable[[T, D], S], what: str
 ) -> S:
@@ -316,11 +329,7 @@ def splits_of(
     Raises:
         UserError: data is lacking, or a pattern means something in an order of positions only.
     """
-    if config.pattern not in ("scattered", "shared"):
-        raise UserError(
-            f"pattern {config.pattern} is not for features, which have no order: take scattered,"
-            " or shared (the same features in all samples of a step)"
-        )
+    check_pattern(config.pattern)
     if data is not None:
         return take(cast(T, data), config.data)
     if config.data.source == "array":

@@ -40,7 +40,7 @@ class Kmers:
     @cached_property
     def alphabet(self) -> Tensor:
         """Which tokens may be predicted, bool [V]."""
-        return torch.arange(self.mask + 1) < self.num_kinds
+        return torch.arange(self.mask + 1, device="cpu") < self.num_kinds
 
     @property
     def nothing(self) -> int:
@@ -144,7 +144,7 @@ class Pieces(Kmers):
 
     @cached_property
     def alphabet(self) -> Tensor:
-        alphabet = torch.ones(self.num_inputs, dtype=torch.bool)
+        alphabet = torch.ones(self.num_inputs, dtype=torch.bool, device="cpu")
         alphabet[[self.tokenizer.token_to_id("N"), self.nothing, self.mask]] = False
         return alphabet
 
@@ -199,7 +199,8 @@ def _number(parts: Tensor) -> Tensor:
 
 def _digits(numbers: Tensor, k: int) -> Tensor:
     """Return the k bases that a number stands for, [..., k]."""
-    return numbers[..., None] // NUM_BASES ** torch.arange(k - 1, -1, -1) % NUM_BASES
+    powers = NUM_BASES ** torch.arange(k - 1, -1, -1, device=numbers.device)
+    return numbers[..., None] // powers % NUM_BASES
 
 
 def _complements(k: int) -> Tensor:
@@ -208,8 +209,9 @@ def _complements(k: int) -> Tensor:
     >>> _complements(2)[:4].tolist()  # AA AC AG AT -> TT GT CT AT
     [15, 11, 7, 3]
     """
-    others = _number((NUM_BASES - 1 - _digits(torch.arange(NUM_BASES**k), k)).flip(-1))
-    return torch.cat([others, torch.arange(len(others), len(others) + 3)])
+    every = torch.arange(NUM_BASES**k, device="cpu")
+    others = _number((NUM_BASES - 1 - _digits(every, k)).flip(-1))
+    return torch.cat([others, torch.arange(3, device="cpu") + len(others)])
 
 
 def parse_tokens(text: str) -> Kmers | int:

@@ -1,17 +1,18 @@
 """Hugging Face's transformers: its masked language models, and batches for its Trainer."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from maskwise import laws, masks
 from maskwise.errors import UserError
+from maskwise.integrations.hf_rows import IGNORED, Rows, Sample, read
 from maskwise.integrations.hf_samples import Sightings, WordMarks
 from maskwise.laws import Law, Scheduled
 from maskwise.objectives.cross_entropy import corrupt
@@ -24,24 +25,11 @@ from maskwise.text.text import of_transformers
 if TYPE_CHECKING:  # it is an extra
     from transformers import PreTrainedTokenizerFast, TrainerCallback, TrainerState
 
+log = logging.getLogger("maskwise")
+
 __all__ = ["DataCollatorForRandomRatioMLM", "export", "load", "untrained"]
 
 PATTERNS = ("scattered", "words", "ngrams", "spans")
-IGNORED = -100  # what losses of transformers leave out
-
-
-class _Sample(NamedTuple):
-    """One row without padding, int64 [n] each."""
-
-    ids: np.ndarray
-    attention: np.ndarray
-    types: np.ndarray
-    closed: np.ndarray
-    """1 where the caller says that nothing may be hidden"""
-    words: np.ndarray
-    """The word of each token, -1 for none; empty: not given"""
-    width: int
-    """Positions with the padding that the caller put there"""
 
 
 class DataCollatorForRandomRatioMLM:
@@ -118,6 +106,14 @@ class DataCollatorForRandomRatioMLM:
         self._multiple = pad_to_multiple_of or 1
         text = of_transformers(tokenizer, length=1)
         self._mask, self._pad, self._alphabet = text.mask, text.pad, text.alphabet
+        self._fill = self._pad
+        if self._pad < 0:  # any token will do, since models leave it out
+            self._fill = [self._mask, *text.start, *text.stop][-1]
+            log.warning(
+                "the tokenizer has no padding token: shorter rows are filled up with %s, which"
+                " attention_mask leaves out",
+                text.tokenizer.id_to_token(self._fill),
+            )
         self._left = tokenizer.padding_side == "left"
         self._unknown, self._type = tokenizer.unk_token_id, tokenizer.pad_token_type_id
         self._marks = None if name == "scattered" else WordMarks(tokenizer.backend_tokenizer)
@@ -149,25 +145,32 @@ class DataCollatorForRandomRatioMLM:
         return type("FollowTraining", (TrainerCallback,), events)()
 
     def __call__(self, features: Sequence[Mapping[str, ArrayLike]]) -> dict[str, Tensor]:
-        """Return `input_ids`, `attention_mask` and `labels`, int64 [B, L] each.
+        """Return `input_ids`, `attention_mask`, `labels`, int64 [B, L] each, and all further keys.
 
-        Labels are -100 where nothing is hidden. There are `token_type_ids` if samples have them.
+        Labels are -100 where nothing is hidden. Of further keys, those with a value for each token
+        (`token_type_ids`, `position_ids`, `bbox` [n, 4]) are padded with the tokens, [B, L, ...],
+        by 0 or, if they are some kind of label, -100. Others, such as `next_sentence_label`, have
+        one shape in all samples, and become [B, ...].
 
         Args:
-            features: samples: `input_ids`, and maybe `attention_mask`, `special_tokens_mask`,
-                `token_type_ids` and `word_ids`, as lists, arrays or tensors of any length.
+            features: samples: `input_ids`, and maybe `attention_mask`, `special_tokens_mask` and
+                `word_ids`, as lists, arrays or tensors of any length, which are read here;
+                `labels`, which this batch has of its own; and any other arrays of numbers.
 
         Raises:
-            UserError: no samples, or one that cannot be read; a batch in which nothing can be
-                hidden; a law that moves while nobody calls `set_epoch`.
+            UserError: no samples, or one that cannot be read; a further key that is no array of
+                numbers, fits neither tokens nor other samples, or is not in all of them; a batch
+                in which nothing can be hidden; a law that moves while nobody calls `set_epoch`.
         """
         if not len(features):
             raise UserError("the batch is empty: give at least one sample")
-        samples = [self._read(sample, place) for place, sample in enumerate(features)]
-        ids = self._rows([sample.ids for sample in samples], samples, self._pad)
-        attention = self._rows([sample.attention for sample in samples], samples, 0)
-        closed = self._rows([sample.closed for sample in samples], samples, 1)
-        eligible = self._alphabet[ids.clamp(min=0)] & (closed == 0) & (attention == 1)
+        about = len(self._alphabet), self._pad, self._unknown
+        samples = [read(sample, place, *about) for place, sample in enumerate(features)]
+        rows = Rows(samples, self._multiple, left=self._left)
+        ids = rows.of([sample.ids for sample in samples], self._fill)
+        attention = rows.of([sample.attention for sample in samples], 0)
+        closed = rows.of([sample.closed for sample in samples], 1)
+        eligible = self._alphabet[ids] & (closed == 0) & (attention == 1)
         if not bool(eligible.any()):
             raise UserError(
                 f"none of the {len(samples)} samples of a batch has a token that can be hidden:"
@@ -189,7 +192,7 @@ class DataCollatorForRandomRatioMLM:
             pattern=self.pattern,
             scope="sample",
             eligible=eligible,
-            units=self._units(samples, ids, eligible),
+            units=self._units(rows, ids, eligible),
         ).hidden
         seen = corrupt(
             ids, hidden, keys, mask=self._mask, alphabet=self._alphabet, shares=self._shares
@@ -199,56 +202,10 @@ class DataCollatorForRandomRatioMLM:
             "attention_mask": attention,
             "labels": ids.masked_fill(~hidden, IGNORED),
         }
-        if any(len(sample.types) for sample in samples):
-            batch["token_type_ids"] = self._rows([s.types for s in samples], samples, self._type)
-        return {name: self._placed(rows, samples) for name, rows in batch.items()}
+        placed = {name: rows.placed(values) for name, values in batch.items()}
+        return placed | rows.more(self._type)
 
-    def _read(self, sample: Mapping[str, ArrayLike], place: int) -> _Sample:
-        """Return what a sample holds, without padding on either side."""
-        if not isinstance(sample, Mapping) or "input_ids" not in sample:
-            raise UserError(
-                f"sample {place} of a batch has no input_ids: tokenize the texts first"
-            )
-        ids = _array(sample["input_ids"])
-        if ids.ndim != 1:
-            raise UserError(
-                f"sample {place} has input_ids of shape {ids.shape}: give one row each"
-            )
-        if len(ids) and not 0 <= ids.min() <= ids.max() < len(self._alphabet):
-            most = len(self._alphabet) - 1
-            raise UserError(f"sample {place} has token ids outside 0..{most}, the tokenizer's own")
-        given = {name: _array(sample[name]) for name in _OPTIONAL if sample.get(name) is not None}
-        for name, values in given.items():
-            if values.shape != ids.shape:
-                raise UserError(f"sample {place} has {len(values)} {name} for {len(ids)} tokens")
-        none = np.empty(0, np.int64)
-        attention = given.get("attention_mask", np.ones_like(ids))
-        closed = given.get("special_tokens_mask", np.zeros_like(ids)) * (ids != self._unknown)
-        # Padding is at the ends; within a text its token may have another meaning.
-        inside = np.flatnonzero(given.get("attention_mask", ids != self._pad))
-        part = slice(inside[0], inside[-1] + 1) if len(inside) else slice(0, 0)
-        types, words = (given.get(name, none)[part] for name in ("token_type_ids", "word_ids"))
-        return _Sample(ids[part], attention[part], types, closed[part], words, len(ids))
-
-    def _rows(self, values: Sequence[np.ndarray], samples: Sequence[_Sample], fill: int) -> Tensor:
-        """Return rows of equal length, int64 [B, L], padding behind."""
-        length = -(-max(sample.width for sample in samples) // self._multiple) * self._multiple
-        rows = np.full((len(samples), max(length, 1)), fill)
-        for row, value in zip(rows, values, strict=True):
-            row[: len(value)] = value
-        if fill == self._pad < 0 and any(len(value) < rows.shape[1] for value in values):
-            raise UserError("the tokenizer has no padding token: set tokenizer.pad_token")
-        return torch.from_numpy(rows)
-
-    def _placed(self, rows: Tensor, samples: Sequence[_Sample]) -> Tensor:
-        """Move padding to the side where the tokenizer has it."""
-        if not self._left:
-            return rows
-        empty = rows.shape[1] - torch.tensor([len(sample.ids) for sample in samples])
-        places = torch.arange(rows.shape[1]) - empty[:, None]
-        return rows.gather(1, places % rows.shape[1])
-
-    def _sample_ids(self, samples: Sequence[_Sample]) -> Tensor:
+    def _sample_ids(self, samples: Sequence[Sample]) -> Tensor:
         """Return numbers of 56 bits that stand for the tokens and the epoch, int64 [B]."""
         digests = [hashlib.blake2b(s.ids.astype("<i8").tobytes()).digest() for s in samples]
         epoch = int(self._now[0])
@@ -262,15 +219,15 @@ class DataCollatorForRandomRatioMLM:
         found = [hashlib.blake2b(name, digest_size=7).digest() for name in named]
         return torch.tensor([int.from_bytes(digest) for digest in found])
 
-    def _units(self, samples: Sequence[_Sample], ids: Tensor, eligible: Tensor) -> Tensor | None:
+    def _units(self, rows: Rows, ids: Tensor, eligible: Tensor) -> Tensor | None:
         """Return the word or n-gram of each position, int64 [B, L], where the pattern asks."""
         if self._marks is None:
             return None
-        if all(len(sample.words) == len(sample.ids) for sample in samples):
-            words = self._rows([sample.words for sample in samples], samples, IGNORED)
+        if all(len(sample.words) == len(sample.ids) for sample in rows.samples):
+            words = rows.of([sample.words for sample in rows.samples], IGNORED)
             starts = words != torch.nn.functional.pad(words, (1, 0), value=IGNORED)[:, :-1]
         elif self._marks.known:
-            starts = self._marks.starts(ids.clamp(min=0))
+            starts = self._marks.starts(ids)
         else:
             raise UserError(
                 f"pattern {self.pattern} needs words, and the tokenizer does not mark them: give"
@@ -282,13 +239,3 @@ class DataCollatorForRandomRatioMLM:
             merged = self.ngrams.merge(ids.numpy(), starts.numpy(), breaks.numpy())
             starts = torch.from_numpy(merged)
         return starts.cumsum(dim=1)
-
-
-_OPTIONAL = ("attention_mask", "special_tokens_mask", "token_type_ids", "word_ids")
-
-
-def _array(values: ArrayLike) -> np.ndarray:
-    """Return numbers as int64; None, as in `word_ids` of special tokens, is -1."""
-    if isinstance(values, (list, tuple)):
-        values = [-1 if value is None else value for value in values]
-    return np.asarray(values, dtype=np.int64)

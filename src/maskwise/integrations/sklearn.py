@@ -36,12 +36,13 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     """Learn the rows of a table by hiding parts of them; encode, impute and score rows.
 
     Numbers are standardised; texts, bools and pandas or polars categoricals are categories, and so
-    are numbers of two values, both whole, in a data frame. Times, and texts that are all different
-    or of more than 100 kinds, are left apart, as they are, and the log of "maskwise" names them.
-    Missing values (NaN, None) are allowed everywhere: the network sees them as hidden and is never
-    asked for them. Columns that are constant (or missing throughout) in `fit` are no features:
-    they have no part in codes and likelihoods, are imputed by their constant, and stay missing if
-    there is none. Unseen categories count as missing, and the log says how many.
+    are numbers of two values, both whole, in a data frame. Dates and times, and texts that are all
+    different or of more than `max_categories` kinds, are left apart as they are, and the log of
+    "maskwise" names them. Missing values (NaN, None) are allowed everywhere: the network sees them
+    as hidden and is never asked for them. Columns that are constant (or missing throughout) in
+    `fit` are no features: they have no part in codes and likelihoods, are imputed by their
+    constant, and stay missing if there is none. Unseen categories count as missing, and the log
+    says how many.
 
     Args:
         law: of the share of a row that is hidden in a step.
@@ -54,6 +55,9 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         corruption: "indicator", "zero" or "permute": what stands for a hidden value in training.
         scale: "standard" or "quantile" (normal scores) for numbers.
         categorical: "infer", or names or numbers of further columns that are categories.
+        max_categories: texts of more kinds are left apart.
+        dates: "keep" leaves dates apart, times or texts such as 2024-01-31; "number" makes days of
+            them.
         steps: of the optimiser; default: 50 passes over the rows, but within 200 and 5000.
         batch_size: rows in a step, or all if there are fewer.
         lr: peak learning rate of `fit`, the learning rate of `partial_fit`.
@@ -86,6 +90,8 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     corruption: Literal["indicator", "zero", "permute"] = "indicator"
     scale: Literal["standard", "quantile"] = "standard"
     categorical: str | Collection[str | int] = "infer"
+    max_categories: int = 100
+    dates: Literal["keep", "number"] = "keep"
     steps: int | None = None
     batch_size: int = 256
     lr: float = 1e-3
@@ -171,7 +177,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.n_steps_ = 0
         self.container_ = given.library
-        told = names, self.categorical, self.scale
+        told = names, self.categorical, self.scale, self.max_categories, self.dates
         self.state_ = network.begin(given, *told, shape, self.seed_)
 
     def _learn(self, given: Given, steps: int, *, constant: bool) -> Self:
@@ -230,6 +236,8 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
             out.
         round: fill columns that held whole numbers only in `fit` with whole numbers.
         clip: fill these with nothing less or more than some that they held.
+        dates: "number" makes days of dates, as an `estimator` with that does, and fills them with
+            dates as their column spells them: whole days where it has such.
         random_state: int, RandomState or None: of the estimator and the draws.
 
     Attributes:
@@ -257,6 +265,7 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
     keep_empty_features: bool = False
     round: bool = True
     clip: bool = True
+    dates: Literal["keep", "number"] = "keep"
     random_state: int | RandomState | None = None
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
@@ -271,7 +280,10 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         self.indicator_features_ = np.flatnonzero(gaps.any(axis=0) & bool(self.add_indicator))
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         chosen = _default(len(given)) if self.estimator is None else self.estimator
-        self.estimator_ = clone(chosen).set_params(random_state=seed).fit(given)
+        chosen = clone(chosen).set_params(random_state=seed)
+        if self.dates != "keep":
+            chosen.set_params(dates=self.dates)
+        self.estimator_ = chosen.fit(given)
         return self
 
     def transform(self, X: ArrayLike) -> Any:

@@ -1,6 +1,6 @@
 """Inside an estimator: a table as columns, and its model, trained in memory and kept as arrays."""
 
-import re
+import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,16 @@ from maskwise import laws
 from maskwise.columns.losses import fit_feature_noise
 from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.columns.tabular import rows_of
-from maskwise.errors import UserError
+from maskwise.errors import UserError, as_argument, option, speaking
 from maskwise.likelihood import fill, log_likelihood
 from maskwise.masks.patterns import Scattered
 from maskwise.modalities import build
 from maskwise.modality import Entries
 from maskwise.settings import from_dict, to_dict
 from maskwise.tables.data import tell_apart
-from maskwise.tables.frames import Columns, Filled, columns_of, is_missing, put, respelled
+from maskwise.tables.dates import written
+from maskwise.tables.frames import Columns, columns_of, is_missing
+from maskwise.tables.gaps import Filled, put
 from maskwise.tables.table import Table
 from maskwise.train.config import EfficiencySettings, TrainSettings, connect
 from maskwise.train.loop import Batches, Learner, Plan, gradients, learning_rate, setup
@@ -38,6 +40,18 @@ Library = Literal["numpy", "pandas", "polars"]
 
 FLOATS = [np.float64, np.float32]
 ROWS = 4096  # in one call of the model
+
+
+def as_parameter(key: str, value: str | None = None) -> str:
+    """Say a setting as estimators have it.
+
+    >>> as_parameter("data.scale", "quantile"), as_parameter("data.drop", "id")
+    ('scale="quantile"', 'X.drop(columns=["id"])')
+    """
+    name = key.rpartition(".")[2]
+    if name == "drop":
+        return f"X.drop(columns={json.dumps([value], ensure_ascii=False)})"
+    return as_argument(name, value)
 
 
 @dataclass(frozen=True)
@@ -80,10 +94,11 @@ class Given:
         for (name, column), new in zip(self.columns.items(), values, strict=True):
             rows = np.flatnonzero(is_missing(column))
             if len(rows) and not is_missing(new).any():
-                gaps[name] = Filled(rows, respelled(new[rows].tolist(), column))
+                gaps[name] = Filled(rows, written(new[rows], column))
         return put(self.data, gaps)
 
 
+@speaking(as_parameter)
 def read(
     estimator: BaseEstimator,
     X: "ArrayLike | Given",
@@ -131,21 +146,29 @@ def is_nothing(value: Any) -> bool:
     return nothing or (isinstance(value, float) and value != value)
 
 
+@speaking(as_parameter)
 def begin(
     given: Given,
     names: Sequence[str],
     categorical: str | Collection[str | int],
     scale: str,
+    max_categories: int,
+    dates: str,
     shape: TabularModelSettings,
     seed: int,
 ) -> State:
     """Return a model of the rows of a table with random weights; with none, if no column varies.
 
     `categorical` is "infer", or names or numbers of columns of numbers that are categories;
-    `scale` is "standard" or "quantile".
+    `scale` is "standard" or "quantile"; more than `max_categories` texts are left apart, as dates
+    are, unless `dates` are "number".
     """
     if scale not in ("standard", "quantile"):
         raise UserError(f"scale '{scale}' is neither 'standard' nor 'quantile'")
+    if dates not in ("keep", "number"):
+        raise UserError(f"dates '{dates}' is neither 'keep' nor 'number'")
+    if type(max_categories) is not int or max_categories < 1:
+        raise UserError(f"max_categories {max_categories!r} must be a whole number from 1")
     chosen = set() if isinstance(categorical, str) else set(categorical)
     if categorical != "infer" and isinstance(categorical, str):
         raise UserError(f"categorical '{categorical}' is neither 'infer' nor a list of columns")
@@ -154,18 +177,21 @@ def begin(
     columns = dict(zip(names, given.columns.values(), strict=True))
     named = {name for number, name in enumerate(names) if {name, number} & chosen}
     numbers = given.library == "numpy" and given.data.dtype.kind in "fiu"
-    try:
-        table = Table.learn(columns, categorical=named, scale=scale, pairs=not numbers)
-    except UserError as error:  # without what the command line calls things
-        raise UserError(
-            re.sub(r" \(?(or raise )?--data\.\w+( [^)]*\))?", "", str(error))
-        ) from None
-    tell_apart(table)
+    table = Table.learn(
+        *(columns, slice(None)),
+        categorical=named,
+        scale=scale,
+        pairs=not numbers,
+        max_categories=max_categories,
+        dates=dates == "number",
+    )
+    tell_apart(table, f" ({option('max_categories')})")
     if table.features:
         return _state(build(table, shape, seed=seed))
     return {"table": table.save(Path()), "network": to_dict(shape), "weights": {}}
 
 
+@speaking(as_parameter)
 def learn(
     state: State,
     given: Given,
@@ -199,6 +225,7 @@ def learn(
     return _state(model)
 
 
+@speaking(as_parameter)
 def codes(state: State, given: Given) -> np.ndarray:
     """Return the codes of rows, float64 [N, D]; 0 where no column varies."""
     samples = _samples(state, given)
@@ -207,16 +234,21 @@ def codes(state: State, given: Given) -> np.ndarray:
     return _in_parts(_model(state).encode, samples)
 
 
+@speaking(as_parameter)
 def decoded(state: State, code: np.ndarray, library: Library) -> Any:
     """Return the rows that codes stand for, in a container of a library."""
     weights = state["weights"]
     samples = _in_parts(_model(state).decode, code) if weights else np.zeros((len(code), 0))
     columns = _table(state).arrays(samples)
     if library == "numpy":
-        return np.column_stack(list(columns.values()))
+        times = [
+            each.astype(object) if each.dtype.kind == "M" else each for each in columns.values()
+        ]
+        return np.column_stack(times)
     return nw.from_dict(columns, backend=library).to_native()
 
 
+@speaking(as_parameter)
 def complete(
     state: State,
     given: Given,
@@ -241,6 +273,7 @@ def complete(
     return list(_table(state).arrays(samples, round=round, clip=clip).values())
 
 
+@speaking(as_parameter)
 def scores(state: State, given: Given, passes: int) -> np.ndarray:
     """Return bounds of the log-likelihoods of rows, nats [N]; 0 where nothing is known."""
     samples = _samples(state, given)

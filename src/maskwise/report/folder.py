@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from maskwise import laws, words
-from maskwise.errors import UserError
+from maskwise.errors import UserError, call
 from maskwise.files import read_json, read_json_lines
 from maskwise.words import Words
 
@@ -121,5 +121,5 @@ def _samples(folder: Path) -> Row:
             return {name: arrays[name] for name in PICTURES}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is damaged ({error}); make it again with maskwise evaluate {folder}"
+            f"{path} is damaged ({error}); make it again with {call('evaluate', str(folder), {})}"
         ) from None

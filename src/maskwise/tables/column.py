@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 from scipy.special import ndtri
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.laws.combined import is_number
+from maskwise.tables.dates import as_days, days_of, times_of
 from maskwise.tables.frames import (
     Value,
     as_numbers,
@@ -19,11 +20,12 @@ from maskwise.tables.frames import (
     from_values,
     is_missing,
 )
+from maskwise.tables.mending import LEAVE_OUT, Mendable, Trouble
 
 log = logging.getLogger("maskwise")
 
 _KNOTS = 256
-_ENOUGH = 20  # of texts that are all different are names, dates or the like
+ENOUGH = 20  # of texts that are all different are names, dates or the like
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Column:
         categories: those of the training rows; the only value of a constant, or nothing.
         whole: whether values are integers.
         limits: least and largest value of the training rows, if all are whole numbers.
+        date: whether values are dates, as numbers those of days since 1970.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Column:
     categories: tuple[Value, ...] = ()
     whole: bool = False
     limits: tuple[float, ...] = ()
+    date: bool = False
 
     def encode(self, values: np.ndarray) -> tuple[np.ndarray, int]:
         """Return numbers or codes, float32 [N], and how many values are unseen categories.
@@ -61,7 +65,7 @@ class Column:
         if self.kind == "category":
             codes = codes_of(values, self.categories)
             return np.where(codes < 0, np.nan, codes).astype(np.float32), int((codes == -2).sum())
-        numbers = as_numbers(self.name, values)
+        numbers = (as_days if self.date else as_numbers)(self.name, values)
         if self.knots:
             return np.interp(numbers, self.knots, self.scores).astype(np.float32), 0
         return ((numbers - self.mean) / self.std).astype(np.float32), 0
@@ -72,9 +76,12 @@ class Column:
         """Return the values that numbers or codes [N] stand for; NaN or None where NaN.
 
         Where all that is known are whole numbers, `round` and `clip` make those of the values, as
-        large as some that are known.
+        large as some that are known. Dates are datetime64[us].
         """
-        samples = np.asarray(samples, dtype=np.float64)
+        values = self._values(np.asarray(samples, dtype=np.float64), round=round, clip=clip)
+        return times_of(values.astype(np.float64)) if self.date else values
+
+    def _values(self, samples: np.ndarray, *, round: bool, clip: bool) -> np.ndarray:
         if self.kind in ("constant", "apart"):
             return from_values((self.categories or (None,)) * len(samples))
         known = ~np.isnan(samples)
@@ -103,12 +110,14 @@ def learn(
     quantile: bool = False,
     max_categories: int = 100,
     pairs: bool = True,
+    dates: bool = False,
 ) -> Column:
     """Return how a column of a table, values [N] as of `columns_of`, becomes numbers.
 
     Texts, bools and categoricals are categories, and so are, with `pairs`, numbers of two values,
     both whole; others too if `categorical`. Numbers become normal scores (`quantile`) or are
-    standardised. Times, and texts of too many different values, are left apart.
+    standardised. Times, and texts of too many different values, are left apart; with `dates`,
+    dates are numbers of days.
 
     Raises:
         UserError: an infinite number, text among numbers, or `categorical` with too many values.
@@ -118,15 +127,21 @@ def learn(
     >>> learn("sex", np.array(["m", None, "f"], dtype=object)).categories
     ('f', 'm')
     """
-    if values.dtype.kind in "Mm":
-        return Column(name, "apart")
+    days = None if categorical else days_of(values)
+    if values.dtype.kind in "Mm" and (days is None or not dates):
+        return Column(name, "apart", date=days is not None)
+    if dates and days is not None:
+        column = learn(name, days, rows, quantile=quantile, pairs=False)
+        return dataclasses.replace(column, date=True)
     numeric = values.dtype.kind not in "bO"
-    known = as_numbers(name, values)[rows] if numeric else values[rows]
+    known = _numbers(name, values)[rows] if numeric else values[rows]
     known = known[~is_missing(known)]
     if not numeric or categorical or _constant(known) or (pairs and _two_values(known)):
         categories = distinct(known)
         if len(categories) < 2:
             return Column(name, "constant", categories=categories)
+        if days is not None:
+            return Column(name, "apart", date=True)
         _check(name, values, categories, max_categories, categorical)
         if not categorical and stands_apart(known, max_categories):
             return Column(name, "apart")
@@ -144,12 +159,19 @@ def learn(
     return Column(name, "number", mean, std, whole=whole, limits=limits)
 
 
+def _numbers(name: str, values: np.ndarray) -> np.ndarray:
+    try:
+        return as_numbers(name, values)
+    except UserError as error:
+        raise Mendable(Trouble(str(error), {LEAVE_OUT: name})) from None
+
+
 def stands_apart(known: np.ndarray, most: int) -> bool:
     """Return whether values [N] are times, or texts with more than `most` or all different."""
-    if known.dtype.kind in "Mm":
+    if known.dtype.kind in "Mm" or days_of(known) is not None:
         return True
     num = len(distinct(known)) if known.dtype.kind == "O" else 0
-    return num > most or (num >= _ENOUGH and num == len(known))
+    return num > most or (num >= ENOUGH and num == len(known))
 
 
 def _constant(numbers: np.ndarray) -> bool:
@@ -179,16 +201,18 @@ def _check(
     strange = {value for value in categories if not is_number(str(value))}
     if 0 < len(strange) < len(categories) / 2:
         row = next(i for i, value in enumerate(values) if value in strange)
-        what = f"column '{name}': '{values[row]}' in row {row} (from 0) is no number"
+        what = f"column '{name}': '{values[row]}' in data row {row + 1} is no number"
         if len(categories) > most:
-            raise UserError(
-                f"{what}: leave it empty if it is not known, or leave out the column"
-                f" (--data.drop {name})"
+            text = (
+                f"{what}: leave it empty if it is not known, or leave out the column by"
+                f" {option('data.drop', name)}"
             )
+            raise Mendable(Trouble(text, {LEAVE_OUT: name}))
         log.warning("%s: %d categories", what, len(categories))
     elif asked and len(categories) > most:
-        raise UserError(
+        text = (
             f"column '{name}' has {len(categories)} different values such as"
-            f" {categories[0]!r:.40}; categories are at most {most}: leave it out (--data.drop"
-            f" {name}) or raise --data.max_categories"
+            f" {categories[0]!r:.40}; categories are at most {most}: leave it out by"
+            f" {option('data.drop', name)} or raise {option('data.max_categories')}"
         )
+        raise Mendable(Trouble(text, {"max_categories": len(categories)}))

@@ -2,8 +2,11 @@
 
 import codecs
 import dataclasses
+import difflib
 import hashlib
 import logging
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,10 +16,13 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from maskwise.columns.tabular import TabularRows, TabularSplits
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
+from maskwise.modality import Samples
+from maskwise.outputs import Formulas
 from maskwise.settings import settings
-from maskwise.tables.column import stands_apart
-from maskwise.tables.files import read_table
+from maskwise.tables.column import ENOUGH
+from maskwise.tables.dates import days_of
+from maskwise.tables.files import forget, survey
 from maskwise.tables.frames import (
     MISSING,
     Columns,
@@ -26,12 +32,12 @@ from maskwise.tables.frames import (
     is_missing,
     no_column,
 )
+from maskwise.tables.mending import LEAVE_OUT, Mendable, Trouble
+from maskwise.tables.splits import at_random, comparable_columns, in_time
 from maskwise.tables.table import Table, num_rows, windows
 from maskwise.tables.texts import Dialect
 
 log = logging.getLogger("maskwise")
-
-Parts = tuple[np.ndarray, np.ndarray]
 
 
 @settings
@@ -54,6 +60,9 @@ class TableDataSettings:
     max_categories: PositiveInt = 100
     """A column of texts with more, or with 20 that are all different, is left apart, as times are:
     named, kept as it is and never filled."""
+    dates: Literal["keep", "number"] = "keep"
+    """Dates, times of a data frame or texts such as 2024-01-31 (also with a time), are left apart;
+    or they are numbers of days, are filled, and written as their column spells them."""
     lags: NonNegativeInt = 0
     """Rows are a time series in order: a sample also holds this many rows before its own."""
     group: str | None = None
@@ -75,6 +84,10 @@ class TableDataSettings:
     """Its encoding; by default UTF-8, or else Windows-1252 (Latin-1), which is then said."""
     header: Literal["auto"] | bool = "auto"
     """Whether its first line names the columns, by default it must; else they are x0, x1, ..."""
+
+    formulas: Formulas = "escape"
+    """Cells of a text file that is written which a spreadsheet would run, such as `=1+2`, get an
+    apostrophe in front (`escape`), or stay as they are (`keep`)."""
 
     def __post_init__(self) -> None:
         if self.delimiter not in ("auto", "tab") and len(self.delimiter) != 1:
@@ -99,11 +112,51 @@ def load(data: TableDataSettings) -> TabularSplits:
     Raises:
         UserError: it cannot be read, or a column cannot be used, saying which and why.
     """
-    columns, name = read_table(data.source, data.dialect), Path(data.source).name.split(".")[0]
+    columns = survey(data.source, data.dialect).columns
+    forget()
     try:
-        return _splits(columns, name, data)
+        return splits_of_columns(columns, name_of(data), data)
     except UserError as error:
         raise UserError(f"{data.source}: {error}") from None
+
+
+def name_of(data: TableDataSettings) -> str:
+    """Return what the table that `data` describes is called."""
+    return Path(data.source).name.split(".")[0]
+
+
+def read_samples(data: TableDataSettings) -> Samples:
+    """Return all rows of the table that `data` describes, and their names, if they have such.
+
+    Names are the index that pandas wrote, or else the first column of identifiers.
+    """
+    found = survey(data.source, data.dialect)
+    forget()
+    if found.names is not None:
+        return Samples(found.columns, found.names)
+    told = {data.labels, data.group, *data.categorical}
+    for name, values in found.columns.items():
+        if name not in told and _are_names(name, values, name in data.drop):
+            log.info("%s: rows are called by column '%s'", data.source, name)
+            return Samples(found.columns, [str(value).strip() for value in values.tolist()])
+    return Samples(found.columns)
+
+
+def _are_names(name: str, values: np.ndarray, dropped: bool) -> bool:
+    """Return whether a column names rows: a word or whole number in each, and all different.
+
+    Of few rows that may be so by chance: then its own name must say so, or that it is left out.
+    """
+    if values.dtype.kind not in "Oiu" or is_missing(values).any() or not len(values):
+        return False
+    sure = dropped or re.search(r"(^|[^a-z])(id|key|name|sample|barcode|index)s?$", name.lower())
+    if not sure and (len(values) < ENOUGH or values.dtype.kind != "O"):
+        return False
+    texts = [str(value).strip() for value in values.tolist()]
+    spaced = sum(len(text.split()) > 1 for text in texts)
+    return (
+        len(set(texts)) == len(texts) and (bool(sure) or spaced == 0) and days_of(values) is None
+    )
 
 
 def from_frame(frame: object, data: TableDataSettings) -> TabularSplits:
@@ -117,25 +170,35 @@ def from_frame(frame: object, data: TableDataSettings) -> TabularSplits:
     >>> len(splits.train), len(splits.test), splits.tokenizer.sizes
     (18, 2, (0, 0, 2))
     """
+    columns, labels = in_memory(frame, data)
+    return splits_of_columns(columns, "table", data, labels)
+
+
+def in_memory(frame: object, data: TableDataSettings) -> tuple[Columns, np.ndarray | None]:
+    """Return the columns of a table in memory, and labels if they are given with it.
+
+    Raises:
+        UserError: it is no table, or texts are said to be missing.
+    """
     if data.missing != MISSING:
-        raise UserError("missing is for files: put None where a data frame has no value")
+        text = "missing is for files: put None where a data frame has no value"
+        raise Mendable(Trouble(text, {"missing": MISSING}))
     labels = None
     if isinstance(frame, tuple) and len(frame) == 2:
         frame, labels = frame
         labels = columns_of({"labels": labels})["labels"]
-    return _splits(columns_of(frame), "table", data, labels)
+    return columns_of(frame), labels
 
 
 def table_of(
     columns: Columns, data: TableDataSettings, rows: np.ndarray | slice = slice(None)
 ) -> Table:
     """Return how rows become samples, learned from some of them, and tell of constant columns."""
-    for name in data.categorical:
-        if name not in columns:
-            raise no_column(name, list(columns))
+    _check_names(columns, data, (), ("categorical",))
     told = ("categorical", "scale", "max_categories", "lags")
-    table = Table.learn(columns, rows, **{key: getattr(data, key) for key in told})
-    tell_apart(table, " (--data.max_categories)")
+    settings = {key: getattr(data, key) for key in told}
+    table = Table.learn(columns, rows, dates=data.dates == "number", **settings)
+    tell_apart(table, f" ({option('data.max_categories')})")
     constant = [column.name for column in table.columns if column.kind == "constant"]
     if constant:
         log.warning(
@@ -147,21 +210,27 @@ def table_of(
 
 def tell_apart(table: Table, hint: str = "") -> None:
     """Say once which columns a model leaves as they are, and what decides it."""
-    apart = [column.name for column in table.columns if column.kind == "apart"]
+    apart = [column for column in table.columns if column.kind == "apart"]
+    names = ", ".join(column.name for column in apart[:10])
+    if any(column.date for column in apart):
+        names += f"; dates can be numbers: {option('data.dates', 'number')}"
     if apart:
         log.warning(
             "%d of %d columns are times or have too many different texts%s, and are left as"
             " they are: %s",
-            *(len(apart), len(table.columns), hint, ", ".join(apart[:10])),
+            *(len(apart), len(table.columns), hint, names),
         )
 
 
-def _splits(
+def splits_of_columns(
     columns: Columns, name: str, data: TableDataSettings, labels: np.ndarray | None = None
 ) -> TabularSplits:
-    for wanted in (data.labels, data.group, *data.drop):
-        if wanted is not None and wanted not in columns:
-            raise no_column(wanted, list(columns))
+    """Split the columns of a table that is called `name`, and learn how rows become samples.
+
+    Raises:
+        UserError: as for `load`; `Mendable` where settings would help.
+    """
+    _check_names(columns, data, ("labels", "group"), ("drop",))
     num, classes = num_rows(columns), None
     if data.labels is not None:
         labels = columns[data.labels]
@@ -175,14 +244,18 @@ def _splits(
     if not columns or not num:
         raise UserError(f"{num} rows of {len(columns)} columns: no data")
     if data.lags and groups is not None:
-        raise UserError(f"group={data.group} with lags={data.lags}: a series is split in time")
+        text = f"group={data.group} with lags={data.lags}: a series is split in time"
+        raise Mendable(Trouble(text, {"group": None}))
     if data.lags:
         train, test = in_time(columns, data.lags, data.holdout)
     else:
-        train, test = at_random(_compared(columns, data), groups, data.holdout)
+        alike = comparable_columns(columns, data.max_categories, data.dates == "number")
+        train, test = at_random(alike, groups, data.holdout)
     table = table_of(columns, data, np.arange(train.max() + 1) if data.lags else train)
     if len(table.names) < 2:
-        raise UserError(f"{len(table.names)} columns that vary; a model learns one from others")
+        text = f"{len(table.names)} columns that vary; a model learns one from others"
+        some = any(column.kind == "apart" and column.date for column in table.columns)
+        raise Mendable(Trouble(text, {"dates": "number"} if some else {}))
     rows = table.encode_rows(columns)
     fingerprint = {
         "rows": len(rows),
@@ -199,91 +272,40 @@ def _splits(
     return TabularSplits(*parts, name, classes, None, fingerprint, table)
 
 
-def _compared(columns: Columns, data: TableDataSettings) -> Columns:
-    """Return the columns in which rows can be equal: all but names and times, if there are any."""
-    some = {
-        name: values
-        for name, values in columns.items()
-        if not stands_apart(values[~is_missing(values)], data.max_categories)
-    }
-    return some or columns
+def _check_names(
+    columns: Columns, data: TableDataSettings, one: Sequence[str], several: Sequence[str]
+) -> None:
+    """Refuse settings that name columns which there are not, all of them."""
+    wrong, known = [], list(columns)
+    for key in one:
+        name = getattr(data, key)
+        if name is not None and name not in columns:
+            near = difflib.get_close_matches(name, known, n=1)
+            wrong.append(Trouble(str(no_column(name, known)), {key: near[0] if near else None}))
+    for key in several:
+        names = getattr(data, key)
+        there = tuple(name for name in names if name in columns)
+        wrong += [
+            Trouble(str(no_column(name, known)), {key: there})
+            for name in names
+            if name not in columns
+        ]
+    if wrong:
+        raise Mendable(*wrong)
 
 
 def _classes(labels: np.ndarray, data: TableDataSettings) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the names of classes and the number of each label, -1 where there is none."""
     found = distinct(labels)
-    if len(found) > data.max_categories or any(isinstance(value, float) for value in found):
-        raise UserError(
+    real = any(isinstance(value, float) for value in found)
+    if real or len(found) > data.max_categories:
+        text = (
             f"labels '{data.labels or 'y'}' have {len(found)} different values; classes are at "
-            f"most {data.max_categories} texts or whole numbers (--data.max_categories)"
+            f"most {data.max_categories} texts or whole numbers"
+            f" ({option('data.max_categories')})"
         )
+        way_out: dict[str, object] = {"max_categories": len(found)}
+        if real or 2 * len(found) > len(labels):  # which are no classes
+            way_out = {"labels": None, LEAVE_OUT: data.labels} if data.labels else {}
+        raise Mendable(Trouble(text, way_out))
     return tuple(str(value).strip() for value in found), codes_of(labels, found)
-
-
-def at_random(columns: Columns, groups: np.ndarray | None, holdout: float) -> Parts:
-    """Return rows to learn from and rows held out: whole groups, which are equal rows by default.
-
-    Rows without any value are in neither; those without a group, a column [N], are one together.
-    No more than a share `holdout` is held out where groups allow that.
-
-    >>> [part.tolist() for part in at_random({"a": np.array([5, 6, 5, 5])}, None, 0.5)]
-    [[0, 2, 3], [1]]
-    """
-    index = np.flatnonzero(_any_value(columns))
-    if groups is None:
-        group = _equal_rows({name: values[index] for name, values in columns.items()})
-    else:
-        group = codes_of(groups[index], distinct(groups))
-    group = np.unique(group, return_inverse=True)[1].reshape(-1)
-    sizes = np.bincount(group)
-    if len(sizes) < 2:
-        what = "different rows" if groups is None else "groups"
-        raise UserError(f"{len(sizes)} {what}: a split needs two")
-    held = np.zeros(len(sizes), dtype=bool)
-    left = max(round(holdout * len(index)), 1)
-    for one in np.random.default_rng(0).permutation(len(sizes)):
-        if sizes[one] <= left:
-            held[one] = True
-            left -= sizes[one]
-    if not held.any() or held.all():
-        held = np.arange(len(sizes)) == sizes.argmin()
-    return index[~held[group]], index[held[group]]
-
-
-def in_time(columns: Columns, lags: int, holdout: float) -> Parts:
-    """Return rows to learn from and the last ones, held out, with a gap of `lags` rows.
-
-    No sample of both parts, with the rows before its own, holds the same value. Rows without any
-    value are in neither.
-
-    >>> [part.tolist() for part in in_time({"a": np.arange(10)}, 2, 0.3)]
-    [[2, 3, 4], [7, 8, 9]]
-    """
-    known = _any_value(columns)
-    first = len(known) - max(round(holdout * len(known)), 1)
-    index = np.flatnonzero(known)
-    train, test = index[(index >= lags) & (index < first - lags)], index[index >= first]
-    if not len(train) or not len(test):
-        raise UserError(f"{len(known)} rows are too few for {lags} lags and a share held out")
-    return train, test
-
-
-def _any_value(columns: Columns) -> np.ndarray:
-    """Return which rows hold a value, bool [N]."""
-    known = ~np.all([is_missing(values) for values in columns.values()], axis=0)
-    if num := int((~known).sum()):
-        log.warning("%d of %d rows hold no value and are left out", num, len(known))
-    return known
-
-
-def _equal_rows(columns: Columns) -> np.ndarray:
-    """Return a number for each row that equal rows share, int64 [N]."""
-    numbers = [
-        codes_of(values, distinct(values)) if values.dtype.kind == "O" else values
-        for values in columns.values()
-    ]
-    seen: dict[bytes, int] = {}
-    rows = np.stack([values.astype(np.float64) for values in numbers], axis=1)
-    rows[np.isnan(rows)] = np.nan  # which has many forms, ...
-    rows += 0.0  # ... and zero has two
-    return np.array([seen.setdefault(row.tobytes(), len(seen)) for row in rows], dtype=np.int64)

@@ -1,32 +1,33 @@
 """Tables in files: text, Parquet, Feather and arrays; built in; as the theory takes them."""
 
+import functools
+import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from scipy import sparse
 
 from maskwise.columns.model import TabularModel
-from maskwise.errors import UserError, require
-from maskwise.files import atomic
+from maskwise.errors import UserError, option, require
+from maskwise.files import atomic, stamp
 from maskwise.measure.features import frozen, in_batches
 from maskwise.modality import Features
+from maskwise.outputs import Formulas
 from maskwise.tables.frames import (
     MISSING,
     Columns,
-    F,
-    Filled,
     as_numbers,
     codes_of,
     columns_of,
     distinct,
     is_missing,
     no_column,
-    put,
 )
+from maskwise.tables.gaps import F, Filled, put
 from maskwise.tables.table import Table
 from maskwise.tables.texts import Dialect, filled_rows, read_text, write_rows
 from maskwise.textio import arrow_errors, kind_of, readable, user_path
@@ -47,23 +48,61 @@ def read_table(source: str | Path, dialect: Dialect | None = None) -> Columns:
     Raises:
         UserError: it cannot be read, or is no table; says where.
     """
+    return _read(source, dialect or Dialect()).columns
+
+
+class Found(NamedTuple):
+    """What a source holds."""
+
+    columns: Columns
+    dialect: Dialect | None = None
+    """how a text file spells it"""
+    names: Sequence[str] | None = None
+    """of rows, which pandas wrote beside the columns"""
+
+
+def _read(source: str | Path, dialect: Dialect) -> Found:
     if source == "breast-cancer":
-        return breast_cancer()
+        return Found(breast_cancer())
     path, kind = _file(source)
     try:
         if kind in (".csv", ".tsv"):
-            return read_text(path, dialect or Dialect()).columns
-        missing = dialect.missing if dialect and dialect.missing != MISSING else None
+            text = read_text(path, dialect)
+            return Found(text.columns, text.dialect)
+        missing = dialect.missing if dialect.missing != MISSING else None
         if kind in (".parquet", ".feather"):
-            return columns_of(_read_arrow(path), missing)
-        return columns_of(_arrays(path), missing or MISSING)  # without a value for what is missing
+            table, names = _without_index(_read_arrow(path))
+            return Found(columns_of(table, missing), names=names)
+        # Arrays have no value for what is missing.
+        return Found(columns_of(_arrays(path), missing or MISSING))
     except UserError as error:
         told = str(error)
         raise error if str(path) in told else UserError(f"{path}: {told}") from None
 
 
-def write_table(path: Path, frame: object) -> None:
+def survey(source: str, dialect: Dialect) -> Found:
+    """Return what `read_table` does, and what else a source says.
+
+    The last table is remembered until `forget`, so that looking and loading read it once.
+    """
+    path = user_path(source)
+    return _remembered(source, tuple(stamp(path)) if path.exists() else (), dialect)
+
+
+def forget() -> None:
+    """Give the memory of the last table that was looked at free."""
+    _remembered.cache_clear()
+
+
+@functools.lru_cache(maxsize=1)
+def _remembered(source: str, state: tuple[str | int, ...], dialect: Dialect) -> Found:
+    return _read(source, dialect)
+
+
+def write_table(path: Path, frame: object, formulas: Formulas = "escape") -> None:
     """Write a table: .csv with an empty text where a value is missing, or .parquet.
+
+    What a spreadsheet would run begins with an apostrophe in a .csv, unless `formulas` are kept.
 
     Raises:
         UserError: another kind of file, or it cannot be written.
@@ -77,7 +116,8 @@ def write_table(path: Path, frame: object) -> None:
         raise UserError(f"{path}: tables are written as .csv or .parquet")
     # The csv module writes nothing for None, and numbers so that they are read back the same.
     cells = [np.where(is_missing(v), np.array(None), v).tolist() for v in columns.values()]
-    write_rows(path, [list(columns), *zip(*cells, strict=True)], Dialect(",", encoding="utf-8"))
+    rows = [list(columns), *zip(*cells, strict=True)]
+    write_rows(path, rows, Dialect(",", encoding="utf-8"), formulas)
 
 
 def _write_parquet(path: Path, table: object) -> None:
@@ -98,7 +138,22 @@ def _file(source: str | Path) -> tuple[Path, str]:
     return path, kind
 
 
-def _read_arrow(path: Path) -> object:
+def _without_index(table: Any) -> tuple[Any, list[str] | None]:
+    """Return an Arrow table without the index that pandas wrote into it, and the names in that.
+
+    An index of numbers from 0 is not written.
+    """
+    told = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
+    index = [name for name in told.get("index_columns", ()) if isinstance(name, str)]
+    index = [name for name in index if name in table.column_names]
+    if not index:
+        return table, None
+    rows = zip(*(table[name].to_pylist() for name in index), strict=True)
+    names = [", ".join("" if each is None else str(each) for each in row) for row in rows]
+    return table.drop_columns(index), names
+
+
+def _read_arrow(path: Path) -> Any:
     with arrow_errors(path):
         from pyarrow import feather, parquet
 
@@ -166,7 +221,8 @@ def features_of_file(
     if values is None or values.ndim != 2:
         return None
     if changes:
-        raise UserError(f"{source} is a table, and other --data settings are for images")
+        told = ", ".join(option(f"data.{name}") for name in changes)
+        raise UserError(f"{source} is a table, for which there is no {told}")
     if target is None:
         return Features(values, None, "columns")
     index = _column(target, names, values.shape[1], source)
@@ -260,12 +316,14 @@ def fill_file(
     *,
     round: bool = True,
     clip: bool = True,
+    formulas: Formulas = "escape",
 ) -> dict[str, int]:
     """Write a table file with missing values filled in; return how many, by column.
 
     From .csv or .tsv to the same, all other values stay the texts that they are, and from .parquet
     to .parquet all columns keep their types. Between these, values are read and written anew. The
-    source is what `read_table` takes.
+    source is what `read_table` takes. In text files, `formulas` of spreadsheets are made harmless,
+    or kept; see `write_table`.
 
     Raises:
         UserError: a file that cannot be read or written, or as for `fill`.
@@ -283,7 +341,8 @@ def fill_file(
     if kind == out.suffix == ".parquet":
         _write_parquet(out, put(_read_arrow(source), gaps))
     elif text and kind == out.suffix:
-        write_rows(out, filled_rows(text, gaps), text.dialect)
+        write_rows(out, filled_rows(text, gaps), text.dialect, formulas)
     else:
-        write_table(out, put(columns, gaps))
+        everything = columns if kind != ".parquet" else columns_of(_read_arrow(source))
+        write_table(out, put(everything, gaps), formulas)
     return {name: len(rows) for name, (rows, _) in gaps.items()}

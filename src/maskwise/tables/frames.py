@@ -6,8 +6,8 @@ import difflib
 import itertools
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import narwhals as nw
 import numpy as np
@@ -22,20 +22,10 @@ Value = str | float | int | bool
 """a category"""
 Plain = str | int | float | datetime.date | None
 """a value of a column, as Python has it; None where it is missing"""
-F = TypeVar("F")
 
 MISSING = ("?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
 """Texts of a file that say that there is no value, unless it is said otherwise; an empty one does,
 too. A data frame has values of its own for what is missing, and its texts are what they say."""
-
-
-class Filled(NamedTuple):
-    """What stands in the gaps of a column."""
-
-    rows: np.ndarray
-    """which rows had no value, [n]"""
-    values: Sequence[Plain]
-    """theirs now: a number, the likeliest category"""
 
 
 def columns_of(frame: object, missing: Collection[str] | None = None) -> Columns:
@@ -85,51 +75,6 @@ def _found(frame: Any) -> Iterable[tuple[object, Any]]:
         f"{type(frame).__name__}{shape} is no table: give a DataFrame, a dict of columns or "
         "an array of rows and columns"
     )
-
-
-def put(frame: F, gaps: Mapping[str, Filled]) -> F:
-    """Return a table whose gaps are filled, by column as `columns_of` names them.
-
-    All else stays bit for bit the same, and so do types; a mapping becomes one of arrays. Where
-    pandas does not know a category, it is told.
-    """
-    out: Any = frame
-    if isinstance(out, np.ndarray | dict):
-        array = isinstance(out, np.ndarray)
-        out = np.array(out) if array else {key: np.array(v) for key, v in columns_of(out).items()}
-        for name, (rows, values) in gaps.items():
-            (out[:, int(name[1:])] if array else out[name])[rows] = values
-        return out
-    table = nw.from_native(out, eager_only=True)
-    if table.implementation.is_pandas_like():
-        out = out.copy()
-    for place, name in enumerate(map(str, table.columns)):
-        if name not in gaps:
-            continue
-        series = table[:, place]
-        items, whole = series.to_list(), series.dtype.is_integer()
-        for row, value in zip(gaps[name].rows.tolist(), gaps[name].values, strict=True):
-            items[row] = round(value) if whole and isinstance(value, float) else value
-        out = _replaced(out, place, series.to_native(), items)
-    return out
-
-
-def _replaced(frame: Any, place: int, old: Any, items: list[Plain]) -> Any:
-    """Return a data frame with other items in a column; one of pandas is changed."""
-    library = nw.get_native_namespace(frame)
-    if library.__name__ == "polars":
-        return frame.with_columns(library.Series(old.name, items, dtype=old.dtype))
-    if library.__name__ == "pyarrow":
-        field = frame.schema.field(place)
-        return frame.set_column(place, field, library.array(items, type=field.type))
-    kind = old.dtype
-    if kind.name == "category":
-        unknown = {item for item in items if item == item} - set(kind.categories)
-        kind = library.CategoricalDtype(
-            [*kind.categories, *sorted(unknown, key=str)], kind.ordered
-        )
-    frame.isetitem(place, library.Series(items, index=old.index, name=old.name, dtype=kind))
-    return frame
 
 
 def no_column(name: str, known: Sequence[str]) -> UserError:
@@ -262,11 +207,11 @@ def as_numbers(name: str, values: np.ndarray) -> np.ndarray:
         row, value = next(
             (i, v) for i, v in enumerate(values) if v is not None and not is_number(v)
         )
-        raise UserError(f"column '{name}': '{value}' in row {row} (from 0) is no number") from None
+        raise UserError(f"column '{name}': '{value}' in data row {row + 1} is no number") from None
     if np.isinf(numbers).any():
         row = int(np.isinf(numbers).argmax())
         raise UserError(
-            f"column '{name}': {numbers[row]} in row {row} (from 0): leave the value empty if it"
+            f"column '{name}': {numbers[row]} in data row {row + 1}: leave the value empty if it"
             " is not known"
         )
     return numbers

@@ -1,22 +1,28 @@
 """Runs on tables: their settings, what reports say of them, and all that a run asks for."""
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from maskwise.columns.evaluation import embed_rows, record, words
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, rows_of, splits_of
-from maskwise.modality import Entries, Features, Samples
+from maskwise.modality import Entries, Features, Pool
 from maskwise.settings import override, settings
-from maskwise.tables.data import TableDataSettings, from_frame, load
-from maskwise.tables.files import features_of_file, fill, fill_file, read_table
+from maskwise.tables.data import TableDataSettings, from_frame, load, read_samples
+from maskwise.tables.files import features_of_file, fill, fill_file
+from maskwise.tables.inspection import inspect
 from maskwise.tables.table import Table
 from maskwise.tables.texts import Dialect
+from maskwise.textio import few
 from maskwise.train.config import TrainSettings
+
+log = logging.getLogger("maskwise")
 
 
 @settings
@@ -57,7 +63,7 @@ WORDS = words(
     loss="half the squared error of a number, the cross-entropy of a category",
     compare="Numbers have densities in the units of the table and categories have probabilities:"
     " compare models of the same columns only. ",
-    between=("labels", "drop", "categorical", "scale", "lags"),
+    between=("labels", "drop", "categorical", "scale", "dates", "lags"),
     differ="data, columns or pattern",
 )
 
@@ -65,8 +71,12 @@ WORDS = words(
 def _impute_file(
     model: TabularModel, source: Path, out: Path, config: TableRunSettings, entries: str
 ) -> str:
+    data = config.data
     filled = fill_file(
-        model, source, out, config.data.dialect, round=config.data.round, clip=config.data.clip
+        *(model, source, out, data.dialect),
+        round=data.round,
+        clip=data.clip,
+        formulas=data.formulas,
     )
     return f"{out}: {sum(filled.values()):,} missing values filled in, {len(filled)} columns"
 
@@ -84,6 +94,22 @@ def _in_memory(data: object) -> bool:
     return named or getattr(values, "ndim", 0) == 2
 
 
+def _embed(
+    model: TabularModel, frame: object, config: TableRunSettings, pool: Pool, layer: int
+) -> np.ndarray:
+    """Return features of rows; NaN of those of which nothing is known."""
+    table = model.tokenizer
+    assert isinstance(table, Table)
+    samples = table.encode(frame)
+    features = embed_rows(model, rows_of(samples), layer=layer, pool=pool)
+    empty = np.isnan(samples).all(axis=1)
+    if empty.any():
+        told = few((np.flatnonzero(empty) + 1).tolist())
+        log.warning("%d rows hold no value and have no features: row %s", empty.sum(), told)
+    features[empty] = np.nan
+    return features
+
+
 RECORD = record(
     name="tables",
     settings=TableRunSettings,
@@ -94,14 +120,13 @@ RECORD = record(
     endings=frozenset({".csv", ".tsv", ".feather", ".parquet"}),
     folders="none",
     of_memory=_in_memory,
+    inspect=inspect,
     load=lambda data, config: splits_of(data, config, load, from_frame, "a table"),
     describe=lambda splits, config: (splits.tokenizer, config),
     fingerprint=lambda splits: splits.fingerprint,
     restore=Table.load,
-    embed=lambda model, frame, config, pool, layer: embed_rows(
-        model, rows_of(model.tokenizer.encode(frame)), layer=layer, pool=pool
-    ),
-    read=lambda config: Samples(read_table(config.data.source, config.data.dialect)),
+    embed=_embed,
+    read=lambda config: read_samples(config.data),
     impute=lambda model, data, config: fill(
         model, data, round=config.data.round, clip=config.data.clip
     ),

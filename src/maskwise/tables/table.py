@@ -16,13 +16,10 @@ from maskwise.columns.tabular import ColumnTokenizer
 from maskwise.errors import UserError
 from maskwise.modality import Entries
 from maskwise.tables.column import Column, learn
-from maskwise.tables.frames import (
-    Columns,
-    Filled,
-    columns_of,
-    is_missing,
-    respelled,
-)
+from maskwise.tables.dates import written
+from maskwise.tables.frames import Columns, columns_of, is_missing
+from maskwise.tables.gaps import Filled
+from maskwise.tables.mending import Mendable, Trouble, troubles_of
 
 log = logging.getLogger("maskwise")
 
@@ -63,14 +60,19 @@ class Table(ColumnTokenizer):
         max_categories: int = 100,
         lags: int = 0,
         pairs: bool = True,
+        dates: bool = False,
     ) -> Self:
         """Return how rows become samples, learned from some of them; see `learn`."""
-        learned = (
-            learn(
-                name, values, rows, name in categorical, scale == "quantile", max_categories, pairs
-            )
-            for name, values in columns.items()
-        )
+        learned: list[Column] = []
+        wrong: list[Trouble] = []
+        for name, values in columns.items():
+            told = (name, values, rows, name in categorical, scale == "quantile", max_categories)
+            try:
+                learned.append(learn(*told, pairs=pairs, dates=dates))
+            except UserError as error:
+                wrong += troubles_of(error)
+        if wrong:
+            raise Mendable(*wrong)
         return cls(tuple(learned), lags)
 
     @functools.cached_property
@@ -179,8 +181,7 @@ class Table(ColumnTokenizer):
         for name, place in self._places(found, isinstance(frame, np.ndarray)).items():
             rows = np.flatnonzero(is_missing(found[place]) & ~is_missing(filled[name]))
             if len(rows):
-                values = filled[name][rows].astype(found[place].dtype).tolist()
-                gaps[place] = Filled(rows, respelled(values, found[place]))
+                gaps[place] = Filled(rows, written(filled[name][rows], found[place]))
         return gaps
 
     def save(self, folder: Path) -> Entries:

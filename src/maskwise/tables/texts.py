@@ -12,10 +12,13 @@ from typing import Literal
 
 import numpy as np
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.files import atomic
 from maskwise.laws.combined import is_number
-from maskwise.tables.frames import MISSING, Columns, Filled, bare, from_texts, is_missing
+from maskwise.outputs import Formulas, without_formulas
+from maskwise.tables.frames import MISSING, Columns, bare, from_texts, is_missing
+from maskwise.tables.gaps import Filled
+from maskwise.tables.mending import Mendable, Trouble
 from maskwise.textio import (
     csv_format,
     delimited_rows,
@@ -68,12 +71,15 @@ def read_text(path: Path, dialect: Dialect) -> TextTable:
     delimiter, given = dialect.delimiter, dialect.encoding
     encoding = find_encoding(path) if given == "auto" else find_encoding(path, [given])
     if given == "auto" and encoding in ("cp1252", "latin-1"):
-        log.warning("%s: not UTF-8, read as %s (--data.encoding)", path, encoding)
+        log.warning(
+            "%s: not UTF-8, read as %s (%s)", path, encoding, option("data.encoding", encoding)
+        )
     usual, options = csv_format(path)
     if delimiter == "auto":
         delimiter = find_delimiter(read_lines(path, encoding), usual, **options)
         if delimiter != usual:
-            log.warning("%s: columns are separated by %r (--data.delimiter)", path, delimiter)
+            told = option("data.delimiter", "tab" if delimiter == "\t" else delimiter)
+            log.warning("%s: columns are separated by %r (%s)", path, delimiter, told)
     lines = read_lines(path, encoding)
     rows = [row for _, row in delimited_rows(path, lines, delimiter, **options)]
     names = _names(path, rows, dialect.header)
@@ -108,10 +114,11 @@ def _names(path: Path, rows: list[list[str]], header: Literal["auto"] | bool) ->
         if all(names[place] in each for place, each in zip(texts, values, strict=True)):
             names = []
     if not names:
-        raise UserError(
-            f"{path}: the first line must name the columns: say --data.header true if it does, or"
-            " --data.header false if it is a row like others"
+        text = (
+            f"{path}: the first line must name the columns: say {option('data.header', 'true')} if"
+            f" it does, or {option('data.header', 'false')} if it is a row like others"
         )
+        raise Mendable(Trouble(text, {"header": False} if rows else {}))
     if "" in names:
         place = names.index("") + 1
         raise UserError(f"{path}: column {place} has no name (pandas: to_csv(..., index=False))")
@@ -141,11 +148,15 @@ def _decimal(
     name, one = next((name, found[0].strip()) for name, found in commas.items())
     doubtful = all(_THOUSANDS.fullmatch(text) for column in commas.values() for text in column)
     if doubtful and delimiter != ";":
-        raise UserError(
+        text = (
             f"{path}: column '{name}': {one} is {one.replace(',', '.')} or"
-            f" {one.replace(',', '')}: say --data.decimal , or write it without a comma"
+            f" {one.replace(',', '')}: say {option('data.decimal', ',')} or write it without a"
+            " comma"
         )
-    log.warning("%s: decimals have a comma, such as %s (--data.decimal)", path, one)
+        raise Mendable(Trouble(text, {"decimal": ","}))
+    log.warning(
+        "%s: decimals have a comma, such as %s (%s)", path, one, option("data.decimal", ",")
+    )
     return ","
 
 
@@ -163,7 +174,8 @@ def _tell_missing(path: Path, columns: Columns, texts: Sequence[Sequence[str]]) 
             words = Counter(text.strip() for text in gaps)
             told += [f"{num} '{word}' in {name}" for word, num in words.items() if word]
     if told:
-        log.warning("%s: texts count as missing (--data.missing): %s", path, ", ".join(told[:10]))
+        way_out, few = option("data.missing"), ", ".join(told[:10])
+        log.warning("%s: texts count as missing (%s): %s", path, way_out, few)
 
 
 def filled_rows(table: TextTable, gaps: dict[str, Filled]) -> list[list[str]]:
@@ -187,8 +199,12 @@ def _texts_at(table: TextTable, place: int, known: np.ndarray) -> list[str]:
     return [row[place] for row in itertools.compress(table.rows, known)]
 
 
-def write_rows(path: Path, rows: Sequence[Sequence[object]], dialect: Dialect) -> None:
-    """Write a .csv (quoted) or .tsv (not)."""
+def write_rows(
+    path: Path, rows: Sequence[Sequence[object]], dialect: Dialect, formulas: Formulas = "escape"
+) -> None:
+    """Write a .csv (quoted) or .tsv (not); see `without_formulas`, if they are not kept."""
+    if formulas == "escape":
+        rows = without_formulas(path, rows, f"as they are: {option('data.formulas', 'keep')}")
     kind = csv_format(path)[1]
     kind |= {"lineterminator": "\n", "delimiter": dialect.delimiter}
     if kind_of(path) == ".tsv":

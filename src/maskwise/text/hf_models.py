@@ -13,7 +13,7 @@ from maskwise.errors import UserError, require
 from maskwise.files import write_json
 from maskwise.modality import Entries
 from maskwise.text.model import HFNetwork, TextModelSettings, load_pretrained
-from maskwise.text.text import Text, of_transformers
+from maskwise.text.text import MOST, Text, of_transformers
 from maskwise.tokens.files import FILE
 from maskwise.tokens.model import LanguageModel
 from maskwise.tokens.network import ROTARY_BASE, Block, SequenceNetwork
@@ -41,21 +41,21 @@ def load(
         >>> text = model.tokenizer.tokenize(["A sentence.", "A longer one."])  # doctest: +SKIP
         >>> log_likelihood(model, text.ids).perplexity  # doctest: +SKIP
     """
-    network, tokenizer = load_pretrained(str(name))
-    longest = getattr(network.config, "max_position_embeddings", None) or 10**6
-    longest = min(tokenizer.model_max_length, longest)
+    pretrained, tokenizer = load_pretrained(str(name))
+    network = HFNetwork(pretrained)
+    longest = min(tokenizer.model_max_length, network.longest or MOST)
     try:
         text = of_transformers(tokenizer, min(DEFAULT_LENGTH, longest), longest)
-        if text.num_tokens > network.config.vocab_size:
+        if text.num_tokens > network.num_tokens:
             raise UserError(
                 f"the tokenizer has {text.num_tokens:,} tokens, but the model"
-                f" {network.config.vocab_size:,}: give the model's own tokenizer"
+                f" {network.num_tokens:,}: give the model's own tokenizer"
             )
         if length is not None:
             text = text.with_length(length)
     except UserError as error:
         raise UserError(f"{name}: {error}") from None
-    model = LanguageModel(text, TextModelSettings(), network=HFNetwork(network))
+    model = LanguageModel(text, TextModelSettings(), network=network)
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
 

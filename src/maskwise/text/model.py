@@ -6,8 +6,9 @@ Dropout is off: masks vary the input enough, and only then is a resumed training
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -15,14 +16,20 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from maskwise.errors import UserError, require
+from maskwise.errors import UserError, option, require
+from maskwise.layers.outline import outline, require_memory, require_same, shapes_of
 from maskwise.layers.transformer import Attention, gather
 from maskwise.masks import Mask
 from maskwise.modality import Entries
 from maskwise.objectives.cross_entropy import Shares, check_shares
 from maskwise.settings import settings
-from maskwise.text.text import Text, read_named, reason_of
+from maskwise.text.text import Text, named_tokenizer, read_named, reason_of
+from maskwise.textio import user_path
 from maskwise.tokens.network import Layers, Said, SequenceNetwork, TokenNetwork
+
+log = logging.getLogger("maskwise")
+
+DEEPEST = 1000  # layers of a model that anybody trains
 
 if TYPE_CHECKING:  # it is an extra
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -44,6 +51,8 @@ class HFNetwork(TokenNetwork):
     def from_config(cls, config: Entries) -> Self:
         """Return a model with random weights of what `config`, or a config.json, says."""
         transformers = require("transformers", "a model of transformers", "text")
+        if not isinstance(config, dict):
+            raise UserError(f"{config!r:.40} is no configuration of a model of transformers")
         values = dict(config)
         kind = values.pop("model_type", None)
         try:
@@ -61,9 +70,46 @@ class HFNetwork(TokenNetwork):
         with _quiet():
             self.model.save_pretrained(folder)
 
+    def widen(self, num_tokens: int, name: str) -> None:
+        """Make the embedding of the model called `name` large enough, and say so."""
+        num = self.num_tokens
+        if num_tokens <= num:
+            return
+        try:
+            with _quiet():
+                self.model.resize_token_embeddings(num_tokens)
+        except Exception as error:  # whatever models raise that cannot
+            raise UserError(
+                f"the tokenizer has {num_tokens:,} tokens, {name} takes {num:,} and cannot be"
+                f" made to take more ({reason_of(error)}): give its own tokenizer"
+            ) from None
+        log.warning(
+            "the tokenizer has %s tokens and the embedding of %s has %s: %s were added to it",
+            *(f"{num_tokens:,}", name, f"{num:,}", f"{num_tokens - num:,}"),
+        )
+
     @property
     def config(self) -> Entries:
         return _to_dict(self.model.config)
+
+    @property
+    def num_tokens(self) -> int:
+        """Rows of the embedding."""
+        weight = self.model.get_input_embeddings().weight
+        assert isinstance(weight, Tensor)
+        return len(weight)
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens in a row at most; None: any number."""
+        limits = [getattr(self.model.config, "max_position_embeddings", None) or 0]
+        for name, module in self.model.named_modules():
+            weight = getattr(module, "weight", None)
+            if name.endswith(".position_embeddings") and isinstance(weight, Tensor):
+                # RoBERTa and its kind count positions from behind that of padding.
+                first = getattr(module, "padding_idx", None)
+                limits.append(len(weight) - (0 if first is None else first + 1))
+        return min((limit for limit in limits if limit > 0), default=None)
 
     @property
     def num_layers(self) -> int:
@@ -148,11 +194,58 @@ def load_pretrained(name: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerFas
     more = {"use_safetensors": True, "output_loading_info": True}
     with _quiet(), torch.random.fork_rng(devices=[]):
         config = _no_dropout(_config(name))
-        tokenizer = read_named(name, transformers.AutoTokenizer)
+        _checked(name, config, user_path(name) / "model.safetensors")
+        tokenizer = named_tokenizer(name)
         model, info = read_named(name, transformers.AutoModelForMaskedLM, config=config, **more)
     if missing := info["missing_keys"]:
         raise UserError(f"{name} has no weights {min(missing)}: it is not a masked language model")
     return model.float(), tokenizer
+
+
+def config_of(name: str) -> Entries:
+    """Return the configuration of a folder or a hub name, without dropout."""
+    require("transformers", name, "text")
+    with _quiet():
+        return _checked(name, _config(name))
+
+
+def longest_of(name: str) -> int | None:
+    """Return how many tokens a row of a model of transformers may have; None: any number.
+
+    Raises:
+        UserError: no such model.
+    """
+    with torch.device("meta"):  # where weights have shapes only
+        return HFNetwork.from_config(config_of(name)).longest
+
+
+def fitted(tokenizer: Text, name: str) -> Text:
+    """Return a tokenizer that knows how long rows of a model of transformers may be.
+
+    Raises:
+        UserError: its own are longer.
+    """
+    longest = longest_of(name)
+    if longest is None:
+        return tokenizer
+    if tokenizer.length > longest:
+        raise UserError(
+            f"data.length {tokenizer.length} is more than {name} can take, {longest} tokens with"
+            f" special ones: lower {option('data.length')}"
+        )
+    return replace(tokenizer, longest=min(longest, tokenizer.longest or longest))
+
+
+def _say_others(name: str, own: Mapping[str, int], given: Mapping[str, int]) -> None:
+    """Say how many tokens have an id that is another token's in the model's own tokenizer."""
+    ids = set(own.values())
+    others = sum(number in ids and own.get(token) != number for token, number in given.items())
+    if others:
+        log.warning(
+            "%s of %s tokens have the id of another token in the tokenizer of %s, so that its"
+            " embedding says little of them",
+            *(f"{others:,}", f"{len(given):,}", name),
+        )
 
 
 def _to_dict(config: "PretrainedConfig") -> Entries:
@@ -175,7 +268,27 @@ def _config(name: str) -> "PretrainedConfig":
     config = read_named(name, transformers.AutoConfig)
     if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
         raise UserError(f"{name} is a {config.model_type} model, not a masked language model")
+    for key, value in config.to_dict().items():
+        if "layer" in key and type(value) is int and value > DEEPEST:
+            raise UserError(f"{name} cannot be made: {key} {value} is more than {DEEPEST}")
     return config
+
+
+def _checked(name: str, config: "PretrainedConfig", weights: Path | None = None) -> Entries:
+    """Return a configuration as plain values, of a model that has room here.
+
+    Raises:
+        UserError: it has not, or a file of weights has other shapes.
+    """
+    values = _to_dict(_no_dropout(config))
+    try:
+        wanted = outline(lambda: HFNetwork.from_config(values).model) or {}
+        require_memory(wanted)
+        if weights is not None and weights.is_file():
+            require_same(wanted, shapes_of(weights))
+    except UserError as error:
+        raise UserError(f"{name} cannot be loaded: {error}") from None
+    return values
 
 
 @contextmanager
@@ -225,7 +338,9 @@ class TextModelSettings:
                 raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
         check_shares(self.corruption)
         if self.pretrained and self.hf is None:
-            raise UserError("model.pretrained needs --model.hf, which says whose weights")
+            raise UserError(
+                f"model.pretrained needs {option('model.hf')}, which says whose weights"
+            )
         if self.mlp_ratio <= 0:
             raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")
 
@@ -234,8 +349,10 @@ class TextModelSettings:
             shape = self.width, self.depth, self.heads, self.mlp_ratio
             return SequenceNetwork(tokenizer.num_tokens, *shape, attention)
         if self.pretrained:
-            return HFNetwork(load_pretrained(self.hf)[0])
-        require("transformers", self.hf, "text")
-        with _quiet():
-            config = _config(self.hf)
-        return HFNetwork.from_config(_to_dict(config))
+            model, own = load_pretrained(self.hf)
+            network = HFNetwork(model)
+            _say_others(self.hf, own.get_vocab(), tokenizer.tokenizer.get_vocab())
+        else:
+            network = HFNetwork.from_config(config_of(self.hf))
+        network.widen(tokenizer.num_tokens, self.hf)
+        return network

@@ -19,7 +19,7 @@ from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate
 from maskwise.text.given import are_texts, read_given
 from maskwise.text.inspecting import inspect_texts
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
-from maskwise.text.model import HFNetwork, TextModelSettings
+from maskwise.text.model import HFNetwork, TextModelSettings, fitted, longest_of
 from maskwise.text.sources import SUFFIXES, hub_columns, read_samples
 from maskwise.text.tasks import cut_note, embed_texts
 from maskwise.text.text import Text
@@ -125,7 +125,13 @@ def _inspect(data: object, config: TextRunSettings) -> Inspection:
         check_files(config.evaluate)
     except UserError as error:
         problems.append(Problem(str(error)))
-    return inspect_texts(data, _completed(config).data, units, problems)
+    longest = None
+    if config.model.hf is not None:
+        try:
+            longest = longest_of(config.model.hf)
+        except UserError as error:
+            problems.append(Problem(str(error)))
+    return inspect_texts(data, _completed(config).data, units, problems, longest)
 
 
 def _completed(config: TextRunSettings) -> TextRunSettings:
@@ -134,6 +140,13 @@ def _completed(config: TextRunSettings) -> TextRunSettings:
         return config
     tokenizer = config.data.tokenizer or config.model.hf
     return override(config, {"data.tokenizer": tokenizer, "data.pack": False})
+
+
+def _describe(splits: TextSplits, config: TextRunSettings) -> tuple[Text, TextRunSettings]:
+    text = splits.train.corpus.text
+    if config.model.hf is not None:
+        text = fitted(text, config.model.hf)
+    return text, _completed(config)
 
 
 def _fingerprint(splits: TextSplits) -> Entries:
@@ -188,7 +201,7 @@ RECORD = Modality(
     of_memory=are_texts,
     inspect=_inspect,
     load=_load,
-    describe=lambda splits, config: (splits.train.corpus.text, _completed(config)),
+    describe=_describe,
     fingerprint=_fingerprint,
     build=LanguageModel,
     evaluate=lambda model, splits, config, untrained: evaluate_text(

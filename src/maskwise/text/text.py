@@ -1,6 +1,8 @@
 """Texts as token ids: a fast tokenizer, what its special tokens are for, and where it is from."""
 
 import itertools
+import json
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,21 +19,31 @@ from maskwise.encodings import whole_texts
 from maskwise.errors import UserError, require
 from maskwise.modality import Entries
 from maskwise.rng import Keys
+from maskwise.text.specials import (
+    SPECIAL,
+    UNKNOWN,
+    UNKNOWN_NAMES,
+    extended,
+    find_special,
+    missing_tokens,
+    unknown_of,
+)
 from maskwise.textio import user_path
+from maskwise.tokens.checked import calling, check_ids, check_patterns
 from maskwise.tokens.files import FILE, read_tokenizer, write_tokenizer
 
 if TYPE_CHECKING:  # they are extras
     from tokenizers import Encoding, Tokenizer
     from transformers import PreTrainedTokenizerFast
 
+log = logging.getLogger("maskwise")
+
 PARTIAL = "\N{REPLACEMENT CHARACTER}"  # what decoders make of a part of a character
-PAD, UNKNOWN, START, STOP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MOST = 10**6  # tokens in a row, where the model knows no limit
 # The smallest vocabulary of a trained tokenizer, and how many tokens it puts around a text.
 LEAST, FRAME = 256 + len(SPECIAL), 2
-# What the families of BERT and of RoBERTa call them.
-_NAMES = {"mask": ("[MASK]", "<mask>"), "pad": ("[PAD]", "<pad>"), "unk": ("[UNK]", "<unk>")}
+_FRAME = ("start", "stop")
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
-_FRAMES = {"start": ("[CLS]", "<s>"), "stop": ("[SEP]", "</s>")}
 
 
 class Encoded(NamedTuple):
@@ -78,6 +90,9 @@ class Text:
         self.tokenizer.no_padding()
         # A "[MASK]" that somebody wrote is text.
         self.tokenizer.encode_special_tokens = True
+        for number in {self.mask, *self.start, *self.stop, *self.special, max(self.pad, 0)}:
+            if type(number) is not int or not 0 <= number < self.num_tokens:
+                raise UserError(f"{number} is none of the tokenizer's {self.num_tokens:,} tokens")
         if not self.alphabet.sum() > 1:
             raise UserError("the tokenizer has special tokens only: its files are missing")
 
@@ -104,7 +119,7 @@ class Text:
     def room(self, length: int | None = None) -> int:
         """Return how many tokens of a text fit between the special ones of a row."""
         length = self.length if length is None else length
-        longest = self.longest or 10**6
+        longest = min(self.longest or MOST, MOST)
         if not self.num_frame < length <= longest:
             raise UserError(
                 f"length {length} is outside {self.num_frame + 1}..{longest}, what the model can"
@@ -118,7 +133,10 @@ class Text:
         Halves of characters, which UTF-8 lacks, are U+FFFD.
         """
         texts = whole_texts(texts)
-        found = self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        try:
+            found = calling(lambda: self.tokenizer.encode_batch(texts, add_special_tokens=False))
+        except UserError as error:
+            raise UserError(f"the tokenizer cannot read these texts: {error}") from None
         return [_encoded(each, text) for each, text in zip(found, texts, strict=True)]
 
     def decode(self, ids: Tensor | Sequence[int]) -> str:
@@ -150,7 +168,8 @@ class Text:
         return batch
 
     def inputs(self, ids: Tensor) -> Tensor:
-        return ids
+        """Return what a network embeds: padding without a token of its own, which is -1, as 0."""
+        return ids.clamp(min=0)
 
     def weights(self, batch: Tensor) -> None:
         return None
@@ -197,9 +216,6 @@ class Text:
 
     def _framed(self, pieces: list[tuple[np.ndarray, int]]) -> Tokens:
         """Put special tokens around pieces of texts, and padding behind."""
-        sizes = [len(ids) for ids, _ in pieces]
-        if self.pad < 0 and min(sizes) < max(sizes):
-            raise UserError("the tokenizer has no padding token: give texts of equal length")
         rows = [torch.tensor([*self.start, *piece.tolist(), *self.stop]) for piece, _ in pieces]
         ids = pad_sequence(rows, batch_first=True, padding_value=self.pad)
         return Tokens(ids, self.eligible(ids), torch.tensor([num for _, num in pieces]))
@@ -213,7 +229,9 @@ class Text:
     @classmethod
     def load(cls, folder: Path, values: Entries) -> Self:
         lists = {key: tuple(values[key]) for key in ("start", "stop", "special")}
-        return cls(read_tokenizer(folder / FILE), **{**values, **lists})
+        text = cls(read_tokenizer(folder / FILE), **{**values, **lists})
+        text.room()
+        return text
 
     def with_length(self, length: int) -> "Text":
         """Return the same tokens in rows of another length."""
@@ -262,17 +280,50 @@ def train_tokenizer(
 
 
 def load_tokenizer(name: str, length: int) -> Text:
-    """Load a tokenizer.json, or the tokenizer of a folder or hub name of transformers."""
+    """Load a tokenizer.json, or the tokenizer of a folder or hub name of transformers.
+
+    What it lacks is added, and said: a token of padding, and one of unknown words.
+    """
     path = user_path(name)
     try:
         if path.is_file() or path.suffix == ".json":
-            return _described(read_tokenizer(path), length)
-        found = read_named(name, require("transformers", "it", "text").AutoTokenizer)
+            return _completed(_described(read_tokenizer(path), length), name)
+        found = named_tokenizer(name)
         # Tokenizers that know no limit name a huge one.
-        longest = found.model_max_length if found.model_max_length < 10**6 else None
-        return of_transformers(found, length, longest)
+        longest = found.model_max_length if found.model_max_length < MOST else None
+        return _completed(of_transformers(found, length, longest), name)
     except UserError as error:
         raise UserError(f"tokenizer {name}: {error}") from None
+
+
+def named_tokenizer(name: str) -> "PreTrainedTokenizerFast":
+    """Return the tokenizer of a folder or hub name of transformers."""
+    transformers = require("transformers", name, "text")
+    file = user_path(name) / FILE
+    if file.is_file():  # before anybody uses it
+        read_tokenizer(file)
+    found = read_named(name, transformers.AutoTokenizer)
+    if found.is_fast:
+        check_ids(found.backend_tokenizer)
+        check_patterns(json.loads(found.backend_tokenizer.to_str()))
+    return found
+
+
+def _completed(text: Text, name: str) -> Text:
+    """Return the same with the tokens that it needs and lacks."""
+    like = str(text.tokenizer.id_to_token(text.mask))
+    added = missing_tokens(text.tokenizer, like, pad=text.pad >= 0)
+    if not added:
+        return text
+    log.warning(
+        "tokenizer %s has no token of %s: %s added, and saved with the model",
+        *(name, " and none of ".join(added), " and ".join(added.values())),
+    )
+    tokenizer = extended(text.tokenizer, list(added.values()), added.get("unknown words"))
+    ids = tokenizer.get_vocab(with_added_tokens=True)
+    pad = ids[added["padding"]] if "padding" in added else text.pad
+    special = tuple(sorted({*text.special, pad}))
+    return replace(text, tokenizer=tokenizer, pad=pad, special=special)
 
 
 def of_transformers(
@@ -284,10 +335,7 @@ def of_transformers(
     if not tokenizer.is_fast:
         raise UserError("the tokenizer is a slow one: give a fast one (tokenizer.json)")
     tokenizers = require("tokenizers", "text", "text")
-    framed = tokenizer("a", return_special_tokens_mask=True)
-    flags, ids = framed["special_tokens_mask"], framed["input_ids"]
-    if 0 not in flags:
-        raise UserError("the tokenizer has special tokens only: its files are missing")
+    ids, flags = _framed(tokenizer)
     first, behind = flags.index(0), len(flags) - flags[::-1].index(0)
     added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     special = (added | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}
@@ -303,22 +351,32 @@ def of_transformers(
     )
 
 
+def _framed(tokenizer: "PreTrainedTokenizerFast") -> tuple[list[int], list[int]]:
+    """Return the ids of some text between special tokens, and which of them are special."""
+    known = (tokenizer.decode([number]) for number in range(min(len(tokenizer), 1000)))
+    for text in ("a", *known):
+        try:
+            found = tokenizer(text, return_special_tokens_mask=True)
+        except Exception:  # it has no token of unknown words
+            continue
+        if 0 in found["special_tokens_mask"]:
+            return found["input_ids"], found["special_tokens_mask"]
+    raise UserError("the tokenizer has special tokens only: its files are missing")
+
+
 def _described(tokenizer: "Tokenizer", length: int) -> Text:
     """Find the special tokens of a bare tokenizer by their usual names."""
-    known = {
-        str(t.content): i for i, t in tokenizer.get_added_tokens_decoder().items() if t.special
-    }
-    found = {
-        key: next((known[name] for name in names if name in known), None)
-        for key, names in (_NAMES | _FRAMES).items()
-    }
-    if found["mask"] is None:
-        names = " or ".join(_NAMES["mask"])
-        raise UserError(f"there is no mask token ({names}) among its special tokens")
-    start, stop = (tuple(i for i in [found[key]] if i is not None) for key in _FRAMES)
-    special = tuple(sorted(set(known.values()) - {found["unk"]}))
-    pad = -1 if found["pad"] is None else found["pad"]
-    return Text(tokenizer, length, found["mask"], pad, start, stop, special)
+    names = find_special(tokenizer)
+    added = tokenizer.get_added_tokens_decoder()
+    special = {str(token.content) for token in added.values() if token.special}
+    if plain := [name for name in names.values() if name not in special]:
+        tokenizer = extended(tokenizer, plain, None)
+    ids = tokenizer.get_vocab(with_added_tokens=True)
+    start, stop = (tuple(ids[names[role]] for role in [key] if role in names) for key in _FRAME)
+    pad = ids[names["pad"]] if "pad" in names else -1
+    closed = {*special, *plain} - {unknown_of(tokenizer), *UNKNOWN_NAMES}
+    closed_ids = tuple(sorted(ids[name] for name in closed))
+    return Text(tokenizer, length, ids[names["mask"]], pad, start, stop, closed_ids)
 
 
 def read_named(name: str, kind: Any, **options: object) -> Any:

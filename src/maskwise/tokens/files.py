@@ -1,5 +1,6 @@
 """Files of samples and labels, and tokenizer.json, as the library tokenizers writes it."""
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from maskwise.errors import UserError, require
 from maskwise.files import atomic
 from maskwise.rows import JSON, Wrong, columns, is_missing, names_of, rows_of, said_encoding
 from maskwise.textio import few, files_below, kind_of, user_path
+from maskwise.tokens.checked import calling, check_ids, check_patterns
 
 if TYPE_CHECKING:  # it is an extra
     from tokenizers import Tokenizer
@@ -106,15 +108,26 @@ def labelled_rows(
 
 
 def read_tokenizer(path: Path) -> "Tokenizer":
-    """Read a tokenizer.json."""
+    """Read a tokenizer.json.
+
+    Raises:
+        UserError: no such file, or none that can be used; see `check_ids`, `check_patterns`.
+    """
     tokenizers = require("tokenizers", path, "text")
     try:
-        return tokenizers.Tokenizer.from_str(path.read_text("utf-8"))
+        described = path.read_text("utf-8")
+        tokenizer: Tokenizer = calling(lambda: tokenizers.Tokenizer.from_str(described))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except Exception as error:  # tokenizers raises nothing more specific
-        reason = str(error).split("\n")[0]
-        raise UserError(f"{path} is no tokenizer.json: {reason}") from None
+    except ValueError as error:
+        raise UserError(f"{path} is no tokenizer.json: {error}") from None
+    values = json.loads(described)
+    try:
+        check_ids(tokenizer, values["added_tokens"])
+        check_patterns(values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return tokenizer
 
 
 def write_tokenizer(path: Path, tokenizer: "Tokenizer") -> None:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.files import atomic
 
 log = logging.getLogger("maskwise")
@@ -116,7 +116,7 @@ def failed(
     named = ", ".join(map(str, ids[:8])) + (", ..." if len(ids) > 8 else "")
     return UserError(
         f"step {step + 1}: loss {loss:g} and gradient norm {grad_norm:g} are not finite;"
-        f" samples {named}; the batch is in {path}; look at it, or lower --train.lr"
+        f" samples {named}; the batch is in {path}; look at it, or lower {option('train.lr')}"
     )
 
 
@@ -165,7 +165,8 @@ def restore(folder: Path, state: State, steps: int | None = None) -> Restored:
             return found
     if complaints:
         raise UserError(
-            f"{complaints[0]}: restore it from a copy, or start again in a new --out folder"
+            f"{complaints[0]}: restore it from a copy, or start again in a new folder,"
+            f" by {option('out')}"
         )
     return Restored()
 

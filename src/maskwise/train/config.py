@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 from torch import nn
 
 from maskwise import laws, masks
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.laws import Reduction, Scope
 from maskwise.masks import Sampling
 from maskwise.measure.representation import DiagnoseSettings
@@ -155,5 +155,5 @@ def launch(fabric: "Fabric", efficiency: EfficiencySettings) -> None:
     except torch.distributed.DistNetworkError as error:
         raise UserError(
             f"devices did not meet within {efficiency.timeout} s ({str(error).splitlines()[0]}):"
-            " raise --efficiency.timeout, or look at the network"
+            f" raise {option('efficiency.timeout')}, or look at the network"
         ) from None

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import maskwise
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.files import (
     LOCK,
     Entries,
@@ -74,7 +74,8 @@ def training(
         _check_resumable(folder, config, fingerprint)
     elif folder.exists() and (not folder.is_dir() or any(map(_matters, folder.iterdir()))):
         raise UserError(
-            f"{folder} already exists: continue it with --resume, or choose another --out"
+            f"{folder} already exists: continue it with {option('resume', 'auto')}, or choose"
+            f" another {option('out')}"
         )
     with locked(folder, "trains in it"):
         for stray in folder.rglob(".*.tmp"):  # of writes that were killed
@@ -116,18 +117,18 @@ def _check_resumable(folder: Path, config: RunSettings, fingerprint: Entries) ->
     if changed:
         raise UserError(
             f"{folder} was started with another configuration ({'; '.join(changed)}):"
-            " resume with the old values, or start a new run with --out"
+            f" resume with the old values, or start a new run with {option('out')}"
         )
     if fingerprint and (changed := differences(read_json(folder / "data.json"), fingerprint)):
         raise UserError(
             f"the data of {folder} have changed ({changed[0]}): restore them, or start a new run"
-            " with --out"
+            f" with {option('out')}"
         )
     done = read(folder)[-1:] if (folder / NAME).exists() else []
     if done and done[0]["step"] >= config.train.checkpoint_every and not checkpoint.places(folder):
         raise UserError(
             f"{folder} has trained {done[0]['step']} steps and has no checkpoint any more: restore"
-            " it from a copy, or start a new run with --out"
+            f" it from a copy, or start a new run with {option('out')}"
         )
 
 

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
 from maskwise import laws, masks
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.laws import Law
 from maskwise.masks import Mask, Pattern
 from maskwise.masks.mask import importance, sample_weights
@@ -63,7 +63,7 @@ class Batches(Dataset[Batch | UserError]):
         if len(source) < batch_size:
             raise UserError(
                 f"{len(source)} training samples are fewer than a batch of {batch_size}:"
-                " lower --train.batch_size"
+                f" lower {option('train.batch_size')}"
             )
         self.source, self.batch_size, self.seed = source, batch_size, seed
         self.rank, self.ranks = rank, ranks
