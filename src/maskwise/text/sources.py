@@ -139,7 +139,7 @@ def read_all(source: str, how: How, seen: Seen | None = None) -> Iterator[Part]:
     place = user_path(source)
     files = text_files(source).used
     for path in files:
-        label = path.relative_to(place).as_posix() if place.is_dir() else ""
+        label = whole(path.relative_to(place).as_posix()) if place.is_dir() else ""
         try:
             yield from _of_file(path, how, label, seen)
         except UserError as error:
