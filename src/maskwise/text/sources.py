@@ -62,7 +62,7 @@ class NoColumn(UserError):
 
     def __init__(self, where: object, column: str, names: Iterable[str], best: str | None) -> None:
         super().__init__(
-            f"{where}: no column '{column}'; found {', '.join(names)}: give"
+            f"{where}: no column '{column}'; found {few([name[:40] for name in names], 20)}: give"
             f" {option('data.column', best)}"
         )
         self.where, self.best = where, best
@@ -186,7 +186,7 @@ def _of_rows(
             name = ""
         if wrong and not seen.first:
             seen.first = f"{where}: {wrong}"
-        name = name or _numbered(label, place.split()[-1])
+        name = whole(name) or _numbered(label, place.split()[-1])
         mended = whole(text)
         seen.halves += mended != text
         # Short parts keep a tokenizer from seeing a whole book at once.
