@@ -131,8 +131,8 @@ def _check_guess(path: Path, start: bytes, parts: Iterable[bytes]) -> None:
         good += len(text) - len(text.encode("ascii", "ignore")) - text.count(HALF)
     if good > bad:
         raise UserError(
-            f"{path}: UTF-8, but for {bad} damaged characters: mend it (iconv -c -t utf-8), or give"
-            f" {option('data.encoding')}"
+            f"{path}: UTF-8, but for {bad} damaged characters: mend it (iconv -c -t utf-8), or"
+            f" give {option('data.encoding')}"
         )
     high = len(start) - len(start.translate(None, bytes(range(128, 256))))
     if high > _FEW and high > len(start.translate(None, b" \t\r\n")) * _MOST:
