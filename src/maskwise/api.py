@@ -84,8 +84,7 @@ def pretrain(
     kind = find(config.modality)
     if kind.inspect is not None:
         told = changes if modality is None else {"modality": modality, **changes}
-        place = str(data) if given is None else None
-        _inspect(kind, given, config).require(place, told)
+        _inspect(kind, given, config).require(str(data) if given is None else None, told)
     splits = kind.load(given, config)
     tokenizer, config = kind.describe(splits, config)
     model = build(

@@ -112,10 +112,11 @@ def call(verb: str, data: str | None, settings: Mapping[str, object]) -> str:
     ...     call("pretrain", "my photos", {"data.size": "64"})
     "maskwise pretrain 'my photos' --data.size 64"
     """
+    texts = {key: _as_text(value) for key, value in settings.items()}
     if _say.get() is as_flag:
-        given = [as_flag(key, _as_text(value)) for key, value in settings.items()]
+        given = [as_flag(key, value) for key, value in texts.items()]
         return " ".join(["maskwise", verb, shlex.quote(data or "data"), *given])
-    pairs = ", ".join(f'"{key}": {_literal(value)}' for key, value in settings.items())
+    pairs = ", ".join(f'"{key}": {_literal(value)}' for key, value in texts.items())
     more = f", **{{{pairs}}}" if pairs else ""
     where = "data" if data is None else json.dumps(data, ensure_ascii=False)
     return f"mw.{verb}({where}{more})"

@@ -104,8 +104,8 @@ class Run:
         """Return features of samples, float32 [N, D]; nothing is hidden.
 
         Args:
-            data: images, as NumPy [N, H, W] or [N, H, W, C], torch [N, C, H, W] or a source; or a
-                list, array or column of texts, or sequences of DNA (letters); AnnData; or a
+            data: images, as NumPy [N, H, W] or [N, H, W, C], torch [N, C, H, W] or a source; a
+                list, array or column of texts, or of sequences of DNA (letters); AnnData; or a
                 table. Or where the samples are, as for `pretrain`; a text that is no file is one
                 text.
             pool: see `PatchModel.encode`.

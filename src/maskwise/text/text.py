@@ -40,9 +40,9 @@ log = logging.getLogger("maskwise")
 
 PARTIAL = "\N{REPLACEMENT CHARACTER}"  # what decoders make of a part of a character
 MOST = 10**6  # tokens in a row, where the model knows no limit
+_FRAME = ("start", "stop")
 # The smallest vocabulary of a trained tokenizer, and how many tokens it puts around a text.
 LEAST, FRAME = 256 + len(SPECIAL), 2
-_FRAME = ("start", "stop")
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
