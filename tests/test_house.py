@@ -186,6 +186,7 @@ def test_laws_are_mathematics_only():
         *("maskwise", "numpy", "scipy"),
         *("abc", "collections", "dataclasses", "functools", "math", "typing", "re"),
         *("importlib", "types"),  # of `errors.require`
+        *("contextlib", "contextvars", "json", "shlex"),  # of `errors.option`
     }
 
 

@@ -124,6 +124,8 @@ def read(
         array = np.where(array == missing, np.nan, array)
         return Given(array, columns_of(array))
     if is_pandas_dataframe(X) or is_polars_dataframe(X):
+        if is_pandas_dataframe(X) and not X.columns.is_unique:
+            columns_of(X)  # refuses it in one line
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         if not min(X.shape):
             raise ValueError(

@@ -112,7 +112,7 @@ def load(data: TableDataSettings) -> TabularSplits:
     Raises:
         UserError: it cannot be read, or a column cannot be used, saying which and why.
     """
-    columns = survey(data.source, data.dialect).columns
+    columns = survey(data.source, data.dialect, data.drop).columns
     forget()
     try:
         return splits_of_columns(columns, name_of(data), data)
@@ -130,7 +130,7 @@ def read_samples(data: TableDataSettings) -> Samples:
 
     Names are the index that pandas wrote, or else the first column of identifiers.
     """
-    found = survey(data.source, data.dialect)
+    found = survey(data.source, data.dialect, data.drop)
     forget()
     if found.names is not None:
         return Samples(found.columns, found.names)
@@ -187,7 +187,7 @@ def in_memory(frame: object, data: TableDataSettings) -> tuple[Columns, np.ndarr
     if isinstance(frame, tuple) and len(frame) == 2:
         frame, labels = frame
         labels = columns_of({"labels": labels})["labels"]
-    return columns_of(frame), labels
+    return columns_of(frame, unused=lambda name: name in data.drop), labels
 
 
 def table_of(

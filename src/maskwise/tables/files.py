@@ -3,7 +3,7 @@
 import functools
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,27 +28,31 @@ from maskwise.tables.frames import (
     no_column,
 )
 from maskwise.tables.gaps import F, Filled, put
+from maskwise.tables.mending import Mendable, troubles_of
 from maskwise.tables.table import Table
 from maskwise.tables.texts import Dialect, filled_rows, read_text, write_rows
 from maskwise.textio import arrow_errors, kind_of, readable, user_path
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".npy", ".npz")
 _SPARSE = {"format", "shape", "data"}
+Unused: TypeAlias = Callable[[str], bool]
 Numbers: TypeAlias = np.ndarray | sparse.sparray | sparse.spmatrix
 
 
-def read_table(source: str | Path, dialect: Dialect | None = None) -> Columns:
+def read_table(
+    source: str | Path, dialect: Dialect | None = None, unused: Unused = lambda name: False
+) -> Columns:
     """Read all rows of a table, in order.
 
     The source is "breast-cancer", built in; a .csv or .tsv (also .gz, .xz) whose first line names
     the columns, a .parquet or .feather, a .npy with one array of two axes, or a .npz, where arrays
     of one axis are columns and those of two are columns x0, x1, ... What spells a text file is
-    found, or said by `dialect`.
+    found, or said by `dialect`. Columns that are `unused` may hold anything; see `columns_of`.
 
     Raises:
         UserError: it cannot be read, or is no table; says where.
     """
-    return _read(source, dialect or Dialect()).columns
+    return _read(source, dialect or Dialect(), unused).columns
 
 
 class Found(NamedTuple):
@@ -61,7 +65,7 @@ class Found(NamedTuple):
     """of rows, which pandas wrote beside the columns"""
 
 
-def _read(source: str | Path, dialect: Dialect) -> Found:
+def _read(source: str | Path, dialect: Dialect, unused: Unused) -> Found:
     if source == "breast-cancer":
         return Found(breast_cancer())
     path, kind = _file(source)
@@ -72,21 +76,24 @@ def _read(source: str | Path, dialect: Dialect) -> Found:
         missing = dialect.missing if dialect.missing != MISSING else None
         if kind in (".parquet", ".feather"):
             table, names = _without_index(_read_arrow(path))
-            return Found(columns_of(table, missing), names=names)
+            return Found(columns_of(table, missing, unused), names=names)
         # Arrays have no value for what is missing.
-        return Found(columns_of(_arrays(path), missing or MISSING))
+        return Found(columns_of(_arrays(path), missing or MISSING, unused))
     except UserError as error:
-        told = str(error)
-        raise error if str(path) in told else UserError(f"{path}: {told}") from None
+        if str(path) in str(error):
+            raise
+        troubles = (each._replace(text=f"{path}: {each.text}") for each in troubles_of(error))
+        raise Mendable(*troubles) from None
 
 
-def survey(source: str, dialect: Dialect) -> Found:
+def survey(source: str, dialect: Dialect, drop: tuple[str, ...] = ()) -> Found:
     """Return what `read_table` does, and what else a source says.
 
     The last table is remembered until `forget`, so that looking and loading read it once.
     """
     path = user_path(source)
-    return _remembered(source, tuple(stamp(path)) if path.exists() else (), dialect)
+    state = tuple(stamp(path)) if path.exists() else ()
+    return _remembered(source, state, dialect, drop)
 
 
 def forget() -> None:
@@ -95,8 +102,10 @@ def forget() -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _remembered(source: str, state: tuple[str | int, ...], dialect: Dialect) -> Found:
-    return _read(source, dialect)
+def _remembered(
+    source: str, state: tuple[str | int, ...], dialect: Dialect, drop: tuple[str, ...]
+) -> Found:
+    return _read(source, dialect, lambda name: name in drop)
 
 
 def write_table(path: Path, frame: object, formulas: Formulas = "escape") -> None:
@@ -334,7 +343,9 @@ def fill_file(
     text = None
     if kind in (".csv", ".tsv"):
         text = read_text(_file(source)[0], dialect or Dialect())
-    columns = text.columns if text else read_table(source, dialect)
+    table = model.tokenizer
+    unused = table.unused if isinstance(table, Table) else lambda name: False
+    columns = text.columns if text else read_table(source, dialect, unused)
     gaps = _found(model, columns, round, clip)
     if out.exists() and out.samefile(source):
         raise UserError(f"{out} is what is read: choose another -o")

@@ -6,21 +6,22 @@ import difflib
 import itertools
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.laws.combined import is_number
+from maskwise.tables.mending import LEAVE_OUT, Mendable, Trouble
 
 Columns = dict[str, np.ndarray]
 """One array [N] a column: floats (NaN = missing), integers, bools, times, or objects, which are
 texts, numbers and bools (None = missing) that stand for categories."""
 Value = str | float | int | bool
 """a category"""
-Plain = str | int | float | datetime.date | None
+Plain = str | int | float | datetime.date | datetime.timedelta | None
 """a value of a column, as Python has it; None where it is missing"""
 
 MISSING = ("?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
@@ -28,19 +29,26 @@ MISSING = ("?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null"
 too. A data frame has values of its own for what is missing, and its texts are what they say."""
 
 
-def columns_of(frame: object, missing: Collection[str] | None = None) -> Columns:
+def columns_of(
+    frame: object,
+    missing: Collection[str] | None = None,
+    unused: Callable[[str], bool] = lambda name: False,
+) -> Columns:
     """Return the columns of a pandas, polars or Arrow table, a mapping or an array [N, F].
 
     Columns of an array are called x0, x1, ... Missing is what is None, NaN, NA or NaT; texts are
-    not, unless they are empty or say one of `missing`.
+    not, unless they are empty or say one of `missing`. What cannot be read and is `unused`, by the
+    name of its column, is missing.
 
     Raises:
-        UserError: it is none of these, two columns share a name, or their lengths differ.
+        UserError: it is none of these, two columns share a name, or their lengths differ; or
+            `Mendable`, a column holds what is neither text, number, bool nor time.
 
     >>> columns_of({"a": [1, None], "b": ["x", "NA"]})
     {'a': array([ 1., nan]), 'b': array(['x', 'NA'], dtype=object)}
     """
     columns: Columns = {}
+    wrong = []
     for name, values in _found(frame):
         if str(name) in columns:
             raise UserError(f"two columns are called '{name}': rename one")
@@ -49,7 +57,13 @@ def columns_of(frame: object, missing: Collection[str] | None = None) -> Columns
             texts = missing is not None and column.dtype.kind == "O"
             columns[str(name)] = _blanked(column, missing or ()) if texts else column
         except UserError as error:
-            raise UserError(f"column '{name}': {error}") from None
+            way_out = f"leave it out by {option('data.drop', str(name))}"
+            wrong.append(Trouble(f"column '{name}': {error}: {way_out}", {LEAVE_OUT: str(name)}))
+            columns[str(name)] = np.full(len(values), None, dtype=object)
+            if unused(str(name)):
+                wrong.pop()
+    if wrong:
+        raise Mendable(*wrong)
     sizes = {name: len(values) for name, values in columns.items()}
     if len(set(sizes.values())) > 1:
         short, long = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
@@ -60,7 +74,7 @@ def columns_of(frame: object, missing: Collection[str] | None = None) -> Columns
 def _found(frame: Any) -> Iterable[tuple[object, Any]]:
     """Return names and values of columns, which are arrays or narwhals' series."""
     if isinstance(frame, dict):
-        return [(name, np.asarray(values)) for name, values in frame.items()]
+        return [(name, as_array(values)) for name, values in frame.items()]
     if isinstance(frame, np.ndarray) and frame.ndim == 2:
         return [(f"x{i}", values) for i, values in enumerate(frame.T)]
     try:
@@ -75,6 +89,16 @@ def _found(frame: Any) -> Iterable[tuple[object, Any]]:
         f"{type(frame).__name__}{shape} is no table: give a DataFrame, a dict of columns or "
         "an array of rows and columns"
     )
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Return a column of a mapping as an array; of objects, if it holds some of other lengths."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        made = np.empty(len(values), dtype=object)
+        made[:] = values
+        return made
 
 
 def no_column(name: str, known: Sequence[str]) -> UserError:
@@ -127,6 +151,8 @@ def from_values(values: Iterable[object]) -> np.ndarray:
         return np.array(found, dtype=np.int64)
     if kinds <= {int, float}:
         return np.array(found, dtype=np.float64)  # None becomes NaN
+    if found and all(value is None or isinstance(value, datetime.timedelta) for value in found):
+        return np.array(found, dtype="timedelta64[us]")
     if found and all(value is None or isinstance(value, datetime.date) for value in found):
         return np.array(found, dtype="datetime64[us]")
     return np.array(found, dtype=object)
@@ -175,17 +201,31 @@ def _plain(value: object) -> Plain:
         return None
     if isinstance(value, decimal.Decimal):
         return float(value)
-    if isinstance(value, (str, bool, int, float, datetime.date)):
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        return value.astimezone(datetime.UTC).replace(tzinfo=None)
+    if isinstance(value, datetime.time):
+        since = datetime.datetime.combine(datetime.date.min, value.replace(tzinfo=None))
+        return since - datetime.datetime.min
+    if isinstance(value, (str, bool, int, float, datetime.date, datetime.timedelta)):
         return value
     raise UserError(f"{value!r:.40} is {type(value).__name__}, no text, number or bool")
+
+
+def _named(value: object) -> object:
+    """Return a category as a text, if it is an interval or the like."""
+    try:
+        return _plain(value)
+    except UserError:
+        return str(value)
 
 
 def _column(values: "np.ndarray | nw.Series[Any]") -> np.ndarray:
     if isinstance(values, nw.Series):
         kind = values.dtype
         if not kind.is_temporal() and (not kind.is_numeric() or kind == nw.Decimal):
-            categories = kind in (nw.Categorical, nw.Enum)
-            return (as_objects if categories else from_values)(values.to_list())
+            if kind in (nw.Categorical, nw.Enum):
+                return as_objects(map(_named, values.to_list()))
+            return from_values(values.to_list())
         values = values.to_numpy()
         if values.dtype == "datetime64[ns]":
             return values.astype("datetime64[us]")  # Python's own times know no nanoseconds

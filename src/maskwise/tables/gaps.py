@@ -11,7 +11,7 @@ import numpy as np
 
 from maskwise.errors import UserError
 from maskwise.tables.dates import nearest
-from maskwise.tables.frames import Plain, columns_of, from_values, is_missing
+from maskwise.tables.frames import Plain, as_array, columns_of, from_values, is_missing
 
 F = TypeVar("F")
 
@@ -53,47 +53,58 @@ def put(frame: F, gaps: Mapping[str, Filled]) -> F:
             out = _with_times(out, place, series, filled)
             continue
         items = series.to_list()
-        values = _like(series, items, filled.values)
+        values = _like(items, filled.values, series.dtype.is_integer())
         for row, value in zip(filled.rows.tolist(), values, strict=True):
             items[row] = value
-        free = series.null_count() == len(series) and any(isinstance(v, str) for v in values)
-        out = _replaced(out, place, series.to_native(), items, free and not _holds_texts(series))
+        free = series.null_count() == len(series) and not _holds(series, values)
+        out = _replaced(out, place, series.to_native(), items, free)
     return out
 
 
 def _in_mapping(columns: Mapping[str, Any], gaps: Mapping[str, Filled]) -> dict[str, np.ndarray]:
     """Return a mapping of columns as arrays, those with gaps filled."""
-    out = {name: np.array(values) for name, values in columns.items()}
+    out = {name: np.array(as_array(values)) for name, values in columns.items()}
     for name in out:
-        if str(name) in gaps:
-            [column] = columns_of({name: columns[name]}).values()
-            rows, values = gaps[str(name)]
-            if is_missing(column).all():  # which says nothing of its type
-                items: list[Plain] = [None] * len(column)
-                for row, value in zip(rows.tolist(), values, strict=True):
-                    items[row] = value
-                out[name] = from_values(items)
-            else:
-                out[name] = np.array(column)
-                out[name][rows] = values
+        if str(name) not in gaps:
+            continue
+        [column] = columns_of({name: columns[name]}).values()
+        rows, values = gaps[str(name)]
+        if is_missing(column).all():  # which says nothing of its type
+            items: list[Plain] = [None] * len(column)
+            for row, value in zip(rows.tolist(), values, strict=True):
+                items[row] = value
+            out[name] = from_values(items)
+        elif out[name].dtype == object and column.dtype.kind in "OM":
+            out[name][rows] = _like(out[name].tolist(), values)
+        else:
+            out[name] = np.array(column)
+            out[name][rows] = values
     return out
 
 
-def _like(series: "nw.Series[Any]", items: Sequence[Any], values: Sequence[Any]) -> list[Any]:
-    """Return values of the types that a column holds: whole numbers, decimals, days."""
-    kinds = {type(item) for item in items}
-    if series.dtype.is_integer():
+def _like(items: Sequence[Any], values: Sequence[Any], whole: bool = False) -> list[Any]:
+    """Return values of the types that a column holds: `whole` numbers, decimals, days, a zone."""
+    if whole:
         return [round(value) if isinstance(value, float) else value for value in values]
-    if decimal.Decimal in kinds:
-        finest = min(int(item.as_tuple().exponent) for item in items if item is not None)
+    if known := [item for item in items if isinstance(item, decimal.Decimal)]:
+        finest = min(int(item.as_tuple().exponent) for item in known)
         return [round(decimal.Decimal(value), -finest) for value in values]
-    if datetime.date in kinds:  # as objects of Python
+    if not all(isinstance(value, datetime.datetime) for value in values):
+        return list(values)
+    if any(type(item) is datetime.date for item in items):  # as objects of Python
         return [nearest(value, 86400).date() for value in values]
-    return list(values)
+    zones = [item.tzinfo for item in items if isinstance(item, datetime.datetime)]
+    zone = next((zone for zone in zones if zone is not None), None)
+    if zone is None:
+        return list(values)
+    return [value.replace(tzinfo=datetime.UTC).astimezone(zone) for value in values]
 
 
-def _holds_texts(series: "nw.Series[Any]") -> bool:
-    return not (series.dtype.is_numeric() or series.dtype in (nw.Boolean, nw.Unknown))
+def _holds(series: "nw.Series[Any]", values: Sequence[Any]) -> bool:
+    """Return whether a column that holds nothing yet can hold some values."""
+    texts = any(isinstance(value, str) for value in values)
+    narrow = series.dtype.is_numeric() or series.dtype == nw.Boolean
+    return series.dtype != nw.Unknown and not (texts and narrow)
 
 
 def _times_as(series: "nw.Series[Any]", values: Sequence[Any]) -> list[Plain]:
@@ -146,12 +157,27 @@ def _replaced(frame: Any, place: int, old: Any, items: list[Plain], free: bool) 
         return frame.with_columns(library.Series(old.name, items, dtype=kind))
     if library.__name__ == "pyarrow":
         field = frame.schema.field(place)
-        made = library.array(items, type=None if free else field.type)
+        made = _dictionary(old, items) if library.types.is_dictionary(field.type) else None
+        made = made or library.array(items, type=None if free else field.type)
         return frame.set_column(place, field.with_type(made.type), made)
     dtype: Any = object if free else old.dtype
     if not free and dtype.name == "category":
+        objects = {str(item): item for item in dtype.categories}  # intervals, as their texts
+        items = [item if item != item else objects.get(str(item), item) for item in items]
         unknown = {item for item in items if item == item} - set(dtype.categories)
         every = [*dtype.categories, *sorted(unknown, key=str)]
         dtype = library.CategoricalDtype(every, dtype.ordered)
     frame.isetitem(place, library.Series(items, index=old.index, name=old.name, dtype=dtype))
     return frame
+
+
+def _dictionary(old: Any, items: list[Any]) -> Any:
+    """Return items as an Arrow column of the same type, whose categories stay."""
+    import pyarrow
+
+    levels = old.unify_dictionaries().chunk(0).dictionary.to_pylist() if len(old) else []
+    levels += [item for item in dict.fromkeys(items) if item is not None and item not in levels]
+    codes = {level: code for code, level in enumerate(levels)} | {None: None}
+    indices = pyarrow.array([codes[item] for item in items], old.type.index_type)
+    categories = pyarrow.array(levels, old.type.value_type)
+    return pyarrow.DictionaryArray.from_arrays(indices, categories, ordered=old.type.ordered)

@@ -86,7 +86,7 @@ def _looked(given: object, look: Look) -> Looked | None:
         try:
             if given is not None:
                 return *in_memory(given, look.data), None
-            found = survey(look.data.source, look.data.dialect)
+            found = survey(look.data.source, look.data.dialect, look.data.drop)
             return found.columns, None, found.dialect
         except UserError as error:
             if not look.note(error):

@@ -132,7 +132,7 @@ class Table(ColumnTokenizer):
 
     def encode_rows(self, frame: object) -> np.ndarray:
         """Return samples without the rows before theirs, float32 [N, F / (lags + 1)]."""
-        found, unseen = columns_of(frame), []
+        found, unseen = columns_of(frame, unused=self.unused), []
         places = self._places(found, isinstance(frame, np.ndarray))
         rows = np.empty((num_rows(found), len(self.varying)), dtype=np.float32)
         for i, column in enumerate(self.varying):
@@ -177,7 +177,8 @@ class Table(ColumnTokenizer):
         clip: bool = True,
     ) -> dict[str, Filled]:
         """Return what samples [N, F] of a table put in its gaps, by column; only of such with."""
-        found, filled, gaps = columns_of(frame), self.arrays(samples, round=round, clip=clip), {}
+        found = columns_of(frame, unused=self.unused)
+        filled, gaps = self.arrays(samples, round=round, clip=clip), {}
         for name, place in self._places(found, isinstance(frame, np.ndarray)).items():
             rows = np.flatnonzero(is_missing(found[place]) & ~is_missing(filled[name]))
             if len(rows):
@@ -197,6 +198,10 @@ class Table(ColumnTokenizer):
             for each in values["columns"]
         )
         return cls(tuple(columns), values["lags"])
+
+    def unused(self, name: str) -> bool:
+        """Return whether a column of another table is none that this one reads."""
+        return name.strip() not in {column.name.strip() for column in self.varying}
 
     def _places(self, found: Columns, by_number: bool) -> dict[str, str]:
         """Return what each column of this table is called in another; constant ones may lack."""
