@@ -37,6 +37,9 @@ def test_what_is_found(tmp_path, content, encoding):
             "is no text: it holds binary data",
         ),
         (b"a\0b\0c", r"a\.txt is no text: byte 2 is NUL"),
+        ("привет, мир, как дела сегодня".encode("cp1251"), "neither in UTF-8 nor in a western"),
+        ("日本語のテキストは長いのです".encode("shift-jis"), "neither in UTF-8 nor in a western"),
+        ("déjà vu, été".encode() + b"\xe9", "UTF-8, but for 1 damaged characters: mend it"),
     ],
 )
 def test_what_is_no_text(tmp_path, content, says):

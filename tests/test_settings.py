@@ -9,7 +9,15 @@ from pydantic import Field, PositiveInt
 
 from maskwise import UserError
 from maskwise.images.record import ImageRunSettings, cifar10, digits
-from maskwise.settings import differences, flatten, from_dict, override, settings, to_dict
+from maskwise.settings import (
+    check_pool,
+    differences,
+    flatten,
+    from_dict,
+    override,
+    settings,
+    to_dict,
+)
 from maskwise.train.config import TrainSettings
 
 
@@ -204,3 +212,13 @@ def test_numbers_given_from_python_are_numbers() -> None:
     with pytest.raises(UserError, match="too large"):
         Inner(width=2**70)
     assert override(Outer(), {"rate": "1e30"}).rate == 1e30
+
+
+def test_pools_that_a_model_lacks():
+    for has_class_token in (False, True):
+        check_pool("mean", has_class_token)
+        with pytest.raises(UserError, match="pool 'none' is none of mean, class, both"):
+            check_pool("none", has_class_token)
+    check_pool("both", has_class_token=True)
+    with pytest.raises(UserError, match="pool 'both' needs a class token, which this model lacks"):
+        check_pool("both", has_class_token=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from maskwise import laws, report
+from maskwise.encodings import whole
 from maskwise.errors import UserError, call
 from maskwise.files import write_json
 from maskwise.inspection import Inspection
@@ -261,7 +262,7 @@ def load(path: str | Path, encoder: EncoderFactory | None = None) -> MaskedModel
 def default_folder(name: str, config: RunSettings) -> Path:
     """Return runs/NAME-LAW-sSEED."""
     law = re.sub(r"[^a-z0-9.]+", "-", config.law.lower())
-    return Path("runs") / f"{name.replace('/', '-')}-{law}-s{config.seed}"
+    return Path("runs") / f"{whole(name).replace('/', '-')}-{law}-s{config.seed}"
 
 
 def _changed(

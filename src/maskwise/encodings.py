@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+import itertools
 import logging
 import lzma
 import zlib
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 
 Opener = Callable[..., IO[str]]
 OPENERS: dict[str, Opener] = {".gz": gzip.open, ".bgz": gzip.open, ".xz": lzma.open}
@@ -21,6 +22,8 @@ HALF = "\N{REPLACEMENT CHARACTER}"
 """what stands for half a character"""
 # What text has none of, but tabs, breaks of lines and pages, and two that old systems leave.
 _CONTROLS = bytes({*range(32)} - {*b"\t\n\v\f\r\x1a\x1b"})
+# Letters beyond ASCII: so many say nothing; a larger share of all no western language has.
+_FEW, _MOST = 20, 0.4
 log = logging.getLogger("maskwise")
 
 
@@ -95,8 +98,9 @@ def find_encoding(path: Path, known: Sequence[str] = KNOWN) -> str:
                 fits = _decodes(iter(lambda: file.read(1 << 20), b""), encoding)
             if fits and encoding == "utf-8" and start.startswith(codecs.BOM_UTF8):
                 return "utf-8-sig"
-            if fits and encoding in KNOWN[1:] and len(known) > 1 and not _printable(start):
-                raise UserError(f"{path} is no text: it holds binary data")
+            if fits and encoding in KNOWN[1:] and len(known) > 1:
+                with opener(path, "rb") as file:
+                    _check_guess(path, start, iter(lambda: file.read(1 << 20), b""))
             if fits:
                 return encoding
     except READ_ERRORS as error:
@@ -105,6 +109,37 @@ def find_encoding(path: Path, known: Sequence[str] = KNOWN) -> str:
     except LookupError:
         raise UserError(f"{path}: {', '.join(known)} is no encoding") from None
     raise UserError(f"{path}: it is not in the encoding {wide or ', '.join(known)}")
+
+
+def _check_guess(path: Path, start: bytes, parts: Iterable[bytes]) -> None:
+    """Refuse to take for a western encoding, in which nearly all can be read, what is none.
+
+    Args:
+        path: what messages name.
+        start: the first bytes.
+        parts: all bytes, which are not UTF-8.
+
+    Raises:
+        UserError: binary data, damaged UTF-8, or another script.
+    """
+    if not _printable(start):
+        raise UserError(f"{path} is no text: it holds binary data")
+    decoder, good, bad = codecs.getincrementaldecoder("utf-8")("replace"), 0, 0
+    for part in itertools.chain(parts, [b""]):
+        text = decoder.decode(part, final=not part)
+        bad += text.count(HALF)
+        good += len(text) - len(text.encode("ascii", "ignore")) - text.count(HALF)
+    if good > bad:
+        raise UserError(
+            f"{path}: UTF-8, but for {bad} damaged characters: mend it (iconv -c -t utf-8), or"
+            f" give {option('data.encoding')}"
+        )
+    high = len(start) - len(start.translate(None, bytes(range(128, 256))))
+    if high > _FEW and high > len(start.translate(None, b" \t\r\n")) * _MOST:
+        raise UserError(
+            f"{path}: neither in UTF-8 nor in a western encoding: give {option('data.encoding')},"
+            " or convert it to UTF-8"
+        )
 
 
 def _wide(start: bytes) -> str | None:

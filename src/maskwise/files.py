@@ -147,7 +147,9 @@ def stamp(path: Path) -> Stamp:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        told = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        # Names of files may hold what UTF-8 lacks; with a backslash JSON can say it.
+        temporary.write_text(told, "utf-8", errors="backslashreplace")
 
 
 def write_png(path: Path, figure: Any) -> None:

@@ -245,6 +245,8 @@ def test_what_a_model_cannot_do():
             call()
     with pytest.raises(UserError, match="pool 'class' needs a class token"):
         fresh.encode(samples, pool="class")
+    with pytest.raises(UserError, match="pool 'none' is none of mean, class, both"):
+        fresh.encode(samples, pool="none")
     for layer in (2, -3):
         with pytest.raises(UserError, match=f"layer {layer} is outside 0..1"):
             fresh.encode(samples, layer=layer)

@@ -260,6 +260,8 @@ def test_encoding_errors(make, batch):
     for pool in ("class", "both"):
         with pytest.raises(UserError, match=f"pool '{pool}' needs a class token"):
             model.encode(batch, pool=pool)
+    with pytest.raises(UserError, match="pool 'max' is none of mean, class, both, none"):
+        model.encode(batch, pool="max")
     with pytest.raises(UserError, match=r"images have shape"):
         model.encode(batch[:, :1])
     own = make(encoder=fresh(Mixer), **OWN)

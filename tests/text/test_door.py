@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -335,6 +336,39 @@ def test_row_i_is_text_i(run, tmp_path, cli):
     np.testing.assert_allclose(z[[0, 3]], run.embed(["a cat", "a dog"]), atol=1e-6)
     assert np.isnan(z[1:3]).all()
     np.testing.assert_array_equal(np.isnan(run.embed(["a", "", "b"])[:, 0]), [False, True, False])
+
+
+def test_row_i_is_text_i_where_gaps_are_filled(run, tmp_path, cli, caplog):
+    path = tmp_path / "a.jsonl"
+    values = [{"text": "a [MASK] cat"}, {"text": None}, {"text": "no gap"}, {"text": "a [MASK]"}]
+    path.write_text(rows(*values), "utf-8")
+    status, out, _ = cli("fill", run.path, path)
+    assert status == 0
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert [name for name, _ in lines] == ["1", "2", "3", "4"]
+    assert [text for _, text in lines][1:3] == ["", "no gap"]
+    for place in (0, 3):
+        alone = cli("fill", run.path, values[place]["text"])[1].splitlines()[0]
+        assert lines[place][1] == alone
+    assert "2 texts are not filled: 2 ('text' is null), 3 (the text has no [MASK]" in caplog.text
+
+
+def test_names_that_utf_8_lacks(tmp_path):
+    """Some systems have names of files in other encodings."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    try:
+        path.mkdir()
+    except OSError:
+        pytest.skip("such names cannot be here")
+    for name in ("a.txt", "b.doc", "c.txt"):
+        Path(os.fsdecode(os.fsencode(path) + b"/\xe9" + name.encode())).write_text(
+            "" if name == "c.txt" else "\n".join(LINES)
+        )
+    run = mw.pretrain(path, out=tmp_path / "run", **TINY)
+    assert run.config.data.source == str(path)
+    assert run.report.is_file()
+    found = look(str(path), How())
+    assert (found.others, found.empty_files) == (["\ufffdb.doc"], ["\ufffdc.txt"])
 
 
 def test_names_of_lines(tmp_path):

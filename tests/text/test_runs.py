@@ -137,7 +137,7 @@ def test_masks_do_not_depend_on_workers_or_micro_batches(corpus, alike):
         ({"data.length": 2}, r"length 2 is outside 3\.\."),
         ({"data.tokenizer": "none.json"}, "tokenizer none.json: "),
         ({"evaluate.pairs": ("none.jsonl",)}, "none.jsonl, which evaluation needs, does not"),
-        ({"model.pretrained": True}, "model.pretrained needs --model.hf"),
+        ({"model.pretrained": True}, r"model.pretrained needs model={\"hf\": ...}"),
         ({"data.holdout": 1.5}, "data.holdout=1.5"),
     ],
 )

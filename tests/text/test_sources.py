@@ -147,6 +147,16 @@ def test_hub_data_sets(monkeypatch):
     assert hub_test_split("hf:some/set") is None
 
 
+def test_rows_of_the_hub_without_a_text(monkeypatch):
+    fake_datasets(monkeypatch, train=Rows(text=["a", None, 7]))
+    found = [(part.text, *part[2:]) for part in read_all("hf:some/set", How())]
+    assert found == [
+        ("a", "row 1", "1", ""),
+        ("", "row 2", "2", "'text' is null"),
+        ("", "row 3", "3", "'text' holds 7, not a text"),
+    ]
+
+
 def test_hub_data_sets_need_datasets(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UserError, match=r'needs datasets: pip install "maskwise\[data\]"'):

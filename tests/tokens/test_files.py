@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.tokens.files import read_tokenizer, write_tokenizer
+from maskwise.tokens.files import files_of, find_files, read_tokenizer, write_tokenizer
 
 tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
 
@@ -23,3 +23,21 @@ def test_tokenizers_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(UserError, match=r'json needs tokenizers: pip install "maskwise\[text\]"'):
         read_tokenizer(tmp_path / "broken.json")
+
+
+def test_files_of_a_folder(tmp_path, caplog):
+    for name in ("b.fa", "a.fa.gz", "._b.fa", "b.fa.fai", "notes.doc", "sub/c.fa", ".x/d.fa"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "lost.fa").symlink_to("nowhere")
+    found = files_of(tmp_path, (".fa",), "sequences")
+    assert [path.name for path in found] == ["a.fa.gz", "b.fa"]
+    told = "3 files left out, of other kinds or links to nothing: b.fa.fai, lost.fa, notes.doc"
+    assert caplog.messages == [f"{tmp_path}: {told}"]
+    found, others = find_files(tmp_path, (".fa",), "sequences", deep=True)
+    assert [path.name for path in found] == ["a.fa.gz", "b.fa", "c.fa"]
+    assert len(others) == 3
+    with pytest.raises(UserError, match=r"no pictures here \(looked for \.png\)"):
+        files_of(tmp_path, (".png",), "pictures")
+    with pytest.raises(UserError, match="no such file or folder"):
+        files_of(tmp_path / "none", (".fa",), "sequences")

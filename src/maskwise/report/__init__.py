@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maskwise.encodings import whole
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.progress import track
@@ -46,7 +47,7 @@ def write(runs: Sequence[Path], out: Path | None = None) -> Path:
     sections = [section for part in track(PARTS, "report") for section in part(found)]
     page = blocks.render(title, summary(found), sections)
     with atomic(Path(out or target)) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(whole(page), encoding="utf-8")
     return Path(out or target)
 
 

@@ -1,6 +1,8 @@
 """Filling the gaps of a text with a language model."""
 
+import logging
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -9,8 +11,12 @@ from torch import Tensor
 from maskwise.encodings import whole_texts
 from maskwise.errors import UserError
 from maskwise.measure.features import frozen
+from maskwise.text.sources import How, read_samples
 from maskwise.text.text import Text
+from maskwise.textio import few
 from maskwise.tokens.model import LanguageModel
+
+log = logging.getLogger("maskwise")
 
 MASKS = ("[MASK]", "<mask>")
 
@@ -73,6 +79,32 @@ def complete(model: LanguageModel[Text], text: str, num: int = 5) -> Completion:
         for gap in zip(values.tolist(), tokens.tolist(), strict=True)
     ]
     return Completion(modality.decode(ids[0]), alternatives)
+
+
+def complete_file(model: LanguageModel[Text], source: str) -> Iterator[tuple[str, str]]:
+    """Give the name of each text of a source and the text with its gaps filled, in a line.
+
+    Those that cannot be filled stay as they are, and are counted; a row without a text is empty.
+
+    Args:
+        model: a language model.
+        source: as for training; in a text file each line that is not blank is a text.
+
+    Raises:
+        UserError: the source cannot be read.
+    """
+    given, names, broken = read_samples(source, How())
+    texts, left = iter(given), dict(broken)
+    for row, name in enumerate(names or ()):
+        text = "" if row in broken else next(texts)
+        try:
+            text = complete(model, text, 1).text if text else ""
+        except UserError as error:
+            left[row] = str(error)
+        yield name, " ".join(text.split("\n"))
+    if left:
+        told = few([f"{(names or ())[row]} ({why})" for row, why in sorted(left.items())])
+        log.warning("%s: %d texts are not filled: %s", source, len(left), told)
 
 
 def tokens_with_gaps(text: Text, written: str) -> tuple[Tensor, Tensor]:

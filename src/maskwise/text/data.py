@@ -170,10 +170,10 @@ def load(
     else:
         parts = _hold_out(corpus.documents, data.holdout)
         train, test = (_source(replace(corpus, documents=p), data, starts) for p in parts)
-    if data.pack and not corpus.text.start and not quiet:
-        log.info("%s: no token begins a text, so that each row holds one document", named.name)
     if not quiet:
         counts = corpus.counts
+        if data.pack and not corpus.text.start:
+            log.info("%s: no token begins a text, so that each row holds one document", named.name)
         log.info(
             "%s: %d documents, %d tokens, %d documents of fewer than two tokens left out; %d rows"
             " of %d tokens to train on (%.1f %% padding), %d held out",
@@ -197,7 +197,7 @@ def is_tokenized(data: TextDataSettings) -> bool:
 
 
 def _kept(texts: object, data: TextDataSettings, text: Text | None = None) -> Path:
-    key = {"format": 2, "texts": texts, "tokenizer": _tokenizer_identity(data, text)}
+    key = {"format": 3, "texts": texts, "tokenizer": _tokenizer_identity(data, text)}
     return cached("tokens", key)
 
 

@@ -11,7 +11,7 @@ from maskwise.text.data import TextDataSettings, held_source, is_tokenized, load
 from maskwise.text.given import read_given
 from maskwise.text.sources import NoColumn
 from maskwise.text.survey import Survey, look, of_given
-from maskwise.text.text import FRAME, LEAST, load_tokenizer
+from maskwise.text.text import FRAME, LEAST, MOST, load_tokenizer
 from maskwise.textio import leave_out
 
 SMALL = 1 << 22  # characters that are tokenized in a few seconds
@@ -19,7 +19,11 @@ _PER_TOKEN = 4  # characters, of most tokenizers and languages
 
 
 def inspect_texts(
-    given: Any, data: TextDataSettings, units: str | None, known: Sequence[Problem] = ()
+    given: Any,
+    data: TextDataSettings,
+    units: str | None,
+    known: Sequence[Problem] = (),
+    longest: int | None = None,
 ) -> Inspection:
     """Return what texts hold and what is wrong with them, by reading them once.
 
@@ -31,6 +35,7 @@ def inspect_texts(
         data: which texts, and how they are read.
         units: what masks hide as one, see `load`.
         known: problems that were found before.
+        longest: tokens in a row that the model can take at most; None: any number.
     """
     problems = list(known)
     found: Entries = {}
@@ -41,7 +46,7 @@ def inspect_texts(
         if heldout:
             other, _ = _looked_at(replace(data, source=heldout), problems)
             found |= {"held out": other.entries()} if other else {}
-    data = _checked_tokenizer(data, problems)
+    data = _checked_tokenizer(data, problems, longest)
     found["tokenizer"] = data.tokenizer or f"trained, {data.vocab_size:,} tokens at most"
     if survey is None or not all(each.settings for each in problems):
         return Inspection(found, None, problems)
@@ -85,30 +90,33 @@ def _looked_at(
     return found, data
 
 
-def _checked_tokenizer(data: TextDataSettings, problems: list[Problem]) -> TextDataSettings:
+def _checked_tokenizer(
+    data: TextDataSettings, problems: list[Problem], longest: int | None
+) -> TextDataSettings:
     """Return the settings with a tokenizer that works; add what is wrong."""
     if data.tokenizer is None:
         if data.vocab_size < LEAST:
             text = f"vocab_size {data.vocab_size} is too small: bytes and specials are {LEAST}"
             problems.append(Problem(text, {"data.vocab_size": str(LEAST)}))
             data = replace(data, vocab_size=LEAST)
-        return _checked_length(data, FRAME, None, problems)
+        return _checked_length(data, FRAME, longest or MOST, problems)
     try:
         known = load_tokenizer(data.tokenizer, data.length)
     except UserError as error:
         problems.append(Problem(str(error)))
         return data
-    return _checked_length(data, known.num_frame, known.longest, problems)
+    most = min(longest or MOST, known.longest or MOST)
+    return _checked_length(data, known.num_frame, most, problems)
 
 
 def _checked_length(
-    data: TextDataSettings, frame: int, longest: int | None, problems: list[Problem]
+    data: TextDataSettings, frame: int, longest: int, problems: list[Problem]
 ) -> TextDataSettings:
     """Return settings whose rows have room for a text between the special tokens."""
-    length = min(max(data.length, frame + 1), longest or 10**6)
+    length = min(max(data.length, frame + 1), longest)
     if length == data.length:
         return data
-    told = f"length {data.length} is outside {frame + 1}..{longest or 10**6}, what rows may have"
+    told = f"length {data.length} is outside {frame + 1}..{longest}, what rows may have"
     problems.append(Problem(told, {"data.length": str(length)}))
     return replace(data, length=length)
 

@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from maskwise.errors import UserError, require
+from maskwise.errors import UserError, option, require
 from maskwise.layers.outline import outline, require_memory, require_same, shapes_of
 from maskwise.layers.transformer import Attention, gather
 from maskwise.masks import Mask
@@ -209,20 +209,29 @@ def config_of(name: str) -> Entries:
         return _checked(name, _config(name))
 
 
+def longest_of(name: str) -> int | None:
+    """Return how many tokens a row of a model of transformers may have; None: any number.
+
+    Raises:
+        UserError: no such model.
+    """
+    with torch.device("meta"):  # where weights have shapes only
+        return HFNetwork.from_config(config_of(name)).longest
+
+
 def fitted(tokenizer: Text, name: str) -> Text:
     """Return a tokenizer that knows how long rows of a model of transformers may be.
 
     Raises:
         UserError: its own are longer.
     """
-    with torch.device("meta"):  # where weights have shapes only
-        longest = HFNetwork.from_config(config_of(name)).longest
+    longest = longest_of(name)
     if longest is None:
         return tokenizer
     if tokenizer.length > longest:
         raise UserError(
             f"data.length {tokenizer.length} is more than {name} can take, {longest} tokens with"
-            " special ones: lower --data.length"
+            f" special ones: lower {option('data.length')}"
         )
     return replace(tokenizer, longest=min(longest, tokenizer.longest or longest))
 
@@ -329,7 +338,9 @@ class TextModelSettings:
                 raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
         check_shares(self.corruption)
         if self.pretrained and self.hf is None:
-            raise UserError("model.pretrained needs --model.hf, which says whose weights")
+            raise UserError(
+                f"model.pretrained needs {option('model.hf')}, which says whose weights"
+            )
         if self.mlp_ratio <= 0:
             raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")
 

@@ -19,7 +19,7 @@ from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate
 from maskwise.text.given import are_texts, read_given
 from maskwise.text.inspecting import inspect_texts
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
-from maskwise.text.model import HFNetwork, TextModelSettings, fitted
+from maskwise.text.model import HFNetwork, TextModelSettings, fitted, longest_of
 from maskwise.text.sources import SUFFIXES, hub_columns, read_samples
 from maskwise.text.tasks import cut_note, embed_texts
 from maskwise.text.text import Text
@@ -135,7 +135,13 @@ def _inspect(data: object, config: TextRunSettings) -> Inspection:
         check_files(config.evaluate)
     except UserError as error:
         problems.append(Problem(str(error)))
-    return inspect_texts(data, _completed(config).data, units, problems)
+    longest = None
+    if config.model.hf is not None:
+        try:
+            longest = longest_of(config.model.hf)
+        except UserError as error:
+            problems.append(Problem(str(error)))
+    return inspect_texts(data, _completed(config).data, units, problems, longest)
 
 
 def _completed(config: TextRunSettings) -> TextRunSettings:

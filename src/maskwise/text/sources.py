@@ -62,7 +62,7 @@ class NoColumn(UserError):
 
     def __init__(self, where: object, column: str, names: Iterable[str], best: str | None) -> None:
         super().__init__(
-            f"{where}: no column '{column}'; found {', '.join(names)}: give"
+            f"{where}: no column '{column}'; found {few([name[:40] for name in names], 20)}: give"
             f" {option('data.column', best)}"
         )
         self.where, self.best = where, best
@@ -139,7 +139,7 @@ def read_all(source: str, how: How, seen: Seen | None = None) -> Iterator[Part]:
     place = user_path(source)
     files = text_files(source).used
     for path in files:
-        label = path.relative_to(place).as_posix() if place.is_dir() else ""
+        label = whole(path.relative_to(place).as_posix()) if place.is_dir() else ""
         try:
             yield from _of_file(path, how, label, seen)
         except UserError as error:
@@ -186,7 +186,7 @@ def _of_rows(
             name = ""
         if wrong and not seen.first:
             seen.first = f"{where}: {wrong}"
-        name = name or _numbered(label, place.split()[-1])
+        name = whole(name) or _numbered(label, place.split()[-1])
         mended = whole(text)
         seen.halves += mended != text
         # Short parts keep a tokenizer from seeing a whole book at once.

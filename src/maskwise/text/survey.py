@@ -3,6 +3,7 @@
 import logging
 from dataclasses import asdict, dataclass, field
 
+from maskwise.encodings import whole
 from maskwise.errors import UserError
 from maskwise.files import Entries, cached, read_json, write_json
 from maskwise.text.given import Given
@@ -63,7 +64,11 @@ def look(source: str, how: How) -> Survey:
     Raises:
         UserError: it cannot be read at all.
     """
-    place = cached("texts", {"format": 1, "texts": identity(source, how)}).with_suffix(".json")
+    key = {"format": 1, "source": source, "texts": identity(source, how)}
+    if _has_files(source):
+        files = text_files(source)
+        key["beside"] = [[path.name for path in each] for each in (files.empty, files.others)]
+    place = cached("texts", key).with_suffix(".json")
     if place.is_file():
         try:
             return Survey(**read_json(place))
@@ -72,6 +77,10 @@ def look(source: str, how: How) -> Survey:
     found = _surveyed(source, how)
     write_json(place, asdict(found))
     return found
+
+
+def _has_files(source: str) -> bool:
+    return source != "pydoc" and not source.startswith("hf:")
 
 
 def _surveyed(source: str, how: How) -> Survey:
@@ -97,7 +106,7 @@ def _surveyed(source: str, how: How) -> Survey:
         encodings=dict(seen.encodings),
         broken=broken,
     )
-    if source == "pydoc" or source.startswith("hf:"):
+    if not _has_files(source):
         return counted
     files = text_files(source)
     return Survey(
@@ -105,8 +114,8 @@ def _surveyed(source: str, how: How) -> Survey:
         | {
             "files": len(files.used),
             "bytes": sum(path.stat().st_size for path in files.used),
-            "empty_files": [path.name for path in files.empty],
-            "others": [path.name for path in files.others],
+            "empty_files": [whole(path.name) for path in files.empty],
+            "others": [whole(path.name) for path in files.others],
         }
     )
 

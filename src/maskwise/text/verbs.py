@@ -25,13 +25,21 @@ def fill(
         "LanguageModel[Text]",
         Arg("a run on texts, or a masked language model of transformers", "RUN", model="own"),
     ],
-    text: Annotated[str, Arg("such as 'the [MASK] sat on the [MASK]'", "TEXT")],
+    text: Annotated[
+        str,
+        Arg("such as 'the [MASK] sat on the [MASK]', or a file with a text in each row", "TEXT"),
+    ],
     *,
     num: Annotated[int, Arg("alternatives of a gap")] = 5,
 ) -> None:
-    """Fill the gaps of a text."""
-    from maskwise.text.completion import complete
+    """Fill the gaps of a text, or of all texts of a file, a line for each."""
+    from maskwise.text.completion import complete, complete_file
+    from maskwise.textio import is_there, user_path
 
+    if is_there(user_path(text)):
+        for name, filled in complete_file(run, text):
+            print(f"{name}\t{filled}")
+        return
     found = complete(run, text, num)
     print(found.text)
     for place, gap in enumerate(found.alternatives, start=1):
