@@ -7,6 +7,7 @@ queue of features has lost which belong together, and a figure of it means nothi
 
 import numpy as np
 
+from maskwise.checks import checked
 from maskwise.diagnostics.spectra import (
     Array,
     Features,
@@ -62,6 +63,7 @@ def mean_cosine(z: Features) -> float:
     return float(((u.sum(axis=0) ** 2).sum() - num) / (num * (num - 1)))
 
 
+@checked()
 def uniformity(z: Features, t: float = 2) -> float:
     """Return log of the mean of exp(-t |u_i - u_j|²) over i ≠ j, u = z / |z|.
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from maskwise.checks import checked_fields
 from maskwise.errors import UserError
 from maskwise.laws.plain import (
     Array,
@@ -33,6 +34,7 @@ SHAPES = {
 }
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Mixture:
     """One of several laws, each with a probability.
@@ -87,6 +89,7 @@ class Mixture:
         return ratios, np.concatenate([weight * weights for weight, _, weights in rules])
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Scheduled:
     """A law whose parameters move from `start` to `end` with training progress.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
+from maskwise.checks import checked, checked_fields
 from maskwise.errors import UserError
 
 Array = NDArray[np.float64]
@@ -119,6 +120,7 @@ def pick(weights: Sequence[float], u: ArrayLike) -> tuple[NDArray[np.intp], Arra
     return index, rest
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Fixed(Discrete):
     """Always the same ratio (BERT .15, MAE .75).
@@ -142,6 +144,7 @@ class Fixed(Discrete):
         return [(self.ratio, 1.0)]
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Choice(Discrete):
     """One of a few ratios, equally likely unless `weights` are given.
@@ -175,6 +178,7 @@ class Choice(Discrete):
         return list(zip(self.ratios, cast(Sequence[float], self.weights), strict=True))
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Uniform(Continuous):
     """Uniform on [low, high]: R²MAE (arXiv 2509.21650).
@@ -206,6 +210,7 @@ class Uniform(Continuous):
         return ((r >= self.low) & (r <= self.high)) / (self.high - self.low)
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Beta(Continuous):
     """Beta(a, b) on (0, 1), with mean a / (a + b).
@@ -263,6 +268,7 @@ class Cosine(Continuous):
         return np.where(inside, 2 / np.pi / np.sqrt(1 - np.where(inside, r, 0) ** 2), 0.0)
 
 
+@checked_fields
 @dataclass(frozen=True)
 class TruncatedNormal(Continuous):
     """Normal(mu, sigma) restricted to [low, high] (MAGE: .55, .25 on [.5, 1]).
@@ -336,6 +342,7 @@ class LikelihoodUniform(Continuous):
         return ((r >= 0) & (r <= 1)).astype(np.float64)
 
 
+@checked()
 def num_hidden(
     law: Law, u: ArrayLike, eligible: ArrayLike, progress: float = 0.0
 ) -> NDArray[np.int64]:
@@ -359,6 +366,7 @@ def num_hidden(
     return np.minimum(np.clip(counts, 1, np.maximum(eligible - 1, 1)), eligible)
 
 
+@checked(k=1)
 def effective(
     law: Law, reduction: Reduction, scope: Scope, progress: float = 0.0, k: int = 64
 ) -> tuple[Array, Array]:

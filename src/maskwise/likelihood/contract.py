@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.laws import Reduction
 from maskwise.masks import Mask
@@ -139,6 +140,7 @@ class Options(TypedDict, total=False):
     batch_size: int
 
 
+@checked(batch_size=1)
 def job_of(
     model: ConditionalModel,
     x: Values,
@@ -185,6 +187,7 @@ def log_probs(
     return torch.where(hidden, found, 0.0)
 
 
+@checked()
 def check_leak(
     model: ConditionalModel,
     x: Values,
@@ -233,6 +236,7 @@ def check_leak(
         )
 
 
+@checked()
 def loss(
     model: ConditionalModel, x: Tensor, mask: Mask, reduction: Reduction = "sample_mean"
 ) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.laws import LikelihoodUniform, num_hidden
 from maskwise.likelihood.contract import (
@@ -203,6 +204,7 @@ def ranks(order: Tensor, eligible: Tensor) -> Tensor:
     return torch.where(eligible, torch.zeros_like(order).scatter_(1, order, in_order), -1)
 
 
+@checked(batch_size=1)
 def chain_rule(
     model: ConditionalModel,
     x: Values,
@@ -275,6 +277,7 @@ def order_log_probs(
     return found.view(num_orders, len(job.x))
 
 
+@checked()
 def order_spread(
     model: ConditionalModel, x: Values, *, num_orders: int = 8, **options: Unpack[Options]
 ) -> Tensor:
@@ -288,6 +291,7 @@ def order_spread(
     return order_log_probs(model, x, num_orders=num_orders, **options).std(dim=0)
 
 
+@checked()
 def order_mixture_bound(
     model: ConditionalModel, x: Values, *, num_orders: int = 8, **options: Unpack[Options]
 ) -> Tensor:

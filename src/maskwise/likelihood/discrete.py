@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from maskwise.checks import check
 from maskwise.errors import UserError
 from maskwise.likelihood.contract import (
     Values,
@@ -156,6 +157,8 @@ class BernoulliLatent:
     def __init__(
         self, weights: Values, bias: Values, points: int = 20, limit: float = 5.0
     ) -> None:
+        check("points", points, (int,))
+        check("limit", limit, (float,))
         self.weights = parameter(weights, "weights", "DK")
         self.bias = parameter(bias, "bias", "D").to(self.weights.device)
         num_positions, width = self.weights.shape

@@ -9,6 +9,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.likelihood.contract import (
@@ -111,6 +112,7 @@ class _Found(NamedTuple):
     passes: Tensor
 
 
+@checked(batch_size=1)
 def log_likelihood(
     model: ConditionalModel,
     x: Values,
@@ -204,6 +206,7 @@ def log_likelihood(
     )
 
 
+@checked()
 def score_samples(
     model: ConditionalModel, x: Values, *, passes: int = 64, **options: Unpack[Options]
 ) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.likelihood.contract import (
     GenerativeModel,
@@ -29,6 +30,7 @@ from maskwise.rng import Keys
 from maskwise.ties import largest
 
 
+@checked("blocks", batch_size=1)
 def fill(
     model: GenerativeModel,
     x: Values,
@@ -83,6 +85,7 @@ def fill(
         return torch.cat([_draw(model, *part, seed) for part in parts])
 
 
+@checked("blocks", batch_size=1)
 def sample(
     model: GenerativeModel,
     num: int,
@@ -165,6 +168,7 @@ class Imputation:
         return torch.lerp(draws[low], draws[min(low + 1, len(draws) - 1)], place - low)
 
 
+@checked("blocks", batch_size=1)
 def impute(
     model: GenerativeModel,
     x: Values,
@@ -260,6 +264,7 @@ def _check_finite(x: Tensor) -> None:
         )
 
 
+@checked()
 def best_blocks(scores: ScoreCurve | Values, num_blocks: int) -> list[int]:
     """Return the sizes of `num_blocks` blocks, revealed in turn, with the largest `block_bound`.
 
@@ -300,6 +305,7 @@ def best_blocks(scores: ScoreCurve | Values, num_blocks: int) -> list[int]:
     return [before - after for before, after in pairwise(counts)]
 
 
+@checked("blocks")
 def block_bound(scores: ScoreCurve | Values, blocks: Sequence[int]) -> float:
     """Return the log-likelihood that decoding in blocks gives to a sample, in nats.
 

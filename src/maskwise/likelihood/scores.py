@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from maskwise import laws
+from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.likelihood.contract import (
@@ -66,6 +67,7 @@ class ScoreCurve:
         return float(self.every_size.mean() * self.length)
 
 
+@checked("size")
 def score_at_size(
     model: ConditionalModel,
     x: Values,
@@ -104,6 +106,7 @@ def score_at_size(
     return _some_masks(job, torch.full_like(job.ids, int(size)), num_masks, 0)
 
 
+@checked("sizes")
 def score_curve(
     model: ConditionalModel,
     x: Values,
@@ -173,6 +176,7 @@ def _sizes(lengths: Tensor, sizes: Sequence[int] | None, ratios: Sequence[float]
     return wanted.long().expand(len(lengths), -1).to(lengths.device)
 
 
+@checked("size")
 def partial(
     model: ConditionalModel,
     x: Values,
@@ -198,6 +202,7 @@ def partial(
     return sum(map(score, range(1, size)), score(size))
 
 
+@checked()
 def fixed_ratio_bias(curve: ScoreCurve) -> NDArray[np.float64]:
     """Return what an estimate from one size alone is off by: D S(M) - sum_M' S(M'), [K].
 
@@ -212,6 +217,7 @@ def fixed_ratio_bias(curve: ScoreCurve) -> NDArray[np.float64]:
     return curve.length * curve.scores - curve.area
 
 
+@checked()
 def crossing_ratio(curve: ScoreCurve) -> float:
     """Return the ratio above which a fixed ratio underestimates; NaN if there is none.
 
@@ -285,6 +291,7 @@ def support_of(law: Law | str) -> tuple[float, float]:
     return min(lows), max(highs)
 
 
+@checked()
 def outside_support(law: Law | str, ratios: ArrayLike, length: float) -> NDArray[np.bool_]:
     """Return where ratios lie outside those of a law, at any time of the training.
 
@@ -295,6 +302,8 @@ def outside_support(law: Law | str, ratios: ArrayLike, length: float) -> NDArray
     """
     low, high = support_of(law)
     ratios = np.asarray(ratios, dtype=np.float64)
+    if length <= 0:
+        raise UserError(f"length={length}: it must be more than 0")
     slack = 0.5 / length + 1e-9
     return (ratios < low - slack) | (ratios > high + slack)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from maskwise import laws
+from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.laws import Law, Scope
 from maskwise.masks.mask import Mask
@@ -44,6 +45,7 @@ PATTERNS: dict[str, tuple[str, Callable[..., Pattern]]] = {
 }
 
 
+@checked()
 def parse_pattern(text: str) -> Pattern:
     """Read a pattern's name, as in ``units:2``.
 
@@ -66,6 +68,7 @@ def parse_pattern(text: str) -> Pattern:
         raise UserError(f"pattern '{text}' cannot be read; the form is {form}") from None
 
 
+@checked()
 def draw(
     law: Law | str | float,
     grid: tuple[int, ...],
@@ -124,7 +127,10 @@ def draw(
         pattern = parse_pattern(pattern)
     if not grid or min(grid) < 1:
         raise UserError(f"grid {grid} is empty: every side needs at least one position")
-    device = torch.device(device) if device is not None else sample_ids.device
+    if sample_ids.dim() != 1 or sample_ids.is_floating_point():
+        shape = tuple(sample_ids.shape)
+        raise UserError(f"sample_ids of shape {shape}, {sample_ids.dtype}: they must be int64 [B]")
+    device = _device(device) if device is not None else sample_ids.device
     length = math.prod(grid)
     open_ = _eligible(eligible, len(sample_ids), length, device)
     num_eligible = (
@@ -202,3 +208,10 @@ def _uniforms(
     if missing:
         raise UserError(f"sample {missing[0]} is not among the peers, a superset of sample_ids")
     return spread[[row[sample] for sample in sample_ids.tolist()]].numpy()
+
+
+def _device(name: torch.device | str) -> torch.device:
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise UserError(f"device {name!r} is none that torch knows, such as cpu or cuda") from None

@@ -5,6 +5,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from maskwise.checks import checked
 from maskwise.laws import Reduction
 from maskwise.rng import Keys, Stream
 
@@ -90,6 +91,7 @@ class Mask:
         return len(self.hidden)
 
 
+@checked()
 def subset(mask: Mask, fraction: float, keys: Keys) -> Mask:
     """Return a random part of the hidden positions, ceil(fraction x number) of each sample.
 

@@ -11,6 +11,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
+from maskwise.checks import checked_fields
 from maskwise.errors import UserError
 from maskwise.laws.combined import SHAPES
 from maskwise.modality import VisiblePool
@@ -22,6 +23,7 @@ _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
 _FORM = re.compile(rf"({'|'.join(SHAPES)}):({_NUMBER})\.\.({_NUMBER})(?:@({_NUMBER}))?", re.I)
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Weight:
     """A weight that moves from `start` to `end` over the first share `until` of training.

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from maskwise.checks import checked
 from maskwise.errors import UserError
 
 Scale = Literal["exact", "public"]
@@ -62,6 +63,8 @@ def _gathered(x: Tensor) -> Tensor:
 
 def _features(term: str, z: Tensor) -> tuple[Tensor, int]:
     """Return features in full precision, and the number of rows of all ranks."""
+    if z.dim() != 2:
+        raise UserError(f"{term}: features of shape {tuple(z.shape)} must be [N, D]")
     _, num = _ranks()
     num_rows = len(z) * num
     if num_rows < 2:
@@ -91,6 +94,7 @@ def _gram(z: Tensor) -> Tensor:
         return z.T @ z
 
 
+@checked()
 def uniformity(z: Tensor, scale: Scale = "exact") -> Tensor:
     """Return the mean squared cosine between two samples, in [0, 1]; 1 = all on one line.
 
@@ -115,6 +119,7 @@ def uniformity(z: Tensor, scale: Scale = "exact") -> Tensor:
     return squares / n**2 if scale == "public" else (squares - n) / (n * (n - 1))
 
 
+@checked()
 def coding_rate(z: Tensor, mu: float = 1.0) -> Tensor:
     """Return minus the total coding rate, -log det(I + (mu / d) sum_i z_i z_iᵀ / |z_i|²).
 
@@ -138,6 +143,7 @@ def _centred(z: Tensor, num_rows: int) -> Tensor:
     return z - _total(z.sum(dim=0)) / num_rows
 
 
+@checked()
 def variance(z: Tensor) -> Tensor:
     """Return mean_j max(0, 1 - sqrt(var_j + 1e-4)), how far dimensions are from a spread of 1.
 
@@ -153,6 +159,7 @@ def variance(z: Tensor) -> Tensor:
     return (1 - (spread + 1e-4).sqrt()).clamp(min=0).mean()
 
 
+@checked()
 def covariance(z: Tensor) -> Tensor:
     """Return sum_{i != j} C_ij² / d, with C the unbiased covariance over samples of all ranks.
 
@@ -176,6 +183,7 @@ def _nearest(rows: Tensor, everyone: Tensor, num: int) -> Tensor:
     return distances.topk(num, largest=False).indices
 
 
+@checked()
 def koleo(z: Tensor) -> Tensor:
     """Return -mean_i log(min_{j != i} |u_i - u_j| + 1e-8), u_i = z_i / |z_i|.
 
@@ -195,6 +203,7 @@ def koleo(z: Tensor) -> Tensor:
     return -_total((distances + 1e-8).log().sum()) / n
 
 
+@checked()
 def local_dimension(z: Tensor, neighbours: int) -> Tensor:
     """Return -mean_i |log D_i|, with D_i the local dimension around sample i.
 
@@ -224,6 +233,7 @@ def local_dimension(z: Tensor, neighbours: int) -> Tensor:
     return -_total(log_dimension.abs().sum()) / n
 
 
+@checked()
 def magma(x: Tensor, y: Tensor) -> Tensor:
     """Return tr(Yᵀ L Y) / N², how much y differs between samples that are close in x.
 
@@ -257,6 +267,7 @@ def magma(x: Tensor, y: Tensor) -> Tensor:
     return (laplacian * _gram(_gathered(y).T)).sum() / n**2
 
 
+@checked()
 def orthogonality(module: nn.Module) -> Tensor:
     """Return the mean of |WᵀW - I|² over the linear layers of a module.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.theory.estimation import FeatureSpectrum, Table, estimate, read_columns
@@ -82,6 +83,7 @@ class Advice:
         return "\n".join([aligned(table), "", self.sentence, "", "This rests on:", *notes])
 
 
+@checked()
 def advise(
     data: Table | Model,
     target: ArrayLike | None = None,
@@ -123,6 +125,8 @@ def advise(
             sizes.remove(model.dim)
     else:
         sizes = np.atleast_1d(num_samples).tolist()
+    if not sizes:
+        raise UserError(f"num_samples={num_samples}: give one number of samples, or several")
     kinds: tuple[Masks, Masks] = ("static", "fresh")
     rows = tuple(_row(model, size, masks, options) for size in sizes for masks in kinds)
     return Advice(model, rows, _sentence(model, rows), (*_assumptions(model, options), *notes))

@@ -18,6 +18,7 @@ from scipy import linalg
 from scipy.spatial.distance import cdist
 
 from maskwise import laws
+from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.theory.estimation import Table, read_columns
 from maskwise.theory.graphs import GraphCurve, MaskGraph, alignment, as_curve
@@ -33,6 +34,7 @@ HALVINGS, RANGE = 24, 16.0
 CLOSE = 1e-8
 
 
+@checked()
 def estimate_mask_graph(
     visible: ArrayLike,
     hidden: ArrayLike,
@@ -88,6 +90,7 @@ def estimate_mask_graph(
     return MaskGraph(values, disagreement, class_error, aligned, unrelated_gap)
 
 
+@checked(seed=0)
 def estimate_mask_graphs(
     data: Table,
     labels: ArrayLike | None = None,

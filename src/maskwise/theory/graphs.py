@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg
 
+from maskwise.checks import checked, checked_fields
 from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.theory.advice import aligned, color_of, plain
@@ -40,6 +41,7 @@ PANELS = {
 }
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class World:
     """A distribution over sequences of symbols.
@@ -83,6 +85,7 @@ class World:
         return self.samples.shape[1]
 
 
+@checked()
 def bit_world(
     prototypes: Sequence[str], flip: float, *, unit: int = 1, unit_flip: float = 0.0
 ) -> World:
@@ -213,6 +216,7 @@ class GraphCurve:
 MEASURES = tuple(field.name for field in fields(GraphCurve))[2:]
 
 
+@checked()
 def mask_graph(world: World, hidden: ArrayLike) -> MaskGraph:
     """Return the mask graph of one mask.
 
@@ -251,6 +255,7 @@ def mask_graph(world: World, hidden: ArrayLike) -> MaskGraph:
     )
 
 
+@checked()
 def mask_graphs(world: World) -> GraphCurve:
     """Return the means over all masks of each size, from 1 hidden position to L - 1.
 

@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.theory.spectra import Array, Covariance, Model, Spectrum, non_negative, scale
 
 
+@checked()
 def isotropic(dim: int, *, variance: float = 1.0, noise: float = 0.0) -> Spectrum:
     """Return uncorrelated features: Σ = I, ‖β‖² = `variance`.
 
@@ -18,6 +20,7 @@ def isotropic(dim: int, *, variance: float = 1.0, noise: float = 0.0) -> Spectru
     return _scaled(np.ones(_checked(dim)), np.ones(dim), variance, noise)
 
 
+@checked()
 def spiked(
     dim: int,
     strengths: Sequence[float] | float,
@@ -55,6 +58,7 @@ def spiked(
     return _scaled(eigenvalues, share / eigenvalues, variance, noise)
 
 
+@checked()
 def power_law(
     dim: int,
     exponent: float = 1.0,
@@ -73,6 +77,7 @@ def power_law(
     return _scaled(eigenvalues / eigenvalues.mean(), order**-signal_exponent, variance, noise)
 
 
+@checked(seed=0)
 def ar1(
     dim: int,
     rho: float,
@@ -102,6 +107,7 @@ def ar1(
     return _with_signal(matrix, beta, variance, noise, seed)
 
 
+@checked(seed=0)
 def block(
     sizes: Sequence[int],
     rho: float,
@@ -125,6 +131,7 @@ def block(
     return _with_signal(matrix, beta, variance, noise, seed)
 
 
+@checked(seed=0)
 def latent_factor(
     dim: int,
     num_factors: int,

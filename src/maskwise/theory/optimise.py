@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize
 
+from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.laws import Choice, Fixed, Law, Uniform
 from maskwise.theory.risks import InfiniteRiskError, LawLike, Risk, RiskOptions, risk
@@ -43,6 +44,7 @@ class Best:
     certificate: float | None = None
 
 
+@checked()
 def best_ratio(
     model: Model,
     num_samples: float,
@@ -60,7 +62,7 @@ def best_ratio(
     >>> round(best.law.ratio, 2)
     0.12
     """
-    grid = np.asarray(ratios, dtype=np.float64)
+    grid = _grid(ratios)
     cost = cost_of(model, num_samples, noise, options)
     totals = np.array([cost(ratio) for ratio in grid])
     index = _least(totals)
@@ -76,6 +78,14 @@ def best_ratio(
     return Best(Fixed(ratio), least, flat=_flat(*with_best, place))
 
 
+def _grid(ratios: ArrayLike) -> Array:
+    grid = np.asarray(ratios, dtype=np.float64)
+    if grid.ndim != 1 or not len(grid):
+        raise UserError(f"ratios of shape {grid.shape} must be a list of some")
+    return grid
+
+
+@checked()
 def best_interval(
     model: Model,
     num_samples: float,
@@ -93,7 +103,7 @@ def best_interval(
     >>> [round(bound, 2) for bound in best.law.support()]
     [0.12, 0.13]
     """
-    grid = np.asarray(ratios, dtype=np.float64)
+    grid = _grid(ratios)
     cost = cost_of(model, num_samples, noise, options)
 
     # Bounds as centre and half-width, so that every point of the search is an interval.
@@ -121,6 +131,7 @@ def best_interval(
     return Best(law, risk(model, law, num_samples, noise, **options))
 
 
+@checked()
 def best_law(
     model: Model,
     num_samples: float,
@@ -147,7 +158,7 @@ def best_law(
     >>> round(best.law.mean(), 2), best.certificate <= 1e-4
     (0.12, True)
     """
-    grid = np.asarray(ratios, dtype=np.float64)
+    grid = _grid(ratios)
     cost = cost_of(model, num_samples, noise, options)
     start = best_ratio(model, num_samples, noise, ratios=grid, **options).law.mean()
     support, weights, total = np.array([start]), np.ones(1), cost(start)
@@ -264,6 +275,7 @@ class WinMap:
     laws: list[list[str]]
 
 
+@checked()
 def win_map(
     model: Model,
     num_samples: ArrayLike,

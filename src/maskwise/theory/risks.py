@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maskwise import laws
+from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.theory.spectra import Array, FixedPoint, Model, check_noise, solve
@@ -108,6 +109,7 @@ class Classes:
         return float(full), float(diagonal), float(cross)
 
 
+@checked()
 def risk(
     model: Model,
     law: LawGrid,

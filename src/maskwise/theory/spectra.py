@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
+from maskwise.checks import checked_fields
 from maskwise.errors import UserError
 
 Array = NDArray[np.float64]
@@ -50,6 +51,7 @@ class Model(Protocol):
         """Return [sᵀQs, sᵀQΣQs, sᵀQDQs] with s = Σβ, the covariance of features and target."""
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     """Features of one variance, given by eigenvalues of their covariance.
@@ -111,6 +113,7 @@ class Spectrum:
         return q, s * q, v * q
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Covariance:
     """Features with any covariance, and the coefficients of the signal.
