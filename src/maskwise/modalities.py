@@ -81,23 +81,22 @@ def config_of(
         return override(named[data](), changes)
     told = [kind for kind in kinds() if kind.telling & changes.keys()]
     if modality is not None:
-        kind = find(modality)
-        check_given(data)
-    else:
-        kind = told[0] if told else _kind(data, named)
-        kind = _with(changes, kind) if not isinstance(data, str) else kind
-        check_given(data, of_any=not told)
+        told = [find(modality)]
+    elif not told and not isinstance(data, str):
+        told = _with(changes)
+    check_given(data, of_any=not told)
+    kind = told[0] if told else _kind(data, named)
     return override(kind.own(data if isinstance(data, str) else "array"), changes)
 
 
-def _with(changes: Mapping[str, Any], kind: "Kind") -> "Kind":
-    """Return the kind that alone has all of some settings, where another was guessed from data.
+def _with(changes: Mapping[str, Any]) -> "list[Kind]":
+    """Return the kind that alone has all of some settings, if any does.
 
-    It says better what is wrong with the data than another does with the settings.
+    It says better what is wrong with data than another does with the settings.
     """
-    known = {each.name: flatten(to_dict(each.own("array"))).keys() for each in kinds()}
-    able = [name for name, keys in known.items() if changes.keys() <= keys]
-    return find(able[0]) if len(able) == 1 else kind
+    known = {each: flatten(to_dict(find(each).own("array"))).keys() for each in KINDS}
+    able = [find(name) for name, keys in known.items() if changes.keys() <= keys]
+    return able if len(able) == 1 else []
 
 
 def check_given(data: object, *, of_any: bool = False) -> None:
