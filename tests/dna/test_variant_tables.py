@@ -119,6 +119,7 @@ def test_parts_make_the_same_file(
 def test_effects(
     model: LanguageModel, genome: Genome, table: Path, tmp_path: Path, caplog
 ) -> None:
+    caplog.set_level("INFO", "maskwise")
     out = tmp_path / "scores.tsv"
     score_file(model, genome, table, out)
     rows = effects_of_file(out, genome, 16, "effect", "element")
@@ -194,6 +195,8 @@ def test_every_row_has_a_status(
         (f"r\t10\ta\t{base}\t*\tok", "symbolic allele"),
         (f"r\t10\ta\t{base}\t.\tok", "no alternative"),
         (f"r\t10\ta\t{base}\tN\tok", "not A, C, G or T"),
+        (f"r\t10\ta\t{other}\tN\tok", f"reference is {base}"),
+        (f"r\t10\ta\t{other}\t<INS>\tok", f"reference is {base}"),
         (f"r\t10\ta\t{base}", "another number of columns"),
     ]
     header = "#CHROM\tPOS\tID\tREF\tALT\tQUAL"
@@ -209,4 +212,4 @@ def test_every_row_has_a_status(
     assert sum(counts.values()) == len(rows)
     assert counts["no position"] == counts["symbolic allele"] == 2
     assert f"{path}: 1 contigs are matched by other names: chrR is r" in caplog.text
-    assert "1 of 4 references disagree with the genome and get no score" in caplog.text
+    assert "3 of 10 references disagree with the genome and get no score" in caplog.text

@@ -30,6 +30,7 @@ DISAGREES = "reference is "
 # Beyond this share, of this many or more, it is not some variants that are wrong, but the genome.
 MOST_DISAGREEING = 0.1
 FEWEST_COMPARED = 50
+_LONGEST = 1000  # bases of a reference that is compared though it is not scored
 
 
 def judge(dna: DNA, genome: Genome, variants: Sequence[Variant]) -> list[str]:
@@ -44,7 +45,7 @@ def judge(dna: DNA, genome: Genome, variants: Sequence[Variant]) -> list[str]:
         CONTIG if record is None else _of_place(each, length) or _of_alleles(dna, each, length)
         for record, each, length in zip(found, variants, lengths, strict=True)
     ]
-    index = [place for place, found in enumerate(status) if found == SCORED]
+    index = [place for place, each in enumerate(status) if _compared(variants[place], each)]
     if not index:
         return status
     refs = [variants[place].ref.upper() for place in index]
@@ -56,9 +57,19 @@ def judge(dna: DNA, genome: Genome, variants: Sequence[Variant]) -> list[str]:
     wanted[inside] = encode("".join(refs))
     for row in np.nonzero(((there != wanted) & inside).any(1))[0]:
         bases = there[row, : lengths[row]]
-        unknown = (bases >= UNKNOWN).any()
-        status[index[row]] = UNKNOWN_BASE if unknown else DISAGREES + decode(bases)
+        if not (bases >= UNKNOWN).any():
+            status[index[row]] = DISAGREES + decode(bases)
+        elif status[index[row]] == SCORED:
+            status[index[row]] = UNKNOWN_BASE
     return status
+
+
+def _compared(variant: Variant, status: str) -> bool:
+    """Say whether the reference of a variant can be compared with the genome."""
+    if status == SCORED:
+        return True
+    there = status in (SYMBOLIC, NO_ALTERNATIVE, NO_BASES) and len(variant.ref) <= _LONGEST
+    return there and bool(variant.ref) and set(variant.ref.upper()) <= set("ACGT")
 
 
 def _of_place(variant: Variant, length: int) -> str:
@@ -99,7 +110,7 @@ def check_references(genome: Genome, judged: Iterable[tuple[Variant, str]]) -> N
             contigs[variant.chrom] = None
         known += status != CONTIG
         disagrees = status.startswith(DISAGREES)
-        compared += disagrees or status == SCORED
+        compared += disagrees or _compared(variant, status)
         num += disagrees
         if disagrees and not first:
             first = f"{variant.chrom}:{variant.pos} has {variant.ref}, the genome {status[13:]}"
