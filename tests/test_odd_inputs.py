@@ -1,4 +1,4 @@
-"""Odd inputs of every kind have their value, or are refused in one line; nothing is left behind."""
+"""Odd inputs have their value, or are refused in one line; nothing is left behind."""
 
 import contextlib
 import io
