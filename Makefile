@@ -42,6 +42,7 @@ bench: $(VENV)/ready
 	$(RUN)/python -m benchmarks.dna_variants
 	$(RUN)/python -m benchmarks.cells_loader
 	$(RUN)/python -m benchmarks.imputer
+	$(RUN)/python -m benchmarks.dry_look
 	$(RUN)/python -m benchmarks.theory
 	$(RUN)/python -m benchmarks.likelihood_speed
 	$(RUN)/python -m benchmarks.likelihood_variance

@@ -74,7 +74,14 @@ def walk(source: str) -> tuple[list[str], int]:
     loop.Learner.losses = arrive  # type: ignore[method-assign, assignment]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        words = ["pretrain", made(source, folder), "--out", str(folder / "run")]
+        words = [
+            "pretrain",
+            made(source, folder),
+            "--budget",
+            "none",
+            "--out",
+            str(folder / "run"),
+        ]
         sys.setprofile(see)
         try:
             main(words)

@@ -1,5 +1,7 @@
 """What every kind of data must do: a suite that a new one inherits by being passed to `check`."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from safetensors.torch import load_file
 
 import maskwise as mw
 from maskwise import masks
+from maskwise.layers.outline import outline
 from maskwise.modalities import build
 from maskwise.modality import MaskedModel, Modality
 from maskwise.run import load_model, save_model
@@ -38,6 +41,8 @@ def check_settings(kind: Modality) -> dict:
     assert from_dict(kind.settings, to_dict(config)) == config
     assert isinstance(config.model, kind.model_settings)
     assert all(isinstance(recipe(), kind.settings) for recipe in kind.recipes.values())
+    # The numbers of recipes are published.
+    assert all(recipe().train.budget == "none" for recipe in kind.recipes.values())
     return {}
 
 
@@ -54,6 +59,7 @@ def check_model(kind: Modality, given, settings: dict, folder) -> None:
     states = [each.state_dict() for each in (model, again, other)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert any(not torch.equal(states[0][name], states[2][name]) for name in states[0])
+    check_scale(kind, tokenizer)
     save_model(folder, model)
     read = load_model(folder)
     with torch.no_grad():
@@ -61,6 +67,36 @@ def check_model(kind: Modality, given, settings: dict, folder) -> None:
         torch.testing.assert_close(read.encode(samples), features, rtol=0, atol=0)
         torch.testing.assert_close(model.encode(samples[:2]), features[:2], rtol=1e-4, atol=1e-5)
         check_leaks(model, samples)
+    check_sizes(kind, model, folder)
+
+
+def check_sizes(kind: Modality, model: MaskedModel, folder) -> None:
+    """What weights a model has is known before it is made; no size in config.json is believed."""
+    found = outline(lambda: kind.build(model.tokenizer, model.config, "auto", None))
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    assert {name: value.shape for name, value in found.items()} == shapes
+    path = folder / "config.json"
+    good = json.loads(path.read_text("utf-8"))
+    sizes = [name for name, value in good["model"].items() if type(value) is int]
+    refused = {}
+    for name in sizes:
+        path.write_text(json.dumps({**good, "model": {**good["model"], name: 10**9}}), "utf-8")
+        try:
+            load_model(folder)
+        except mw.UserError as error:
+            refused[name] = str(error)
+    assert refused or not sizes
+    assert not any("\n" in says for says in refused.values())
+    path.write_text(json.dumps(good), "utf-8")
+
+
+def check_scale(kind: Modality, tokenizer) -> None:
+    """Its models for less time are ever smaller."""
+    sizes = []
+    for shape in ({}, *kind.scale.smaller):
+        made = build(tokenizer, override(kind.own("array"), shape).model, seed=0)
+        sizes.append(sum(each.numel() for each in made.parameters()))
+    assert sizes == sorted(set(sizes), reverse=True)
 
 
 def check_leaks(model: MaskedModel, samples: torch.Tensor) -> None:
@@ -103,6 +139,10 @@ def check_runs(kind: Modality, given, settings: dict, folder, monkeypatch) -> mw
         with pytest.raises(KeyboardInterrupt):
             pretrain("broken")
     assert not (folder / "broken" / "result.json").exists()
+    # What was trained so far can be used.
+    stopped = load_file(folder / "broken/checkpoint/state.safetensors")
+    weights = mw.Run(folder / "broken").model().state_dict()
+    assert all(torch.equal(stopped[f"model.{name}"], weights[name]) for name in weights)
     again = pretrain("broken", resume=True)
     one, two = (load_file(run.path / "checkpoint/state.safetensors") for run in (whole, again))
     assert one.keys() == two.keys()

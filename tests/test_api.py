@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rich.style  # noqa: F401 - draws a number when it is imported
 import torch
+from safetensors.torch import load_file
 
 import maskwise as mw
 from maskwise import laws
@@ -253,12 +254,9 @@ def test_an_interrupted_run_goes_on(tmp_path, no_report, monkeypatch):
         mw.pretrain("digits", out=tmp_path / "run", **SMALL)
     monkeypatch.setattr(loop, "prepare", real)
 
-    with pytest.raises(
-        UserError, match=r"has no model yet: continue its training with resume=.auto."
-    ):
-        mw.load(tmp_path / "run")
-    with pytest.raises(UserError, match="resume="):
-        mw.evaluate(tmp_path / "run")
+    for ask in (mw.evaluate, mw.measure_likelihood):
+        with pytest.raises(UserError, match="has no model yet: continue its training with resume"):
+            ask(tmp_path / "run")
     with pytest.raises(UserError, match="already exists: continue it with resume="):
         mw.pretrain("digits", out=tmp_path / "run", **SMALL)
     changed = {"train.lr": 0.5, "law": "fixed:0.5", "seed": 4}
@@ -281,6 +279,35 @@ def test_an_interrupted_run_goes_on(tmp_path, no_report, monkeypatch):
     # And once more, with nothing left to do.
     again = mw.pretrain("digits", out=tmp_path / "run", resume=True, **SMALL)
     assert again.result["reconstruction"] == whole.result["reconstruction"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"train.ema": 0.5}])
+def test_a_stopped_run_embeds(tmp_path, monkeypatch, caplog, changes):
+    from maskwise.train import loop
+
+    real = loop.prepare
+
+    def interrupt(batch, *rest):
+        if batch.step == 1:
+            signal.raise_signal(signal.SIGINT)
+        return real(batch, *rest)
+
+    monkeypatch.setattr(loop, "prepare", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        mw.pretrain("digits", out=tmp_path / "run", **SMALL, **changes)
+    kept = load_file(tmp_path / "run/checkpoint/state.safetensors")
+    prefix = "average.module." if changes else "model."
+    run, images = mw.Run(tmp_path / "run"), np.zeros((5, 8, 8), np.uint8)
+    weights = run.model().state_dict()
+    assert all(torch.equal(kept[f"{prefix}{name}"], weights[name]) for name in weights)
+    assert run.embed(images).shape == (5, 16)
+    assert mw.load(tmp_path / "run").encode(torch.zeros(2, 1, 8, 8)).shape == (2, 16)
+    said = f"{tmp_path / 'run'} was stopped at step 2 of 3: its newest checkpoint is used"
+    assert said in caplog.text
+    # One that says no model, as of older versions, or that has no checkpoint either.
+    (tmp_path / "run/checkpoint/config.json").unlink()
+    with pytest.raises(UserError, match="has no model yet: continue its training with --resume"):
+        run.model()
 
 
 def test_importing_is_light():

@@ -26,6 +26,7 @@ def command(*words):
 def test_pretraining_leaves_a_whole_run_folder(finished):
     files = sorted(str(p.relative_to(finished)) for p in finished.rglob("*") if p.is_file())
     assert [name for name in files if not name.startswith("tensorboard")] == [
+        "checkpoint/config.json",
         "checkpoint/state.safetensors",
         "config.json",
         "env.json",
@@ -61,7 +62,7 @@ def test_what_pretraining_prints(cli, tmp_path):
     assert "knn" in lines[1]
     assert lines[-1] == f"report: {tmp_path / 'run' / 'report.html'}"
     assert "2/2 loss" in err
-    assert " tokens/s" in err
+    assert " samples/s ETA " in err
     config = Run(tmp_path / "run").config
     assert (config.seed, config.pattern, config.train.scope) == (5, "units:2", "sample")
     assert (config.train.steps, config.evaluate.ratios) == (2, (0.5,))

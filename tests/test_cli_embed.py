@@ -74,7 +74,10 @@ def test_a_row_for_each_record(cli, run, fasta, tmp_path):
     [
         ("{bed}", "peaks.bed holds regions only: give the sequences too, with --fasta"),
         ("{bed} --fasta none.fa", "none.fa"),
-        ("{other} --fasta {fasta}", "other.bed: line 1: stop 41 is beyond the end of chr2"),
+        (
+            "{other} --fasta {fasta}",
+            "other.bed: none of 1 sequences can be read: the first, chr2:3-41: stop 41 is",
+        ),
         ("{fasta} --pool class", "pool 'class' needs a class token, which models of DNA lack"),
         ("{fasta} --layer 9", "layer 9 is outside 0..1"),
         ("{fasta} --train.steps 9", "embedding cannot change 'train.steps'"),
@@ -103,5 +106,8 @@ def test_regions_to_train_on(cli, fasta, tmp_path):
     out = tmp_path / "made"
     status, _, err = cli("pretrain", fasta, "--modality", "dna", "--regions", bed, "--out", out)
     assert status == 2
-    assert "regions.bed: line 1: stop 91 is beyond the end of chr1" in err.splitlines()[-1]
+    assert (
+        "regions.bed: none of 1 regions can be read: line 1 (stop 91 is beyond the end of chr1"
+        in err.splitlines()[-1]
+    )
     assert not out.exists()

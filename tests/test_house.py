@@ -12,7 +12,7 @@ SRC = Path(__file__).parents[1] / "src"
 # A room may import rooms of an earlier line only. Rooms of one line do not know each other.
 ORDER = [
     ["errors"],
-    ["rng", "ties", "files", "encodings", "progress"],
+    ["rng", "ties", "files", "encodings", "labels", "progress"],
     ["textio"],
     ["rows"],
     ["settings"],
@@ -29,7 +29,7 @@ ORDER = [
     ["tokens", "columns", "patches"],
     ["images", "text", "dna", "cells", "tables"],
     ["modalities"],
-    ["run"],
+    ["run", "preparing"],
     ["integrations"],
     ["api", "listing", "theory_verbs"],
     ["verbs"],

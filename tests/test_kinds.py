@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.modalities import config_of
+from maskwise.modalities import KINDS, config_of, find
 
 
 class Image:
@@ -35,6 +35,11 @@ def test_what_a_hub_data_set_holds(monkeypatch, features, modality):
     fake_datasets(monkeypatch, **features)
     assert config_of("hf:some/set", {}).modality == modality
     assert config_of("hf:some/set", {}, "text").modality == "text"
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_data_of_ones_own_take_minutes(name):
+    assert find(name).own("somewhere").train.budget == "10m"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from maskwise.errors import UserError
 from maskwise.masks import Mask
@@ -104,6 +104,45 @@ def unknown_key(folder):
     path.write_text(path.read_text().replace('"depth"', '"dept"'))
 
 
+def setting(name, value, group="model"):
+    def change(folder):
+        path = folder / "config.json"
+        values = json.loads(path.read_text())
+        assert name in values[group]
+        values[group][name] = value
+        path.write_text(json.dumps(values))
+
+    return change
+
+
+def header(change):
+    """Write the weights with another header, which `change` makes."""
+
+    def rewrite(folder):
+        path = folder / "weights.safetensors"
+        whole = path.read_bytes()
+        end = 8 + int.from_bytes(whole[:8], "little")
+        made = change(json.loads(whole[8:end]))
+        made = made if isinstance(made, bytes) else json.dumps(made).encode()
+        path.write_bytes(len(made).to_bytes(8, "little") + made + whole[end:])
+
+    return rewrite
+
+
+def with_tensor(**values):
+    return header(lambda made: made | {"head.bias": made["head.bias"] | values})
+
+
+def without(name):
+    def change(folder):
+        path = folder / "weights.safetensors"
+        weights = load_file(path)
+        del weights[name]
+        save_file(weights, path)
+
+    return change
+
+
 DAMAGE = {
     "no config": (lambda folder: (folder / "config.json").unlink(), "cannot read"),
     "no weights": (lambda folder: (folder / "weights.safetensors").unlink(), "missing"),
@@ -118,6 +157,41 @@ DAMAGE = {
     "a number": (break_config(3), "is no model description"),
     "unknown modality": (break_config({"modality": "smells", "smells": {}}), "is no model"),
     "no settings": (break_config({"modality": "images", "images": 3, "model": 4}), "config.json"),
+    # Nothing of a size in these files is made.
+    "a width beyond memory": (
+        setting("width", 10**9),
+        "do not fit the model in config.json: the model has more weights than can be counted",
+    ),
+    "a depth without end": (
+        setting("depth", 10**7),
+        r"do not fit .*: model\.depth is 10000000, and the file has \d+ tensors",
+    ),
+    "a decoder without end": (setting("decoder_depth", 10**12), r"do not fit .*decoder_depth is"),
+    "MLPs beyond memory": (setting("mlp_ratio", 1e12), r"do not fit .*: encoder\.blocks\.0\.mlp"),
+    "MLPs beyond numbers": (setting("mlp_ratio", 1e300), "do not fit .*: .* than can be counted"),
+    "images beyond memory": (
+        setting("height", 2 * 10**9, "images"),
+        r"do not fit .*: \w+ is \[8\D.* in the file and",
+    ),
+    "a height of text": (setting("height", "x", "images"), r"config\.json: height='x'"),
+    "no place for heads": (setting("heads", 10**9), "width 16 is not a multiple of 1000000000"),
+    "a weight is missing": (without("head.bias"), r"the file lacks head\.bias \(one of 1\)"),
+    "a header without end": (
+        lambda folder: (folder / "weights.safetensors").write_bytes(b"\xff" * 99),
+        "damaged",
+    ),
+    "half a header": (
+        lambda folder: (folder / "weights.safetensors").write_bytes(
+            (folder / "weights.safetensors").read_bytes()[:99]
+        ),
+        "damaged",
+    ),
+    "a header that is no JSON": (header(lambda made: b"{" * 10_000), "damaged"),
+    "a list as header": (header(lambda made: [made]), "damaged"),
+    "shapes without end": (with_tensor(shape=[10**9, 10**9]), "damaged"),
+    "shapes beyond numbers": (with_tensor(shape=[2**62, 8]), "damaged"),
+    "places beyond the file": (with_tensor(data_offsets=[0, 4 * 10**12]), "damaged"),
+    "no kind of numbers": (with_tensor(dtype="Q9"), "damaged"),
     "not text": (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe\0"), "damaged"),
 }
 

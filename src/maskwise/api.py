@@ -3,27 +3,32 @@
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from maskwise import laws, report
 from maskwise.encodings import whole
-from maskwise.errors import UserError, call, option
+from maskwise.errors import UserError, call
 from maskwise.files import write_json
-from maskwise.inspection import Inspection, Problem
+from maskwise.inspection import Inspection
 from maskwise.measure.representation import diagnose
-from maskwise.modalities import Kind, build, config_of, find
+from maskwise.modalities import find
 from maskwise.modality import EncoderFactory, Entries, MaskedModel
-from maskwise.run import Run, load_model, save_model, untrained
-from maskwise.settings import check_layer, flatten, override, to_dict
+from maskwise.preparing import check_features, chosen, look_at, made, meant, scale_of
+from maskwise.run import Run, describe_model, load_model, save_model, untrained
+from maskwise.settings import flatten, override, to_dict
 from maskwise.textio import user_path
+from maskwise.train.budget import agreed, earlier
 from maskwise.train.config import RunSettings, connect, launch
 from maskwise.train.folder import training
 from maskwise.train.loop import Batches, train
 from maskwise.train.monitor import Monitor
+
+if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
+    from lightning_fabric import Fabric
 
 
 def pretrain(
@@ -33,6 +38,7 @@ def pretrain(
     law: str | float | laws.Law | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
+    budget: str | None = None,
     resume: bool | Literal["auto"] = False,
     encoder: EncoderFactory | None = None,
     modality: str | None = None,
@@ -49,8 +55,11 @@ def pretrain(
         law: the law of the mask ratio; default: the recipe's.
         out: the run folder; default: runs/NAME-LAW-SEED.
         seed: decides weights, order and masks.
-        resume: continue an interrupted run; its folder must hold the same configuration. "auto":
-            if it has begun, else begin.
+        budget: how long training may take, "10m" or "2h": of what is not given, the steps, and on
+            your own data the size of the model, are chosen by a measurement of this machine;
+            "none": the settings as they are. Default: 10 minutes, or of recipes none.
+        resume: continue an interrupted run; its folder must hold the same configuration, and what
+            was chosen is not chosen again. "auto": if it has begun, else begin.
         encoder: a function that makes an encoder of your own, for
             ``model={"mode": "replace", "class_token": False}``.
         modality: "images", "text", "dna", "cells" or "tables", where the source does not tell
@@ -77,36 +86,26 @@ def pretrain(
         (5, 64)
     """
     changes = flatten(overrides)
-    for key, value in (("law", law), ("seed", seed)):
+    for key, value in (("law", law), ("seed", seed), ("train.budget", budget)):
         if value is not None:
             changes[key] = str(value) if key == "law" else value
-    config, given = _meant(data, changes, modality)
+    config, given = meant(data, changes, modality)
     kind = find(config.modality)
     if kind.inspect is not None:
         told = changes if modality is None else {"modality": modality, **changes}
-        _inspect(kind, given, config).require(str(data) if given is None else None, told)
+        look_at(kind, given, config, changes).require(str(data) if given is None else None, told)
     splits = kind.load(given, config)
     tokenizer, config = kind.describe(splits, config)
-    model = build(
-        tokenizer,
-        config.model,
-        seed=config.seed,
-        attention=config.efficiency.attention,
-        encoder=encoder,
-    )
-    _check_features(model, config)
+    folder = user_path(out) if out is not None else default_folder(splits.name, config)
+    fabric = connect(config.efficiency)
+    make, scale = partial(made, tokenizer, encoder), scale_of(kind, data, encoder)
+    begun = earlier(config, folder, changes, scale) if resume else None
+    config = begun or chosen(config, changes, kind, splits, scale, fabric.is_global_zero and make)
+    model = make(config)
     monitor = None
     if config.diagnose.every is not None:
         monitor = Monitor(model, splits.train, splits.test, config.diagnose)
-    fabric = connect(config.efficiency)
-    batches = Batches(
-        splits.train,
-        batch_size=config.train.batch_size,
-        seed=config.seed,
-        rank=fabric.global_rank,
-        ranks=fabric.world_size,
-    )
-    folder = user_path(out) if out is not None else default_folder(splits.name, config)
+    batches = _batches(splits, config, fabric)
     alone: AbstractContextManager[None] = nullcontext()
     if fabric.is_global_zero:
         fingerprint = kind.fingerprint(splits) if kind.fingerprint else {}
@@ -114,6 +113,11 @@ def pretrain(
     with alone:
         # The other devices start when all that was given has been checked.
         launch(fabric, config.efficiency)
+        if (first := agreed(fabric, config)) != config:
+            config, model = first, make(first)
+            batches = _batches(splits, config, fabric)
+        if fabric.is_global_zero:
+            describe_model(folder / "checkpoint", model)
         kept, summary = train(
             fabric,
             model,
@@ -151,37 +155,15 @@ def inspect(data: Any, /, *, modality: str | None = None, **overrides: Any) -> I
         >>> mw.inspect("digits").num_train
         1438
     """
-    config, given = _meant(data, flatten(overrides), modality)
-    return _inspect(find(config.modality), given, config)
+    changes = flatten(overrides)
+    config, given = meant(data, changes, modality)
+    return look_at(find(config.modality), given, config, changes)
 
 
-def _meant(
-    data: object, changes: Mapping[str, Any], modality: str | None
-) -> tuple[RunSettings, Any]:
-    """Return the settings for data, and the data themselves if they are given from Python."""
-    named = isinstance(data, (str, Path))
-    config = config_of(str(data) if named else data, changes, modality)
-    return config, None if named else data
-
-
-def _inspect(kind: Kind, given: Any, config: RunSettings) -> Inspection:
-    """Look at data as their kind does, or by loading them."""
-    if kind.inspect is not None:
-        found = kind.inspect(given, config)
-    else:
-        try:
-            splits = kind.load(given, config)
-        except UserError as error:
-            return Inspection({}, problems=[Problem(str(error))])
-        found = Inspection({"held out": len(splits.test)}, len(splits.train))
-    size = config.train.batch_size
-    if found.num_train is None or 0 < size <= found.num_train:
-        return found
-    few = Problem(
-        f"a minibatch of {size} is more than the {found.num_train} samples to train on",
-        {"train.batch_size": str(found.num_train)},
-    )
-    return replace(found, problems=[*found.problems, few])
+def _batches(splits: Any, config: RunSettings, fabric: "Fabric") -> Batches:
+    size, seed = config.train.batch_size, config.seed
+    rank, ranks = fabric.global_rank, fabric.world_size
+    return Batches(splits.train, batch_size=size, seed=seed, rank=rank, ranks=ranks)
 
 
 def _evaluate_trained(
@@ -212,7 +194,7 @@ def evaluate(
     """
     run, config = _changed(run, overrides, "evaluate.", "diagnose.", "data.")
     model = run.model(encoder)
-    _check_features(model, config)
+    check_features(model, config)
     splits = run.kind.load(data, config)
     _finish(run, model, config, splits, encoder)
     return run
@@ -283,41 +265,12 @@ def default_folder(name: str, config: RunSettings) -> Path:
     return Path("runs") / f"{whole(name).replace('/', '-')}-{law}-s{config.seed}"
 
 
-def _check_features(model: MaskedModel, config: RunSettings) -> None:
-    """Refuse layers and pools that the model lacks, before anything is written.
-
-    Raises:
-        UserError: such a setting, with what there is.
-    """
-    settings = config.regularise
-    layers = {"diagnose.layer": config.diagnose.layer, "regularise.layer": settings.layer}
-    layers["regularise.earlier_layer"] = settings.earlier_layer
-    for key, layer in layers.items():
-        check_layer(key, layer, model.num_layers)
-    for group in ("diagnose", "regularise"):
-        if getattr(config, group).pool == "class" and not model.has_class_token:
-            raise UserError(
-                f"{group}.pool class needs a class token, which this model lacks: use mean"
-            )
-    size = config.train.batch_size // config.train.accumulate
-    way_out = f"raise {option('train.batch_size')} or lower {option('train.accumulate')}"
-    if settings.terms and size < 2:
-        raise UserError(
-            f"{', '.join(settings.terms)}: a micro-batch of 1 has no two samples to compare:"
-            f" {way_out}"
-        )
-    if "local_dimension" in settings.terms and settings.neighbours >= size:
-        raise UserError(
-            f"regularise.neighbours {settings.neighbours} are not in a micro-batch of {size}:"
-            f" lower them, {way_out}"
-        )
-
-
 def _changed(
     run: Run | str | Path, overrides: Mapping[str, Any], *groups: str
 ) -> tuple[Run, RunSettings]:
     """Return a run and its configuration with changes to some groups, given as "GROUP."."""
     run = run if isinstance(run, Run) else Run(Path(run))
+    run.require_model()
     changes = flatten(overrides)
     for key in changes:
         if not key.startswith(groups):

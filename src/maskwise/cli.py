@@ -19,6 +19,7 @@ from maskwise.arguments import Arg, Verb
 from maskwise.errors import UserError, as_flag, speaking
 from maskwise.files import Entries
 from maskwise.modalities import KINDS
+from maskwise.progress import begins
 from maskwise.textio import user_path
 
 Load = Callable[[str, bool], object]
@@ -115,7 +116,7 @@ def _add_verb(verbs: Any, name: str, run: Verb, load: Load | None = None) -> Non
     for parameter in inspect.signature(run).parameters.values():
         if parameter.kind is not parameter.VAR_KEYWORD:
             _add(verb, parameter)
-    verb.set_defaults(verb=run, load=load)
+    verb.set_defaults(verb=run, load=load, name=name)
 
 
 def _call(arguments: argparse.Namespace, settings: Entries) -> None:
@@ -128,6 +129,8 @@ def _call(arguments: argparse.Namespace, settings: Entries) -> None:
     named = [each for each in parameters if each.kind is not each.VAR_KEYWORD]
     if settings and len(named) == len(parameters):
         raise UserError(f"unknown option '--{next(iter(settings))}'; see --help")
+    if arguments.load is not None or len(named) < len(parameters):
+        begins(arguments.name)  # it imports what takes seconds
     given = {}
     for parameter in named:
         value, model = getattr(arguments, parameter.name), _read(parameter)[1].model

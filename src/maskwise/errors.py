@@ -17,7 +17,15 @@ class UserError(ValueError):
 
     The command line prints the message and exits with status 2; Python callers catch it as a
     ``ValueError``.
+
+    Args:
+        text: the message.
+        settings: what would mend it: dotted settings, each as a text of the command line.
     """
+
+    def __init__(self, text: str, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.settings = dict(settings or {})
 
 
 def require(name: str, what: object, extra: str) -> ModuleType:
@@ -90,14 +98,14 @@ def option(key: str, value: str | None = None) -> str:
     return _say.get()(key, value)
 
 
-def _as_text(value: object) -> str:
-    """Return a value as the command line takes it.
+def as_text(value: object) -> str:
+    """Return the value of a setting as the command line takes it.
 
-    >>> _as_text((64, 48)), _as_text(None), _as_text(True), _as_text(0.5)
-    ('64,48', 'none', 'true', '0.5')
+    >>> as_text(None), as_text(True), as_text((0.5, 1)), as_text("a")
+    ('none', 'true', '0.5,1', 'a')
     """
     if isinstance(value, (list, tuple)):
-        return ",".join(map(_as_text, value))
+        return ",".join(map(as_text, value)) or "none"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
@@ -112,7 +120,7 @@ def call(verb: str, data: str | None, settings: Mapping[str, object]) -> str:
     ...     call("pretrain", "my photos", {"data.size": "64"})
     "maskwise pretrain 'my photos' --data.size 64"
     """
-    texts = {key: _as_text(value) for key, value in settings.items()}
+    texts = {key: as_text(value) for key, value in settings.items()}
     if _say.get() is as_flag:
         given = [as_flag(key, value) for key, value in texts.items()]
         return " ".join(["maskwise", verb, shlex.quote(data or "data"), *given])

@@ -1,6 +1,9 @@
 """What a dry look at data finds: what there is, and all that stands in the way of training."""
 
-from collections.abc import Mapping, Sequence
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +24,11 @@ class Problem:
 
     text: str
     settings: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, error: UserError) -> "Problem":
+        """Return what an error says, and the settings that it knows to mend it."""
+        return cls(str(error), error.settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +110,25 @@ class Inspection:
                 mended |= each.settings
             told += f". This works: {call('pretrain', data, mended)}"
         raise UserError(told)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Let nothing be logged by this thread within the block.
+
+    A dry look says what it finds in its own words, and training says it again. What takes long is
+    logged as "maskwise.slow" all the same.
+    """
+    log, here = logging.getLogger("maskwise"), threading.get_ident()
+
+    def others(record: logging.LogRecord) -> bool:
+        return record.thread != here
+
+    log.addFilter(others)
+    try:
+        yield
+    finally:
+        log.removeFilter(others)
 
 
 def _shown(value: object, most: int = 8) -> str:

@@ -78,6 +78,9 @@ def summary(run: Any) -> str:
     by_f1 = "macro_f1" in words.read(run.path).probes.measures
     probes = _scores(result) if by_f1 else _accuracies(result)
     for value, low, high, form, what in chain(probes, _others(result), _imputed(result)):
+        if value is None:
+            lines.append(f"{'none':>7}  {what}")
+            continue
         between = "" if low is None or high is None else f"[{low:{form}}, {high:{form}}]"
         lines.append(f"{value:7{form}}  {between:<14}  {what}")
     return "\n".join([*lines, f"report: {run.report}"])

@@ -31,6 +31,13 @@ KINDS: "dict[str, str | Kind]" = {
     "tables": "maskwise.tables.record",
 }
 LAST = "images"  # which has the sources that none takes
+GIVEN = (
+    "a file, folder or recipe by its name; images as an array [N, H, W] or [N, H, W, C], a tensor"
+    " [N, C, H, W], a pair (images, labels), or a list or data set of pictures that has a length;"
+    " a list of texts; a table of pandas, polars or Arrow, a mapping of columns or an array"
+    " [N, F]; or AnnData"
+)
+"""what can be given from Python"""
 USUAL, DEEPEST = 1024, 10_000  # sizes that need no check; layers of a model that anybody trains
 
 
@@ -72,12 +79,14 @@ def config_of(
     named = recipes()
     if isinstance(data, str) and data in named:
         return override(named[data](), changes)
-    if modality is None:
-        told = [kind for kind in kinds() if kind.telling & changes.keys()]
+    told = [kind for kind in kinds() if kind.telling & changes.keys()]
+    if modality is not None:
+        kind = find(modality)
+        check_given(data)
+    else:
         kind = told[0] if told else _kind(data, named)
         kind = _with(changes, kind) if not isinstance(data, str) else kind
-    else:
-        kind = find(modality)
+        check_given(data, of_any=not told)
     return override(kind.own(data if isinstance(data, str) else "array"), changes)
 
 
@@ -89,6 +98,33 @@ def _with(changes: Mapping[str, Any], kind: "Kind") -> "Kind":
     known = {each.name: flatten(to_dict(each.own("array"))).keys() for each in kinds()}
     able = [name for name, keys in known.items() if changes.keys() <= keys]
     return find(able[0]) if len(able) == 1 else kind
+
+
+def check_given(data: object, *, of_any: bool = False) -> None:
+    """Refuse data from Python that no kind could read: what has no length, bytes, functions.
+
+    Args:
+        data: what was given.
+        of_any: whether a kind must say that they are its own.
+
+    Raises:
+        UserError: such data, with what can be given.
+    """
+    if isinstance(data, str) or any(kind.of_memory(data) for kind in kinds()):
+        return
+    told, more = type(data).__name__, ""
+    if hasattr(data, "dataset") and hasattr(data, "__iter__"):
+        more = ": it gives minibatches, so give its data set, .dataset"
+    elif data is None or isinstance(data, (bool, int, float)) or callable(data):
+        told += f" ({getattr(data, '__name__', data)})"
+    elif not hasattr(data, "__len__"):
+        more = ": they have no length; give a list of a known number of them"
+    elif not isinstance(data, (bytes, bytearray, memoryview, set, frozenset)):
+        if not of_any:
+            return
+        shape = getattr(data, "shape", None)
+        told += "" if shape is None else f" and shape {tuple(shape)}"
+    raise UserError(f"data of type {told} cannot be read{more}. Give {GIVEN}")
 
 
 def _kind(data: object, named: Mapping[str, object]) -> "Kind":
@@ -108,6 +144,7 @@ def _kind(data: object, named: Mapping[str, object]) -> "Kind":
         takes = [
             bool(seen[kind.folders] & kind.endings)
             or (kind_of(path) in kind.endings and (kind.owns is None or kind.owns(path)))
+            or (path.is_file() and kind_of(path) in kind.related)
             for kind in asked
         ]
     else:

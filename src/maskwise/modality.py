@@ -116,6 +116,25 @@ class Samples(NamedTuple):
     """numbers, from 0, of those that `given` lacks, and what is wrong with each"""
 
 
+@dataclass(frozen=True)
+class Scale:
+    """What a training on data of one's own takes where only its time is given.
+
+    Args:
+        epochs: how often it shows a sample at most.
+        smaller: models smaller than the default, as dotted settings, from large to small; each
+            takes about a quarter of the time of the one before.
+    """
+
+    epochs: float = 200
+    smaller: Sequence[Entries] = ()
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The settings that make a model smaller."""
+        return frozenset(key for each in self.smaller for key in each)
+
+
 C = TypeVar("C")
 """the settings of a run"""
 S = TypeVar("S")
@@ -145,6 +164,8 @@ class Modality(Generic[C, S, T, P, M]):
     """complete settings, by name"""
     own: Callable[[str], C]
     """the settings for a source of one's own"""
+    scale: Scale = Scale()
+    """how these follow from the time that training may take"""
 
     words: Words = GENERIC
     """what reports say of it"""
@@ -154,6 +175,8 @@ class Modality(Generic[C, S, T, P, M]):
     """one line on what it reads"""
     endings: frozenset[str] = frozenset()
     """of its files, without those of compression"""
+    related: frozenset[str] = frozenset()
+    """of files by themselves that this kind does not read, but says what to do with"""
     folders: Literal["none", "flat", "deep"] = "deep"
     """whether a folder of such files is a source: never, files directly in it, or all below it"""
     several: bool = False

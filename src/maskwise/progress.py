@@ -9,7 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, Task
 
 T = TypeVar("T")
 _shown: "list[Progress]" = []  # the bars that are on the terminal now: one block of lines
@@ -23,24 +23,44 @@ def bars(*columns: object, enabled: bool | None = None) -> "Progress":
         enabled: whether they are shown; default: if standard error is a terminal.
     """
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
+    from rich.text import Text
+
+    class Left(ProgressColumn):
+        def render(self, task: "Task") -> Text:
+            return Text(f"ETA {_clock(_left(task))}", "progress.remaining", no_wrap=True)
 
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=16),  # with all else in the 80 columns of a usual terminal
         MofNCompleteColumn(),
         *columns,  # type: ignore[arg-type]
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
+        Left(),
         console=Console(stderr=True),
         disable=not (sys.stderr.isatty() if enabled is None else enabled),
     )
+
+
+def _left(task: "Task") -> float | None:
+    """Return the seconds left, as soon as anything is done.
+
+    rich looks at the last half minute, where slow steps are one, which says nothing.
+    """
+    if task.time_remaining is not None or task.total is None:
+        return task.time_remaining
+    done = task.completed - task.fields.get("start_at", 0)
+    return (task.elapsed or 0) / done * (task.total - task.completed) if done else None
+
+
+def _clock(seconds: float | None) -> str:
+    """Return hours, minutes and seconds.
+
+    >>> _clock(3725), _clock(None)
+    ('1:02:05', '-:--:--')
+    """
+    if seconds is None:
+        return "-:--:--"
+    return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02}:{int(seconds) % 60:02}"
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
@@ -74,6 +94,13 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
             bar.stop()
         else:
             bar.remove_task(task)
+
+
+def begins(what: str) -> None:
+    """Say on a terminal that something begins, so that nobody waits for a first sign of it."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{what}: reading\n")
+        sys.stderr.flush()
 
 
 class StopRequest:

@@ -12,18 +12,19 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from maskwise import words
 from maskwise.errors import UserError, option
 from maskwise.files import Entries, atomic, read_json, write_json
 from maskwise.layers.outline import outline, require_same, shapes_of
 from maskwise.layers.transformer import Attention
-from maskwise.modalities import KINDS, Kind, build, find, read_config
+from maskwise.modalities import KINDS, Kind, build, check_given, find, read_config
 from maskwise.modality import EncoderFactory, M, MaskedModel, Pool
 from maskwise.outputs import Embedded, spread
 from maskwise.settings import flatten, from_dict, override, to_dict
 from maskwise.textio import is_there, user_path
+from maskwise.train.checkpoint import read_weights
 from maskwise.train.config import RunSettings
 from maskwise.train.folder import read as read_metrics
 
@@ -88,11 +89,34 @@ class Run:
         """The report's path."""
         return self.path / "report.html"
 
-    def model(self, encoder: EncoderFactory | None = None) -> MaskedModel:
-        """Load the trained model, in eval mode."""
+    def require_model(self) -> None:
+        """Refuse a run whose training has not ended.
+
+        Raises:
+            UserError: it has no model to keep.
+        """
         if not (self.path / "model").is_dir():
             raise self._unfinished("model")
-        return load_model(self.path / "model", encoder=encoder)
+
+    def model(self, encoder: EncoderFactory | None = None) -> MaskedModel:
+        """Load the trained model, in eval mode; of a run that was stopped, its newest checkpoint.
+
+        Raises:
+            UserError: there is neither, or files are damaged.
+        """
+        described = (self.path / "checkpoint/config.json").is_file()
+        found = None
+        if described and not (self.path / "model").is_dir():
+            found = read_weights(self.path)
+        if found is None:
+            self.require_model()
+            return load_model(self.path / "model", encoder=encoder)
+        step, steps = found[0], self.config.train.steps
+        log.warning(
+            "%s was stopped at step %s of %s: its newest checkpoint is used",
+            *(self.path, f"{step:,}", f"{steps:,}"),
+        )
+        return load_model(self.path / "checkpoint", encoder=encoder, weights=found[1])
 
     def embed(
         self,
@@ -120,6 +144,7 @@ class Run:
                 config = self.reading(text)
                 return self.embed_source(config, pool, layer, encoder).features
             data = [text]
+        check_given(data)
         return kind.embed(self.model(encoder), data, self.config, pool, layer)
 
     def reading(self, source: str, beside: str | None = None) -> RunSettings:
@@ -194,10 +219,16 @@ def untrained(model: M, seed: int = 0, encoder: EncoderFactory | None = None) ->
 
 def save_model(folder: Path, model: MaskedModel) -> None:
     """Write `folder`/config.json, `folder`/weights.safetensors and files of the modality."""
-    kind = find(model.tokenizer.modality)
     weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     with atomic(folder / "weights.safetensors") as temporary:
         save_file(weights, temporary, {"format": "pt"})
+    describe_model(folder, model)
+
+
+def describe_model(folder: Path, model: MaskedModel) -> None:
+    """Write what `save_model` writes beside the weights: all that it takes to build the model."""
+    kind = find(model.tokenizer.modality)
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(
         folder / "config.json",
         {
@@ -210,7 +241,11 @@ def save_model(folder: Path, model: MaskedModel) -> None:
 
 
 def load_model(
-    folder: Path, *, attention: Attention = "auto", encoder: EncoderFactory | None = None
+    folder: Path,
+    *,
+    attention: Attention = "auto",
+    encoder: EncoderFactory | None = None,
+    weights: dict[str, Tensor] | None = None,
 ) -> Any:
     """Read a model folder, in eval mode.
 
@@ -218,6 +253,7 @@ def load_model(
         folder: what `save_model` wrote.
         attention: see `PatchModel`.
         encoder: makes an encoder of the kind that the model was trained with, if it was given one.
+        weights: those of the model, by name; default: what the folder holds.
 
     Raises:
         UserError: a file is missing or damaged, or the weights do not fit.
@@ -233,18 +269,19 @@ def load_model(
         modality = kind.restore(folder, values[kind.name])
         config: Any = from_dict(kind.model_settings, values["model"])
     except UserError as error:
-        raise UserError(f"{folder / 'config.json'}: {error}") from None
+        where = "" if str(error).startswith(str(folder)) else f"{folder / 'config.json'}: "
+        raise UserError(f"{where}{error}") from None
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UserError(f"{folder / 'config.json'} is no model description: {error}") from None
     own, encoder = encoder, encoder or kind.encoder_of_parts(values)
-    if own is None:
+    if own is None and weights is None:
         plan = {**values, "model": to_dict(config)}
         _require_fit(
             path, plan, lambda: kind.build(modality, config, attention, encoder and encoder())
         )
     model = build(modality, config, seed=0, attention=attention, encoder=encoder)
     try:
-        model.load_state_dict(load_file(path))
+        model.load_state_dict(load_file(path) if weights is None else weights)
     except (SafetensorError, OSError) as error:
         raise UserError(f"weights {path} are damaged or missing: {error}") from None
     except RuntimeError as error:

@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from maskwise.encodings import OPENERS as OPENERS
 from maskwise.encodings import READ_ERRORS as READ_ERRORS
 from maskwise.encodings import find_encoding as find_encoding
 from maskwise.encodings import say_encoding
 from maskwise.errors import UserError, option, require
+from maskwise.labels import encode_labels as encode_labels
 
 if TYPE_CHECKING:  # an extra
     from pyarrow.parquet import ParquetFile
@@ -47,13 +46,20 @@ def files_below(folder: Path, *, deep: bool = True, lost: list[Path] | None = No
     """Return the files of a folder, and of those in it if `deep`, in order; none that are hidden.
 
     Links are followed, but no folder is entered twice, nor one that holds the folder: loops end.
-    Links to what is not there are added to `lost`.
+    What is no file, a link to what is not there or a pipe, is added to `lost`.
+
+    Raises:
+        UserError: a folder that cannot be read.
     """
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"cannot read the folder {error.filename}: {error.strerror or error}")
+
     found: list[Path] = []
     entered = {_identity(parent) for parent in folder.resolve().parents}
     waiting = [folder]
     while waiting:  # links, when all that lies here has been found under its own name
-        for place, folders, files in os.walk(waiting.pop(0)):
+        for place, folders, files in os.walk(waiting.pop(0), onerror=refuse):
             here = _identity(Path(place))
             inner = [name for name in folders if deep and is_data(Path(name))]
             folders[:] = [] if here in entered else inner
@@ -65,7 +71,7 @@ def files_below(folder: Path, *, deep: bool = True, lost: list[Path] | None = No
             paths = [Path(place, name) for name in files if is_data(Path(name))]
             found += [path for path in paths if path.is_file()]
             if lost is not None:
-                lost += [path for path in paths if not path.exists()]
+                lost += [path for path in paths if not path.is_file()]
     return sorted(found)
 
 
@@ -109,7 +115,15 @@ def few(names: Sequence[object], most: int = 3) -> str:
     >>> few(["a", "b", "c", "d"]), few(["a"])
     ('a, b, c, ...', 'a')
     """
-    return ", ".join([*map(str, names[:most]), *["..."] * (len(names) > most)])
+    return ", ".join([*map(in_line, names[:most]), *["..."] * (len(names) > most)])
+
+
+def in_line(name: object) -> str:
+    """Return a name as it can stand in a line: what is no letter of a line is spelled out."""
+    text = str(name)
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def leave_out(where: object, broken: Mapping[str, str], policy: Broken) -> None:
@@ -207,16 +221,6 @@ def csv_format(path: Path) -> tuple[str, dict[str, Any]]:
     if kind_of(path) == ".csv":
         return ",", {}
     return "\t", {"quoting": csv.QUOTE_NONE}
-
-
-def encode_labels(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return labels re-coded 0..K-1 (int64) and the K class names, sorted.
-
-    >>> encode_labels(np.array([7, 3, 7]))
-    (array([1, 0, 1]), ('3', '7'))
-    """
-    values, codes = np.unique(labels, return_inverse=True)
-    return codes.astype(np.int64), tuple(str(value) for value in values)
 
 
 @contextmanager

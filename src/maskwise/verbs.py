@@ -28,6 +28,10 @@ def pretrain(
     law: Annotated[str | None, Arg("the law of the mask ratio, such as uniform:0.4,0.9")] = None,
     out: Annotated[Path | None, Arg("the run folder (default: runs/NAME-LAW-SEED)")] = None,
     seed: Annotated[int | None, Arg("decides weights, order and masks (default: 0)")] = None,
+    budget: Annotated[
+        str | None,
+        Arg("time that training may take: 90s, 10m, 2h, none (default: 10m on own data)", "TIME"),
+    ] = None,
     resume: Annotated[
         Literal["no", "yes", "auto"],
         Arg("continue an interrupted run; auto: if there is one, else begin", "[auto]"),
@@ -49,6 +53,7 @@ def pretrain(
         law=law,
         out=out,
         seed=seed,
+        budget=budget,
         resume="auto" if resume == "auto" else resume == "yes",
         modality=modality,
         **settings,
@@ -176,7 +181,9 @@ def load_of(modality: str, place: str, of_any: bool = False) -> Any:
     from maskwise.api import load
 
     kind = find(modality)
-    ours = any((Path(place) / name).exists() for name in ("weights.safetensors", "model"))
+    ours = any(
+        (Path(place) / name).exists() for name in ("weights.safetensors", "model", "checkpoint")
+    )
     model = load(place) if ours or kind.foreign is None else kind.foreign(place)
     found = find(model.tokenizer.modality).title
     if found != kind.title and not of_any:

@@ -148,7 +148,7 @@ def test_layers_genes_and_columns(tmp_path, how):
 @pytest.mark.parametrize(
     ("layer", "gene_ids", "message"),
     [
-        ("count", None, "no layer 'count'; did you mean 'counts'.*--data.layer"),
+        ("count", None, "no layer 'count'; did you mean 'counts'.*data=..layer"),
         (None, "gene_id", "var has no column 'gene_id'; did you mean 'gene_ids'"),
     ],
 )

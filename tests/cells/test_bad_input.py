@@ -40,7 +40,7 @@ CASES = {
     "negative counts": (
         {"values": changed(-3)},
         [],
-        "a.h5ad: X has -3 in row 7, gene GENE2: neither counts nor log-normalised",
+        "a.h5ad: X has -3 in cell cell7 (row 8), gene GENE2: neither counts nor log-normalised",
     ),
     "no integers": (
         {"values": LOGGED},
@@ -55,10 +55,18 @@ CASES = {
     "one value that is no count": (
         {"values": changed(0.25)},
         ["--data.loss", "nb"],
-        "X has 0.25 in row 7, gene GENE2: no count",
+        "X has 0.25 in cell cell7 (row 8), gene GENE2: no count",
     ),
-    "NaN": ({"values": changed(np.nan)}, [], "X has nan in row 7, gene GENE2: leave that cell or"),
-    "infinite": ({"values": changed(np.inf)}, [], "X has inf in row 7, gene GENE2: leave that"),
+    "NaN": (
+        {"values": changed(np.nan)},
+        [],
+        "X has nan in cell cell7 (row 8), gene GENE2: leave that cell or",
+    ),
+    "infinite": (
+        {"values": changed(np.inf)},
+        [],
+        "X has inf in cell cell7 (row 8), gene GENE2: leave that",
+    ),
     "scaled values": (
         {"values": LOGGED - LOGGED.mean(0)},
         ["--data.values", "normalised"],
@@ -67,13 +75,14 @@ CASES = {
     "counts that are said to be normalised": (
         {"values": changed(400)},
         ["--data.values", "normalised"],
-        "X has 400 in row 7, gene GENE2: no log1p of anything; leave out --data.values normalised",
+        "X has 400 in cell cell7 (row 8), gene GENE2: no log1p of anything; leave out"
+        " --data.values normalised; --data.values auto and --data.normalised true take the log1p",
     ),
     "few counts that are said to be normalised": (
         {},
         ["--data.values", "normalised"],
-        "a.h5ad: X seems to hold counts: 40 of 40 cells have whole numbers only (the first is row"
-        " 0); leave out --data.values normalised",
+        "a.h5ad: X seems to hold counts: 40 of 40 cells have whole numbers only (the first is"
+        " cell cell0 (row 1)); leave out --data.values normalised",
     ),
     "normalised values as counts": (
         {"values": LOGGED},
@@ -113,7 +122,7 @@ CASES = {
     ),
     "no cells": ({"values": COUNTS[:0]}, [], "a.h5ad has no cells: give data that have some"),
     "constant genes": ({"values": COUNTS * 0 + 2}, [], "all genes are constant in the cells to"),
-    "few cells": ({"values": COUNTS[:4]}, [], "3 training samples are fewer than a batch of 8"),
+    "few cells": ({"values": COUNTS[:4]}, [], "a minibatch of 8 is more than the 3 samples to"),
     "two files with nothing in common": (
         {"names": [f"ENSG{n:09}" for n in range(12)]},
         ["good.h5ad"],
@@ -204,7 +213,7 @@ def run(tmp_path, monkeypatch):
             " have names like GENE0, GENE1, GENE2): name them alike by a column of var:"
             " --data.gene_ids",
         ),
-        ({"values": changed(-3)}, [], "a.h5ad: X has -3 in row 7, gene GENE2"),
+        ({"values": changed(-3)}, [], "a.h5ad: X has -3 in cell cell7 (row 8), gene GENE2"),
         ({"values": LOGGED}, [], "no count; no layer has counts; the model wants them"),
         ({}, ["--data.layer", "counts"], "no layer 'counts'"),
         ({"values": COUNTS[:0]}, [], "a.h5ad has no cells: give data that have some"),
@@ -258,7 +267,12 @@ def test_what_is_left_out_is_counted(cli, tmp_path, monkeypatch, caplog):
     # To embed, empty cells are kept in their place, and unknown genes told.
     caplog.clear()
     assert cli("embed", "run", "a.h5ad", "-o", "z.npy")[0] == 0
-    assert "a: 2 cells without any count are kept" in caplog.text
-    assert np.load("z.npy", allow_pickle=False).shape == (40, 4)
+    assert "2 samples cannot be read and have no features: cell4: no counts; cell9: no cou" in (
+        caplog.text
+    )
+    found = np.load("z.npy", allow_pickle=False)
+    assert found.shape == (40, 4)
+    assert np.flatnonzero(np.isnan(found).all(1)).tolist() == [4, 9]
+    assert np.isfinite(np.delete(found, [4, 9], 0)).all()
     assert cli("impute", "run", "a.h5ad", "-o", "out.h5ad")[0] == 0
     assert "9 of 12 genes are unknown to the model: NaN" in caplog.text

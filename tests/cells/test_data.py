@@ -8,7 +8,8 @@ import pytest
 from scipy import sparse
 
 from maskwise.cells.cells import Cells
-from maskwise.cells.data import CellsDataSettings, align, from_anndata, load
+from maskwise.cells.data import CellsDataSettings, from_anndata, load
+from maskwise.cells.others import align
 from maskwise.errors import UserError
 from maskwise.modalities import find
 from maskwise.settings import to_dict
@@ -183,15 +184,17 @@ def test_other_cells_are_read_as_the_model_knows_them(two_files, caplog):
     values = counts(40, seed=1, genes=15)
     values[3] = 0
     with caplog.at_level(logging.INFO, logger="maskwise"):
-        rows, [matching] = align(annotated(values, GENES[:15]), known, CellsDataSettings())
-    assert "1 cells without any count are kept" in caplog.text
+        rows, [matching], empty, _ = align(
+            annotated(values, GENES[:15]), known, CellsDataSettings()
+        )
+    assert empty.tolist() == [3]
     assert "batches of the cells are not known" in caplog.text
     assert matching.num_matched == 3
     assert len(rows) == 40
     expected = np.log1p(values / np.maximum(values.sum(axis=1, keepdims=True), 1) * 50)
     np.testing.assert_allclose(rows.get(range(40))[:, :3], expected[:, [7, 0, 6]], rtol=1e-6)
     assert (rows.get(range(40))[:, 3] == -1).all()
-    rows, matchings = align(str(two_files[0]), known, CellsDataSettings(batch="file"))
+    rows, matchings, *_ = align(str(two_files[0]), known, CellsDataSettings(batch="file"))
     assert [each.num_matched for each in matchings] == [3, 2]
     assert rows.batches.tolist() == [0] * 40 + [-1] * 30
     assert "30 cells are of batches that the model does not know" in caplog.text
@@ -204,7 +207,7 @@ def test_other_cells_without_the_genes_or_the_counts():
         align(annotated(counts()), known, CellsDataSettings())
     with pytest.raises(UserError, match="no count; no layer has counts; the model wants them"):
         align(annotated(counts() / 2), Cells(tuple(GENES)), CellsDataSettings())
-    rows, _ = align(
+    rows, *_ = align(
         annotated(counts() / 64), Cells(tuple(GENES), counts=False), CellsDataSettings()
     )
     np.testing.assert_array_equal(rows.get(range(60)), counts() / 64)
@@ -221,13 +224,14 @@ def test_counts_are_no_normalised_values(kind, most, tmp_path):
     adata = annotated(shallow())
     adata.X = kind(np.minimum(shallow(), most))
     adata.write_h5ad(tmp_path / "a.h5ad")
-    says = r"X seems to hold counts: 60 of 60 cells have whole numbers only \(the first is row 0\)"
+    says = r"X seems to hold counts: 60 of 60 cells have whole numbers only"
+    says += r" \(the first is cell 0 .row 1.\)"
     for given in (adata, adata[:], tmp_path / "a.h5ad"):
         with pytest.raises(
             UserError, match=says + "; the model wants normalised values: normalise them"
         ):
             align(given, Cells(tuple(GENES), counts=False), CellsDataSettings())
-    with pytest.raises(UserError, match=says + "; leave out --data.values normalised"):
+    with pytest.raises(UserError, match=says + "; leave out data=..values"):
         from_anndata(adata, CellsDataSettings(values="normalised"))
 
 
@@ -237,10 +241,10 @@ def test_some_cells_of_counts_among_normalised_ones():
     mixed = np.where(np.arange(60)[:, None] < 50, logs, shallow())
     with pytest.raises(UserError, match=r"X seems to hold counts: \d of 59 cells.*row 5\d"):
         align(annotated(mixed), known, CellsDataSettings())
-    rows, _ = align(annotated(logs), known, CellsDataSettings())
+    rows, *_ = align(annotated(logs), known, CellsDataSettings())
     np.testing.assert_array_equal(rows.get(range(60)), logs.astype(np.float32))
     # Few digits make some whole numbers, and none of them counts.
-    rows, _ = align(annotated(logs.round(1)), known, CellsDataSettings())
+    rows, *_ = align(annotated(logs.round(1)), known, CellsDataSettings())
     np.testing.assert_array_equal(rows.get(range(60)), logs.round(1).astype(np.float32))
 
 
@@ -261,25 +265,23 @@ def test_transcripts_per_million(caplog):
     known = Cells(**{**vars(splits.tokenizer)})
     assert known.held == "linear"
     for given in (tpm(), tpm().round()):  # also where they are whole numbers
-        rows, _ = align(annotated(given), known, CellsDataSettings())
+        rows, *_ = align(annotated(given), known, CellsDataSettings())
         np.testing.assert_allclose(rows.get(range(60)), np.log1p(given), rtol=1e-6)
     with pytest.raises(
         UserError, match=r"X seems to hold counts: 60 of 60 .*the model wants norm"
     ):
         align(annotated(counts()), known, data)
     # Logarithms are read as they are if that is said, and else there is a warning.
-    rows, _ = align(annotated(expected), known, CellsDataSettings(values="normalised"))
+    rows, *_ = align(annotated(expected), known, CellsDataSettings(values="normalised"))
     np.testing.assert_array_equal(rows.get(range(60)), expected)
     assert "if these are logarithms already" not in caplog.text
     align(annotated(expected), known, data)
     assert "X has no value above 13.8: if these are logarithms already, give" in caplog.text
     # A model of logarithms takes them of such values if it is told to.
     logs = Cells(tuple(GENES), counts=False)
-    with pytest.raises(
-        UserError, match=r"no log1p of anything; the model.*--data.normalised true"
-    ):
+    with pytest.raises(UserError, match=r"no log1p of anything; the model.*data=..normalised"):
         align(annotated(tpm()), logs, CellsDataSettings())
-    rows, _ = align(annotated(tpm()), logs, data)
+    rows, *_ = align(annotated(tpm()), logs, data)
     np.testing.assert_allclose(rows.get(range(60)), expected, rtol=1e-6)
     # The genes of scanpy, of expression as it is.
     few = CellsDataSettings(num_genes=6, normalised=True)
@@ -307,14 +309,14 @@ def test_estimates_of_counts(caplog):
     np.testing.assert_array_equal(rounded.test.get(range(6)), np.rint(values[test]))
     assert rounded.tokenizer.held == splits.tokenizer.held == "fractional"
     # A model of such values reads counts too, and one of counts such values, if they are told.
-    rows, _ = align(annotated(counts()), splits.tokenizer, CellsDataSettings())
+    rows, *_ = align(annotated(counts()), splits.tokenizer, CellsDataSettings())
     np.testing.assert_allclose(rows.get(range(60)), normalised(counts(), target), rtol=1e-5)
     known = Cells(tuple(GENES), target_sum=50.0)
     for given in (data, CellsDataSettings(normalised=True)):
-        rows, _ = align(annotated(values), known, given)
+        rows, *_ = align(annotated(values), known, given)
         np.testing.assert_allclose(rows.get(range(60)), normalised(values, 50.0), rtol=1e-5)
     known = Cells(tuple(GENES), "nb", profile=(0.05,) * 20)
-    rows, _ = align(annotated(values), known, data)
+    rows, *_ = align(annotated(values), known, data)
     np.testing.assert_array_equal(rows.get(range(60)), np.rint(values))
 
 
@@ -325,27 +327,27 @@ def test_estimates_of_counts(caplog):
             tpm(),
             {},
             None,
-            "no count; no layer has counts; estimated counts --data.values fraction",
+            "no count; no layer has counts; estimated counts data=..values",
         ),
         (
             counts() / 4,
             {},
             None,
-            "log1p-normalised values need .* TPM or CPM --data.normalised tr",
+            "log1p-normalised values need .* TPM or CPM data=..normalised",
         ),
         (
             tpm(),
             {"normalised": True, "loss": "nb"},
             None,
-            "loss nb is of counts: leave out --data.n",
+            "loss nb is of counts: leave out data=..n",
         ),
         (
             tpm(),
             {"normalised": True, "values": "counts"},
             None,
-            "--data.normalised is of .*--data.values auto",
+            "data=..normalised.* is of values .*data=..values",
         ),
-        (counts(), {"normalised": True}, None, "60 of 60 cells have whole .*leave out --data.val"),
+        (counts(), {"normalised": True}, None, "60 of 60 cells have whole .*leave out data=..val"),
         (-tpm(), {"normalised": True}, None, "neither counts nor log-normalised"),
         (
             tpm(),
@@ -357,7 +359,7 @@ def test_estimates_of_counts(caplog):
             *(tpm(), {"normalised": True}),
             *(
                 Cells(tuple(GENES), "nb", profile=(0.05,) * 20),
-                "loss nb, of counts: no --data.norm",
+                "loss nb, of counts: no data=..norm",
             ),
         ),
     ],
@@ -396,12 +398,20 @@ def changed(value, place=(7, 2)):
 @pytest.mark.parametrize(
     ("adata", "options", "message"),
     [
-        (annotated(changed(-1)), {}, "array: X has -1 in row 7, gene GENE2: neither counts nor"),
-        (annotated(changed(0.25)), {}, "X has 0.25 in row 7, gene GENE2: no count.*normalised"),
-        (annotated(changed(np.nan)), {}, "X has nan in row 7, gene GENE2: leave that"),
-        (annotated(changed(np.inf)), {}, "X has inf in row 7"),
+        (
+            annotated(changed(-1)),
+            {},
+            "array: X has -1 in cell 7 .row 8., gene GENE2: neither counts nor",
+        ),
+        (
+            annotated(changed(0.25)),
+            {},
+            "X has 0.25 in cell 7 .row 8., gene GENE2: no count.*normalised",
+        ),
+        (annotated(changed(np.nan)), {}, "X has nan in cell 7 .row 8., gene GENE2: leave that"),
+        (annotated(changed(np.inf)), {}, "X has inf in cell 7"),
         (annotated(changed(-0.5)), {"values": "normalised"}, "has -0.5 .*neither counts nor"),
-        (annotated(changed(99)), {"values": "normalised"}, "has 99 .*leave out --data.values"),
+        (annotated(changed(99)), {"values": "normalised"}, "has 99 .*leave out data=..values"),
         (annotated(counts()), {"values": "normalised", "loss": "nb"}, "loss nb is of counts"),
         (annotated(np.zeros((5, 20))), {}, "0 cells with counts to train on and 0 held out"),
         (annotated(np.ones((9, 20))), {}, "all genes are constant"),
@@ -409,8 +419,8 @@ def changed(value, place=(7, 2)):
         (annotated(counts()), {"num_genes": 1}, "1 gene to use"),
         (annotated(counts(), kind=["a"] * 60), {"labels": "kid"}, "'kid'; did you mean 'kind'"),
         (annotated(counts(), kind=["a"] * 60), {"group": "kind"}, "all cells are in one group"),
-        (annotated(counts(), n=np.arange(60)), {"labels": "n"}, "60 values in 60 .*--data.labels"),
-        (annotated(counts(), n=[None] * 60), {"batch": "n"}, "'n' of obs is empty .--data.batch"),
+        (annotated(counts(), n=np.arange(60)), {"labels": "n"}, "60 values in 60 .*data=..labels"),
+        (annotated(counts(), n=[None] * 60), {"batch": "n"}, "'n' of obs is empty .data=..batch"),
     ],
 )
 def test_bad_input(adata, options, message):
@@ -431,7 +441,9 @@ def test_gene_names_that_occur_twice():
 def test_the_layer_with_counts_is_named():
     adata = annotated(np.log1p(counts()))
     adata.layers["counts"] = sparse.csr_matrix(counts())
-    with pytest.raises(UserError, match=r"no count; counts are in --data.layer counts; log1p"):
+    with pytest.raises(
+        UserError, match=r"no count; counts are in data=..layer.: .counts..; log1p"
+    ):
         from_anndata(adata, CellsDataSettings())
     splits = from_anndata(adata, CellsDataSettings(layer="counts", loss="nb", num_genes=None))
     np.testing.assert_array_equal(splits.test.get(range(6)), counts()[splits.test.index])

@@ -207,7 +207,10 @@ def test_zeros_are_hidden_less_often_in_a_step(adata, zeros):
         ({"pattern": "block"}, "pattern block is not for features, which have no order"),
         ({"pattern": "spans:3"}, "pattern spans:3 is not for features"),
         ({"evaluate.layer": 2}, r"evaluate\.layer 2 is outside 0\.\.1"),
-        ({"train.batch_size": 4000}, "training samples are fewer than a batch of 4000: lower"),
+        (
+            {"train.batch_size": 4000},
+            "a minibatch of 4000 is more than the 72 samples to train on",
+        ),
         ({"data.labels": "knd"}, "obs has no column 'knd'; did you mean 'kind'"),
         ({"data.layer": "counts"}, "no layer 'counts'"),
         ({"data.values": "normalised", "data.loss": "nb"}, "loss nb is of counts"),

@@ -9,7 +9,8 @@ from scipy import io, sparse
 
 from maskwise.cells.anndata_files import files_of, open_file
 from maskwise.cells.cells import Cells
-from maskwise.cells.data import CellsDataSettings, align, load
+from maskwise.cells.data import CellsDataSettings, load
+from maskwise.cells.others import align
 from maskwise.errors import UserError
 from maskwise.modalities import config_of
 from tests.cells.test_bad_input import TINY, refused
@@ -92,7 +93,7 @@ def test_every_form_gives_the_same_cells(form, tmp_path, caplog):
     source = FORMS[form](tmp_path / "data")
     known = Cells(UNIQUE, "nb", profile=(1 / 8,) * 8)
     with caplog.at_level(logging.INFO, logger="maskwise"):
-        rows, [matching] = align(str(source), known, CellsDataSettings())
+        rows, [matching], *_ = align(str(source), known, CellsDataSettings())
     np.testing.assert_array_equal(rows.get(range(30)), COUNTS[:, :8])
     assert matching.how["by name"] == 8
     assert "1 names of genes were there before and are numbered" in caplog.text
@@ -100,7 +101,7 @@ def test_every_form_gives_the_same_cells(form, tmp_path, caplog):
     # Also by their ids, and a second time, from what was kept.
     known = Cells(tuple(IDS[:8]), "nb", profile=(1 / 8,) * 8)
     for data in (CellsDataSettings(), CellsDataSettings(gene_ids="gene_ids")):
-        rows, _ = align(str(source), known, data)
+        rows, *_ = align(str(source), known, data)
         np.testing.assert_array_equal(rows.get(range(30)), COUNTS[:, :8])
     if form != "a pattern" and "by a" not in form:
         assert config_of(str(source), {}).modality == "cells"
@@ -145,7 +146,9 @@ def test_all_droplets_beside_the_cells_are_left_out(tmp_path, caplog):
 def test_a_file_that_changes_is_read_again(tmp_path):
     known = Cells(tuple(IDS[:8]), "nb", profile=(1 / 8,) * 8)
     for matrix in (COUNTS.T, COUNTS.T + 1):
-        rows, _ = align(write_text(tmp_path / "a", NOW, matrix=matrix), known, CellsDataSettings())
+        rows, *_ = align(
+            write_text(tmp_path / "a", NOW, matrix=matrix), known, CellsDataSettings()
+        )
         np.testing.assert_array_equal(rows.get(range(30)), matrix.T[:, :8])
 
 
@@ -196,7 +199,7 @@ def test_lists_of_other_systems_and_of_nothing(tmp_path):
     (folder / OLD[1]).write_bytes("".join(f"{name}\r\n" for name in UNIQUE).encode())
     (folder / OLD[2]).write_bytes(b"same\r\n" * 30)
     known = Cells(UNIQUE, "nb", profile=(1 / 8,) * 8)
-    rows, _ = align(folder, known, CellsDataSettings())
+    rows, *_ = align(folder, known, CellsDataSettings())
     np.testing.assert_array_equal(rows.get(range(30)), COUNTS[:, :8])
     write_text(folder, OLD, types=False, matrix=COUNTS.T[:8, :0])
     (folder / OLD[2]).write_text("")

@@ -109,7 +109,7 @@ def test_another_layer_is_read(cli, cells_run, h5ad, tmp_path):
     [
         ("impute {h5ad} -o out.csv", "out.csv: annotated cells are written as .h5ad"),
         ("impute none.h5ad -o out.h5ad", "none.h5ad is no .h5ad file"),
-        ("impute {h5ad} -o {h5ad}", "cells.h5ad is what is read: choose another -o"),
+        ("impute {h5ad} -o {h5ad}", "cells.h5ad is what is read: choose another --out"),
         ("impute {h5ad} -o out.h5ad --train.steps 3", "imputing cannot change 'train.steps'"),
         ("impute {h5ad} -o out.h5ad --data.layer wrong", "no layer 'wrong'"),
         ("embed {h5ad} -o out.txt", "features are written as .npy, .npz, .csv, .tsv, .parquet"),

@@ -17,10 +17,34 @@ CASES = {
     "protein": (
         {"a.fa": b">p\nMKVLAAEF\n"},
         ["a.fa"],
-        "record p, position 4: 'L' is no letter of",
+        "a.fa: none of 1 records is DNA: record p (position 4: 'L' is no letter of DNA but",
     ),
-    "RNA": ({"a.fa": b">r\nACGUACGU\n"}, ["a.fa"], "record r, position 4: 'U' is of RNA: convert"),
-    "gap": ({"a.fa": b">g\nAC-GT\n"}, ["a.fa"], "record g, position 3: '-' is no letter of DNA"),
+    "gaps": (
+        {"a.fa": GOOD + b">g\nAC-GT\n>h\nAC.\n"},
+        ["a.fa"],
+        "a.fa: 2 cannot be read: record g (position 3: '-' is no letter of DNA but a gap of an"
+        " alignment: remove the gaps), record h (position 3: '.' is no",
+    ),
+    "2bit": (
+        {"a.2bit": b"\x43\x27\x41\x1a"},
+        ["a.2bit"],
+        "a.2bit is no FASTA file: it is 2bit: two",
+    ),
+    "proteins": (
+        {"a.faa": b">p\nMKVLF\n"},
+        ["a.faa"],
+        "record p (position 4: 'L' is no letter of",
+    ),
+    "genes": (
+        {"a.gtf": b"1\tx\tgene\t1\t9\t.\t+\t.\tx\n"},
+        ["a.gtf"],
+        "a.gtf is no FASTA file: it is GTF or GFF, which counts from 1 and names features: con",
+    ),
+    "variants": (
+        {"a.vcf": b"##fileformat=VCFv4.2\n"},
+        ["a.vcf"],
+        "a.vcf is no FASTA file: it is VCF, which holds variants: maskwise variants scores them",
+    ),
     "duplicate names": (
         {"a.fa": b">a\nACGT\n>a x\nACGT\n"},
         ["a.fa"],
@@ -48,12 +72,12 @@ CASES = {
     "region beyond the end": (
         {"a.fa": GOOD, "a.bed": b"chr1\t0\t10\nchr1\t290\t301\n"},
         ["a.fa", "--regions", "a.bed"],
-        "a.bed: line 2: stop 301 is beyond the end of chr1, which has 300 bases",
+        "a.bed: 1 cannot be read: line 2 (stop 301 is beyond the end of chr1, which has 300 bases",
     ),
     "region of another genome": (
-        {"a.fa": GOOD, "a.bed": b"1\t0\t10\n"},
+        {"a.fa": GOOD, "a.bed": b"scaffold\t0\t10\n"},
         ["a.fa", "--regions", "a.bed"],
-        "line 1: a.fa has no record named 1: did you mean chr1?",
+        "line 1 (a.fa has no record named scaffold: its records are chr1, chr2)",
     ),
     "no regions": (
         {"a.fa": GOOD, "a.bed": b"# nothing\n"},
@@ -142,7 +166,7 @@ def test_variants_of_another_assembly(cli, tmp_path, monkeypatch, caplog):
     (tmp_path / "a.fa").write_bytes(GOOD)
     assert cli("pretrain", "a.fa", *TINY, "--out", "run")[0] == 0
     other = ["ACGT".replace(letter, "")[0] for letter in LETTERS]
-    right = [f"chr1\t{n + 1}\t{LETTERS[n]}\t{other[n]}" for n in range(40)]
+    right = [f"chr1\t{n + 1}\t{LETTERS[n]}\t{other[n]}" for n in range(60)]
     wrong = [f"chr1\t{n + 1}\t{other[n]}\t{LETTERS[n]}" for n in (3, 7)]
     path = tmp_path / "v.tsv"
     path.write_text("\n".join(["chrom\tpos\tref\talt", *right, *wrong[:1]]))
@@ -150,8 +174,8 @@ def test_variants_of_another_assembly(cli, tmp_path, monkeypatch, caplog):
     status, out, _ = cli(*command)
     assert status == 0
     assert "1  reference disagrees" in out
-    assert "1 of 41 references disagree with the genome" in caplog.text
-    path.write_text("\n".join(["chrom\tpos\tref\talt", *right[:4], *wrong]))
+    assert "1 of 61 references disagree with the genome" in caplog.text
+    path.write_text("\n".join(["chrom\tpos\tref\talt", *right[:45], *(wrong * 3)]))
     (tmp_path / "scores.tsv").unlink()
     status, out, err = cli(*command)
     assert (status, out) == (2, "")

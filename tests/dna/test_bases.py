@@ -22,8 +22,13 @@ def test_round_trip_and_other_strand(letters):
 
 def test_ambiguous_letters_are_unknown_and_others_invalid():
     assert set(encode("RYSWKMBDHVN") & 7) == {4}
-    assert set(encode("EFILPQZX*-U>")) == {INVALID}
+    assert set(encode("EFILPQZX*->")) == {INVALID}
     assert encode("é").tolist() == [INVALID]
+
+
+def test_rna_is_read_as_dna():
+    assert encode("ACGUacgu").tolist() == encode("ACGTacgt").tolist()
+    assert decode(encode("Uu")) == "Tt"
 
 
 def test_padding_has_no_letter_and_stays_padding():

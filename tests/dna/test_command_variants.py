@@ -53,9 +53,9 @@ def test_a_vcf(cli, model, vcf, fasta, tmp_path):
     assert lines[0] == f"{out}: 120 variants"
     assert [line.split(maxsplit=1) for line in lines[1:3]] == [
         ["60", "scored"],
-        ["60", "insertion or deletion"],
+        ["60", "symbolic allele"],
     ]
-    assert lines[3].startswith("log p(alt) - log p(ref), nats: mean ")
+    assert lines[3].startswith("log p(alt) - log p(ref), nats, bases hidden together: mean ")
     with out.open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert [row["INFO"] for row in rows] == [f"X={i}" for i in range(60) for _ in "ab"]
@@ -108,10 +108,29 @@ def test_another_assembly(cli, model, vcf, fasta, tmp_path):
     assert (status, out) == (2, "")
     assert "references disagree with the genome, first chr1:" in err
     fasta.write_text(f">1\n{LETTERS}\n")
-    status, out, err = cli(*words(model, vcf, fasta, tmp_path / "scores.tsv"))
+    status, out, _ = cli(*words(model, vcf, fasta, tmp_path / "scores.tsv"))
+    assert (status, out.splitlines()[1].split()) == (0, ["60", "scored"])
+    fasta.write_text(f">contig\n{LETTERS}\n")
+    status, out, err = cli(*words(model, vcf, fasta, tmp_path / "none.tsv"))
     assert (status, out) == (2, "")
-    assert "variants.vcf: line 3: " in err
-    assert "did you mean 1?" in err
+    assert "none of 120 variants is on a contig of" in err
+    assert not (tmp_path / "none.tsv").exists()
+
+
+def test_insertions_and_deletions(cli, model, fasta, tmp_path):
+    table, out = tmp_path / "indels.vcf", tmp_path / "scores.tsv"
+    rows = [f"1\t{n}\t.\t{LETTERS[n - 1]}\t{LETTERS[n - 1]}GT\t.\t.\tX\n" for n in (9, 30)]
+    table.write_text(VCF + "".join(rows) + f"1\t50\t.\t{LETTERS[49:52]}\t{LETTERS[49]}\t.\t.\tX\n")
+    status, printed, _ = cli(*words(model, table, fasta, out))
+    assert status == 0
+    assert printed.splitlines()[1].split() == ["3", "scored"]
+    assert "nats, pseudo-likelihood ratio: mean " in printed.splitlines()[2]
+    with out.open() as file:
+        found = list(csv.DictReader(file, delimiter="\t"))
+    assert [row["method"] for row in found] == ["pseudo-likelihood ratio"] * 3
+    for row in found:
+        both = float(row["score_forward"]), float(row["score_reverse"])
+        assert float(row["score"]) == pytest.approx(np.mean(both), abs=1e-4)
 
 
 def test_other_models_are_refused(cli, model, vcf, fasta, tmp_path):

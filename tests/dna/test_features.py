@@ -67,11 +67,11 @@ def test_refuses_what_has_no_features(make_dna_model: Make) -> None:
     model = make_dna_model()
     with pytest.raises(UserError, match="no sequences"):
         embed_sequences(model, [])
-    with pytest.raises(UserError, match="sequence 1 has no token of known bases"):
+    with pytest.raises(UserError, match="sequence 2 has no token of known bases"):
         embed_sequences(model, [encode("A"), encode("NNN"), encode("C")])
-    with pytest.raises(UserError, match="sequence 0 has no token"):
+    with pytest.raises(UserError, match="sequence 1 has no token"):
         embed_sequences(model, [encode("")])
-    with pytest.raises(UserError, match="sequence 0 has no token"):
+    with pytest.raises(UserError, match="sequence 1 has no token"):
         embed_sequences(make_dna_model(tokens="kmers:3"), [encode("AC"), encode("ACG")])
     with pytest.raises(UserError, match="layer 2 is outside"):
         embed_sequences(model, SEQUENCES, layer=2)

@@ -117,5 +117,5 @@ def test_refuses_what_cannot_be_measured(make_dna_model: Make) -> None:
     with pytest.raises(UserError, match="task 'gaps': the first fold has one class"):
         sequence_samples(make_dna_model(), replace(task, folds=(Fold(fold.train, fold.test[:1]),)))
     task.sequences[2] = encode("AC")
-    with pytest.raises(UserError, match="sequence 2 has no token of known bases"):
+    with pytest.raises(UserError, match="sequence 3 has no token of known bases"):
         sequence_samples(make_dna_model(tokens="kmers:3"), task)

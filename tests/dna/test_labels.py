@@ -51,7 +51,7 @@ def test_reads_fasta_files_of_one_class_each(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "label,sequence\nx,ACGT\ny,AUG\n", "row 3 has the letter 'U', which is no DNA"),
+        ("a.csv", "label,sequence\nx,ACGT\ny,AEG\n", "row 3 has the letter 'E', which is no DNA"),
         ("a.csv", "label,sequence\nx,AC-T\n", "row 2 has the letter '-'"),
         ("a.csv", "label,sequence\nx,AC\u00e9\n", "row 2 has the letter '\u00e9'"),
         ("a.csv", "label,sequence\nx,  \n", "row 2 has no known base"),

@@ -179,7 +179,7 @@ def test_a_hidden_base_is_not_seen(genome, tmp_path):
     ("changes", "says"),
     [
         ({"pattern": "block"}, "pattern block is not for DNA, which has scattered"),
-        ({"data.tokens": "overlapping:6"}, "tokens overlapping:6 need --pattern spans"),
+        ({"data.tokens": "overlapping:6"}, "tokens overlapping:6 need pattern=.spans.: every"),
         ({"data.tokens": "codons"}, "tokens 'codons' cannot be read; tokens are bases"),
         ({"data.tokens": "kmers:6", "data.window": 4}, "a window of 4 bases holds no token"),
         (
@@ -194,7 +194,10 @@ def test_a_hidden_base_is_not_seen(genome, tmp_path):
         ({"data.heldout": ("four",)}, "no record named four"),
         ({"data.regions": "none.bed"}, "none.bed"),
         ({"evaluate.probes": ("none.tsv",)}, "none.tsv"),
-        ({"train.batch_size": 4000}, "training samples are fewer than a batch of 4000: lower"),
+        (
+            {"train.batch_size": 4000},
+            "a minibatch of 4000 is more than the 104 samples to train on",
+        ),
         ({"data.repeat_weight": 2}, "data.repeat_weight=2"),
     ],
 )

@@ -12,7 +12,8 @@ from maskwise.dna.fasta import Genome, open_genome
 from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.places import Variant
 from maskwise.dna.tokens import DNA, Pieces
-from maskwise.dna.variant_scores import judge, score_variants
+from maskwise.dna.variant_scores import score_variants
+from maskwise.dna.variant_status import judge
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.modalities import build
@@ -194,17 +195,28 @@ def test_alternatives_of_a_place_share_a_masked_input(
     ("pos", "ref", "alt", "status"),
     [
         (5, "A", "G", "scored"),
-        (5, "A", "AT", "insertion or deletion"),
-        (5, "AC", "A", "insertion or deletion"),
-        (5, "A", "-", "insertion or deletion"),
-        (5, "-", "A", "insertion or deletion"),
-        (5, "A", "*", "insertion or deletion"),
-        (5, "A", "<DEL>", "insertion or deletion"),
-        (5, "A", "<CNV>", "not A, C, G or T"),
-        (5, "A", ".", "not A, C, G or T"),
+        (5, "A", "AT", "scored"),
+        (5, "AC", "A", "scored"),
+        (5, "A", "-", "scored"),
+        (5, "-", "A", "place of the insertion unclear"),
+        (5, "A", "*", "symbolic allele"),
+        (5, "A", "<DEL>", "symbolic allele"),
+        (5, "A", "<CNV>", "symbolic allele"),
+        (5, "A", "A[r:9[", "symbolic allele"),
+        (5, "A", ".", "no alternative"),
         (5, "A", "R", "not A, C, G or T"),
         (5, "A", "N", "not A, C, G or T"),
-        (5, "A", "", "not A, C, G or T"),
+        (5, "A", "", "no alternative"),
+        (5, "N", "A", "not A, C, G or T"),
+        (5, "AC", "GTT", "scored"),
+        (5, "ATG", "A", "reference is ACG"),
+        (19, "GTA", "G", "unknown base"),
+        (0, "N", "A", "telomere"),
+        (35, "N", "A", "telomere"),
+        (34, "TA", "T", "outside its record"),
+        (99, "A", "C", "outside its record"),
+        (5, "A", "A" * 17, "longer than the window"),
+        (5, "A", "C" * 15 + "A", "scored"),
         (5, "A", "U", "not A, C, G or T"),
         (5, "A", "a", "no change"),
         (1, "ACGTACGTACGTACGTA", "TCGTACGTACGTACGTT", "longer than the window"),
@@ -243,28 +255,35 @@ def test_few_references_that_disagree_are_counted(
 ) -> None:
     genome = genome_of({"r": "ACGT" * 10})
     caplog.clear()  # of what opening it has logged
-    variants = [Variant("r", 1 + 4 * place, "A", "C") for place in range(9)]
-    deletions = [Variant("r", 1, "TT", "T")] * 5
+    wrong = [Variant("r", 2, "G", "A"), *[Variant("r", 6, "GG", "T")] * 6]
+    variants = [Variant("r", 1 + 4 * place, "A", "C") for place in range(9)] * 6
+    deletions = [Variant("r", 1, "T" * 99, "T")] * 5
     with caplog.at_level(logging.WARNING, "maskwise"):
         score_variants(make(), genome, [*variants, *deletions])
     assert not caplog.messages
     with caplog.at_level(logging.WARNING, "maskwise"):
-        found = score_variants(make(), genome, [*variants, *deletions, Variant("r", 2, "G", "A")])
-    assert found.status[-1] == "reference is C"
+        found = score_variants(make(), genome, [*variants, *deletions, *wrong[:6]])
+    assert found.status[-1] == "reference is CG"
     [message] = caplog.messages
-    assert message.startswith("1 of 10 references disagree with the genome and get no score")
+    assert message.startswith("6 of 60 references disagree with the genome and get no score")
     assert message.endswith("first r:2 has G, the genome C")
-    more = [*variants[1:], *deletions, Variant("r", 2, "G", "A")]
-    with pytest.raises(UserError, match=r"1 of 9 references disagree .* r:2 has G, the genome C"):
-        score_variants(make(), genome, more)
+    with pytest.raises(UserError, match=r"7 of 61 references disagree .* r:2 has G, the genome C"):
+        score_variants(make(), genome, [*variants, *deletions, *wrong])
+    # Of fewer than 50 nobody can tell whether it is the genome.
+    assert score_variants(make(), genome, wrong).status == [
+        "reference is C",
+        *["reference is CG"] * 6,
+    ]
+    other = [Variant("contig", 1, "A", "C")] * 50
+    with pytest.raises(
+        UserError, match=r"none of 50 variants is on a contig of .*: they are on con"
+    ):
+        score_variants(make(), genome, other)
+    assert score_variants(make(), genome, other[1:]).status == ["unknown contig"] * 49
 
 
 def test_bad_input(genome_of: GenomeOf) -> None:
     genome = genome_of({"chr1": "ACGT" * 10})
-    with pytest.raises(UserError, match="did you mean chr1"):
-        score_variants(make(), genome, [Variant("1", 1, "A", "C")])
-    with pytest.raises(UserError, match="chr1:41 A is not inside its record"):
-        score_variants(make(), genome, [Variant("chr1", 41, "A", "C")])
     pieces = DNA(16, "pieces:99", kind=Pieces(tokenizer=None, density=0.5))
     with pytest.raises(UserError, match="tokens pieces:99 have no fixed bases"):
         judge(pieces, genome, [Variant("chr1", 1, "A", "C")])
@@ -272,7 +291,7 @@ def test_bad_input(genome_of: GenomeOf) -> None:
 
 def test_nothing_to_score(genome_of: GenomeOf) -> None:
     found = score_variants(make(), genome_of(RECORDS), [])
-    assert [len(each) for each in found] == [0, 0, 0, 0]
+    assert [len(each) for each in found] == [0, 0, 0, 0, 0]
 
 
 def test_training_mode_is_kept(genome_of: GenomeOf) -> None:

@@ -64,7 +64,7 @@ def test_scores_are_those_of_the_variants(
     out = tmp_path / "made" / "scores.tsv"
     counts, scores = score_file(model, genome, table, out)
     rows = read(out)
-    names = "chrom pos id ref alt score score_forward score_reverse status element effect"
+    names = "chrom pos id ref alt score score_forward score_reverse status method element effect"
     assert list(rows[0]) == names.split()
     variants = [Variant(r["chrom"], int(r["pos"]), r["ref"], r["alt"]) for r in rows]
     want = score_variants(model, genome, variants)
@@ -76,12 +76,15 @@ def test_scores_are_those_of_the_variants(
         np.testing.assert_allclose(
             [float(each.replace("NA", "nan")) for each in written], values, rtol=1e-5
         )
-    assert counts == {
-        "scored": 180,
-        "insertion or deletion": 90,
-        "reference disagrees": 1,
+    assert counts == {"scored": 270, "reference disagrees": 1}
+    assert [row["method"].replace("NA", "") for row in rows] == want.method
+    assert {how: len(values) for how, values in scores.items()} == {
+        "bases hidden together": 180,
+        "pseudo-likelihood ratio": 90,
     }
-    np.testing.assert_array_equal(scores, want.score[np.isfinite(want.score)])
+    for how, values in scores.items():
+        made = np.array([each == how for each in want.method])
+        np.testing.assert_array_equal(values, want.score[made])
     assert [row["id"] for row in rows[:6]] == ["v0"] * 3 + ["v1"] * 3
     assert rows[3]["effect"] == "unknown"
     assert sorted(path.name for path in out.parent.iterdir()) == ["scores.tsv"]
@@ -119,8 +122,13 @@ def test_effects(
     out = tmp_path / "scores.tsv"
     score_file(model, genome, table, out)
     rows = effects_of_file(out, genome, 16, "effect", "element")
-    assert caplog.messages[-1] == "1 scored variants have no number as effect"
-    kept = [row for row in read(out) if row["score"] != "NA" and row["effect"] != "unknown"]
+    assert caplog.messages[-2] == "1 scored variants have no number as effect"
+    assert caplog.messages[-1] == "90 scored insertions and deletions are not compared"
+    kept = [
+        row
+        for row in read(out)
+        if row["method"] == "bases hidden together" and row["effect"] != "unknown"
+    ]
     variants = [Variant(r["chrom"], int(r["pos"]), r["ref"], r["alt"]) for r in kept]
     scores = np.array([float(row["score"]) for row in kept])
     want = variant_effects(
@@ -146,17 +154,59 @@ def test_bad_input(model: LanguageModel, genome: Genome, table: Path, tmp_path: 
     check_columns(table, "effect", None)
     out = tmp_path / "scores.tsv"
     score_file(model, genome, table, out)
-    with pytest.raises(UserError, match=r"has a column s\w+ already: rename it"):
+    with pytest.raises(UserError, match=r"has a column \w+ already: rename it"):
         score_file(model, genome, out, tmp_path / "again.tsv")
     with pytest.raises(UserError, match="fewer than 10 scored variants"):
         effects_of_file(out, genome, 16, "status")
     text = table.read_text()
+    lines = [line.replace(",r,", ",r,x") for line in text.splitlines()[1:]]
     for change, says in (
-        (text + "0,r,99,A,C,x,1\n", "line 273: r:99 A is not inside its record"),
         (text.replace(",-,", ",A,").replace(",T,", ",G,"), r"references disagree with the genome"),
+        (text.replace(",r,", ",contig,"), r"none of 271 variants is on a contig of .*genome.fa"),
+        (
+            "\n".join([text.splitlines()[0], *lines]),
+            "no row can be read: the first has no position",
+        ),
     ):
         table.write_text(change)
         with pytest.raises(UserError, match=says):
             score_file(model, genome, table, tmp_path / "none.tsv")
     # Nothing is left of what cannot be finished.
     assert not list(tmp_path.glob("*none*"))
+
+
+def test_every_row_has_a_status(
+    model: LanguageModel, genome: Genome, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = LETTERS[9]
+    other = "ACGT".replace(base, "")[0]
+    rows = [
+        (f"r\t10\ta\t{base}\t{other}\tok", "scored"),
+        (f"chrR\t10\ta\t{base}\t{other}\tok", "scored"),
+        (f"r\t10\ta\t{base}\t{base}{other}\tok", "scored"),
+        (f"scaffold_7\t5\ta\t{base}\tC\tok", "unknown contig"),
+        ("r\t0\ta\tN\tC\tok", "telomere"),
+        ("r\t-4\ta\tN\tC\tok", "no position"),
+        ("r\tten\ta\tN\tC\tok", "no position"),
+        ("r\t5000\ta\tN\tC\tok", "outside its record"),
+        (f"r\t10\ta\t{other}\tC\tok", f"reference is {base}"),
+        (f"r\t10\ta\t{base}\t<DEL>\tok", "symbolic allele"),
+        (f"r\t10\ta\t{base}\t*\tok", "symbolic allele"),
+        (f"r\t10\ta\t{base}\t.\tok", "no alternative"),
+        (f"r\t10\ta\t{base}\tN\tok", "not A, C, G or T"),
+        (f"r\t10\ta\t{base}", "another number of columns"),
+    ]
+    header = "#CHROM\tPOS\tID\tREF\tALT\tQUAL"
+    path, out = tmp_path / "v.vcf", tmp_path / "out.tsv"
+    caplog.clear()
+    with caplog.at_level("INFO", "maskwise"):
+        path.write_text("\n".join([header, *(row for row, _ in rows)]) + "\n")
+        counts, _ = score_file(model, genome, path, out)
+    written = read(out)
+    assert [row["status"] for row in written] == [status for _, status in rows]
+    assert [row["pos"] for row in written] == [row.split("\t")[1] for row, _ in rows]
+    assert written[0]["score"] == written[1]["score"] != written[2]["score"]
+    assert sum(counts.values()) == len(rows)
+    assert counts["no position"] == counts["symbolic allele"] == 2
+    assert f"{path}: 1 contigs are matched by other names: chrR is r" in caplog.text
+    assert "1 of 4 references disagree with the genome and get no score" in caplog.text

@@ -119,8 +119,8 @@ def test_peaks_of_a_chromosome_stay_together():
 
 
 def test_splits_that_cannot_be():
-    with pytest.raises(UserError, match="no record named 1: did you mean chr1"):
-        split(genome([9, 9], ["chr1", "chr2"]), 0.1, ("1",))
+    with pytest.raises(UserError, match="no record named 3: its records are chr1, chr2"):
+        split(genome([9, 9], ["chr1", "chr2"]), 0.1, ("3",))
     with pytest.raises(UserError, match="holding out chr1, chr2 leaves nothing"):
         split(genome([9, 9], ["chr1", "chr2"]), 0.1, ("chr1", "chr2"))
     with pytest.raises(UserError, match="holding out chr1 leaves nothing"):

@@ -1,6 +1,7 @@
 """Arrays, built-in data, splits and settings; files of images are in test_image_files.py."""
 
 import gzip
+import hashlib
 import io
 import lzma
 import re
@@ -11,7 +12,7 @@ import torch
 
 from maskwise.errors import UserError
 from maskwise.images.data import ImageDataSettings, load, load_all
-from maskwise.images.images import hold_out
+from maskwise.images.images import held_out, hold_out
 from maskwise.images.record import RECORD, ImageRunSettings
 from maskwise.settings import from_dict, to_dict
 
@@ -120,11 +121,11 @@ def test_torch_tensors_have_channels_second():
 
 def test_npz_with_a_test_split(tmp_path):
     x, more, path = pixels(), pixels(4, seed=1), tmp_path / "a.npz"
-    y = np.array([30, -5, 7, 7, 7, 30, 30, -5, -5, 7])
+    y = np.array([30, 5, 7, 7, 7, 30, 30, 5, -5, 7])
     np.savez(path, x=x, y=y, x_test=more, y_test=[7, 8, 30, 7])
     splits = load(ImageDataSettings(source=str(path)))
-    assert splits.train.classes == splits.test.classes == ("-5", "7", "8", "30")
-    assert splits.train.labels.tolist() == [3, 0, 1, 1, 1, 3, 3, 0, 0, 1]
+    assert splits.train.classes == splits.test.classes == ("5", "7", "8", "30")
+    assert splits.train.labels.tolist() == [3, 0, 1, 1, 1, 3, 3, 0, -1, 1]
     assert splits.test.labels.tolist() == [1, 2, 3, 1]
     assert splits.test.labels.dtype == np.int64
     assert (everything(splits.test).numpy() == more.transpose(0, 3, 1, 2)).all()
@@ -153,8 +154,11 @@ def test_npz_mixed_types_become_float(tmp_path):
         ({"x": np.array([{}, 1], dtype=object)}, "allow_pickle=False"),
         ({"x": np.zeros(5)}, r"must be \[N, H, W\]"),
         ({"x": np.zeros((0, 4, 4))}, "no images"),
-        ({"x": np.full((3, 2, 2), np.nan)}, r"a\.npz: x: 12 of 12 values are NaN"),
-        ({"x": np.full((3, 2, 2), 1e300)}, "12 of 12 values are NaN or infinite"),
+        (
+            {"x": np.full((3, 2, 2), np.nan)},
+            r"a\.npz: 3 cannot be read: image 1 \(4 of 4 values are NaN or infinite\), image 2",
+        ),
+        ({"x": np.full((3, 2, 2), 1e300)}, "4 of 4 values are NaN or infinite"),
         (
             {"x": np.zeros((4, 12, 9, 10))},
             "may be .* with 10 channels or .* with 12: give",
@@ -175,8 +179,9 @@ def test_nan_is_counted_and_named(tmp_path):
     x = np.zeros((5, 4, 4), np.float32)
     x[0, 0, 0], x[3, 1, 1] = np.nan, -np.inf
     np.save(tmp_path / "scan.npy", x)
-    fails(r"scan\.npy: 2 of 80 values are NaN or infinite", source=tmp_path / "scan.npy")
-    with pytest.raises(UserError, match="array: x: 2 of 80"):
+    told = r"2 cannot be read: image 1 \(1 of 16 values are NaN or infinite\), image 4 \(1 of 16"
+    fails(rf"scan\.npy: {told}", source=tmp_path / "scan.npy")
+    with pytest.raises(UserError, match=f"array: {told}"):
         from_arrays(x)
 
 
@@ -271,6 +276,32 @@ def test_holdout_is_fixed_disjoint_and_stratified():
     counts = np.bincount(splits.test.labels, minlength=3)
     assert np.abs(counts - 0.3 * np.array([50, 30, 7])).max() < 1
     assert (np.diff(splits.test.rows) > 1).sum() < 25  # shuffled, not every third one
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fraction", "held"),
+    [
+        ((30, 2), 0.2, (5, 1)),  # as many as without the rare class
+        ((2, 2), 0.2, (1, 1)),  # more, since nobody can spare one
+        ((10, 2), 0.99, (9, 1)),
+        ((50, 30, 7), 0.3, (15, 9, 2)),
+        ((40, 2, 1, 2), 0.2, (6, 1, 1, 1)),
+    ],
+)
+def test_every_class_of_two_or_more_is_on_both_sides(sizes, fraction, held):
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    chosen = held_out(len(labels), labels, fraction)
+    assert np.bincount(labels[chosen], minlength=len(sizes)).tolist() == list(held)
+    assert (chosen == held_out(len(labels), labels, fraction)).all()
+    bare = np.where(labels == 0, -1, labels)  # those without a label are in proportion too
+    assert abs(held_out(len(labels), bare, fraction)[labels == 0].sum() - fraction * sizes[0]) <= 1
+
+
+def test_the_split_of_the_digits_is_what_it_was():
+    """Splits that had every class on both sides have not changed."""
+    test = load(ImageDataSettings()).test
+    digest = hashlib.sha256(test.rows.astype("<i8").tobytes()).hexdigest()
+    assert digest == "ca83b37721d8f957d149137c2d1ea63cd299ee6f1c788949a7ae487711f1c3fe"
 
 
 @pytest.mark.parametrize(("total", "fraction", "held"), [(2, 0.01, 1), (2, 0.99, 1), (11, 0.5, 6)])

@@ -204,7 +204,7 @@ def test_the_smallest_patch_that_gives_at_most_200(height, width, patch):
 
 def test_no_square_patch_divides_a_prime_side():
     source = array_source(np.zeros((2, 7, 8, 1), np.uint8))
-    with pytest.raises(UserError, match=r"no square patch cuts images of 7x8.*--data.patch"):
+    with pytest.raises(UserError, match=r"no square patch cuts images of 7x8.*\"patch\": ..."):
         describe(source, None, "raw")
     assert describe(source, (7, 2), "raw").grid == (1, 4)
 

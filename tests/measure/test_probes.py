@@ -89,3 +89,23 @@ def test_one_group_cannot_hold_all_of_a_class() -> None:
     y, groups = np.array([0] * 6 + [1] * 3), np.array([0, 1, 2, 3, 4, 5, 6, 6, 6])
     with pytest.raises(UserError, match="one group holds all of a class"):
         grouped_folds("x", y, groups, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "why"),
+    [
+        ([0, 1], [1, 1, -1], "there is one class to test on"),
+        ([0, 0, -1], [0, 1], "there is one class to train on"),
+        ([0, 1], [-1, -1], "there is no class to test on"),
+    ],
+)
+@pytest.mark.parametrize("accuracy_only", [True, False])
+def test_one_class_is_said_and_not_scored(train, test, why, accuracy_only) -> None:
+    labels = given_split(np.array(train), np.array(test))
+    x = np.zeros((len(train) + len(test), 1))
+    row = probe_row("made up", x, labels, saying(1, 1), 0, accuracy_only=accuracy_only)
+    assert row["note"] == f"not scored: {why}"
+    assert (row["accuracy"], row["low"], row["high"]) == (None, None, None)
+    assert ("mcc" in row) is not accuracy_only
+    if not accuracy_only:
+        assert row["mcc"] == {"value": None, "low": None, "high": None}

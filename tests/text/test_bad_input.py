@@ -19,6 +19,18 @@ def tokenizer(*special):
     return made.to_str()
 
 
+def changed(change):
+    """Return a tokenizer that could be used, but for a change of its values."""
+    values = json.loads(tokenizer("[PAD]", "[MASK]"))
+    change(values)
+    return json.dumps(values)
+
+
+def split(pattern):
+    step = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated"}
+    return changed(lambda values: values.update(pre_tokenizer=step | {"invert": False}))
+
+
 CASES = {
     "no text": ({"a.txt": b"\x89PNG\0"}, ["a.txt"], "a.txt is no text: byte 5 is NUL"),
     "not in the encoding": (
@@ -53,6 +65,34 @@ CASES = {
         {"a.txt": GOOD.encode(), "t.json": lambda: tokenizer("[PAD]")},
         ["a.txt", "--data.tokenizer", "t.json"],
         "tokenizer t.json: there is no mask token ([MASK] or <mask>)",
+    ),
+    "tokenizer without special tokens": (
+        {"a.txt": GOOD.encode(), "t.json": lambda: tokenizer()},
+        ["a.txt", "--data.tokenizer", "t.json"],
+        "tokenizer t.json: there is no mask token ([MASK] or <mask>)",
+    ),
+    "tokenizer with a bad pattern": (
+        {"a.txt": GOOD.encode(), "t.json": lambda: split("(")},
+        ["a.txt", "--data.tokenizer", "t.json"],
+        "tokenizer t.json: t.json is no tokenizer.json: Oniguruma error",
+    ),
+    "tokenizer with a pattern without end": (
+        {"a.txt": GOOD.encode(), "t.json": lambda: split(r"(\w+\s?)+$")},
+        ["a.txt", "--data.tokenizer", "t.json"],
+        "tokenizer t.json: t.json: its patterns (normalizer, pre_tokenizer or decoder) fail",
+    ),
+    "tokenizer with a huge id": (
+        {
+            "a.txt": GOOD.encode(),
+            "t.json": lambda: changed(lambda v: v["model"]["vocab"].update(far=4_000_000_000)),
+        },
+        ["a.txt", "--data.tokenizer", "t.json"],
+        "tokenizer t.json: t.json: token 'far' has the id 4,000,000,000, though there are 6 token",
+    ),
+    "tokenizer that is a list": (
+        {"a.txt": GOOD.encode(), "t.json": b"[1, 2]"},
+        ["a.txt", "--data.tokenizer", "t.json"],
+        "tokenizer t.json: t.json is no tokenizer.json: invalid type: sequence",
     ),
     "no such tokenizer": (
         {"a.txt": GOOD.encode()},

@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -80,6 +81,43 @@ def test_texts_in_memory(tmp_path):
     assert mw.evaluate(run, LINES).result["data"]["num_train"] == 114
     with pytest.raises(UserError, match="this run was given texts: give them again"):
         mw.evaluate(run)
+
+
+def test_other_texts_are_read_by_the_tokenizer_of_the_model(corpus, tmp_path):
+    """One that is trained on them has other ids, of which the model knows nothing."""
+    run = pretrain(corpus, tmp_path / "run", **{"data.document": "line"})
+    other = tmp_path / "other.txt"
+    other.write_text("\n".join(f"quartz zebra {n} vexing" for n in range(120)), "utf-8")
+    given = {"data.source": str(other)}
+    for call in (mw.evaluate, mw.measure_likelihood):
+        with pytest.raises(
+            UserError, match=r"of another tokenizer than the model's: give its own"
+        ):
+            call(run, **given)
+    given["data.tokenizer"] = str(run.path / "model" / "tokenizer.json")
+    assert mw.evaluate(run, **given).result["data"]["name"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda vocab: vocab.update(far=4_000_000_000), "'far' has the id 4,000,000,000, though"),
+        (
+            lambda vocab: vocab.update(more=300),
+            r"is \[300\D.* in the file and \[301\D.* in the model",
+        ),
+    ],
+)
+def test_a_tokenizer_that_is_not_of_the_model(corpus, tmp_path, cli, change, says):
+    run = pretrain(corpus, tmp_path / "run", **{"data.document": "line"})
+    path = run.path / "model" / "tokenizer.json"
+    values = json.loads(path.read_text("utf-8"))
+    change(values["model"]["vocab"])
+    path.write_text(json.dumps(values), "utf-8")
+    status, out, err = cli("embed", run.path, corpus, "-o", tmp_path / "z.npy")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"maskwise: {run.path}" if "far" in says else "maskwise: weights")
+    assert re.search(says, err)
 
 
 def test_masks_do_not_depend_on_workers_or_micro_batches(corpus, alike):

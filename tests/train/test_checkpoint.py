@@ -1,5 +1,6 @@
 import errno
 import json
+import shutil
 
 import pytest
 import torch
@@ -204,3 +205,79 @@ def test_a_run_goes_on_from_the_one_before(run, tiny, tmp_path, caplog, damage):
     rows = [[json.loads(line)["loss"] for line in log.read_text().splitlines()] for log in logs]
     assert rows[0] == rows[1]
     assert ("state.safetensors is damaged" in caplog.text) == (damage is not remove)
+
+
+def steps_of(folder):
+    found = []
+    for path in checkpoint.places(folder):
+        try:
+            with safe_open(path, framework="pt") as file:
+                found.append((path.stem, file.metadata()["step"]))
+        except SafetensorError:
+            found.append((path.stem, "damaged"))
+    return found
+
+
+def test_a_damaged_one_pushes_no_good_one_out(run, tiny, tmp_path, monkeypatch, caplog):
+    config = tiny({"train.checkpoint_every": 2})
+    run(tmp_path / "run", config)
+    folder = tmp_path / "run"
+    assert steps_of(folder) == [("state", "6"), ("state-1", "4")]
+    truncate(folder / checkpoint.NAME)
+    damaged = (folder / checkpoint.NAME).read_bytes()
+    good = (folder / "checkpoint/state-1.safetensors").read_bytes()
+    # The power fails when the next is to have its name.
+    with monkeypatch.context() as patch:
+        patch.setattr("maskwise.files._sync", fail)
+        with pytest.raises(UserError, match="no power"):
+            run(folder, config, resume=True)
+    assert "going on from step 4 of state-1.safetensors" in caplog.text
+    assert steps_of(folder) == [("state-1", "4")]
+    assert (folder / "checkpoint/state-1.safetensors").read_bytes() == good
+    assert (folder / "checkpoint/damaged-1.safetensors").read_bytes() == damaged
+    run(folder, config, resume=True)
+    assert steps_of(folder) == [("state", "6"), ("state-1", "4")]
+
+
+def fail(path):
+    raise OSError(errno.EIO, "no power")
+
+
+def test_readers_set_nothing_aside(folder, state):
+    fresh = state()
+    checkpoint.save(folder, fresh, 8)
+    truncate(folder / checkpoint.NAME)
+    assert checkpoint.restore(folder, state()).step == 6
+    step, weights = checkpoint.read_weights(folder)
+    saved = load_file(folder / "checkpoint/state-1.safetensors")
+    assert step == 6
+    assert torch.equal(weights["head.weight"], saved["model.head.weight"])
+    assert steps_of(folder) == [("state", "damaged"), ("state-1", "6")]
+    truncate(folder / "checkpoint/state-1.safetensors")
+    assert checkpoint.read_weights(folder) is None
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_none_is_gone_before_the_new_one_has_its_name(folder, state, monkeypatch, keep):
+    checkpoint.save(folder, state(), 8, keep=keep)
+    before = steps_of(folder)
+    assert before == [("state", "8"), ("state-1", "6")][:keep]
+    with monkeypatch.context() as patch:
+        patch.setattr("maskwise.files._sync", fail)
+        with pytest.raises(UserError, match="no power"):
+            checkpoint.save(folder, state(), 9, keep=keep)
+    assert [step for _, step in steps_of(folder)] == [step for _, step in before]
+    checkpoint.save(folder, state(), 9, keep=keep)
+    assert steps_of(folder) == [("state", "9"), ("state-1", "8")][:keep]
+
+
+def test_gaps_in_the_numbers_stay(folder, state):
+    for number in (2, 4):
+        shutil.copy(folder / checkpoint.NAME, folder / f"checkpoint/state-{number}.safetensors")
+    checkpoint.save(folder, state(), 9, keep=9)
+    assert steps_of(folder) == [
+        ("state", "9"),
+        ("state-1", "6"),
+        ("state-2", "6"),
+        ("state-4", "6"),
+    ]

@@ -5,7 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,9 +21,9 @@ from maskwise.cells.matrix import (
     open_matrix,
 )
 from maskwise.cells.tenx import as_h5ad, is_matrix, matrices_in
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.files import Stamp, stamp
-from maskwise.textio import user_path
+from maskwise.textio import is_data, user_path
 
 AnnData: TypeAlias = Any
 """anndata.AnnData, of a package that is imported where it is needed"""
@@ -54,7 +54,8 @@ class Genes:
             raise UserError(
                 f"{self.where}: {len(twice):,} gene names occur more than once"
                 f" ({', '.join(twice[:3])}{', ...' * (len(twice) > 3)}): run"
-                " adata.var_names_make_unique(), or name genes by a column of var: --data.gene_ids"
+                " adata.var_names_make_unique(), or name genes by a column of var:"
+                f" {option('data.gene_ids')}"
             )
 
 
@@ -70,7 +71,9 @@ class Annotated:
         column: returns a column of `obs`, a pandas Series or what it is made of.
         columns: the names of those.
         with_counts: returns the layers of the data that seem to hold counts.
+        cells: returns the names of the cells, the index of `obs`.
         stamp: what tells this state of its file from another; None: it is in memory.
+        surveys: what `survey.survey` found of cells in memory.
     """
 
     name: str
@@ -80,7 +83,9 @@ class Annotated:
     column: Callable[[str], object]
     columns: tuple[str, ...]
     with_counts: Callable[[], list[str]]
+    cells: Callable[[], list[str]]
     stamp: Stamp | None = None
+    surveys: dict[tuple[str, str], Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +109,8 @@ class Column:
 def read_column(sets: Sequence[Annotated], name: str, what: str) -> Column:
     """Read a column of `obs` (for "labels", "batch" or "group") of one data set after the other.
 
-    The column "file" is the data set itself.
+    The column "file" is the data set itself. What is missing, empty or, among labels, a negative
+    number, is none.
 
     Raises:
         UserError: a data set has no such column, or it is of measurements rather than of names.
@@ -116,19 +122,33 @@ def read_column(sets: Sequence[Annotated], name: str, what: str) -> Column:
         return Column(tuple(each.name for each in sets), codes)
     for each in sets:
         if name not in each.columns:
-            near = _nearest(name, each.columns)
-            raise UserError(f"{each.name}: obs has no column '{name}'{near}")
+            told = f"{each.name}: obs has no column '{name}'"
+            raise unknown(told, name, each.columns, f"data.{what}")
     parts = [pd.Series(each.column(name)).astype(object) for each in sets]
-    values = pd.Categorical(pd.concat(parts))
+    column = pd.concat(parts, ignore_index=True)
+    column[column.map(lambda value: isinstance(value, str) and not value.strip())] = None
+    if what == "labels":
+        numbers = (int, float, np.number)
+        column[column.map(lambda value: isinstance(value, numbers) and value < 0)] = None
+    values = pd.Categorical(column)
     num, known = len(values.categories), int((values.codes >= 0).sum())
+    given = option(f"data.{what}", name)
     if not num:
-        raise UserError(f"{sets[0].name}: column '{name}' of obs is empty (--data.{what})")
+        told = f"{sets[0].name}: column '{name}' of obs is empty ({given})"
+        raise UserError(told, {f"data.{what}": "none"})
     if num > max(known / 2, _FEW):
         raise UserError(
             f"{sets[0].name}: column '{name}' of obs has {num:,} values in {known:,} cells: give"
-            f" one of names that cells share (--data.{what})"
+            f" one of names that cells share ({given})",
+            {f"data.{what}": "none"},
         )
     return Column(tuple(map(str, values.categories)), values.codes.astype(np.int64))
+
+
+def unknown(told: str, name: str, known: Sequence[str], key: str) -> UserError:
+    """Return an error on a setting that names what there is not, and what mends it."""
+    found = difflib.get_close_matches(name, known, n=1)
+    return UserError(told + _nearest(name, known), {key: found[0] if found else "none"})
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
@@ -152,7 +172,7 @@ def files_of(source: str) -> list[Path]:
         globbed = sorted(path.parent.glob(path.name))
         found = [file for each in globbed for file in files_of(str(each))]
     elif path.is_dir() and path.suffix != ".zarr":
-        inside = sorted(each for each in path.iterdir() if not each.name.startswith("."))
+        inside = sorted(filter(is_data, path.iterdir()))
         found = [each for each in inside if each.suffix in _SUFFIXES] or matrices_in(path)
     elif path.exists():
         found = [path]
@@ -184,9 +204,9 @@ def open_file(path: Path, layer: str | None, gene_ids: str | None) -> Annotated:
         columns = tuple(map(str, obs.attrs.get("column-order", ())))
         genes = _genes(_read(var), gene_ids, str(given))
         matrix = open_matrix(element, path, stamped)
-    column, with_counts = partial(_column, path), partial(_layers_with_counts, path)
+    told = partial(_column, path), columns, partial(_layers_with_counts, path)
     name = path.name.removesuffix(path.suffix)
-    return Annotated(name, matrix, genes, shown, column, columns, with_counts, stamped)
+    return Annotated(name, matrix, genes, shown, *told, partial(_names, path), stamped)
 
 
 def of_anndata(adata: AnnData, layer: str | None, gene_ids: str | None) -> Annotated:
@@ -206,7 +226,7 @@ def of_anndata(adata: AnnData, layer: str | None, gene_ids: str | None) -> Annot
         return [name for name, matrix in matrices.items() if counts_in_memory(matrix)]
 
     genes = _genes((adata.raw if layer == "raw" else adata).var, gene_ids, "array")
-    told = adata.obs.__getitem__, columns, with_counts
+    told = adata.obs.__getitem__, columns, with_counts, lambda: list(map(str, adata.obs_names))
     return Annotated("array", in_memory(matrix), genes, shown, *told)
 
 
@@ -221,7 +241,11 @@ def _chosen(matrices: Mapping[str, Any], layer: str | None, where: str) -> tuple
     name = layer or "X"
     shown = {"X": "X", "raw": "raw.X"}.get(name, f"layer '{name}'")
     if name not in matrices:
-        raise UserError(f"{where}: no {shown}{_nearest(name, list(matrices))} (--data.layer)")
+        found = difflib.get_close_matches(name, list(matrices), n=1)
+        raise UserError(
+            f"{where}: no {shown}{_nearest(name, list(matrices))} ({option('data.layer')})",
+            {"data.layer": found[0] if found else "none"},
+        )
     return matrices[name], shown
 
 
@@ -278,6 +302,13 @@ def _column(path: Path, name: str) -> object:
         return _read(obs)[name] if "__categories" in obs else _read(obs[name])
 
 
+def _names(path: Path) -> list[str]:
+    with _opened(path) as root:
+        obs = root["obs"]
+        index = str(obs.attrs.get("_index", "_index"))
+        return list(map(str, _read(obs[index])))
+
+
 def _layers_with_counts(path: Path) -> list[str]:
     with _opened(path) as root:
         return [name for name, matrix in _in_file(root).items() if counts_in_file(matrix, path)]
@@ -288,7 +319,8 @@ def _genes(var: Any, gene_ids: str | None, where: str) -> Genes:
         raise UserError(f"{where}: var is no table: the file is not whole, write it again")
     columns = tuple(map(str, var.columns))
     if gene_ids is not None and gene_ids not in columns:
-        raise UserError(f"{where}: var has no column '{gene_ids}'{_nearest(gene_ids, columns)}")
+        told = f"{where}: var has no column '{gene_ids}'"
+        raise unknown(told, gene_ids, columns, "data.gene_ids")
     names = var.index if gene_ids is None else var[gene_ids]
     others = [var[name] for name in _OTHER_NAMES if name in columns and name != gene_ids]
     if gene_ids is not None:

@@ -13,16 +13,19 @@ import torch
 from maskwise import __version__
 from maskwise.cells.anndata_files import AnnData, files_of
 from maskwise.cells.cells import Cells
-from maskwise.cells.data import CellsDataSettings, align
+from maskwise.cells.data import CellsDataSettings
 from maskwise.cells.genes import Matching
+from maskwise.cells.others import EMPTY, Aligned, align
 from maskwise.cells.tenx import as_h5ad, is_matrix
 from maskwise.columns.evaluation import embed_rows
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularRows
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.files import atomic
 from maskwise.measure.features import frozen, in_batches
-from maskwise.modality import Blanks, MaskedModel
+from maskwise.modality import Blanks, MaskedModel, Pool
+from maskwise.outputs import spread
+from maskwise.textio import few
 
 log = logging.getLogger("maskwise")
 
@@ -45,7 +48,8 @@ def embed(
 ) -> None:
     """Write features of cells to ``adata.obsm[key]``, float32 [N, D]; nothing is hidden.
 
-    ``adata.uns["maskwise"][key]`` says how they were made.
+    Those of a cell without any count are NaN. ``adata.uns["maskwise"][key]`` says how they were
+    made.
 
     Args:
         run: a run on cells, or its model.
@@ -68,9 +72,9 @@ def embed(
         >>> adata.obsm["X_maskwise"].shape
         (2, 4)
     """
-    model, rows, matching, _ = _aligned(run, adata, data)
-    adata.obsm[key] = embed_rows(model, rows, layer=layer)
-    _note(adata, key, matching, {"layer": layer})
+    model, cells, _ = _aligned(run, adata, data)
+    adata.obsm[key] = features_of(model, cells, layer)
+    _note(adata, key, cells.matchings[0], {"layer": layer})
 
 
 def impute(
@@ -106,7 +110,10 @@ def impute(
     """
     if folds < 2:
         raise UserError(f"folds {folds} leave nothing visible: give at least 2")
-    model, rows, matching, data = _aligned(run, adata, data)
+    model, cells, data = _aligned(run, adata, data)
+    rows, [matching] = cells.rows, cells.matchings
+    if len(cells.empty):
+        log.warning("%d cells without any count are imputed from nothing", len(cells.empty))
     places = matching.columns
     if data.layer == "raw":  # whose genes are others than those of layers
         places = np.append(adata.var_names.get_indexer(adata.raw.var_names), -1)[places]
@@ -157,8 +164,8 @@ def impute_file(
 
 def _aligned(
     run: CellsRun | MaskedModel, adata: AnnData, data: CellsDataSettings | None
-) -> tuple[TabularModel, TabularRows, Matching, CellsDataSettings]:
-    """Return the model, the cells as it reads them, what genes they have and how they are read."""
+) -> tuple[TabularModel, Aligned, CellsDataSettings]:
+    """Return the model, the cells as it reads them, and how they are read."""
     model = run if isinstance(run, MaskedModel) else run.model()
     if not isinstance(model, TabularModel) or not isinstance(model.tokenizer, Cells):
         raise UserError("AnnData is for models of cells, and this is none")
@@ -167,8 +174,26 @@ def _aligned(
         # As anndata does with views in memory when something is written to them.
         log.info("this view of a file is copied into memory, where what is made is written")
         adata._init_as_actual(adata.to_memory())
-    rows, [matching] = align(adata, model.tokenizer, data)
-    return model, rows, matching, data
+    return model, align(adata, model.tokenizer, data), data
+
+
+def features_of(
+    model: TabularModel, cells: Aligned, layer: int = -1, pool: Pool = "mean"
+) -> np.ndarray:
+    """Return features of cells, float32 [N, D]; NaN of those without any count.
+
+    Raises:
+        UserError: no cell has a count.
+    """
+    kept = np.setdiff1d(np.arange(len(cells.rows)), cells.empty)
+    if not len(kept):
+        raise UserError(f"none of {len(cells.rows):,} cells has a count: nothing to embed")
+    if len(cells.empty):
+        names = [cells.names()[row] for row in cells.empty[:4]]
+        what = "%d cells have no features (NaN), without counts or with no numbers: %s"
+        log.warning(what, len(cells.empty), few(names))
+    broken = dict.fromkeys(cells.empty.tolist(), EMPTY)
+    return spread(embed_rows(model, cells.rows, kept, layer, pool), None, broken).features
 
 
 def _predicted(
@@ -202,7 +227,7 @@ def _one_h5ad(source: Path) -> Path:
     if source.suffix != ".h5ad" or not source.is_file():
         raise UserError(
             f"{source} is no .h5ad file and no matrix of 10x: only of one can a copy be written;"
-            " otherwise give -o FILE.npy, or use maskwise.integrations.scverse"
+            f" otherwise give {option('out', 'FILE.npy')}, or use maskwise.integrations.scverse"
         )
     return source
 
@@ -218,7 +243,7 @@ def _copied(source: Path, out: Path, group: str, key: str) -> Iterator[AnnData]:
     if out.suffix != ".h5ad":
         raise UserError(f"{out}: annotated cells are written as .h5ad")
     if out.exists() and out.samefile(source):
-        raise UserError(f"{out} is what is read: choose another -o")
+        raise UserError(f"{out} is what is read: choose another {option('out')}")
     adata = anndata.read_h5ad(source, backed="r")
     try:
         yield adata

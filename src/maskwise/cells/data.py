@@ -24,12 +24,13 @@ from maskwise.cells.anndata_files import (
     read_column,
 )
 from maskwise.cells.cells import Cells, Held, Library
-from maskwise.cells.genes import Matching, choose, enough, listed_genes, union
+from maskwise.cells.genes import Matching, choose, listed_genes, union
 from maskwise.cells.matrix import CSR
 from maskwise.cells.survey import survey
 from maskwise.columns.tabular import Loss, TabularRows, TabularSplits
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.settings import settings
+from maskwise.textio import Broken
 
 log = logging.getLogger("maskwise")
 
@@ -42,6 +43,9 @@ class CellsDataSettings:
     """`pbmc68k`, built in; an .h5ad file, a .zarr folder, a matrix of 10x (.h5, or an .mtx beside
     features.tsv and barcodes.tsv), a folder of these, a pattern (`"data/*.h5ad"`), or several as
     A.h5ad+B.h5ad."""
+    broken: Broken = "stop"
+    """What is done about cells with values that are NaN or infinite: `stop`, or `skip`, which
+    counts them."""
     layer: str | None = None
     """Which matrix: none = X, `raw` = that of raw, or the name of a layer."""
     values: Literal["auto", "counts", "fractional", "normalised"] = "auto"
@@ -82,74 +86,29 @@ def load(data: CellsDataSettings) -> TabularSplits:
     Raises:
         UserError: a source that does not exist or cannot be used, saying which and why.
     """
-    return _splits(_open(data.source, data), data)
+    return splits_of_sets(open_sets(data.source, data), data)
 
 
 def from_anndata(adata: AnnData, data: CellsDataSettings) -> TabularSplits:
     """Use cells of an AnnData; see `load`."""
-    return _splits(_open(adata, data), data)
+    return splits_of_sets(open_sets(adata, data), data)
 
 
-def align(
-    cells: AnnData | str | Path, known: Cells, data: CellsDataSettings
-) -> tuple[TabularRows, tuple[Matching, ...]]:
-    """Return other cells, all and in their order, as a model that knows some genes reads them.
-
-    Genes that they lack are NaN, batches that it does not know -1. Cells without a count are
-    kept, and counted.
-
-    Args:
-        cells: AnnData, or a source as in `CellsDataSettings`.
-        known: what the model learned from.
-        data: how to read them: layer, gene_ids, batch.
-
-    Raises:
-        UserError: as for `load`, or fewer than half of the model's genes are there.
-    """
-    sets = _open(cells, data)
-    matchings = tuple(enough(known.genes, each.genes) for each in sets)
-    libraries, held = [], _as_known(known, data)
-    for each, matching in zip(sets, matchings, strict=True):
-        log.info("%s", matching)
-        none = np.zeros(len(each.matrix), dtype=bool)
-        libraries.append(survey(each, none, held, "the model").library)
-        if num_empty := int((libraries[-1] == 0).sum()):
-            log.warning("%s: %d cells without any count are kept", each.name, num_empty)
-    library = np.concatenate(libraries)
-    batches = _known_batches(sets, known, data) if known.batches else None
-    read = _reader(sets, matchings, library, held, known, batches)
-    return TabularRows(read, np.arange(len(library)), batches=batches), matchings
-
-
-def _held(data: CellsDataSettings) -> Held:
+def held_by(data: CellsDataSettings) -> Held:
     """Return what the settings say that the matrix holds."""
     if data.normalised and data.values != "auto":
         raise UserError(
-            f"--data.normalised is of values without a logarithm, and --data.values {data.values}"
-            " says that they are others: give --data.values auto, or --data.normalised false"
+            f"{option('data.normalised')} is of values without a logarithm, and"
+            f" {option('data.values', data.values)} says that they are others: give"
+            f" {option('data.values', 'auto')}, or {option('data.normalised', 'false')}",
+            {"data.values": "auto"},
         )
     if data.normalised:
         return "linear"
     return "counts" if data.values == "auto" else data.values
 
 
-def _as_known(known: Cells, data: CellsDataSettings) -> Held:
-    """Return what other cells hold: what the settings say, or what the model learned from."""
-    told = data.normalised or data.values != "auto"
-    held = _held(data) if told else known.held
-    if not known.counts and held in ("counts", "fractional"):
-        raise UserError(
-            f"the model wants normalised values, and --data.values {held} are none: normalise them"
-            " as those that it learned from"
-        )
-    if known.counts and held == "linear" and known.loss == "mse":
-        return "fractional"  # whose depth is another in all cells alike
-    if known.counts and held == "linear":
-        raise UserError(f"the model has loss {known.loss}, of counts: no --data.normalised")
-    return "counts" if known.counts and held == "normalised" else held
-
-
-def _reader(
+def reader(
     sets: Sequence[Annotated],
     matchings: Sequence[Matching],
     library: np.ndarray,
@@ -170,17 +129,12 @@ def _reader(
     return Reader([each.matrix for each in sets], matchings, scale, batches, rounded)
 
 
-def _known_batches(sets: Sequence[Annotated], known: Cells, data: CellsDataSettings) -> np.ndarray:
-    if data.batch is None:
-        log.warning("the batches of the cells are not known: give --data.batch")
-        return np.full(sum(len(each.matrix) for each in sets), -1)
-    column = read_column(sets, data.batch, "batch").numbered(known.batches)
-    if unseen := int((column.codes < 0).sum()):
-        log.warning("%d cells are of batches that the model does not know", unseen)
-    return column.codes
+def open_sets(cells: AnnData | str | Path, data: CellsDataSettings) -> list[Annotated]:
+    """Open all data sets of a source.
 
-
-def _open(cells: AnnData | str | Path, data: CellsDataSettings) -> list[Annotated]:
+    Raises:
+        UserError: one cannot be read, or lacks what settings name; there are no cells or genes.
+    """
     sets = _opened(cells, data)
     for what, num in (
         ("cells", sum(len(each.matrix) for each in sets)),
@@ -206,12 +160,25 @@ def _opened(cells: AnnData | str | Path, data: CellsDataSettings) -> list[Annota
     return sets
 
 
-def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> TabularSplits:
-    held = _held(data)
+def check_loss(data: CellsDataSettings) -> Held:
+    """Return what the matrix holds, of which the loss can be.
+
+    Raises:
+        UserError: settings that do not go together.
+    """
+    held = held_by(data)
+    if data.loss != "mse" and held not in ("counts", "fractional"):
+        given = ("data.values", "normalised")
+        given_as = option("data.normalised") if data.normalised else option(*given)
+        told = f"loss {data.loss} is of counts: leave out {given_as}"
+        raise UserError(told, {"data.loss": "mse"})
+    return held
+
+
+def splits_of_sets(sets: Sequence[Annotated], data: CellsDataSettings) -> TabularSplits:
+    """Look through cells, choose genes, and split the cells in those to train on and others."""
+    held = check_loss(data)
     counts = held in ("counts", "fractional")
-    if data.loss != "mse" and not counts:
-        given = "--data.normalised" if data.normalised else "--data.values normalised"
-        raise UserError(f"loss {data.loss} is of counts: leave out {given}")
     known = [each.genes for each in sets]
     genes = union(known) if data.genes is None else listed_genes(data.genes, known)
     if len(sets) > 1 or data.genes is not None:
@@ -224,7 +191,9 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> TabularSplits
     sizes = [len(each.matrix) for each in sets]
     out = held_out(sum(sizes), data.holdout, None if group is None else group.codes)
     parts = np.split(~out, np.cumsum(sizes)[:-1])
-    surveys = [survey(*each, held) for each in zip(sets, parts, strict=True)]
+    surveys = [survey(*each, held, broken=data.broken) for each in zip(sets, parts, strict=True)]
+    for found, each in zip(surveys, sets, strict=True):
+        found.tell(each)
     library = np.concatenate([each.library for each in surveys])
     train, test = _filled(library, out)
     target = float(np.median(library[train])) if counts else 1e4
@@ -241,7 +210,7 @@ def _splits(sets: Sequence[Annotated], data: CellsDataSettings) -> TabularSplits
         fractional=held in ("fractional", "linear"),
     )
     batches = None if batch is None else batch.codes
-    read = _reader(sets, genes.matchings, library, held, cells, batches)
+    read = reader(sets, genes.matchings, library, held, cells, batches)
     codes = [None if each is None else each.codes for each in (labels, batch)]
     every = TabularRows(read, np.arange(len(library)), *codes)
     name = "+".join(each.name for each in sets) if len(sets) < 4 else Path(data.source).name
@@ -271,7 +240,9 @@ def held_out(num: int, holdout: float, groups: np.ndarray | None = None) -> np.n
     sizes = np.bincount(units, minlength=1)
     if len(sizes) < 2:
         few = f"{num} cells are too few" if groups is None else "all cells are in one group"
-        raise UserError(f"{few}{' (--data.group)' * (groups is not None)}: none can be held out")
+        given = f" ({option('data.group')})" if groups is not None else ""
+        mended = {"data.group": "none"} if groups is not None and num > 1 else {}
+        raise UserError(f"{few}{given}: none can be held out", mended)
     order = np.random.default_rng(0).permutation(len(sizes))
     total = sizes[order].cumsum()
     chosen = order[total <= holdout * num]
@@ -281,9 +252,8 @@ def held_out(num: int, holdout: float, groups: np.ndarray | None = None) -> np.n
 def _filled(library: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return which cells to train on and which are held out; without empty ones, counted."""
     some = library > 0
-    if not some.all():
-        num = int(some.sum())
-        log.warning("%d cells without any count left out, %d kept", len(some) - num, num)
+    if empty := int((library == 0).sum()):
+        log.warning("%d cells without any count left out, %d kept", empty, some.sum())
     train, test = np.flatnonzero(some & ~held), np.flatnonzero(some & held)
     if not len(train) or not len(test):
         raise UserError(

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskwise.cells.anndata_files import Genes
 from maskwise.cells.survey import Survey
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.textio import user_path
 from maskwise.ties import descending
 
@@ -119,7 +119,8 @@ def enough(vocabulary: Sequence[str], genes: Genes) -> Matching:
     raise UserError(
         f"{matching.num_matched:,} of {len(vocabulary):,} genes of the model are in"
         f" {genes.where} (missing: {', '.join(missing)}, ...; the data have names like"
-        f" {', '.join(genes.names[:3])}): name them alike by a column of var: --data.gene_ids"
+        f" {', '.join(genes.names[:3])}): name them alike by a column of var:"
+        f" {option('data.gene_ids')}"
     )
 
 
@@ -136,7 +137,8 @@ def union(several: Sequence[Genes]) -> Vocabulary:
             raise UserError(
                 f"{matching.num_matched:,} of {len(genes.names):,} genes of {genes.where} are in"
                 f" {several[0].where} (names like {', '.join(genes.names[:3])} and"
-                f" {', '.join(names[:3])}): name them alike by a column of var: --data.gene_ids"
+                f" {', '.join(names[:3])}): name them alike by a column of var:"
+                f" {option('data.gene_ids')}"
             )
         has = set(matching.columns.tolist())
         known = set(names)
@@ -157,7 +159,8 @@ def listed_genes(source: str, sets: Sequence[Genes]) -> Vocabulary:
     if there.sum() < 2:
         raise UserError(
             f"{path}: {there.sum()} of {len(names):,} genes are in the data, whose names are like"
-            f" {', '.join(sets[0].names[:3])}: give at least two that are"
+            f" {', '.join(sets[0].names[:3])}: give at least two that are",
+            {"data.genes": "none"},
         )
     if not there.all():
         missing = ", ".join(np.array(names)[~there][:5].tolist())

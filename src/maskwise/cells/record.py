@@ -1,19 +1,23 @@
 """Runs on single cells: their settings, what reports say of them, and all that a run asks for."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from maskwise.cells import annotated
 from maskwise.cells.anndata_files import AnnData
 from maskwise.cells.cells import Cells
-from maskwise.cells.data import CellsDataSettings, align, from_anndata, load
+from maskwise.cells.data import CellsDataSettings, from_anndata, load
+from maskwise.cells.looking import look
+from maskwise.cells.others import Filled, align, samples_of
 from maskwise.columns.evaluation import embed_rows, record, words
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, splits_of
-from maskwise.modality import Blanks, Samples
+from maskwise.modality import Blanks, Pool
 from maskwise.settings import settings
 from maskwise.train.config import TrainSettings
 
@@ -46,7 +50,8 @@ def pbmc68k(law: str = "uniform:0.1,0.9") -> CellsRunSettings:
 
 def any_cells(source: str) -> CellsRunSettings:
     """Cells of your own: 2,000 highly variable genes, an MLP with a code of 64, R²MAE."""
-    return CellsRunSettings(data=CellsDataSettings(source=source), train=CELLS)
+    train = replace(CELLS, budget="10m")
+    return CellsRunSettings(data=CellsDataSettings(source=source), train=train)
 
 
 RECIPES: dict[str, Callable[[], CellsRunSettings]] = {
@@ -65,6 +70,18 @@ WORDS = words(
     more="Probes and clusters need the types of cells, a column of obs:",
     more_options=" --data.labels COLUMN",
 )
+
+
+def _embed(
+    model: TabularModel, cells: AnnData | Filled, config: CellsRunSettings, pool: Pool, layer: int
+) -> np.ndarray:
+    known = model.tokenizer
+    assert isinstance(known, Cells)
+    if isinstance(cells, Filled):
+        rows = align(cells.source, known, config.data).rows
+        return embed_rows(model, rows, cells.rows, layer, pool)
+    found = align(cells, known, config.data)
+    return annotated.features_of(model, found, layer, pool)
 
 
 def _embed_file(
@@ -102,10 +119,9 @@ RECORD = record(
     describe=lambda splits, config: (splits.tokenizer, config),
     fingerprint=lambda splits: splits.fingerprint,
     restore=Cells.load,
-    embed=lambda model, cells, config, pool, layer: embed_rows(
-        model, align(cells, model.tokenizer, config.data)[0], layer=layer, pool=pool
-    ),
-    read=lambda config: Samples(config.data.source),
+    inspect=look,
+    embed=_embed,
+    read=lambda config: samples_of(config.data),
     impute=_impute,
     impute_file=_impute_file,
     embed_file=_embed_file,

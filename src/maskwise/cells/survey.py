@@ -9,8 +9,9 @@ from scipy import sparse
 
 from maskwise.cells.anndata_files import Annotated
 from maskwise.cells.cells import Held
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.files import atomic, cached
+from maskwise.textio import Broken, few
 
 log = logging.getLogger("maskwise")
 
@@ -25,55 +26,95 @@ class Survey:
     """What a pass over a data set found."""
 
     library: np.ndarray
-    """the sum of each cell's values, float64 [N]"""
+    """the sum of each cell's values, float64 [N]; NaN of cells with one that is no number"""
     sums: np.ndarray
     """of each gene's share in the counts of a training cell, or of expm1 of what is normalised"""
     squares: np.ndarray
     """sums of the squares of these, float64 [G]"""
+    largest: float = np.nan
+    """the largest value, where they could be logarithms that are taken for something else"""
+
+    def tell(self, cells: Annotated) -> None:
+        """Log what of this is to be known, each time that cells are used."""
+        broken = np.flatnonzero(np.isnan(self.library))
+        if len(broken):
+            names = [_named(cells, row) for row in broken[:4].tolist()]
+            what = "%s: %d cells with values that are NaN or infinite left out: %s"
+            log.warning(what, cells.genes.where, len(broken), few(names))
+        if not np.isnan(self.largest):
+            log.warning(
+                "%s: %s has no value above %.3g: if these are logarithms already, give %s and no"
+                " %s",
+                *(cells.genes.where, cells.layer, self.largest),
+                *(option("data.values", "normalised"), option("data.normalised")),
+            )
 
 
-def survey(cells: Annotated, train: np.ndarray, held: Held, asked_by: str | None = None) -> Survey:
+def survey(
+    cells: Annotated,
+    train: np.ndarray,
+    held: Held,
+    asked_by: str | None = None,
+    broken: Broken = "stop",
+) -> Survey:
     """Look through all cells; of a file only the first time, what was found is cached.
 
     Sums are over the training cells, bool [N]. Values must be what they are said to be; who wants
-    that is `asked_by`, if it is not for the settings to say.
+    that is `asked_by`, if it is not for the settings to say. Cells with values that are NaN or
+    infinite stop the survey, or have no sum.
 
     Raises:
         UserError: a value is NaN, infinite, negative or no count: which, where, what to do; or
             values that should be normalised are whole numbers.
     """
-    if cells.stamp is None:
-        return _look(cells, train, held, asked_by)
     digest = hashlib.sha256(train.tobytes()).hexdigest()
-    path = cached("surveys", [3, cells.stamp, cells.layer, held, digest]).with_suffix(".npy")
+    if cells.stamp is None:
+        key = (held, digest + broken)
+        if key not in cells.surveys:
+            cells.surveys[key] = _look(cells, train, held, asked_by, broken)
+        found = cells.surveys[key]
+        assert isinstance(found, Survey)
+        return found
+    path = cached("surveys", [4, cells.stamp, cells.layer, held, digest, broken]).with_suffix(
+        ".npy"
+    )
     if not path.is_file():
-        found = _look(cells, train, held, asked_by)
+        found = _look(cells, train, held, asked_by, broken)
+        largest = np.array([found.largest])
+        whole = np.concatenate([largest, found.library, found.sums, found.squares])
         with atomic(path) as temporary, temporary.open("wb") as file:
-            np.save(file, np.concatenate([found.library, found.sums, found.squares]))
+            np.save(file, whole)
         return found
     num = len(cells.matrix)
     try:
         values = np.load(path, allow_pickle=False)
-        return Survey(*np.split(values, [num, num + cells.matrix.num_columns]))
+        library, sums, squares = np.split(values[1:], [num, num + cells.matrix.num_columns])
+        return Survey(library, sums, squares, float(values[0]))
     except (OSError, ValueError):
         raise UserError(f"{path} is damaged: delete it") from None
 
 
-def _look(cells: Annotated, train: np.ndarray, held: Held, asked_by: str | None) -> Survey:
+def _look(
+    cells: Annotated, train: np.ndarray, held: Held, asked_by: str | None, broken: Broken
+) -> Survey:
     num_genes = cells.matrix.num_columns
     library = np.zeros(len(cells.matrix))
     sums, squares = np.zeros((2, num_genes))
-    whole, most = np.zeros((len(library), 2), dtype=bool), 0.0
+    whole, most, left_out = np.zeros((len(library), 2), dtype=bool), 0.0, list[int]()
     for rows in cells.matrix.blocks():
         sizes, columns, values = cells.matrix.read(rows)
+        if broken == "skip" and not np.isfinite(values).all():
+            left_out += _without_broken(rows, sizes, values)
         good = (values >= 0) & (values < np.inf)
         if held in ("counts", "normalised"):
             good &= values == np.rint(values) if held == "counts" else values < _MOST
         if not good.all():
             place = int(good.argmin())
-            row = rows[np.repeat(np.arange(len(rows)), sizes)[place]]
-            where = f"row {row}, gene {cells.genes.names[columns[place]]}"
-            raise UserError(_explain(cells, float(values[place]), where, held, asked_by))
+            row = int(rows[np.repeat(np.arange(len(rows)), sizes)[place]])
+            where = f"{_named(cells, row)}, gene {cells.genes.names[columns[place]]}"
+            value = float(values[place])
+            mended = {} if np.isfinite(value) or asked_by else {"data.broken": "skip"}
+            raise UserError(_explain(cells, value, where, held, asked_by), mended)
         most = max(most, float(values.max(initial=0)))
         if held != "counts":
             whole[rows] = _whole(sizes, values)
@@ -92,18 +133,26 @@ def _look(cells: Annotated, train: np.ndarray, held: Held, asked_by: str | None)
         squares += weight**2 @ block
     if held == "linear":  # of which some cells may be whole, and all whose sums are the same
         whole[:, 1] = False
-    if held == "normalised" or (held == "linear" and not _alike(library)):
+    if held == "normalised" or (held == "linear" and not alike(library)):
         _refuse_counts(cells, whole, library > 0, asked_by)
-    if held in ("fractional", "linear") and most < _MOST and not whole[:, 0].all():
-        log.warning(
-            "%s: %s has no value above %.3g: if these are logarithms already, give"
-            " --data.values normalised and no --data.normalised",
-            *(cells.genes.where, cells.layer, most),
-        )
-    return Survey(library, sums, squares)
+    doubtful = held in ("fractional", "linear") and most < _MOST and not whole[:, 0].all()
+    library[left_out] = np.nan
+    return Survey(library, sums, squares, most if doubtful else np.nan)
 
 
-def _alike(library: np.ndarray) -> bool:
+def _without_broken(rows: np.ndarray, sizes: np.ndarray, values: np.ndarray) -> list[int]:
+    """Set all values of rows with one that is NaN or infinite to 0; return the rows' numbers."""
+    owners = np.repeat(rows, sizes)
+    found = np.unique(owners[~np.isfinite(values)])
+    values[np.isin(owners, found)] = 0
+    return found.tolist()
+
+
+def _named(cells: Annotated, row: int) -> str:
+    return f"cell {cells.cells()[row]} (row {row + 1})"
+
+
+def alike(library: np.ndarray) -> bool:
     """Return whether cells have the same sum, but for a few genes that were left out."""
     some = library[library > 0]
     return len(some) > 1 and bool(some.min() >= _ALIKE * some.max())
@@ -130,36 +179,41 @@ def _refuse_counts(
     if found.sum() <= _FEW * some.sum():
         return
     rows = np.flatnonzero(found)
-    way = "leave out --data.values normalised, or --data.normalised"
+    way = f"leave out {option('data.values', 'normalised')}, or {option('data.normalised')}"
     if asked_by:
         way = (
             f"{asked_by} wants normalised values: normalise them as those it learned from, or"
-            " name the layer that has them: --data.layer"
+            f" name the layer that has them: {option('data.layer')}"
         )
+    first = _named(cells, int(rows[0]))
     raise UserError(
         f"{cells.genes.where}: {cells.layer} seems to hold counts: {len(rows):,} of"
-        f" {some.sum():,} cells have whole numbers only (the first is row {rows[0]}); {way}"
+        f" {some.sum():,} cells have whole numbers only (the first is {first}); {way}"
     )
 
 
 def _explain(cells: Annotated, value: float, where: str, held: Held, asked_by: str | None) -> str:
     found = f"{cells.genes.where}: {cells.layer} has {value:g} in {where}"
     if not np.isfinite(value):
-        return f"{found}: leave that cell or gene out, or give it a value"
-    known = cells.with_counts()
-    ways = f"counts are in --data.layer {' or '.join(known)}" if known else "no layer has counts"
+        skip = f", or leave out such cells by {option('data.broken', 'skip')}"
+        way = "" if asked_by else skip
+        return f"{found}: leave that cell or gene out, or give it a value{way}"
+    known, layer = cells.with_counts(), option("data.layer")
+    counts = " or ".join(option("data.layer", name) for name in known)
+    ways = f"counts are in {counts}" if known else "no layer has counts"
+    normalised = option("data.values", "normalised")
     if value < 0:
         return (
             f"{found}: neither counts nor log-normalised, whose 0 means not detected, but scaled:"
-            f" {ways}; log-normalised values, of raw or a layer, need --data.layer and"
-            " --data.values normalised"
+            f" {ways}; log-normalised values, of raw or a layer, need {layer} and {normalised}"
         )
     if held == "normalised":
-        way = f"{asked_by} wants that" if asked_by else "leave out --data.values normalised"
-        other = "--data.values auto --data.normalised true takes the log1p of what has none yet"
-        return f"{found}: no log1p of anything; {way}; {other}"
-    way = "log1p-normalised values need --data.values normalised, " if value < _MOST else ""
+        way = f"{asked_by} wants that" if asked_by else f"leave out {normalised}"
+        other = f"{option('data.values', 'auto')} and {option('data.normalised', 'true')}"
+        return f"{found}: no log1p of anything; {way}; {other} take the log1p of what has none yet"
+    way = f"log1p-normalised values need {normalised}, " if value < _MOST else ""
     if asked_by:
         way = f"{asked_by} wants them; "
-    way += "estimated counts --data.values fractional, TPM or CPM --data.normalised true"
+    way += f"estimated counts {option('data.values', 'fractional')},"
+    way += f" TPM or CPM {option('data.normalised', 'true')}"
     return f"{found}: no count; {ways}; {way}"

@@ -11,7 +11,7 @@ from scipy import io, sparse
 
 from maskwise.errors import UserError, require
 from maskwise.files import atomic, cached, stamp
-from maskwise.textio import kind_of, read_lines, readable
+from maskwise.textio import is_data, kind_of, read_lines, readable
 
 log = logging.getLogger("maskwise")
 
@@ -26,7 +26,7 @@ def matrices_in(folder: Path) -> list[Path]:
 
     Of an .h5 with all droplets and its twin with cells the twin is meant.
     """
-    inside = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
+    inside = sorted(filter(is_data, folder.iterdir()))
     texts = [each for each in inside if kind_of(each) == ".mtx"]
     if texts:
         return [each for each in texts if _MATRIX in each.name] or texts

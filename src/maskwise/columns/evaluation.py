@@ -29,7 +29,7 @@ from maskwise.measure.losses import fixed_mask
 from maskwise.measure.probes import few_labels, given_split, probe_row
 from maskwise.measure.protocols import one_scale
 from maskwise.measure.representation import clusters, mixing
-from maskwise.modality import Entries, Modality, Pool
+from maskwise.modality import Entries, Modality, Pool, Scale
 from maskwise.progress import track
 from maskwise.ties import descending
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
@@ -314,5 +314,6 @@ record: "Callable[..., Modality[Any, Any, Any, Any, Any]]" = partial(
     ),
     samples=samples,
     likelihood=column_likelihood,
+    scale=Scale(epochs=1000),
 )
 """a kind of samples by features, given what else it brings"""

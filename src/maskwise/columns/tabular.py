@@ -317,7 +317,8 @@ def check_pattern(pattern: str) -> None:
     if pattern not in ("scattered", "shared"):
         raise UserError(
             f"pattern {pattern} is not for features, which have no order: take scattered,"
-            " or shared (the same features in all samples of a step)"
+            " or shared (the same features in all samples of a step)",
+            {"pattern": "scattered"},
         )
 
 

@@ -18,13 +18,15 @@ CODES = np.full(256, INVALID, dtype=np.uint8)
 for _code, _letter in enumerate("ACGT" + AMBIGUOUS):
     CODES[ord(_letter)] = min(_code, UNKNOWN)
     CODES[ord(_letter.lower())] = min(_code, UNKNOWN) + REPEAT
+CODES[ord("U")], CODES[ord("u")] = T, T + REPEAT  # RNA is read as DNA
 _LETTERS = np.frombuffer(b"ACGTN.??acgtn.??", dtype=np.uint8)
 
 
 def encode(letters: str | bytes) -> np.ndarray:
     """Return the codes of a sequence, uint8 [W].
 
-    A, C, G, T are 0..3, other IUPAC codes 4; lower case adds 8. What is no DNA is `INVALID`.
+    A, C, G, T are 0..3, U is T, other IUPAC codes 4; lower case adds 8. What is no DNA is
+    `INVALID`.
 
     >>> encode("ACGTNr").tolist(), encode("ac").tolist()
     ([0, 1, 2, 3, 4, 12], [8, 9])

@@ -12,16 +12,16 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from maskwise.dna.bases import INVALID, NOTHING, NUM_BASES, encode, reverse_complement
+from maskwise.dna.bases import NOTHING, NUM_BASES, reverse_complement
 from maskwise.dna.fasta import Genome, genome_of, open_genome
 from maskwise.dna.places import Parts, read_bed
 from maskwise.dna.tokens import DNA, Kmers, parse_tokens, train_pieces
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.files import atomic, cached
 from maskwise.modality import Indices
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
-from maskwise.textio import user_path
+from maskwise.textio import Broken, leave_out, user_path
 
 log = logging.getLogger("maskwise")
 
@@ -103,7 +103,7 @@ def _cut(
     if not 0 < most < size[-1] or (group == group[record]).sum() > 1:
         raise UserError(
             f"{len(parts.records)} records are too few to hold out {most} bases of them: give more"
-            " sequences, or name records to hold out by --data.heldout"
+            f" sequences, or name records to hold out by {option('data.heldout')}"
         )
     last = np.searchsorted(size, most)
     border = inside.starts[len(size) - 1 - last] + size[last] - most
@@ -238,7 +238,11 @@ class DNADataSettings:
     """Which sequences to use and how to read them."""
 
     source: str = "array"
-    """A FASTA file (.fa, .fasta, .fna, .ffn, also .gz, .bgz or .xz) or a folder of these."""
+    """A FASTA file (.fa, .fasta, .fna, .ffn, .fas, also .gz, .bgz or .xz) or a folder of these; or
+    reads (.fastq, .fq)."""
+    broken: Broken = "stop"
+    """What is done about records that are no DNA, and regions that are not in the genome: `stop`,
+    with the names of all, or `skip`, which counts them."""
     regions: str | None = None
     """A BED file: learn from these regions only."""
     heldout: tuple[str, ...] = ()
@@ -287,23 +291,48 @@ class DNASplits:
     name: str
 
 
-def load(data: DNADataSettings, sequences: Sequence[str] | None = None) -> DNASplits:
-    """Lay windows over the sequences that `data` describes, or over those given, a record each."""
-    for number, sequence in enumerate(() if sequences is None else sequences):
+def open_source(data: DNADataSettings, sequences: Sequence[str] | None, broken: Broken) -> Genome:
+    """Open the sequences that `data` describes, or those given, a record each."""
+    if sequences is None:
+        return open_genome(user_path(data.source), broken)
+    if isinstance(sequences, str):
+        raise UserError("sequences are one str: give a list of str")
+    for number, sequence in enumerate(sequences, start=1):
         if not isinstance(sequence, str):
             kind = type(sequence).__name__
             raise UserError(f"sequence {number} is {kind}, not str: give a list of str")
-    source = user_path(data.source)
-    genome = open_genome(source) if sequences is None else genome_of(sequences)
-    name = "sequences" if sequences is not None else source.name.split(".")[0] or data.source
+    return genome_of(sequences, broken=broken)
+
+
+def lay(data: DNADataSettings, genome: Genome, regions: Parts | None, name: str) -> DNASplits:
+    """Lay windows over a genome, or over regions of it, to train on and held out."""
     width = data.window or int(min(WINDOW, genome.lengths.max()))
-    regions = None if data.regions is None else read_bed(data.regions, genome)
     parts = split(genome, data.holdout, data.heldout, regions)
     train, test = (
         windows(genome, part, width=width, stride=data.stride, regions=regions, name=what)
         for part, what in zip(parts, (f"{name}, to train on", f"{name}, held out"), strict=True)
     )
+    genome.tell_renamed(name)
     return DNASplits(train, test, name)
+
+
+def name_of(data: DNADataSettings, sequences: Sequence[str] | None) -> str:
+    """Return what the data are called."""
+    if sequences is not None:
+        return "sequences"
+    return user_path(data.source).name.split(".")[0] or data.source
+
+
+def load(data: DNADataSettings, sequences: Sequence[str] | None = None) -> DNASplits:
+    """Lay windows over the sequences that `data` describes, or over those given, a record each."""
+    genome = open_source(data, sequences, data.broken)
+    regions = None
+    if data.regions is not None:
+        found = read_bed(data.regions, genome)
+        found.require_some(data.regions)
+        leave_out(data.regions, found.told, data.broken)
+        regions = found.parts
+    return lay(data, genome, regions, name_of(data, sequences))
 
 
 def describe(splits: DNASplits, data: DNADataSettings) -> DNA:
@@ -314,23 +343,3 @@ def describe(splits: DNASplits, data: DNADataSettings) -> DNA:
         number, kind = kind, train_pieces(train.get(index), kind)
         log.info("%d pieces, %.2f for each base at most", number, kind.density)
     return DNA(train.width, data.tokens, data.repeat_weight, kind)
-
-
-def as_codes(sequences: Sequence[str | np.ndarray]) -> list[np.ndarray]:
-    """Return sequences, given as letters or as codes, as codes."""
-    found = [encode(each) if isinstance(each, str) else each for each in sequences]
-    for number, (codes, given) in enumerate(zip(found, sequences, strict=True)):
-        if not len(codes):
-            raise UserError(f"sequence {number} is empty: leave it out")
-        if (codes == INVALID).any():
-            at = int((codes == INVALID).argmax())
-            raise UserError(f"sequence {number}: '{given[at]}' at position {at + 1} is no DNA")
-    return found
-
-
-def sequences(data: DNADataSettings) -> list[np.ndarray]:
-    """Return all records of a source as codes, or its regions where there are some."""
-    genome = open_genome(user_path(data.source))
-    wanted = whole(genome) if data.regions is None else read_bed(data.regions, genome)
-    places = np.stack([wanted.records, wanted.starts, wanted.stops - wanted.starts], axis=1)
-    return [genome.read(place[:1], place[1:2], int(place[2]))[0] for place in places]

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from maskwise.dna.bases import NOTHING, NUM_BASES, C, G, reverse_complement
 from maskwise.dna.data import DNASplits
+from maskwise.dna.samples import tiles
 from maskwise.dna.tasks import SequenceTask, parse_dna_task, read_dna_task
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError
@@ -149,7 +150,9 @@ def sequence_samples(model: LanguageModel[DNA], task: SequenceTask) -> Samples[L
     sequences = [codes[max(0, (len(codes) - window) // 2) :][:window] for codes in task.sequences]
     known = model.tokenizer.eligible(_padded(sequences)).any(dim=1)
     if not known.all():
-        what = f"sequence {int(known.int().argmin())} has no token of known bases: leave it out"
+        what = (
+            f"sequence {int(known.int().argmin()) + 1} has no token of known bases: leave it out"
+        )
         raise UserError(f"task '{task.name}': {what}")
     lengths = torch.tensor([len(sequences[place]) for place in train])
 
@@ -203,18 +206,13 @@ def embed_sequences(
     """
     if not len(sequences):
         raise UserError("no sequences: give at least one")
-    window = model.tokenizer.window
-    pairs = [
-        (place, tile)
-        for place, codes in enumerate(sequences)
-        for strand in (codes, reverse_complement(codes))
-        for tile in np.array_split(strand, -(-len(strand) // window) or 1)
-    ]
-    owner, tiles = np.array([place for place, _ in pairs]), [tile for _, tile in pairs]
+    dna = model.tokenizer
+    pairs = [(place, tile) for place, codes in enumerate(sequences) for tile in tiles(dna, codes)]
+    owner, parts = np.array([place for place, _ in pairs]), [tile for _, tile in pairs]
     sums, counts = np.zeros((len(sequences), model.network.width)), np.zeros(len(sequences))
     with frozen(model) as device:
-        for index in same_length([len(tile) for tile in tiles], BATCH):
-            batch = torch.from_numpy(np.stack([tiles[place] for place in index])).to(device)
+        for index in same_length([len(part) for part in parts], BATCH):
+            batch = torch.from_numpy(np.stack([parts[place] for place in index])).to(device)
             num = model.eligible(batch).sum(dim=1).cpu().numpy()
             if not num.any():  # perhaps shorter than a token
                 continue
@@ -223,7 +221,7 @@ def embed_sequences(
             np.add.at(counts, owner[index], num)
     if not counts.all():
         place = int(counts.argmin())
-        raise UserError(f"sequence {place} has no token of known bases: leave it out")
+        raise UserError(f"sequence {place + 1} has no token of known bases: leave it out")
     return (sums / counts[:, None]).astype(np.float32)
 
 

@@ -1,6 +1,7 @@
 """Runs on DNA: their settings, R²MAE by default, and all that is asked of this kind of data."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,12 +16,16 @@ from maskwise.dna.evaluation import (
     embed_sequences,
     evaluate_dna,
 )
-from maskwise.dna.fasta import SUFFIXES
+from maskwise.dna.fasta import READS, SUFFIXES
 from maskwise.dna.model import DNAModelSettings
+from maskwise.dna.samples import as_codes, samples_of
+from maskwise.dna.survey import look, of_settings, of_tasks
 from maskwise.dna.tasks import check_dna_files
 from maskwise.dna.tokens import DNA
-from maskwise.errors import UserError
-from maskwise.modality import Entries, Modality, Pool, Samples
+from maskwise.errors import UserError, option
+from maskwise.inspection import Inspection, Problem
+from maskwise.modality import Entries, Modality, Pool, Scale
+from maskwise.outputs import spread
 from maskwise.settings import check_pool, override, settings
 from maskwise.textio import kind_of
 from maskwise.tokens.evaluation import write_rows
@@ -28,7 +33,10 @@ from maskwise.tokens.model import LanguageModel
 from maskwise.train.config import LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
-PATTERNS = ("scattered", "spans", "units")
+RELATED = frozenset(
+    {".2bit", ".faa", ".bed", ".gff", ".gff3", ".gtf", ".vcf", ".bcf", ".bam", ".sam", ".cram"}
+    | {".gb", ".gbk", ".embl", ".narrowpeak", ".broadpeak"}
+)
 
 WORDS = Words(
     counted=("windows seen", "encoder tokens", "predicted tokens"),
@@ -77,25 +85,39 @@ def any_dna(source: str) -> DNARunSettings:
     """Sequences of your own: 8 dilated convolutions of width 128, windows of 512 bases, R²MAE."""
     return DNARunSettings(
         data=DNADataSettings(source=source),
-        train=TrainSettings(steps=20_000, batch_size=64, lr=1e-3, weight_decay=0.01),
+        train=TrainSettings(budget="10m", steps=20_000, batch_size=64, lr=1e-3, weight_decay=0.01),
     )
+
+
+# Of few windows a model knows the very bases after more epochs, and others less well.
+SCALE = Scale(
+    epochs=50,
+    smaller=[{"model.width": width, "model.depth": depth} for width, depth in ((64, 6), (32, 4))],
+)
 
 
 def _load(given: Sequence[str] | None, config: DNARunSettings) -> DNASplits:
     # Before a genome is read.
-    pattern = config.pattern.partition(":")[0]
-    if pattern not in PATTERNS:
-        known = "scattered, spans[:LENGTH] and units[:SIZE] (units:3 hides codons)"
-        raise UserError(f"pattern {config.pattern} is not for DNA, which has {known}")
-    if config.data.tokens.startswith("overlapping") and pattern != "spans":
-        raise UserError(
-            f"tokens {config.data.tokens} need --pattern spans: every k-mer that holds a hidden"
-            f" base is hidden, and {config.pattern} masks would leave few visible"
-        )
+    for problem in [*of_settings(config.data, config.pattern), *_source(given, config)]:
+        raise UserError(problem.text, problem.settings)
     check_dna_files([*config.evaluate.probes, *config.evaluate.finetune.tasks])
-    if given is None and config.data.source == "array":
-        raise UserError("this run was given sequences: give them again, as data=")
     return data.load(config.data, given)
+
+
+def _source(given: Sequence[str] | None, config: DNARunSettings) -> list[Problem]:
+    if given is None and config.data.source == "array":
+        return [Problem("this run was given sequences: give them again, as data=")]
+    return []
+
+
+def _inspect(given: Sequence[str] | None, config: DNARunSettings) -> Inspection:
+    """Say what sequences hold, and all that stands in the way of a run on them."""
+    problems = [*of_settings(config.data, config.pattern), *_source(given, config)]
+    problems += of_tasks(config.evaluate)
+    if given is None and config.data.source == "array":
+        return Inspection({}, problems=problems)
+    found = look(config.data, given)
+    return replace(found, problems=[*problems, *found.problems])
 
 
 def _describe(splits: DNASplits, config: DNARunSettings) -> tuple[DNA, DNARunSettings]:
@@ -115,7 +137,8 @@ def _embed(
     check_pool(pool, has_class_token=True)
     if pool != "mean":
         raise UserError(f"pool '{pool}' needs a class token, which models of DNA lack: use mean")
-    return embed_sequences(model, data.as_codes(sequences), layer)
+    codes, broken = as_codes(model.tokenizer, sequences)
+    return spread(embed_sequences(model, codes, layer), None, broken).features
 
 
 def _source_settings(source: str, fasta: str | None) -> Entries:
@@ -123,7 +146,9 @@ def _source_settings(source: str, fasta: str | None) -> Entries:
     if fasta is not None:
         return {"data.source": fasta, "data.regions": source}
     if kind_of(Path(source)) == ".bed":
-        raise UserError(f"{source} holds regions only: give the sequences too, with --fasta")
+        raise UserError(
+            f"{source} holds regions only: give the sequences too, with {option('fasta')}"
+        )
     return {"data.source": source, "data.regions": None}
 
 
@@ -133,10 +158,13 @@ RECORD = Modality(
     settings=DNARunSettings,
     recipes={},
     own=any_dna,
+    scale=SCALE,
     words=WORDS,
-    sources="FILE.fa|.fasta|.fna|.ffn (.gz, .bgz, .xz), a folder of these",
-    endings=frozenset(SUFFIXES),
+    sources="FILE.fa|.fasta|.fna|.ffn|.fastq (.gz, .bgz, .xz), a folder of FASTA files",
+    endings=frozenset({*SUFFIXES, *READS}),
+    related=RELATED,
     precedence=1,
+    inspect=_inspect,
     load=_load,
     describe=_describe,
     fingerprint=lambda splits: {
@@ -154,7 +182,7 @@ RECORD = Modality(
     ),
     restore=DNA.load,
     embed=_embed,
-    read=lambda config: Samples(data.sequences(config.data)),
+    read=lambda config: samples_of(config.data),
     source_settings=_source_settings,
     likelihood=dna_likelihood,
 )

@@ -16,7 +16,8 @@ from maskwise.dna.bases import NUM_BASES, REPEAT, C, G
 from maskwise.dna.fasta import Genome
 from maskwise.dna.places import Row, Variant, VariantFile, open_variants
 from maskwise.dna.tokens import DNA
-from maskwise.dna.variant_scores import DISAGREES, check_references, judge, score_judged
+from maskwise.dna.variant_scores import HIDDEN, score_judged
+from maskwise.dna.variant_status import DISAGREES, check_references, judge
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.measure.features import ends
@@ -26,7 +27,8 @@ from maskwise.tokens.model import LanguageModel
 log = logging.getLogger("maskwise")
 T = TypeVar("T")
 
-COLUMNS = ("chrom", "pos", "id", "ref", "alt", "score", "score_forward", "score_reverse", "status")
+_SCORES = ("score", "score_forward", "score_reverse")
+COLUMNS = ("chrom", "pos", "id", "ref", "alt", *_SCORES, "status", "method")
 SUFFIXES = (".tsv", ".tsv.gz")
 MISSING = "NA"
 _PART = 1 << 14  # variants held at once
@@ -40,14 +42,19 @@ _PURINES, _GC = frozenset("AG"), frozenset("GC")
 
 def score_file(
     model: LanguageModel[DNA], genome: Genome, path: Path, out: Path
-) -> tuple[dict[str, int], np.ndarray]:
+) -> tuple[dict[str, int], dict[str, np.ndarray]]:
     """Score the variants of a VCF or a table, and write them with their scores.
 
     The file is read twice: all of it is checked before anything is scored. `out` has `COLUMNS`
-    and those that are carried along; NA where there is no score.
+    and those that are carried along; NA where there is no score. Each row of the file is in it,
+    in the same order, with a status.
 
     Returns:
-        How many variants have each status, the most frequent first; and all scores, float64 [n].
+        How many variants have each status, the most frequent first; and all scores, float64 [n],
+        by how they were made.
+
+    Raises:
+        UserError: no row can be read, or as for `score_variants`.
     """
     if not out.name.endswith(SUFFIXES):
         raise UserError(f"{out}: scores are written as {' or '.join(SUFFIXES)}")
@@ -55,28 +62,47 @@ def score_file(
     for name in set(COLUMNS) & set(file.carried):
         raise UserError(f"{path} has a column {name} already: rename it")
     dna = model.tokenizer
-    parts = _parts(row.variant for row in file.rows(genome))
-    check_references(
-        pair for part in parts for pair in zip(part, judge(dna, genome, part), strict=True)
-    )
+    check_references(genome, _readable(path, dna, genome, file))
+    genome.tell_renamed(path)
     counts: Counter[str] = Counter()
-    scores: list[np.ndarray] = []
+    scores: dict[str, list[np.ndarray]] = {}
     with atomic(out) as temporary, temporary.open("wb") as raw:
         # Neither a time nor a name in the file: equal scores make equal files.
         packed = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if out.suffix == ".gz" else raw
         with io.TextIOWrapper(packed, "utf-8", newline="\n") as table:
             table.write("\t".join((*COLUMNS, *file.carried)) + "\n")
-            for rows in _parts(file.rows(genome)):
+            for rows in _parts(file.rows()):
                 part = [row.variant for row in rows]
-                found = score_judged(model, genome, part, judge(dna, genome, part))
+                found = score_judged(model, genome, part, _judged(dna, genome, rows))
                 values = np.stack([found.score, found.forward, found.reverse], axis=1)
-                table.writelines(map(_line, rows, values, found.status))
-                scores.append(found.score[~np.isnan(found.score)])
+                table.writelines(map(_line, rows, values, found.status, found.method))
+                for how in dict.fromkeys(filter(None, found.method)):
+                    made = np.array([each == how for each in found.method])
+                    scores.setdefault(how, []).append(found.score[made])
                 counts.update(
                     "reference disagrees" if status.startswith(DISAGREES) else status
                     for status in found.status
                 )
-    return dict(counts.most_common()), np.concatenate(scores)
+    by_method = {how: np.concatenate(parts) for how, parts in sorted(scores.items())}
+    return dict(counts.most_common()), by_method
+
+
+def _readable(
+    path: Path, dna: DNA, genome: Genome, file: VariantFile
+) -> Iterator[tuple[Variant, str]]:
+    """Give all variants and their status; at the end refuse a file of which no row can be read."""
+    some, first = False, ""
+    for rows in _parts(file.rows()):
+        yield from zip((row.variant for row in rows), _judged(dna, genome, rows), strict=True)
+        some |= not all(row.problem for row in rows)
+        first = first or rows[0].problem
+    if not some:
+        raise UserError(f"{path}: no row can be read: the first has {first}")
+
+
+def _judged(dna: DNA, genome: Genome, rows: Sequence[Row]) -> list[str]:
+    status = judge(dna, genome, [row.variant for row in rows])
+    return [row.problem or each for row, each in zip(rows, status, strict=True)]
 
 
 def _parts(items: Iterator[T]) -> Iterator[list[T]]:
@@ -84,10 +110,12 @@ def _parts(items: Iterator[T]) -> Iterator[list[T]]:
         yield part
 
 
-def _line(row: Row, values: np.ndarray, status: str) -> str:
-    chrom, pos, ref, alt = row.variant
+def _line(row: Row, values: np.ndarray, status: str, method: str) -> str:
+    chrom, number, ref, alt = row.variant
+    pos = row.written or str(number)
     written = [MISSING if math.isnan(value) else f"{value:.6g}" for value in values]
-    return "\t".join([chrom, str(pos), row.id, ref, alt, *written, status, *row.carried]) + "\n"
+    told = [chrom, pos, row.id, ref, alt, *written, status, method or MISSING, *row.carried]
+    return "\t".join(told) + "\n"
 
 
 def check_columns(path: Path, *names: str | None) -> VariantFile:
@@ -105,13 +133,14 @@ def effects_of_file(
 ) -> list[Entries]:
     """Compare the scores that `score_file` wrote with measured effects; see `variant_effects`.
 
-    What is no number in the column of effects is left out, and counted.
+    What is no number in the column of effects is left out, and counted. So are insertions and
+    deletions beside substitutions, whose scores are made in another way.
     """
     file = check_columns(path, effect, group)
     columns = {name: place for place, name in enumerate(file.carried)}
     found: dict[str, list[np.ndarray]] = {}
-    effects, places, groups, num_left_out = [], [], [], 0
-    for rows in _parts(file.rows(genome)):
+    effects, places, groups, hidden, num_left_out = [], [], [], list[bool](), 0
+    for rows in _parts(file.rows()):
         kept = [row for row in rows if row.carried[columns["score"]] != MISSING]
         measured = [_number(row.carried[columns[effect]]) for row in kept]
         num_left_out += sum(map(math.isnan, measured))
@@ -120,14 +149,17 @@ def effects_of_file(
         for name, values in {"score": scores, **baselines(genome, variants, window)}.items():
             found.setdefault(name, []).append(values)
         effects += measured
+        hidden += [row.carried[columns["method"]] == HIDDEN for row in kept]
         places += [genome.record(each.chrom) << 40 | each.pos for each in variants]
         groups += [row.carried[columns[group]] for row in kept] if group else []
     if num_left_out:
         log.warning("%s scored variants have no number as %s", f"{num_left_out:,}", effect)
-    predictors = {name: np.concatenate(values) for name, values in found.items()}
-    return variant_effects(
-        predictors, np.array(effects), np.array(places), groups if group else None
-    )
+    some = np.array(hidden, dtype=bool) == any(hidden)
+    if not some.all():
+        log.info("%s scored insertions and deletions are not compared", f"{(~some).sum():,}")
+    predictors = {name: np.concatenate(values)[some] for name, values in found.items()}
+    chosen = [each for each, it in zip(groups, some, strict=True) if it] if group else None
+    return variant_effects(predictors, np.array(effects)[some], np.array(places)[some], chosen)
 
 
 def _number(text: str) -> float:
@@ -138,13 +170,15 @@ def _number(text: str) -> float:
 
 
 def baselines(genome: Genome, variants: Sequence[Variant], window: int) -> dict[str, np.ndarray]:
-    """Return what predicts the effect of substitutions without a model, float64 [N] each.
+    """Return what predicts the effect of variants without a model, float64 [N] each.
 
-    "transversions" are counted negative; "GC content" is that of the window around the variant.
+    "transversions" are counted negative, and insertions and deletions have none; "GC content" is
+    that of the window around the variant.
     """
-    pairs = [list(zip(each.ref.upper(), each.alt.upper(), strict=True)) for each in variants]
+    alleles = [(each.ref.upper(), each.alt.upper()) for each in variants]
+    pairs = [zip(*pair, strict=True) if len({*map(len, pair)}) == 1 else () for pair in alleles]
     crossed = [-sum((a in _PURINES) != (b in _PURINES) for a, b in pair) for pair in pairs]
-    change = [sum((b in _GC) - (a in _GC) for a, b in pair) for pair in pairs]
+    change = [sum(b in _GC for b in alt) - sum(a in _GC for a in ref) for ref, alt in alleles]
     records = np.array([genome.record(each.chrom) for each in variants], dtype=np.int64)
     starts = np.array([each.pos - 1 - window // 2 for each in variants], dtype=np.int64)
     bases = genome.read(records, starts, window) & (REPEAT - 1)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from maskwise.arguments import Arg, Verb
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 
 if TYPE_CHECKING:
     from maskwise.dna.tokens import DNA
@@ -33,18 +33,20 @@ def variants(
     from maskwise.theory.advice import aligned
 
     if group is not None and effect is None:
-        raise UserError("--group is for measured effects: give --effect COLUMN too")
+        raise UserError(
+            f"{option('group')} is for measured effects: give {option('effect', 'COLUMN')} too"
+        )
     check_columns(variants, effect, group)
-    genome = open_genome(fasta)
+    genome = open_genome(fasta, "skip")
     counts, scores = score_file(run, genome, variants, out)
     print(f"{out}: {sum(counts.values()):,} variants")
     for status, num in counts.items():
         print(f"{num:10,}  {status}")
-    if len(scores):
-        low, middle, high = np.quantile(scores, [0.05, 0.5, 0.95])
+    for method, values in scores.items():
+        low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
         print(
-            f"log p(alt) - log p(ref), nats: mean {scores.mean():.3f}, median {middle:.3f},"
-            f" from {low:.3f} (5%) to {high:.3f} (95%)"
+            f"log p(alt) - log p(ref), nats, {method}: mean {values.mean():.3f}, median"
+            f" {middle:.3f}, from {low:.3f} (5%) to {high:.3f} (95%)"
         )
     if effect is not None:
         table = [["group", "predictor", "variants", "Spearman, 95%", "AUROC of size, 95%"]]

@@ -86,11 +86,18 @@ def evaluate(
 
 
 def chosen(splits: ImageSplits, config: ImageEvaluateSettings) -> ImageSplits:
-    """Return the samples that probes and fine-tuning use; nothing is copied or decoded."""
-    parts = ((splits.train, config.num_train), (splits.test, config.num_test))
-    train, test = (
-        source.take(random_subset(len(source), num, config.seed)) for source, num in parts
-    )
+    """Return the samples that probes and fine-tuning use; nothing is copied or decoded.
+
+    Where there are labels, those without one are left out.
+    """
+
+    def some(source: ImageSource, num: int) -> ImageSource:
+        known = np.arange(len(source))
+        if source.labels is not None:
+            known = np.flatnonzero(source.labels >= 0)
+        return source.take(known[random_subset(len(known), num, config.seed)])
+
+    train, test = some(splits.train, config.num_train), some(splits.test, config.num_test)
     return ImageSplits(train, test, splits.name)
 
 
@@ -99,8 +106,8 @@ def probe_table(
 ) -> list[Entries]:
     """Return the "probes" entry of result.json: every kind of features under every protocol.
 
-    Empty without labels or with fewer than two classes. A test sample whose class is not among
-    the training samples counts as wrong, and "note" says so.
+    Empty without labels or with fewer than two classes to train on. A test sample whose class is
+    not among the training samples counts as wrong, and "note" says so.
     """
     train_y, test_y = splits.train.labels, splits.test.labels
     if train_y is None or test_y is None or len(np.unique(train_y)) < 2:

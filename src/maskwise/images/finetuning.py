@@ -12,13 +12,14 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.images.augment import crop_and_flip, erase, mix, soft_targets
 from maskwise.images.data import CropScale
 from maskwise.images.images import Images, ImageSplits
+from maskwise.inspection import Problem
 from maskwise.layers.transformer import Block, Transformer
 from maskwise.measure.finetuning import fit, over_seeds, trainable
-from maskwise.measure.probes import unseen
+from maskwise.measure.probes import unscored, unseen
 from maskwise.modality import Entries
 from maskwise.patches.arrays import read_ahead
 from maskwise.patches.model import PatchModel
@@ -188,17 +189,29 @@ def check_finetuning(
     splits: ImageSplits, config: ImageFineTuneSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the classes to train and to test on; refuse images that cannot be fine-tuned on."""
+    for problem in finetuning_problems(splits, config):
+        raise UserError(problem.text)
+    train_y, test_y = splits.train.labels, splits.test.labels
+    assert train_y is not None
+    assert test_y is not None
+    return train_y, test_y
+
+
+def finetuning_problems(splits: ImageSplits, config: ImageFineTuneSettings) -> list[Problem]:
+    """Return what keeps images from being fine-tuned on; -1 is no label."""
     train_y, test_y = splits.train.labels, splits.test.labels
     if train_y is None or test_y is None:
-        raise UserError(f"{splits.name}: fine-tuning needs labels, and these images have none")
-    if len(np.unique(train_y)) < 2:
-        raise UserError(f"{splits.name}: fine-tuning needs two classes or more to train on")
+        return [Problem(f"{splits.name}: fine-tuning needs labels, and these images have none")]
+    found = []
+    if why := unscored(train_y, test_y):
+        found.append(Problem(f"{splits.name}: fine-tuning needs two classes or more: {why}"))
     if len(train_y) < config.batch_size:
-        raise UserError(
-            f"{splits.name}: {len(train_y)} labelled training images are fewer than a batch of"
-            f" {config.batch_size}: lower --evaluate.finetune.batch_size"
+        key, value = "evaluate.finetune.batch_size", str(len(train_y))
+        told = f"{splits.name}: {len(train_y)} labelled training images are fewer than a batch of"
+        found.append(
+            Problem(f"{told} {config.batch_size}: lower {option(key, value)}", {key: value})
         )
-    return train_y, test_y
+    return found
 
 
 def _protocol_name(config: ImageFineTuneSettings) -> str:

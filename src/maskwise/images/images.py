@@ -4,21 +4,18 @@ import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.modality import Entries
 from maskwise.patches.model import Statistics
 from maskwise.rng import Keys
 from maskwise.settings import from_dict, settings, to_dict
-
-if TYPE_CHECKING:
-    from maskwise.images.pictures import Pictures
 
 Target = Literal["normalised", "raw"]
 
@@ -33,9 +30,9 @@ class ImageSource:
         shape: (C, H, W) of every image.
         read: turns row numbers [b] into images [b, H, W, C], uint8 or float32.
         rows: the rows that belong to this source [N]; index i is row ``rows[i]``.
-        labels: class numbers [N], int64, or None.
+        labels: class numbers [N], int64, -1 = no label; or None.
         classes: class names, or None.
-        pictures: what `read` decodes, so that loading deserves worker processes; else None.
+        in_memory: whether there is nothing to decode; else loading deserves worker processes.
 
     >>> source = array_source(np.zeros((5, 4, 6, 1), np.uint8))
     >>> len(source), source.shape, source.get([0, 3]).shape
@@ -47,12 +44,7 @@ class ImageSource:
     rows: np.ndarray
     labels: np.ndarray | None
     classes: tuple[str, ...] | None
-    pictures: "Pictures | None" = None
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether there is nothing to decode."""
-        return self.pictures is None
+    in_memory: bool = True
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -91,23 +83,55 @@ def array_source(
 
 
 def hold_out(source: ImageSource, fraction: float) -> tuple[ImageSource, ImageSource]:
-    """Split off `fraction` of the samples as a test split, every class in proportion.
+    """Split off `fraction` of the samples as a test split, see `held_out`."""
+    held = held_out(len(source), source.labels, fraction)
+    return source.take(np.flatnonzero(~held)), source.take(np.flatnonzero(held))
 
-    Samples are shuffled, sorted by class, and taken at equal steps: the test split has exactly
-    ``round(fraction * N)`` samples (at least one, at most N - 1), of each class its share to
-    within one. The split depends on the number of samples and their labels only.
+
+def held_out(total: int, labels: np.ndarray | None, fraction: float) -> np.ndarray:
+    """Return which samples are held out for testing, every class in proportion, bool [N].
+
+    Samples are shuffled, sorted by class, and taken at equal steps: there are exactly
+    ``round(fraction * N)`` (at least one, at most N - 1), of each class its share to within one.
+    A class of two or more that would have none there, or none to train on, gets one, in exchange
+    for one of the class that is furthest above its share, if any can spare one. All this depends
+    on the number of samples and their labels only.
+
+    Raises:
+        UserError: fewer than two samples.
     """
-    total = len(source)
     if total < 2:
         raise UserError(f"{total} image is too few to split into train and test; give two or more")
     order = np.random.default_rng(0).permutation(total)
-    if source.labels is not None:
-        order = order[np.argsort(source.labels[order], kind="stable")]
+    if labels is not None:
+        order = order[np.argsort(labels[order], kind="stable")]
     count = min(max(round(fraction * total), 1), total - 1)
     steps = (2 * np.arange(count) + 1) * total // (2 * count)
     held = np.zeros(total, dtype=bool)
     held[order[steps]] = True
-    return source.take(np.flatnonzero(~held)), source.take(np.flatnonzero(held))
+    if labels is not None:
+        _let_all_be_there(held, labels, order, fraction)
+    return held
+
+
+def _let_all_be_there(
+    held: np.ndarray, labels: np.ndarray, order: np.ndarray, fraction: float
+) -> None:
+    """Change which samples are held out so that classes of two or more are on both sides."""
+    known = order[labels[order] >= 0]  # sorted by class
+    _, starts, sizes = np.unique(labels[known], return_index=True, return_counts=True)
+    members = np.split(known, starts[1:])
+    for side in (True, False):  # in the test part, and to train on
+        there = np.array([int((held[rows] == side).sum()) for rows in members])
+        above = there - (fraction if side else 1 - fraction) * sizes
+        for number in np.flatnonzero((there == 0) & (sizes > 1)):
+            held[members[number][0]] = side
+            giver = int(np.argmax(np.where(there > 1, above, -np.inf)))
+            if there[giver] > 1:
+                rows = members[giver]
+                held[rows[held[rows] == side][-1]] = not side
+                there[giver] -= 1
+                above[giver] -= 1
 
 
 def first_shuffled(source: ImageSource, limit: int) -> ImageSource:
@@ -130,7 +154,7 @@ def joined(first: ImageSource, second: ImageSource) -> ImageSource:
         return np.concatenate(parts)[np.argsort(np.argsort(later, kind="stable"), kind="stable")]
 
     rows = np.arange(len(first) + len(second))
-    return ImageSource(first.shape, read, rows, None, None, first.pictures)
+    return ImageSource(first.shape, read, rows, None, None, first.in_memory)
 
 
 @settings
@@ -164,10 +188,12 @@ class Images:
         if min(patch) < 1 or size[0] % patch[0] or size[1] % patch[1]:
             raise UserError(
                 f"patch {patch[0]}x{patch[1]} does not divide images of {size[0]}x{size[1]}"
-                " (height x width): choose another --data.patch or --data.size"
+                f" (height x width): choose another {option('data.patch')} or"
+                f" {option('data.size')}"
             )
         if self.target == "normalised" and self.token_dim == 1:
-            raise UserError("a patch of one value has no variance: use --data.target raw")
+            way_out = option("data.target", "raw")
+            raise UserError(f"a patch of one value has no variance: use {way_out}")
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -280,7 +306,7 @@ def describe(source: ImageSource, patch: tuple[int, int] | None, target: Target)
     std = (square - mean.square()).clamp(min=0).sqrt()
     std = torch.where(std > 1e-7 * mean.abs(), std, 1.0)
     return Images(
-        patch=patch or _choose_patch(height, width),
+        patch=patch or choose_patch(height, width),
         channels=channels,
         height=height,
         width=width,
@@ -290,12 +316,18 @@ def describe(source: ImageSource, patch: tuple[int, int] | None, target: Target)
     )
 
 
-def _choose_patch(height: int, width: int) -> tuple[int, int]:
+def choose_patch(height: int, width: int) -> tuple[int, int]:
+    """Return the smallest square patch, of at least 2, that cuts an image into at most 200.
+
+    Raises:
+        UserError: there is none.
+    """
     for side in range(2, min(height, width) // 2 + 1):
         if not height % side and not width % side and height * width // side**2 <= 200:
             return side, side
     raise UserError(
-        f"no square patch cuts images of {height}x{width} into 4 to 200: give --data.patch H,W"
+        f"no square patch cuts images of {height}x{width} into 4 to 200: give"
+        f" {option('data.patch')}, height and width"
     )
 
 

@@ -9,39 +9,46 @@ for 8 devices is one of 0.00125. Neither applies the encoder's last LayerNorm to
 second time, as that code does.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from maskwise import masks
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.images import data as image_data
 from maskwise.images.augment import crop_and_flip
-from maskwise.images.data import ImageDataSettings, Layout, Pixels
+from maskwise.images.data import ImageDataSettings
+from maskwise.images.dry_look import inspect
 from maskwise.images.evaluation import (
     ImageEvaluateSettings,
     chosen,
     evaluate,
     write_samples,
 )
-from maskwise.images.finetuning import ImageFineTuneSettings, check_finetuning
-from maskwise.images.images import Images, ImageSource, ImageSplits, describe, hold_out
-from maskwise.images.pictures import SUFFIXES
+from maskwise.images.finetuning import ImageFineTuneSettings, finetuning_problems
+from maskwise.images.folders import USUAL
+from maskwise.images.given import takes
+from maskwise.images.images import Images, ImageSource, ImageSplits, describe
+from maskwise.inspection import Problem
 from maskwise.layers.transformer import Transformer
 from maskwise.measure.representation import DiagnoseSettings
-from maskwise.modality import Augment, Features, Modality, Pool, Samples
+from maskwise.modality import Augment, Features, Modality, Pool, Scale
 from maskwise.objectives.regularise import RegulariseSettings
+from maskwise.outputs import spread
 from maskwise.patches.arrays import embed
 from maskwise.patches.losses import fit_noise, patch_likelihood
 from maskwise.patches.model import PatchModel, PatchModelSettings
 from maskwise.settings import check_layer, override, settings
+from maskwise.textio import few
 from maskwise.train.config import EfficiencySettings, LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
+log = logging.getLogger("maskwise")
 VIT_TINY = PatchModelSettings(width=192, depth=12, heads=3, decoder_width=128, decoder_depth=2)
 VIT_BASE = PatchModelSettings(
     width=768, depth=12, heads=12, decoder_width=512, decoder_depth=8, decoder_heads=16
@@ -68,7 +75,8 @@ class ImageRunSettings(RunSettings):
         super().__post_init__()
         check_layer("evaluate.layer", self.evaluate.layer, self.model.depth)
         if not (self.model.class_token or "mean" in self.evaluate.pools):
-            raise UserError("evaluate.pools without 'mean' need --model.class_token true")
+            way_out = option("model.class_token", "true")
+            raise UserError(f"evaluate.pools without 'mean' need {way_out}")
         tuning = self.evaluate.finetune
         if tuning.seeds and tuning.warmup >= tuning.epochs:
             raise UserError(
@@ -118,8 +126,24 @@ def any_images(source: str) -> ImageRunSettings:
         data=ImageDataSettings(source=source),
         model=VIT_TINY,
         law="uniform:0.6,0.9",
-        train=TrainSettings(steps=10_000, batch_size=64, lr=1e-3),
+        train=TrainSettings(budget="10m", steps=10_000, batch_size=64, lr=1e-3),
     )
+
+
+# Epochs as masked autoencoders are trained; models as narrow as the digits' recipe.
+SCALE = Scale(
+    epochs=400,
+    smaller=[
+        {
+            "model.width": width,
+            "model.depth": depth,
+            "model.heads": 4,
+            "model.decoder_width": decoder_width,
+            "model.decoder_depth": 1,
+        }
+        for width, depth, decoder_width in ((128, 6, 64), (64, 4, 48))
+    ],
+)
 
 
 def cifar10_umae() -> ImageRunSettings:
@@ -228,29 +252,26 @@ WORDS = Words(
 )
 
 
-def _load(
-    data: Pixels | tuple[Pixels, Pixels | None] | None, config: ImageRunSettings
-) -> ImageSplits:
-    if data is None:
-        if config.data.source == "array":
-            raise UserError("this run was given arrays: give them again, as data=")
-        return image_data.load(config.data)
-    if config.data.classes:
-        raise UserError("data.classes chooses among folders of images: leave it out for arrays")
-    x, y = data if isinstance(data, tuple) else (data, None)
-    parts = hold_out(image_data.as_source(x, y, config.data.layout), config.data.holdout)
-    return ImageSplits(*parts, "array")
-
-
 def _describe(splits: ImageSplits, config: ImageRunSettings) -> tuple[Images, ImageRunSettings]:
     """Complete the configuration from the data: the patch, and the statistics of the channels."""
     images = describe(splits.train, config.data.patch, config.data.target)
-    config = override(config, {"data.patch": images.patch})
-    # Refuses what cannot work, before anything is written.
+    for problem in _problems(splits, images, config):  # before anything is written
+        raise UserError(problem.text)
+    return images, override(config, {"data.patch": images.patch})
+
+
+def _problems(splits: ImageSplits, images: Images, config: ImageRunSettings) -> list[Problem]:
+    """Return what keeps images from being masked, or fine-tuned on, as settings ask."""
+    found = []
     if config.evaluate.finetune.seeds:
-        check_finetuning(chosen(splits, config.evaluate), config.evaluate.finetune)
-    masks.draw(config.law, images.grid, sample_ids=torch.arange(1), seed=0, pattern=config.pattern)
-    return images, config
+        some = chosen(splits, config.evaluate)
+        found += finetuning_problems(some, config.evaluate.finetune)
+    one = torch.arange(1)
+    try:
+        masks.draw(config.law, images.grid, sample_ids=one, seed=0, pattern=config.pattern)
+    except UserError as error:
+        found.append(Problem(str(error)))
+    return found
 
 
 def _augment(config: ImageRunSettings) -> Augment | None:
@@ -278,19 +299,28 @@ def _features(
 
 
 def _embed(
-    model: PatchModel,
-    images: Pixels | ImageSource,
-    config: ImageRunSettings,
-    pool: Pool,
-    layer: int,
+    model: PatchModel, images: Any, config: ImageRunSettings, pool: Pool, layer: int
 ) -> np.ndarray:
-    """Return features of images, whose channels are where those of the model fit."""
+    """Return features of images, whose channels are where those of the model fit.
+
+    Those of images that cannot be read are NaN.
+    """
     assert isinstance(model.tokenizer, Images)
     told = model.tokenizer
     last = (told.height, told.width, told.channels)
     fits = tuple(getattr(images, "shape", ()))[1:] == last
-    layout: Layout = "NHWC" if fits else config.data.layout
-    return embed(model, image_data.as_source(images, layout=layout), pool, layer)
+    data = replace(config.data, layout="NHWC" if fits else config.data.layout, classes=())
+    if not isinstance(images, ImageSource):
+        found = image_data.read_all(data, images)
+        if found.broken:
+            log.warning(
+                "%d images have no features: %s",
+                len(found.broken),
+                few([f"{row + 1} ({why})" for row, why in found.broken.items()]),
+            )
+        features = embed(model, found.given, pool, layer)
+        return spread(features, None, found.broken).features
+    return embed(model, images, pool, layer)
 
 
 RECORD = Modality(
@@ -299,11 +329,16 @@ RECORD = Modality(
     settings=ImageRunSettings,
     recipes=RECIPES,
     own=any_images,
+    scale=SCALE,
     words=WORDS,
     sources="FILE.npz|.npy|.npy.xz, a folder of images or arrays, hf:NAME",
-    endings=frozenset(SUFFIXES),
+    endings=frozenset(USUAL),
     precedence=2,
-    load=_load,
+    of_memory=takes,
+    inspect=lambda given, config: inspect(
+        given, config.data, lambda splits, images: _problems(splits, images, config)
+    ),
+    load=lambda data, config: image_data.load(config.data, data),
     describe=_describe,
     augment=_augment,
     build=PatchModel,
@@ -319,7 +354,7 @@ RECORD = Modality(
     restore=Images.load,
     parts=lambda model: {"own_encoder": not isinstance(model.encoder, Transformer)},
     embed=_embed,
-    read=lambda config: Samples(image_data.load_all(config.data)),
+    read=lambda config: image_data.read_all(config.data),
     likelihood=patch_likelihood,
     features=_features,
 )

@@ -127,16 +127,23 @@ def probe_row(
     "note" says so.
 
     `features` says what the features [N, D] of all samples are; `seed` is of the probe and of the
-    bootstrap; the accuracy may be the `accuracy_only` measure.
+    bootstrap; the accuracy may be the `accuracy_only` measure. With fewer than two classes all of
+    them are None, and "note" says so.
     """
     y, folds = labels.y, labels.folds
+    once = folds[:1] if labels.few else folds  # draws have the same test samples
+    asked = np.concatenate([fold.test for fold in once])
+    told = {"features": features, "protocol": probe.title}
+    sizes = {"num_train": max(len(fold.train) for fold in folds), "num_test": len(asked)}
+    if why := unscored(y[np.concatenate([fold.train for fold in folds])], y[asked]):
+        others = {} if accuracy_only else dict.fromkeys(Measures._fields[1:], spread((None,) * 3))
+        none = spread((None,) * 3, "accuracy")
+        return {**told, **none, **others, **sizes, "note": f"not scored: {why}"}
     scores, converged = [], True
     for train, test in track(folds, probe.title.split(" (")[0]):
         found, well = probe.predict(x[train], y[train], x[test], labels.groups[train], seed)
         scores.append(of_all_classes(found, int(y.max()) + 1))
         converged &= well
-    once = folds[:1] if labels.few else folds  # draws have the same test samples
-    asked = np.concatenate([fold.test for fold in once])
     if labels.few:
         draws = np.array([Judge(each, y[asked])() for each in scores]).T
         means = [(None,) * 3 if np.isnan(each).any() else over_draws(each) for each in draws]
@@ -148,14 +155,25 @@ def probe_row(
         measured = judged(np.concatenate(scores), y[asked], labels.groups[asked], seed)
     new = sum(int((~np.isin(y[test], y[train])).sum()) for train, test in once)
     return {
-        "features": features,
-        "protocol": probe.title,
+        **told,
         **spread(measured.pop("accuracy").values(), "accuracy"),
         **measured,
-        "num_train": max(len(fold.train) for fold in folds),
-        "num_test": len(asked),
+        **sizes,
         "note": _joined("" if converged else "not converged", _unseen(new), labels.note),
     }
+
+
+def unscored(train_y: np.ndarray, test_y: np.ndarray) -> str:
+    """Return why nothing can be said of how well classes are told apart, or "".
+
+    >>> unscored(np.array([0, 1, 1]), np.array([1, 1, -1]))
+    'there is one class to test on'
+    """
+    for y, what in ((train_y, "train"), (test_y, "test")):
+        num = len(np.unique(y[y >= 0]))
+        if num < 2:
+            return f"there is {'one' if num else 'no'} class to {what} on"
+    return ""
 
 
 def unseen(train_y: np.ndarray, test_y: np.ndarray) -> str:

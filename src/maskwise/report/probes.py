@@ -38,6 +38,8 @@ def probe_fact(run: RunFolder) -> tuple[str, list[Fact]]:
     trained, baseline = headline(probes_of(run))
     if trained is None:
         return "", []
+    if trained[ranked_by(trained)]["value"] is None:
+        return f" Probes: {trained['note']}.", []
     by_f1, task = "macro_f1" in trained, trained.get("task")
     key, form, kind = ("macro_f1", ".3f", "macro-F1 ") if by_f1 else ("accuracy", "%", "")
     both = [each and each.get(key) for each in (trained, baseline)]

@@ -48,7 +48,7 @@ def any_tables(source: str) -> TableRunSettings:
     """A table of your own: an MLP with a code of 64, R²MAE."""
     return TableRunSettings(
         data=TableDataSettings(source=source),
-        train=TrainSettings(steps=3000, batch_size=256, lr=2e-3, weight_decay=0.01),
+        train=TrainSettings(budget="10m", steps=3000, batch_size=256, lr=2e-3, weight_decay=0.01),
     )
 
 

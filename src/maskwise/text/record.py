@@ -10,7 +10,7 @@ from pydantic import Field
 
 from maskwise.errors import UserError
 from maskwise.inspection import Inspection, Problem
-from maskwise.modality import Entries, Modality, Pool
+from maskwise.modality import Entries, Modality, Pool, Scale
 from maskwise.settings import override, settings
 from maskwise.text import data as text_data
 from maskwise.text import hf_models
@@ -86,8 +86,18 @@ def any_texts(source: str) -> TextRunSettings:
     return TextRunSettings(
         data=TextDataSettings(source=source),
         law="uniform:0.1,0.5",
-        train=TrainSettings(steps=20_000, batch_size=64, lr=1e-3, weight_decay=0.01),
+        train=TrainSettings(budget="10m", steps=20_000, batch_size=64, lr=1e-3, weight_decay=0.01),
     )
+
+
+# A model of transformers has a shape of its own.
+SCALE = Scale(
+    epochs=100,
+    smaller=[
+        {"model.width": width, "model.depth": depth, "model.hf": None}
+        for width, depth in ((128, 4), (64, 2))
+    ],
+)
 
 
 RECIPES = {"pydoc": pydoc, "pydoc-fixed": lambda: pydoc(law="fixed:0.15")}
@@ -149,6 +159,21 @@ def _describe(splits: TextSplits, config: TextRunSettings) -> tuple[Text, TextRu
     return text, _completed(config)
 
 
+def _read_by(model: LanguageModel[Text], splits: TextSplits) -> TextSplits:
+    """Return splits whose ids are those of a model's tokenizer.
+
+    Raises:
+        UserError: they are not, as where one was trained on other texts.
+    """
+    own, given = model.tokenizer.tokenizer, splits.test.corpus.text.tokenizer
+    if own is not given and own.get_vocab() != given.get_vocab():
+        raise UserError(
+            "these texts have the ids of another tokenizer than the model's: give its own, with"
+            " --data.tokenizer RUN/model/tokenizer.json"
+        )
+    return splits
+
+
 def _fingerprint(splits: TextSplits) -> Entries:
     starts = splits.train.starts
     units = None if starts is None else int(starts.sum())
@@ -192,6 +217,7 @@ RECORD = Modality(
     settings=TextRunSettings,
     recipes=RECIPES,
     own=any_texts,
+    scale=SCALE,
     words=WORDS,
     sources="FILE.txt|.md|.jsonl|.json|.parquet (.gz, .xz), a folder of these, hf:NAME",
     endings=frozenset({*SUFFIXES, ".json"}),
@@ -205,7 +231,11 @@ RECORD = Modality(
     fingerprint=_fingerprint,
     build=LanguageModel,
     evaluate=lambda model, splits, config, untrained: evaluate_text(
-        model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
+        model,
+        _read_by(model, splits),
+        config.evaluate,
+        pattern=config.pattern,
+        untrained=untrained,
     ),
     samples=lambda folder, model, splits, config: write_rows(
         folder, model, splits.test, pattern=config.pattern, seed=config.evaluate.seed
@@ -219,7 +249,9 @@ RECORD = Modality(
     ),
     embed=_embed,
     read=lambda config: read_samples(config.data.source, config.data.how),
-    likelihood=text_likelihood,
+    likelihood=lambda model, splits, law, **options: text_likelihood(
+        model, _read_by(model, splits), law, **options
+    ),
     likelihood_of_file=lambda model, path, length, **options: measure_text(
         model, *read_text(path), length=length, **options
     ),

@@ -21,16 +21,18 @@ MOST_GAPS = 1 << 16  # ids below the largest that no token has
 _PARTS = ("normalizer", "pre_tokenizer", "decoder")
 # What of these parts can search or grow.
 _RISKY = ('"Regex"', '"Replace"', '"Precompiled"')
-_SECONDS = 5
+_SECONDS = 5  # of a processor, since others may be busy
 _MEMORY = 4 << 30
+_PATIENCE = 12  # seconds of waiting for each of these
 # Letters, digits, spaces and marks that patterns often name.
 _USUAL = "aA1 \n_-.é中!"
-_TRY = f"""
+_TRY = """
 import json, sys
-sys.path[:], made, texts = json.load(sys.stdin)
+sys.path[:], seconds, memory, made, texts = json.load(sys.stdin)
 try:
     import resource
-    resource.setrlimit(resource.RLIMIT_AS, ({_MEMORY}, {_MEMORY}))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 except (ImportError, OSError, ValueError):
     pass
 from tokenizers import Tokenizer
@@ -69,6 +71,13 @@ def check_ids(tokenizer: "Tokenizer", added_tokens: Iterable[Entries] = ()) -> N
         UserError: such ids.
     """
     vocab = tokenizer.get_vocab(with_added_tokens=True)
+    names = {number: name for name, number in vocab.items()}
+    largest = max(names, default=0)
+    if largest >= len(names) + MOST_GAPS:
+        raise UserError(
+            f"token {names[largest]!r} has the id {largest:,}, though there are {len(names):,}"
+            " tokens: number them from 0"
+        )
     for added in added_tokens:
         found = vocab.get(added["content"])
         if found != added["id"]:
@@ -76,16 +85,9 @@ def check_ids(tokenizer: "Tokenizer", added_tokens: Iterable[Entries] = ()) -> N
                 f"token {added['content']!r} has the id {added['id']} in the file, and {found} as"
                 " it is read: number added tokens from the last of the others"
             )
-    names = {number: name for name, number in vocab.items()}
     if len(names) < len(vocab):
         twice = next(name for name, number in vocab.items() if names[number] != name)
         raise UserError(f"tokens {twice!r} and {names[vocab[twice]]!r} have the id {vocab[twice]}")
-    largest = max(names, default=0)
-    if largest >= len(names) + MOST_GAPS:
-        raise UserError(
-            f"token {names[largest]!r} has the id {largest:,}, though there are {len(names):,}"
-            " tokens: number them from 0"
-        )
 
 
 def check_patterns(values: Entries) -> None:
@@ -117,10 +119,10 @@ def _passes(described: str) -> bool:
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", _TRY],
-            input=json.dumps([sys.path, made, texts]),
+            input=json.dumps([sys.path, _SECONDS, _MEMORY, made, texts]),
             capture_output=True,
             encoding="utf-8",
-            timeout=_SECONDS,
+            timeout=_SECONDS * _PATIENCE,
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -134,12 +136,12 @@ def _texts(steps: Entries) -> Iterator[str]:
     All of these stand behind, on another line: a search that lacks one of them ends at once.
     """
     named = [each for each in dict.fromkeys("".join(_patterns(steps))) if each not in _USUAL]
-    every = [*_USUAL, *named[:40]]
+    every = [*_USUAL, *named[:24]]
     behind = "\n" + "".join(each * 2 for each in every) + "!"
-    yield from (each * 1000 + behind for each in every)
     yield from (each * 200 + end + behind for each, end in product(every, every))
     some = [*_USUAL[:4], *named[:10]]
     yield from (f"{one}{other}" * 100 + "!" + behind for one, other in permutations(some, 2))
+    yield from (each * 1000 + behind for each in every)
 
 
 def _patterns(steps: object) -> Iterator[str]:

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,23 +67,29 @@ def save(folder: Path, state: State, step: int, keep: int = 2, interval: Interva
     metadata["digest"] = _digest(tensors, metadata)
     with atomic(folder / NAME, durable=True) as temporary:
         save_file(tensors, temporary, metadata)
-        kept = places(folder)
-        for path in kept[keep - 1 :]:
-            path.unlink()
-        for number, path in reversed(list(enumerate(kept[: keep - 1], start=1))):
-            path.replace(_place(folder, number))
+        _step_back(folder)
+    # Not before the new one has its name: until then they are all that a run has.
+    for path in places(folder)[keep:]:
+        path.unlink()
+
+
+def _step_back(folder: Path) -> None:
+    """Give checkpoints the next number, up to one that is free, so that none is written over."""
+    free = next(number for number in count() if not _place(folder, number).exists())
+    for number in range(free, 0, -1):
+        _place(folder, number - 1).replace(_place(folder, number))
 
 
 def places(folder: Path) -> list[Path]:
     """Return the checkpoints of a run folder, the newest first."""
     earlier = [path.stem.removeprefix("state-") for path in folder.glob(f"{_place(Path(), '*')}")]
     numbers = sorted(int(number) for number in earlier if number.isdecimal())
-    found = [folder / NAME, *(_place(folder, number) for number in numbers)]
+    found = [_place(folder, number) for number in (0, *numbers)]
     return [path for path in found if path.exists()]
 
 
 def _place(folder: Path, number: int | str) -> Path:
-    return folder / f"checkpoint/state-{number}.safetensors"
+    return folder / (f"checkpoint/state-{number}.safetensors" if number else NAME)
 
 
 def write(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -135,7 +142,9 @@ def _tensors(state: State) -> dict[str, Tensor]:
     return tensors
 
 
-def restore(folder: Path, state: State, steps: int | None = None) -> Restored:
+def restore(
+    folder: Path, state: State, steps: int | None = None, *, tidy: bool = False
+) -> Restored:
     """Load the newest checkpoint of `folder` that is whole; return where it goes on.
 
     Those that are damaged are named. Without any this is step 0.
@@ -144,31 +153,57 @@ def restore(folder: Path, state: State, steps: int | None = None) -> Restored:
         folder: the run folder.
         state: what is filled.
         steps: how many there are in all.
+        tidy: those that are damaged are set aside, where a whole one is found, so that later ones
+            do not push it out.
 
     Raises:
         UserError: all are damaged, or are not checkpoints of this model.
     """
-    complaints: list[str] = []
+    complaints: dict[Path, str] = {}
     for path in places(folder):
         try:
             found, tensors = _read(path, steps)
             _require_finite(state, tensors)
             _fill(state, tensors)
         except Damaged as error:
-            complaints.append(f"checkpoint {path} is damaged ({error})")
+            complaints[path] = f"checkpoint {path} is damaged ({error})"
         except (RuntimeError, KeyError) as error:
-            complaints.append(f"checkpoint {path} does not fit this model ({_first(error)})")
+            complaints[path] = f"checkpoint {path} does not fit this model ({_first(error)})"
         else:
-            if complaints:
-                said = f"going on from step {found.step} of {path.name}"
-                log.warning("%s: %s", complaints[0], said)
+            said = f"going on from step {found.step} of {path.name}"
+            for bad, complaint in complaints.items():
+                log.warning("%s: %s", complaint, said)
+                if tidy:
+                    _set_aside(bad)
             return found
     if complaints:
+        [complaint, *_] = complaints.values()
         raise UserError(
-            f"{complaints[0]}: restore it from a copy, or start again in a new folder,"
+            f"{complaint}: restore it from a copy, or start again in a new folder,"
             f" by {option('out')}"
         )
     return Restored()
+
+
+def _set_aside(path: Path) -> None:
+    names = (path.with_name(f"damaged-{number}.safetensors") for number in count(1))
+    path.replace(next(name for name in names if not name.exists()))
+
+
+def read_weights(folder: Path) -> tuple[int, dict[str, Tensor]] | None:
+    """Return the step and the weights to keep of the newest checkpoint that is whole.
+
+    These are the averaged ones, where training averages; None: there is no such checkpoint.
+    """
+    for path in places(folder):
+        try:
+            found, tensors = _read(path, None)
+        except Damaged as error:
+            log.warning("checkpoint %s is damaged (%s)", path, error)
+        else:
+            averaged = _part(tensors, "average.module.")
+            return found.step, averaged or _part(tensors, "model.")
+    return None
 
 
 def _read(path: Path, steps: int | None) -> tuple[Restored, dict[str, Tensor]]:

@@ -1,6 +1,8 @@
 """The configuration of a run, in groups named by what they may change, and its devices."""
 
 import logging
+import math
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,6 +22,31 @@ if TYPE_CHECKING:  # it takes a second to import, and only those who train need 
     from lightning_fabric import Fabric
 
 Share = Annotated[float, Field(ge=0, le=1)]
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def seconds_of(budget: str) -> float | None:
+    """Return how many seconds a budget is; None: it has no end.
+
+    Raises:
+        UserError: it is no time.
+
+    >>> seconds_of("10m"), seconds_of("1.5h"), seconds_of("none")
+    (600.0, 5400.0, None)
+    """
+    if budget == "none":
+        return None
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", budget)
+    seconds = float(found[1]) * SECONDS[found[2]] if found else 0.0
+    if not 0 < seconds < math.inf:
+        raise UserError(f"train.budget {budget!r} is no time: give 90s, 10m, 2h or none")
+    return seconds
+
+
+def _budget(text: str) -> str:
+    text = text.strip().lower()
+    seconds_of(text)
+    return text
 
 
 @settings
@@ -28,8 +55,12 @@ class TrainSettings:
 
     steps: PositiveInt = 2000
     """optimizer steps"""
+    budget: Annotated[str, AfterValidator(_budget)] = "none"
+    """time that training may take, as 90s, 10m or 2h: steps, and for data of your own the size of
+    the model, are chosen to fit, unless they are given; none: no choice. Data of your own: 10m"""
     batch_size: PositiveInt = 128
-    """samples in an optimizer step, over all devices and micro-batches"""
+    """samples in an optimizer step, over all devices and micro-batches; at most half of the
+    training samples, unless it is given"""
     accumulate: PositiveInt = 1
     """micro-batches in a step"""
     lr: PositiveFloat = 1e-3

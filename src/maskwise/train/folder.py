@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # an extra
 
 NAME = "metrics.jsonl"
 COUNTED = ("samples", "encoder_tokens", "predicted", "seconds")  # summed, not averaged
+WIDE = 100  # columns of a terminal that has room for tokens/s
 
 
 def read(folder: Path) -> list[Entries]:
@@ -234,19 +235,26 @@ def _tensorboard(folder: Path) -> "SummaryWriter | None":
 
 
 @contextmanager
-def progress_bar(steps: int, start: int, *, enabled: bool) -> Iterator[Callable[[Entries], None]]:
-    """Show a bar with loss, samples/s, tokens/s and the time left; give what moves it on."""
+def progress_bar(
+    steps: int, start: int, *, enabled: bool
+) -> Iterator[Callable[[int, Entries | None], None]]:
+    """Show a bar with loss, samples/s and the time left; give what moves it on.
+
+    That takes the step, and the line of metrics.jsonl if there is a new one. A wide terminal is
+    told tokens/s too.
+    """
     from rich.progress import TextColumn
 
     bar = bars(TextColumn("{task.fields[text]}"), enabled=enabled)
-    task = bar.add_task("train", total=steps, completed=start, text="")
+    task = bar.add_task("train", total=steps, completed=start, start_at=start, text="")
 
-    def show(row: Entries) -> None:
-        text = (
-            f"loss {row['loss']:.4f} · {row['samples_per_s']:,.0f} samples/s"
-            f" · {row['encoder_tokens_per_s']:,.0f} tokens/s"
-        )
-        bar.update(task, completed=row["step"], text=text)
+    def show(step: int, row: Entries | None) -> None:
+        bar.update(task, completed=step)
+        if row is not None:
+            text = f"loss {row['loss']:.4f} · {row['samples_per_s']:,.0f} samples/s"
+            if bar.console.width >= WIDE:
+                text += f" · {row['encoder_tokens_per_s']:,.0f} tokens/s"
+            bar.update(task, text=text)
 
     with bar:
         yield show

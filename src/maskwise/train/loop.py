@@ -80,10 +80,14 @@ class Batches(Dataset[Batch | UserError]):
         except UserError as error:
             return error
 
+    def num_workers(self, asked: int | None) -> int:
+        """Return how many processes read, where so many are asked for."""
+        usual = 0 if self.source.in_memory else os.cpu_count() or 1
+        return usual if asked is None else asked
+
     def read(self, start: int, stop: int, workers: int | None = None) -> Iterator[Batch]:
         """Yield the batches of steps start..stop-1 in order, read by `workers` processes."""
-        if workers is None:
-            workers = 0 if self.source.in_memory else os.cpu_count() or 1
+        workers = self.num_workers(workers)
         steps = range(start, stop)
         loader: Iterable[Batch | UserError] = map(self.__getitem__, steps)
         if workers:
@@ -230,13 +234,15 @@ def train(
         monitor = None  # one device measures; the others wait for it at the next step
     probe = None if monitor is None else monitor.state
     state = checkpoint.State(model, optimizer, average, probe, learner.objective)
-    begun = checkpoint.restore(folder, state, settings.steps) if resume else checkpoint.Restored()
-    metrics = Metrics(folder, *begun, enabled=fabric.is_global_zero)
+    begun, first = checkpoint.Restored(), fabric.is_global_zero
+    if resume:
+        begun = checkpoint.restore(folder, state, settings.steps, tidy=first)
+    metrics = Metrics(folder, *begun, enabled=first)
 
     wrapped.train()
     with (
         StopRequest() as stop,
-        progress_bar(settings.steps, begun.step, enabled=fabric.is_global_zero) as show,
+        progress_bar(settings.steps, begun.step, enabled=first) as show,
     ):
         clock = time.perf_counter()
         for batch in batches.read(begun.step, settings.steps, config.efficiency.workers):
@@ -275,8 +281,10 @@ def train(
             measured = {}
             if monitor is not None and (step == settings.steps or step % monitor.every == 0):
                 measured = monitor.measure()
+            row = None
             if step == settings.steps or measured or step % settings.log_every == 0:
-                show(metrics.write(step, batch.epoch, lr, measured))
+                row = metrics.write(step, batch.epoch, lr, measured)
+            show(step, row)
             if saving and fabric.is_global_zero:
                 with stop.safely():
                     checkpoint.save(folder, state, step, settings.checkpoints, metrics.interval)

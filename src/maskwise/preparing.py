@@ -1,0 +1,109 @@
+"""From what was given to settings, a look at the data, and a model of the size that fits them."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from maskwise.errors import UserError, option
+from maskwise.inspection import Inspection, Problem
+from maskwise.modalities import Kind, build, config_of, recipes
+from maskwise.modality import EncoderFactory, MaskedModel, ModelSettings, Scale, Tokenizer
+from maskwise.settings import check_layer
+from maskwise.train.budget import seconds_of_step, sized, with_batch
+from maskwise.train.config import RunSettings
+
+
+def meant(
+    data: object, changes: Mapping[str, Any], modality: str | None
+) -> tuple[RunSettings, Any]:
+    """Return the settings for data, and the data themselves if they are given from Python."""
+    named = isinstance(data, (str, Path))
+    config = config_of(str(data) if named else data, changes, modality)
+    return config, None if named else data
+
+
+def look_at(kind: Kind, given: Any, config: RunSettings, changes: Mapping[str, Any]) -> Inspection:
+    """Look at data as their kind does, or by loading them; `changes` are what was asked for."""
+    if kind.inspect is not None:
+        found = kind.inspect(given, config)
+    else:
+        try:
+            splits = kind.load(given, config)
+        except UserError as error:
+            return Inspection({}, problems=[Problem(str(error))])
+        found = Inspection({"held out": len(splits.test)}, len(splits.train))
+    size = config.train.batch_size
+    if "train.batch_size" not in changes or not found.num_train or size <= found.num_train:
+        return found
+    few = Problem(
+        f"a minibatch of {size} is more than the {found.num_train} samples to train on",
+        {"train.batch_size": str(found.num_train)},
+    )
+    return replace(found, problems=[*found.problems, few])
+
+
+def made(tokenizer: Tokenizer, encoder: EncoderFactory | None, config: RunSettings) -> MaskedModel:
+    """Return a model with its initial weights, which has the layers that are asked for."""
+    attention, shape = config.efficiency.attention, cast(ModelSettings, config.model)
+    model = build(tokenizer, shape, seed=config.seed, attention=attention, encoder=encoder)
+    check_features(model, config)
+    return cast(MaskedModel, model)
+
+
+def scale_of(kind: Kind, data: Any, encoder: EncoderFactory | None) -> Scale:
+    """Return what may be chosen: of a recipe the steps, for an encoder of one's own no model."""
+    if isinstance(data, (str, Path)) and str(data) in recipes():
+        return Scale(epochs=math.inf)
+    return kind.scale if encoder is None else replace(kind.scale, smaller=())
+
+
+def chosen(
+    config: RunSettings,
+    given: Mapping[str, Any],
+    kind: Kind,
+    splits: Any,
+    scale: Scale,
+    make: Callable[[RunSettings], MaskedModel] | Literal[False],
+) -> RunSettings:
+    """Return settings with all chosen that is not given; `make` makes models to be timed."""
+    if not make:  # the first device says what is chosen
+        return with_batch(config, given, len(splits.train))
+    augment = kind.augment(config) if kind.augment else None
+
+    def measure(each: RunSettings, seconds: float) -> float:
+        return seconds_of_step(make(each), splits.train, each, augment, seconds)
+
+    what, num = kind.words.counted[0].split()[0], len(splits.train)
+    return sized(config, given, num, scale, measure, name=splits.name, what=what)
+
+
+def check_features(model: MaskedModel, config: RunSettings) -> None:
+    """Refuse layers and pools that the model lacks, before anything is written.
+
+    Raises:
+        UserError: such a setting, with what there is.
+    """
+    settings = config.regularise
+    layers = {"diagnose.layer": config.diagnose.layer, "regularise.layer": settings.layer}
+    layers["regularise.earlier_layer"] = settings.earlier_layer
+    for key, layer in layers.items():
+        check_layer(key, layer, model.num_layers)
+    for group in ("diagnose", "regularise"):
+        if getattr(config, group).pool == "class" and not model.has_class_token:
+            raise UserError(
+                f"{group}.pool class needs a class token, which this model lacks: use mean"
+            )
+    size = config.train.batch_size // config.train.accumulate
+    way_out = f"raise {option('train.batch_size')} or lower {option('train.accumulate')}"
+    if settings.terms and size < 2:
+        raise UserError(
+            f"{', '.join(settings.terms)}: a micro-batch of 1 has no two samples to compare:"
+            f" {way_out}"
+        )
+    if "local_dimension" in settings.terms and settings.neighbours >= size:
+        raise UserError(
+            f"regularise.neighbours {settings.neighbours} are not in a micro-batch of {size}:"
+            f" lower them, {way_out}"
+        )
