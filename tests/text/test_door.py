@@ -295,7 +295,6 @@ def test_whatever_holds_texts_is_texts(run, form):
         (["a", 1, None, b"b"], "2 of 4 are no texts: text 2 is int, text 4 is bytes: give texts"),
         (np.zeros((4, 3)), r"an array of float64 \[4, 3\] holds no texts: give texts: a list"),
         (np.zeros((4, 8, 8)), r"an array of float64 \[4, 8, 8\] holds no texts"),
-        (np.zeros(3), "3 of 3 are no texts: text 1 is float"),
         ([["a"], ["b", "c"]], "2 of 2 are no texts: text 1 is list, text 2 is list"),
         ({"text": ["a"]}, "dict holds no texts"),
     ],
@@ -311,6 +310,17 @@ def test_what_holds_no_texts_is_one_line(run, given, says):
     ):
         with pytest.raises(UserError, match=says):
             call()
+
+
+def test_numbers_of_one_axis_are_no_texts(run):
+    for call in (
+        lambda: mw.pretrain(np.zeros(3), modality="text"),
+        lambda: run.embed(np.zeros(3)),
+    ):
+        with pytest.raises(UserError, match="3 of 3 are no texts: text 1 is float"):
+            call()
+    with pytest.raises(UserError, match=r"ndarray and shape \(3,\) cannot be read. Give a file"):
+        mw.pretrain(np.zeros(3), data={"length": 32})
 
 
 def test_missing_values_of_a_column(run, tmp_path):
