@@ -47,7 +47,7 @@ CALLS = {
     ),
     "best interval": (
         theory.best_interval,
-        {"model": SPECTRUM, "num_samples": 40, "noise": 1.0, "ratios": [0.2, 0.5]},
+        {"model": SPECTRUM, "num_samples": 10, "noise": 0.1, "ratios": [0.2, 0.5]},
         {"model": WRONG, "ratios": ARRAYS | {"nothing": [], "one": 3.0, "flat": np.ones((2, 2))}},
     ),
     "advise": (

@@ -32,8 +32,8 @@ def checked(*real: str, **least: float) -> Callable[[Callable[P, T]], Callable[P
     """Refuse arguments that are not of the types that a function names, or less than `least`.
 
     A switch is no number; arrays hold numbers. Which words and which numbers will do is for the
-    function to say, and so is of those called `real` whether they are whole. What has no room in
-    memory is told in one line.
+    function to say, and so is of those called `real` whether they are whole, or of arrays what
+    they hold. What has no room in memory is told in one line.
 
     >>> @checked(num=1)
     ... def twice(num: int) -> int:
@@ -51,6 +51,9 @@ def checked(*real: str, **least: float) -> Callable[[Callable[P, T]], Callable[P
             if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
             and parameter.annotation is not parameter.empty
         }
+        for name in real:
+            if "ArrayLike" in rules[name]:  # of texts, too
+                del rules[name]
 
         @functools.wraps(function)
         def call(*args: P.args, **options: P.kwargs) -> T:

@@ -34,7 +34,7 @@ HALVINGS, RANGE = 24, 16.0
 CLOSE = 1e-8
 
 
-@checked()
+@checked("labels")
 def estimate_mask_graph(
     visible: ArrayLike,
     hidden: ArrayLike,
@@ -90,7 +90,7 @@ def estimate_mask_graph(
     return MaskGraph(values, disagreement, class_error, aligned, unrelated_gap)
 
 
-@checked(seed=0)
+@checked("labels", seed=0)
 def estimate_mask_graphs(
     data: Table,
     labels: ArrayLike | None = None,

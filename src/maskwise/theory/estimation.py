@@ -13,7 +13,6 @@ from numpy.polynomial import chebyshev
 from numpy.typing import ArrayLike
 from scipy import linalg, sparse
 
-from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.theory.spectra import Array, Spectrum, scale
 
@@ -190,7 +189,6 @@ def estimate(
 ) -> Spectrum: ...
 
 
-@checked()
 def estimate(
     X: Table | Columns, target: ArrayLike | None = None, *, shrinkage: float | None = None
 ) -> Spectrum | FeatureSpectrum:

@@ -10,7 +10,6 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
-from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.theory.risks import (
     LawLike,
@@ -89,7 +88,6 @@ class _Experiment:
         return _solve(second, self.setting.ridge, cross * (x.T @ y) / len(x), self.put)
 
 
-@checked(seed=0)
 def simulate(
     model: Model,
     law: LawLike,
