@@ -45,14 +45,14 @@ CALLS = {
         {"matrix": np.eye(3), "beta": np.ones(3)},
         {"matrix": ARRAYS, "beta": ARRAYS, "noise": WRONG},
     ),
-    "best interval": (
-        theory.best_interval,
-        {"model": SPECTRUM, "num_samples": 10, "noise": 0.1, "ratios": [0.2, 0.5]},
+    "best ratio": (
+        theory.best_ratio,
+        {"model": SPECTRUM, "num_samples": 40, "ridge": 0.1, "ratios": [0.2, 0.5]},
         {"model": WRONG, "ratios": ARRAYS | {"nothing": [], "one": 3.0, "flat": np.ones((2, 2))}},
     ),
     "advise": (
         theory.advise,
-        {"data": SPECTRUM, "num_samples": 5},
+        {"data": SPECTRUM, "num_samples": 20},
         {"num_samples": {"text": "x", "nothing": [], "part": 1.5, "switch": True}},
     ),
     "bit world": (
