@@ -82,7 +82,7 @@ def plain(kind: str, samples) -> list:
     if kind == "text":
         return list(samples)
     if kind == "dna":
-        return ["".join("ACGTN"[code] for code in record) for record in samples]
+        return ["".join("ACGTN"[code & 7] for code in record) for record in samples]
     if kind == "tables":
         return np.asarray(samples["x"], float).tolist()
     return samples

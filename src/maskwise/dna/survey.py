@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from maskwise.dna.data import DNADataSettings, lay, name_of, open_source
 from maskwise.dna.evaluation import DNAEvaluateSettings
-from maskwise.dna.fasta import Genome
+from maskwise.dna.fasta import SUFFIXES, Genome
 from maskwise.dna.places import Parts, read_bed
 from maskwise.dna.tasks import parse_dna_task, read_dna_task
 from maskwise.dna.tokens import parse_tokens
@@ -13,6 +13,7 @@ from maskwise.files import Entries
 from maskwise.inspection import Inspection, Problem, quietly
 from maskwise.settings import override
 from maskwise.textio import leave_out
+from maskwise.tokens.files import find_files
 
 PATTERNS = ("scattered", "spans", "units")
 SKIP = {"data.broken": "skip"}
@@ -61,6 +62,9 @@ def look(data: DNADataSettings, sequences: Sequence[str] | None) -> Inspection:
             return Inspection({}, problems=[Problem.of(error)])
         problems += _left_out(genome.name, genome.left_out, data)
         found = _of_genome(genome)
+        if sequences is None:
+            _, others = find_files(data.source, SUFFIXES, "FASTA files", deep=False)
+            found |= {"files left out": [path.name for path in others]} if others else {}
         try:
             regions = _regions(data, genome, found, problems)
         except UserError as error:
