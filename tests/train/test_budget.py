@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, as_flag, speaking
 from maskwise.modalities import find
 from maskwise.modality import Scale
 from maskwise.settings import override
@@ -156,7 +156,8 @@ def test_nothing_is_measured_where_steps_are_given_or_no_budget_is(caplog):
 )  # fmt: skip
 def test_what_is_chosen_is_said(caplog, settings, num, seconds, says):
     caplog.set_level(logging.INFO)
-    choose(photos(**settings), {"model.width"}, num, measure=lambda config, most: seconds)
+    with speaking(as_flag):
+        choose(photos(**settings), {"model.width"}, num, measure=lambda config, most: seconds)
     assert caplog.messages == [f"photos: {num:,} samples to train on; {says}"]
 
 

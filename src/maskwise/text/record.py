@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.inspection import Inspection, Problem
 from maskwise.modality import Entries, Modality, Pool, Scale
 from maskwise.settings import override, settings
@@ -169,7 +169,7 @@ def _read_by(model: LanguageModel[Text], splits: TextSplits) -> TextSplits:
     if own is not given and own.get_vocab() != given.get_vocab():
         raise UserError(
             "these texts have the ids of another tokenizer than the model's: give its own, with"
-            " --data.tokenizer RUN/model/tokenizer.json"
+            f" {option('data.tokenizer', 'RUN/model/tokenizer.json')}"
         )
     return splits
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.files import read_json
 from maskwise.modality import Augment, MaskedModel, Scale, Source
 from maskwise.progress import track
@@ -73,9 +73,8 @@ def sized(
     shape = [f"{key} {value}" for key, value in after.items() if value != before[key]]
     if shape:
         log.info(
-            "%s: a small model, as these data and that time ask for (%s; --model.* for another)",
-            name,
-            ", ".join(shape),
+            "%s: a small model, as these data and that time ask for (%s; %s for another)",
+            *(name, ", ".join(shape), option("model.width")),
         )
     return chosen
 
@@ -84,13 +83,15 @@ def _way_out(config: RunSettings, steps: int, num: int, scale: Scale) -> str:
     """Say what made the steps so many, and how there are more."""
     usual, most = config.train.steps, _most(config, num, scale)
     if steps == usual:
-        return "--train.steps for more"
+        return f"{option('train.steps')} for more"
     if steps == most:
         times = steps * config.train.batch_size // num
-        return f"each is seen {times:,} times; --budget none for {usual:,} steps"
+        return f"each is seen {times:,} times; {option('budget', 'none')} for {usual:,} steps"
     limit = seconds_of(config.train.budget) or math.inf
     longer = [each for each in SUGGESTED if (seconds_of(each) or 0) > limit]
-    told = f"--budget {longer[0]} for longer, none" if longer else "--budget none"
+    told = (
+        f"{option('budget', longer[0])} for longer, none" if longer else option("budget", "none")
+    )
     return f"{told} for {usual:,} steps"
 
 
