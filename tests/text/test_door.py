@@ -382,6 +382,23 @@ def test_names_that_utf_8_lacks(tmp_path, caplog):
     assert (found.others, found.empty_files) == (["\ufffdb.doc"], ["\ufffdc.txt"])
 
 
+def test_splits_of_a_folder_are_splits(tmp_path):
+    """Nothing is trained on what is called so for evaluation."""
+    for place in ("files", "folders"):
+        folder = tmp_path / place
+        for name, lines in (("Train", LINES), ("valid", ["held out alone"] * 30)):
+            path = folder / f"{name}.txt" if place == "files" else folder / name / "a.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(lines), "utf-8")
+        found = mw.inspect(folder, data={"document": "line", "length": 16})
+        assert found.found["documents"] == len(LINES)
+        assert found.found["held out"]["documents"] == 30
+        assert not found.problems
+    (tmp_path / "files" / "more.txt").write_text("more")
+    [problem] = mw.inspect(tmp_path / "files").problems
+    assert "more beside the splits Train, valid: move it away" in problem.text
+
+
 def test_names_of_lines(tmp_path):
     (tmp_path / "a.txt").write_text("one\n\n\ntwo\n", "utf-8")
     assert read_samples(str(tmp_path / "a.txt"), How()) == (["one", "two"], ["1", "4"], {})

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +27,7 @@ from maskwise.text.packing import PackedRows, cut, pack
 from maskwise.text.sources import Document, How, Part, hub_test_split, identity, read_parts
 from maskwise.text.survey import look, of_given, parts_of, say
 from maskwise.text.text import Text, load_tokenizer, train_tokenizer
-from maskwise.textio import Broken, user_path
+from maskwise.textio import Broken, is_data, splits_among, user_path
 
 log = logging.getLogger("maskwise")
 
@@ -96,7 +97,8 @@ class TextDataSettings:
     """`pydoc` (Python's own manual, built in), a text file (.txt, .md, also .gz or .xz), .jsonl,
     .json, .parquet, .csv or .tsv, a folder of these, or `hf:NAME`."""
     heldout: str | None = None
-    """Texts to evaluate on; none: the test split of `hf:NAME`, else `holdout` of the texts."""
+    """Texts to evaluate on; none: the test split of `hf:NAME`, or the part of a folder that is
+    called so (`train.txt` and `test.txt`, or folders), else `holdout` of the texts."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Share of the texts held out: documents at random; of a few, or of large ones, the end."""
     column: str = "text"
@@ -158,13 +160,14 @@ def load(
     Raises:
         UserError: texts that cannot be read, or too few.
     """
-    heldout = held_source(data, texts)
+    name, data = Path(data.source).name, parted(data, texts)
     given = texts is not None
     named = _given(texts, data, quiet) if given else _named(data.source, data, quiet)
+    named = named if given or Path(data.source).name == name else named._replace(name=name)
     corpus = _tokenized(named, data)
     starts = _unit_starts(corpus, data, units)
-    if heldout:
-        other = _tokenized(_named(heldout, data, quiet), data, corpus.text)
+    if data.heldout:
+        other = _tokenized(_named(data.heldout, data, quiet), data, corpus.text)
         train = _source(corpus, data, starts)
         test = _source(other, data, _unit_starts(other, data, units))
     else:
@@ -184,11 +187,33 @@ def load(
     return TextSplits(train, test, named.name)
 
 
-def held_source(data: TextDataSettings, texts: object = None) -> str | None:
-    """Return where the texts to evaluate on are; None: they are held out."""
-    if texts is None and data.heldout is None and data.source.startswith("hf:"):
-        return hub_test_split(data.source)
-    return data.heldout
+def parted(data: TextDataSettings, texts: object = None) -> TextDataSettings:
+    """Return settings that name the texts to evaluate on, where the source has some of its own.
+
+    In a folder these are the file or folder that is called as splits are, beside one to train on.
+
+    Raises:
+        UserError: something else beside the splits of a folder.
+
+    """
+    if texts is not None or data.heldout is not None:
+        return data
+    if data.source.startswith("hf:"):
+        return replace(data, heldout=hub_test_split(data.source))
+    path = user_path(data.source)
+    if not path.is_dir():
+        return data
+    every = [each for each in sorted(path.iterdir()) if is_data(each)]
+    stems = Counter(each.name.partition(".")[0] for each in every)
+    parts = {
+        stem if stems[stem := each.name.partition(".")[0]] == 1 else each.name: each
+        for each in every
+    }
+    names = splits_among(parts, path)
+    if len(names) < 2:
+        return data
+    train, test = (str(parts[name]) for name in names)
+    return replace(data, source=train, heldout=test)
 
 
 def is_tokenized(data: TextDataSettings) -> bool:

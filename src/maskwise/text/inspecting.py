@@ -7,7 +7,7 @@ from typing import Any
 from maskwise.errors import UserError
 from maskwise.files import Entries
 from maskwise.inspection import Inspection, Problem
-from maskwise.text.data import TextDataSettings, held_source, is_tokenized, load
+from maskwise.text.data import TextDataSettings, is_tokenized, load, parted
 from maskwise.text.given import read_given
 from maskwise.text.sources import NoColumn
 from maskwise.text.survey import Survey, look, of_given
@@ -39,12 +39,15 @@ def inspect_texts(
     """
     problems = list(known)
     found: Entries = {}
+    try:
+        data = parted(data, given)
+    except UserError as error:
+        return Inspection(found, None, [*problems, Problem(str(error))])
     survey, data = _looked_at(data, problems, given)
     if survey is not None:
         found |= survey.entries()
-        heldout = held_source(data, given)
-        if heldout:
-            other, _ = _looked_at(replace(data, source=heldout), problems)
+        if data.heldout:
+            other, _ = _looked_at(replace(data, source=data.heldout), problems)
             found |= {"held out": other.entries()} if other else {}
     data = _checked_tokenizer(data, problems, longest)
     found["tokenizer"] = data.tokenizer or f"trained, {data.vocab_size:,} tokens at most"
