@@ -306,7 +306,7 @@ def test_a_stopped_run_embeds(tmp_path, monkeypatch, caplog, changes):
     assert said in caplog.text
     # One that says no model, as of older versions, or that has no checkpoint either.
     (tmp_path / "run/checkpoint/config.json").unlink()
-    with pytest.raises(UserError, match="has no model yet: continue its training with --resume"):
+    with pytest.raises(UserError, match="has no model yet: continue its training with resume"):
         run.model()
 
 

@@ -83,7 +83,7 @@ def test_the_graph_of_tables(theory_cli, tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("k.csv", "column 'kind': 'high' in row 0"),
+        ("k.csv", "column 'kind': 'high' in data row 1"),
         ("k.csv --labels kin", "no column 'kin'; did you mean kind"),
         ("n.csv --labels a", "labels have 4 different values in 4 samples: give classes"),
         ("m.csv --labels kind", "the label of row 1 is missing"),

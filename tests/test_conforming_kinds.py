@@ -26,6 +26,7 @@ def test_no_kind_is_left_out():
 def test_a_kind_conforms(name, tmp_path, monkeypatch):
     if name in NEEDED:
         pytest.importorskip(NEEDED[name])
+    monkeypatch.chdir(tmp_path)  # cases write what they need
     case = CASES[CASE_OF[name]]
     settings = {**COMMON, **case.settings, "train.steps": 6, "train.log_every": 1}
     run = check(find(name), case.data(), settings, tmp_path, monkeypatch)

@@ -18,7 +18,6 @@ from scipy import sparse
 
 import maskwise
 from maskwise import (
-    api,
     cli,
     diagnostics,
     integrations,
@@ -27,6 +26,7 @@ from maskwise import (
     masks,
     modalities,
     objectives,
+    preparing,
     theory,
 )
 from maskwise.integrations.sklearn import MaskedAutoencoder
@@ -111,7 +111,7 @@ def run_command(command, output, mark, monkeypatch, capsys):
     assert words[0] == "maskwise", f"only maskwise commands can be run here, not: {command}"
     if mark == "resolve":
         with monkeypatch.context() as patch:
-            patch.setattr(api, "config_of", _stop_after(api.config_of))
+            patch.setattr(preparing, "config_of", _stop_after(preparing.config_of))
             with pytest.raises(ResolvedError):
                 cli.main(words[1:])
         return

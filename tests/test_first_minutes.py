@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import maskwise as mw
-from maskwise import api
+from maskwise import preparing
 from maskwise.files import read_json
 from maskwise.train import budget
 
@@ -44,7 +44,7 @@ def takes(monkeypatch, no_report):
             asked.append(config.model.width)
             return seconds
 
-        monkeypatch.setattr(api, "seconds_of_step", seconds_of_step)
+        monkeypatch.setattr(preparing, "seconds_of_step", seconds_of_step)
         return asked
 
     return call
@@ -113,7 +113,7 @@ def test_what_is_given_is_kept(cli, table, takes, tmp_path):
         "pretrain", "wine.csv", *FAST, "--train.batch_size", 161, "--train.steps", 3, "--out", "no"
     )
     assert status == 2
-    assert "160 training samples are fewer than a batch of 161: lower --train.batch_size" in err
+    assert "a minibatch of 161 is more than the 160 samples to train on" in err
     status, _, err = cli("pretrain", "wine.csv", *FAST, "--budget", "soon", "--out", "no")
     assert (status, "train.budget 'soon' is no time" in err) == (2, True)
     assert not (tmp_path / "no").exists()
@@ -147,7 +147,7 @@ def test_measuring_changes_nothing_of_the_training(table, monkeypatch, no_report
         assert real(*arguments[:-1], 0.0) > 0
         return 100.0
 
-    monkeypatch.setattr(api, "seconds_of_step", measured)
+    monkeypatch.setattr(preparing, "seconds_of_step", measured)
     chosen = mw.pretrain("wine.csv", out="chosen", **options(), **{"train.log_every": 1})
     given = {"train.steps": 6, "train.batch_size": 64, "train.log_every": 1}
     plain = mw.pretrain("wine.csv", out="given", **options(), **given)

@@ -128,7 +128,7 @@ def _fits(value: Any, member: Any) -> bool:
     if not isinstance(member, type):
         return True  # what only a type checker knows
     if getattr(member, "_is_protocol", False):
-        return not isinstance(value, type) and all(
+        return not isinstance(value, type) and any(  # it may need one of them only
             hasattr(value, each) for each in vars(member) if not each.startswith("_")
         )
     return isinstance(value, member)

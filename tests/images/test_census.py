@@ -82,13 +82,12 @@ def test_one_message_has_everything_and_a_command_that_works(photographs, tmp_pa
         "data.size": "24",
         "data.channels": "3",
         "data.depth": "8",
-        "train.batch_size": "24",
     }
     assert len(found.pictures) == 8
     given = [f"--{key}={value}" for key, value in {**limits, **TINY}.items()]
     assert main(["inspect", str(photographs), *given]) == 2
     told = capsys.readouterr().err
-    assert "6 things stand in the way: (1) 1 cannot be read: cat/empty.png (empty)" in told
+    assert "5 things stand in the way: (1) 1 cannot be read: cat/empty.png (empty)" in told
     assert told.count("\n") == 1
     command = told.strip().split("This works: maskwise pretrain ")[1]
     assert command.startswith(f"'{photographs}' ")

@@ -232,7 +232,7 @@ def test_dropout_is_off(lm, text):
         ),
         (lambda lm: lm.tokenizer.windows("the cat", 2), "length 2 is outside 3..20"),
         (lambda lm: lm.tokenizer.windows("the cat", 21), "length 21 is outside 3..20"),
-        (lambda lm: lm.tokenizer.tokenize(["the", " "]), "text 1 has no token: leave it out"),
+        (lambda lm: lm.tokenizer.tokenize(["the", " "]), "text 2 has no token: leave it out"),
         (lambda lm: lm.tokenizer.tokenize([]), "no texts"),
     ],
 )

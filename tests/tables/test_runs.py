@@ -200,7 +200,7 @@ def test_masks_do_not_depend_on_workers_or_micro_batches(table, alike, no_report
             "column 'site' has 3 different values",
         ),
         ({"model.linear": 2, "model.kind": "transformer"}, "linear 2: only an mlp of no counts"),
-        ({"data.layer": "raw"}, "unknown key 'data.layer'"),
+        ({"data.layer": "raw"}, "cells are DataFrame: give anndata.AnnData"),
         ({"evaluate.draws": 1}, "evaluate.draws"),
     ],
 )

@@ -320,7 +320,7 @@ def test_numbers_of_one_axis_are_no_texts(run):
         with pytest.raises(UserError, match="3 of 3 are no texts: text 1 is float"):
             call()
     with pytest.raises(UserError, match=r"ndarray and shape \(3,\) cannot be read. Give a file"):
-        mw.pretrain(np.zeros(3), data={"length": 32})
+        mw.pretrain(np.zeros(3))
 
 
 def test_missing_values_of_a_column(run, tmp_path):

@@ -168,7 +168,7 @@ def any_patch(height: int, width: int) -> tuple[int, int] | None:
     """Return the patch, as square as can be, that cuts an image into 4 to 200; None: none does.
 
     >>> any_patch(31, 37), any_patch(24, 36), any_patch(1, 1)
-    ((31, 1), (2, 3), None)
+    ((31, 1), (3, 3), None)
     """
 
     def sides(length: int) -> list[int]:

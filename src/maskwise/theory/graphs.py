@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg
 
-from maskwise.checks import checked, checked_fields
+from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.theory.advice import aligned, color_of, plain
@@ -41,7 +41,6 @@ PANELS = {
 }
 
 
-@checked_fields
 @dataclass(frozen=True, eq=False)
 class World:
     """A distribution over sequences of symbols.
