@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from maskwise import laws
 from maskwise.columns.model import TabularModelSettings
 from maskwise.errors import UserError
+from maskwise.integrations import sklearn_closed as closed
 from maskwise.integrations import sklearn_network as network
 from maskwise.integrations.sklearn_network import Given
 from maskwise.settings import from_dict
@@ -197,27 +198,20 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return tags
 
 
-def _default(rows: int) -> MaskedAutoencoder:
-    """Return what suits imputation: with few rows little more than the linear path."""
-    width = min(max(rows // 40, 8), 200)
-    steps = min(max(rows // 20, 600), 5000)
-    return MaskedAutoencoder(
-        "uniform:0.1,0.5", width=width, depth=1, code=width, linear=8, steps=steps, lr=5e-3
-    )
-
-
 @dataclass(eq=False, repr=False)
 class MaskedImputer(TransformerMixin, BaseEstimator):
-    """Fill missing values with what a masked autoencoder expects given the others.
+    """Fill missing values with what is expected given the others.
 
-    A drop-in beside `sklearn.impute.IterativeImputer`: one network is trained to predict any part
-    of a row from any other, where that has a regression for each column and round. What is not
-    missing stays bit for bit the same. Tables of numbers become float arrays; frames with texts,
-    bools or categories, which are imputed too, stay frames.
+    A drop-in beside `sklearn.impute.IterativeImputer`, which has a regression for each column and
+    round. Here one normal distribution of all columns, fitted to the holes by EM, predicts any
+    part of a row from any other, in closed form. Values that are held out decide whether columns
+    become normal scores first, and, of tables of a thousand rows and more, whether a network that
+    learns what the closed form leaves over is added: time for it is about what regressions would
+    take. What is not missing stays bit for bit the same. Tables of numbers become float arrays;
+    frames with texts, bools or categories, which are imputed too, stay frames.
 
     Args:
-        estimator: a `MaskedAutoencoder`; default: one with a linear path, and wider and
-            trained for longer the more rows there are.
+        estimator: a `MaskedAutoencoder` that is trained and asked instead of the closed form.
         missing_values: what stands for a missing value, as in scikit-learn's imputers; NaN, None
             and pandas.NA are one. A number is for tables of numbers only, a text for texts.
         sample_posterior: draw each missing value from what is likely given the others, and those
@@ -233,7 +227,10 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         random_state: int, RandomState or None: of the estimator and the draws.
 
     Attributes:
-        estimator_: the fitted estimator.
+        estimator_: the fitted estimator; None for the closed form.
+        transform_: of the closed form, what numbers become: "standard" or "normal scores".
+        refined_: of the closed form, whether a network is added.
+        state_: the closed form and the network, as plain values and arrays.
         indicator_features_: numbers of the columns that had missing values, if they are appended.
         empty_features_: bool [F], columns without any value.
         n_features_in_: columns, F.
@@ -242,8 +239,7 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
     Example:
         >>> nan = np.nan
         >>> table = [[1.0, 2.0], [2.0, 4.0], [nan, 6.0], [4.0, 8.0], [5.0, 10.0]] * 20
-        >>> network = MaskedAutoencoder(width=8, depth=1, linear=4, lr=0.05, steps=80)
-        >>> MaskedImputer(network, random_state=0).fit_transform(table)[2].round().tolist()
+        >>> MaskedImputer(random_state=0).fit_transform(table)[2].round().tolist()
         [3.0, 6.0]
     """
 
@@ -270,8 +266,13 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         self.empty_features_ = np.asarray(gaps.all(axis=0))
         self.indicator_features_ = np.flatnonzero(gaps.any(axis=0) & bool(self.add_indicator))
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        chosen = _default(len(given)) if self.estimator is None else self.estimator
-        self.estimator_ = clone(chosen).set_params(random_state=seed).fit(given)
+        self.estimator_ = None
+        if self.estimator is not None:
+            self.estimator_ = clone(self.estimator).set_params(random_state=seed).fit(given)
+            return self
+        self.state_ = closed.learn(given, _check_feature_names_in(self).tolist(), seed)
+        self.transform_ = "normal scores" if self.state_["closed"].get("knots") else "standard"
+        self.refined_ = bool(self.state_["refinement"])
         return self
 
     def transform(self, X: ArrayLike) -> Any:
@@ -282,7 +283,10 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         if self.sample_posterior:
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         whole = {"round": self.round, "clip": self.clip}
-        found = network.complete(self.estimator_.state_, given, seed, **whole)
+        if self.estimator_ is None:
+            found = closed.complete(self.state_, given, seed, **whole)
+        else:
+            found = network.complete(self.estimator_.state_, given, seed, **whole)
         return self._result(given, [self._bounded(*each) for each in enumerate(found)])
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:

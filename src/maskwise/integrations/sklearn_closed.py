@@ -1,0 +1,63 @@
+"""Inside the imputer: a table in closed form, refined by a network, kept as plain arrays."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from maskwise.columns.closed_form import ClosedForm
+from maskwise.columns.factors import Factors
+from maskwise.columns.gaussian import Gaussian
+from maskwise.columns.refinement import Refinement, refine
+from maskwise.integrations.sklearn_network import Given, State, learned, samples_of, table_of
+
+
+def learn(given: Given, names: Sequence[str], seed: int) -> State:
+    """Return what describes the rows of a table; "closed" is empty if no column varies."""
+    table = learned(given, names, "infer", "standard")
+    state: State = {"table": table.save(Path()), "closed": {}, "refinement": {}}
+    if not table.features:
+        return state
+    samples = samples_of(state, given)
+    closed = ClosedForm.learn(samples, table.sizes, seed=seed)
+    found = refine(closed, samples, seed=seed)
+    state["closed"] = {
+        "sizes": closed.sizes,
+        "mean": closed.mean,
+        "std": closed.std,
+        "knots": {str(column): knots for column, knots in closed.knots.items()},
+        "gaussian": vars(closed.gaussian),
+    }
+    if found is not None:
+        state["refinement"] = {
+            "weights": found.weights,
+            "strength": found.strength,
+            "spread": found.spread,
+        }
+    return state
+
+
+def complete(
+    state: State, given: Given, seed: int | None = None, *, round: bool = True, clip: bool = True
+) -> list[np.ndarray]:
+    """Return all columns of a table without gaps, as `sklearn_network.complete` does."""
+    samples = samples_of(state, given)
+    if state["closed"]:
+        closed, refinement = _closed(state), state["refinement"]
+        more, spread = np.zeros(1), np.ones(1)
+        if refinement:
+            network, columns = Refinement(**refinement), closed.columns(samples)
+            more = network.correct(closed.fill(columns), np.isnan(columns))
+            spread = network.spread
+        if seed is None:
+            samples = closed.expected(samples, more)
+        else:
+            samples = closed.draw(samples, seed, more, spread)
+    return list(table_of(state).arrays(samples, round=round, clip=clip).values())
+
+
+def _closed(state: State) -> ClosedForm:
+    kept = dict(state["closed"])
+    knots = {int(column): tuple(each) for column, each in kept.pop("knots").items()}
+    form = Gaussian if "covariance" in kept["gaussian"] else Factors
+    return ClosedForm(**kept | {"gaussian": form(**kept["gaussian"]), "knots": knots})
