@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from maskwise.columns import refinement
+from maskwise.integrations import sklearn_closed
 from maskwise.integrations.sklearn import MaskedImputer
 from tests.integrations.sklearn_tables import linear_table, mixed_table
 from tests.lazy import lazy
@@ -102,6 +103,18 @@ def test_frames_with_categories_stay_frames(library, sample):
     assert not back.isna().any().any()
     assert set(back["city"]) == {"Bern", "Rome"}
     assert set(back["rooms"]) <= {1, 2, 3, 4}
+
+
+def test_rows_are_filled_in_parts(monkeypatch):
+    X = holed(linear_table(80, 4))
+    imputer = MaskedImputer(random_state=0).fit(X)
+    whole = imputer.transform(X)
+    monkeypatch.setattr(sklearn_closed, "ROWS", 30)
+    np.testing.assert_allclose(imputer.transform(X), whole)
+    drawn = imputer.set_params(sample_posterior=True).transform(
+        np.tile(np.full(4, np.nan), (60, 1))
+    )
+    assert len(np.unique(drawn[:, 0])) == 60  # parts have draws of their own
 
 
 def test_nothing_varies_one_row_and_new_columns_of_holes():

@@ -100,7 +100,7 @@ class ClosedForm:
     def draw(
         self,
         samples: np.ndarray,
-        seed: int,
+        seed: int | tuple[int, ...],
         more: np.ndarray | float = 0.0,
         spread: np.ndarray | float = 1.0,
     ) -> np.ndarray:

@@ -214,9 +214,10 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         estimator: a `MaskedAutoencoder` that is trained and asked instead of the closed form.
         missing_values: what stands for a missing value, as in scikit-learn's imputers; NaN, None
             and pandas.NA are one. A number is for tables of numbers only, a text for texts.
-        sample_posterior: draw each missing value from what is likely given the others, and those
-            drawn before it in the row, instead of filling in what is expected. For multiple
-            imputation call `set_params(random_state=...).transform(X)` several times.
+        sample_posterior: draw what is missing in a row from what is likely, together, given the
+            rest, instead of filling in what is expected. For multiple imputation call
+            `set_params(random_state=...).transform(X)` several times; what was learned in `fit`
+            is the same in all.
         min_value: least imputed value, for all columns or [F].
         max_value: largest imputed value.
         add_indicator: append a column for each that had missing values in `fit`: where it has.

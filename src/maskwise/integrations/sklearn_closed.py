@@ -11,6 +11,8 @@ from maskwise.columns.gaussian import Gaussian
 from maskwise.columns.refinement import Refinement, refine
 from maskwise.integrations.sklearn_network import Given, State, learned, samples_of, table_of
 
+ROWS = 20_000  # at once
+
 
 def learn(given: Given, names: Sequence[str], seed: int) -> State:
     """Return what describes the rows of a table; "closed" is empty if no column varies."""
@@ -43,17 +45,21 @@ def complete(
     """Return all columns of a table without gaps, as `sklearn_network.complete` does."""
     samples = samples_of(state, given)
     if state["closed"]:
-        closed, refinement = _closed(state), state["refinement"]
-        more, spread = np.zeros(1), np.ones(1)
-        if refinement:
-            network, columns = Refinement(**refinement), closed.columns(samples)
-            more = network.correct(closed.fill(columns), np.isnan(columns))
-            spread = network.spread
-        if seed is None:
-            samples = closed.expected(samples, more)
-        else:
-            samples = closed.draw(samples, seed, more, spread)
+        parts = np.split(samples, range(ROWS, len(samples), ROWS))
+        samples = np.concatenate([_filled(state, *each, seed) for each in enumerate(parts)])
     return list(table_of(state).arrays(samples, round=round, clip=clip).values())
+
+
+def _filled(state: State, part: int, samples: np.ndarray, seed: int | None) -> np.ndarray:
+    """Return some samples with their holes filled, drawn if there is a seed."""
+    closed, more, spread = _closed(state), np.zeros(1), np.ones(1)
+    if state["refinement"]:
+        network, columns = Refinement(**state["refinement"]), closed.columns(samples)
+        more = network.correct(closed.fill(columns), np.isnan(columns))
+        spread = network.spread
+    if seed is None:
+        return closed.expected(samples, more)
+    return closed.draw(samples, (seed, part), more, spread)
 
 
 def _closed(state: State) -> ClosedForm:
