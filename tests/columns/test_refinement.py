@@ -32,9 +32,10 @@ def test_a_product_is_learned():
     assert network is not None
     asked = np.column_stack([x[:, :2], np.full(len(x), np.nan)])
     columns = closed.columns(asked)
-    more = network.correct(closed.fill(columns), np.isnan(columns))
+    filled = closed.fill(columns)
+    more = network.correct(filled, np.isnan(columns))
     before, after = (
-        np.mean((closed.expected(asked, each) - x)[:, 2] ** 2) for each in (0.0, more)
+        np.mean((closed.features(asked, each) - x)[:, 2] ** 2) for each in (filled, filled + more)
     )
     assert after < 0.5 * before
     assert network.strength[2] > 0.5

@@ -20,7 +20,7 @@ HELD_OUT = 10  # one of so many values
 ENOUGH, TIMES = 500, 5  # held-out values; in small tables drawn several times, at most so often
 MOST_ROWS = 4000  # that are fitted to, or 40 times as many as columns
 KNOTS, DISTINCT = 256, 10  # of normal scores; values of a column that has them, at least
-BEYOND = 0.5  # standard deviations of the scores
+BEYOND = 0.5  # how far normal scores go on where nothing was seen
 LEAST = 1e-6  # probability of a category that is drawn
 GAIN = 0.01  # share of the error that normal scores must save
 # The mean of g(m + s n) over a standard normal n is a sum over these.
@@ -90,12 +90,17 @@ class ClosedForm:
         """Return standardised columns whose holes are filled with what is expected, [N, D]."""
         return _fill(self.gaussian, columns, self.knots)
 
-    def expected(self, samples: np.ndarray, more: np.ndarray | float = 0.0) -> np.ndarray:
+    def expected(self, samples: np.ndarray) -> np.ndarray:
         """Return samples whose holes are filled with what is expected, float64 [N, F].
 
-        Of categories the likeliest. `more`, [N, D], is added to expected standardised columns.
+        Of categories the likeliest.
         """
-        return self._features(samples, self.fill(self.columns(samples)) + more)
+        return self.features(samples, self.fill(self.columns(samples)))
+
+    def features(self, samples: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return samples [N, F] whose holes are filled from standardised columns [N, D]."""
+        found = features_of(columns * self.std + self.mean, self.sizes)
+        return np.where(np.isnan(samples), found, samples)
 
     def draw(
         self,
@@ -122,12 +127,7 @@ class ClosedForm:
         columns = self.columns(samples)
         drawn = _values(self.gaussian.draw(_scores(columns, self.knots), rng), self.knots)
         expected = self.fill(columns)
-        return self._features(samples, expected + more + (drawn - expected) * spread)
-
-    def _features(self, samples: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Return samples whose holes are filled from standardised columns [N, D]."""
-        found = features_of(columns * self.std + self.mean, self.sizes)
-        return np.where(np.isnan(samples), found, samples)
+        return self.features(samples, expected + more + (drawn - expected) * spread)
 
 
 def owners(sizes: tuple[int, ...]) -> np.ndarray:

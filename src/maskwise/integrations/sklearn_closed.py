@@ -53,12 +53,13 @@ def complete(
 def _filled(state: State, part: int, samples: np.ndarray, seed: int | None) -> np.ndarray:
     """Return some samples with their holes filled, drawn if there is a seed."""
     closed, more, spread = _closed(state), np.zeros(1), np.ones(1)
+    columns = closed.columns(samples)
+    filled = closed.fill(columns)
     if state["refinement"]:
-        network, columns = Refinement(**state["refinement"]), closed.columns(samples)
-        more = network.correct(closed.fill(columns), np.isnan(columns))
-        spread = network.spread
+        network = Refinement(**state["refinement"])
+        more, spread = network.correct(filled, np.isnan(columns)), network.spread
     if seed is None:
-        return closed.expected(samples, more)
+        return closed.features(samples, filled + more)
     return closed.draw(samples, (seed, part), more, spread)
 
 
