@@ -17,7 +17,7 @@ from maskwise.columns.closed_form import ClosedForm, owners, weights_of
 # too short to learn anything, there is no training.
 FEWEST, MOST = 200, 1500
 FEWEST_ROWS = 1000
-HELD_OUT = 0.1  # share of the values that decide
+HELD_OUT, HELD_ROWS = 0.1, 5000  # share of the values that decide, and of how many rows
 GAIN = 0.01  # share of their error that must be saved
 HIDDEN = (0.1, 0.5)  # share of a row that is hidden in training
 MASKED, WORK = 60_000, 4e8  # masked rows; at most, and times the square of the columns
@@ -73,15 +73,17 @@ def refine(closed: ClosedForm, samples: np.ndarray, *, seed: int = 0) -> Refinem
     """Return a network that predicts what is left over of samples [N, F]; None if none helps.
 
     In training more of each row is hidden and filled in closed form, and the network predicts the
-    difference. A tenth of the values are held out and tell when to end, and for each column how
-    far to trust the network.
+    difference. A tenth of the values of some rows are held out and tell when to end, and for each
+    column how far to trust the network.
     """
     steps = num_steps(len(samples), len(closed.mean))
     if not steps:
         return None
     rng = np.random.default_rng([seed, 2])  # no stream that masks are likely to be drawn from
-    held = ~np.isnan(samples) & (rng.random(samples.shape) < HELD_OUT)
-    asked = _masked(closed, samples, held)
+    few = rng.permutation(len(samples))[:HELD_ROWS]
+    held = np.zeros(samples.shape, dtype=bool)
+    held[few] = ~np.isnan(samples[few]) & (rng.random((len(few), held.shape[1])) < HELD_OUT)
+    asked = _masked(closed, samples[few], held[few])
     samples = np.where(held, np.nan, samples)
     weights = _initial(len(closed.mean), WIDTHS[len(samples) >= WIDE], rng)
     update = AdamW(weights)
