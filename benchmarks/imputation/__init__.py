@@ -14,7 +14,7 @@ hidden categories the share that is wrong. Masks depend on the seed only and are
 - `methods`: the mean (the most common category), the five nearest rows, scikit-learn's
   IterativeImputer on standardised columns with categories as numbers (ordinal) or one-hot, the
   same with extremely randomised trees ("forest", as MissForest), MaskedImputer's network alone,
-  as it was by default up to version 0.2 ("network"), and MaskedImputer.
+  as it was by default before the closed form ("network"), and MaskedImputer.
 
 Printed are, for each set and mechanism, errors over that of IterativeImputer (one-hot) at every
 share, with the seconds of the processor; and at the end the mean rank of each method. --fast
