@@ -53,9 +53,10 @@ def test_nothing_is_added_where_all_is_linear():
 
 def test_small_tables_are_not_worth_it():
     assert num_steps(999, 1000) == 0
-    assert num_steps(10_000, 2) == 0
+    assert num_steps(10_000, 1) == 0
+    assert num_steps(1000, 2) == refinement.FEWEST
     assert num_steps(20_000, 100) == refinement.MOST
-    assert 0 < num_steps(2000, 30) < refinement.MOST
+    assert refinement.FEWEST < num_steps(5000, 40) < refinement.MOST
 
 
 def test_corrections_are_as_strong_as_they_are_trusted():

@@ -13,9 +13,9 @@ from torch.nn.functional import gelu, linear
 
 from maskwise.columns.closed_form import ClosedForm, owners, weights_of
 
-# Steps take about as long as ten rounds of regressions of each column on all others. Where that is
-# too short to learn anything, there is no training.
-FEWEST, MOST = 200, 1500
+# Steps take about as long as ten rounds of regressions of each column on all others, or half a
+# second where that is less. With fewer rows there is no training.
+FEWEST, MOST = 600, 1500
 FEWEST_ROWS = 1000
 HELD_OUT, HELD_ROWS = 0.1, 5000  # share of the values that decide, and of how many rows
 GAIN = 0.01  # share of their error that must be saved
@@ -63,10 +63,10 @@ def num_steps(rows: int, columns: int) -> int:
     """Return how many steps of training a table is worth; 0 = none.
 
     >>> num_steps(569, 30), num_steps(2000, 30), num_steps(20_000, 100)
-    (0, 315, 1500)
+    (0, 600, 1500)
     """
     steps = int(2.5 * columns * (1.5 + 4.5e-5 * rows * columns))
-    return min(steps, MOST) if steps >= FEWEST and rows >= FEWEST_ROWS else 0
+    return min(max(steps, FEWEST), MOST) if columns > 1 and rows >= FEWEST_ROWS else 0
 
 
 def refine(closed: ClosedForm, samples: np.ndarray, *, seed: int = 0) -> Refinement | None:
@@ -82,7 +82,7 @@ def refine(closed: ClosedForm, samples: np.ndarray, *, seed: int = 0) -> Refinem
     rng = np.random.default_rng([seed, 2])  # no stream that masks are likely to be drawn from
     few = rng.permutation(len(samples))[:HELD_ROWS]
     held = np.zeros(samples.shape, dtype=bool)
-    held[few] = ~np.isnan(samples[few]) & (rng.random((len(few), held.shape[1])) < HELD_OUT)
+    held[few] = ~np.isnan(samples[few]) & (rng.random(samples[few].shape) < HELD_OUT)
     asked = _masked(closed, samples[few], held[few])
     samples = np.where(held, np.nan, samples)
     weights = _initial(len(closed.mean), WIDTHS[len(samples) >= WIDE], rng)

@@ -206,9 +206,10 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
     round. Here one normal distribution of all columns, fitted to the holes by EM, predicts any
     part of a row from any other, in closed form. Values that are held out decide whether columns
     become normal scores first, and, of tables of a thousand rows and more, whether a network that
-    learns what the closed form leaves over is added: time for it is about what regressions would
-    take. What is not missing stays bit for bit the same. Tables of numbers become float arrays;
-    frames with texts, bools or categories, which are imputed too, stay frames.
+    learns what the closed form leaves over is added: its time is about what regressions would
+    take, or half a second. What is not missing stays bit for bit the same. Tables of numbers
+    become float arrays; frames with texts, bools or categories, which are imputed too, stay
+    frames.
 
     Args:
         estimator: a `MaskedAutoencoder` that is trained and asked instead of the closed form.
