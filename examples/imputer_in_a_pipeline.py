@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from maskwise.integrations.sklearn import MaskedAutoencoder, MaskedImputer
+from maskwise.integrations.sklearn import MaskedImputer
 
 
 def main() -> None:
@@ -18,8 +18,7 @@ def main() -> None:
     hidden = np.random.default_rng(0).random(X.shape) < 0.3
     holes = np.where(hidden, np.nan, X)
 
-    network = MaskedAutoencoder(width=8, depth=1, linear=8, lr=2e-2, steps=100)
-    ours = MaskedImputer(network, random_state=0)
+    ours = MaskedImputer(random_state=0)
     for imputer in (SimpleImputer(), KNNImputer(), ours):
         filled = imputer.fit_transform(holes)
         error = np.sqrt(np.mean(((filled - X) / X.std(axis=0))[hidden] ** 2))

@@ -7,7 +7,11 @@ from maskwise.integrations.sklearn import MaskedAutoencoder, MaskedImputer
 SMALL = MaskedAutoencoder(steps=5, width=16, depth=1, code=4)
 
 
-@pytest.mark.parametrize("estimator", [SMALL, MaskedImputer(SMALL)], ids=["encoder", "imputer"])
+@pytest.mark.parametrize(
+    "estimator",
+    [SMALL, MaskedImputer(SMALL), MaskedImputer()],
+    ids=["encoder", "imputer", "closed form"],
+)
 def test_all_checks_of_scikit_learn_pass(estimator):
     from sklearn.utils.estimator_checks import check_estimator
 

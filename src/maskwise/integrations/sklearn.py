@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 from maskwise import laws
 from maskwise.columns.model import TabularModelSettings
 from maskwise.errors import UserError
+from maskwise.integrations import sklearn_closed as closed
 from maskwise.integrations import sklearn_network as network
 from maskwise.integrations.sklearn_network import Given
 from maskwise.settings import from_dict
@@ -203,32 +204,27 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return tags
 
 
-def _default(rows: int) -> MaskedAutoencoder:
-    """Return what suits imputation: with few rows little more than the linear path."""
-    width = min(max(rows // 40, 8), 200)
-    steps = min(max(rows // 20, 600), 5000)
-    return MaskedAutoencoder(
-        "uniform:0.1,0.5", width=width, depth=1, code=width, linear=8, steps=steps, lr=5e-3
-    )
-
-
 @dataclass(eq=False, repr=False)
 class MaskedImputer(TransformerMixin, BaseEstimator):
-    """Fill missing values with what a masked autoencoder expects given the others.
+    """Fill missing values with what is expected given the others.
 
-    A drop-in beside `sklearn.impute.IterativeImputer`: one network is trained to predict any part
-    of a row from any other, where that has a regression for each column and round. What is not
-    missing stays bit for bit the same. Tables of numbers become float arrays; frames with texts,
-    bools or categories, which are imputed too, stay frames.
+    A drop-in beside `sklearn.impute.IterativeImputer`, which has a regression for each column and
+    round. Here one normal distribution of all columns, fitted to the holes by EM, predicts any
+    part of a row from any other, in closed form. Values that are held out decide whether columns
+    become normal scores first, and, of tables of a thousand rows and more, whether a network that
+    learns what the closed form leaves over is added: its time is about what regressions would
+    take, or half a second. What is not missing stays bit for bit the same. Tables of numbers
+    become float arrays; frames with texts, bools or categories, which are imputed too, stay
+    frames.
 
     Args:
-        estimator: a `MaskedAutoencoder`; default: one with a linear path, and wider and
-            trained for longer the more rows there are.
+        estimator: a `MaskedAutoencoder` that is trained and asked instead of the closed form.
         missing_values: what stands for a missing value, as in scikit-learn's imputers; NaN, None
             and pandas.NA are one. A number is for tables of numbers only, a text for texts.
-        sample_posterior: draw each missing value from what is likely given the others, and those
-            drawn before it in the row, instead of filling in what is expected. For multiple
-            imputation call `set_params(random_state=...).transform(X)` several times.
+        sample_posterior: draw what is missing in a row from what is likely, together, given the
+            rest, instead of filling in what is expected. For multiple imputation call
+            `set_params(random_state=...).transform(X)` several times; what was learned in `fit`
+            is the same in all.
         min_value: least imputed value, for all columns or [F].
         max_value: largest imputed value.
         add_indicator: append a column for each that had missing values in `fit`: where it has.
@@ -241,7 +237,10 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         random_state: int, RandomState or None: of the estimator and the draws.
 
     Attributes:
-        estimator_: the fitted estimator.
+        estimator_: the fitted estimator; None for the closed form.
+        transform_: of the closed form, what numbers become: "standard" or "normal scores".
+        refined_: of the closed form, whether a network is added.
+        state_: the closed form and the network, as plain values and arrays.
         indicator_features_: numbers of the columns that had missing values, if they are appended.
         empty_features_: bool [F], columns without any value.
         n_features_in_: columns, F.
@@ -250,8 +249,7 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
     Example:
         >>> nan = np.nan
         >>> table = [[1.0, 2.0], [2.0, 4.0], [nan, 6.0], [4.0, 8.0], [5.0, 10.0]] * 20
-        >>> network = MaskedAutoencoder(width=8, depth=1, linear=4, lr=0.05, steps=80)
-        >>> MaskedImputer(network, random_state=0).fit_transform(table)[2].round().tolist()
+        >>> MaskedImputer(random_state=0).fit_transform(table)[2].round().tolist()
         [3.0, 6.0]
     """
 
@@ -279,11 +277,17 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         self.empty_features_ = np.asarray(gaps.all(axis=0))
         self.indicator_features_ = np.flatnonzero(gaps.any(axis=0) & bool(self.add_indicator))
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        chosen = _default(len(given)) if self.estimator is None else self.estimator
-        chosen = clone(chosen).set_params(random_state=seed)
-        if self.dates != "keep":
-            chosen.set_params(dates=self.dates)
-        self.estimator_ = chosen.fit(given)
+        if self.estimator is not None:
+            chosen = clone(self.estimator).set_params(random_state=seed)
+            if self.dates != "keep":
+                chosen.set_params(dates=self.dates)
+            self.estimator_ = chosen.fit(given)
+            return self
+        self.estimator_ = None
+        names = _check_feature_names_in(self).tolist()
+        self.state_ = closed.learn(given, names, self.dates, seed)
+        self.transform_ = "normal scores" if self.state_["closed"].get("knots") else "standard"
+        self.refined_ = bool(self.state_["refinement"])
         return self
 
     def transform(self, X: ArrayLike) -> Any:
@@ -294,7 +298,10 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         if self.sample_posterior:
             seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         whole = {"round": self.round, "clip": self.clip}
-        found = network.complete(self.estimator_.state_, given, seed, **whole)
+        if self.estimator_ is None:
+            found = closed.complete(self.state_, given, seed, **whole)
+        else:
+            found = network.complete(self.estimator_.state_, given, seed, **whole)
         return self._result(given, [self._bounded(*each) for each in enumerate(found)])
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:

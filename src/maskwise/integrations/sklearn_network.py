@@ -161,6 +161,25 @@ def begin(
 ) -> State:
     """Return a model of the rows of a table with random weights; with none, if no column varies.
 
+    `categorical` and `scale` as in `learned`.
+    """
+    table = learned(given, names, categorical, scale, max_categories, dates)
+    if table.features:
+        return _state(build(table, shape, seed=seed))
+    return {"table": table.save(Path()), "network": to_dict(shape), "weights": {}}
+
+
+@speaking(as_parameter)
+def learned(
+    given: Given,
+    names: Sequence[str],
+    categorical: str | Collection[str | int] = "infer",
+    scale: str = "standard",
+    max_categories: int = 100,
+    dates: str = "keep",
+) -> Table:
+    """Return how the rows of a table become samples.
+
     `categorical` is "infer", or names or numbers of columns of numbers that are categories;
     `scale` is "standard" or "quantile"; more than `max_categories` texts are left apart, as dates
     are, unless `dates` are "number".
@@ -188,9 +207,7 @@ def begin(
         dates=dates == "number",
     )
     tell_apart(table, f" ({option('max_categories')})")
-    if table.features:
-        return _state(build(table, shape, seed=seed))
-    return {"table": table.save(Path()), "network": to_dict(shape), "weights": {}}
+    return table
 
 
 @speaking(as_parameter)
@@ -214,7 +231,7 @@ def learn(
     plan = Plan(laws.parse(law), Scattered(), train, seed)
     fabric = connect(EfficiencySettings(accelerator=accelerator))
     wrapped, optimizer = setup(fabric, Learner(model), train)
-    rows = rows_of(_samples(state, given))
+    rows = rows_of(samples_of(state, given))
     for batch in Batches(rows, batch_size=train.batch_size, seed=seed).read(0, train.steps):
         lr = train.lr if constant else learning_rate(batch.step, train)
         _, loss, _, _ = gradients(fabric, wrapped, optimizer, model, batch, plan, lr)
@@ -230,7 +247,7 @@ def learn(
 @speaking(as_parameter)
 def codes(state: State, given: Given) -> np.ndarray:
     """Return the codes of rows, float64 [N, D]; 0 where no column varies."""
-    samples = _samples(state, given)
+    samples = samples_of(state, given)
     if not state["weights"]:
         return np.zeros((len(samples), width_of(state)))
     return _in_parts(_model(state).encode, samples)
@@ -241,7 +258,7 @@ def decoded(state: State, code: np.ndarray, library: Library) -> Any:
     """Return the rows that codes stand for, in a container of a library."""
     weights = state["weights"]
     samples = _in_parts(_model(state).decode, code) if weights else np.zeros((len(code), 0))
-    columns = _table(state).arrays(samples)
+    columns = table_of(state).arrays(samples)
     if library == "numpy":
         times = [
             each.astype(object) if each.dtype.kind == "M" else each for each in columns.values()
@@ -264,7 +281,7 @@ def complete(
     With a `seed`, what is missing is drawn from what is likely given the others; else it is what
     is expected. Columns of whole numbers get such (`round`) within what they held (`clip`).
     """
-    samples = _samples(state, given)
+    samples = samples_of(state, given)
     if state["weights"]:
         model = _model(state)
         if seed is None:
@@ -272,13 +289,13 @@ def complete(
         else:
             x = torch.from_numpy(samples).double()
             samples = fill(model, x, x.isnan(), seed=seed, batch_size=ROWS).numpy()
-    return list(_table(state).arrays(samples, round=round, clip=clip).values())
+    return list(table_of(state).arrays(samples, round=round, clip=clip).values())
 
 
 @speaking(as_parameter)
 def scores(state: State, given: Given, passes: int) -> np.ndarray:
     """Return bounds of the log-likelihoods of rows, nats [N]; 0 where nothing is known."""
-    samples = _samples(state, given)
+    samples = samples_of(state, given)
     found = np.zeros(len(samples))
     known = ~np.isnan(samples).all(axis=1)
     if known.any():
@@ -295,13 +312,14 @@ def width_of(state: State) -> int:
     return int(shape["code"] if shape["kind"] == "mlp" else shape["width"])
 
 
-def _table(state: State) -> Table:
+def table_of(state: State) -> Table:
+    """Return how rows become samples."""
     return Table.load(Path(), state["table"])
 
 
-def _samples(state: State, given: Given) -> np.ndarray:
+def samples_of(state: State, given: Given) -> np.ndarray:
     """Return rows as samples, float32 [N, F]; columns are taken in order."""
-    table = _table(state)
+    table = table_of(state)
     names = (column.name for column in table.columns)
     return table.encode(dict(zip(names, given.columns.values(), strict=True)))
 
@@ -314,7 +332,7 @@ def _state(model: TabularModel) -> State:
 
 def _model(state: State) -> TabularModel:
     """Return the model in double precision, so that no row depends on its batch by rounding."""
-    model = build(_table(state), from_dict(TabularModelSettings, state["network"]), seed=0)
+    model = build(table_of(state), from_dict(TabularModelSettings, state["network"]), seed=0)
     model.load_state_dict({key: torch.from_numpy(v) for key, v in state["weights"].items()})
     return model.double().eval()
 

@@ -1,0 +1,70 @@
+"""Inside the imputer: a table in closed form, refined by a network, kept as plain arrays."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from maskwise.columns.closed_form import ClosedForm
+from maskwise.columns.factors import Factors
+from maskwise.columns.gaussian import Gaussian
+from maskwise.columns.refinement import Refinement, refine
+from maskwise.integrations.sklearn_network import Given, State, learned, samples_of, table_of
+
+ROWS = 20_000  # at once
+
+
+def learn(given: Given, names: Sequence[str], dates: str, seed: int) -> State:
+    """Return what describes the rows of a table; "closed" is empty if no column varies."""
+    table = learned(given, names, dates=dates)
+    state: State = {"table": table.save(Path()), "closed": {}, "refinement": {}}
+    if not table.features:
+        return state
+    samples = samples_of(state, given)
+    closed = ClosedForm.learn(samples, table.sizes, seed=seed)
+    found = refine(closed, samples, seed=seed)
+    state["closed"] = {
+        "sizes": closed.sizes,
+        "mean": closed.mean,
+        "std": closed.std,
+        "knots": {str(column): knots for column, knots in closed.knots.items()},
+        "gaussian": vars(closed.gaussian),
+    }
+    if found is not None:
+        state["refinement"] = {
+            "weights": found.weights,
+            "strength": found.strength,
+            "spread": found.spread,
+        }
+    return state
+
+
+def complete(
+    state: State, given: Given, seed: int | None = None, *, round: bool = True, clip: bool = True
+) -> list[np.ndarray]:
+    """Return all columns of a table without gaps, as `sklearn_network.complete` does."""
+    samples = samples_of(state, given)
+    if state["closed"]:
+        parts = np.split(samples, range(ROWS, len(samples), ROWS))
+        samples = np.concatenate([_filled(state, *each, seed) for each in enumerate(parts)])
+    return list(table_of(state).arrays(samples, round=round, clip=clip).values())
+
+
+def _filled(state: State, part: int, samples: np.ndarray, seed: int | None) -> np.ndarray:
+    """Return some samples with their holes filled, drawn if there is a seed."""
+    closed, more, spread = _closed(state), np.zeros(1), np.ones(1)
+    columns = closed.columns(samples)
+    filled = closed.fill(columns)
+    if state["refinement"]:
+        network = Refinement(**state["refinement"])
+        more, spread = network.correct(filled, np.isnan(columns)), network.spread
+    if seed is None:
+        return closed.features(samples, filled + more)
+    return closed.draw(samples, (seed, part), more, spread)
+
+
+def _closed(state: State) -> ClosedForm:
+    kept = dict(state["closed"])
+    knots = {int(column): tuple(each) for column, each in kept.pop("knots").items()}
+    form = Gaussian if "covariance" in kept["gaussian"] else Factors
+    return ClosedForm(**kept | {"gaussian": form(**kept["gaussian"]), "knots": knots})
