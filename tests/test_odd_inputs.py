@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import maskwise as mw
@@ -23,6 +23,8 @@ from maskwise.modalities import KINDS as RECORDS
 from maskwise.modalities import config_of, find
 from tests.odd_inputs import KINDS
 
+# What fails is shown as it was found: to make it smaller takes minutes.
+FOUND = (Phase.explicit, Phase.generate)
 FEW, MANY = 16, 350  # of each kind, and as many of what is given from Python and of settings
 HANG = 30  # seconds; no clock is compared: only what never ends is cut
 GROWTH = 500 << 20  # bytes that any number of odd inputs may leave behind
@@ -148,7 +150,7 @@ def test_many_files(kind, growing):
 
 
 def _files(kind: str, num: int) -> None:
-    settings(max_examples=num)(given(KINDS[kind]())(check))()
+    settings(max_examples=num, phases=FOUND)(given(KINDS[kind]())(check))()
 
 
 # What people pass by mistake: nothing, numbers, the wrong shape, and things that never end.
@@ -174,7 +176,7 @@ OBJECTS = st.one_of(
 
 
 def _given(num: int) -> None:
-    @settings(max_examples=num)
+    @settings(max_examples=num, phases=FOUND)
     @given(OBJECTS, st.sampled_from([None, *RECORDS]))
     def check(thing, modality):
         with here(tempfile.gettempdir()):
@@ -224,7 +226,7 @@ def _settings(num: int) -> None:
         source: sorted(flatten(to_dict(config_of(source, {})))) for source in ("digits", "pydoc")
     }
 
-    @settings(max_examples=num)
+    @settings(max_examples=num, phases=FOUND)
     @given(st.data())
     def check(data):
         source = data.draw(st.sampled_from(sorted(keys)))

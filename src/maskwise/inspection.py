@@ -60,7 +60,10 @@ class Inspection:
         files    1,200
         classes  2: cat 800, dog 400
         """
-        rows = {name: _shown(value) for name, value in self.found.items()}
+        rows = {
+            name: ", ".join(value) if name.startswith("first ") else _shown(value)
+            for name, value in self.found.items()
+        }
         if self.num_train is not None:
             rows["samples to train on"] = f"{self.num_train:,}"
         width = max(map(len, rows), default=0)

@@ -116,7 +116,7 @@ def check_given(data: object, *, of_any: bool = False) -> None:
         more = ": it gives minibatches, so give its data set, .dataset"
     elif data is None or isinstance(data, (bool, int, float)) or callable(data):
         told += f" ({getattr(data, '__name__', data)})"
-    elif not hasattr(data, "__len__"):
+    elif not hasattr(data, "__len__") or getattr(data, "shape", None) == ():
         more = ": they have no length; give a list of a known number of them"
     elif not isinstance(data, (bytes, bytearray, memoryview, set, frozenset)):
         if not of_any:

@@ -83,7 +83,7 @@ def inspect(
     found = api.inspect(data, modality=modality, **settings)
     if json:
         print(as_json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
-    else:
+    elif found.found:
         print(found.text())
     if out is not None:
         save_picture(found.figure(data), out)

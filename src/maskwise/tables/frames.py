@@ -59,7 +59,7 @@ def columns_of(
         except UserError as error:
             way_out = f"leave it out by {option('data.drop', str(name))}"
             wrong.append(Trouble(f"column '{name}': {error}: {way_out}", {LEAVE_OUT: str(name)}))
-            columns[str(name)] = np.full(len(values), None, dtype=object)
+            columns[str(name)] = np.full(values.shape[:1] or 0, None, dtype=object)
             if unused(str(name)):
                 wrong.pop()
     if wrong:

@@ -43,6 +43,8 @@ def mended(
     A name that the command line would read otherwise, such as one with a comma, cannot be given.
     """
     changes = dict(settings)
+    if changes.get(LEAVE_OUT) in data.drop:
+        return None  # that did not help
     if LEAVE_OUT in changes:
         changes["drop"] = (*data.drop, changes.pop(LEAVE_OUT))
     changes = {key: value for key, value in changes.items() if getattr(data, key) != value}
