@@ -67,6 +67,7 @@ def test_the_data(data):
     assert all(row.split("\t")[0] in ctcf + pu1 for row in test)
 
 
+@pytest.mark.slow
 def test_laws_are_compared(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(dna_laws, "LAWS", LAWS)
     common = ["--steps", "4", "--width", "8", "--depth", "1", "--seeds", "0", "1"]

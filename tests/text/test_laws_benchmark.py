@@ -24,6 +24,7 @@ def test_a_model_of_transformers(language_model, tmp_path, monkeypatch, capsys):
     assert (out / "model.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_laws_are_compared_at_equal_steps_and_predictions(tmp_path, monkeypatch, capsys):
     pytest.importorskip("tokenizers")
     lines = [f"line {n} tells of {n * n} cats and some {n % 7} dogs" for n in range(900)]
