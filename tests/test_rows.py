@@ -4,7 +4,7 @@ import lzma
 import pytest
 
 from maskwise.errors import UserError
-from maskwise.rows import json_rows, table_rows
+from maskwise.rows import json_rows, rows_of, table_rows
 from maskwise.textio import kind_of
 
 
@@ -59,3 +59,10 @@ def test_a_nest_without_end_is_no_row(tmp_path):
     assert next(rows) == ("line 1", {"text": "a"})
     with pytest.raises(UserError, match="line 2 is no JSON object"):
         next(rows)
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,text\none,two\n", "utf-8")
+    with pytest.raises(UserError, match=r"a\.csv: two columns are called 'text': rename one"):
+        list(rows_of(path))

@@ -150,7 +150,8 @@ def rows_of(
         wanted: which columns are asked for, where that saves time; none of them: all.
 
     Raises:
-        UserError: a file that cannot be read, or a row that is shorter or longer than the first.
+        UserError: a file that cannot be read, two columns of one name, or a row that is shorter or
+            longer than the first.
     """
     kind = kind_of(path)
     if kind in JSON:
@@ -158,6 +159,9 @@ def rows_of(
     elif kind in TABLES:
         rows = table_rows(path, encoding)
         names = [name.strip() for name in next(rows, ("", []))[1]]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise UserError(f"{path}: two columns are called {twice[0]!r}: rename one")
         yield from ((where, dict(zip(names, row, strict=True))) for where, row in rows)
     else:
         with open_parquet(path) as file:
