@@ -45,11 +45,19 @@ def encode_labels(labels: np.ndarray, where: str = "labels") -> tuple[np.ndarray
     return codes, tuple(map(str, names))
 
 
+def is_nothing(value: object) -> bool:
+    """Say whether a value is one of those for what is missing: NaN, None or pandas.NA.
+
+    >>> is_nothing(None), is_nothing(float("nan")), is_nothing(-1)
+    (True, True, False)
+    """
+    nothing = value is None or type(value).__name__ in ("NAType", "NaTType")
+    return nothing or (isinstance(value, float) and value != value)
+
+
 def _is_missing(value: object) -> bool:
-    """Say whether there is no value: None, NaN, NA of pandas or an empty text."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return not value if isinstance(value, str) else value != value
+    """Say whether there is no label: nothing, an empty text or a NaN of another library."""
+    return is_nothing(value) or (not value if isinstance(value, str) else value != value)
 
 
 def _plain(values: list[object], wrong: UserError) -> np.ndarray:

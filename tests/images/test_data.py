@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from maskwise.errors import UserError
-from maskwise.images.data import ImageDataSettings, load, load_all
+from maskwise.images.data import ImageDataSettings, load, read_all
 from maskwise.images.images import held_out, hold_out
 from maskwise.images.record import RECORD, ImageRunSettings
 from maskwise.settings import from_dict, to_dict
@@ -392,7 +392,7 @@ def test_settings_round_trip():
 def test_channels_are_where_they_can_be(tmp_path, shape, layout, found):
     x = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     np.save(tmp_path / "x.npy", x)
-    source = load_all(ImageDataSettings(source=str(tmp_path / "x.npy"), layout=layout))
+    source = read_all(ImageDataSettings(source=str(tmp_path / "x.npy"), layout=layout)).given
     assert source.shape == found
     channels_first = x if found == shape[1:] else x.transpose(0, 3, 1, 2)
     np.testing.assert_array_equal(source.get([7])[0].numpy(), channels_first[7])

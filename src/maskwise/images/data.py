@@ -141,11 +141,6 @@ def read_all(data: ImageDataSettings, given: Any = None) -> Samples:
     return Samples(parts[0] if len(parts) == 1 else joined(*parts), None, found.broken)
 
 
-def load_all(data: ImageDataSettings) -> ImageSource:
-    """Read all that `data` describes as one source: the training part, then any test part."""
-    return read_all(data).given
-
-
 def in_the_way(looked: Looked, data: ImageDataSettings) -> list[Problem]:
     """Return all that keeps pictures from being used together."""
     found = list(looked.listed.problems)

@@ -19,6 +19,7 @@ from maskwise.errors import UserError
 from maskwise.integrations import sklearn_closed as closed
 from maskwise.integrations import sklearn_network as network
 from maskwise.integrations.sklearn_network import Given
+from maskwise.labels import is_nothing
 from maskwise.settings import from_dict
 from maskwise.train.config import TrainSettings
 
@@ -347,5 +348,5 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = network.is_nothing(self.missing_values)
+        tags.input_tags.allow_nan = is_nothing(self.missing_values)
         return tags

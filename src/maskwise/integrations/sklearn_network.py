@@ -20,6 +20,7 @@ from maskwise.columns.losses import fit_feature_noise
 from maskwise.columns.model import TabularModel, TabularModelSettings
 from maskwise.columns.tabular import rows_of
 from maskwise.errors import UserError, as_argument, option, speaking
+from maskwise.labels import is_nothing
 from maskwise.likelihood import fill, log_likelihood
 from maskwise.masks.patterns import Scattered
 from maskwise.modalities import build
@@ -136,16 +137,6 @@ def read(
     dtype = FLOATS if isinstance(categorical, str) and not texts else None
     array = validate_data(estimator, X, reset=reset, dtype=dtype, ensure_all_finite="allow-nan")
     return Given(array, columns_of(array, texts))
-
-
-def is_nothing(value: Any) -> bool:
-    """Return whether a value is one of those for what is missing: NaN, None or pandas.NA.
-
-    >>> is_nothing(None), is_nothing(float("nan")), is_nothing(-1)
-    (True, True, False)
-    """
-    nothing = value is None or type(value).__name__ in ("NAType", "NaTType")
-    return nothing or (isinstance(value, float) and value != value)
 
 
 @speaking(as_parameter)

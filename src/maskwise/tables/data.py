@@ -1,6 +1,5 @@
 """Where tables come from: settings, and `load`, which makes samples of them and holds out some."""
 
-import codecs
 import dataclasses
 import difflib
 import hashlib
@@ -16,6 +15,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from maskwise.columns.tabular import TabularRows, TabularSplits
+from maskwise.encodings import check_encoding
 from maskwise.errors import UserError, option
 from maskwise.modality import Samples
 from maskwise.outputs import Formulas
@@ -92,10 +92,8 @@ class TableDataSettings:
     def __post_init__(self) -> None:
         if self.delimiter not in ("auto", "tab") and len(self.delimiter) != 1:
             raise UserError(f"delimiter {self.delimiter!r} must be one character, or tab")
-        try:
-            codecs.lookup("utf-8" if self.encoding == "auto" else self.encoding)
-        except LookupError:
-            raise UserError(f"encoding {self.encoding!r} is not known; take latin-1") from None
+        if self.encoding != "auto":
+            check_encoding(self.encoding)
 
     @property
     def dialect(self) -> Dialect:

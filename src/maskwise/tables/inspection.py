@@ -1,9 +1,6 @@
 """A dry look at a table: what its columns are, and all that stands in the way of training."""
 
-import logging
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,7 +8,7 @@ import numpy as np
 from maskwise.columns.tabular import TabularRunSettings, TabularSplits, check_pattern
 from maskwise.errors import UserError
 from maskwise.files import Entries
-from maskwise.inspection import Inspection, Problem
+from maskwise.inspection import Inspection, Problem, quietly
 from maskwise.tables.column import Column
 from maskwise.tables.data import TableDataSettings, in_memory, name_of, splits_of_columns
 from maskwise.tables.files import survey
@@ -19,8 +16,6 @@ from maskwise.tables.frames import Columns, distinct, is_missing
 from maskwise.tables.mending import mended, troubles_of
 from maskwise.tables.table import Table, num_rows
 from maskwise.tables.texts import Dialect
-
-log = logging.getLogger("maskwise")
 
 Looked = tuple[Columns, np.ndarray | None, Dialect | None]
 
@@ -97,25 +92,11 @@ def _splits(columns: Columns, labels: np.ndarray | None, look: Look) -> TabularS
     """Return what training would have, with all that is in its way mended."""
     while True:
         try:
-            with _quiet():
+            with quietly():
                 return splits_of_columns(columns, name_of(look.data), look.data, labels)
         except UserError as error:
             if not look.note(error):
                 return None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what loading tells: it is what is found here, and is told by loading."""
-
-    def nothing(record: logging.LogRecord) -> bool:
-        return False
-
-    log.addFilter(nothing)
-    try:
-        yield
-    finally:
-        log.removeFilter(nothing)
 
 
 def _kinds(columns: Columns, table: Table) -> Entries:

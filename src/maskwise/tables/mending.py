@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, as_text
 from maskwise.settings import override
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def mended(
     if LEAVE_OUT in changes:
         changes["drop"] = (*data.drop, changes.pop(LEAVE_OUT))
     changes = {key: value for key, value in changes.items() if getattr(data, key) != value}
-    texts = {key: _text(value) for key, value in changes.items()}
+    texts = {key: as_text(value) for key, value in changes.items()}
     if not changes:
         return None
     try:
@@ -60,11 +60,3 @@ def mended(
     return dataclasses.replace(data, **changes), {
         f"data.{key}": text for key, text in texts.items()
     }
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ",".join(value) or "none"
-    return (
-        "none" if value is None else str(value).lower() if value in (True, False) else str(value)
-    )

@@ -204,11 +204,10 @@ def parted(data: TextDataSettings, texts: object = None) -> TextDataSettings:
     if not path.is_dir():
         return data
     every = [each for each in sorted(path.iterdir()) if is_data(each)]
-    stems = Counter(each.name.partition(".")[0] for each in every)
-    parts = {
-        stem if stems[stem := each.name.partition(".")[0]] == 1 else each.name: each
-        for each in every
-    }
+    stems = [each.name.partition(".")[0] for each in every]
+    alone = {stem for stem, num in Counter(stems).items() if num == 1}
+    named = zip(stems, every, strict=True)
+    parts = {stem if stem in alone else each.name: each for stem, each in named}
     names = splits_among(parts, path)
     if len(names) < 2:
         return data

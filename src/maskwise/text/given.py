@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from maskwise.encodings import whole_texts
 from maskwise.errors import UserError
-from maskwise.rows import is_missing
+from maskwise.labels import is_nothing
 from maskwise.textio import few
 
 _LOOKED_AT = 1000
@@ -45,7 +45,7 @@ def read_given(data: object) -> Given:
     other = [
         f"text {number} is {type(value).__name__}"
         for number, value in enumerate(values, start=1)
-        if not isinstance(value, str) and not _is_none(value)
+        if not isinstance(value, str) and not is_nothing(value)
     ]
     if other:
         raise UserError(f"{len(other)} of {len(values)} are no texts: {few(other)}: {ASKED}")
@@ -65,13 +65,6 @@ def _values(data: object) -> Sequence[Any] | None:
             found = getattr(data, name)()
             return found if isinstance(found, list) else None
     return None
-
-
-def _is_none(value: object) -> bool:
-    """Say whether a value stands where there is none: None, NaN or pandas.NA."""
-    if type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, (float, type(None))) and is_missing(value)
 
 
 def _described(data: object) -> str:
