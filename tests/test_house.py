@@ -24,6 +24,7 @@ ORDER = [
     ["objectives"],
     ["likelihood"],
     ["measure"],
+    ["predict"],
     ["report"],
     ["train"],
     ["tokens", "columns", "patches"],

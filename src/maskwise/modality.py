@@ -116,6 +116,21 @@ class Samples(NamedTuple):
     """numbers, from 0, of those that `given` lacks, and what is wrong with each"""
 
 
+class Incomplete(NamedTuple):
+    """Samples of which parts may be missing."""
+
+    source: Source
+    """they hold any value where something is missing that their model does not tell by itself"""
+    hidden: np.ndarray | None = None
+    """which positions are missing so, bool [N, L]; None: none"""
+    whole: np.ndarray | None = None
+    """how many positions each sample has that could be there, int64 [N]; None: all L"""
+    labels: np.ndarray | None = None
+    """what is known of each sample, [N]: numbers of classes, -1 = not known; None: nothing"""
+    classes: Sequence[str] | None = None
+    """what classes are called"""
+
+
 @dataclass(frozen=True)
 class Scale:
     """What a training on data of one's own takes where only its time is given.
@@ -226,6 +241,8 @@ class Modality(Generic[C, S, T, P, M]):
     """(model, data given from Python, settings, pool, layer) -> features [N, D]"""
     read: Callable[[C], Samples]
     """all samples of a source"""
+    incomplete: Callable[[M, Given, C], Incomplete] | None = None
+    """(model, data given from Python, settings) -> samples of which parts may be missing"""
     source_settings: Callable[[str, str | None], Entries] | None = None
     """(source, genome or the like) -> the settings that say which samples are meant"""
     likelihood: Callable[..., Entries] | None = None
