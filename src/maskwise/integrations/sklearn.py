@@ -15,6 +15,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from maskwise import laws
 from maskwise.columns.model import TabularModelSettings
+from maskwise.columns.tabular import check_pattern
 from maskwise.errors import UserError
 from maskwise.integrations import sklearn_closed as closed
 from maskwise.integrations import sklearn_network as network
@@ -47,7 +48,11 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     says how many.
 
     Args:
-        law: of the share of a row that is hidden in a step.
+        law: of the share of a row that is hidden in a step; "observed": what rows of the table
+            lack themselves.
+        pattern: which values these are: "scattered", "shared" (the same columns in all rows of a
+            step), "copied" (what another row lacks) or "proportional" (rather what is missing
+            more often). The first call of `fit` or `partial_fit` says what rows lack.
         kind: "mlp", or "transformer" with a token for each feature.
         width: of the network.
         depth: blocks.
@@ -84,6 +89,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     law: str = "uniform:0.1,0.9"
     _: KW_ONLY
+    pattern: Literal["scattered", "shared", "copied", "proportional"] = "scattered"
     kind: Literal["mlp", "transformer"] = "mlp"
     width: int = 256
     depth: int = 2
@@ -173,6 +179,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def _begin(self, given: Given) -> None:
         """Learn the columns and draw weights."""
         laws.parse(self.law)
+        check_pattern(self.pattern)
         names = _check_feature_names_in(self).tolist()
         chosen = ("kind", "width", "depth", "code", "linear", "corruption")
         shape = from_dict(TabularModelSettings, {name: getattr(self, name) for name in chosen})
@@ -180,7 +187,8 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.n_steps_ = 0
         self.container_ = given.library
         told = names, self.categorical, self.scale, self.max_categories, self.dates
-        self.state_ = network.begin(given, *told, shape, self.seed_)
+        state = network.begin(given, *told, shape, self.seed_)
+        self.state_ = network.with_observed(state, given, self.law, self.pattern)
 
     def _learn(self, given: Given, steps: int, *, constant: bool) -> Self:
         batch = {"steps": steps, "batch_size": min(self.batch_size, len(given))}
@@ -190,6 +198,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             self.state_,
             given,
             self.law,
+            self.pattern,
             train,
             seed=self.seed_ + self.n_steps_,  # each call has an order and masks of its own
             accelerator=self.accelerator,

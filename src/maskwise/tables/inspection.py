@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from maskwise.columns.observed import problems_of_gaps
 from maskwise.columns.tabular import TabularRunSettings, TabularSplits, check_pattern
 from maskwise.errors import UserError
 from maskwise.files import Entries
@@ -56,6 +57,7 @@ def inspect(given: object, config: TabularRunSettings) -> Inspection:
     found = {"rows": num_rows(columns), "columns": len(columns)}
     splits = _splits(columns, labels, look)
     if splits is not None:
+        look.problems += problems_of_gaps(config, splits)
         assert isinstance(splits.tokenizer, Table)
         found |= _kinds(columns, splits.tokenizer) | _labels(splits)
         if look.data.group is not None:
