@@ -15,6 +15,7 @@ _WHERE = {
     "inspect": "maskwise.api",
     "measure_likelihood": "maskwise.api",
     "load": "maskwise.api",
+    "missingness": "maskwise.tables.missingness",
     "Run": "maskwise.run",
     "UserError": "maskwise.errors",
 }
@@ -42,6 +43,7 @@ __all__ = [
     "load",
     "masks",
     "measure_likelihood",
+    "missingness",
     "objectives",
     "pretrain",
     "theory",
