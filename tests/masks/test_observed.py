@@ -119,7 +119,10 @@ def test_the_law_of_data() -> None:
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: draw("fixed:0.5", observed=None), "pattern copied is of data whose rows lack"),
+        (
+            lambda: draw("fixed:0.5", observed=None),
+            "pattern copied is made of what rows of data lack",
+        ),
         (lambda: draw("observed", "scattered", observed=None), "law observed is of data with"),
         (lambda: draw("fixed:0.5", bank=BANK & False), "none of 10 rows lacks a value"),
         (lambda: draw("fixed:0.5", observed=BANK.int()), r"give bool \[M, 6\]"),

@@ -158,7 +158,10 @@ def draw(
     if pattern.needs_observed:
         if observed is None:
             name = type(pattern).__name__.lower()
-            raise UserError(f"pattern {name} is of data whose rows lack something: give observed=")
+            raise UserError(
+                f"pattern {name} is made of what rows of data lack, which is not known here: choose"
+                " another pattern, or give observed="
+            )
         observed = observed.to(device)
     ask = Request(counts, tuple(grid), keys, of_step, open_, units, scores, observed)
     return Mask(pattern.hide(ask), None if eligible is None else open_)
