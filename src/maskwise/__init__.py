@@ -16,6 +16,7 @@ _WHERE = {
     "measure_likelihood": "maskwise.api",
     "load": "maskwise.api",
     "missingness": "maskwise.tables.missingness",
+    "pool": "maskwise.measure.pooling",
     "Run": "maskwise.run",
     "UserError": "maskwise.errors",
 }
@@ -45,6 +46,7 @@ __all__ = [
     "measure_likelihood",
     "missingness",
     "objectives",
+    "pool",
     "pretrain",
     "theory",
 ]

@@ -216,7 +216,7 @@ def test_nothing_to_copy_is_told_with_a_way_out(frame, tmp_path):
     assert "This works" in str(error.value)
     assert not (tmp_path / "run").exists()
     with pytest.raises(
-        UserError, match="pattern proportional is made of what rows of data lack, which"
+        UserError, match="pattern proportional is made of what rows of data lack, which is unknown"
     ):
         mw.pretrain("digits", pattern="proportional", out=tmp_path / "run")
 

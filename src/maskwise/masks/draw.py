@@ -159,7 +159,7 @@ def draw(
         if observed is None:
             name = type(pattern).__name__.lower()
             raise UserError(
-                f"pattern {name} is made of what rows of data lack, which is not known here: choose"
+                f"pattern {name} is made of what rows of data lack, which is unknown here: choose"
                 " another pattern, or give observed="
             )
         observed = observed.to(device)
