@@ -15,6 +15,7 @@ _WHERE = {
     "inspect": "maskwise.api",
     "measure_likelihood": "maskwise.api",
     "load": "maskwise.api",
+    "check_draws": "maskwise.tables.drawn",
     "missingness": "maskwise.tables.missingness",
     "pool": "maskwise.measure.pooling",
     "Run": "maskwise.run",
@@ -35,6 +36,7 @@ _MODULES = (
 __all__ = [
     "Run",
     "UserError",
+    "check_draws",
     "diagnostics",
     "evaluate",
     "inspect",
