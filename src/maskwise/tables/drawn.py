@@ -75,7 +75,7 @@ class DrawCheck:
             if each.outside > 0.01:
                 lines.append(
                     f"{each.name}: {each.outside:.0%} of the draws are beyond all that was"
-                    " observed: min_value and max_value set bounds"
+                    " observed: where that cannot be, min_value and max_value set bounds"
                 )
         return "\n".join(lines)
 
