@@ -15,13 +15,14 @@ from maskwise.masks.patterns import Pattern, Request
 from maskwise.rng import Stream
 
 ROWS, VALUES = 4096, 2**21  # most rows that are kept, and values of them together
+PART = 512  # of which a sample looks at so many: it takes less than a step of a small network
 
 
 @dataclass(frozen=True)
 class Copied(Pattern):
     """What is missing in one row of the data is hidden in another.
 
-    A row of the data is drawn, alike among those that lack exactly as many of the eligible
+    A row of the data is drawn, alike among those of 512 that lack exactly as many of the eligible
     positions as are to be hidden: the mask is its copy. Where there is none, it is a random part
     of what one lacks that lacks more, the fewest more; and where none lacks so many, all that a
     random row lacks, and others at random. So for a given number masks are distributed as real
@@ -37,15 +38,36 @@ class Copied(Pattern):
     def hide(self, ask: Request) -> Tensor:
         assert ask.observed is not None
         gaps = ask.observed
-        common = ask.eligible.float() @ gaps.float().T  # small whole numbers: exact
-        more = common - ask.counts[:, None]
-        more = more.masked_fill(more < 0, torch.inf)
-        least = more.amin(dim=1, keepdim=True)
-        able = torch.where(least < torch.inf, more == least, common > 0)
-        number = ask.keys.open_uniform(Stream.DONOR, 1) * able.sum(dim=1, keepdim=True)
-        donor = (able.cumsum(dim=1) <= number.long()).sum(dim=1).clamp(max=len(gaps) - 1)
+        u = ask.keys.open_uniform(Stream.DONOR, 2)
+        parts = gaps.tensor_split(-(-len(gaps) // PART))
+        part_of = (u[:, 0] * len(parts)).long()
+        first = torch.zeros_like(ask.eligible)
+        for number, part in enumerate(parts):
+            rows = (part_of == number).nonzero()[:, 0]
+            donors = _donors(part, ask.eligible[rows], ask.counts[rows], u[rows, 1])
+            first[rows] = part[donors]
         scores = ask.keys.bits(Stream.SCORE, gaps.shape[1])
-        return hide_lowest(scores + (~gaps[donor]).long() * 2**32, ask.counts, ask.eligible)
+        return hide_lowest(scores + (~first).long() * 2**32, ask.counts, ask.eligible)
+
+
+def _donors(gaps: Tensor, eligible: Tensor, counts: Tensor, u: Tensor) -> Tensor:
+    """Return which row of gaps [M, L] each sample copies, int64 [B], for uniforms [B]."""
+    # How much of what may be hidden each row lacks, less what is asked: small whole numbers.
+    more = eligible.float() @ gaps.float().T - counts[:, None]
+    able = more == 0
+    others = (~able.any(dim=1)).nonzero()[:, 0]
+    if len(others):
+        able[others] = _nearest(more[others], counts[others])
+    num = able.sum(dim=1)
+    return able.nonzero()[:, 1][num.cumsum(dim=0) - num + (u * num).long()]
+
+
+def _nearest(more: Tensor, counts: Tensor) -> Tensor:
+    """Return which rows come next, bool [B, M]: those that lack the fewest more, or else any."""
+    over = more.masked_fill(more < 0, torch.inf)
+    least = over.amin(dim=1, keepdim=True)
+    able = torch.where(least < torch.inf, over == least, more > -counts[:, None])
+    return able | ~able.any(dim=1, keepdim=True)  # nothing in common: any, of which none is copied
 
 
 @dataclass(frozen=True)
