@@ -24,7 +24,7 @@ MECHANISMS = ("MCAR", "MAR", "MNAR", "block")
 PATTERNS = ("scattered", "proportional", "copied")
 LAWS = ("uniform:0.1,0.9", "observed")
 SHARE = 0.3
-NETWORK = {"width": 64, "lr": 3e-3}
+WIDTH, LR = 64, 3e-3
 STEPS = 400
 
 
@@ -43,7 +43,8 @@ def filled(method: str, holes: np.ndarray, seed: int, steps: int) -> np.ndarray:
     if method == "closed form":
         return np.asarray(MaskedImputer(random_state=seed).fit_transform(holes))
     pattern, law = method.split()
-    model = MaskedAutoencoder(law, pattern=pattern, steps=steps, random_state=seed, **NETWORK)
+    model = MaskedAutoencoder(law, width=WIDTH, lr=LR, steps=steps, random_state=seed)
+    model.set_params(pattern=pattern)
     return np.asarray(model.fit(holes).impute(holes))
 
 
@@ -69,7 +70,7 @@ def main() -> None:
     torch.set_num_threads(1)
     methods = [f"{pattern} {law}" for pattern in PATTERNS for law in LAWS]
     methods = ["mean", "closed form", *methods]
-    ranks = defaultdict(list)
+    ranks: dict[tuple[str, str], list[int]] = defaultdict(list)
     for name in given.sets:
         values = table(name)
         print(

@@ -203,7 +203,7 @@ def _categories(
     outside = sum(both[1][name] for name in names if not both[0][name])
     commonest = max(names, key=lambda name: both[0][name])
     each = [_shares(np.concatenate([seen, part]), names)[commonest] for part in parts]
-    return *both, distance, outside, _sd(each)
+    return both[0], both[1], distance, float(outside), _sd(each)
 
 
 def _shares(values: np.ndarray, names: list[str]) -> dict[str, float]:
