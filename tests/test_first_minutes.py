@@ -39,7 +39,7 @@ def takes(monkeypatch, no_report):
     def call(seconds):
         asked = []
 
-        def seconds_of_step(model, source, config, augment, most):
+        def seconds_of_step(model, source, config, augment, most, observed=None):
             assert seconds is not None, "measured again"
             asked.append(config.model.width)
             return seconds
@@ -143,7 +143,7 @@ def test_measuring_changes_nothing_of_the_training(table, monkeypatch, no_report
     monkeypatch.setattr(budget, "LEAST", 3)
     real = budget.seconds_of_step
 
-    def measured(*arguments):
+    def measured(*arguments, observed=None):
         assert real(*arguments[:-1], 0.0) > 0
         return 100.0
 

@@ -15,6 +15,9 @@ _WHERE = {
     "inspect": "maskwise.api",
     "measure_likelihood": "maskwise.api",
     "load": "maskwise.api",
+    "check_draws": "maskwise.tables.drawn",
+    "missingness": "maskwise.tables.missingness",
+    "pool": "maskwise.measure.pooling",
     "Run": "maskwise.run",
     "UserError": "maskwise.errors",
 }
@@ -33,6 +36,7 @@ _MODULES = (
 __all__ = [
     "Run",
     "UserError",
+    "check_draws",
     "diagnostics",
     "evaluate",
     "inspect",
@@ -42,7 +46,9 @@ __all__ = [
     "load",
     "masks",
     "measure_likelihood",
+    "missingness",
     "objectives",
+    "pool",
     "pretrain",
     "theory",
 ]

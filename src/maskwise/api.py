@@ -17,7 +17,15 @@ from maskwise.inspection import Inspection
 from maskwise.measure.representation import diagnose
 from maskwise.modalities import find
 from maskwise.modality import EncoderFactory, Entries, MaskedModel
-from maskwise.preparing import check_features, chosen, look_at, made, meant, scale_of
+from maskwise.preparing import (
+    check_features,
+    chosen,
+    look_at,
+    made,
+    meant,
+    scale_of,
+    with_observed,
+)
 from maskwise.run import Run, describe_model, load_model, save_model, untrained
 from maskwise.settings import flatten, override, to_dict
 from maskwise.textio import user_path
@@ -96,11 +104,16 @@ def pretrain(
         look_at(kind, given, config, changes).require(str(data) if given is None else None, told)
     splits = kind.load(given, config)
     tokenizer, config = kind.describe(splits, config)
+    config, observed = with_observed(kind, splits, config)
     folder = user_path(out) if out is not None else default_folder(splits.name, config)
     fabric = connect(config.efficiency)
     make, scale = partial(made, tokenizer, encoder), scale_of(kind, data, encoder)
     begun = earlier(config, folder, changes, scale) if resume else None
-    config = begun or chosen(config, changes, kind, splits, scale, fabric.is_global_zero and make)
+    if begun is None:
+        made_here = fabric.is_global_zero and make
+        config = chosen(config, changes, kind, splits, scale, made_here, observed)
+    else:
+        config = begun
     model = make(config)
     monitor = None
     if config.diagnose.every is not None:
@@ -125,6 +138,7 @@ def pretrain(
             config,
             folder,
             augment=kind.augment(config) if kind.augment else None,
+            observed=observed,
             monitor=monitor,
             resume=bool(resume),
         )
@@ -260,8 +274,9 @@ def load(path: str | Path, encoder: EncoderFactory | None = None) -> MaskedModel
 
 
 def default_folder(name: str, config: RunSettings) -> Path:
-    """Return runs/NAME-LAW-sSEED."""
-    law = re.sub(r"[^a-z0-9.]+", "-", config.law.lower())
+    """Return runs/NAME-LAW-sSEED; shares of missing values have no part in it."""
+    law = re.sub(r"observed:[^+]*", "observed", config.law.lower())
+    law = re.sub(r"[^a-z0-9.]+", "-", law)
     return Path("runs") / f"{whole(name).replace('/', '-')}-{law}-s{config.seed}"
 
 
@@ -335,6 +350,7 @@ def _finish(
         config.diagnose,
         law=config.law,
         pattern=config.pattern,
+        observed=with_observed(kind, splits, config)[1],
         untrained=before,
     )
     if kind.samples is not None:

@@ -221,6 +221,9 @@ class Modality(Generic[C, S, T, P, M]):
     """(tokenizer, settings of the model, attention, encoder of one's own) -> model"""
     augment: Callable[[C], Augment | None] | None = None
     """how training changes samples; it returns None where settings ask for no change"""
+    observed: Callable[[S], Tensor | None] | None = None
+    """(splits) -> what rows to train on lack, bool [M, L], for masks that are copies of it; None:
+    no row lacks anything"""
     settle: Callable[[M, S, C], None] = lambda model, splits, config: None
     """what is fitted when training has ended"""
     evaluate: Callable[[M, S, C, M | None], Entries]

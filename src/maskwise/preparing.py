@@ -3,14 +3,18 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from torch import Tensor
+
+from maskwise import laws, masks
 from maskwise.errors import UserError, option
 from maskwise.inspection import Inspection, Problem
 from maskwise.modalities import Kind, build, config_of, recipes
 from maskwise.modality import EncoderFactory, MaskedModel, ModelSettings, Scale, Tokenizer
-from maskwise.settings import check_layer
+from maskwise.settings import check_layer, override
 from maskwise.train.budget import seconds_of_step, sized, with_batch
 from maskwise.train.config import RunSettings
 
@@ -44,6 +48,16 @@ def look_at(kind: Kind, given: Any, config: RunSettings, changes: Mapping[str, A
     return replace(found, problems=[*found.problems, few])
 
 
+def with_observed(
+    kind: Kind, splits: Any, config: RunSettings
+) -> tuple[RunSettings, Tensor | None]:
+    """Return settings whose law knows how much rows of the data lack, and what, if it is asked."""
+    find = None if kind.observed is None else partial(kind.observed, splits)
+    given = laws.parse(config.law), masks.parse_pattern(config.pattern)
+    law, observed = masks.with_gaps(*given, find, splits.name)
+    return override(config, {"law": str(law)}), observed
+
+
 def made(tokenizer: Tokenizer, encoder: EncoderFactory | None, config: RunSettings) -> MaskedModel:
     """Return a model with its initial weights, which has the layers that are asked for."""
     attention, shape = config.efficiency.attention, cast(ModelSettings, config.model)
@@ -66,6 +80,7 @@ def chosen(
     splits: Any,
     scale: Scale,
     make: Callable[[RunSettings], MaskedModel] | Literal[False],
+    observed: Tensor | None = None,
 ) -> RunSettings:
     """Return settings with all chosen that is not given; `make` makes models to be timed."""
     if not make:  # the first device says what is chosen
@@ -73,7 +88,8 @@ def chosen(
     augment = kind.augment(config) if kind.augment else None
 
     def measure(each: RunSettings, seconds: float) -> float:
-        return seconds_of_step(make(each), splits.train, each, augment, seconds)
+        given = splits.train, each, augment, seconds
+        return seconds_of_step(make(each), *given, observed=observed)
 
     what, num = kind.words.counted[0].split()[0], len(splits.train)
     return sized(config, given, num, scale, measure, name=splits.name, what=what)

@@ -38,6 +38,7 @@ class Stream(IntEnum):
     ZEROS = 13
     PERMUTE = 14
     SHARED = 15
+    DONOR = 16
 
 
 def philox(counter: Tensor, key: tuple[int, int]) -> Tensor:

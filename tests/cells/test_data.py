@@ -9,9 +9,10 @@ from scipy import sparse
 
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, from_anndata, load
+from maskwise.cells.looking import look
 from maskwise.cells.others import align
 from maskwise.errors import UserError
-from maskwise.modalities import find
+from maskwise.modalities import config_of, find
 from maskwise.settings import to_dict
 from tests.lazy import lazy
 
@@ -155,6 +156,18 @@ def test_genes_of_several_files_are_aligned(two_files, caplog):
     place = [[n.upper() for n in splits.tokenizer.genes].index(name) for name in GENES[5:]]
     np.testing.assert_array_equal(found[[0, 3]][:, place], second[[10, 29]])
     assert np.isnan(found[[0, 3], :5]).all()
+
+
+def test_panels_are_what_patterns_copy(two_files):
+    splits = load(CellsDataSettings(source=str(two_files[0]), num_genes=None))
+    found = find("cells").observed(splits)
+    lacking = splits.train.get(range(len(splits.train))).isnan()
+    assert found.unique(dim=0).tolist() == lacking.unique(dim=0).tolist()
+    assert len(found.unique(dim=0)) == 2
+    config = config_of(f"{two_files[0]}/a.h5ad", {"pattern": "copied", "data.num_genes": 8})
+    [problem] = look(None, config).problems
+    assert "pattern copied" in problem.text
+    assert problem.settings == {"pattern": "scattered"}
 
 
 def test_variable_genes_are_of_those_that_all_files_have(two_files):

@@ -260,6 +260,27 @@ def test_rows_of_numbers_and_categories_have_scores():
     assert model.score(odd) < model.score(frame) - 1
 
 
+def test_masks_are_copied_from_the_first_rows():
+    X = linear_table(120, 5)
+    X[::3, 1:3] = np.nan
+    X[1::3, 4] = np.nan
+    options = {"law": "observed", "pattern": "copied", **SMALL}
+    model = MaskedAutoencoder(steps=4, **options).fit(X)
+    gaps = np.unique(model.state_["observed"], axis=0)
+    assert gaps.astype(int).tolist() == [[0, 0, 0, 0, 1], [0, 1, 1, 0, 0]]
+    assert plain(model.state_)
+    assert len(model.impute(X)) == 120
+    parts = MaskedAutoencoder(**options).partial_fit(X).partial_fit(np.nan_to_num(X))
+    assert np.array_equal(parts.state_["observed"], model.state_["observed"])
+    other = MaskedAutoencoder(steps=4, **options | {"pattern": "proportional"}).fit(X)
+    assert not np.array_equal(other.transform(X), model.transform(X))
+    assert "observed" not in MaskedAutoencoder(steps=4, **SMALL).fit(X).state_
+    with pytest.raises(ValueError, match=r'X: no row lacks .* give pattern="scattered" and law='):
+        MaskedAutoencoder(steps=4, **options).fit(np.nan_to_num(X))
+    with pytest.raises(ValueError, match="pattern words is not for features"):
+        MaskedAutoencoder(pattern="words").fit(X)
+
+
 @pytest.mark.parametrize("corruption", ["zero", "permute"])
 @pytest.mark.parametrize("kind", ["mlp", "transformer"])
 def test_every_network_and_corruption(kind, corruption):

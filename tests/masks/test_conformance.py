@@ -14,7 +14,10 @@ from tests.pairs import pairs
 GRIDS = [(16,), (8, 8), (7, 5), (4, 6, 6)]
 LAWS = ["fixed:0.75", "uniform:0.1,0.9", "choice:0.02,0.98", "likelihood"]
 # Patterns that hide exactly what the law asks for; the others hide whole units.
-EXACT = {"scattered", "shared", "block", "inverse-block", "spans", "spans:3"}
+EXACT = {
+    *("scattered", "shared", "block", "inverse-block", "spans", "spans:3"),
+    *("copied", "proportional"),
+}
 VARIANTS = {
     "units": ["units", "units:1", "units:3"],
     "columns": ["columns", "columns:0"],
@@ -22,6 +25,10 @@ VARIANTS = {
 }
 # Patterns that hide the units that come with the data.
 WORDS = {"words", "ngrams"}
+# Patterns that hide what rows of the data lack.
+COPIES = {"copied", "proportional"}
+# Another number may be that of another row, whose gaps are others.
+NOT_NESTED = {*WORDS, "copied"}
 NAMES = [variant for name in PATTERNS for variant in VARIANTS.get(name, [name])]
 IDS = torch.tensor([3, 0, 41, 2**40 + 1, 7, 12])
 SCOPES = ["step", "sample"]
@@ -40,6 +47,10 @@ def draw(law: str, grid: tuple[int, ...], pattern: str, ids: torch.Tensor = IDS,
         more["units"] = (2 * torch.arange(length) // 3).expand(len(ids), -1)
     if pattern.startswith("spans"):
         grid = (length,)
+    if pattern in COPIES:  # of five rows for every number of gaps up to three quarters
+        sizes = torch.arange(1, 3 * length // 4 + 2).repeat(5)[:, None]
+        u = torch.rand(len(sizes), length, generator=torch.Generator().manual_seed(1))
+        more["observed"] = u.argsort(dim=1) < sizes
     return masks.draw(law, grid, sample_ids=ids, pattern=pattern, **more)
 
 
@@ -146,7 +157,7 @@ def largest_unit(pattern: str, grid: tuple[int, ...]) -> int:
 
 @pytest.mark.parametrize(
     ("pattern", "grid", "partly"),
-    pairs([name for name in NAMES if name not in WORDS], GRIDS, [False, True]),
+    pairs([name for name in NAMES if name not in NOT_NESTED], GRIDS, [False, True]),
     ids=str,
 )
 def test_masks_are_nested_across_ratios(pattern: str, grid: tuple[int, ...], partly: bool) -> None:

@@ -40,9 +40,9 @@ def hidden_masks(pattern: str, grid: tuple[int, ...], ratio: float) -> torch.Ten
         grid = (length,)
     # Words of one size: where they differ, the smaller ones fit more often.
     units = (torch.arange(length) // size_of_words(length)).expand(NUM, -1)
-    return masks.draw(
-        Fixed(ratio), grid, sample_ids=torch.arange(NUM), seed=20, pattern=pattern, units=units
-    ).hidden
+    given = {"units": units, "observed": torch.eye(length) > 0}  # every position as often
+    ids = torch.arange(NUM)
+    return masks.draw(Fixed(ratio), grid, sample_ids=ids, seed=20, pattern=pattern, **given).hidden
 
 
 def size_of_words(length: int) -> int:
@@ -100,6 +100,7 @@ def test_every_eligible_position_is_hidden_equally_often_where_that_is_promised(
         pattern=pattern,
         eligible=flat,
         units=(torch.arange(16) // 4).expand(NUM, -1),
+        observed=torch.eye(16) > 0,
     ).hidden
     share = float(hidden.sum(1).double().mean() / flat.sum())
     check_inclusion(hidden[:, flat], share)

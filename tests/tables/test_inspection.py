@@ -53,6 +53,8 @@ def test_what_a_table_holds(tmp_path, caplog):
         "classes": {"cat": 40, "dog": 20},
         "rows held out": 6,
         "missing": {"a": 0.25, "never": 1.0},
+        "rows without a gap": 0,
+        "patterns of gaps": 2,
         "left out": ["time"],
         "columns are separated by": ";",
         "decimal sign": ",",

@@ -7,8 +7,12 @@ import pytest
 import torch
 
 import maskwise as mw
+from maskwise.api import default_folder
 from maskwise.errors import UserError
-from maskwise.settings import to_dict
+from maskwise.modalities import build, config_of, find
+from maskwise.preparing import with_observed
+from maskwise.settings import flatten, to_dict
+from maskwise.train.loop import Batches, plan_of, prepare
 from tests.lazy import lazy
 
 pandas = lazy("pandas")
@@ -124,7 +128,8 @@ def test_a_run_on_a_file(table, frame, tmp_path):
 
 EACH = [
     {},
-    {"data.scale": "quantile", "model.corruption": "permute", "train.scope": "sample"},
+    {"data.scale": "quantile", "model.corruption": "permute", "train.scope": "sample"}
+    | {"pattern": "copied", "law": "observed"},
     {"model.kind": "transformer", "pattern": "shared", "train.ema": 0.9},
     {"model.linear": 2, "data.lags": 2, "data.drop": ("sex",), "model.predict_fraction": 0.5},
 ]
@@ -182,6 +187,38 @@ def test_arrays_and_labels_are_a_table(tmp_path, no_report):
 
 def test_masks_do_not_depend_on_workers_or_micro_batches(table, alike, no_report):
     alike(pretrain, table)
+
+
+def test_masks_are_copies_of_gaps(table, frame, tmp_path, no_report):
+    """What a run hides of complete rows is what other rows lack, and the folder is that law's."""
+    config = config_of(str(table), {**flatten(TINY), "pattern": "copied", "law": "observed"})
+    kind = find("tables")
+    splits = kind.load(None, config)
+    config, observed = with_observed(kind, splits, config)
+    gaps = frame[list(splits.tokenizer.names)].isna().to_numpy()[splits.train.index]
+    assert sorted(observed.tolist()) == sorted(gaps[gaps.any(axis=1)].tolist())
+    one, two = (int((gaps.sum(axis=1) == num).sum()) for num in (1, 2))
+    assert config.law == f"observed:{one}*0.166667,{two}*0.333333"
+    assert str(default_folder("animals", config)) == "runs/animals-observed-s0"
+    model = build(splits.tokenizer, config.model, seed=0)
+    plan, kinds = plan_of(config, observed=observed), {tuple(row) for row in observed.tolist()}
+    for batch in Batches(splits.train, batch_size=16, seed=0).read(0, 6, 0):
+        part = prepare(batch, model, plan, torch.device("cpu"))
+        whole = ~part.samples.isnan().any(dim=1)
+        assert {tuple(row) for row in part.mask.hidden[whole].tolist()} <= kinds
+
+
+def test_nothing_to_copy_is_told_with_a_way_out(frame, tmp_path):
+    whole = frame.dropna()
+    told = 'no row lacks a value, so that pattern copied and law observed.*"pattern": "scattered"'
+    with pytest.raises(UserError, match=told) as error:
+        pretrain(whole, tmp_path / "run", pattern="copied", law="observed")
+    assert "This works" in str(error.value)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(
+        UserError, match="pattern proportional is made of what rows of data lack, which is unknown"
+    ):
+        mw.pretrain("digits", pattern="proportional", out=tmp_path / "run")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from maskwise.cells.data import (
 from maskwise.cells.genes import union
 from maskwise.cells.others import names_of
 from maskwise.cells.survey import alike, survey
+from maskwise.columns.observed import problems_of_gaps
 from maskwise.columns.tabular import check_pattern
 from maskwise.errors import UserError
 from maskwise.files import Entries
@@ -39,11 +40,11 @@ def look(given: AnnData | None, config: "CellsRunSettings") -> Inspection:
         lacking = Problem("this run was given an AnnData: give it again, as data=")
         return Inspection({}, problems=[*problems, lacking])
     with quietly():
-        return _look(data.source if given is None else given, data, problems)
+        return _look(data.source if given is None else given, config, problems)
 
 
-def _look(cells: AnnData | str, data: CellsDataSettings, problems: list[Problem]) -> Inspection:
-    data = _with_known(cells, data, problems)
+def _look(cells: AnnData | str, config: "CellsRunSettings", problems: list[Problem]) -> Inspection:
+    data = _with_known(cells, config.data, problems)
     try:
         sets = open_sets(cells, data)
     except UserError as error:
@@ -71,6 +72,7 @@ def _look(cells: AnnData | str, data: CellsDataSettings, problems: list[Problem]
         splits = splits_of_sets(sets, override(data, used))
     except UserError as error:
         return Inspection(found, problems=[*problems, Problem.of(error)])
+    problems += problems_of_gaps(config, splits)
     found |= {"genes used": len(splits.tokenizer.names), "held out": len(splits.test)}
     return Inspection(found, len(splits.train), problems)
 

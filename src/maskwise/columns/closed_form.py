@@ -1,7 +1,7 @@
 """Rows of numbers and categories as one normal distribution: chosen, fitted, asked, drawn from."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Self
 
@@ -16,6 +16,7 @@ SHRINKAGES = (0.1, 0.01, 0.001, 1e-4)  # of which that is taken that predicts he
 NUM_FACTORS = (4, 8, 16, 32)  # ... or, of this many factors, where columns are ...
 WIDE = 150  # ... more than these
 ROUNDS, LAST = 5, 8  # iterations of EM for each of them, and with all values
+AGAIN, MANY = 20, 10  # iterations for other rows, from what is known of all; rows for a column
 HELD_OUT = 10  # one of so many values
 ENOUGH, TIMES = 500, 5  # held-out values; in small tables drawn several times, at most so often
 MOST_ROWS = 4000  # that are fitted to, or 40 times as many as columns
@@ -46,6 +47,7 @@ class ClosedForm:
         std: the same.
         knots: of the columns that become normal scores.
         gaussian: of the columns.
+        setting: its shrinkage, or from 1 its number of factors.
 
     Example:
         >>> latent = np.random.default_rng(0).normal(size=(200, 1))
@@ -59,6 +61,7 @@ class ClosedForm:
     std: np.ndarray
     knots: Knots
     gaussian: Normal
+    setting: float = SHRINKAGES[-1]
 
     @classmethod
     def learn(cls, samples: np.ndarray, sizes: tuple[int, ...], *, seed: int = 0) -> Self:
@@ -80,7 +83,7 @@ class ClosedForm:
         start, setting, scored = _chosen(x, held_out, sizes, weights_of(sizes, std))
         knots = _knots(x, sizes) if scored else {}
         gaussian = _fit(_scores(x, knots), setting, start, LAST)
-        return cls(sizes, mean, std, knots, gaussian)
+        return cls(sizes, mean, std, knots, gaussian, setting)
 
     def columns(self, samples: np.ndarray) -> np.ndarray:
         """Return samples [N, F] as standardised columns, float64 [N, D]."""
@@ -128,6 +131,19 @@ class ClosedForm:
         drawn = _values(self.gaussian.draw(_scores(columns, self.knots), rng), self.knots)
         expected = self.fill(columns)
         return self.features(samples, expected + more + (drawn - expected) * spread)
+
+    def again(self, samples: np.ndarray) -> Self:
+        """Return what describes other samples [N, F], by EM from here; nothing is chosen anew.
+
+        A shrinkage that is best for predictions makes relations weaker than they are. Where rows
+        are many it is that of a single row, so that what is estimated of draws is not biased.
+        """
+        x, setting = self.columns(samples), self.setting
+        if setting < 1 and len(x) > MANY * x.shape[1]:
+            setting = min(setting, 1 / len(x))
+        knots = _knots(x, self.sizes) if self.knots else {}
+        gaussian = _fit(_scores(x, knots), setting, self.gaussian, AGAIN)
+        return replace(self, knots=knots, gaussian=gaussian)
 
 
 def owners(sizes: tuple[int, ...]) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch
 from maskwise.columns.imputation import imputation
 from maskwise.columns.losses import Marginal, column_likelihood, fit_feature_noise, losses_of_rows
 from maskwise.columns.model import TabularModel
+from maskwise.columns.observed import observed
 from maskwise.columns.tabular import (
     TabularEvaluateSettings,
     TabularRows,
@@ -308,6 +309,7 @@ record: "Callable[..., Modality[Any, Any, Any, Any, Any]]" = partial(
     Modality,
     title="a model of features",
     build=TabularModel,
+    observed=observed,
     settle=lambda model, splits, config: fit_feature_noise(model, splits.train, seed=config.seed),
     evaluate=lambda model, splits, config, untrained: evaluate_tabular(
         model, splits, config.evaluate, untrained=untrained

@@ -314,10 +314,11 @@ def check_pattern(pattern: str) -> None:
     Raises:
         UserError: such a pattern.
     """
-    if pattern not in ("scattered", "shared"):
+    if pattern not in ("scattered", "shared", "copied", "proportional"):
         raise UserError(
             f"pattern {pattern} is not for features, which have no order: take scattered,"
-            " or shared (the same features in all samples of a step)",
+            " shared (the same features in all samples of a step), copied (what is missing in"
+            " another sample) or proportional (more often what is missing more often)",
             {"pattern": "scattered"},
         )
 

@@ -15,9 +15,11 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from maskwise import laws
 from maskwise.columns.model import TabularModelSettings
+from maskwise.columns.tabular import check_pattern
 from maskwise.errors import UserError
 from maskwise.integrations import sklearn_closed as closed
 from maskwise.integrations import sklearn_network as network
+from maskwise.integrations.sklearn_draws import drawn
 from maskwise.integrations.sklearn_network import Given
 from maskwise.labels import is_nothing
 from maskwise.settings import from_dict
@@ -47,7 +49,11 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     says how many.
 
     Args:
-        law: of the share of a row that is hidden in a step.
+        law: of the share of a row that is hidden in a step; "observed": what rows of the table
+            lack themselves.
+        pattern: which values these are: "scattered", "shared" (the same columns in all rows of a
+            step), "copied" (what another row lacks) or "proportional" (rather what is missing
+            more often). The first call of `fit` or `partial_fit` says what rows lack.
         kind: "mlp", or "transformer" with a token for each feature.
         width: of the network.
         depth: blocks.
@@ -84,6 +90,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     law: str = "uniform:0.1,0.9"
     _: KW_ONLY
+    pattern: Literal["scattered", "shared", "copied", "proportional"] = "scattered"
     kind: Literal["mlp", "transformer"] = "mlp"
     width: int = 256
     depth: int = 2
@@ -173,6 +180,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def _begin(self, given: Given) -> None:
         """Learn the columns and draw weights."""
         laws.parse(self.law)
+        check_pattern(self.pattern)
         names = _check_feature_names_in(self).tolist()
         chosen = ("kind", "width", "depth", "code", "linear", "corruption")
         shape = from_dict(TabularModelSettings, {name: getattr(self, name) for name in chosen})
@@ -180,7 +188,8 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.n_steps_ = 0
         self.container_ = given.library
         told = names, self.categorical, self.scale, self.max_categories, self.dates
-        self.state_ = network.begin(given, *told, shape, self.seed_)
+        state = network.begin(given, *told, shape, self.seed_)
+        self.state_ = network.with_observed(state, given, self.law, self.pattern)
 
     def _learn(self, given: Given, steps: int, *, constant: bool) -> Self:
         batch = {"steps": steps, "batch_size": min(self.batch_size, len(given))}
@@ -190,6 +199,7 @@ class MaskedAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             self.state_,
             given,
             self.law,
+            self.pattern,
             train,
             seed=self.seed_ + self.n_steps_,  # each call has an order and masks of its own
             accelerator=self.accelerator,
@@ -223,9 +233,7 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         missing_values: what stands for a missing value, as in scikit-learn's imputers; NaN, None
             and pandas.NA are one. A number is for tables of numbers only, a text for texts.
         sample_posterior: draw what is missing in a row from what is likely, together, given the
-            rest, instead of filling in what is expected. For multiple imputation call
-            `set_params(random_state=...).transform(X)` several times; what was learned in `fit`
-            is the same in all.
+            rest, instead of filling in what is expected. For multiple imputation, see `draws`.
         min_value: least imputed value, for all columns or [F].
         max_value: largest imputed value.
         add_indicator: append a column for each that had missing values in `fit`: where it has.
@@ -303,7 +311,39 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
             found = closed.complete(self.state_, given, seed, **whole)
         else:
             found = network.complete(self.estimator_.state_, given, seed, **whole)
-        return self._result(given, [self._bounded(*each) for each in enumerate(found)])
+        return self._result(given, found)
+
+    def draws(self, X: ArrayLike, m: int = 20) -> list[Any]:
+        """Return m tables as `transform` does, whose gaps are drawn: multiple imputation.
+
+        What is missing in a row is drawn together, given the rest. In closed form each table is
+        drawn from a distribution that is fitted anew to rows drawn with replacement from those of
+        `fit`, so that the tables differ by what is not known of the columns too, and figures that
+        `maskwise.pool` makes of them have the error that they say (they are proper, in Rubin's
+        sense); the network that may be added stays the same. With an `estimator` values are drawn
+        one after the other, each given those before, and the network is the same in all tables:
+        the tables differ too little where rows are few.
+
+        Each table comes of a draw of its own and not of a chain: there is no convergence to wait
+        for. A `random_state` of a number gives the same tables again.
+
+        Args:
+            X: rows, with the columns of `fit`.
+            m: how many, two or more.
+
+        Raises:
+            ValueError: m below 2, or X does not fit.
+        """
+        check_is_fitted(self)
+        if type(m) is not int or m < 2:
+            raise UserError(f"m={m!r}: it must be a whole number from 2")
+        given = self._read(X, reset=False)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        of_network = None if self.estimator_ is None else self.estimator_.state_
+        state = self.state_ if of_network is None else of_network
+        whole = {"round": self.round, "clip": self.clip}
+        every = drawn(state, given, m, seed, of_network is not None, **whole)
+        return [self._result(given, found) for found in every]
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the columns of `transform`."""
@@ -335,6 +375,7 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
 
     def _result(self, given: Given, values: list[np.ndarray]) -> Any:
         """Return the filled table without empty columns, and with those that tell of gaps."""
+        values = [self._bounded(*each) for each in enumerate(values)]
         names = self.get_feature_names_out()[np.count_nonzero(self._kept) :]
         gaps = given.gaps[:, self.indicator_features_]
         given = given.as_array()

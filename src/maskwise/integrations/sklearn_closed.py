@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from maskwise.columns.closed_form import ClosedForm
+from maskwise.columns.closed_form import MOST_ROWS, ClosedForm
 from maskwise.columns.factors import Factors
 from maskwise.columns.gaussian import Gaussian
 from maskwise.columns.refinement import Refinement, refine
 from maskwise.integrations.sklearn_network import Given, State, learned, samples_of, table_of
+from maskwise.measure.features import random_subset
 
 ROWS = 20_000  # at once
+MOST_VALUES = 2**23  # of the rows that are kept
 
 
 def learn(given: Given, names: Sequence[str], dates: str, seed: int) -> State:
@@ -23,13 +25,8 @@ def learn(given: Given, names: Sequence[str], dates: str, seed: int) -> State:
     samples = samples_of(state, given)
     closed = ClosedForm.learn(samples, table.sizes, seed=seed)
     found = refine(closed, samples, seed=seed)
-    state["closed"] = {
-        "sizes": closed.sizes,
-        "mean": closed.mean,
-        "std": closed.std,
-        "knots": {str(column): knots for column, knots in closed.knots.items()},
-        "gaussian": vars(closed.gaussian),
-    }
+    state["closed"] = _plain(closed)
+    state["rows"] = some_rows(samples, seed)
     if found is not None:
         state["refinement"] = {
             "weights": found.weights,
@@ -37,6 +34,23 @@ def learn(given: Given, names: Sequence[str], dates: str, seed: int) -> State:
             "spread": found.spread,
         }
     return state
+
+
+def some_rows(samples: np.ndarray, seed: int) -> np.ndarray:
+    """Return the rows [n, F] that `resampled` draws from: all, or as many as are fitted to."""
+    width = samples.shape[1]
+    most = min(max(MOST_ROWS, 40 * width), max(MOST_VALUES // width, 1))
+    known = samples[~np.isnan(samples).all(axis=1)]
+    return known[random_subset(len(known), most, seed)]
+
+
+def resampled(state: State, rng: np.random.Generator) -> State:
+    """Return what describes rows that are drawn, with replacement, from those of `fit`."""
+    if not state["closed"]:
+        return state
+    rows = state["rows"]
+    again = _closed(state).again(rows[rng.integers(len(rows), size=len(rows))])
+    return state | {"closed": _plain(again)}
 
 
 def complete(
@@ -61,6 +75,18 @@ def _filled(state: State, part: int, samples: np.ndarray, seed: int | None) -> n
     if seed is None:
         return closed.features(samples, filled + more)
     return closed.draw(samples, (seed, part), more, spread)
+
+
+def _plain(closed: ClosedForm) -> State:
+    """Return a closed form as plain values and arrays: the inverse of `_closed`."""
+    return {
+        "sizes": closed.sizes,
+        "mean": closed.mean,
+        "std": closed.std,
+        "knots": {str(column): knots for column, knots in closed.knots.items()},
+        "gaussian": vars(closed.gaussian),
+        "setting": closed.setting,
+    }
 
 
 def _closed(state: State) -> ClosedForm:

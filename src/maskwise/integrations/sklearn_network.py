@@ -18,11 +18,12 @@ from torch import Tensor
 from maskwise import laws
 from maskwise.columns.losses import fit_feature_noise
 from maskwise.columns.model import TabularModel, TabularModelSettings
+from maskwise.columns.observed import gaps_of
 from maskwise.columns.tabular import rows_of
 from maskwise.errors import UserError, as_argument, option, speaking
 from maskwise.labels import is_nothing
 from maskwise.likelihood import fill, log_likelihood
-from maskwise.masks.patterns import Scattered
+from maskwise.masks import parse_pattern, with_gaps
 from maskwise.modalities import build
 from maskwise.modality import Entries
 from maskwise.settings import from_dict, to_dict
@@ -161,6 +162,16 @@ def begin(
 
 
 @speaking(as_parameter)
+def with_observed(state: State, given: Given, law: str, pattern: str) -> State:
+    """Return a model that remembers what rows lack, if the law or the pattern asks for it."""
+    rows = rows_of(samples_of(state, given))
+    asked = laws.parse(law), parse_pattern(pattern)
+    num = len(table_of(state).names)
+    _, observed = with_gaps(*asked, lambda: gaps_of(rows, num) if num else None, "X")
+    return state if observed is None else state | {"observed": observed.numpy()}
+
+
+@speaking(as_parameter)
 def learned(
     given: Given,
     names: Sequence[str],
@@ -206,6 +217,7 @@ def learn(
     state: State,
     given: Given,
     law: str,
+    pattern: str,
     train: TrainSettings,
     *,
     seed: int,
@@ -219,7 +231,10 @@ def learn(
     if not state["weights"]:
         return state
     model = _model(state).float().train()
-    plan = Plan(laws.parse(law), Scattered(), train, seed)
+    kept = torch.from_numpy(state["observed"]) if "observed" in state else None
+    asked = laws.parse(law), parse_pattern(pattern)
+    of, observed = with_gaps(*asked, lambda: kept, "X")
+    plan = Plan(of, asked[1], train, seed, observed=observed)
     fabric = connect(EfficiencySettings(accelerator=accelerator))
     wrapped, optimizer = setup(fabric, Learner(model), train)
     rows = rows_of(samples_of(state, given))
@@ -232,7 +247,7 @@ def learn(
         optimizer.zero_grad()
     model.cpu().eval()
     fit_feature_noise(model, rows, seed=seed)
-    return _state(model)
+    return state | _state(model)
 
 
 @speaking(as_parameter)

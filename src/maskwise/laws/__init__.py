@@ -3,10 +3,11 @@
 A law turns a uniform number into a ratio through its quantile function, so whoever draws decides
 about randomness. Only numpy and scipy are used: the theory part reads laws without torch.
 
-A new law is a frozen dataclass with the methods of `Law` and one line in `strings.FORMS`.
+A new law is a frozen dataclass with the methods of `Law` and one line in `combined.FORMS`.
 """
 
-from maskwise.laws.combined import FORMS, Mixture, Scheduled, parse
+from maskwise.laws.combined import FORMS, Mixture, Scheduled, is_resolved, parse, resolved
+from maskwise.laws.observed import Observed
 from maskwise.laws.plain import (
     Beta,
     Choice,
@@ -31,12 +32,15 @@ __all__ = [
     "Law",
     "LikelihoodUniform",
     "Mixture",
+    "Observed",
     "Reduction",
     "Scheduled",
     "Scope",
     "TruncatedNormal",
     "Uniform",
     "effective",
+    "is_resolved",
     "num_hidden",
     "parse",
+    "resolved",
 ]

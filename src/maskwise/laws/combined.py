@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from maskwise.checks import checked_fields
 from maskwise.errors import UserError
+from maskwise.laws.observed import Observed
 from maskwise.laws.plain import (
     Array,
     Beta,
@@ -115,7 +116,7 @@ class Scheduled:
             object.__setattr__(self, name, value)
         for law in (self.start, self.end):
             require(
-                not isinstance(law, (Scheduled, LikelihoodUniform)),
+                not isinstance(law, (Scheduled, LikelihoodUniform, Observed)),
                 f"a schedule cannot hold '{law}', which has no numbers to move",
             )
         self.at(0.5)
@@ -145,6 +146,29 @@ class Scheduled:
 
     def quadrature(self, k: int = 16, progress: float = 0.0) -> tuple[Array, Array]:
         return self.at(progress).quadrature(k)
+
+
+def is_resolved(law: Law) -> bool:
+    """Say whether a law has numbers throughout, and does not wait for the shares of data."""
+    if isinstance(law, Mixture):
+        return all(map(is_resolved, law.laws))
+    return law != Observed()
+
+
+def resolved(law: Law, lacking: ArrayLike, length: int) -> Law:
+    """Return a law in which the shares of data stand where it says ``observed``.
+
+    Args:
+        law: any.
+        lacking: how many values each row lacks, int [N].
+        length: how many it has.
+
+    >>> str(resolved(parse("observed"), [2, 2, 5], 10))
+    'observed:2*0.2,1*0.5'
+    """
+    if isinstance(law, Mixture):
+        return Mixture([resolved(each, lacking, length) for each in law.laws], law.weights)
+    return Observed.of(lacking, length) if law == Observed() else law
 
 
 def as_law(value: Law | float) -> Law:
@@ -225,6 +249,13 @@ def _choice(text: str) -> Law:
     return Choice([float(item) for item in items], weights)
 
 
+def _observed(text: str) -> Law:
+    if not text:
+        return Observed()
+    items, counts = _weighted(text, ",")
+    return Observed([float(item) for item in items], counts)
+
+
 def _mixture(text: str) -> Law:
     items, weights = _weighted(text, "+")
     laws = [_parse_inner(item, "a mixture", ("mixture:", "scheduled:")) for item in items]
@@ -266,6 +297,7 @@ FORMS: dict[str, tuple[str, Callable[[str], Law]]] = {
         lambda text: TruncatedNormal(*_numbers(text)),
     ),
     "choice": ("choice:R1,R2,... or choice:W1*R1,W2*R2,...", _choice),
+    "observed": ("observed[:N1*R1,N2*R2,...]", _observed),
     "likelihood": ("likelihood", _without_arguments(LikelihoodUniform())),
     "mixture": ("mixture:W1*LAW+W2*LAW", _mixture),
     "scheduled": ("scheduled:linear|cosine|step,LAW..LAW", _scheduled),

@@ -14,6 +14,7 @@ from maskwise.checks import checked
 from maskwise.errors import UserError
 from maskwise.laws import Law, Scope
 from maskwise.masks.mask import Mask
+from maskwise.masks.observed import Copied, Proportional
 from maskwise.masks.patterns import (
     Block,
     Columns,
@@ -42,6 +43,8 @@ PATTERNS: dict[str, tuple[str, Callable[..., Pattern]]] = {
     "words": ("words", Words),
     "ngrams": ("ngrams", Words),
     "spans": ("spans[:LENGTH]", Spans),
+    "copied": ("copied", Copied),
+    "proportional": ("proportional", Proportional),
 }
 
 
@@ -85,6 +88,7 @@ def draw(
     eligible: Tensor | None = None,
     units: Tensor | None = None,
     scores: Tensor | None = None,
+    observed: Tensor | None = None,
     device: torch.device | str | None = None,
 ) -> Mask:
     """Draw the masks of a batch.
@@ -102,7 +106,8 @@ def draw(
         step: which training step (scope "step", pattern "shared").
         progress: share of training done, in [0, 1], for scheduled laws.
         pattern: a pattern, or its string: "scattered", "shared", "units[:SIZE]", "block",
-            "inverse-block", "columns[:AXIS]", "words", "ngrams" or "spans[:LENGTH]".
+            "inverse-block", "columns[:AXIS]", "words", "ngrams", "spans[:LENGTH]", "copied" or
+            "proportional".
         scope: one ratio per "step" or per "sample".
         sampling: with scope "sample", how uniforms spread over a batch: "independent";
             "stratified" (one in each of B equal intervals); "antithetic" (pairs u, 1 - u).
@@ -112,6 +117,8 @@ def draw(
         units: int64 [B, L], the unit of each position, for "words", "ngrams" and "spans": numbers
             never fall along a row; those of ineligible positions play no part.
         scores: [B, L], for a pattern that needs them; what they mean is up to it.
+        observed: bool [M, L], what each of some rows of the data lacks, for patterns "copied" and
+            "proportional" and the law "observed"; see `masks.bank`.
         device: where the mask is made; default: that of `sample_ids`.
 
     Raises:
@@ -132,6 +139,10 @@ def draw(
         raise UserError(f"sample_ids of shape {shape}, {sample_ids.dtype}: they must be int64 [B]")
     device = _device(device) if device is not None else sample_ids.device
     length = math.prod(grid)
+    if observed is not None:
+        observed = _observed(observed, length)
+        if not laws.is_resolved(law):
+            law = laws.resolved(law, observed.sum(dim=1).cpu().numpy(), length)
     open_ = _eligible(eligible, len(sample_ids), length, device)
     num_eligible = (
         np.full(len(sample_ids), length) if eligible is None else open_.sum(dim=1).cpu().numpy()
@@ -144,8 +155,16 @@ def draw(
         units = _units(units, open_)
     if pattern.needs_scores:
         scores = _scores(scores, open_, pattern)
-    hidden = pattern.hide(Request(counts, tuple(grid), keys, of_step, open_, units, scores))
-    return Mask(hidden, None if eligible is None else open_)
+    if pattern.needs_observed:
+        if observed is None:
+            name = type(pattern).__name__.lower()
+            raise UserError(
+                f"pattern {name} is made of what rows of data lack, which is unknown here: choose"
+                " another pattern, or give observed="
+            )
+        observed = observed.to(device)
+    ask = Request(counts, tuple(grid), keys, of_step, open_, units, scores, observed)
+    return Mask(pattern.hide(ask), None if eligible is None else open_)
 
 
 def _eligible(eligible: Tensor | None, batch: int, length: int, device: torch.device) -> Tensor:
@@ -162,6 +181,15 @@ def _units(units: Tensor, eligible: Tensor) -> Tensor:
         given = f"{units.dtype} {tuple(units.shape)}"
         raise UserError(f"units are {given}: give int64 {list(eligible.shape)}")
     return units.to(eligible.device)
+
+
+def _observed(observed: Tensor, length: int) -> Tensor:
+    if observed.dtype != torch.bool or observed.dim() != 2 or observed.shape[1] != length:
+        given = f"{observed.dtype} {list(observed.shape)}"
+        raise UserError(f"observed is {given}: give bool [M, {length}], True = missing")
+    if not bool(observed.any()):
+        raise UserError(f"observed: none of {len(observed)} rows lacks a value: give some that do")
+    return observed
 
 
 def _scores(scores: Tensor | None, eligible: Tensor, pattern: Pattern) -> Tensor:

@@ -38,6 +38,8 @@ class Request(NamedTuple):
     """int64 [B, L], the unit of each position, or None"""
     scores: Tensor | None = None
     """[B, L], of each position, for patterns that need them; else None"""
+    observed: Tensor | None = None
+    """bool [M, L], what rows of the data lack, for patterns that need it; else None"""
 
 
 class Pattern(ABC):
@@ -45,6 +47,8 @@ class Pattern(ABC):
 
     needs_scores: ClassVar[bool] = False
     """whether it asks for scores of the positions, such as what a model attends to"""
+    needs_observed: ClassVar[bool] = False
+    """whether it asks for what rows of the data lack"""
 
     @abstractmethod
     def hide(self, ask: Request) -> Tensor:

@@ -8,10 +8,11 @@ from typing import Annotated, TypeVar
 import numpy as np
 import torch
 from pydantic import Field, PositiveInt
+from torch import Tensor
 
 from maskwise import diagnostics
 from maskwise.errors import UserError
-from maskwise.masks import draw
+from maskwise.masks import Mask, draw
 from maskwise.measure.features import (
     Ratio,
     frozen,
@@ -59,6 +60,7 @@ def diagnose(
     *,
     law: str,
     pattern: str,
+    observed: Tensor | None = None,
     untrained: MaskedModel | None = None,
 ) -> Entries:
     """Return the "features" entry of result.json.
@@ -68,8 +70,9 @@ def diagnose(
     left out too. Every view has a ratio of its own, drawn from the law as it is at the end of
     training.
 
-    LiDAR and alignment compare views of the `law` of the run. The untrained model is measured
-    beside the trained one.
+    LiDAR and alignment compare views of the `law` of the run. Some patterns copy what rows of the
+    training part lack, `observed`, bool [M, L]. The untrained model is measured beside the
+    trained one.
 
     Raises:
         UserError: a layer or a pool that the model does not have.
@@ -86,7 +89,8 @@ def diagnose(
     if not len(index):
         return entry | {"notes": ["no held-out sample has two positions that may be hidden"]}
     notes: dict[str, str] = {}
-    run = source, index, config, law, pattern
+    masked_as = partial(draw, pattern=pattern, observed=observed)
+    run = source, index, config, law, masked_as
     whole, (views, masked), (at, realised) = _features(model, *run, config.ratios)
     entry["dim"] = whole.shape[1]
     entry["encoder"] = _figures(whole, views, at, notes)
@@ -115,7 +119,7 @@ def _features(
     index: np.ndarray,
     config: DiagnoseSettings,
     law: str,
-    pattern: str,
+    masked_as: Callable[..., Mask],
     ratios: Sequence[float],
 ) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
     """Return features with nothing hidden [N, D], and masked ones [M, N, D] with their ratios.
@@ -129,11 +133,10 @@ def _features(
             samples, units = source.get(part).to(device), source.units(part)
             eligible = model.tokenizer.eligible(samples)
             masked = partial(
-                draw,
+                masked_as,
                 grid=model.tokenizer.grid,
                 sample_ids=torch.from_numpy(part),
                 seed=config.seed,
-                pattern=pattern,
                 eligible=eligible,
                 units=units,
                 device=device,

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from maskwise.columns.observed import problems_of_gaps
 from maskwise.columns.tabular import TabularRunSettings, TabularSplits, check_pattern
 from maskwise.errors import UserError
 from maskwise.files import Entries
@@ -56,6 +57,7 @@ def inspect(given: object, config: TabularRunSettings) -> Inspection:
     found = {"rows": num_rows(columns), "columns": len(columns)}
     splits = _splits(columns, labels, look)
     if splits is not None:
+        look.problems += problems_of_gaps(config, splits)
         assert isinstance(splits.tokenizer, Table)
         found |= _kinds(columns, splits.tokenizer) | _labels(splits)
         if look.data.group is not None:
@@ -152,7 +154,11 @@ def _others(columns: Columns, asked: TableDataSettings, data: TableDataSettings)
         for name in used
         if is_missing(columns[name]).any()
     }
-    bad = [name for name in data.drop if name not in asked.drop]
-    left_out = [name for name in asked.drop if name in columns]
-    found = {"missing": missing, "left out": left_out, "cannot be used": bad}
-    return {name: value for name, value in found.items() if value}
+    found: Entries = {"missing": missing}
+    if missing:
+        gaps = np.stack([is_missing(columns[name]) for name in used], axis=1)
+        found["rows without a gap"] = int((~gaps.any(axis=1)).sum())
+        found["patterns of gaps"] = len(np.unique(gaps, axis=0))
+    found["left out"] = [name for name in asked.drop if name in columns]
+    found["cannot be used"] = [name for name in data.drop if name not in asked.drop]
+    return {name: value for name, value in found.items() if value or name.startswith("rows")}

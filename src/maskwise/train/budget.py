@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
+from torch import Tensor
 
 from maskwise.errors import UserError, option
 from maskwise.files import read_json
@@ -203,6 +204,7 @@ def seconds_of_step(
     config: RunSettings,
     augment: Augment | None,
     seconds: float,
+    observed: Tensor | None = None,
 ) -> float:
     """Return how long a step takes on this machine, on average.
 
@@ -213,11 +215,12 @@ def seconds_of_step(
         augment: see `maskwise.train.loop.Plan`.
         seconds: how long to measure; one step is always taken, and a first one does not count
             where there are more.
+        observed: see `maskwise.train.loop.Plan`.
     """
     # No other device takes part: those of a cluster are not there yet.
     alone = replace(config.efficiency, devices=1, nodes=1, strategy="auto")
     ranks = config.efficiency.devices * config.efficiency.nodes
-    size, plan = config.train.batch_size, plan_of(config, augment)
+    size, plan = config.train.batch_size, plan_of(config, augment, observed=observed)
     batches = Batches(source, batch_size=size, seed=config.seed, ranks=ranks)
     readers = batches.num_workers(config.efficiency.workers) or 1
     fabric = connect(alone)

@@ -115,6 +115,8 @@ class Plan:
     """how samples are changed before they are masked; None = not at all"""
     scorer: Scorer | None = None
     """what scores positions, for a pattern that needs it"""
+    observed: Tensor | None = None
+    """bool [M, L], what rows of the data lack, for a pattern that needs it"""
 
     def __post_init__(self) -> None:
         if self.pattern.needs_scores and self.scorer is None:
@@ -122,11 +124,15 @@ class Plan:
 
 
 def plan_of(
-    config: RunSettings, augment: Augment | None = None, scorer: Scorer | None = None
+    config: RunSettings,
+    augment: Augment | None = None,
+    scorer: Scorer | None = None,
+    observed: Tensor | None = None,
 ) -> Plan:
     """Return the plan of a configuration."""
     law, pattern = laws.parse(config.law), masks.parse_pattern(config.pattern)
-    return Plan(law, pattern, config.train, config.seed, config.regularise, augment, scorer)
+    given = augment, scorer, observed
+    return Plan(law, pattern, config.train, config.seed, config.regularise, *given)
 
 
 class Prepared:
@@ -202,6 +208,7 @@ def train(
     *,
     augment: Augment | None = None,
     scorer: Scorer | None = None,
+    observed: Tensor | None = None,
     objective: Objective | None = None,
     monitor: Monitor | None = None,
     resume: bool = False,
@@ -216,6 +223,7 @@ def train(
         folder: the run folder, which exists.
         augment: see `Plan`.
         scorer: see `Plan`.
+        observed: see `Plan`.
         objective: what is minimised; default: what the model says.
         monitor: of `model`; None = nothing is measured on the way.
         resume: continue from the folder's checkpoint, if it has one.
@@ -224,7 +232,7 @@ def train(
         UserError: a damaged checkpoint, a loss that is not finite, or a disk that is full.
         KeyboardInterrupt: after a stop was asked for and the state was saved.
     """
-    plan, settings = plan_of(config, augment, scorer), config.train
+    plan, settings = plan_of(config, augment, scorer, observed), config.train
     learner = Learner(model, objective)
     wrapped, optimizer = setup(fabric, learner, settings)
     average = None
@@ -340,6 +348,7 @@ def prepare(batch: Batch, model: MaskedModel, plan: Plan, device: torch.device) 
         eligible=model.tokenizer.eligible(samples, keys),
         units=None if batch.units is None else batch.units.to(device),
         scores=scores,
+        observed=plan.observed,
     )
     fraction = model.config.predict_fraction
     predicted = mask if fraction == 1 else masks.subset(mask, fraction, keys)
