@@ -344,13 +344,18 @@ def _finish(
     run.say()
     result = _trained(run, config, run.result["train"])
     result |= kind.evaluate(model, splits, within_budget(config), before)
+    pattern, observed = config.pattern, None
+    try:
+        observed = with_observed(kind, splits, config)[1]
+    except UserError:  # other data than those of the training, which lack nothing
+        pattern = "scattered"
     result["features"] = diagnose(
         model,
         splits.test,
         config.diagnose,
         law=config.law,
-        pattern=config.pattern,
-        observed=with_observed(kind, splits, config)[1],
+        pattern=pattern,
+        observed=observed,
         untrained=before,
     )
     if kind.samples is not None:

@@ -5,8 +5,8 @@ import pickle
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.special import expit
 
+from benchmarks.imputation import coverage
 from maskwise import UserError, pool
 from maskwise.columns.closed_form import ClosedForm
 from maskwise.integrations.sklearn import MaskedAutoencoder, MaskedImputer
@@ -114,42 +114,29 @@ def test_a_refit_climbs_the_likelihood_and_keeps_what_was_chosen():
     assert skewed.again(rows).knots[0][0][-1] != skewed.knots[0][0][-1]
 
 
-def regression(table):
-    """Coefficients of the first column on the others, and their variances."""
-    x = np.column_stack([np.ones(len(table)), table[:, 1:]])
-    inverse = np.linalg.inv(x.T @ x)
-    found = inverse @ x.T @ table[:, 0]
-    left = table[:, 0] - x @ found
-    return found, left @ left / (len(x) - 3) * np.diag(inverse)
-
-
-def by_others(num, rng):
-    """A regression with coefficients 0, 1 and .5 whose regressors are missing by what y is."""
-    x = rng.normal(size=num)
-    z = 0.5 * x + rng.normal(size=num)
-    y = x + 0.5 * z + rng.normal(size=num)
-    table, score = np.column_stack([y, x, z]), (y - y.mean()) / y.std()
-    table[rng.random(num) < expit(1.5 * score - 0.5), 1] = np.nan
-    table[rng.random(num) < expit(score - 1.5), 2] = np.nan
-    return table
-
-
 @pytest.mark.slow
 def test_intervals_of_coefficients_cover_them():
     """Pooled ones do in 95 of 100 tables; of one completed table, or of complete rows, fewer."""
-    truth, num, times = np.array([0.0, 1.0, 0.5]), 200, 150
-    pooled, single, complete = np.zeros((3, 3))
-    for seed in range(times):
-        table = by_others(num, np.random.default_rng(seed))
-        draws = MaskedImputer(random_state=seed).fit(table).draws(table, m=10)
-        every = [regression(draw) for draw in draws]
-        found = pool(*zip(*every, strict=True), dof=num - 3)
-        pooled += (found.low < truth) & (truth < found.high)
-        whole = table[~np.isnan(table).any(axis=1)]
-        for count, part in ((single, draws[0]), (complete, whole)):
-            estimate, variance = regression(part)
-            count += abs(estimate - truth) < stats.t.isf(0.025, len(part) - 3) * variance**0.5
+    times = 150
+    found = {name: times * each for name, each in coverage.coverage(200, times, 10).items()}
+    pooled, single, complete = found.values()
     assert (pooled >= stats.binom.isf(1 - 1e-3, times, 0.95)).all()
     assert (single < pooled).all()
     assert single.mean() < 0.88 * times
     assert complete.min() < 0.2 * times
+
+
+def test_its_benchmark_prints_coverage(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["coverage", "--times", "2", "--draws", "2"])
+    coverage.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert {float(share) for line in lines[1:] for share in line[20:].split()} <= {0.0, 0.5, 1.0}
+    rows = coverage.table(4000, 0)
+    assert np.isnan(rows).mean(axis=0) == pytest.approx([0, 0.4, 0.2], abs=0.05)
+    # The regression of 4,000 rows without gaps finds its coefficients.
+    x = np.random.default_rng(0).normal(size=(4000, 3))
+    x[:, 0] += x[:, 1:] @ [1, 0.5]
+    beta, variance = coverage.regression(x)
+    assert np.abs(beta - coverage.TRUTH).max() < 4 / np.sqrt(4000)
+    assert variance == pytest.approx(np.full(3, 1 / 4000), rel=0.1)

@@ -208,6 +208,13 @@ def test_masks_are_copies_of_gaps(table, frame, tmp_path, no_report):
         assert {tuple(row) for row in part.mask.hidden[whole].tolist()} <= kinds
 
 
+def test_a_run_with_copies_is_evaluated_on_rows_without_gaps(frame, tmp_path, no_report):
+    run = pretrain(frame, tmp_path / "run", pattern="copied")
+    assert run.result["features"]["pattern"] == "copied"
+    again = mw.evaluate(run, frame.dropna())
+    assert again.result["features"]["pattern"] == "scattered"
+
+
 def test_nothing_to_copy_is_told_with_a_way_out(frame, tmp_path):
     whole = frame.dropna()
     told = 'no row lacks a value, so that pattern copied and law observed.*"pattern": "scattered"'

@@ -65,7 +65,11 @@ def hide(
     if mechanism not in MECHANISMS:
         raise UserError(f"unknown mechanism '{mechanism}'; known: {', '.join(MECHANISMS)}")
     if (share is None) != (mechanism == "copied"):
-        said = "the masks have a share of their own: leave it out" if share else "give a share"
+        said = (
+            "the masks have a share of their own: leave it out"
+            if share is not None
+            else "give a share"
+        )
         raise UserError(f"mechanism {mechanism}, share {share}: {said}")
     if share is not None and not 0 < share < 1:
         raise UserError(f"share {share:g} is outside (0, 1)")
