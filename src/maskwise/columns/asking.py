@@ -1,0 +1,179 @@
+"""Rows that say, in closed form, what their hidden columns may be and what these tell."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from maskwise.columns.asked import ClosedAsked
+from maskwise.columns.closed_form import (
+    LEAST,
+    NODES,
+    WEIGHTS,
+    ClosedForm,
+    _scores,
+    _shares,
+    _values,
+    owners,
+)
+from maskwise.columns.factors import Factors
+from maskwise.columns.gaussian import Gaussian
+from maskwise.predict.asking import Possible
+
+FINE = 15  # values that stand for a number: nodes of Gauss and Hermite
+
+
+class ClosedAsking(ClosedAsked):
+    """Samples whose hidden columns have a known distribution, so that nothing need be drawn.
+
+    Numbers are integrated over by a rule of Gauss and Hermite, categories are summed over.
+
+    Args:
+        closed: the distribution of the rows.
+        samples: [N, F] with NaN in their holes.
+        names: of the features; default: their numbers.
+    """
+
+    def __init__(
+        self, closed: ClosedForm, samples: np.ndarray, names: Sequence[str] | None = None
+    ) -> None:
+        super().__init__(closed, np.asarray(samples, dtype=np.float64))
+        num = self.samples.shape[1]
+        self.names = tuple(map(str, range(1, num + 1) if names is None else names))
+        self.missing = ~self.there
+        self.owners = owners(closed.sizes)
+
+    def features(self, rows: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+        """Return standardised columns filled with what is expected, float64 [n, D]."""
+        gaussian = self.closed.gaussian
+        shown = np.where(hidden, np.nan, self.samples[rows])
+        columns = self.closed.columns(shown)
+        blank = np.isnan(columns)
+        one = len(rows) > 1 and not (blank != blank[0]).any() and blank[0].any()
+        if not one or blank[0].all() or not isinstance(gaussian, Gaussian):
+            found = self.closed.fill(columns)
+            found[np.isnan(shown).all(axis=1)] = np.nan
+            return found
+        # All lack the same: one matrix says what is expected of each.
+        lost, kept = blank[0], ~blank[0]
+        scores = _scores(columns, self.closed.knots)[:, kept] - gaussian.mean[kept]
+        cross = gaussian.covariance[np.ix_(kept, lost)]
+        by = np.linalg.solve(gaussian.covariance[np.ix_(kept, kept)], cross)
+        variance = np.diag(gaussian.covariance)[lost] - (by * cross).sum(axis=0)
+        places = np.flatnonzero(lost)
+        columns[:, lost] = self._expected(gaussian.mean[lost] + scores @ by, variance, places)
+        return columns
+
+    def drawn(self, row: int, hidden: np.ndarray, num: int, seed: int) -> "ClosedAsking":
+        """Return copies of a sample; see `maskwise.predict.asking.Asking`."""
+        shown = np.where(hidden, np.nan, self.samples[row])
+        copies = self.closed.draw(np.tile(shown, (num, 1)), seed)
+        return ClosedAsking(self.closed, copies, self.names)
+
+    def possible(self, row: int, hidden: np.ndarray, num: int, seed: int) -> Possible:
+        """Return what positions may be; see `maskwise.predict.asking.Asking`.
+
+        Once the columns B of a feature are known to be b, the hidden ones have mean
+        m + C_.B C_BB⁻¹ (b - m_B) and covariance C - C_.B C_BB⁻¹ C_B., from those, m and C, given
+        what is visible.
+        """
+        closed = self.closed
+        shown = np.where(hidden, np.nan, self.samples[row])[None]
+        columns = closed.columns(shown)[0]
+        lost = np.flatnonzero(np.isnan(columns))
+        mean, covariance = self._given(columns)
+        positions = np.flatnonzero(np.isnan(shown[0]))
+        most = max([FINE, *(closed.sizes[each] for each in positions)])
+        features = np.tile(columns, (len(positions), most, 1))
+        weights = np.zeros((len(positions), most))
+        for place, position in enumerate(positions.tolist()):
+            block = np.flatnonzero(self.owners[lost] == position)
+            scores, values, shares = self._values_of(
+                position, mean[block], covariance[np.ix_(block, block)]
+            )
+            by = np.linalg.solve(covariance[np.ix_(block, block)], covariance[block])
+            variance = np.diag(covariance) - (by * covariance[block]).sum(axis=0)
+            moved = self._expected(mean + (scores - mean[block]) @ by, variance, lost)
+            moved[:, block] = values
+            features[place, : len(shares)][:, lost] = moved
+            features[place, len(shares) :] = features[place, 0]
+            weights[place, : len(shares)] = shares
+        return Possible(positions, features, weights, True)
+
+    def told(
+        self, row: int, hidden: np.ndarray, taken: Sequence[int], num: int, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what positions tell of the others; see `maskwise.predict.asking.Asking`.
+
+        With the precision Ω, I(x_A ; the others | x_V) = (log |C_AA| + log |Ω_AA|) / 2.
+        """
+        shown = np.where(hidden, np.nan, self.samples[row])[None]
+        columns = self.closed.columns(shown)[0]
+        lost = np.flatnonzero(np.isnan(columns))
+        positions = np.flatnonzero(np.isnan(shown[0]))
+        _, covariance = self._given(columns)
+        precision = self._precision[np.ix_(lost, lost)]
+
+        def value(of: Sequence[int]) -> float:
+            at = np.flatnonzero(np.isin(self.owners[lost], of))
+            both = (each[np.ix_(at, at)] for each in (covariance, precision))
+            return float(sum(np.linalg.slogdet(each)[1] for each in both)) / 2
+
+        before, gain = value(taken), np.full(len(positions), np.nan)
+        for place, position in enumerate(positions.tolist()):
+            if position not in taken:
+                gain[place] = value([*taken, position]) - before
+        return gain, np.where(np.isnan(gain), np.nan, 0.0)
+
+    @cached_property
+    def _covariance(self) -> np.ndarray:
+        """Σ of the columns, as scores, [D, D]."""
+        model = self.closed.gaussian
+        if isinstance(model, Factors):
+            return np.asarray(model.loadings @ model.loadings.T + np.diag(model.noise))
+        return model.covariance
+
+    @cached_property
+    def _precision(self) -> np.ndarray:
+        found = np.linalg.inv(self._covariance)
+        return (found + found.T) / 2
+
+    def _given(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean [h] and covariance [h, h] of the scores that columns [D] lack."""
+        blank = np.isnan(columns)
+        scores = _scores(columns[None], self.closed.knots)[0]
+        told = np.where(blank, 0, scores - self.closed.gaussian.mean) @ self._precision
+        covariance = np.linalg.inv(self._precision[np.ix_(blank, blank)])
+        covariance = (covariance + covariance.T) / 2
+        return self.closed.gaussian.mean[blank] - covariance @ told[blank], covariance
+
+    def _expected(self, mean: np.ndarray, variance: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Return what is expected of columns at `places` from their scores' moments, [n, h]."""
+        found = mean.copy()
+        spread = np.sqrt(variance.clip(0))
+        for place, column in enumerate(places.tolist()):
+            if column in self.closed.knots:
+                values, scores = self.closed.knots[column]
+                at = mean[:, place, None] + spread[place] * NODES
+                found[:, place] = np.interp(at, scores, values) @ WEIGHTS
+        return found
+
+    def _values_of(
+        self, position: int, mean: np.ndarray, covariance: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return scores and values that a feature may have, [K, b], and their weights [K]."""
+        closed, block = self.closed, self.owners == position
+        if not closed.sizes[position]:
+            scores = mean + np.sqrt(covariance[0, 0].clip(0)) * POINTS[:, None]
+            whole = np.zeros((FINE, len(block)))
+            whole[:, block] = scores
+            return scores, _values(whole, closed.knots)[:, block], SHARES
+        kinds = np.eye(closed.sizes[position])[:, :-1]
+        values = (kinds - closed.mean[block]) / closed.std[block]
+        expected = (mean * closed.std[block] + closed.mean[block])[None]
+        shares = _shares(expected)[0].clip(LEAST)
+        return values, values, shares / shares.sum()
+
+
+POINTS, SHARES = np.polynomial.hermite_e.hermegauss(FINE)
+SHARES = SHARES / SHARES.sum()
