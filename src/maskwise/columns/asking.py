@@ -13,7 +13,6 @@ from maskwise.columns.closed_form import (
     ClosedForm,
     _scores,
     _shares,
-    _values,
     owners,
 )
 from maskwise.columns.factors import Factors
@@ -84,20 +83,23 @@ class ClosedAsking(ClosedAsked):
         mean, covariance = self._given(columns)
         positions = np.flatnonzero(np.isnan(shown[0]))
         most = max([FINE, *(closed.sizes[each] for each in positions)])
-        features = np.tile(columns, (len(positions), most, 1))
-        weights = np.zeros((len(positions), most))
+        shape = len(positions), most, len(lost)
+        expected, variance, known = np.zeros(shape), np.zeros(shape), np.full(shape, np.nan)
+        weights = np.zeros(shape[:2])
         for place, position in enumerate(positions.tolist()):
             block = np.flatnonzero(self.owners[lost] == position)
-            scores, values, shares = self._values_of(
-                position, mean[block], covariance[np.ix_(block, block)]
-            )
-            by = np.linalg.solve(covariance[np.ix_(block, block)], covariance[block])
-            variance = np.diag(covariance) - (by * covariance[block]).sum(axis=0)
-            moved = self._expected(mean + (scores - mean[block]) @ by, variance, lost)
-            moved[:, block] = values
-            features[place, : len(shares)][:, lost] = moved
-            features[place, len(shares) :] = features[place, 0]
-            weights[place, : len(shares)] = shares
+            inner = covariance[np.ix_(block, block)]
+            scores, values, shares = self._values_of(position, mean[block], inner)
+            by = np.linalg.solve(inner, covariance[block])
+            num = len(shares)
+            expected[place, :num] = mean + (scores - mean[block]) @ by
+            variance[place] = np.diag(covariance) - (by * covariance[block]).sum(axis=0)
+            known[place, :num, block] = values.T
+            weights[place, :num] = shares
+        first, second = (each.reshape(-1, len(lost)) for each in (expected, variance))
+        moved = self._expected(first, second, lost).reshape(shape)
+        features = np.tile(columns, (*shape[:2], 1))
+        features[:, :, lost] = np.where(np.isnan(known), moved, known)
         return Possible(positions, features, weights, True)
 
     def told(
@@ -148,13 +150,19 @@ class ClosedAsking(ClosedAsked):
         return self.closed.gaussian.mean[blank] - covariance @ told[blank], covariance
 
     def _expected(self, mean: np.ndarray, variance: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Return what is expected of columns at `places` from their scores' moments, [n, h]."""
+        """Return what is expected of columns at `places`, [n, h], from moments of their scores.
+
+        Args:
+            mean: [n, h].
+            variance: [n, h] or [h].
+            places: which columns, [h].
+        """
         found = mean.copy()
-        spread = np.sqrt(variance.clip(0))
+        spread = np.broadcast_to(np.sqrt(variance.clip(0)), mean.shape)
         for place, column in enumerate(places.tolist()):
             if column in self.closed.knots:
                 values, scores = self.closed.knots[column]
-                at = mean[:, place, None] + spread[place] * NODES
+                at = mean[:, place, None] + spread[:, place, None] * NODES
                 found[:, place] = np.interp(at, scores, values) @ WEIGHTS
         return found
 
@@ -164,10 +172,12 @@ class ClosedAsking(ClosedAsked):
         """Return scores and values that a feature may have, [K, b], and their weights [K]."""
         closed, block = self.closed, self.owners == position
         if not closed.sizes[position]:
-            scores = mean + np.sqrt(covariance[0, 0].clip(0)) * POINTS[:, None]
-            whole = np.zeros((FINE, len(block)))
-            whole[:, block] = scores
-            return scores, _values(whole, closed.knots)[:, block], SHARES
+            scores = values = mean + np.sqrt(covariance[0, 0].clip(0)) * POINTS[:, None]
+            if (column := int(block.argmax())) in closed.knots:
+                known, levels = closed.knots[column]
+                scores = scores.clip(levels[0], levels[-1])  # values are not beyond these
+                values = np.interp(scores, levels, known)
+            return scores, values, SHARES
         kinds = np.eye(closed.sizes[position])[:, :-1]
         values = (kinds - closed.mean[block]) / closed.std[block]
         expected = (mean * closed.std[block] + closed.mean[block])[None]

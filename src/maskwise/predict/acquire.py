@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import rel_entr
 
 from maskwise.errors import UserError, option
 from maskwise.predict.asked import Asked, visible_shares
@@ -101,11 +102,13 @@ def acquire(
 
     Of the label y, for classes and for a number of variance v,
 
-        H(p(y | x_V)) - E H(p(y | x_V, x_j)),    -log(1 - Var E[y | x_V, x_j] / v) / 2,
+        I(y ; x_j | x_V) = H(E p(y | x_V, x_j)) - E H(p(y | x_V, x_j)),
+        or -log(1 - Var E[y | x_V, x_j] / v) / 2,
 
-    over what the model expects of x_j; of everything I(x_j ; all else that is not there | x_V).
-    Where a head is not quite consistent a gain may be a little below 0. One position is chosen,
-    or the best set: greedily, each for what it adds to those before, for its cost.
+    over what the model expects of x_j. The first term is H(p(y | x_V)) where a head is consistent;
+    where it is not quite, this is still an information and never below 0. Of everything it is
+    I(x_j ; all else that is not there | x_V). One position is chosen, or the best set: greedily,
+    each for what it adds to those before, for its cost.
 
     Args:
         asking: samples, N of them.
@@ -182,9 +185,7 @@ class _Sample:
         self.tells: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
         self.copies: Asked | None = None
         if head is not None:
-            rows = np.array([row])
-            self.share = float(visible_shares(asking, rows, hidden[None])[0])
-            self.said = asked_of(head, asking, rows, hidden[None])[0]
+            self.share = float(visible_shares(asking, np.array([row]), hidden[None])[0])
 
     def gains(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return which positions can be asked for, what each tells, and the standard errors."""
@@ -214,11 +215,11 @@ class _Sample:
         if self.head is None:
             at = np.searchsorted(np.flatnonzero(self.blank), positions)
             parts = [self._told(tuple(positions[:each])) for each in range(len(positions))]
-            gain, error = (
-                sum(float(part[which][place]) for part, place in zip(parts, at, strict=True))
-                for which in (0, 1)
+            nats = np.array(
+                [[each[place] for each in part] for part, place in zip(parts, at, strict=True)]
             )
-            return gain, error  # of the same draws: no more than the sum of theirs
+            both = nats.sum(axis=0)  # the error is that at most: all are of the same draws
+            return float(both[0]), float(both[1])
         if self.copies is None:  # the same for all sets, so that these can be compared
             self.copies = self.asking.drawn(self.row, self.hidden, self.draws, self.seed)
         blank = self.blank.copy()
@@ -255,21 +256,10 @@ class _Sample:
             part = np.minimum(explained / total, MOST)
             error: np.ndarray = part * np.sqrt(2 / max(num - 1, 1)) / (2 * (1 - part))
             return -np.log1p(-part) / 2, error * (not exact)
-        after = entropy(said)
-        gain = float(entropy(self.said)) - (weights * after).sum(axis=1)
-        error = after.std(axis=1, ddof=min(1, num - 1)) / np.sqrt(num)
-        return gain, error * (not exact)
-
-
-def entropy(probabilities: np.ndarray) -> np.ndarray:
-    """Return the entropy of probabilities [..., C], nats [...].
-
-    >>> entropy(np.array([[0.5, 0.5], [1.0, 0.0]])).round(3).tolist()
-    [0.693, 0.0]
-    """
-    from scipy.special import entr
-
-    return np.asarray(entr(probabilities).sum(axis=-1))
+        mean = (weights[..., None] * said).sum(axis=1, keepdims=True)
+        told = rel_entr(said, mean).sum(axis=2)
+        error = told.std(axis=1, ddof=min(1, num - 1)) / np.sqrt(num)
+        return (weights * told).sum(axis=1), error * (not exact)
 
 
 def variance_at(calibration: Calibration, share: float) -> float:
