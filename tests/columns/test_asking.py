@@ -74,6 +74,16 @@ def test_rows_that_lack_the_same_are_filled_as_one_by_one(rows, closed):
     assert np.isnan(asking.features(some, np.ones_like(hidden))).all()
 
 
+def test_more_and_more_columns_at_once_are_as_one_by_one(rows, closed):
+    order, hidden = np.array([1, 4, 0, 2]), np.tile(np.arange(5) == 3, (6, 1))
+    asking = ClosedAsking(closed, rows[:6])
+    found = asking.along(order, hidden)
+    for place in range(3):
+        shown = np.where(np.isin(np.arange(5), order[: place + 1]), rows[:6], np.nan)
+        assert found[place] == pytest.approx(closed.fill(closed.columns(shown)), abs=1e-9)
+    assert asking.along(np.arange(5), hidden) is None
+
+
 def test_factors_tell_what_their_covariance_tells(rows):
     x = columns_of(rows[:, [0, 2, 4]], (0, 0, 0))
     factors = Factors.fit(x, 1)

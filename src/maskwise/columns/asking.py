@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 from maskwise.columns.asked import ClosedAsked
 from maskwise.columns.closed_form import (
@@ -62,6 +63,38 @@ class ClosedAsking(ClosedAsked):
         places = np.flatnonzero(lost)
         columns[:, lost] = self._expected(gaussian.mean[lost] + scores @ by, variance, places)
         return columns
+
+    def along(self, order: np.ndarray, hidden: np.ndarray) -> np.ndarray | None:
+        """Return features with the first 1, 2, ... of some features visible, [m - 1, N, D].
+
+        With Σ = L L', rows and columns in this order, and z = L⁻¹ (x - μ), the first s columns
+        let one expect μ + L_s z_s, with variances the diagonal of Σ - L_s L_s': all in one go.
+
+        Args:
+            order: m features, in the order in which they are seen.
+            hidden: bool [N, F].
+
+        None where not every sample has all of these, or factors stand for the covariance.
+        """
+        gaussian = self.closed.gaussian
+        if not isinstance(gaussian, Gaussian) or (hidden | self.missing)[:, order].any():
+            return None
+        columns = self.closed.columns(self.samples)
+        scores = _scores(columns, self.closed.knots) - gaussian.mean
+        seen = np.concatenate([np.flatnonzero(self.owners == each) for each in order])
+        ends = np.cumsum([(self.owners == each).sum() for each in order])[:-1]
+        inner = np.linalg.cholesky(gaussian.covariance[np.ix_(seen, seen)])
+        z = solve_triangular(inner, scores[:, seen].T, lower=True)
+        by = solve_triangular(inner, gaussian.covariance[seen], lower=True)  # L' of all columns
+        mean = gaussian.mean + (z[:, :, None] * by[:, None]).cumsum(axis=0)[ends - 1]
+        variance = np.diag(gaussian.covariance) - np.square(by).cumsum(axis=0)[ends - 1]
+        wide = np.repeat(variance, len(scores), axis=0)
+        every = np.arange(columns.shape[1])
+        found = self._expected(mean.reshape(-1, len(every)), wide, every).reshape(mean.shape)
+        place = np.full(len(every), len(seen))
+        place[seen] = np.arange(len(seen))
+        known = (place < ends[:, None])[:, None]
+        return np.where(known, columns, found)
 
     def drawn(self, row: int, hidden: np.ndarray, num: int, seed: int) -> "ClosedAsking":
         """Return copies of a sample; see `maskwise.predict.asking.Asking`."""

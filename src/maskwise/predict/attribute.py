@@ -1,17 +1,15 @@
 """What each position of a sample did to an answer: Shapley values, by the model's conditionals."""
 
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from math import comb
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from maskwise.errors import UserError
 from maskwise.predict.asked import Asked
-from maskwise.predict.asking import asked_of
+from maskwise.predict.asking import answers, asked_of
 from maskwise.predict.heads import ClassHead, Head
+from maskwise.predict.shapley import exact, sampled
 from maskwise.ties import descending
 
 if TYPE_CHECKING:
@@ -19,13 +17,24 @@ if TYPE_CHECKING:
 
 EXACT = 12  # positions of which all subsets are asked for, at most
 ROWS = 256  # masked samples that are asked for at once
-FEWEST = 8  # pairs of orders before their standard errors are believed
 CLIP = 1e-12  # of probabilities whose log-odds are asked for
-log = logging.getLogger("maskwise")
 
 Of = Literal["probability", "logit"]
-Value = Callable[[np.ndarray], np.ndarray]
-"""hidden positions of some masks, bool [m, L] -> the answers to all samples, [m, N, C]"""
+
+
+@runtime_checkable
+class Along(Protocol):
+    """Samples that can be asked with more and more visible at once."""
+
+    def along(self, order: np.ndarray, hidden: np.ndarray) -> np.ndarray | None:
+        """Return features with the first 1, 2, ... of m positions visible, [m - 1, N, D].
+
+        Args:
+            order: which positions, in the order in which they are seen.
+            hidden: what else is hidden, bool [N, L].
+
+        None where that is not possible for these samples.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,26 +178,14 @@ def attribute(
     if not len(players):
         raise UserError("nothing is visible, so there is nothing that an answer could be due to")
 
-    def value(masks: np.ndarray) -> np.ndarray:
-        every = np.ones((len(masks), length), bool)
-        every[:, players] = masks
-        rows = np.tile(np.arange(num), len(masks))
-        said = asked_of(
-            head, asked, rows, np.repeat(every, num, axis=0) | np.tile(blank, (len(masks), 1))
-        )
-        if of == "logit" and isinstance(head, ClassHead):
-            said = said.clip(CLIP, 1 - CLIP)
-            said = np.log(said / (1 - said))
-        return said.reshape(len(masks), num, -1)
-
-    at_once = max(ROWS // max(num, 1), 1)
-    base, answer = value(np.array([[True], [False]]).repeat(len(players), axis=1))
+    game = _Game(asked, head, blank, players, of)
+    base, answer = game(np.array([[True], [False]]).repeat(len(players), axis=1))
     if len(players) <= EXACT:
-        found = exact(value, len(players), at_once)
+        found = exact(game, len(players))
         error, drawn = np.zeros_like(found), 0
     else:
         found, error, drawn = sampled(
-            *(value, len(players), base, answer, at_once), se, max_permutations, seed
+            game.along, base, answer, len(players), se, max_permutations, seed
         )
     values = np.zeros((num, length, base.shape[1]))
     stderr = values.copy()
@@ -199,72 +196,43 @@ def attribute(
     return Attribution(tuple(named), tuple(known), values, stderr, base, answer, what, drawn)
 
 
-def exact(value: Value, num: int, at_once: int = 64) -> np.ndarray:
-    """Return Shapley values from the answers to all 2^num subsets, [N, num, C].
+class _Game:
+    """Answers to samples of which some positions are visible."""
 
-    >>> exact(lambda hidden: (~hidden).prod(axis=1)[:, None, None] * 6.0, 2).ravel().tolist()
-    [3.0, 3.0]
-    """
-    subsets = np.arange(2**num)[:, None] >> np.arange(num) & 1 == 1  # [2^num, num], what is seen
-    parts = np.split(~subsets, range(at_once, len(subsets), at_once))
-    said = np.concatenate([value(part) for part in parts])
-    size = subsets.sum(axis=1)
-    # Of v(S): 1 / (|S| C(num, |S|)) for those in S, and as much less for those that are not.
-    inside = np.array([0.0, *(1 / (n * comb(num, n)) for n in range(1, num + 1))])
-    outside = np.array([*(1 / ((num - n) * comb(num, n)) for n in range(num)), 0.0])
-    weights = np.where(subsets, inside[size][:, None], -outside[size][:, None])
-    return np.einsum("sj,snc->njc", weights, said)
+    def __init__(
+        self, asked: Asked, head: Head, blank: np.ndarray, players: np.ndarray, of: Of
+    ) -> None:
+        self.asked, self.head, self.blank, self.players = asked, head, blank, players
+        self.logit = of == "logit" and isinstance(head, ClassHead)
+        self.at_once = max(ROWS // max(len(blank), 1), 1)
 
+    def __call__(self, masks: np.ndarray) -> np.ndarray:
+        """Return the answers under masks of the positions that take part, [m, N, C]."""
+        parts = np.split(masks, range(self.at_once, len(masks), self.at_once))
+        return np.concatenate([self._answers(part) for part in parts])
 
-def sampled(
-    value: Value,
-    num: int,
-    base: np.ndarray,
-    answer: np.ndarray,
-    at_once: int,
-    se: float,
-    most: int,
-    seed: int,
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return unbiased estimates of Shapley values [N, num, C], their errors, and how many orders.
+    def along(self, order: np.ndarray) -> np.ndarray:
+        """Return the answers with the first 1, 2, ... but not all of an order visible."""
+        if isinstance(self.asked, Along):
+            found = self.asked.along(self.players[order], self.blank)
+            if found is not None:
+                seen = np.arange(1, len(order))[:, None]
+                shares = seen / np.maximum(self.asked.whole, 1)
+                said = answers(self.head, found.reshape(-1, found.shape[2]), shares.ravel())
+                return self._said(said)
+        place = np.argsort(order)
+        return self(place[None] >= np.arange(1, len(order))[:, None])
 
-    Each order gives what every position adds to those before it. A number of visible positions
-    that is uniform, and then positions at random: masks of the law `likelihood`.
+    def _answers(self, masks: np.ndarray) -> np.ndarray:
+        num, length = self.blank.shape
+        hidden = np.ones((len(masks), length), bool)
+        hidden[:, self.players] = masks
+        rows = np.tile(np.arange(num), len(masks))
+        every = np.repeat(hidden, num, axis=0) | np.tile(self.blank, (len(masks), 1))
+        return self._said(asked_of(self.head, self.asked, rows, every))
 
-    Source: Castro, Gómez and Tejada, Polynomial calculation of the Shapley value (2009); Mitchell
-    et al., Sampling permutations for Shapley value estimation (JMLR 2022), on opposites.
-    """
-    rng = np.random.default_rng([seed, 5])
-    limit = se * np.abs(answer - base).mean(axis=0).max()
-    mean, square, pairs = np.zeros(()), np.zeros(()), 0
-    error = np.full((*base.shape[:1], num, base.shape[1]), np.inf)
-    while pairs < FEWEST or error.max() > limit:
-        if 2 * (pairs + 1) > most:
-            reached = error.max() / max(limit, 1e-300) * se
-            log.warning(
-                "Shapley values of %d orders have a standard error of up to %.2g of the answer,"
-                " and %.2g was asked for: raise max_permutations",
-                *(2 * pairs, reached, se),
-            )
-            break
-        order = rng.permutation(num)
-        found = (_added(value, each, base, answer, at_once) for each in (order, order[::-1]))
-        one = sum(found) / 2
-        pairs += 1
-        step = one - mean
-        mean = mean + step / pairs
-        square = square + step * (one - mean)
-        if pairs > 1:
-            error = np.sqrt(square / (pairs * (pairs - 1)))
-    return mean, error, 2 * pairs
-
-
-def _added(
-    value: Value, order: np.ndarray, base: np.ndarray, answer: np.ndarray, at_once: int
-) -> np.ndarray:
-    """Return what each position adds to those before it in an order, [N, num, C]."""
-    place = np.argsort(order)
-    masks = place[None] >= np.arange(1, len(order))[:, None]  # the first 1, 2, ... are seen
-    parts = np.split(masks, range(at_once, len(masks), at_once))
-    said = np.concatenate([base[None], *(value(part) for part in parts), answer[None]])
-    return np.diff(said, axis=0)[place].transpose(1, 0, 2)
+    def _said(self, said: np.ndarray) -> np.ndarray:
+        if self.logit:
+            said = said.clip(CLIP, 1 - CLIP)
+            said = np.log(said / (1 - said))
+        return said.reshape(-1, len(self.blank), said.shape[1])
