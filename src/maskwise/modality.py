@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -173,7 +173,7 @@ class Modality(Generic[C, S, T, P, M]):
     read: Callable[[C], Samples]
     """all samples of a source"""
     incomplete: Callable[[M, Given, C], Incomplete] | None = None
-    """(model, data given from Python or None, settings) -> samples of which parts may be missing"""
+    """(model, data given from Python or None, settings) -> samples of which parts may lack"""
     labelled: Callable[[M, Given, C, str | None], Labelled] | None = None
     """(model, data given from Python or None, settings, what says what is known of samples, such
     as a column, None = what the settings name) -> samples to learn from what that is"""

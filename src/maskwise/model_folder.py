@@ -1,9 +1,11 @@
 """A model as a folder of config.json and weights.safetensors; nothing in it is executed."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -129,3 +131,12 @@ def _require_fit(path: Path, values: Entries, make: Callable[[], nn.Module]) -> 
         require_same(wanted, found)
     except UserError as error:
         raise UserError(f"{misfit}: {error}") from None
+
+
+def fingerprint(model: MaskedModel) -> str:
+    """Return what tells the weights of a model from others."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        array = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        digest.update(name.encode() + array.tobytes())
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Files of a row for each sample, in the order of its source and with its name: features, answers."""
+"""Files with a row for each sample, in the order of its source and with its name."""
 
 import csv
 import logging

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,14 +12,15 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from maskwise.errors import UserError, option
-from maskwise.files import Entries, atomic_folder, read_json, write_json
+from maskwise.files import Entries, atomic_folder, read_json, stamp, write_json
 from maskwise.modalities import find, meant_by, read_config
 from maskwise.modality import Incomplete, Labelled, MaskedModel
-from maskwise.model_folder import load_model, save_model
+from maskwise.model_folder import fingerprint, load_model, save_model
 from maskwise.predict import heads, targets
 from maskwise.predict.answers import Answers
 from maskwise.predict.asked import ModelAsked, visible_shares
-from maskwise.predict.fitting import judge, known_rows, learn
+from maskwise.predict.fitting import Fitting, judge, known_rows, learn
+from maskwise.predict.hiding import positions, without
 from maskwise.predict.targets import say, with_few_left_out
 from maskwise.predict.tuning import Tuned
 from maskwise.settings import to_dict
@@ -28,7 +28,7 @@ from maskwise.textio import user_path
 from maskwise.train.config import RunSettings
 
 log = logging.getLogger("maskwise")
-_ARRAYS = "head.safetensors"
+_ARRAYS, USUAL = "head.safetensors", Fitting()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,8 +109,11 @@ class Predictor:
             hidden: what of them is not there.
             config: how they are read; default: as those of the run.
         """
-        found = read(self.model, config or self.config, data, hidden)
-        return ModelAsked(self.model, without(self.model, found, self.own), then=self.then)
+        return self.asked_of(read(self.model, config or self.config, data, hidden))
+
+    def asked_of(self, data: Incomplete) -> ModelAsked:
+        """Return samples that were read as the encoder is asked of them."""
+        return ModelAsked(self.model, without(self.model, data, self.own), then=self.then)
 
     def say(self, asked: ModelAsked) -> Answers:
         """Return what is said of samples as they are."""
@@ -200,15 +203,6 @@ class Predictor:
             raise UserError(f"{folder} is no predictor, or damaged: {told}") from None
 
 
-def fingerprint(model: MaskedModel) -> str:
-    """Return what tells the weights of a model from others."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        array = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        digest.update(name.encode() + array.tobytes())
-    return digest.hexdigest()
-
-
 def read(
     model: MaskedModel, config: RunSettings, data: Any, hidden: np.ndarray | None = None
 ) -> Incomplete:
@@ -232,63 +226,12 @@ def read(
     return found._replace(hidden=wanted if found.hidden is None else wanted | found.hidden)
 
 
-def positions(hidden: np.ndarray, model: MaskedModel, found: Incomplete) -> np.ndarray:
-    """Return what of the samples that could be read is hidden, bool [n, L].
-
-    Args:
-        hidden: of all samples: positions, bool [N, L] or [N, *grid], or values on the axes of the
-            grid, such as pixels: then a position is hidden where any of its values is.
-        model: what positions are.
-        found: the samples.
-
-    Raises:
-        UserError: it is not bool, or has another shape.
-    """
-    hidden, grid = np.asarray(hidden), tuple(model.tokenizer.grid)
-    num, length = len(found.source) + len(found.broken), int(np.prod(grid))
-    if hidden.dtype != bool:
-        raise UserError(f"hidden is an array of {hidden.dtype}: give bool, True = hidden")
-    sample = tuple(found.source.get(np.arange(min(1, len(found.source)))).shape[1:])
-    values = sample[-len(grid) :]
-    fits = len(values) == len(grid) and not any(
-        size % side for size, side in zip(values, grid, strict=True)
-    )
-    allowed = dict.fromkeys([(num, length), (num, *grid), *([(num, *values)] if fits else [])])
-    if hidden.shape not in allowed:
-        told = " or ".join(map(str, allowed))
-        raise UserError(f"hidden has the shape {hidden.shape}: give {told} for these samples")
-    if hidden.shape == (num, *values) and values != grid and hidden.shape != (num, length):
-        sides = [(side, size // side) for size, side in zip(values, grid, strict=True)]
-        parts = hidden.reshape(num, *(each for both in sides for each in both))
-        hidden = parts.any(axis=tuple(range(2, 2 * len(grid) + 1, 2)))
-    kept = np.setdiff1d(np.arange(num), list(found.broken))
-    return hidden.reshape(num, length)[kept]
-
-
-def without(model: MaskedModel, data: Incomplete, own: Sequence[int]) -> Incomplete:
-    """Return samples in all of which some positions are hidden, and never were there."""
-    if not len(own):
-        return data
-    length = int(np.prod(model.tokenizer.grid))
-    hidden = np.zeros((len(data.source), length), dtype=bool)
-    hidden[:, list(own)] = True
-    whole = np.full(len(hidden), length) if data.whole is None else data.whole
-    hidden = hidden if data.hidden is None else hidden | data.hidden
-    return data._replace(hidden=hidden, whole=whole - len(own))
-
-
 def fit(
     model: MaskedModel,
     config: RunSettings,
     labels: Any = None,
     data: Any = None,
-    *,
-    task: targets.Task | None = None,
-    law: str | None = None,
-    pattern: str = "scattered",
-    copies: int = 8,
-    finetune: bool = False,
-    seed: int = 0,
+    how: Fitting = USUAL,
 ) -> Predictor:
     """Return a predictor, learned from what training learns from; see `Run.predictor`."""
     given, config = (None, config) if data is None else meant_by(config, data)
@@ -298,25 +241,14 @@ def fit(
     column = None if of_file or named is None else str(named)
     found = kind.needed(kind.labelled, "predict")(model, given, config, column)
     label = str(named or getattr(config.data, "labels", None) or "label")
-    wanted = _wanted(found, labels, of_file, task, label)
+    wanted = _wanted(found, labels, of_file, how.task, label)
     learned, held = known_rows(wanted, found.held)
     wanted = with_few_left_out(wanted, learned, label)
     learned, held = known_rows(wanted, found.held)
     say(wanted, label, int(learned.sum()))
     asked = ModelAsked(model, without(model, found.data, found.own))
-    num_classes = len(wanted.classes or ())
-    made = learn(
-        asked.some(learned),
-        wanted.y[learned],
-        num_classes,
-        law=law,
-        pattern=pattern,
-        copies=copies,
-        finetune=finetune,
-        seed=seed,
-    )
-    about: Entries = {"learned": int(learned.sum()), "pattern": pattern, "copies": copies}
-    about |= {"finetune": finetune, "seed": seed}
+    made = learn(asked.some(learned), wanted.y[learned], len(wanted.classes or ()), how)
+    about: Entries = {"learned": int(learned.sum()), **dataclasses.asdict(how)}
     if made.then is not None:
         asked = asked.through(made.then.model, made.then)
     if held.any():
@@ -345,3 +277,38 @@ def _wanted(
     if values is None:
         raise UserError(f"nothing says what is to be predicted: give {option('labels')}")
     return targets.targets(values, task, label)
+
+
+def asked_for(labels: Any, data: Any, how: Fitting) -> Entries:
+    """Return plain values that say what is to be learned, None where nothing is said.
+
+    Files are known by their size and time, arrays of labels by what they hold. Other data from
+    Python are not known again.
+    """
+    given, usual = dataclasses.asdict(how), dataclasses.asdict(USUAL)
+    said = {name: None if value == usual[name] else value for name, value in given.items()}
+    made: Any = labels
+    if labels is not None and not isinstance(labels, (str, Path)):
+        made = hashlib.sha256(repr(np.asarray(labels, dtype=object).tolist()).encode()).hexdigest()
+    source = data if data is None or isinstance(data, (str, Path)) else False
+    return {"labels": _place(made), "data": _place(source), **said}
+
+
+def _place(source: Any) -> Any:
+    if not isinstance(source, (str, Path)):
+        return source
+    path = user_path(source)
+    return [str(source), *(stamp(path) if path.is_file() else [])]
+
+
+def fits(about: Entries, wanted: Entries) -> bool:
+    """Return whether a predictor is what is asked for, see `asked_for`.
+
+    >>> known = {"labels": ["age"], "law": None}
+    >>> fits({"asked": known}, {"labels": None, "law": None}), fits({"asked": known}, {"law": "a"})
+    (True, False)
+    """
+    known = about.get("asked", {})
+    if wanted.get("data") is False or (known.get("data") is False and wanted.get("labels")):
+        return False
+    return all(value in (None, known.get(name)) for name, value in wanted.items())

@@ -1,5 +1,6 @@
-"""A run folder and the model in it: what training leaves behind, and evaluation and reports read."""
+"""A run folder: what training leaves behind, and evaluation, reports and predictors read."""
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from maskwise.model_folder import load_model as load_model
 from maskwise.model_folder import save_model as save_model
 from maskwise.model_folder import untrained as untrained
 from maskwise.outputs import Embedded, spread
+from maskwise.predict.fitting import Fitting
+from maskwise.predict.targets import Task
+from maskwise.predictor import Predictor, asked_for, fit, fits
 from maskwise.settings import to_dict
 from maskwise.train.checkpoint import read_weights
 from maskwise.train.config import RunSettings
@@ -184,3 +188,72 @@ class Run:
             UserError: a run on other data, or data that its model cannot read.
         """
         return self.kind.needed(self.kind.impute, "impute")(self.model(), data, self.config)
+
+    def predictor(
+        self,
+        labels: Any = None,
+        data: Any = None,
+        *,
+        task: Task | None = None,
+        law: str | None = None,
+        pattern: str = "scattered",
+        copies: int = 8,
+        finetune: bool = False,
+        seed: int = 0,
+        model: MaskedModel | None = None,
+    ) -> Predictor:
+        """Return what predicts labels from any part of a sample, and how sure it is.
+
+        A head on the encoder is fitted to copies of labelled samples of which parts are hidden;
+        those that training does not learn from are held out, and say how well it does. It is kept
+        in the run folder, `predictor`, and found again where it is what is asked for: what is not
+        said may be as it is there. One of other weights is never used.
+
+        Args:
+            labels: a column of the data, what is known of each sample, [N], or a file of it (see
+                `maskwise.predict.targets.read_labels`); default: what the settings of the run
+                name, or the data bring along.
+            data: labelled samples, from Python or where they are; default: those of the run. Of
+                texts and DNA, a file of labelled ones as for probes.
+            task: "classes" or "numbers"; default: texts, bools and up to 20 different whole
+                numbers are classes.
+            law: of the share of a sample that will be hidden, or "observed", as values are missing
+                in the data; default: "observed" if some are, else "uniform:0,1".
+            pattern: of what will be hidden.
+            copies: of each sample, the first as it is.
+            finetune: train a copy of the encoder, too.
+            seed: of masks and folds.
+            model: the model of the run, where it is loaded already.
+
+        Raises:
+            UserError: nothing says what to predict, or too little of it is known.
+
+        Example:
+            >>> import tempfile
+            >>> import maskwise as mw
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     run = mw.pretrain("breast-cancer", out=f"{folder}/run", train={"steps": 2})
+            ...     predictor = run.predictor(copies=2)
+            >>> predictor.predict_proba({"mean radius": [12.0, None]}).shape
+            (2, 2)
+        """
+        how = Fitting(task, law, pattern, copies, finetune, seed)
+        model, folder = model or self.model(), self.path / "predictor"
+        wanted = asked_for(labels, data, how)
+        if (folder / "config.json").is_file():
+            try:
+                found = Predictor.load(folder, model)
+                if fits(found.about, wanted):
+                    log.info(
+                        "%s predicts '%s', learned earlier (%s)", *(folder, found.label, found.law)
+                    )
+                    return found
+            except UserError as error:
+                log.warning("%s: learned anew", error)
+        made = fit(model, self.config, labels, data, how)
+        made = dataclasses.replace(made, about=made.about | {"asked": wanted})
+        try:
+            made.save(folder, alone=False)
+        except UserError as error:
+            log.warning("%s: what was learned is not kept", error)
+        return made

@@ -1,4 +1,4 @@
-"""Samples: by index, of whole sources, by features, with parts that are missing, and with labels."""
+"""Samples: by index, of whole sources, by features, with missing parts, and with labels."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

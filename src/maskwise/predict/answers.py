@@ -84,14 +84,26 @@ class Answers:
         found |= first_columns(len(self.shares), self.names, status)
         found["visible"] = self.shares.round(_DIGITS)
         if self.classes is None:
-            ends = self.intervals(coverage).round(_DIGITS)
-            return found | {"predicted": self.said, "low": ends[:, 0], "high": ends[:, 1]}
+            ends = self.intervals(coverage)
+            numbers = {"predicted": self.said, "low": ends[:, 0], "high": ends[:, 1]}
+            return found | {name: _short(values) for name, values in numbers.items()}
         found["predicted"] = self.predicted().tolist()
         for name, column in zip(self.classes, self.said.T, strict=True):
             found[f"p_{name}"] = column.round(_DIGITS)
         every = np.array(self.classes)
         found["set"] = ["|".join(every[row]) for row in self.sets(coverage)]
         return found
+
+    def told(self, coverage: float = 0.9) -> str:
+        """Return in a few words how many are answered, and how surely."""
+        num = int((~np.isnan(self.shares)).sum())
+        if self.classes is None:
+            ends = self.intervals(coverage)
+            sure = f"intervals as wide as {np.nanmedian(ends[:, 1] - ends[:, 0]):.3g} (median)"
+        else:
+            sizes = self.sets(coverage).sum(axis=1)[~np.isnan(self.shares)]
+            sure = f"sets of {sizes.mean() if num else 0:.2f} classes (mean)"
+        return f"{num} answered, {sure}"
 
     @property
     def marginal(self) -> str:
@@ -107,6 +119,11 @@ class Answers:
         if len(empty := np.flatnonzero(self.shares == 0)):
             told = few([names[row] for row in empty[:4]])
             log.warning("%d samples have %s: %s", len(empty), self.marginal, told)
+
+
+def _short(values: np.ndarray) -> np.ndarray:
+    """Return numbers of at most 7 digits that count."""
+    return np.array([float(f"{value:.7g}") for value in values])
 
 
 def check_coverage(coverage: float) -> None:

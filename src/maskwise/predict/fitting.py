@@ -1,18 +1,38 @@
 """From labelled samples to a head, frozen or fine-tuned, under the law of what will be visible."""
 
 import logging
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from maskwise import laws
 from maskwise.errors import UserError, option
 from maskwise.files import Entries
 from maskwise.predict import heads, visibility
 from maskwise.predict.asked import ModelAsked, visible_shares
-from maskwise.predict.targets import Targets
+from maskwise.predict.targets import Targets, Task
 from maskwise.predict.tuning import Tuned, kept_apart, tune
 
 log = logging.getLogger("maskwise")
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How a head is fitted, see `Run.predictor`."""
+
+    task: Task | None = None
+    law: str | None = None
+    pattern: str = "scattered"
+    copies: int = 8
+    finetune: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.copies < 1:
+            raise UserError(f"{option('copies', str(self.copies))} must be 1 or more")
+        if self.law not in (None, visibility.OBSERVED):
+            laws.parse(self.law)
 
 
 class Learned(NamedTuple):
@@ -35,46 +55,32 @@ def law_of(asked: ModelAsked, law: str | None) -> str:
     return visibility.OBSERVED if lacks and np.ptp(asked.whole) == 0 else visibility.ANY
 
 
-def learn(
-    asked: ModelAsked,
-    y: np.ndarray,
-    num_classes: int,
-    *,
-    law: str | None,
-    pattern: str,
-    copies: int,
-    finetune: bool,
-    seed: int,
-) -> Learned:
+def learn(asked: ModelAsked, y: np.ndarray, num_classes: int, how: Fitting) -> Learned:
     """Return a head, fitted to copies of samples of which parts are hidden.
+
+    To fine-tune, the encoder is trained on four fifths of the samples; so that the head, which is
+    fitted to what it then says of the others, knows how sure that is.
 
     Args:
         asked: the samples to learn from.
         y: classes from 0, or numbers, [N].
         num_classes: how many classes there are; 0: `y` are numbers.
-        law: of the share that is hidden; None: as values are missing, or any.
-        pattern: of what is hidden.
-        copies: of each sample, the first as it is.
-        finetune: also train the encoder: on four fifths of the samples, so that the head, which
-            is fitted to what it then says of the others, knows how sure that is.
-        seed: of masks, folds and training.
+        how: under which law, and whether the encoder is trained.
 
     Raises:
-        UserError: fewer than one copy, a law or pattern that is none, or too few samples.
+        UserError: a pattern that is none, or too few samples.
     """
-    if copies < 1:
-        raise UserError(f"{option('copies', str(copies))} must be 1 or more")
-    law, most = law_of(asked, law), max(heads.MOST // copies, 1)
+    law, most, seed = law_of(asked, how.law), max(heads.MOST // how.copies, 1), how.seed
     if len(y) > most:
         log.info("%d of %d labelled samples are learned from, chosen at random", most, len(y))
         some = np.sort(np.random.default_rng([seed, 6]).choice(len(y), most, replace=False))
         asked, y = asked.some(some), y[some]
     grid = tuple(asked.model.tokenizer.grid)
     hidden = visibility.hide(
-        asked.there, law, pattern=pattern, grid=grid, copies=copies, seed=seed
+        asked.there, law, pattern=how.pattern, grid=grid, copies=how.copies, seed=seed
     )
     classes, then = num_classes > 0, None
-    if finetune:
+    if how.finetune:
         apart = kept_apart(y, classes, seed)
         if apart.sum() < 2 or (classes and len(np.unique(y[apart])) < num_classes):
             raise UserError(

@@ -81,11 +81,9 @@ def _one_axis(values: Any, what: str) -> list[Any]:
     found = np.asarray(values)
     if found.ndim != 1:
         raise UserError(f"{what} have the shape {found.shape}: give one for each sample, [N]")
-    if isinstance(values, (list, tuple)):  # whose texts and numbers NumPy makes texts of
-        given = list(values)
-    else:
-        given = found.tolist()
-    made = []
+    # Of lists of texts and numbers NumPy makes texts.
+    given = list(values) if isinstance(values, (list, tuple)) else found.tolist()
+    made: list[Any] = []
     for row, value in enumerate(given, start=1):
         value = value.item() if isinstance(value, np.generic) else value
         if is_nothing(value) or (isinstance(value, str) and not value.strip()):

@@ -1,7 +1,7 @@
 """Fine-tuning: a copy of an encoder and a linear head, trained together on any part of samples."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,7 +24,8 @@ SHARE = 5  # one sample in so many is kept for the head that is calibrated
 FEWEST_STEPS = 300
 
 
-class Tuned(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Tuned:
     """An encoder, and what a linear head makes of its features."""
 
     model: MaskedModel

@@ -54,7 +54,8 @@ def labelled(
     Raises:
         UserError: there is no such column, or the table cannot be read.
     """
-    assert isinstance(config.data, TableDataSettings) and isinstance(model.tokenizer, Table)
+    assert isinstance(config.data, TableDataSettings)
+    assert isinstance(model.tokenizer, Table)
     column = column or config.data.labels
     columns, values, names = _read(model, given, config.data, column)
     if column is not None:

@@ -207,9 +207,7 @@ class Table(ColumnTokenizer):
         """Return whether a column of another table is none that this one reads."""
         return name.strip() not in {column.name.strip() for column in self.varying}
 
-    def _places(
-        self, found: Columns, by_number: bool, partial: bool = False
-    ) -> dict[str, str]:
+    def _places(self, found: Columns, by_number: bool, partial: bool = False) -> dict[str, str]:
         """Return what each column of this table is called in another; constant ones may lack.
 
         Others, too, where a part will do.
