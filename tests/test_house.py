@@ -32,9 +32,10 @@ ORDER = [
     ["modalities"],
     ["model_folder"],
     ["predictor"],
+    ["questions"],
     ["run", "preparing"],
     ["integrations"],
-    ["api", "listing", "theory_verbs"],
+    ["api", "listing", "theory_verbs", "question_verbs"],
     ["verbs"],
     ["cli"],
 ]

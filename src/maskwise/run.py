@@ -18,9 +18,16 @@ from maskwise.model_folder import load_model as load_model
 from maskwise.model_folder import save_model as save_model
 from maskwise.model_folder import untrained as untrained
 from maskwise.outputs import Embedded, spread
+from maskwise.predict.acquire import Acquisition
+from maskwise.predict.asked import ModelAsked
+from maskwise.predict.asking import About
+from maskwise.predict.attribute import Attribution, Of
+from maskwise.predict.choosing import Costs
 from maskwise.predict.fitting import Fitting
 from maskwise.predict.targets import Task
 from maskwise.predictor import Predictor, asked_for, fit, fits
+from maskwise.predictor import read as read_incomplete
+from maskwise.questions import ask, explain
 from maskwise.settings import to_dict
 from maskwise.train.checkpoint import read_weights
 from maskwise.train.config import RunSettings
@@ -257,3 +264,77 @@ class Run:
         except UserError as error:
             log.warning("%s: what was learned is not kept", error)
         return made
+
+    def acquire(
+        self,
+        x: Any,
+        *,
+        cost: Costs = None,
+        batch: int | None = None,
+        budget: float | None = None,
+        about: About = "label",
+        predictor: Predictor | None = None,
+        hidden: np.ndarray | None = None,
+        draws: int = 32,
+        seed: int = 0,
+    ) -> Acquisition:
+        """Return what to measure next of samples: what each missing position would tell.
+
+        Of one position the expected information on the label, or on all else that is missing, in
+        nats, and in nats for its cost; the best, or the best set, is chosen. Ask again once its
+        value is known.
+
+        Args:
+            x: samples of which parts are missing, as for `embed`.
+            cost: of each position, above 0, in order or by name; inf = not to be had.
+            batch: how many are measured together; default: 1, or what a budget allows.
+            budget: what they may cost together.
+            about: what is to be known.
+            predictor: what says the label; default: `predictor`.
+            hidden: what is not there beside what is missing, see `Predictor.predict`.
+            draws: of what missing positions may be.
+            seed: of these.
+
+        Raises:
+            UserError: nothing is missing, or costs, budget or samples that cannot be used.
+        """
+        if about == "label":
+            predictor = predictor or self.predictor()
+            asked = predictor.asked(x, hidden)
+        else:
+            predictor, model = None, self.model()
+            asked = ModelAsked(model, read_incomplete(model, self.config, x, hidden))
+        return ask(
+            *(predictor, asked), cost=cost, batch=batch, budget=budget, draws=draws, seed=seed
+        )
+
+    def attribute(
+        self,
+        x: Any,
+        *,
+        of: Of = "probability",
+        predictor: Predictor | None = None,
+        hidden: np.ndarray | None = None,
+        se: float = 0.02,
+        max_permutations: int = 2000,
+        seed: int = 0,
+    ) -> Attribution:
+        """Return what the answers to samples are due to: the Shapley value of each position.
+
+        Args:
+            x: samples, as for `embed`; what is missing of them did nothing.
+            of: classes are answered by a probability, or by its log-odds.
+            predictor: what says the label; default: `predictor`.
+            hidden: what is not there beside what is missing, see `Predictor.predict`.
+            se: with more than 12 positions, the standard error that ends the drawing of orders;
+                see `maskwise.predict.attribute.attribute`.
+            max_permutations: orders at most.
+            seed: of these.
+
+        Raises:
+            UserError: nothing is visible, or samples that cannot be used.
+        """
+        predictor = predictor or self.predictor()
+        asked = predictor.asked(x, hidden)
+        most = max_permutations
+        return explain(predictor, asked, of=of, se=se, max_permutations=most, seed=seed)

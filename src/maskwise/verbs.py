@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from maskwise import question_verbs
 from maskwise.arguments import Arg, Out, Verb, only_data, save_picture
 from maskwise.errors import UserError
 from maskwise.modalities import KINDS, find, kinds
@@ -343,6 +344,7 @@ VERBS: dict[str, Verb] = {
     "embed": embed,
     "impute": impute,
     "predict": predict,
+    **question_verbs.VERBS,
     "report": report,
     "list": list_all,
     "show-mask": show_mask,

@@ -7,6 +7,7 @@ from maskwise.columns.asking import ClosedAsking
 from maskwise.columns.closed_form import ClosedForm
 from maskwise.columns.gaussian import Gaussian
 from maskwise.modality import Incomplete, MaskedModel
+from maskwise.predict.asked import ModelAsked
 from maskwise.predict.asking import Held, ModelAsking
 from maskwise.predict.conformal import Calibration
 from maskwise.predict.heads import ClassHead, Linear, NumberHead
@@ -108,4 +109,4 @@ def both(covariance, x):
     """Return samples in closed form, and through the same distribution as a masked model."""
     model = Normal(covariance).eval()
     data = Incomplete(Held(torch.from_numpy(np.asarray(x, dtype=float))))
-    return ClosedAsking(closed_of(covariance), np.asarray(x)), ModelAsking(model, data)
+    return ClosedAsking(closed_of(covariance), np.asarray(x)), ModelAsking(ModelAsked(model, data))

@@ -102,7 +102,9 @@ class ClosedAsking(ClosedAsked):
         copies = self.closed.draw(np.tile(shown, (num, 1)), seed)
         return ClosedAsking(self.closed, copies, self.names)
 
-    def possible(self, row: int, hidden: np.ndarray, num: int, seed: int) -> Possible:
+    def possible(
+        self, row: int, hidden: np.ndarray, positions: np.ndarray, num: int, seed: int
+    ) -> Possible:
         """Return what positions may be; see `maskwise.predict.asking.Asking`.
 
         Once the columns B of a feature are known to be b, the hidden ones have mean
@@ -114,7 +116,6 @@ class ClosedAsking(ClosedAsked):
         columns = closed.columns(shown)[0]
         lost = np.flatnonzero(np.isnan(columns))
         mean, covariance = self._given(columns)
-        positions = np.flatnonzero(np.isnan(shown[0]))
         most = max([FINE, *(closed.sizes[each] for each in positions)])
         shape = len(positions), most, len(lost)
         expected, variance, known = np.zeros(shape), np.zeros(shape), np.full(shape, np.nan)
@@ -133,10 +134,16 @@ class ClosedAsking(ClosedAsked):
         moved = self._expected(first, second, lost).reshape(shape)
         features = np.tile(columns, (*shape[:2], 1))
         features[:, :, lost] = np.where(np.isnan(known), moved, known)
-        return Possible(positions, features, weights, True)
+        return Possible(features, weights, True)
 
     def told(
-        self, row: int, hidden: np.ndarray, taken: Sequence[int], num: int, seed: int
+        self,
+        row: int,
+        hidden: np.ndarray,
+        positions: np.ndarray,
+        taken: Sequence[int],
+        num: int,
+        seed: int,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what positions tell of the others; see `maskwise.predict.asking.Asking`.
 
@@ -145,7 +152,6 @@ class ClosedAsking(ClosedAsked):
         shown = np.where(hidden, np.nan, self.samples[row])[None]
         columns = self.closed.columns(shown)[0]
         lost = np.flatnonzero(np.isnan(columns))
-        positions = np.flatnonzero(np.isnan(shown[0]))
         _, covariance = self._given(columns)
         precision = self._precision[np.ix_(lost, lost)]
 
@@ -154,11 +160,9 @@ class ClosedAsking(ClosedAsked):
             both = (each[np.ix_(at, at)] for each in (covariance, precision))
             return float(sum(np.linalg.slogdet(each)[1] for each in both)) / 2
 
-        before, gain = value(taken), np.full(len(positions), np.nan)
-        for place, position in enumerate(positions.tolist()):
-            if position not in taken:
-                gain[place] = value([*taken, position]) - before
-        return gain, np.where(np.isnan(gain), np.nan, 0.0)
+        before = value(taken)
+        gain = np.array([value([*taken, each]) - before for each in positions.tolist()])
+        return gain, np.zeros(len(positions))
 
     @cached_property
     def _covariance(self) -> np.ndarray:

@@ -70,8 +70,8 @@ class Acquisition:
         lines = [f"{of}nats of {self.about}"]
         lines.append(f"{'ask for':<{width}} {'nats':>8} {'±':>7} {'cost':>7} {'nats/cost':>9}")
         for each in at[:SHOWN]:
-            numbers = self.gain[row, each], self.stderr[row, each], self.cost[each]
-            gain, error, cost = (f"{number:.3g}" for number in numbers)
+            gain, error = f"{self.gain[row, each]:.3g}", f"{self.stderr[row, each]:.2g}"
+            cost = f"{self.cost[each]:.3g}"
             sign = " *" if each in self.chosen[row] else ""
             ratio = f"{self.per_cost[row, each]:.3g}"
             lines.append(
@@ -150,13 +150,13 @@ def acquire(
     gain, error = np.full((2, num, length), np.nan)
     chosen, joint = [], np.zeros((2, num))
     for row in range(num):
-        if not blank[row].any():
+        if not (blank[row] & np.isfinite(costs)).any():
             chosen.append(np.zeros(0, np.int64))
             continue
+        at = np.flatnonzero(blank[row] & np.isfinite(costs))
         one = _Sample(asking, head if about == "label" else None, row, extra[row], draws, seed)
-        at, *found = one.gains()
-        gain[row, at], error[row, at] = found
-        first = dict(zip(at.tolist(), found[0].tolist(), strict=True))
+        gain[row, at], error[row, at] = one.gains(at)
+        first = dict(zip(at.tolist(), gain[row, at].tolist(), strict=True))
         order = greedy(one.adds, first, costs, limit, np.inf if budget is None else budget)
         chosen.append(np.array(order, dtype=np.int64))
         if len(order) == 1:
@@ -182,29 +182,26 @@ class _Sample:
         self.draws, self.seed = draws, seed
         self.blank = asking.missing[row] | hidden
         self.known: dict[frozenset[int], tuple[float, float]] = {frozenset(): (0.0, 0.0)}
-        self.tells: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
         self.copies: Asked | None = None
         if head is not None:
             self.share = float(visible_shares(asking, np.array([row]), hidden[None])[0])
 
-    def gains(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return which positions can be asked for, what each tells, and the standard errors."""
-        how = self.row, self.hidden
+    def gains(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what each position tells by itself, and the standard errors."""
         if self.head is None:
-            return np.flatnonzero(self.blank), *self.asking.told(*how, (), self.draws, self.seed)
-        found = self.asking.possible(*how, self.draws, self.seed)
-        shape = found.features.shape
+            return self._told(positions, ())
+        how = self.row, self.hidden, positions, self.draws, self.seed
+        found = self.asking.possible(*how)
         share = self.share + 1 / max(self.asking.whole[self.row], 1)
-        flat = found.features.reshape(-1, shape[2])
+        flat = found.features.reshape(-1, found.features.shape[2])
         said = answers(self.head, flat, np.full(len(flat), share))
-        said = said.reshape(*shape[:2], -1)
-        return found.positions, *self._of_answers(said, found.weights, found.exact)
+        said = said.reshape(*found.weights.shape, -1)
+        return self._of_answers(said, found.weights, found.exact)
 
     def adds(self, taken: Sequence[int], position: int) -> float:
         """Return what a position adds to what some tell together, nats."""
         if self.head is None:
-            told = self._told(tuple(taken))
-            return float(told[0][np.searchsorted(np.flatnonzero(self.blank), position)])
+            return float(self._told(np.array([position]), tuple(taken))[0][0])
         return self.together([*taken, position])[0] - self.together(taken)[0]
 
     def together(self, positions: Sequence[int]) -> tuple[float, float]:
@@ -213,13 +210,12 @@ class _Sample:
         if key in self.known:
             return self.known[key]
         if self.head is None:
-            at = np.searchsorted(np.flatnonzero(self.blank), positions)
-            parts = [self._told(tuple(positions[:each])) for each in range(len(positions))]
-            nats = np.array(
-                [[each[place] for each in part] for part, place in zip(parts, at, strict=True)]
-            )
-            both = nats.sum(axis=0)  # the error is that at most: all are of the same draws
-            return float(both[0]), float(both[1])
+            each = [
+                self._told(np.array([position]), tuple(positions[:place]))
+                for place, position in enumerate(positions)
+            ]
+            gain, error = np.array(each)[:, :, 0].sum(axis=0)  # the error is that at most:
+            return float(gain), float(error)  # all are of the same draws
         if self.copies is None:  # the same for all sets, so that these can be compared
             self.copies = self.asking.drawn(self.row, self.hidden, self.draws, self.seed)
         blank = self.blank.copy()
@@ -231,11 +227,10 @@ class _Sample:
         self.known[key] = float(gain[0]), float(error[0])
         return self.known[key]
 
-    def _told(self, taken: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        if taken not in self.tells:
-            how = self.row, self.hidden, taken, self.draws, self.seed
-            self.tells[taken] = self.asking.told(*how)
-        return self.tells[taken]
+    def _told(
+        self, positions: np.ndarray, taken: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return self.asking.told(self.row, self.hidden, positions, taken, self.draws, self.seed)
 
     def _of_answers(
         self, said: np.ndarray, weights: np.ndarray, exact: bool

@@ -172,6 +172,17 @@ class Table(ColumnTokenizer):
             return self.arrays(samples)
         return pandas.DataFrame(self.arrays(samples))
 
+    def told(self, batch: Tensor) -> list[list[str]]:
+        every = batch.detach().cpu().numpy().T
+        columns = [
+            self.varying[place // (self.lags + 1)].decode(values)
+            for place, values in enumerate(every)
+        ]
+        return [
+            [f"{value:.4g}" if isinstance(value, float) else str(value) for value in row]
+            for row in zip(*columns, strict=True)
+        ]
+
     def fill(
         self,
         frame: object,
