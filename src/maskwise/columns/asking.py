@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -42,6 +43,35 @@ class ClosedAsking(ClosedAsked):
         self.names = tuple(map(str, range(1, num + 1) if names is None else names))
         self.missing = ~self.there
         self.owners = owners(closed.sizes)
+
+    @classmethod
+    def learn(
+        cls,
+        x: np.ndarray,
+        sizes: tuple[int, ...] | None = None,
+        names: Sequence[str] | None = None,
+        *,
+        seed: int = 0,
+    ) -> Self:
+        """Return samples [N, F], NaN = missing, with the distribution that describes them.
+
+        Args:
+            x: numbers, or codes of categories.
+            sizes: categories of each feature, 0 = a number; default: all are numbers.
+            names: of the features.
+            seed: of what is held out to choose the distribution.
+
+        >>> rng = np.random.default_rng(0)
+        >>> ClosedAsking.learn(rng.normal(size=(50, 2)), names=["a", "b"]).names
+        ('a', 'b')
+        """
+        x = np.asarray(x, dtype=np.float64)
+        known = (0,) * x.shape[1] if sizes is None else tuple(sizes)
+        return cls(ClosedForm.learn(x, known, seed=seed), x, names)
+
+    def of(self, samples: np.ndarray) -> "ClosedAsking":
+        """Return other samples [n, F] of the same distribution."""
+        return ClosedAsking(self.closed, samples, self.names)
 
     def features(self, rows: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         """Return standardised columns filled with what is expected, float64 [n, D]."""

@@ -22,7 +22,9 @@ SHOWN = 8  # features in the picture
 
 
 def next_asked(model: TabularModel, splits: TabularSplits, seed: int) -> Entries | None:
-    """Return what the report shows of one held-out sample; None without labels of two classes.
+    """Return what the report shows of one held-out sample; None where nothing can be asked.
+
+    That is so without labels of two classes, and of a model that does not draw yet.
 
     Of 20 with 80 % of their features hidden the one of whose class a small head is least sure.
     "visible", some of its features and their values; "num_visible" and "num_features"; "label";
@@ -82,7 +84,8 @@ def next_asked(model: TabularModel, splits: TabularSplits, seed: int) -> Entries
 def _head(model: TabularModel, splits: TabularSplits, seed: int) -> heads.ClassHead | None:
     """Return a head on some training samples; None where it has not seen every class, or one."""
     chosen = _known(splits.train, LEARNED, seed)
-    if splits.classes is None or len(splits.classes) < 2 or not len(chosen):
+    unfit = model.tokenizer.loss == "mse" and not model.log_variance.isfinite().all()
+    if unfit or splits.classes is None or len(splits.classes) < 2 or not len(chosen):
         return None
     y = _labels(splits.train, chosen)
     if len(np.unique(y)) < len(splits.classes):
