@@ -46,8 +46,9 @@ def main() -> None:
     print("\naccuracy for other wines with so many columns measured, from nothing on:")
     rest, rng = known.of(x[121:151]), np.random.default_rng(0)
     at_random = np.stack([rng.permutation(len(names)) for _ in range(30)])
-    for title, plan in (("best next", "gain"), ("at random", at_random)):
-        found = curve(rest, head, y[121:151], order=plan, most=6)
+    best_next = curve(rest, head, y[121:151], most=6)
+    others = curve(rest, head, y[121:151], order=at_random, most=6)
+    for title, found in (("best next", best_next), ("at random", others)):
         print(f"  {title}", " ".join(f"{right:.2f}" for right in found.at(np.arange(1, 7))))
 
     print("\nwhat the answer to this wine, with all measured, is due to:")
