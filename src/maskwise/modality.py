@@ -22,6 +22,7 @@ from maskwise.samples import Features as Features
 from maskwise.samples import Given as Given
 from maskwise.samples import Incomplete as Incomplete
 from maskwise.samples import Indices as Indices
+from maskwise.samples import Known as Known
 from maskwise.samples import Labelled as Labelled
 from maskwise.samples import Samples as Samples
 from maskwise.samples import Source as Source
@@ -174,9 +175,9 @@ class Modality(Generic[C, S, T, P, M]):
     """all samples of a source"""
     incomplete: Callable[[M, Given, C], Incomplete] | None = None
     """(model, data given from Python or None, settings) -> samples of which parts may lack"""
-    labelled: Callable[[M, Given, C, str | None], Labelled] | None = None
-    """(model, data given from Python or None, settings, what says what is known of samples, such
-    as a column, None = what the settings name) -> samples to learn from what that is"""
+    labelled: Callable[[M, Given, C, str | None, Known], Labelled] | None = None
+    """(model, data given from Python or None, settings, a column that says what is known of
+    samples, None = what the settings or the data name, where that is) -> samples to learn from"""
     source_settings: Callable[[str, str | None], Entries] | None = None
     """(source, genome or the like) -> the settings that say which samples are meant"""
     likelihood: Callable[..., Entries] | None = None

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from maskwise.errors import UserError, option
 from maskwise.files import Entries, atomic_folder, read_json, stamp, write_json
 from maskwise.modalities import find, meant_by, read_config
-from maskwise.modality import Incomplete, Labelled, MaskedModel
+from maskwise.modality import Incomplete, Known, Labelled, MaskedModel
 from maskwise.model_folder import fingerprint, load_model, save_model
 from maskwise.predict import heads, targets
 from maskwise.predict.answers import Answers
@@ -239,7 +239,9 @@ def fit(
     named = labels if isinstance(labels, (str, Path)) else None
     of_file = named is not None and user_path(named).is_file()
     column = None if of_file or named is None else str(named)
-    found = kind.needed(kind.labelled, "predict")(model, given, config, column)
+    apart = labels is not None and column is None
+    known: Known = "apart" if apart else "own" if data is None else "given"
+    found = kind.needed(kind.labelled, "predict")(model, given, config, column, known)
     label = str(named or getattr(config.data, "labels", None) or "label")
     wanted = _wanted(found, labels, of_file, how.task, label)
     learned, held = known_rows(wanted, found.held)

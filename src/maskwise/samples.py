@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from scipy import sparse
@@ -10,6 +10,8 @@ from torch import Tensor
 
 Given = Any
 """data from Python: arrays, texts, tables, AnnData; the kind that takes them checks them"""
+Known = Literal["own", "given", "apart"]
+"""where what is known of samples is: in the run's own data, in those that are given, or apart"""
 Indices = Sequence[int] | np.ndarray | Tensor
 
 

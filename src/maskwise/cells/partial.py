@@ -13,7 +13,7 @@ from maskwise.cells.others import EMPTY, align
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularRunSettings
 from maskwise.errors import UserError
-from maskwise.modality import Given, Incomplete, Labelled
+from maskwise.modality import Given, Incomplete, Known, Labelled
 
 log = logging.getLogger("maskwise")
 
@@ -64,7 +64,7 @@ def incomplete(model: TabularModel, given: Given, config: TabularRunSettings) ->
 
 
 def labelled(
-    model: TabularModel, given: Given, config: TabularRunSettings, column: str | None
+    model: TabularModel, given: Given, config: TabularRunSettings, column: str | None, known: Known
 ) -> Labelled:
     """Return all cells, and what a column of obs says of each.
 
@@ -75,6 +75,7 @@ def labelled(
         given: AnnData; None: the source that the settings name.
         config: says how to read them.
         column: of obs; None: that of labels.
+        known: whether labels are given apart.
 
     Raises:
         UserError: there is no such column, or the cells cannot be read.
@@ -82,7 +83,8 @@ def labelled(
     found = incomplete(model, given, config)
     _, data = _known(model, given, config)
     sets = open_sets(_cells(given, data), data)
-    num, group, column = sum(len(each.matrix) for each in sets), None, column or data.labels
+    column = column or (None if known == "apart" else data.labels)
+    num, group = sum(len(each.matrix) for each in sets), None
     if data.group is not None:
         group = read_column(sets, data.group, "group").codes
     kept = np.setdiff1d(np.arange(num), list(found.broken))

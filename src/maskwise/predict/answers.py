@@ -57,8 +57,8 @@ class Answers:
         check_coverage(coverage)
         if not isinstance(self.head, ClassHead):
             raise UserError("numbers have intervals, not sets: ask for those")
-        found = self.head.sets(self.said, self.shares, coverage)
-        found[np.isnan(self.shares)] = False
+        found, read = np.zeros(self.said.shape, dtype=bool), ~np.isnan(self.shares)
+        found[read] = self.head.sets(self.said[read], self.shares[read], coverage)
         return found
 
     def intervals(self, coverage: float = 0.9) -> np.ndarray:
@@ -70,7 +70,9 @@ class Answers:
         check_coverage(coverage)
         if not isinstance(self.head, NumberHead):
             raise UserError("classes have sets, not intervals: ask for those")
-        return self.head.intervals(self.said, self.shares, coverage)
+        found, read = np.full((len(self.said), 2), np.nan), ~np.isnan(self.shares)
+        found[read] = self.head.intervals(self.said[read], self.shares[read], coverage)
+        return found
 
     def columns(self, coverage: float = 0.9) -> dict[str, list[str] | np.ndarray]:
         """Return a table: name, status, visible, predicted, and how sure that is.

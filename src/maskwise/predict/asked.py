@@ -67,6 +67,7 @@ class ModelAsked:
             whole = np.ones((len(part), length), bool)
             every.append(whole if eligible is None else eligible.cpu().numpy())
         there = np.concatenate(every)
+        self.missing = None if data.hidden is None else there & data.hidden
         self.there = there if data.hidden is None else there & ~data.hidden
         self.whole = np.full(len(there), length) if data.whole is None else data.whole
 
@@ -99,9 +100,10 @@ class ModelAsked:
 
     def said(self, rows: np.ndarray, hidden: np.ndarray) -> Tensor:
         """Return features of a few samples of which something is visible, with their gradient."""
-        device, rows, missing = _device(self.model), self.rows[rows], self.data.hidden
-        blank = torch.from_numpy(hidden if missing is None else hidden | missing[rows]).to(device)
-        samples = self.data.source.get(rows).to(device)
+        # What can never be hidden, such as the ends of a text, stays.
+        hidden, rows, device = hidden & self.there[rows], self.rows[rows], _device(self.model)
+        every = hidden if self.missing is None else hidden | self.missing[rows]
+        blank, samples = torch.from_numpy(every).to(device), self.data.source.get(rows).to(device)
         if self.data.shown is not None:
             samples = self.data.shown(samples, blank)
         found = self.model.visible_features(samples, Mask(blank), self.pool, self.layer).float()

@@ -7,7 +7,7 @@ import numpy as np
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularRunSettings, rows_of
 from maskwise.errors import UserError
-from maskwise.modality import Given, Incomplete, Labelled
+from maskwise.modality import Given, Incomplete, Known, Labelled
 from maskwise.predict.targets import targets
 from maskwise.tables.data import TableDataSettings, parts_of, read_samples
 from maskwise.tables.frames import Columns, columns_of, no_column
@@ -39,7 +39,7 @@ def incomplete(model: TabularModel, given: Given, config: TabularRunSettings) ->
 
 
 def labelled(
-    model: TabularModel, given: Given, config: TabularRunSettings, column: str | None
+    model: TabularModel, given: Given, config: TabularRunSettings, column: str | None, known: Known
 ) -> Labelled:
     """Return all rows of a table, and what a column says of each.
 
@@ -50,13 +50,14 @@ def labelled(
         given: a table in memory, or a pair of one and labels; None: the source of the settings.
         config: says how to read it.
         column: what is known; None: the column of labels, or what was given with the table.
+        known: whether that is given apart, and no column asked for.
 
     Raises:
         UserError: there is no such column, or the table cannot be read.
     """
     assert isinstance(config.data, TableDataSettings)
     assert isinstance(model.tokenizer, Table)
-    column = column or config.data.labels
+    column = column or (None if known == "apart" else config.data.labels)
     columns, values, names = _read(model, given, config.data, column)
     if column is not None:
         if column not in columns:
