@@ -12,6 +12,7 @@ from maskwise import masks
 from maskwise.layers.outline import outline
 from maskwise.modalities import build
 from maskwise.modality import MaskedModel, Modality
+from maskwise.predict.asked import ModelAsked
 from maskwise.run import load_model, save_model
 from maskwise.settings import flatten, from_dict, override, to_dict
 
@@ -67,6 +68,7 @@ def check_model(kind: Modality, given, settings: dict, folder) -> None:
         torch.testing.assert_close(read.encode(samples), features, rtol=0, atol=0)
         torch.testing.assert_close(model.encode(samples[:2]), features[:2], rtol=1e-4, atol=1e-5)
         check_leaks(model, samples)
+        check_incomplete(kind, model, given, config)
     check_sizes(kind, model, folder)
 
 
@@ -113,6 +115,51 @@ def check_leaks(model: MaskedModel, samples: torch.Tensor) -> None:
         other = torch.where(mask.hidden, samples.roll(1, dims=0), samples)
     assert not torch.equal(other.nan_to_num(), samples.nan_to_num())
     torch.testing.assert_close(model.visible_features(other, mask), seen)
+
+
+class Changed:
+    """Samples in memory, as a source."""
+
+    in_memory = True
+
+    def __init__(self, samples):
+        self.samples = samples
+
+    def __len__(self):
+        return len(self.samples)
+
+    def get(self, indices):
+        return self.samples[torch.as_tensor(indices)]
+
+
+def check_incomplete(kind: Modality, model: MaskedModel, given, config) -> None:
+    """What stands where something is missing never influences what is said of the rest."""
+    if kind.incomplete is None:
+        return
+    found = kind.incomplete(model, given, config)
+    rows = np.arange(min(6, len(found.source)))
+    samples = found.source.get(rows)
+    # Values that others are made with are for each kind to look at.
+    whole = None if found.whole is None else found.whole[rows]
+    data = found._replace(source=Changed(samples), whole=whole, hidden=None, shown=None)
+    asked = ModelAsked(model, data)
+    assert (asked.there.sum(axis=1) <= asked.whole).all()
+    hidden = np.random.default_rng(0).random(asked.there.shape) < 0.5
+    seen = asked.features(rows, hidden)
+    assert np.isfinite(seen).all()
+    # Values become others, and what is none, such as what is beyond an end, stays.
+    changed = hidden & asked.there & np.roll(asked.there, 1, axis=0)
+    part, roll = torch.from_numpy(changed), samples.roll(1, dims=0)
+    other = (
+        model.mix(samples, roll, part)
+        if hasattr(model, "mix")
+        else torch.where(part, roll, samples)
+    )
+    assert not torch.equal(other.nan_to_num(), samples.nan_to_num())
+    missing = ModelAsked(model, data._replace(source=Changed(other), hidden=hidden))
+    again = missing.features(rows, np.zeros_like(hidden))
+    np.testing.assert_allclose(again, seen, rtol=1e-5, atol=1e-6)
+    assert (missing.there == (asked.there & ~hidden)).all()
 
 
 def check_runs(kind: Modality, given, settings: dict, folder, monkeypatch) -> mw.Run:

@@ -1,5 +1,6 @@
 """Row i of what is written is sample i of what was given, with its name, whatever is wrong."""
 
+import csv
 import io
 import json
 
@@ -108,6 +109,53 @@ def trained(request, tmp_path_factory):
             **{"train.steps": 1, "train.batch_size": 4, "model.width": 8, **SMALL.get(kind, {})},
         )
     return kind, run
+
+
+@pytest.fixture(scope="module")
+def answered(trained):
+    """The same, with a predictor of two classes."""
+    kind, run = trained
+    data = {
+        "images": lambda: PICTURES.repeat(5, 0),
+        "text": lambda: [text for text in WORDS for _ in range(5)],
+        "dna": lambda: [bases for bases in BASES for _ in range(5)],
+        "tables": lambda: dict(zip("abc", NUMBERS.repeat(5, 0).T, strict=True)),
+        "cells": lambda: many_cells(),
+    }[kind]()
+    run.predictor(np.repeat(["=a", "b"] * (NUM // 2), 5), data, copies=1)
+    return kind, run
+
+
+def test_rows_of_answers(answered, tmp_path_factory):
+    kind, run = answered
+    source, _ = MAKE[kind](tmp_path_factory.mktemp("sound"), ())
+    sound = run.predictor().predict_proba(source)
+    np.testing.assert_allclose(sound.sum(axis=1), 1)
+    # Of these nothing is there, but they can be read.
+    empty = kind in ("tables", "dna")
+
+    @settings(max_examples=2)
+    @given(st.sets(st.integers(0, NUM - 1), max_size=NUM - 1))
+    def check(bad):
+        folder = tmp_path_factory.mktemp("bad")
+        source, names = MAKE[kind](folder, bad)
+        assert main(["predict", str(run.path), str(source), "-o", str(folder / "out.csv")]) == 0
+        rows = list(csv.DictReader((folder / "out.csv").read_text().splitlines()))
+        assert len(rows) == NUM
+        if names is not None:
+            assert [row["name"] for row in rows] == names
+        assert {place for place, row in enumerate(rows) if row["status"] != "ok"} == bad
+        for place, row in enumerate(rows):
+            if place in bad and not empty:
+                assert {row[key] for key in ("visible", "predicted", "p_=a", "p_b", "set")} == {""}
+            elif place in bad:
+                assert row["visible"] == "0.0"
+                assert float(row["p_b"]) == pytest.approx(0.5, abs=0.1)
+            else:
+                assert float(row["p_b"]) == pytest.approx(sound[place, 1], abs=1e-4)
+                assert row["predicted"] == ("'=a" if sound[place, 0] > 0.5 else "b")
+
+    check()
 
 
 def test_rows_of_features(trained, tmp_path_factory):

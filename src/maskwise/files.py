@@ -60,8 +60,10 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
     """Give a temporary folder beside `folder`, which it becomes on success; else it goes.
+
+    What is there already stays, or goes if it is to be replaced.
 
     Raises:
         UserError: the disk is full or the folder cannot be written.
@@ -69,18 +71,22 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = folder.parent / f".writing-{folder.name}-{os.getpid()}"
+        old = work.with_name(f".old-{folder.name}-{os.getpid()}")
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
     try:
         yield work
+        if replace and folder.exists():
+            folder.rename(old)
         if not folder.exists():
             work.rename(folder)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

@@ -6,9 +6,10 @@ A new kind is a package with a record, and one line in `KINDS`.
 import difflib
 import importlib
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.files import Entries
 from maskwise.settings import flatten, from_dict, override, to_dict
 from maskwise.textio import files_below, is_data, is_there, kind_of, user_path
@@ -124,6 +125,49 @@ def check_given(data: object, *, of_any: bool = False) -> None:
         shape = getattr(data, "shape", None)
         told += "" if shape is None else f" and shape {tuple(shape)}"
     raise UserError(f"data of type {told} cannot be read{more}. Give {GIVEN}")
+
+
+def reading(
+    config: "RunSettings", source: str, beside: str | None = None, where: object = "this run"
+) -> "RunSettings":
+    """Return the settings of a run with those that say which samples are meant.
+
+    Args:
+        config: of the run.
+        source: where they are.
+        beside: what they need beside that, as regions of DNA need their genome.
+        where: what messages call the run.
+
+    Raises:
+        UserError: the samples need nothing else.
+    """
+    kind = find(config.modality)
+    if kind.source_settings is not None:
+        return override(config, kind.source_settings(source, beside))
+    if beside is not None:
+        raise UserError(f"{option('fasta')} is for models of DNA, but {where} is none")
+    return override(config, {"data.source": source})
+
+
+def meant_by(config: "RunSettings", data: Any) -> "tuple[Any, RunSettings]":
+    """Return samples for a run as data from Python, or None, and the settings that say the rest.
+
+    Args:
+        config: of the run.
+        data: as from Python, or where the samples are; a text that is no file is one text.
+
+    Raises:
+        UserError: data that no kind could read.
+    """
+    kind = find(config.modality)
+    if isinstance(data, (str, PurePath)):
+        text = str(data)
+        named = isinstance(data, PurePath) or text.startswith("hf:") or is_there(user_path(text))
+        if named or not kind.of_memory([text]):
+            return None, reading(config, text)
+        data = [text]
+    check_given(data)
+    return data, config
 
 
 def _kind(data: object, named: Mapping[str, object]) -> "Kind":

@@ -7,10 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
-from scipy import sparse
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
@@ -19,6 +18,15 @@ from maskwise.inspection import Inspection
 from maskwise.layers.transformer import Attention
 from maskwise.masks import Mask
 from maskwise.rng import Keys
+from maskwise.samples import Features as Features
+from maskwise.samples import Given as Given
+from maskwise.samples import Incomplete as Incomplete
+from maskwise.samples import Indices as Indices
+from maskwise.samples import Known as Known
+from maskwise.samples import Labelled as Labelled
+from maskwise.samples import Samples as Samples
+from maskwise.samples import Source as Source
+from maskwise.samples import Splits as Splits
 from maskwise.words import GENERIC, Words
 
 EncoderFactory = Callable[[], nn.Module]
@@ -32,39 +40,6 @@ VisiblePool = Literal["mean", "class"]
 """features of a masked sample: the mean of its visible positions, or the class token"""
 Blanks = Literal["zeros", "all"]
 """which values are imputed"""
-Given = Any
-"""data from Python: arrays, texts, tables, AnnData; the kind that takes them checks them"""
-Indices = Sequence[int] | np.ndarray | Tensor
-
-
-class Source(Protocol):
-    """Samples by index."""
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether reading is so fast that it needs no processes of its own."""
-
-    def __len__(self) -> int: ...
-
-    def get(self, indices: Indices) -> Tensor:
-        """Return the samples at `indices`, [b, ...]."""
-
-    def units(self, indices: Indices) -> Tensor | None:
-        """Return which positions are hidden together, int64 [b, L]; None if each is its own."""
-
-
-class Splits(Protocol):
-    """Samples ready for use: `train` to learn from, `test` to evaluate on."""
-
-    @property
-    def train(self) -> Source: ...
-
-    @property
-    def test(self) -> Source: ...
-
-    @property
-    def name(self) -> str:
-        """What the data are called."""
 
 
 class Tokenizer(Protocol):
@@ -86,49 +61,6 @@ class Tokenizer(Protocol):
 
     def save(self, folder: Path) -> Entries:
         """Return plain values that `load` reads; write what else it needs."""
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """Samples by features, as the theory takes them.
-
-    Args:
-        values: [n, d] numbers, an array or a scipy.sparse matrix.
-        target: [n] the column that was asked for, which `values` lacks.
-        what: what a feature is.
-        labels: [n] classes, if they are known.
-    """
-
-    values: "np.ndarray | sparse.sparray | sparse.spmatrix"
-    target: np.ndarray | None
-    what: str
-    labels: np.ndarray | None = None
-
-
-class Samples(NamedTuple):
-    """All samples of a source, in its order; row i of any output is sample i."""
-
-    given: Given
-    """those that could be read, as data given from Python are"""
-    names: Sequence[str] | None = None
-    """of all of them; None: they have no other than their numbers"""
-    broken: Mapping[int, str] = {}
-    """numbers, from 0, of those that `given` lacks, and what is wrong with each"""
-
-
-class Incomplete(NamedTuple):
-    """Samples of which parts may be missing."""
-
-    source: Source
-    """they hold any value where something is missing that their model does not tell by itself"""
-    hidden: np.ndarray | None = None
-    """which positions are missing so, bool [N, L]; None: none"""
-    whole: np.ndarray | None = None
-    """how many positions each sample has that could be there, int64 [N]; None: all L"""
-    labels: np.ndarray | None = None
-    """what is known of each sample, [N]: numbers of classes, -1 = not known; None: nothing"""
-    classes: Sequence[str] | None = None
-    """what classes are called"""
 
 
 @dataclass(frozen=True)
@@ -245,7 +177,10 @@ class Modality(Generic[C, S, T, P, M]):
     read: Callable[[C], Samples]
     """all samples of a source"""
     incomplete: Callable[[M, Given, C], Incomplete] | None = None
-    """(model, data given from Python, settings) -> samples of which parts may be missing"""
+    """(model, data given from Python or None, settings) -> samples of which parts may lack"""
+    labelled: Callable[[M, Given, C, str | None, Known], Labelled] | None = None
+    """(model, data given from Python or None, settings, a column that says what is known of
+    samples, None = what the settings or the data name, where that is) -> samples to learn from"""
     source_settings: Callable[[str, str | None], Entries] | None = None
     """(source, genome or the like) -> the settings that say which samples are meant"""
     likelihood: Callable[..., Entries] | None = None

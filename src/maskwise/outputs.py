@@ -1,4 +1,4 @@
-"""Features as a file: a row for each sample, in the order of its source and with its name."""
+"""Files with a row for each sample, in the order of its source and with its name."""
 
 import csv
 import logging
@@ -22,6 +22,10 @@ _STARTS = ("=", "+", "-", "@", "\t", "\r")
 _NUMBERS = re.compile(r"[-+]?[\d\s.,'%]+([eE][-+]?\d+)?[\s%]*")
 
 
+Columns = Mapping[str, "Sequence[str] | np.ndarray"]
+"""a table: texts, or numbers of which NaN is none"""
+
+
 class Embedded(NamedTuple):
     """Features of all samples of a source.
 
@@ -36,10 +40,21 @@ class Embedded(NamedTuple):
     broken: Mapping[int, str]
 
     def columns(self) -> dict[str, list[str]]:
-        """Return what the rows of a table begin with: the name of a sample, and its status."""
-        every = range(len(self.features))
-        names = self.names if self.names is not None else [str(row + 1) for row in every]
-        return {"name": list(names), "status": [self.broken.get(row, OK) for row in every]}
+        """Return what the rows of a table begin with, see `first_columns`."""
+        return first_columns(len(self.features), self.names, self.broken)
+
+
+def first_columns(
+    num: int, names: Sequence[str] | None, status: Mapping[int, str]
+) -> dict[str, list[str]]:
+    """Return what the rows of a table begin with: the name of a sample, and its status.
+
+    >>> first_columns(2, None, {1: "empty"})
+    {'name': ['1', '2'], 'status': ['ok', 'empty']}
+    """
+    every = range(num)
+    names = names if names is not None else [str(row + 1) for row in every]
+    return {"name": list(names), "status": [status.get(row, OK) for row in every]}
 
 
 def spread(
@@ -73,6 +88,24 @@ def check_place(path: Path) -> None:
         raise UserError(
             f"{path}: features are written as {', '.join(WRITERS)}, of cells also as .h5ad"
         )
+
+
+def check_table(path: Path, what: str) -> None:
+    """Refuse a file whose ending is that of no table.
+
+    Raises:
+        UserError: such a file.
+    """
+    if path.suffix not in TABLES:
+        raise UserError(f"{path}: {what} are written as {', '.join(TABLES)}")
+
+
+def write_table(path: Path, columns: Columns) -> None:
+    """Write columns of one length as the ending of the file says.
+
+    Texts of a .csv or .tsv that a spreadsheet would run get an apostrophe in front.
+    """
+    TABLES[path.suffix](path, columns)
 
 
 def write_features(path: Path, found: Embedded) -> None:
@@ -143,32 +176,42 @@ def _npz(path: Path, found: Embedded) -> None:
         np.savez_compressed(file, features=found.features, name=name, status=status)
 
 
-def _delimited(path: Path, found: Embedded) -> None:
-    first = found.columns()
+def _table(path: Path, found: Embedded) -> None:
+    numbers = {f"f{number}": column for number, column in enumerate(found.features.T)}
+    write_table(path, {**found.columns(), **numbers})
+
+
+def _delimited(path: Path, columns: Columns) -> None:
+    texts = {name: each for name, each in columns.items() if not isinstance(each, np.ndarray)}
     with (
         atomic(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="replace", newline="") as file,
     ):
         rows = csv.writer(file, delimiter="," if path.suffix == ".csv" else "\t")
-        rows.writerow([*first, *(f"f{number}" for number in range(found.features.shape[1]))])
-        told = without_formulas(path, zip(*first.values(), strict=True), "not in .npz or .parquet")
-        for cells, values in zip(told, found.features, strict=True):
-            rows.writerow([*cells, *("" if np.isnan(value) else value for value in values)])
+        rows.writerow(columns)
+        told = without_formulas(path, zip(*texts.values(), strict=True), "not in .parquet")
+        safe = dict(zip(texts, zip(*told, strict=True), strict=False))
+        cells = [safe.get(name, columns[name]) for name in columns]
+        # Of numbers only NaN is unlike itself.
+        for row in zip(*cells, strict=True):
+            rows.writerow(["" if value != value else value for value in row])
 
 
-def _parquet(path: Path, found: Embedded) -> None:
+def _parquet(path: Path, columns: Columns) -> None:
     pyarrow = require("pyarrow", path, "data")
     from pyarrow import parquet
 
-    numbers = {f"f{number}": column for number, column in enumerate(found.features.T)}
     with atomic(path) as temporary:
-        parquet.write_table(pyarrow.table({**found.columns(), **numbers}), temporary)
+        parquet.write_table(pyarrow.table(dict(columns)), temporary)
 
 
-WRITERS: Mapping[str, Callable[[Path, Embedded], None]] = {
-    ".npy": _npy,
-    ".npz": _npz,
+TABLES: Mapping[str, Callable[[Path, Columns], None]] = {
     ".csv": _delimited,
     ".tsv": _delimited,
     ".parquet": _parquet,
+}
+WRITERS: Mapping[str, Callable[[Path, Embedded], None]] = {
+    ".npy": _npy,
+    ".npz": _npz,
+    **dict.fromkeys(TABLES, _table),
 }

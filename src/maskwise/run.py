@@ -1,29 +1,34 @@
-"""A run folder and the model in it: what training leaves behind, and evaluation and reports read.
+"""A run folder: what training leaves behind, and evaluation, reports and predictors read."""
 
-A model is a folder too, of config.json and weights.safetensors; nothing in it is executed.
-"""
-
+import dataclasses
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from maskwise import words
 from maskwise.errors import UserError, option
-from maskwise.files import Entries, atomic, read_json, write_json
-from maskwise.layers.outline import outline, require_same, shapes_of
-from maskwise.layers.transformer import Attention
-from maskwise.modalities import KINDS, Kind, build, check_given, find, read_config
-from maskwise.modality import EncoderFactory, M, MaskedModel, Pool
+from maskwise.files import Entries, read_json, write_json
+from maskwise.modalities import Kind, find, meant_by, read_config, reading
+from maskwise.modality import EncoderFactory, MaskedModel, Pool
+from maskwise.model_folder import describe_model as describe_model
+from maskwise.model_folder import load_model as load_model
+from maskwise.model_folder import save_model as save_model
+from maskwise.model_folder import untrained as untrained
 from maskwise.outputs import Embedded, spread
-from maskwise.settings import flatten, from_dict, override, to_dict
-from maskwise.textio import is_there, user_path
+from maskwise.predict.acquire import Acquisition
+from maskwise.predict.asked import ModelAsked
+from maskwise.predict.asking import About
+from maskwise.predict.attribute import Attribution, Of
+from maskwise.predict.choosing import Costs
+from maskwise.predict.fitting import Fitting
+from maskwise.predict.targets import Task
+from maskwise.predictor import Predictor, asked_for, fit, fits
+from maskwise.predictor import read as read_incomplete
+from maskwise.questions import ask, explain
+from maskwise.settings import to_dict
 from maskwise.train.checkpoint import read_weights
 from maskwise.train.config import RunSettings
 from maskwise.train.folder import read as read_metrics
@@ -136,16 +141,10 @@ class Run:
             layer: see `PatchModel.encode`.
             encoder: the function that the run was given, if it was given one.
         """
-        kind = self.kind
-        if isinstance(data, (str, Path)):
-            text = str(data)
-            named = isinstance(data, Path) or text.startswith("hf:") or is_there(user_path(text))
-            if named or not kind.of_memory([text]):
-                config = self.reading(text)
-                return self.embed_source(config, pool, layer, encoder).features
-            data = [text]
-        check_given(data)
-        return kind.embed(self.model(encoder), data, self.config, pool, layer)
+        given, config = meant_by(self.config, data)
+        if given is None:
+            return self.embed_source(config, pool, layer, encoder).features
+        return self.kind.embed(self.model(encoder), given, config, pool, layer)
 
     def reading(self, source: str, beside: str | None = None) -> RunSettings:
         """Return the settings that say which samples are meant.
@@ -154,12 +153,7 @@ class Run:
             source: where they are.
             beside: what they need beside that, as regions of DNA need their genome.
         """
-        kind = self.kind
-        if kind.source_settings is not None:
-            return override(self.config, kind.source_settings(source, beside))
-        if beside is not None:
-            raise UserError(f"{option('fasta')} is for models of DNA, but {self.path} is none")
-        return override(self.config, {"data.source": source})
+        return reading(self.config, source, beside, self.path)
 
     def embed_source(
         self,
@@ -202,116 +196,145 @@ class Run:
         """
         return self.kind.needed(self.kind.impute, "impute")(self.model(), data, self.config)
 
+    def predictor(
+        self,
+        labels: Any = None,
+        data: Any = None,
+        *,
+        task: Task | None = None,
+        law: str | None = None,
+        pattern: str = "scattered",
+        copies: int = 8,
+        finetune: bool = False,
+        seed: int = 0,
+        model: MaskedModel | None = None,
+    ) -> Predictor:
+        """Return what predicts labels from any part of a sample, and how sure it is.
 
-def untrained(model: M, seed: int = 0, encoder: EncoderFactory | None = None) -> M:
-    """Return the same architecture with random weights, on the same device, in eval mode.
+        A head on the encoder is fitted to copies of labelled samples of which parts are hidden;
+        those that training does not learn from are held out, and say how well it does. It is kept
+        in the run folder, `predictor`, and found again where it is what is asked for: what is not
+        said may be as it is there. One of other weights is never used.
 
-    Args:
-        model: a masked model.
-        seed: decides the weights.
-        encoder: the function that the model was given, if it was given one.
-    """
-    kind = find(model.tokenizer.modality)
-    encoder = encoder or kind.encoder_of_parts(kind.parts(model))
-    made = build(model.tokenizer, model.config, seed=seed, encoder=encoder)
-    return made.to(next(model.parameters()).device).eval()
+        Args:
+            labels: a column of the data, what is known of each sample, [N], or a file of it (see
+                `maskwise.predict.targets.read_labels`); default: what the settings of the run
+                name, or the data bring along.
+            data: labelled samples, from Python or where they are; default: those of the run. Of
+                texts and DNA, a file of labelled ones as for probes.
+            task: "classes" or "numbers"; default: texts, bools and up to 20 different whole
+                numbers are classes.
+            law: of the share of a sample that will be hidden, or "observed", as values are missing
+                in the data; default: "observed" if some are, else "uniform:0,1".
+            pattern: of what will be hidden.
+            copies: of each sample, the first as it is.
+            finetune: train a copy of the encoder, too.
+            seed: of masks and folds.
+            model: the model of the run, where it is loaded already.
 
+        Raises:
+            UserError: nothing says what to predict, or too little of it is known.
 
-def save_model(folder: Path, model: MaskedModel) -> None:
-    """Write `folder`/config.json, `folder`/weights.safetensors and files of the modality."""
-    weights = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-    with atomic(folder / "weights.safetensors") as temporary:
-        save_file(weights, temporary, {"format": "pt"})
-    describe_model(folder, model)
+        Example:
+            >>> import tempfile
+            >>> import maskwise as mw
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     run = mw.pretrain("breast-cancer", out=f"{folder}/run", train={"steps": 2})
+            ...     predictor = run.predictor(copies=2)
+            >>> predictor.predict_proba({"mean radius": [12.0, None]}).shape
+            (2, 2)
+        """
+        how = Fitting(task, law, pattern, copies, finetune, seed)
+        model, folder = model or self.model(), self.path / "predictor"
+        wanted = asked_for(labels, data, how)
+        if (folder / "config.json").is_file():
+            try:
+                found = Predictor.load(folder, model)
+                if fits(found.about, wanted):
+                    log.info(
+                        "%s predicts '%s', learned earlier (%s)", *(folder, found.label, found.law)
+                    )
+                    return found
+            except UserError as error:
+                log.warning("%s: learned anew", error)
+        made = fit(model, self.config, labels, data, how)
+        made = dataclasses.replace(made, about=made.about | {"asked": wanted})
+        try:
+            made.save(folder, alone=False)
+        except UserError as error:
+            log.warning("%s: what was learned is not kept", error)
+        return made
 
+    def acquire(
+        self,
+        x: Any,
+        *,
+        cost: Costs = None,
+        batch: int | None = None,
+        budget: float | None = None,
+        about: About = "label",
+        predictor: Predictor | None = None,
+        hidden: np.ndarray | None = None,
+        draws: int = 32,
+        seed: int = 0,
+    ) -> Acquisition:
+        """Return what to measure next of samples: what each missing position would tell.
 
-def describe_model(folder: Path, model: MaskedModel) -> None:
-    """Write what `save_model` writes beside the weights: all that it takes to build the model."""
-    kind = find(model.tokenizer.modality)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(
-        folder / "config.json",
-        {
-            "modality": kind.name,
-            kind.name: model.tokenizer.save(folder),
-            "model": to_dict(model.config),
-            **kind.parts(model),
-        },
-    )
+        Of one position the expected information on the label, or on all else that is missing, in
+        nats, and in nats for its cost; the best, or the best set, is chosen. Ask again once its
+        value is known.
 
+        Args:
+            x: samples of which parts are missing, as for `embed`.
+            cost: of each position, above 0, in order or by name; inf = not to be had.
+            batch: how many are measured together; default: 1, or what a budget allows.
+            budget: what they may cost together.
+            about: what is to be known.
+            predictor: what says the label; default: `predictor`.
+            hidden: what is not there beside what is missing, see `Predictor.predict`.
+            draws: of what missing positions may be.
+            seed: of these.
 
-def load_model(
-    folder: Path,
-    *,
-    attention: Attention = "auto",
-    encoder: EncoderFactory | None = None,
-    weights: dict[str, Tensor] | None = None,
-) -> Any:
-    """Read a model folder, in eval mode.
-
-    Args:
-        folder: what `save_model` wrote.
-        attention: see `PatchModel`.
-        encoder: makes an encoder of the kind that the model was trained with, if it was given one.
-        weights: those of the model, by name; default: what the folder holds.
-
-    Raises:
-        UserError: a file is missing or damaged, or the weights do not fit.
-    """
-    values = read_json(folder / "config.json")
-    path = folder / "weights.safetensors"
-    if isinstance(values, dict) and values.get("own_encoder") and encoder is None:
-        raise UserError(f"{folder} was trained with an encoder of your own: give encoder= again")
-    try:
-        if values["modality"] not in KINDS:
-            raise KeyError(values["modality"])
-        kind = find(values["modality"])
-        modality = kind.restore(folder, values[kind.name])
-        config: Any = from_dict(kind.model_settings, values["model"])
-    except UserError as error:
-        where = "" if str(error).startswith(str(folder)) else f"{folder / 'config.json'}: "
-        raise UserError(f"{where}{error}") from None
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise UserError(f"{folder / 'config.json'} is no model description: {error}") from None
-    own, encoder = encoder, encoder or kind.encoder_of_parts(values)
-    if own is None and weights is None:
-        plan = {**values, "model": to_dict(config)}
-        _require_fit(
-            path, plan, lambda: kind.build(modality, config, attention, encoder and encoder())
+        Raises:
+            UserError: nothing is missing, or costs, budget or samples that cannot be used.
+        """
+        if about == "label":
+            predictor = predictor or self.predictor()
+            asked = predictor.asked(x, hidden)
+        else:
+            predictor, model = None, self.model()
+            asked = ModelAsked(model, read_incomplete(model, self.config, x, hidden))
+        return ask(
+            *(predictor, asked), cost=cost, batch=batch, budget=budget, draws=draws, seed=seed
         )
-    model = build(modality, config, seed=0, attention=attention, encoder=encoder)
-    try:
-        model.load_state_dict(load_file(path) if weights is None else weights)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"weights {path} are damaged or missing: {error}") from None
-    except RuntimeError as error:
-        first = " ".join(str(error).split())[:200]
-        raise UserError(f"weights {path} do not fit the model in config.json: {first}") from None
-    for name, value in model.named_parameters():
-        if not value.isfinite().all():
-            raise UserError(f"weights {path} are not finite: {name}; train again, with a lower lr")
-    return model.eval()
 
+    def attribute(
+        self,
+        x: Any,
+        *,
+        of: Of = "probability",
+        predictor: Predictor | None = None,
+        hidden: np.ndarray | None = None,
+        se: float = 0.02,
+        max_permutations: int = 2000,
+        seed: int = 0,
+    ) -> Attribution:
+        """Return what the answers to samples are due to: the Shapley value of each position.
 
-def _require_fit(path: Path, values: Entries, make: Callable[[], nn.Module]) -> None:
-    """Refuse weights that are not those of the model in config.json, before it is made.
+        Args:
+            x: samples, as for `embed`; what is missing of them did nothing.
+            of: classes are answered by a probability, or by its log-odds.
+            predictor: what says the label; default: `predictor`.
+            hidden: what is not there beside what is missing, see `Predictor.predict`.
+            se: with more than 12 positions, the standard error that ends the drawing of orders;
+                see `maskwise.predict.attribute.attribute`.
+            max_permutations: orders at most.
+            seed: of these.
 
-    Of a file that somebody else wrote only the header is read, and no size in it or in config.json
-    costs memory or time.
-    """
-    misfit = f"weights {path} do not fit the model in config.json"
-    found = shapes_of(path)
-    for name, value in flatten(values).items():
-        layers = any(word in name.rpartition(".")[2] for word in ("depth", "layer", "group"))
-        if layers and type(value) is int and value > len(found):
-            raise UserError(f"{misfit}: {name} is {value}, and the file has {len(found)} tensors")
-    try:
-        wanted = outline(make)
-        if wanted is None:
-            return
-        for one, other, what in ((wanted, found, "lacks"), (found, wanted, "also has")):
-            if names := [name for name in one if name not in other]:
-                raise UserError(f"the file {what} {names[0]} (one of {len(names)})")
-        require_same(wanted, found)
-    except UserError as error:
-        raise UserError(f"{misfit}: {error}") from None
+        Raises:
+            UserError: nothing is visible, or samples that cannot be used.
+        """
+        predictor = predictor or self.predictor()
+        asked = predictor.asked(x, hidden)
+        most = max_permutations
+        return explain(predictor, asked, of=of, se=se, max_permutations=most, seed=seed)

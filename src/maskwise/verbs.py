@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from maskwise import question_verbs
 from maskwise.arguments import Arg, Out, Verb, only_data, save_picture
 from maskwise.errors import UserError
 from maskwise.modalities import KINDS, find, kinds
@@ -248,6 +249,55 @@ def impute(
     print(found.kind.impute_file(found.model(), Path(data), out, config, entries))
 
 
+def predict(
+    run: OneRun,
+    data: Annotated[str, Arg("samples of which any part may be missing, as for embed", "DATA")],
+    *,
+    out: Annotated[Path, Arg("a .csv, .tsv or .parquet file")],
+    labels: Annotated[
+        str | None,
+        Arg("a column, or a file of names and labels (default: the run's own)", "COLUMN|FILE"),
+    ] = None,
+    train: Annotated[
+        str | None, Arg("labelled samples to learn from (default: those of the run)", "DATA")
+    ] = None,
+    task: Annotated[
+        Literal["classes", "numbers"] | None, Arg("what labels are (default: as they look)")
+    ] = None,
+    law: Annotated[
+        str | None, Arg("of what will be hidden, or observed (default: as it is missing)")
+    ] = None,
+    coverage: Annotated[float, Arg("how often sets and intervals hold what is true")] = 0.9,
+    finetune: Annotated[bool, Arg("train the encoder, too")] = False,
+    hidden: Annotated[Path | None, Arg("a .npy file, bool: what is not there, too")] = None,
+    fasta: Annotated[str | None, Arg("where the regions of a BED file are")] = None,
+    **settings: Any,
+) -> None:
+    """Predict labels from whatever is there of samples, a row for each, in their order.
+
+    A head on the encoder is learned if the run has none that fits, and kept in RUN/predictor.
+    """
+    from maskwise.outputs import check_table, write_table
+    from maskwise.predict.answers import check_coverage
+    from maskwise.predict.hiding import read_hidden
+    from maskwise.predictor import read
+    from maskwise.run import Run
+    from maskwise.settings import override
+
+    only_data(settings, "predicting cannot change")
+    check_table(out, "predictions")
+    check_coverage(coverage)
+    found, blank = Run(run), None if hidden is None else read_hidden(hidden)
+    config, model = override(found.reading(data, fasta), settings), found.model()
+    # Before anything is learned, and kept.
+    samples = read(model, config, None, blank)
+    predictor = found.predictor(labels, train, task=task, law=law, finetune=finetune, model=model)
+    answers = predictor.say(predictor.asked_of(samples))
+    answers.tell()
+    write_table(out, answers.columns(coverage))
+    print(f"{out}: {predictor.label} of {len(answers.shares)} samples, {answers.told(coverage)}")
+
+
 def report(runs: Runs, *, out: Annotated[Path | None, Arg("an .html file")] = None) -> None:
     """Write a run's report, or compare several runs."""
     from maskwise import report
@@ -293,6 +343,8 @@ VERBS: dict[str, Verb] = {
     "likelihood": likelihood,
     "embed": embed,
     "impute": impute,
+    "predict": predict,
+    **question_verbs.VERBS,
     "report": report,
     "list": list_all,
     "show-mask": show_mask,

@@ -88,7 +88,7 @@ def test_groups_learn_at_their_own_rates_and_gradients_are_cut() -> None:
 
 
 def test_the_rate_rises_and_falls() -> None:
-    shares = [finetuning._rise_and_fall(progress) for progress in (0.0, 0.03, 0.06, 0.53, 1.0)]
+    shares = [finetuning.rise_and_fall(progress) for progress in (0.0, 0.03, 0.06, 0.53, 1.0)]
     assert shares == pytest.approx([0, 0.5, 1, 0.5, 0])
 
 

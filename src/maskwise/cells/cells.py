@@ -37,7 +37,7 @@ class Cells(ColumnTokenizer):
         loss: "mse", "nb" or "zinb".
         library: "visible" or "all", for counts.
         zeros: how likely a gene that was not detected is to be eligible in a step of training.
-        profile: mean share of each gene in the counts of a cell, for counts.
+        profile: mean share of each gene in the counts of a cell, of counts.
         target_sum: the library size that cells are normalised to.
         counts: whether the data are counts, which are normalised; else they come normalised.
         fractional: whether the values are no whole numbers: estimates of counts; or, if they come
@@ -151,6 +151,34 @@ class Cells(ColumnTokenizer):
         total = torch.where(seen, batch[:, : len(self.genes)], 0.0).sum(dim=1, keepdim=True)
         share = torch.where(seen, profile, 0.0).sum(dim=1, keepdim=True)
         return (total + 1) / (share + 1 / self.target_sum)
+
+    def shown(self, batch: Tensor, hidden: Tensor) -> Tensor:
+        """Return cells as they would be normalised if what is hidden had not been counted.
+
+        Their library size is then that of what is visible, over the share of it that is expected
+        of a cell,
+
+            library = (outside + sum_R x_j) / (1 - sum_P profile + sum_R profile_j),
+
+        with the visible genes R among those of the model, P, and the counts outside them. A cell
+        of which fewer than half of P are measured is of a panel, which has nothing outside.
+
+        Args:
+            batch: log1p-normalised counts, [B, G] or [B, G + 1].
+            hidden: bool [B, G].
+        """
+        values = batch[:, : len(self.genes)]
+        profile = torch.tensor(self.profile, device=batch.device)
+        known = ~values.isnan()
+        seen, amounts = known & ~hidden, values.expm1().nan_to_num(0.0)
+        whole = 2 * known.sum(dim=1) >= len(self.genes)
+        outside = torch.where(whole, (self.target_sum - amounts.sum(dim=1)).clamp(min=0), 0.0)
+        total = outside + torch.where(seen, amounts, 0.0).sum(dim=1)
+        share = torch.where(seen, profile, 0.0).sum(dim=1)
+        share = share + torch.where(whole, (1 - profile.sum()).clamp(min=0), 0.0)
+        scale = self.target_sum * share / total.clamp(min=1e-9)
+        made = torch.where(seen, (amounts * scale[:, None]).log1p(), values)
+        return torch.cat([made, batch[:, len(self.genes) :]], dim=1)
 
     def save(self, folder: Path) -> Entries:
         """Return plain values that `load` reads."""

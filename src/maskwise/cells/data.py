@@ -205,7 +205,7 @@ def splits_of_sets(sets: Sequence[Annotated], data: CellsDataSettings) -> Tabula
     cells = Cells(
         genes.names,
         *(data.loss, data.library, data.zeros),
-        *(() if data.loss == "mse" else tuple(shares.tolist()), target, counts),
+        *(tuple(shares.tolist()) if counts else (), target, counts),
         () if batch is None else batch.names,
         fractional=held in ("fractional", "linear"),
     )

@@ -124,6 +124,22 @@ def enough(vocabulary: Sequence[str], genes: Genes) -> Matching:
     )
 
 
+def some(vocabulary: Sequence[str], genes: Genes) -> Matching:
+    """Find genes of a vocabulary in a data set, which may be a panel of few of them.
+
+    Raises:
+        UserError: there is none.
+    """
+    matching = match(vocabulary, genes)
+    if matching.num_matched:
+        return matching
+    raise UserError(
+        f"none of {len(vocabulary):,} genes of the model, such as {', '.join(vocabulary[:3])}, is"
+        f" in {genes.where}, which has names like {', '.join(genes.names[:3])}: name them alike"
+        f" by a column of var: {option('data.gene_ids')}"
+    )
+
+
 def union(several: Sequence[Genes]) -> Vocabulary:
     """Return the genes of several data sets: those of the first, then what each other has besides.
 

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskwise.cells.anndata_files import AnnData, Annotated, read_column
+from maskwise.cells.anndata_files import AnnData, Annotated, Genes, read_column
 from maskwise.cells.cells import Cells, Held
 from maskwise.cells.data import CellsDataSettings, held_by, open_sets, reader
 from maskwise.cells.genes import Matching, enough
 from maskwise.cells.matrix import CSR
-from maskwise.cells.survey import survey
+from maskwise.cells.survey import Policy, survey
 from maskwise.columns.tabular import TabularRows
 from maskwise.errors import UserError, option
 from maskwise.modality import Samples
@@ -43,7 +43,13 @@ class Filled(NamedTuple):
     """their numbers, int64"""
 
 
-def align(cells: AnnData | str | Path, known: Cells, data: CellsDataSettings) -> Aligned:
+def align(
+    cells: AnnData | str | Path,
+    known: Cells,
+    data: CellsDataSettings,
+    find: Callable[[Sequence[str], Genes], Matching] = enough,
+    broken: Policy = "skip",
+) -> Aligned:
     """Return other cells, all and in their order, as a model that knows some genes reads them.
 
     Genes that they lack are NaN, batches that it does not know -1. Cells without a count are
@@ -53,17 +59,19 @@ def align(cells: AnnData | str | Path, known: Cells, data: CellsDataSettings) ->
         cells: AnnData, or a source as in `CellsDataSettings`.
         known: what the model learned from.
         data: how to read them: layer, gene_ids, batch.
+        find: finds the model's genes among theirs.
+        broken: what is done about values that are no numbers.
 
     Raises:
         UserError: as for `load`, or fewer than half of the model's genes are there.
     """
     sets = open_sets(cells, data)
-    matchings = tuple(enough(known.genes, each.genes) for each in sets)
+    matchings = tuple(find(known.genes, each.genes) for each in sets)
     libraries, held = [], _as_known(known, data)
     for each, matching in zip(sets, matchings, strict=True):
         log.info("%s", matching)
         none = np.zeros(len(each.matrix), dtype=bool)
-        found = survey(each, none, held, "the model", "skip")
+        found = survey(each, none, held, "the model", broken)
         found.tell(each)
         libraries.append(found.library)
     library = np.concatenate(libraries)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from maskwise.cells import annotated
+from maskwise.cells import annotated, partial
 from maskwise.cells.anndata_files import AnnData
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, from_anndata, load
@@ -122,6 +122,8 @@ RECORD = record(
     inspect=look,
     embed=_embed,
     read=lambda config: samples_of(config.data),
+    incomplete=partial.incomplete,
+    labelled=partial.labelled,
     impute=_impute,
     impute_file=_impute_file,
     embed_file=_embed_file,

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import sparse
@@ -15,6 +16,8 @@ from maskwise.textio import Broken, few
 
 log = logging.getLogger("maskwise")
 
+Policy = Broken | Literal["hide"]
+"""what is done about values that are no numbers; `hide`: NaN counts as not measured"""
 _MOST = 30  # of a log1p of anything that is counted
 _SPAN = 2.0  # whole numbers so far apart in one cell are no logarithms that happen to be whole
 _FEW = 0.01  # share of the cells
@@ -55,13 +58,13 @@ def survey(
     train: np.ndarray,
     held: Held,
     asked_by: str | None = None,
-    broken: Broken = "stop",
+    broken: Policy = "stop",
 ) -> Survey:
     """Look through all cells; of a file only the first time, what was found is cached.
 
     Sums are over the training cells, bool [N]. Values must be what they are said to be; who wants
     that is `asked_by`, if it is not for the settings to say. Cells with values that are NaN or
-    infinite stop the survey, or have no sum.
+    infinite stop the survey, or have no sum; those that are NaN may also count for nothing.
 
     Raises:
         UserError: a value is NaN, infinite, negative or no count: which, where, what to do; or
@@ -95,7 +98,7 @@ def survey(
 
 
 def _look(
-    cells: Annotated, train: np.ndarray, held: Held, asked_by: str | None, broken: Broken
+    cells: Annotated, train: np.ndarray, held: Held, asked_by: str | None, broken: Policy
 ) -> Survey:
     num_genes = cells.matrix.num_columns
     library = np.zeros(len(cells.matrix))
@@ -103,7 +106,9 @@ def _look(
     whole, most, left_out = np.zeros((len(library), 2), dtype=bool), 0.0, list[int]()
     for rows in cells.matrix.blocks():
         sizes, columns, values = cells.matrix.read(rows)
-        if broken == "skip" and not np.isfinite(values).all():
+        if broken == "hide":
+            values[np.isnan(values)] = 0
+        if broken != "stop" and not np.isfinite(values).all():
             left_out += _without_broken(rows, sizes, values)
         good = (values >= 0) & (values < np.inf)
         if held in ("counts", "normalised"):

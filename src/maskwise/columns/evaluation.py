@@ -12,6 +12,7 @@ import torch
 from maskwise.columns.imputation import imputation
 from maskwise.columns.losses import Marginal, column_likelihood, fit_feature_noise, losses_of_rows
 from maskwise.columns.model import TabularModel
+from maskwise.columns.next_asked import next_asked
 from maskwise.columns.observed import observed
 from maskwise.columns.tabular import (
     TabularEvaluateSettings,
@@ -193,7 +194,7 @@ def expected_rows(
 def samples(
     folder: Path, model: TabularModel, splits: TabularSplits, config: TabularRunSettings
 ) -> None:
-    """Write what the report shows of held-out samples to samples.json.
+    """Write what the report shows of held-out samples to samples.json, and asking.json.
 
     "points", the first two principal components of samples by kind of features, the shares of the
     variance that they have ("explained"), the samples' "labels" and "classes"; and "rows", a few
@@ -217,6 +218,9 @@ def samples(
             "rows": _rows(model, source, index, seed),
         },
     )
+    asked = next_asked(model, splits, seed)
+    if asked is not None:
+        write_json(folder / "asking.json", asked)
 
 
 def plane(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

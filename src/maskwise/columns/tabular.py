@@ -152,6 +152,10 @@ class ColumnTokenizer(Tokenizer, Protocol):
         """Return expected values [B, F] as `inputs` returns samples with nothing hidden."""
         return expected
 
+    def told(self, batch: Tensor) -> list[list[str]]:
+        """Return the values of samples as people read them, F of each."""
+        return [[f"{value:.4g}" for value in row[: len(self.sizes)]] for row in batch.tolist()]
+
     def log_library(self, batch: Tensor, hidden: Tensor) -> Tensor:
         """Return the log of what each count is expected to be of an average sample, [B, F]."""
         raise NotImplementedError

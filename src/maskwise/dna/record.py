@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from maskwise.dna import data
+from maskwise.dna import data, partial
 from maskwise.dna.data import DNADataSettings, DNASplits, either_strand
 from maskwise.dna.evaluation import (
     DNAEvaluateSettings,
@@ -183,6 +183,8 @@ RECORD = Modality(
     restore=DNA.load,
     embed=_embed,
     read=lambda config: samples_of(config.data),
+    incomplete=partial.incomplete,
+    labelled=partial.labelled,
     source_settings=_source_settings,
     likelihood=dna_likelihood,
 )

@@ -18,8 +18,10 @@ from maskwise.textio import few, user_path
 log = logging.getLogger("maskwise")
 
 
-def samples_of(data: DNADataSettings) -> Samples:
+def samples_of(data: DNADataSettings, *, every: bool = False) -> Samples:
     """Return all records of a source as codes, or its regions where there are some.
+
+    Those without a known base are broken, unless `every` one is asked for.
 
     Raises:
         UserError: it cannot be read, or not one of them has a known base.
@@ -40,7 +42,7 @@ def samples_of(data: DNADataSettings) -> Samples:
         if row in broken:
             continue
         codes = genome.read(place[:1], place[1:2], int(place[2]))[0]
-        if why := featureless(dna, codes):
+        if why := "" if every and len(codes) else featureless(dna, codes):
             broken[row] = why
         else:
             found.append(codes)

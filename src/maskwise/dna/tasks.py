@@ -40,11 +40,7 @@ def read_sequences(paths: Sequence[Path]) -> list[Labelled]:
     """
     kinds = {kind_of(path) for path in paths}
     if len(paths) == 1 and kinds <= set(TABLES):
-        rows = labelled_rows(paths[0], _SEQUENCES, _LABELS)
-        found = [
-            _labelled(paths[0], where, [(where, "".join(sequence.split()))], label, name)
-            for where, sequence, label, name in rows
-        ]
+        found = _from_table(paths[0], _LABELS)
     elif kinds <= set(FASTA):
         names = [class_of(path) for path in paths]
         if len(set(names)) < len(names):
@@ -58,6 +54,20 @@ def read_sequences(paths: Sequence[Path]) -> list[Labelled]:
     if not found:
         raise UserError(f"{' + '.join(map(str, paths))}: no sequences")
     return found
+
+
+def read_column(path: Path, column: str) -> list[Labelled]:
+    """Read sequences of a table, as `read_sequences` does, with the labels in a column."""
+    if kind_of(path) not in TABLES:
+        raise UserError(f"{path} has no column '{column}': give a table ({', '.join(TABLES)})")
+    return _from_table(path, (column.strip(), column.strip().lower()))
+
+
+def _from_table(path: Path, labels: Sequence[str]) -> list[Labelled]:
+    return [
+        _labelled(path, where, [(where, "".join(sequence.split()))], label, name)
+        for where, sequence, label, name in labelled_rows(path, _SEQUENCES, labels)
+    ]
 
 
 def class_of(path: Path) -> str:

@@ -171,6 +171,18 @@ class Pictures:
         step = max(1, -(-max(decoded.shape[:2]) // side))
         return decoded[::step, ::step]
 
+    def transparent(self, row: int) -> np.ndarray:
+        """Return which pixels of what a picture becomes show nothing, bool [H, W]."""
+        from PIL import Image, ImageOps
+
+        with self._opened(row) as image:
+            image.load()
+            alpha = _turned(image).convert("RGBA").getchannel("A")
+        if self.become.size is not None:
+            box = self.become.size[::-1]
+            alpha = ImageOps.fit(alpha, box, method=Image.Resampling.NEAREST)
+        return np.asarray(alpha) == 0
+
     def _decode(self, image: "Image.Image") -> np.ndarray:
         from PIL import Image, ImageOps
 

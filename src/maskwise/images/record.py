@@ -21,6 +21,7 @@ from pydantic import Field
 from maskwise import masks
 from maskwise.errors import UserError, option
 from maskwise.images import data as image_data
+from maskwise.images import partial
 from maskwise.images.augment import crop_and_flip
 from maskwise.images.data import ImageDataSettings
 from maskwise.images.dry_look import inspect
@@ -355,6 +356,8 @@ RECORD = Modality(
     parts=lambda model: {"own_encoder": not isinstance(model.encoder, Transformer)},
     embed=_embed,
     read=lambda config: image_data.read_all(config.data),
+    incomplete=partial.incomplete,
+    labelled=partial.labelled,
     likelihood=patch_likelihood,
     features=_features,
 )

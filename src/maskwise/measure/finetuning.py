@@ -69,8 +69,9 @@ def fit(
     rate: Callable[[int], float],
     epochs: int,
     max_norm: float | None = None,
+    loss_of: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
 ) -> None:
-    """Train by the cross-entropy.
+    """Train by the cross-entropy, or another loss of scores and targets.
 
     Inputs become `scores` [B, C]; an epoch becomes `batches` of inputs and targets, classes [B] or
     a probability of each, [B, C]; the number of steps taken becomes the next `rate` of learning,
@@ -80,7 +81,7 @@ def fit(
     step = 0
     for epoch in track(range(epochs), "epochs"):
         for inputs, targets in batches(epoch):
-            loss = F.cross_entropy(scores(inputs).float(), targets)
+            loss = loss_of(scores(inputs).float(), targets)
             optimizer.zero_grad()
             loss.backward()
             if max_norm is not None:
@@ -121,7 +122,7 @@ def tune(model: M, samples: Samples[M], config: FineTuneSettings, seed: int) -> 
         lambda inputs: F.linear(tuned.encode(inputs), *head),
         batches,
         optimizer,
-        lambda step: config.lr * _rise_and_fall((step + 0.5) / num_steps),
+        lambda step: config.lr * rise_and_fall((step + 0.5) / num_steps),
         config.epochs,
         MAX_NORM,
     )
@@ -137,7 +138,7 @@ def _similar_lengths(lengths: Tensor, size: int, seed: int, epoch: int) -> list[
     return [parts[place] for place in shuffled(len(parts), seed=seed, epoch=epoch)]
 
 
-def _rise_and_fall(progress: float) -> float:
+def rise_and_fall(progress: float) -> float:
     """Return the share of the highest learning rate, from 0 to 1 at 0.06 to 0 at 1."""
     return min(progress / WARMUP, (1 - progress) / (1 - WARMUP))
 

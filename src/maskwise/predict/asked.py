@@ -1,9 +1,12 @@
 """Samples that can be asked with any part of them hidden: what heads, curves and costs share."""
 
-from typing import Protocol
+import copy
+from collections.abc import Callable
+from typing import Protocol, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from maskwise.masks import Mask
 from maskwise.measure.features import frozen, in_batches
@@ -44,41 +47,67 @@ class ModelAsked:
         data: samples, and what of them is not there.
         pool: see `MaskedModel.visible_features`.
         layer: the same.
+        then: what is made of the features, [n, D] to [n, E]; None: they stay.
     """
 
     def __init__(
-        self, model: MaskedModel, data: Incomplete, pool: VisiblePool = "mean", layer: int = -1
+        self,
+        model: MaskedModel,
+        data: Incomplete,
+        pool: VisiblePool = "mean",
+        layer: int = -1,
+        then: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.model, self.data, self.pool, self.layer = model, data, pool, layer
+        self.model, self.data, self.pool, self.layer, self.then = model, data, pool, layer, then
+        self.rows = np.arange(len(data.source))
         length = int(np.prod(model.tokenizer.grid))
         every = [np.ones((0, length), bool)]
-        for part in in_batches(np.arange(len(data.source))):
+        for part in in_batches(self.rows):
             eligible = model.eligible(data.source.get(part).to(_device(model)))
             whole = np.ones((len(part), length), bool)
             every.append(whole if eligible is None else eligible.cpu().numpy())
         there = np.concatenate(every)
+        self.missing = None if data.hidden is None else there & data.hidden
         self.there = there if data.hidden is None else there & ~data.hidden
         self.whole = np.full(len(there), length) if data.whole is None else data.whole
 
+    def some(self, rows: np.ndarray) -> Self:
+        """Return some of the samples, by their numbers or bool [N]."""
+        made = copy.copy(self)
+        made.rows, made.there, made.whole = self.rows[rows], self.there[rows], self.whole[rows]
+        return made
+
+    def through(self, model: MaskedModel, then: Callable[[Tensor], Tensor] | None = None) -> Self:
+        """Return the same samples, asked through another model of the same positions."""
+        made = copy.copy(self)
+        made.model, made.then = model, then
+        return made
+
     def features(self, rows: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         """Return features of samples, float32 [n, D]; see `Asked`."""
-        missing, known = self.data.hidden, (self.there[rows] & ~hidden).any(axis=1)
-        blank = hidden if missing is None else hidden | missing[rows]
-        found = np.zeros((0, 1), np.float32)
-        asked = np.flatnonzero(known)
-        if len(asked):
-            with frozen(self.model) as device:
-                parts = [self._part(rows[each], blank[each], device) for each in in_batches(asked)]
-            found = np.concatenate(parts)
+        visible = (self.there[rows] & ~hidden).sum(axis=1)
+        # Those of which about as much is visible go together: a batch is as wide as its widest.
+        order = np.argsort(visible, kind="stable")
+        asked = order[visible[order] > 0]
+        if not len(asked):
+            return np.full((len(rows), 1), np.nan, np.float32)
+        with frozen(self.model):
+            parts = [self.said(rows[each], hidden[each]).cpu() for each in in_batches(asked)]
+        found = torch.cat(parts).numpy()
         made = np.full((len(rows), found.shape[1]), np.nan, np.float32)
         made[asked] = found
         return made
 
-    def _part(self, rows: np.ndarray, hidden: np.ndarray, device: torch.device) -> np.ndarray:
-        mask = Mask(torch.from_numpy(hidden).to(device))
-        samples = self.data.source.get(rows).to(device)
-        said = self.model.visible_features(samples, mask, self.pool, self.layer)
-        return said.float().cpu().numpy()
+    def said(self, rows: np.ndarray, hidden: np.ndarray) -> Tensor:
+        """Return features of a few samples of which something is visible, with their gradient."""
+        # What can never be hidden, such as the ends of a text, stays.
+        hidden, rows, device = hidden & self.there[rows], self.rows[rows], _device(self.model)
+        every = hidden if self.missing is None else hidden | self.missing[rows]
+        blank, samples = torch.from_numpy(every).to(device), self.data.source.get(rows).to(device)
+        if self.data.shown is not None:
+            samples = self.data.shown(samples, blank)
+        found = self.model.visible_features(samples, Mask(blank), self.pool, self.layer).float()
+        return found if self.then is None else self.then(found)
 
 
 def _device(model: MaskedModel) -> torch.device:

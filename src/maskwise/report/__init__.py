@@ -11,7 +11,16 @@ from maskwise.encodings import whole
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.progress import track
-from maskwise.report import blocks, curves, folder, probes, representation, samples, training
+from maskwise.report import (
+    asking,
+    blocks,
+    curves,
+    folder,
+    probes,
+    representation,
+    samples,
+    training,
+)
 from maskwise.report.blocks import Cell, Fact, Section, Table, number, say, table
 from maskwise.report.figures import CSS_NAMES, run_style
 from maskwise.report.folder import Row, RunFolder
@@ -184,7 +193,8 @@ def _plain(value: object) -> str:
 
 # Each gives the sections of a list of runs, one or several, in the order of the page.
 PARTS = (
-    *(_overview, training.sections, samples.sections, curves.losses, curves.likelihood),
+    *(_overview, training.sections, samples.sections, asking.sections),
+    *(curves.losses, curves.likelihood),
     *(curves.imputation, probes.sections, representation.sections, representation.clusters),
     *(probes.pairs, probes.finetuning, blocks.own_sections, _more, training.law, _settings),
 )

@@ -21,7 +21,7 @@ PICTURES = ("images", "ratios", "hidden", "filled_visible", "filled_true")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """What a run folder says; results, likelihood and samples are empty without their file."""
+    """What a run folder says; all from `result` on but words are empty without their file."""
 
     path: Path
     name: str
@@ -31,6 +31,7 @@ class RunFolder:
     result: Row
     likelihood: Row
     samples: Row
+    asking: Row
     words: Words
 
     @property
@@ -63,7 +64,7 @@ def read(path: Path) -> RunFolder:
 
     Args:
         path: folder with config.json, env.json, metrics.jsonl and, once evaluated, result.json,
-            words.json, samples.npz (pictures) or samples.json, and likelihood.json.
+            words.json, samples.npz (pictures) or samples.json, asking.json, and likelihood.json.
 
     Raises:
         UserError: the folder is not a run folder, or one of its files is damaged.
@@ -88,6 +89,7 @@ def read(path: Path) -> RunFolder:
         result=_json(path / "result.json", needed=False),
         likelihood=_json(path / "likelihood.json", needed=False),
         samples=_samples(path),
+        asking=_json(path / "asking.json", needed=False),
         words=words.read(path),
     )
 

@@ -33,7 +33,7 @@ from maskwise.tables.frames import (
     no_column,
 )
 from maskwise.tables.mending import LEAVE_OUT, Mendable, Trouble
-from maskwise.tables.splits import at_random, comparable_columns, in_time
+from maskwise.tables.splits import Parts, at_random, comparable_columns, in_time
 from maskwise.tables.table import Table, num_rows, windows
 from maskwise.tables.texts import Dialect
 
@@ -236,19 +236,9 @@ def splits_of_columns(
         if len(labels) != num:
             raise UserError(f"{len(labels)} labels for {num} rows")
         classes, labels = _classes(labels, data)
-    groups = None if data.group is None else columns[data.group]
+    train, test = parts_of(columns, data)
     apart = {data.labels, data.group, *data.drop}
     columns = {key: values for key, values in columns.items() if key not in apart}
-    if not columns or not num:
-        raise UserError(f"{num} rows of {len(columns)} columns: no data")
-    if data.lags and groups is not None:
-        text = f"group={data.group} with lags={data.lags}: a series is split in time"
-        raise Mendable(Trouble(text, {"group": None}))
-    if data.lags:
-        train, test = in_time(columns, data.lags, data.holdout)
-    else:
-        alike = comparable_columns(columns, data.max_categories, data.dates == "number")
-        train, test = at_random(alike, groups, data.holdout)
     table = table_of(columns, data, np.arange(train.max() + 1) if data.lags else train)
     if len(table.names) < 2:
         text = f"{len(table.names)} columns that vary; a model learns one from others"
@@ -268,6 +258,26 @@ def splits_of_columns(
     every = TabularRows(read, np.arange(num), labels)
     parts = every.some(train), every.some(test)
     return TabularSplits(*parts, name, classes, None, fingerprint, table)
+
+
+def parts_of(columns: Columns, data: TableDataSettings) -> Parts:
+    """Return which rows are learned from and which are held out; some may be in neither.
+
+    Raises:
+        UserError: there are no rows, or none can be held out.
+    """
+    groups, num = columns.get(data.group or ""), num_rows(columns)
+    apart = {data.labels, data.group, *data.drop}
+    columns = {key: values for key, values in columns.items() if key not in apart}
+    if not columns or not num:
+        raise UserError(f"{num} rows of {len(columns)} columns: no data")
+    if data.lags and groups is not None:
+        text = f"group={data.group} with lags={data.lags}: a series is split in time"
+        raise Mendable(Trouble(text, {"group": None}))
+    if data.lags:
+        return in_time(columns, data.lags, data.holdout)
+    alike = comparable_columns(columns, data.max_categories, data.dates == "number")
+    return at_random(alike, groups, data.holdout)
 
 
 def _check_names(

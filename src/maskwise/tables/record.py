@@ -14,6 +14,7 @@ from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, rows_of, splits_of
 from maskwise.modality import Entries, Features, Pool
 from maskwise.settings import override, settings
+from maskwise.tables import partial
 from maskwise.tables.data import TableDataSettings, from_frame, load, read_samples
 from maskwise.tables.files import features_of_file, fill, fill_file
 from maskwise.tables.inspection import inspect
@@ -127,6 +128,8 @@ RECORD = record(
     restore=Table.load,
     embed=_embed,
     read=lambda config: read_samples(config.data),
+    incomplete=partial.incomplete,
+    labelled=partial.labelled,
     impute=lambda model, data, config: fill(
         model, data, round=config.data.round, clip=config.data.clip
     ),

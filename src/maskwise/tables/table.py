@@ -20,6 +20,7 @@ from maskwise.tables.dates import written
 from maskwise.tables.frames import Columns, columns_of, is_missing
 from maskwise.tables.gaps import Filled
 from maskwise.tables.mending import Mendable, Trouble, troubles_of
+from maskwise.textio import few
 
 log = logging.getLogger("maskwise")
 
@@ -115,7 +116,7 @@ class Table(ColumnTokenizer):
         """Return exp(value) of numbers, e times for every unit, and 1 for categories."""
         return torch.where(torch.tensor(self.sizes) == 0, values, 0.0).double().exp()
 
-    def encode(self, frame: object) -> np.ndarray:
+    def encode(self, frame: object, *, partial: bool = False) -> np.ndarray:
         """Return the rows of a table as samples, float32 [N, F]: all of them, in their order.
 
         Columns are found by name; others are left out. Those of an array with as many columns as
@@ -123,19 +124,22 @@ class Table(ColumnTokenizer):
 
         Args:
             frame: a pandas, polars or Arrow table, a mapping of columns, or an array.
+            partial: columns may lack, whose values are NaN then; the log says which.
 
         Raises:
             UserError: a column is not there, or a value is infinite or not of its kind.
         """
-        rows = self.encode_rows(frame)
+        rows = self.encode_rows(frame, partial=partial)
         return windows(rows, self.lags).reshape(len(rows), len(self.features))
 
-    def encode_rows(self, frame: object) -> np.ndarray:
+    def encode_rows(self, frame: object, *, partial: bool = False) -> np.ndarray:
         """Return samples without the rows before theirs, float32 [N, F / (lags + 1)]."""
         found, unseen = columns_of(frame, unused=self.unused), []
-        places = self._places(found, isinstance(frame, np.ndarray))
-        rows = np.empty((num_rows(found), len(self.varying)), dtype=np.float32)
+        places = self._places(found, isinstance(frame, np.ndarray), partial)
+        rows = np.full((num_rows(found), len(self.varying)), np.nan, dtype=np.float32)
         for i, column in enumerate(self.varying):
+            if column.name not in places:
+                continue
             rows[:, i], num = column.encode(found[places[column.name]])
             if num:
                 unseen.append(f"{num} in {column.name}")
@@ -167,6 +171,17 @@ class Table(ColumnTokenizer):
         except ImportError:
             return self.arrays(samples)
         return pandas.DataFrame(self.arrays(samples))
+
+    def told(self, batch: Tensor) -> list[list[str]]:
+        every = batch.detach().cpu().numpy().T
+        columns = [
+            self.varying[place // (self.lags + 1)].decode(values)
+            for place, values in enumerate(every)
+        ]
+        return [
+            [f"{value:.4g}" if isinstance(value, float) else str(value) for value in row]
+            for row in zip(*columns, strict=True)
+        ]
 
     def fill(
         self,
@@ -203,8 +218,11 @@ class Table(ColumnTokenizer):
         """Return whether a column of another table is none that this one reads."""
         return name.strip() not in {column.name.strip() for column in self.varying}
 
-    def _places(self, found: Columns, by_number: bool) -> dict[str, str]:
-        """Return what each column of this table is called in another; constant ones may lack."""
+    def _places(self, found: Columns, by_number: bool, partial: bool = False) -> dict[str, str]:
+        """Return what each column of this table is called in another; constant ones may lack.
+
+        Others, too, where a part will do.
+        """
         names = [column.name for column in self.columns]
         if by_number and len(found) == len(names):
             return dict(zip(names, found, strict=True))
@@ -212,7 +230,15 @@ class Table(ColumnTokenizer):
         lacking = [column.name for column in self.varying if column.name.strip() not in bare]
         if lacking and by_number:
             raise UserError(f"{len(found)} columns, but the table has {len(names)}")
-        if lacking:
+        if partial and 0 < len(lacking) < len(self.varying):
+            what = "%d of %d columns that the model knows are not there, and count as missing: %s"
+            log.warning(what, len(lacking), len(self.varying), few(lacking))
+        elif lacking and partial:
+            raise UserError(
+                f"the table has none of the {len(lacking)} columns that the model knows, such as"
+                f" {few(lacking)}: it has {few(list(found)) or 'no column'}"
+            )
+        elif lacking:
             raise UserError(f"the table lacks column '{lacking[0]}', which the model knows")
         places = ((name, bare.get(name, bare.get(name.strip()))) for name in names)
         return {name: place for name, place in places if place is not None}

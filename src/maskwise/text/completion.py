@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -110,23 +110,39 @@ def complete_file(model: LanguageModel[Text], source: str) -> Iterator[tuple[str
 def tokens_with_gaps(text: Text, written: str) -> tuple[Tensor, Tensor]:
     """Return the ids of a text between special tokens, and which are gaps, [1, L] each."""
     [written] = whole_texts([written], "text")
-    names = {*MASKS, str(text.tokenizer.id_to_token(text.mask))}
-    pieces = re.split("|".join(map(re.escape, names)), written)
+    pieces = _pieces(text, written)
     if len(pieces) < 2:
         raise UserError(f"the text has no {MASKS[0]} to fill: {written[:60]}")
-    ids = list(text.start)
+    ids = [*text.start, *_joined(text, pieces), *text.stop]
+    longest = text.longest or len(ids)
+    if len(ids) > longest:
+        raise UserError(f"the text has {len(ids)} tokens, more than {longest}: make it shorter")
+    row = torch.tensor([ids])
+    return row, row == text.mask
+
+
+def ids_with_gaps(text: Text, several: Sequence[str]) -> list[list[int]]:
+    """Return the ids of texts without special tokens but those of their gaps, if they have any."""
+    pieces = [_pieces(text, each) for each in several]
+    plain = iter(text.encode([each[0] for each in pieces if len(each) == 1]))
+    return [next(plain).ids.tolist() if len(each) == 1 else _joined(text, each) for each in pieces]
+
+
+def _pieces(text: Text, written: str) -> list[str]:
+    names = {*MASKS, str(text.tokenizer.id_to_token(text.mask))}
+    return re.split("|".join(map(re.escape, names)), written)
+
+
+def _joined(text: Text, pieces: Sequence[str]) -> list[int]:
+    """Return the ids of pieces of a text with a gap between them."""
+    ids: list[int] = []
     for place, piece in enumerate(pieces):
         if place:
             ids.append(text.mask)
         # The space before a gap belongs to the token that fills it.
         piece = piece if place == len(pieces) - 1 else piece.rstrip()
         ids += _encoded(text, piece, attached=place > 0 and not piece[:1].isspace())
-    ids += text.stop
-    longest = text.longest or len(ids)
-    if len(ids) > longest:
-        raise UserError(f"the text has {len(ids)} tokens, more than {longest}: make it shorter")
-    row = torch.tensor([ids])
-    return row, row == text.mask
+    return ids
 
 
 def _encoded(text: Text, piece: str, attached: bool) -> list[int]:

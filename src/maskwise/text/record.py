@@ -14,6 +14,7 @@ from maskwise.modality import Entries, Modality, Pool, Scale
 from maskwise.settings import override, settings
 from maskwise.text import data as text_data
 from maskwise.text import hf_models
+from maskwise.text import partial as partial_texts
 from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
 from maskwise.text.given import are_texts, read_given
@@ -249,6 +250,8 @@ RECORD = Modality(
     ),
     embed=_embed,
     read=lambda config: read_samples(config.data.source, config.data.how),
+    incomplete=partial_texts.incomplete,
+    labelled=partial_texts.labelled,
     likelihood=lambda model, splits, law, **options: text_likelihood(
         model, _read_by(model, splits), law, **options
     ),

@@ -23,7 +23,7 @@ from maskwise.textio import encode_labels, few, kind_of, read_lines, user_path
 from maskwise.tokens.files import labelled_rows
 from maskwise.tokens.model import LanguageModel
 
-_TEXTS = ("text", "sentence", "content", "question", "review")
+TEXTS = ("text", "sentence", "content", "question", "review")
 _LABELS = ("label", "category", "intent", "class")
 # Where word and tag are, by number of columns: word-tag, number-word-tag..., CoNLL-U.
 _WORD_AND_TAG = {2: (0, 1), 10: (1, 3)}
@@ -167,7 +167,7 @@ def _from_table(path: Path) -> Iterator[Row]:
             log.warning("%s: %d rows without a label left out: %s", path, len(bare), few(bare))
         yield from (row for row in rows if not is_missing(row[2]))
     else:
-        yield from (row[:3] for row in labelled_rows(path, _TEXTS, _LABELS, encoding))
+        yield from (row[:3] for row in labelled_rows(path, TEXTS, _LABELS, encoding))
 
 
 def _from_lines(path: Path) -> Iterator[Row]:
