@@ -48,16 +48,13 @@ class ClassNormals:
     noise: np.ndarray
 
     @classmethod
-    def learn(
-        cls, x: np.ndarray, weights: np.ndarray, prior: np.ndarray, *, alike: bool
-    ) -> Self:
-        """Return the distributions of rows [N, D] with NaN where nothing is known, by EM.
+    def learn(cls, x: np.ndarray, weights: np.ndarray, prior: np.ndarray) -> tuple[Self, Self]:
+        """Return classes of one covariance, and classes each with its own, by EM.
 
         Args:
-            x: standardised columns.
+            x: standardised columns, [N, D] with NaN where nothing is known.
             weights: how much of each row is of each class, [N, K].
             prior: log-probabilities of the classes, [K].
-            alike: whether all classes have one covariance.
         """
         rows, kinds = np.nonzero(weights > LEAST)
         size = weights.sum(axis=0)
@@ -66,8 +63,7 @@ class ClassNormals:
         kept = (size / (size + 1))[:, None]  # a class of few rows is near the middle of all
         mean = kept * np.stack([each.mean for each in own]) + (1 - kept) * everything
         common = _fitted(x[rows] - mean[kinds], weights[rows, kinds])
-        if alike:
-            return cls(prior, mean, common.loadings[None], common.noise.clip(FLOOR)[None])
+        alike = cls(prior, mean, common.loadings[None], common.noise.clip(FLOOR)[None])
         share = np.maximum(WORTH / (size + WORTH), SHARE)[:, None]
         noise = (1 - share) * np.stack([each.noise for each in own]) + share * common.noise
         loadings = np.zeros((len(size), x.shape[1], 2 * NUM))
@@ -76,7 +72,7 @@ class ClassNormals:
         loadings *= np.sqrt(1 - share)[:, :, None]
         num = common.loadings.shape[1]
         loadings[:, :, NUM : NUM + num] = np.sqrt(share)[:, :, None] * common.loadings
-        return cls(prior, mean, loadings, noise.clip(FLOOR))
+        return alike, cls(prior, mean, loadings, noise.clip(FLOOR))
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Return log p(k) + log p(x_V | k) but for a constant of the row, float64 [N, K]."""

@@ -132,10 +132,7 @@ class ClassModel:
         for part, target, net in zip((-1, *parts), targets, nets, strict=True):
             kept = chosen[fold[every] != part] if part >= 0 else chosen
             voices = (
-                *(
-                    ClassNormals.learn(table.scores[some], target[some], prior, alike=alike)
-                    for alike in (True, False)
-                ),
+                *ClassNormals.learn(table.scores[some], target[some], prior),
                 logistic(seen.filled[kept], y[table.every[kept]], strength, prior),
                 net,
             )

@@ -23,13 +23,7 @@ def learn(given: Given, names: Sequence[str], dates: str, seed: int) -> State:
     samples = samples_of(state, given)
     closed = ClosedForm.learn(samples, table.sizes, seed=seed)
     found = refine(closed, samples, seed=seed)
-    state["closed"] = {
-        "sizes": closed.sizes,
-        "mean": closed.mean,
-        "std": closed.std,
-        "knots": {str(column): knots for column, knots in closed.knots.items()},
-        "gaussian": vars(closed.gaussian),
-    }
+    state["closed"] = plain(closed)
     if found is not None:
         state["refinement"] = {
             "weights": found.weights,
@@ -52,7 +46,7 @@ def complete(
 
 def _filled(state: State, part: int, samples: np.ndarray, seed: int | None) -> np.ndarray:
     """Return some samples with their holes filled, drawn if there is a seed."""
-    closed, more, spread = _closed(state), np.zeros(1), np.ones(1)
+    closed, more, spread = closed_form(state["closed"]), np.zeros(1), np.ones(1)
     columns = closed.columns(samples)
     filled = closed.fill(columns)
     if state["refinement"]:
@@ -63,8 +57,20 @@ def _filled(state: State, part: int, samples: np.ndarray, seed: int | None) -> n
     return closed.draw(samples, (seed, part), more, spread)
 
 
-def _closed(state: State) -> ClosedForm:
-    kept = dict(state["closed"])
+def plain(closed: ClosedForm) -> State:
+    """Return a closed form as plain values and arrays."""
+    return {
+        "sizes": closed.sizes,
+        "mean": closed.mean,
+        "std": closed.std,
+        "knots": {str(column): knots for column, knots in closed.knots.items()},
+        "gaussian": vars(closed.gaussian),
+    }
+
+
+def closed_form(state: State) -> ClosedForm:
+    """Return the closed form that plain values and arrays describe."""
+    kept = dict(state)
     knots = {int(column): tuple(each) for column, each in kept.pop("knots").items()}
     form = Gaussian if "covariance" in kept["gaussian"] else Factors
     return ClosedForm(**kept | {"gaussian": form(**kept["gaussian"]), "knots": knots})
