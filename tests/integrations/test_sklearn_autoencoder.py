@@ -102,7 +102,7 @@ def test_inverse_transform_is_the_network_s_own_decoder(fitted):
     rows = model.inverse_transform(model.transform(X))
     assert rows.shape == X.shape
     assert isinstance(rows, np.ndarray)
-    network = sklearn_network._model(model.state_)
+    network = sklearn_network.model_of(model.state_)
     samples = torch.from_numpy((X - X.mean(0)) / X.std(0))
     own = network.predict(samples, torch.zeros(X.shape, dtype=torch.bool)).detach().numpy()
     assert np.allclose(rows, own * X.std(0) + X.mean(0), atol=1e-5)

@@ -89,6 +89,10 @@ class ClosedForm:
         """Return samples [N, F] as standardised columns, float64 [N, D]."""
         return (columns_of(samples, self.sizes) - self.mean) / self.std
 
+    def scores(self, columns: np.ndarray) -> np.ndarray:
+        """Return standardised columns as they are in the normal distribution, [N, D]."""
+        return _scores(columns, self.knots)
+
     def fill(self, columns: np.ndarray) -> np.ndarray:
         """Return standardised columns whose holes are filled with what is expected, [N, D]."""
         return _fill(self.gaussian, columns, self.knots)

@@ -51,25 +51,35 @@ class Factors:
 
     @classmethod
     def fit(
-        cls, x: np.ndarray, num: int, *, start: Self | None = None, iterations: int = 20
+        cls,
+        x: np.ndarray,
+        num: int,
+        *,
+        weights: np.ndarray | None = None,
+        start: Self | None = None,
+        iterations: int = 20,
     ) -> Self:
         """Return the distribution of rows [N, D] with NaN where nothing is known, by EM.
 
         It has `num` factors, or half as many as there are rows or columns; it starts from
         principal components of the rows with means in their holes, or from a `start` of as many.
-        Loadings have a prior of one row's weight: each iteration climbs
+        A row counts as often as `weights`, [N], say. Loadings have a prior of one row's weight:
+        each iteration climbs
 
             log p(x) - Σ_j w_j'w_j / (2 ψ_j).
 
         Source: Little and Rubin, Statistical analysis with missing data (2nd edition, 2002),
         section 11.2.
         """
-        x = x[~np.isnan(x).all(axis=1)]
+        told = ~np.isnan(x).all(axis=1)
+        weight = np.ones((told.sum(), 1)) if weights is None else weights[told, None]
+        x = x[told]
         num = min(num, (min(x.shape) + 1) // 2)
-        model = start if start and start.loadings.shape[1] == num else cls._components(x, num)
+        same = start and start.loadings.shape[1] == num
+        model = start if start and same else cls._components(x, num, weight)
         known = ~np.isnan(x)
         for _ in range(iterations if len(x) else 0):
-            model = model._improved(np.where(known, x, 0), known.astype(np.float64))
+            model = model._improved(np.where(known, x, 0), known.astype(np.float64), weight)
         return model
 
     @property
@@ -105,17 +115,17 @@ class Factors:
         return drawn
 
     @classmethod
-    def _components(cls, x: np.ndarray, num: int) -> Self:
+    def _components(cls, x: np.ndarray, num: int, weight: np.ndarray) -> Self:
         """Return probabilistic principal components of rows with 0 in their holes."""
         from sklearn.utils.extmath import randomized_svd
 
-        known = ~np.isnan(x)
-        count = known.sum(axis=0).clip(1)
-        mean = np.where(known, x, 0).sum(axis=0) / count
-        held = np.where(known, x - mean, 0)
+        known, size = ~np.isnan(x), max(weight.sum(), 1e-9)
+        count = (weight * known).sum(axis=0)
+        mean = (weight * np.where(known, x, 0)).sum(axis=0) / np.where(count > 0, count, 1)
+        held = np.where(known, x - mean, 0) * np.sqrt(weight)
         _, values, vectors = randomized_svd(held, num, random_state=0)
-        total = np.square(held).sum(axis=0) / len(x)
-        loadings = vectors.T * values / np.sqrt(len(x))
+        total = np.square(held).sum(axis=0) / size
+        loadings = vectors.T * values / np.sqrt(size)
         noise = total - np.square(loadings).sum(axis=1)
         return cls(mean, loadings, noise.clip(max(total.mean() / 10, FLOOR)))
 
@@ -137,7 +147,7 @@ class Factors:
             told = deviation[rows] @ scaled
             yield Factor(rows, np.einsum("nij,nj->ni", covariance, told), covariance)
 
-    def _improved(self, x: np.ndarray, known: np.ndarray) -> Self:
+    def _improved(self, x: np.ndarray, known: np.ndarray, weight: np.ndarray) -> Self:
         """Return the distribution after an iteration of EM; x is 0 where not known, 1 or 0."""
         width, num = self.loadings.shape
         second, cross = np.zeros((width, (num + 1) ** 2)), np.zeros((width, num + 1))
@@ -145,13 +155,14 @@ class Factors:
             z = np.hstack([mean, np.ones((len(mean), 1))])  # the last is for the mean
             moment = z[:, :, None] * z[:, None, :]
             moment[:, :num, :num] += covariance
+            moment *= weight[rows, :, None]
             second += known[rows].T @ moment.reshape(len(z), -1)
-            cross += x[rows].T @ z
+            cross += x[rows].T @ (z * weight[rows])
         second = second.reshape(width, num + 1, num + 1)
         ridge = np.diag([RIDGE] * num + [1e-9])
         found = np.linalg.solve(second + ridge, cross[:, :, None])[:, :, 0]
-        square = np.square(x).sum(axis=0) - 2 * (found * cross).sum(axis=1)
+        square = (np.square(x) * weight).sum(axis=0) - 2 * (found * cross).sum(axis=1)
         square += np.einsum("di,dij,dj->d", found, second, found)
         square += RIDGE * np.square(found[:, :num]).sum(axis=1)
-        noise = square / known.sum(axis=0).clip(1)
+        noise = square / (known * weight).sum(axis=0).clip(1)
         return type(self)(found[:, num], found[:, :num], noise.clip(FLOOR))

@@ -158,8 +158,8 @@ class AdamW:
     Source: Loshchilov and Hutter, Decoupled weight decay regularization (arXiv 1711.05101).
     """
 
-    def __init__(self, weights: Sequence[Tensor]) -> None:
-        self.num = 0
+    def __init__(self, weights: Sequence[Tensor], decay: float = WEIGHT_DECAY) -> None:
+        self.num, self.decay = 0, decay
         self._kept = [(each, torch.zeros_like(each), torch.zeros_like(each)) for each in weights]
 
     @torch.no_grad()
@@ -171,7 +171,7 @@ class AdamW:
             first.lerp_(gradient, 0.1)
             second.lerp_(gradient.square(), 0.001)
             scale = (second / (1 - 0.999**self.num)).sqrt_().add_(1e-8)
-            weight.mul_(1 - lr * WEIGHT_DECAY)
+            weight.mul_(1 - lr * self.decay)
             weight.addcdiv_(first, scale, value=-lr / (1 - 0.9**self.num))
 
 

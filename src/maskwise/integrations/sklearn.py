@@ -1,4 +1,4 @@
-"""scikit-learn estimators: an encoder of tables with a likelihood, and an imputer."""
+"""scikit-learn estimators: an encoder with a likelihood, an imputer, a classifier, a regressor."""
 
 import math
 from collections.abc import Collection
@@ -21,11 +21,12 @@ from maskwise.integrations import sklearn_closed as closed
 from maskwise.integrations import sklearn_network as network
 from maskwise.integrations.sklearn_draws import drawn
 from maskwise.integrations.sklearn_network import Given
+from maskwise.integrations.sklearn_predict import MaskedClassifier, MaskedRegressor
 from maskwise.labels import is_nothing
 from maskwise.settings import from_dict
 from maskwise.train.config import TrainSettings
 
-__all__ = ["MaskedAutoencoder", "MaskedImputer"]
+__all__ = ["MaskedAutoencoder", "MaskedClassifier", "MaskedImputer", "MaskedRegressor"]
 
 # Of the default number of steps: passes over the rows, and bounds.
 EPOCHS, FEWEST, MOST = 50, 200, 5000

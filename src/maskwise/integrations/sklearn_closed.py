@@ -25,7 +25,7 @@ def learn(given: Given, names: Sequence[str], dates: str, seed: int) -> State:
     samples = samples_of(state, given)
     closed = ClosedForm.learn(samples, table.sizes, seed=seed)
     found = refine(closed, samples, seed=seed)
-    state["closed"] = _plain(closed)
+    state["closed"] = plain(closed)
     state["rows"] = some_rows(samples, seed)
     if found is not None:
         state["refinement"] = {
@@ -49,8 +49,8 @@ def resampled(state: State, rng: np.random.Generator) -> State:
     if not state["closed"]:
         return state
     rows = state["rows"]
-    again = _closed(state).again(rows[rng.integers(len(rows), size=len(rows))])
-    return state | {"closed": _plain(again)}
+    again = closed_form(state["closed"]).again(rows[rng.integers(len(rows), size=len(rows))])
+    return state | {"closed": plain(again)}
 
 
 def complete(
@@ -66,7 +66,7 @@ def complete(
 
 def _filled(state: State, part: int, samples: np.ndarray, seed: int | None) -> np.ndarray:
     """Return some samples with their holes filled, drawn if there is a seed."""
-    closed, more, spread = _closed(state), np.zeros(1), np.ones(1)
+    closed, more, spread = closed_form(state["closed"]), np.zeros(1), np.ones(1)
     columns = closed.columns(samples)
     filled = closed.fill(columns)
     if state["refinement"]:
@@ -77,8 +77,8 @@ def _filled(state: State, part: int, samples: np.ndarray, seed: int | None) -> n
     return closed.draw(samples, (seed, part), more, spread)
 
 
-def _plain(closed: ClosedForm) -> State:
-    """Return a closed form as plain values and arrays: the inverse of `_closed`."""
+def plain(closed: ClosedForm) -> State:
+    """Return a closed form as plain values and arrays."""
     return {
         "sizes": closed.sizes,
         "mean": closed.mean,
@@ -89,8 +89,9 @@ def _plain(closed: ClosedForm) -> State:
     }
 
 
-def _closed(state: State) -> ClosedForm:
-    kept = dict(state["closed"])
+def closed_form(state: State) -> ClosedForm:
+    """Return the closed form that plain values and arrays describe: the inverse of `plain`."""
+    kept = dict(state)
     knots = {int(column): tuple(each) for column, each in kept.pop("knots").items()}
     form = Gaussian if "covariance" in kept["gaussian"] else Factors
     return ClosedForm(**kept | {"gaussian": form(**kept["gaussian"]), "knots": knots})

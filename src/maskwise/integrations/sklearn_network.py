@@ -230,7 +230,7 @@ def learn(
     """
     if not state["weights"]:
         return state
-    model = _model(state).float().train()
+    model = model_of(state).float().train()
     kept = torch.from_numpy(state["observed"]) if "observed" in state else None
     asked = laws.parse(law), parse_pattern(pattern)
     of, observed = with_gaps(*asked, lambda: kept, "X")
@@ -256,14 +256,14 @@ def codes(state: State, given: Given) -> np.ndarray:
     samples = samples_of(state, given)
     if not state["weights"]:
         return np.zeros((len(samples), width_of(state)))
-    return _in_parts(_model(state).encode, samples)
+    return in_parts(model_of(state).encode, samples)
 
 
 @speaking(as_parameter)
 def decoded(state: State, code: np.ndarray, library: Library) -> Any:
     """Return the rows that codes stand for, in a container of a library."""
     weights = state["weights"]
-    samples = _in_parts(_model(state).decode, code) if weights else np.zeros((len(code), 0))
+    samples = in_parts(model_of(state).decode, code) if weights else np.zeros((len(code), 0))
     columns = table_of(state).arrays(samples)
     if library == "numpy":
         times = [
@@ -289,9 +289,9 @@ def complete(
     """
     samples = samples_of(state, given)
     if state["weights"]:
-        model = _model(state)
+        model = model_of(state)
         if seed is None:
-            samples = _in_parts(lambda x: model.reconstruct(x, torch.zeros_like(x) > 0), samples)
+            samples = in_parts(lambda x: model.reconstruct(x, torch.zeros_like(x) > 0), samples)
         else:
             x = torch.from_numpy(samples).double()
             samples = fill(model, x, x.isnan(), seed=seed, batch_size=ROWS).numpy()
@@ -307,7 +307,7 @@ def scores(state: State, given: Given, passes: int) -> np.ndarray:
     if known.any():
         x = torch.from_numpy(samples[known]).double()
         ids = _ids(samples[known])
-        bound = log_likelihood(_model(state), x, passes=passes, sample_ids=ids, batch_size=ROWS)
+        bound = log_likelihood(model_of(state), x, passes=passes, sample_ids=ids, batch_size=ROWS)
         found[known] = bound.per_sample.numpy()
     return found
 
@@ -336,7 +336,7 @@ def _state(model: TabularModel) -> State:
     return {"table": table, "network": network, "weights": weights}
 
 
-def _model(state: State) -> TabularModel:
+def model_of(state: State) -> TabularModel:
     """Return the model in double precision, so that no row depends on its batch by rounding."""
     model = build(table_of(state), from_dict(TabularModelSettings, state["network"]), seed=0)
     model.load_state_dict({key: torch.from_numpy(v) for key, v in state["weights"].items()})
@@ -344,7 +344,7 @@ def _model(state: State) -> TabularModel:
 
 
 @torch.no_grad()
-def _in_parts(compute: Callable[[Tensor], Tensor], rows: np.ndarray) -> np.ndarray:
+def in_parts(compute: Callable[[Tensor], Tensor], rows: np.ndarray) -> np.ndarray:
     """Return what a function makes of rows, computed in double precision, some at a time."""
     parts = torch.from_numpy(np.asarray(rows, dtype=np.float64)).split(ROWS)
     return torch.cat([compute(part) for part in parts]).double().numpy()

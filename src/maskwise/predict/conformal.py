@@ -51,3 +51,14 @@ class Calibration:
         known = np.append(self.scores, np.inf)
         at = np.where(place <= num, self.starts[:-1] + np.maximum(place, 1) - 1, len(self.scores))
         return np.asarray(known[at][part])
+
+
+def within(probabilities: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Return the classes whose 1 - probability is within limits, bool [N, K]; never none.
+
+    >>> within(np.array([[0.7, 0.2, 0.1]] * 2), np.array([0.85, 0.1])).tolist()
+    [[True, True, False], [True, False, False]]
+    """
+    found = 1 - probabilities <= limits[:, None]
+    found[np.arange(len(found)), probabilities.argmax(axis=1)] = True
+    return found

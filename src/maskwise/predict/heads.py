@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from maskwise.predict.asked import Asked, visible_shares
-from maskwise.predict.conformal import Calibration
+from maskwise.predict.conformal import Calibration, within
+from maskwise.predict.voices import Voices
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)
 RIDGES = (0.1, 1.0, 10.0, 100.0, 1000.0)
 FOLDS = 5
 MOST = 40_000  # copies of samples that a head is fitted to
-LEVELS = 5  # of the visible share, at which temperatures are measured
 
 
 @dataclass(frozen=True)
@@ -41,14 +40,12 @@ class ClassHead:
 
     Args:
         linear: the logits.
-        shares: visible shares, rising, [S].
-        temperatures: what logits are divided by there, [S]; between them linear.
+        voices: what logits are multiplied by, at visible shares.
         calibration: of 1 - the probability of the true class.
     """
 
     linear: Linear
-    shares: np.ndarray
-    temperatures: np.ndarray
+    voices: Voices
     calibration: Calibration
 
     def probabilities(self, features: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -58,16 +55,15 @@ class ClassHead:
             features: [N, D].
             shares: how much of each sample is visible, [N].
         """
-        return np.exp(_cooled(self.linear(features), shares, self.shares, self.temperatures))
+        logits = self.linear(features)
+        nothing = np.exp(log_softmax(logits, axis=1))  # the prior needs no temperature
+        return np.where(shares[:, None] > 0, self.voices([logits], shares), nothing)
 
     def sets(
         self, probabilities: np.ndarray, shares: np.ndarray, coverage: float = 0.9
     ) -> np.ndarray:
         """Return the classes that cover the true one so often, bool [N, K]; never none."""
-        limits = self.calibration.limits(shares, coverage)
-        found = 1 - probabilities <= limits[:, None]
-        found[np.arange(len(found)), probabilities.argmax(axis=1)] = True
-        return found
+        return within(probabilities, self.calibration.limits(shares, coverage))
 
 
 @dataclass(frozen=True)
@@ -118,7 +114,7 @@ def fit(asked: Asked, y: np.ndarray, hidden: np.ndarray, *, classes: bool, seed:
     shares = visible_shares(asked, every, blank)
     known = shares > 0
     every, blank, shares = every[known], blank[known], shares[known]
-    x, fold = asked.features(every, blank).astype(np.float64), _folds(y, classes, rng)[every]
+    x, fold = asked.features(every, blank).astype(np.float64), folds(y, rng, classes)[every]
     if classes:
         return _fit_classes(x, y[every], fold, shares, np.bincount(y))
     return _fit_numbers(x, y[every].astype(np.float64), fold, shares, float(y.mean()))
@@ -128,38 +124,58 @@ def _fit_classes(
     x: np.ndarray, y: np.ndarray, fold: np.ndarray, shares: np.ndarray, counts: np.ndarray
 ) -> ClassHead:
     prior = np.log(counts / counts.sum())
-    best, logits, strength = np.inf, np.zeros((0, 0)), STRENGTHS[0]
-    for each in STRENGTHS:
-        said = np.empty((len(y), len(counts)))
-        for part in np.unique(fold):
-            out = fold == part
-            said[out] = _logistic(x[~out], y[~out], each, prior)(x[out])
-        loss = -log_softmax(said, axis=1)[np.arange(len(y)), y].mean()
-        if loss < best:
-            best, logits, strength = loss, said, each
-    levels, temperatures = _temperatures(logits, y, shares)
-    log_p = _cooled(logits, shares, levels, temperatures)
-    off = 1 - np.exp(log_p[np.arange(len(y)), y])
-    linear = _logistic(x, y, strength, prior)
-    return ClassHead(linear, levels, temperatures, Calibration.learn(off, shares))
+    logits, strength = logits_apart(x, y, fold, prior)
+    voices = Voices.learn([logits], y, shares)
+    off = 1 - voices([logits], shares)[np.arange(len(y)), y]
+    return ClassHead(logistic(x, y, strength, prior), voices, Calibration.learn(off, shares))
 
 
 def _fit_numbers(
     x: np.ndarray, y: np.ndarray, fold: np.ndarray, shares: np.ndarray, mean: float
 ) -> NumberHead:
-    best, off, strength = np.inf, np.zeros(0), RIDGES[0]
-    for each in RIDGES:
-        said = np.empty(len(y))
-        for part in np.unique(fold):
+    said, strength = numbers_apart(x, y, fold, mean)
+    return NumberHead(ridge(x, y, strength, mean), Calibration.learn(np.abs(said - y), shares))
+
+
+def logits_apart(
+    x: np.ndarray, y: np.ndarray, fold: np.ndarray, prior: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Return logits of rows by logistic regressions on other folds, [n, K], and their strength.
+
+    Rows of fold -1 are never left out: they have logits of 0.
+    """
+    best, logits, strength = np.inf, np.zeros((0, 0)), STRENGTHS[0]
+    for each in STRENGTHS:
+        said, some = np.zeros((len(y), len(prior))), fold >= 0
+        for part in np.unique(fold[some]):
             out = fold == part
-            said[out] = _ridge(x[~out], y[~out], each, mean)(x[out])[:, 0]
-        loss = np.square(said - y).mean()
+            said[out] = logistic(x[~out], y[~out], each, prior)(x[out])
+        loss = -log_softmax(said[some], axis=1)[np.arange(some.sum()), y[some]].mean()
         if loss < best:
-            best, off, strength = loss, np.abs(said - y), each
-    return NumberHead(_ridge(x, y, strength, mean), Calibration.learn(off, shares))
+            best, logits, strength = loss, said, each
+    return logits, strength
 
 
-def _logistic(x: np.ndarray, y: np.ndarray, strength: float, prior: np.ndarray) -> Linear:
+def numbers_apart(
+    x: np.ndarray, y: np.ndarray, fold: np.ndarray, mean: float
+) -> tuple[np.ndarray, float]:
+    """Return what ridge regressions on other folds expect of rows, [n], and their strength.
+
+    Rows of fold -1 are never left out: the mean is expected of them.
+    """
+    best, found, strength = np.inf, np.zeros(0), RIDGES[0]
+    for each in RIDGES:
+        said, some = np.full(len(y), mean), fold >= 0
+        for part in np.unique(fold[some]):
+            out = fold == part
+            said[out] = ridge(x[~out], y[~out], each, mean)(x[out])[:, 0]
+        loss = np.square(said - y)[some].mean()
+        if loss < best:
+            best, found, strength = loss, said, each
+    return found, strength
+
+
+def logistic(x: np.ndarray, y: np.ndarray, strength: float, prior: np.ndarray) -> Linear:
     """Return the logits of a logistic regression; classes without samples have their prior's."""
     from sklearn.linear_model import LogisticRegression
 
@@ -177,7 +193,8 @@ def _logistic(x: np.ndarray, y: np.ndarray, strength: float, prior: np.ndarray) 
     return Linear(mean, std, weights, bias, prior)
 
 
-def _ridge(x: np.ndarray, y: np.ndarray, strength: float, prior: float) -> Linear:
+def ridge(x: np.ndarray, y: np.ndarray, strength: float, prior: float) -> Linear:
+    """Return a ridge regression of numbers [n]."""
     from sklearn.linear_model import Ridge
 
     mean, std = _scale(x)
@@ -191,7 +208,7 @@ def _scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x.mean(axis=0), np.where(std > 1e-9, std, 1.0)
 
 
-def _folds(y: np.ndarray, classes: bool, rng: np.random.Generator) -> np.ndarray:
+def folds(y: np.ndarray, rng: np.random.Generator, classes: bool) -> np.ndarray:
     """Return the fold of each sample, int64 [N], with about equal shares of the classes."""
     order = rng.permutation(len(y))
     if classes:
@@ -201,38 +218,13 @@ def _folds(y: np.ndarray, classes: bool, rng: np.random.Generator) -> np.ndarray
     return fold
 
 
-def _temperatures(
-    logits: np.ndarray, y: np.ndarray, shares: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return visible shares, and the temperatures that suit held-out logits about them."""
-    levels = np.unique(np.quantile(shares, (np.arange(LEVELS) + 0.5) / LEVELS))
-    part = np.abs(shares[:, None] - levels).argmin(axis=1)
-
-    def best(rows: np.ndarray) -> float:
-        def loss(log_t: float) -> float:
-            log_p = log_softmax(logits[rows] * np.exp(-log_t), axis=1)
-            return float(-log_p[np.arange(len(log_p)), y[rows]].mean())
-
-        return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
-
-    return levels, np.array([best(part == level) for level in range(len(levels))])
-
-
-def _cooled(
-    logits: np.ndarray, shares: np.ndarray, levels: np.ndarray, temperatures: np.ndarray
-) -> np.ndarray:
-    """Return log-probabilities [N, K] of logits at visible shares [N]."""
-    by = np.where(shares > 0, np.interp(shares, levels, temperatures), 1.0)
-    return np.asarray(log_softmax(logits / by[:, None], axis=1))
-
-
 def to_arrays(head: Head) -> dict[str, np.ndarray]:
     """Return a head as arrays by name, which `from_arrays` reads."""
-    found = {f"linear.{name}": value for name, value in vars(head.linear).items()}
-    found |= {f"calibration.{name}": value for name, value in vars(head.calibration).items()}
-    if isinstance(head, ClassHead):
-        found |= {"shares": head.shares, "temperatures": head.temperatures}
-    return found
+    return {
+        f"{part}.{name}": value
+        for part, fields in vars(head).items()
+        for name, value in vars(fields).items()
+    }
 
 
 def from_arrays(arrays: dict[str, np.ndarray]) -> Head:
@@ -246,6 +238,5 @@ def from_arrays(arrays: dict[str, np.ndarray]) -> Head:
         }
 
     linear, calibration = Linear(**of("linear.")), Calibration(**of("calibration."))
-    if "shares" not in arrays:
-        return NumberHead(linear, calibration)
-    return ClassHead(linear, arrays["shares"], arrays["temperatures"], calibration)
+    voices = of("voices.")
+    return ClassHead(linear, Voices(**voices), calibration) if voices else NumberHead(linear, calibration)
