@@ -26,6 +26,7 @@ TINY = {
         "baselines": False,
     },
     "efficiency.accelerator": "cpu",
+    "diagnose.num_samples": 20,
 }
 
 
