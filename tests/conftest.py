@@ -63,10 +63,23 @@ def draw():
 
 
 def words_of(figure):
-    from matplotlib.text import Text
-
-    words = [text.get_text().replace("\\$", "$") for text in figure.findobj(Text)]
+    words = [text.get_text().replace("\\$", "$") for text in texts_of(figure)]
     return "".join(f"<text>{html.escape(each)}</text>" for each in words if each)
+
+
+def texts_of(artist):
+    """All texts of a figure; ticks that nobody placed have none before it is drawn."""
+    from matplotlib.axis import Axis
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedLocator
+
+    if isinstance(artist, Text):
+        yield artist
+    if isinstance(artist, Axis) and not isinstance(artist.get_major_locator(), FixedLocator):
+        yield artist.label
+    else:
+        for each in artist.get_children():
+            yield from texts_of(each)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ SMALL = {
     "train": {"steps": 3, "batch_size": 16, "log_every": 1},
     "evaluate": {"protocols": ["knn"], "baselines": False, "ratios": [0.5], "num_train": 100},
     "efficiency.accelerator": "cpu",
+    "diagnose.num_samples": 20,
 }  # fmt: skip
 
 

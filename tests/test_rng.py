@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from maskwise.rng import Keys, Stream, philox, shuffled, uniforms
+from maskwise.rng import Keys, Stream, _mixed, philox, shuffled, uniforms
 
 WORD = st.integers(0, 2**32 - 1)
 
@@ -44,6 +44,13 @@ def test_published_vectors(counter: str, key: str, result: str) -> None:
     k0, k1 = words(key)
     assert philox(torch.tensor(words(counter)), (k0, k1)).tolist() == words(result)
     assert plain_philox(words(counter), words(key)) == words(result)
+
+
+def test_tensors_are_mixed_as_arrays_are() -> None:
+    """On the CPU they are arrays, elsewhere tensors."""
+    counters = torch.tensor([words(counter) for counter, _, _ in KNOWN])
+    found = torch.stack(_mixed(counters.unbind(-1), (2**32 - 1, 7)), dim=-1)
+    assert torch.equal(found, philox(counters, (2**32 - 1, 7)))
 
 
 @given(st.lists(st.tuples(WORD, WORD, WORD, WORD), min_size=1, max_size=5), WORD, WORD)

@@ -34,6 +34,7 @@ TINY = {
         "baselines": False,
     },
     "efficiency.accelerator": "cpu",
+    "diagnose.num_samples": 20,
 }
 
 

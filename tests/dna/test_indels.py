@@ -54,15 +54,18 @@ def pseudo_likelihood(model: LanguageModel, text: str, low: int, high: int) -> f
     """Return the sum of log p(token | all others) of tokens with a base from low to high."""
     k = int(model.tokenizer.tokens[-1]) if model.tokenizer.tokens.startswith("kmers") else 1
     ids = model.tokenizer.ids(torch.from_numpy(encode(text))[None])
-    total = 0.0
-    for token in range(ids.shape[1]):
-        if token * k < high + FLANK and (token + 1) * k > max(low - FLANK, 0):
-            hidden = torch.zeros_like(ids, dtype=torch.bool)
-            hidden[0, token] = True
-            if bool(model.tokenizer.eligible(ids)[0, token]):
-                with torch.no_grad():
-                    total += float(model.conditional_log_prob(ids, hidden).sum())
-    return total
+    asked = torch.tensor(
+        [
+            token
+            for token in range(ids.shape[1])
+            if token * k < high + FLANK and (token + 1) * k > max(low - FLANK, 0)
+            if bool(model.tokenizer.eligible(ids)[0, token])
+        ]
+    )
+    hidden = torch.eye(ids.shape[1], dtype=torch.bool)[asked]
+    with torch.no_grad():
+        found = model.conditional_log_prob(ids.expand(len(asked), -1), hidden)
+    return float(found[hidden].double().sum())
 
 
 def one_by_one(model: LanguageModel, letters: str, variant: Variant) -> list[float]:

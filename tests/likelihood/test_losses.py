@@ -21,7 +21,9 @@ def drawn(law, num, seed, **options):
 
 
 def estimates(model, x, law, reduction="sample_mean", times=400, **options):
-    """Return D x loss for many masks of the same samples."""
+    """Return D x loss for many masks of the same samples: of many copies, if each has its own."""
+    if options.get("scope") == "sample" and options.get("sampling") is None:
+        x, times = x.repeat(10, 1), times // 10
     values = [
         8 * likelihood.loss(model, x, drawn(law, len(x), seed, step=seed, **options), reduction)
         for seed in range(times)

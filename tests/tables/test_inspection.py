@@ -12,6 +12,7 @@ from tests.lazy import lazy
 pandas = lazy("pandas")
 TINY = {"model.width": 8, "model.depth": 1, "model.code": 4, "train.steps": 1}
 TINY |= {"train.batch_size": 8, "evaluate.baselines": False, "evaluate.impute": ()}
+TINY |= {"evaluate.protocols": ("knn",), "evaluate.ratios": (0.5,), "diagnose.num_samples": 9}
 
 
 def columns(num=60):

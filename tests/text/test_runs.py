@@ -19,6 +19,7 @@ TINY = {
     "train": {"steps": 6, "batch_size": 8, "log_every": 1},
     "evaluate": {"num_rows": 8, "ratios": (0.15, 0.5), "baselines": False},
     "efficiency.accelerator": "cpu",
+    "diagnose.num_samples": 20,
 }
 
 

@@ -91,7 +91,7 @@ def grouped():
 def test_many_masks_are_fresh_masks(model, options):
     """On the same samples: only the masks are another draw."""
     law = ([0.2, 0.6], [0.7, 0.3])
-    options = options | {"repeats": 4}
+    options = options | {"repeats": 2}
     many = simulate(model, law, 12, masks_per_sample=4000, **options)
     fresh = simulate(model, law, 12, masks="fresh", **options)
     assert many.risks == pytest.approx(fresh.risks, rel=0.03)
