@@ -118,8 +118,8 @@ class ModelAsking:
         self.names = tuple(names or _names(asked.model.tokenizer, length))
         # Of samples that may be shorter than others, what is not there may be padding.
         self.missing = ~self.there & (self.whole + len(own) == length)[:, None]
-        if asked.data.hidden is not None:
-            self.missing |= asked.data.hidden[asked.rows]
+        if asked.missing is not None:
+            self.missing |= asked.missing[asked.rows]
         self.own = np.isin(np.arange(length), own)
         self.missing &= ~self.own
 
@@ -139,7 +139,8 @@ class ModelAsking:
         copies = copy.copy(asked)
         own = np.tile(self.own, (num, 1)) if self.own.any() else None
         copies.data = asked.data._replace(source=Held(x), hidden=own)
-        copies.rows, copies.whole = np.arange(num), np.full(num, self.whole[row])
+        copies.rows, copies.missing = np.arange(num), own
+        copies.whole = np.full(num, self.whole[row])
         copies.there = np.tile(open_, (num, 1))
         return ModelAsking(copies, self.names, np.flatnonzero(self.own).tolist())
 
@@ -198,7 +199,7 @@ def _names(tokenizer: Tokenizer, length: int) -> tuple[str, ...]:
     if len(known) == length:
         return tuple(known)
     every = np.indices(tokenizer.grid).reshape(len(tokenizer.grid), -1).T + 1
-    return tuple(", ".join(map(str, each)) for each in every.tolist())
+    return tuple(str(*each) if len(each) == 1 else str(tuple(each)) for each in every.tolist())
 
 
 def _without(blank: np.ndarray, positions: np.ndarray) -> np.ndarray:

@@ -190,6 +190,7 @@ def attribute(
     values = np.zeros((num, length, base.shape[1]))
     stderr = values.copy()
     values[:, players], stderr[:, players] = found, error
+    values[~asked.there | blank], stderr[~asked.there | blank] = 0, 0  # not just up to rounding
     named = names or getattr(asked, "names", None) or tuple(map(str, range(1, length + 1)))
     known = classes or tuple(map(str, range(base.shape[1])))
     what = of if isinstance(head, ClassHead) else "number"
