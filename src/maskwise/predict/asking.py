@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from maskwise.likelihood.generate import fill
 from maskwise.measure.features import frozen
 from maskwise.modality import Indices, Tokenizer
 from maskwise.predict.asked import Asked, ModelAsked, visible_shares
-from maskwise.predict.heads import ClassHead, Head
 
 About = Literal["label", "everything"]
 """what is to be known: the label, or all else that is not there"""
@@ -209,7 +208,58 @@ def _without(blank: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return found
 
 
-def answers(head: Head, features: np.ndarray, shares: np.ndarray) -> np.ndarray:
+@runtime_checkable
+class SaysClasses(Protocol):
+    """A head of classes, such as `ClassHead`."""
+
+    def probabilities(self, features: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """Return probabilities [N, C] from features [N, D] of samples that are so visible [N]."""
+
+
+@runtime_checkable
+class SaysNumbers(Protocol):
+    """A head of a number, such as `NumberHead`."""
+
+    def expected(self, features: np.ndarray) -> np.ndarray:
+        """Return what is expected, [N], from features [N, D]."""
+
+
+Says = SaysClasses | SaysNumbers
+
+
+@dataclass(frozen=True)
+class ClassifierHead:
+    """A classifier of rows with NaN as a head: `RowsAsking` gives it such rows.
+
+    Args:
+        classifier: has `predict_proba`, as scikit-learn's have.
+    """
+
+    classifier: Any
+
+    def probabilities(self, features: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """Return probabilities of classes, float64 [N, C]."""
+        return np.asarray(self.classifier.predict_proba(features), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class RegressorHead:
+    """A regressor of rows with NaN as a head: `RowsAsking` gives it such rows.
+
+    Args:
+        regressor: has `predict`.
+        variance: of what it is off by, held out.
+    """
+
+    regressor: Any
+    variance: float
+
+    def expected(self, features: np.ndarray) -> np.ndarray:
+        """Return what is expected, float64 [N]."""
+        return np.asarray(self.regressor.predict(features), dtype=np.float64)
+
+
+def answers(head: Says, features: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return probabilities of classes, or what is expected of a number, float64 [N, C].
 
     Args:
@@ -217,11 +267,11 @@ def answers(head: Head, features: np.ndarray, shares: np.ndarray) -> np.ndarray:
         features: [N, D].
         shares: how much of each sample is visible, [N].
     """
-    if isinstance(head, ClassHead):
+    if isinstance(head, SaysClasses):
         return head.probabilities(features, shares)
     return head.expected(features)[:, None]
 
 
-def asked_of(head: Head, asked: Asked, rows: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+def asked_of(head: Says, asked: Asked, rows: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     """Return `answers` to samples [n] of which [n, L] is hidden, float64 [n, C]."""
     return answers(head, asked.features(rows, hidden), visible_shares(asked, rows, hidden))
