@@ -65,7 +65,7 @@ def test_numbers_have_the_mean_of_many_draws(rows, closed):
     expected = (found.weights[..., None] * found.features).sum(axis=1)
     [filled] = asking.features(np.array([3]), hidden[None])
     # What is expected once one is known is on average what is expected now.
-    assert expected == pytest.approx(np.tile(filled, (3, 1)), abs=0.02)
+    assert expected == pytest.approx(np.tile(filled, (3, 1)), abs=0.03)
 
 
 def test_rows_that_lack_the_same_are_filled_as_one_by_one(rows, closed):
