@@ -18,7 +18,7 @@ from maskwise.predict.asked import Asked, ModelAsked, visible_shares
 
 About = Literal["label", "everything"]
 """what is to be known: the label, or all else that is not there"""
-BLOCKS = 32  # steps in which hidden parts are drawn at most, each given those before
+BLOCKS = 32  # steps in which hidden parts are drawn together, at most
 
 
 class Possible(NamedTuple):
@@ -126,14 +126,19 @@ class ModelAsking:
         """Return features of samples; see `Asked`."""
         return self.asked.features(rows, hidden)
 
-    def drawn(self, row: int, hidden: np.ndarray, num: int, seed: int) -> "ModelAsking":
-        """Return copies of a sample; see `Asking`."""
+    def drawn(
+        self, row: int, hidden: np.ndarray, num: int, seed: int, blocks: int = BLOCKS
+    ) -> "ModelAsking":
+        """Return copies of a sample; see `Asking`.
+
+        Drawn is in so many steps at most, each given those before.
+        """
         asked, model = self.asked, self.asked.model
         open_ = self.there[row] | self.missing[row]
         blank = torch.from_numpy(self.missing[row] | self.own | hidden)
         with frozen(model) as device:
             x = asked.data.source.get(np.full(num, asked.rows[row])).to(device)
-            blocks = min(BLOCKS, max(int(blank.sum()), 1))
+            blocks = min(blocks, max(int(blank.sum()), 1))
             x = fill(model, x, blank.to(device), seed=seed, blocks=blocks)  # type: ignore[arg-type]
         copies = copy.copy(asked)
         own = np.tile(self.own, (num, 1)) if self.own.any() else None
@@ -148,7 +153,7 @@ class ModelAsking:
     ) -> Possible:
         """Return what positions may be, from draws; see `Asking`."""
         blank = self.missing[row] | hidden
-        copies = self.drawn(row, hidden, num, seed)
+        copies = self.drawn(row, hidden, num, seed, blocks=1)  # of each, only its own is seen
         masks = np.repeat(_without(blank, positions), num, axis=0)
         found = copies.features(np.tile(np.arange(num), len(positions)), masks)
         weights = np.full((len(positions), num), 1 / num)
