@@ -45,6 +45,8 @@ def ask(
     """
     _tell(asked.data)
     asking = ModelAsking(asked, own=() if predictor is None else predictor.own)
+    if not asking.missing.any() and (asked.there.sum(axis=1) < asked.whole).any():
+        raise UserError("which gaps of these samples are meant is not known: say it with hidden=")
     return acquire(
         asking,
         None if predictor is None else predictor.head,

@@ -2,12 +2,18 @@
 
 import numpy as np
 import pytest
+import torch
 
 from maskwise.columns.asking import ClosedAsking
 from maskwise.columns.closed_form import ClosedForm
 from maskwise.errors import UserError
+from maskwise.modality import Incomplete
 from maskwise.predict.acquire import acquire
+from maskwise.predict.asked import ModelAsked
+from maskwise.predict.asking import Held, ModelAsking
+from maskwise.predict.hiding import without
 from tests.predict.gaussians import (
+    Normal,
     both,
     class_head,
     closed_of,
@@ -113,6 +119,7 @@ def test_costs_decide_between_columns():
     found = acquire(asking, head, cost={"a": np.inf, "b": 2, "c": 1.5})
     assert found.per_cost[0, 1] == pytest.approx(found.gain[0, 1] / 2)
     assert found.best == ["b"]
+    assert np.isnan(found.gain[0, 0])
 
 
 def test_samples_are_answered_one_by_one():
@@ -125,6 +132,26 @@ def test_samples_are_answered_one_by_one():
     alone = acquire(ClosedAsking(closed_of(covariance_of(3)), x[2:]), head)
     assert found.gain[2] == pytest.approx(alone.gain[0], nan_ok=True)
     assert "sample 2: nothing is hidden" in str(found)
+
+
+def test_what_holds_the_label_is_not_asked_for_nor_shown():
+    """Position 4 is hidden from the encoder in the sample, and in all that is drawn of it."""
+    x = np.where(HIDDEN, 7.0, X)
+    asked = without(Normal(SIGMA).eval(), Incomplete(Held(torch.from_numpy(x))), [4])
+    hidden = np.array([[False, True, False, False, False]])
+    asked = asked._replace(hidden=asked.hidden | hidden)
+    asking = ModelAsking(ModelAsked(Normal(SIGMA).eval(), asked), own=[4])
+    assert asking.missing.tolist() == hidden.tolist()
+    assert asking.names == ("1", "2", "3", "4", "5")
+    copies, rows = asking.drawn(0, np.zeros(5, bool), 3, 0), np.arange(3)
+    assert copies.there.tolist() == [[True] * 4 + [False]] * 3
+    features = copies.features(rows, np.zeros((3, 5), bool))
+    weights = np.linalg.solve(SIGMA[:4, :4], SIGMA[:4, 4])
+    assert features[:, 4] == pytest.approx(features[:, :4] @ weights, abs=1e-5)
+    assert len(set(features[:, 1])) == 3
+    assert (features[:, [0, 2, 3]] == x[0, [0, 2, 3]].astype(np.float32)).all()
+    found = acquire(asking, HEAD, draws=8)
+    assert np.flatnonzero(~np.isnan(found.gain[0])).tolist() == [1]
 
 
 def test_a_table_says_what_to_ask_for():

@@ -21,7 +21,7 @@ from maskwise.columns.factors import Factors
 from maskwise.columns.gaussian import Gaussian
 from maskwise.predict.asking import Possible
 
-FINE = 15  # values that stand for a number: nodes of Gauss and Hermite
+FINE = 16  # values that stand for a number: nodes of Gauss and Hermite, none of them the mean
 
 
 class ClosedAsking(ClosedAsked):
@@ -69,9 +69,9 @@ class ClosedAsking(ClosedAsked):
         known = (0,) * x.shape[1] if sizes is None else tuple(sizes)
         return cls(ClosedForm.learn(x, known, seed=seed), x, names)
 
-    def of(self, samples: np.ndarray) -> "ClosedAsking":
+    def of(self, samples: np.ndarray) -> Self:
         """Return other samples [n, F] of the same distribution."""
-        return ClosedAsking(self.closed, samples, self.names)
+        return type(self)(self.closed, samples, self.names)
 
     def features(self, rows: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         """Return standardised columns filled with what is expected, float64 [n, D]."""
@@ -130,7 +130,7 @@ class ClosedAsking(ClosedAsked):
         """Return copies of a sample; see `maskwise.predict.asking.Asking`."""
         shown = np.where(hidden, np.nan, self.samples[row])
         copies = self.closed.draw(np.tile(shown, (num, 1)), seed)
-        return ClosedAsking(self.closed, copies, self.names)
+        return self.of(copies)
 
     def possible(
         self, row: int, hidden: np.ndarray, positions: np.ndarray, num: int, seed: int
@@ -250,6 +250,33 @@ class ClosedAsking(ClosedAsked):
         expected = (mean * closed.std[block] + closed.mean[block])[None]
         shares = _shares(expected)[0].clip(LEAST)
         return values, values, shares / shares.sum()
+
+
+class RowsAsking(ClosedAsking):
+    """The same, for a head that reads rows with NaN itself, such as `ClassifierHead`.
+
+    Its features are samples as they are, with NaN where something is not there.
+    """
+
+    def features(self, rows: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+        """Return samples with NaN where they are hidden, float64 [n, F]."""
+        return np.where(hidden, np.nan, self.samples[rows])
+
+    def along(self, order: np.ndarray, hidden: np.ndarray) -> np.ndarray | None:
+        """Rows are asked one by one."""
+        return None
+
+    def possible(
+        self, row: int, hidden: np.ndarray, positions: np.ndarray, num: int, seed: int
+    ) -> Possible:
+        """Return what positions may be; see `maskwise.predict.asking.Asking`."""
+        found = super().possible(row, hidden, positions, num, seed)
+        shown = np.where(hidden, np.nan, self.samples[row])
+        shape = *found.weights.shape, len(shown)
+        columns = found.features.reshape(-1, found.features.shape[2])
+        values = self.closed.features(np.full((len(columns), len(shown)), np.nan), columns)
+        known = (np.arange(len(shown)) == positions[:, None])[:, None]
+        return found._replace(features=np.where(known, values.reshape(shape), shown))
 
 
 POINTS, SHARES = np.polynomial.hermite_e.hermegauss(FINE)

@@ -15,7 +15,7 @@ from maskwise.predict.acquire import acquire
 from maskwise.predict.asked import ModelAsked
 from maskwise.predict.asking import ModelAsking, asked_of
 
-LEARNED, COPIES = 300, 4  # training samples of the head, and copies of each
+LEARNED, COPIES = 200, 4  # training samples of the head, and copies of each
 LOOKED, RATIO = 20, 0.8  # samples of which the least sure is shown; how much of it is hidden
 CANDIDATES, STEPS, DRAWS = 40, 4, 16  # features that could be asked for, questions, draws
 SHOWN = 8  # features in the picture

@@ -8,10 +8,9 @@ from scipy.special import rel_entr
 
 from maskwise.errors import UserError, option
 from maskwise.predict.asked import Asked, visible_shares
-from maskwise.predict.asking import About, Asking, answers, asked_of
+from maskwise.predict.asking import About, Asking, Says, SaysClasses, answers, asked_of
 from maskwise.predict.choosing import Costs, costs_of, greedy, require_choice
-from maskwise.predict.conformal import Calibration
-from maskwise.predict.heads import Head, NumberHead
+from maskwise.predict.heads import NumberHead
 from maskwise.ties import descending
 
 SHOWN = 10  # positions of a sample that are printed
@@ -88,7 +87,7 @@ class Acquisition:
 
 def acquire(
     asking: Asking,
-    head: Head | None = None,
+    head: Says | None = None,
     *,
     about: About = "label",
     hidden: np.ndarray | None = None,
@@ -172,7 +171,7 @@ class _Sample:
     def __init__(
         self,
         asking: Asking,
-        head: Head | None,
+        head: Says | None,
         row: int,
         hidden: np.ndarray,
         draws: int,
@@ -243,11 +242,11 @@ class _Sample:
             exact: whether they are all there are, or the nodes of a rule.
         """
         num = said.shape[1]
-        if isinstance(self.head, NumberHead):
+        if not isinstance(self.head, SaysClasses):
             mean = (weights * said[..., 0]).sum(axis=1)
             off = said[..., 0] - mean[:, None]
             explained = (weights * np.square(off)).sum(axis=1)
-            total = float(variance_at(self.head.calibration, self.share))
+            total = variance_of(self.head, self.share)
             part = np.minimum(explained / total, MOST)
             error: np.ndarray = part * np.sqrt(2 / max(num - 1, 1)) / (2 * (1 - part))
             return -np.log1p(-part) / 2, error * (not exact)
@@ -257,8 +256,11 @@ class _Sample:
         return (weights * told).sum(axis=1), error * (not exact)
 
 
-def variance_at(calibration: Calibration, share: float) -> float:
-    """Return the mean squared error of answers at a visible share; of all, where it has few."""
-    part = int(np.searchsorted(calibration.edges, share, side="right"))
-    scores = calibration.scores[calibration.starts[part] : calibration.starts[part + 1]]
-    return float(np.square(scores if len(scores) else calibration.scores).mean())
+def variance_of(head: object, share: float) -> float:
+    """Return how far off a head of numbers is at a visible share, mean and squared."""
+    if not isinstance(head, NumberHead):
+        return float(getattr(head, "variance", 1.0))
+    found = head.calibration
+    part = int(np.searchsorted(found.edges, share, side="right"))
+    scores = found.scores[found.starts[part] : found.starts[part + 1]]
+    return float(np.square(scores if len(scores) else found.scores).mean())

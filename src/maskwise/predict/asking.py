@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,11 +15,10 @@ from maskwise.likelihood.generate import fill
 from maskwise.measure.features import frozen
 from maskwise.modality import Indices, Tokenizer
 from maskwise.predict.asked import Asked, ModelAsked, visible_shares
-from maskwise.predict.heads import ClassHead, Head
 
 About = Literal["label", "everything"]
 """what is to be known: the label, or all else that is not there"""
-BLOCKS = 32  # steps in which hidden parts are drawn at most, each given those before
+BLOCKS = 32  # steps in which hidden parts are drawn together, at most
 
 
 class Possible(NamedTuple):
@@ -118,8 +117,8 @@ class ModelAsking:
         self.names = tuple(names or _names(asked.model.tokenizer, length))
         # Of samples that may be shorter than others, what is not there may be padding.
         self.missing = ~self.there & (self.whole + len(own) == length)[:, None]
-        if asked.data.hidden is not None:
-            self.missing |= asked.data.hidden[asked.rows]
+        if asked.missing is not None:
+            self.missing |= asked.missing[asked.rows]
         self.own = np.isin(np.arange(length), own)
         self.missing &= ~self.own
 
@@ -127,19 +126,25 @@ class ModelAsking:
         """Return features of samples; see `Asked`."""
         return self.asked.features(rows, hidden)
 
-    def drawn(self, row: int, hidden: np.ndarray, num: int, seed: int) -> "ModelAsking":
-        """Return copies of a sample; see `Asking`."""
+    def drawn(
+        self, row: int, hidden: np.ndarray, num: int, seed: int, blocks: int = BLOCKS
+    ) -> "ModelAsking":
+        """Return copies of a sample; see `Asking`.
+
+        Drawn is in so many steps at most, each given those before.
+        """
         asked, model = self.asked, self.asked.model
         open_ = self.there[row] | self.missing[row]
         blank = torch.from_numpy(self.missing[row] | self.own | hidden)
         with frozen(model) as device:
             x = asked.data.source.get(np.full(num, asked.rows[row])).to(device)
-            blocks = min(BLOCKS, max(int(blank.sum()), 1))
+            blocks = min(blocks, max(int(blank.sum()), 1))
             x = fill(model, x, blank.to(device), seed=seed, blocks=blocks)  # type: ignore[arg-type]
         copies = copy.copy(asked)
         own = np.tile(self.own, (num, 1)) if self.own.any() else None
         copies.data = asked.data._replace(source=Held(x), hidden=own)
-        copies.rows, copies.whole = np.arange(num), np.full(num, self.whole[row])
+        copies.rows, copies.missing = np.arange(num), own
+        copies.whole = np.full(num, self.whole[row])
         copies.there = np.tile(open_, (num, 1))
         return ModelAsking(copies, self.names, np.flatnonzero(self.own).tolist())
 
@@ -148,7 +153,7 @@ class ModelAsking:
     ) -> Possible:
         """Return what positions may be, from draws; see `Asking`."""
         blank = self.missing[row] | hidden
-        copies = self.drawn(row, hidden, num, seed)
+        copies = self.drawn(row, hidden, num, seed, blocks=1)  # of each, only its own is seen
         masks = np.repeat(_without(blank, positions), num, axis=0)
         found = copies.features(np.tile(np.arange(num), len(positions)), masks)
         weights = np.full((len(positions), num), 1 / num)
@@ -198,7 +203,7 @@ def _names(tokenizer: Tokenizer, length: int) -> tuple[str, ...]:
     if len(known) == length:
         return tuple(known)
     every = np.indices(tokenizer.grid).reshape(len(tokenizer.grid), -1).T + 1
-    return tuple(", ".join(map(str, each)) for each in every.tolist())
+    return tuple(str(*each) if len(each) == 1 else str(tuple(each)) for each in every.tolist())
 
 
 def _without(blank: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -208,7 +213,58 @@ def _without(blank: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return found
 
 
-def answers(head: Head, features: np.ndarray, shares: np.ndarray) -> np.ndarray:
+@runtime_checkable
+class SaysClasses(Protocol):
+    """A head of classes, such as `ClassHead`."""
+
+    def probabilities(self, features: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """Return probabilities [N, C] from features [N, D] of samples that are so visible [N]."""
+
+
+@runtime_checkable
+class SaysNumbers(Protocol):
+    """A head of a number, such as `NumberHead`."""
+
+    def expected(self, features: np.ndarray) -> np.ndarray:
+        """Return what is expected, [N], from features [N, D]."""
+
+
+Says = SaysClasses | SaysNumbers
+
+
+@dataclass(frozen=True)
+class ClassifierHead:
+    """A classifier of rows with NaN as a head: `RowsAsking` gives it such rows.
+
+    Args:
+        classifier: has `predict_proba`, as scikit-learn's have.
+    """
+
+    classifier: Any
+
+    def probabilities(self, features: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """Return probabilities of classes, float64 [N, C]."""
+        return np.asarray(self.classifier.predict_proba(features), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class RegressorHead:
+    """A regressor of rows with NaN as a head: `RowsAsking` gives it such rows.
+
+    Args:
+        regressor: has `predict`.
+        variance: of what it is off by, held out.
+    """
+
+    regressor: Any
+    variance: float
+
+    def expected(self, features: np.ndarray) -> np.ndarray:
+        """Return what is expected, float64 [N]."""
+        return np.asarray(self.regressor.predict(features), dtype=np.float64)
+
+
+def answers(head: Says, features: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return probabilities of classes, or what is expected of a number, float64 [N, C].
 
     Args:
@@ -216,11 +272,11 @@ def answers(head: Head, features: np.ndarray, shares: np.ndarray) -> np.ndarray:
         features: [N, D].
         shares: how much of each sample is visible, [N].
     """
-    if isinstance(head, ClassHead):
+    if isinstance(head, SaysClasses):
         return head.probabilities(features, shares)
     return head.expected(features)[:, None]
 
 
-def asked_of(head: Head, asked: Asked, rows: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+def asked_of(head: Says, asked: Asked, rows: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     """Return `answers` to samples [n] of which [n, L] is hidden, float64 [n, C]."""
     return answers(head, asked.features(rows, hidden), visible_shares(asked, rows, hidden))

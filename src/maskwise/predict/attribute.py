@@ -7,8 +7,7 @@ import numpy as np
 
 from maskwise.errors import UserError
 from maskwise.predict.asked import Asked
-from maskwise.predict.asking import answers, asked_of
-from maskwise.predict.heads import ClassHead, Head
+from maskwise.predict.asking import Says, SaysClasses, answers, asked_of
 from maskwise.predict.shapley import exact, sampled
 from maskwise.ties import descending
 
@@ -133,7 +132,7 @@ class Attribution:
 
 def attribute(
     asked: Asked,
-    head: Head,
+    head: Says,
     *,
     hidden: np.ndarray | None = None,
     of: Of = "probability",
@@ -190,9 +189,10 @@ def attribute(
     values = np.zeros((num, length, base.shape[1]))
     stderr = values.copy()
     values[:, players], stderr[:, players] = found, error
+    values[~asked.there | blank], stderr[~asked.there | blank] = 0, 0  # not just up to rounding
     named = names or getattr(asked, "names", None) or tuple(map(str, range(1, length + 1)))
     known = classes or tuple(map(str, range(base.shape[1])))
-    what = of if isinstance(head, ClassHead) else "number"
+    what = of if isinstance(head, SaysClasses) else "number"
     return Attribution(tuple(named), tuple(known), values, stderr, base, answer, what, drawn)
 
 
@@ -200,10 +200,10 @@ class _Game:
     """Answers to samples of which some positions are visible."""
 
     def __init__(
-        self, asked: Asked, head: Head, blank: np.ndarray, players: np.ndarray, of: Of
+        self, asked: Asked, head: Says, blank: np.ndarray, players: np.ndarray, of: Of
     ) -> None:
         self.asked, self.head, self.blank, self.players = asked, head, blank, players
-        self.logit = of == "logit" and isinstance(head, ClassHead)
+        self.logit = of == "logit" and isinstance(head, SaysClasses)
         self.at_once = max(ROWS // max(len(blank), 1), 1)
 
     def __call__(self, masks: np.ndarray) -> np.ndarray:

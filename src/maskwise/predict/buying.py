@@ -7,9 +7,8 @@ import numpy as np
 
 from maskwise.errors import UserError
 from maskwise.predict.acquire import acquire
-from maskwise.predict.asking import Asking, asked_of
+from maskwise.predict.asking import Asking, Says, SaysClasses, asked_of
 from maskwise.predict.choosing import Costs, costs_of
-from maskwise.predict.heads import ClassHead, Head
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,7 @@ class Bought:
 
 def curve(
     asking: Asking,
-    head: Head,
+    head: Says,
     y: np.ndarray,
     *,
     order: Literal["gain"] | np.ndarray = "gain",
@@ -97,7 +96,7 @@ def curve(
 
 
 def _next(
-    asking: Asking, head: Head, hidden: np.ndarray, costs: np.ndarray, draws: int, seed: int
+    asking: Asking, head: Says, hidden: np.ndarray, costs: np.ndarray, draws: int, seed: int
 ) -> np.ndarray:
     """Return which position of each sample is best bought next, -1 = none, int64 [N].
 
@@ -108,8 +107,8 @@ def _next(
     return np.where(hidden.any(axis=1), worth.argmax(axis=1), -1)
 
 
-def _right(head: Head, asking: Asking, y: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+def _right(head: Says, asking: Asking, y: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     said = asked_of(head, asking, np.arange(len(y)), hidden)
-    if isinstance(head, ClassHead):
+    if isinstance(head, SaysClasses):
         return np.asarray(said.argmax(axis=1) == y, dtype=np.float64)
     return -np.square(said[:, 0] - y)
