@@ -34,17 +34,17 @@ def test_numbers():
 def test_what_they_are_can_be_said():
     assert targets(["1", "2.5"], "numbers").y.tolist() == [1, 2.5]
     assert len(targets(np.arange(30), "classes").classes) == 30
-    with pytest.raises(UserError, match=r"hold 0.5, which is no class: give whole numbers"):
+    with pytest.raises(UserError, match=r"labels: 0.5 is no class: give whole numbers"):
         targets([0.5, 1], "classes")
-    with pytest.raises(UserError, match=r"hold 'a', which is no number"):
+    with pytest.raises(UserError, match=r"labels: 'a' is no number"):
         targets(["a"], "numbers")
 
 
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        (np.zeros((2, 2)), r"labels have the shape \(2, 2\): give one for each sample, \[N\]"),
-        (["a", 1], "labels mix texts and numbers, such as 'a' and 1: give one"),
+        (np.zeros((2, 2)), r"labels: an array of shape \(2, 2\): give one for each sample, \[N\]"),
+        (["a", 1], "labels: texts and numbers, such as 'a' and 1: give one"),
         ([1.5, float("inf")], "labels: that of sample 2 is inf: leave it empty"),
         ([1, object()], "labels: that of sample 2 is object, no text, number or bool"),
     ],
