@@ -26,7 +26,10 @@ from maskwise.predict.heads import (
 from maskwise.predict.visibility import hide
 from maskwise.predict.voices import Voices
 
-MANY, HELD = 1000, 2000  # labelled rows of which a fifth, or so many, are left out once, not in turn
+MANY, HELD = (
+    1000,
+    2000,
+)  # labelled rows of which a fifth, or so many, are left out once, not in turn
 ENOUGH = 1000  # rows that a network is trained on, at least
 LABELLED, OTHERS = 20_000, 5000  # rows that are learned from, at most
 NORMAL = 3000  # of these, that classes are fitted to as normal distributions

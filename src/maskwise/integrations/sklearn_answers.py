@@ -17,8 +17,8 @@ from maskwise.integrations.sklearn_network import (
     Given,
     State,
     in_parts,
-    model_of,
     learned,
+    model_of,
     samples_of,
     table_of,
 )

@@ -17,7 +17,6 @@ from maskwise.columns.partial import ClassModel, NumberModel, Seen, see
 from maskwise.errors import UserError
 from maskwise.integrations import sklearn_answers as answers
 from maskwise.integrations import sklearn_network as network
-from maskwise.integrations.sklearn_network import Given
 from maskwise.labels import is_nothing
 from maskwise.predict.visibility import ANY, OBSERVED
 

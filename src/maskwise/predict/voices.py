@@ -100,7 +100,10 @@ def _least(off: np.ndarray, scale: float) -> np.ndarray:
     """Return the weights, 0 or more and 1 in sum, whose errors [n, V] have the least square."""
     num = off.shape[1]
     moments = off.T @ off + FEW * scale * np.eye(num)
-    every = [np.flatnonzero(list(np.binary_repr(n, num))[::-1] == np.array("1")) for n in range(1, 2**num)]
+    every = [
+        np.flatnonzero(list(np.binary_repr(n, num))[::-1] == np.array("1"))
+        for n in range(1, 2**num)
+    ]
     best, least = np.full(num, 1 / num), np.inf
     for some in every:
         part = np.linalg.solve(moments[np.ix_(some, some)], np.ones(len(some)))
