@@ -11,6 +11,7 @@ from maskwise.predict.asked import ModelAsked
 from maskwise.predict.asking import Held, ModelAsking
 from maskwise.predict.conformal import Calibration
 from maskwise.predict.heads import ClassHead, Linear, NumberHead
+from maskwise.predict.voices import Voices
 
 
 def covariance_of(num, seed=0):
@@ -42,7 +43,8 @@ def linear(weights):
 
 def class_head(weights):
     calibration = Calibration.learn(np.arange(60) / 60, np.ones(60))
-    return ClassHead(linear(weights), np.array([0.0, 1.0]), np.ones(2), calibration)
+    voices = Voices(np.array([0.0, 1.0]), np.ones((2, 1)))
+    return ClassHead(linear(weights), voices, calibration)
 
 
 def number_head(weights, variance=1.0):
