@@ -11,14 +11,28 @@ from maskwise.encodings import whole
 from maskwise.errors import UserError
 from maskwise.files import atomic
 from maskwise.progress import track
-from maskwise.report import blocks, curves, folder, probes, representation, samples, training
+from maskwise.report import (
+    blocks,
+    curves,
+    folder,
+    partial,
+    probes,
+    representation,
+    samples,
+    training,
+)
 from maskwise.report.blocks import Cell, Fact, Section, Table, number, say, table
 from maskwise.report.figures import CSS_NAMES, run_style
 from maskwise.report.folder import Row, RunFolder
 from maskwise.settings import flatten
 
 __all__ = ["write"]
-HEADLINES = (curves.loss_fact, curves.imputation_fact, probes.probe_fact)
+HEADLINES = (
+    curves.loss_fact,
+    curves.imputation_fact,
+    probes.probe_fact,
+    partial.partial_fact,
+)
 
 
 def write(runs: Sequence[Path], out: Path | None = None) -> Path:
@@ -185,6 +199,7 @@ def _plain(value: object) -> str:
 # Each gives the sections of a list of runs, one or several, in the order of the page.
 PARTS = (
     *(_overview, training.sections, samples.sections, curves.losses, curves.likelihood),
-    *(curves.imputation, probes.sections, representation.sections, representation.clusters),
+    *(curves.imputation, probes.sections, partial.sections),
+    *(representation.sections, representation.clusters),
     *(probes.pairs, probes.finetuning, blocks.own_sections, _more, training.law, _settings),
 )
