@@ -19,12 +19,20 @@ from tests.report import made_up
 KINDS = ("images", "text", "dna", "cells", "tables")
 SMALL = {"train": {"steps": 6, "batch_size": 16, "log_every": 1}, "diagnose.num_samples": 40}
 SMALL |= {"efficiency.accelerator": "cpu", "model": {"width": 8, "depth": 1, "heads": 2}}
-COLUMNS = {"ratios": (0.3, 0.7), "impute": (0.5,), "protocols": ("knn",), "few": (2,), "draws": 2}
+COLUMNS = {
+    "ratios": (0.3, 0.7),
+    "impute": (0.5,),
+    "protocols": ("knn",),
+    "few": (2,),
+    "draws": 2,
+    "visible": (),
+}
 
 
 def images(data, out):
     changes = SMALL | {"model": {"width": 8, "depth": 1, "decoder_width": 8, "decoder_depth": 1}}
     evaluate = {"num_train": 60, "num_test": 40, "ratios": (0.3, 0.7), "protocols": ("knn",)}
+    evaluate["visible"] = ()
     return mw.pretrain("digits", out=out, evaluate=evaluate, **changes)
 
 

@@ -24,6 +24,7 @@ TINY = {
         "draws": 2,
         "num_impute": 8,
         "baselines": False,
+        "visible": (),
     },
     "efficiency.accelerator": "cpu",
 }

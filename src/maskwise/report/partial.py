@@ -9,7 +9,6 @@ from maskwise.report.folder import Row, RunFolder
 TEXTS = blocks.TEXTS["partial"]
 HEADLINE = 0.1  # the visible share of the number at the top, or the nearest that was measured
 OURS, NOTHING = "encoder", "class frequencies"
-PERCENT = {"accuracy"}
 ENDS = ("value", "low", "high")
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 25, 50, 100)  # %
 
@@ -17,46 +16,36 @@ TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 25, 50, 100)  # %
 def partial_fact(run: RunFolder) -> tuple[str, list[Fact]]:
     """Return how right answers are that see a tenth, beside the best baseline's."""
     for rows in _pictures([run]).values():
-        measured = _measure(run, rows)
+        key = _measure(run, rows)
         share = min((row["share"] for row in rows), key=lambda each: abs(each - HEADLINE))
-        there = {row["method"]: row for row in rows if row["share"] == share}
-        others = [name for name in there if name not in (OURS, NOTHING)]
-        best = max(others, key=lambda name: there[name][measured]["value"], default=NOTHING)
-        form = "%" if measured in PERCENT else ".3f"
-        names = [name for name in (OURS, best) if name in there]
-        ours, *other = (
-            cell.text for cell in compared([there[n][measured] for n in names], form=form)
-        )
-        name, task = TEXTS["measures"][measured], rows[0].get("task")
-        visible = f"{100 * there[OURS]['visible']:.0f} % visible"
-        on = f" on {task}" if task else ""
-        said = f" With {visible}{on}: {name} {ours}"
-        said += f"; best baseline, {best}: {other[0]}" if other else ""
-        beside = f"; {best}: {other[0]}" if other else ""
-        between = blocks.between(there[OURS][measured], form)
-        return f"{said}.", [Fact(f"{name} with {visible}{on}", ours, between + beside)]
+        found = {row["method"]: row for row in rows if row["share"] == share}
+        ours, beside = found.pop(OURS), ""
+        found.pop(NOTHING, None)
+        form, name = _form(key), TEXTS["measures"][key]
+        if found:
+            best = max(found, key=lambda each: found[each][key]["value"])
+            beside = f"{best}: {blocks.written(found[best][key]['value'], form)}"
+        where = f"{ours['visible']:.0%} visible".replace("%", " %")
+        where += f" on {ours['task']}" if "task" in ours else ""
+        value, between = blocks.written(ours[key]["value"], form), blocks.between(ours[key], form)
+        said = f" With {where}: {name} {value}" + f"; best baseline, {beside}" * bool(beside)
+        note = "; ".join(filter(None, (between, beside)))
+        return f"{said}.", [Fact(f"{name} with {where}", value, note)]
     return "", []
 
 
 def sections(runs: Sequence[RunFolder]) -> list[Section]:
-    """Return the section, if there are labels: a line for each method, or for each run."""
-    asked = [run for run in runs if run.result.get("probes") or run.result.get("partial")]
-    lacking = blocks.unmade(
-        asked, "answers from part of the input", lambda run: "partial" in run.result
-    )
-    pictures = _pictures(runs)
-    if not pictures and not lacking:
-        return []
+    """Return the section, if it was measured: a line for each method, or for each run."""
     drawn, tables = [], []
-    for title, rows in pictures.items():
-        measured = _measure(runs[0], rows)
-        named = _lines(runs, rows, measured)
-        drawn.append(_drawn(title, runs, named, measured))
-        tables.append(_numbers(title, len(runs) == 1, named, measured))
-    text = say("partial", "of one" if len(runs) == 1 else "of several") if pictures else ""
-    return [
-        Section("partial", "From part of the input", text, figures=drawn, tables=tables, **lacking)
-    ]
+    for title, rows in _pictures(runs).items():
+        key = _measure(runs[0], rows)
+        named = _lines(runs, rows, key)
+        drawn.append(_drawn(title, runs, named, key))
+        tables.append(_numbers(title, len(runs) == 1, named, key))
+    if not drawn:
+        return []
+    text = say("partial", "of one" if len(runs) == 1 else "of several")
+    return [Section("partial", "From part of the input", text, figures=drawn, tables=tables)]
 
 
 def _pictures(runs: Sequence[RunFolder]) -> dict[str, list[Row]]:
@@ -78,7 +67,11 @@ def _measure(run: RunFolder, rows: Sequence[Row]) -> str:
     return "macro_f1" if "macro_f1" in run.words.probes.measures else "accuracy"
 
 
-def _lines(runs: Sequence[RunFolder], rows: Sequence[Row], measured: str) -> dict[str, list[Row]]:
+def _form(key: str) -> str:
+    return "%" if key == "accuracy" else ".3f"
+
+
+def _lines(runs: Sequence[RunFolder], rows: Sequence[Row], key: str) -> dict[str, list[Row]]:
     """Return the lines of a picture: the methods of one run, or runs and the best baseline.
 
     That is the one of the best mean, of the first run that has any: of the same data all runs have
@@ -95,7 +88,7 @@ def _lines(runs: Sequence[RunFolder], rows: Sequence[Row], measured: str) -> dic
         if others:
             methods = blocks.grouped(others, lambda row: str(row["method"]))
             means = {
-                name: sum(row[measured]["value"] for row in each) / len(each)
+                name: sum(row[key]["value"] for row in each) / len(each)
                 for name, each in methods.items()
             }
             best = max(means, key=lambda name: means[name])
@@ -104,15 +97,15 @@ def _lines(runs: Sequence[RunFolder], rows: Sequence[Row], measured: str) -> dic
 
 
 def _drawn(
-    title: str, runs: Sequence[RunFolder], named: Mapping[str, Sequence[Row]], measured: str
+    title: str, runs: Sequence[RunFolder], named: Mapping[str, Sequence[Row]], key: str
 ) -> Figure:
-    name = TEXTS["measures"][measured]
-    times = 100 if measured in PERCENT else 1
+    name, percent = TEXTS["measures"][key], _form(key) == "%"
 
     def plot(axes: figures.Axes) -> None:
         for index, (line, rows) in enumerate(named.items()):
             x = [100 * row["visible"] for row in rows]
-            columns = ([times * row[measured][key] for row in rows] for key in ENDS)
+            times = 100 if percent else 1
+            columns = ([times * row[key][end] for row in rows] for end in ENDS)
             if line == NOTHING:
                 axes.plot(x, next(columns), color=figures.INK, linestyle="--", label=line)
             else:
@@ -122,38 +115,29 @@ def _drawn(
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
-        unit = ", %" if measured in PERCENT else ""
-        axes.set(xlabel="visible, %", ylabel=figures.plain(name + unit))
+        axes.set(xlabel="visible, %", ylabel=figures.plain(name + ", %" * percent))
         figures.legend(axes, len(named))
 
     of = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     body = figures.svg(f"{title}: {name} by visible share of {of}", plot, size=(5.0, 3.6))
-    return Figure(body, say("partial", "caption"), title)
+    dashed = any(line == NOTHING for line in named)
+    return Figure(body, say("partial", "caption") + say("partial", "dashed") * dashed, title)
 
 
-def _numbers(title: str, alone: bool, named: Mapping[str, Sequence[Row]], measured: str) -> Table:
+def _numbers(title: str, alone: bool, named: Mapping[str, Sequence[Row]], key: str) -> Table:
     """Return a row for each line, a column for each visible share, the best of each in bold."""
-    form = "%" if measured in PERCENT else ".3f"
-    shares = sorted({row["share"] for rows in named.values() for row in rows})
     columns = {}
-    for share in shares:
-        there = [
+    for share in sorted({row["share"] for rows in named.values() for row in rows}):
+        found = [
             next((row for row in rows if row["share"] == share), None) for rows in named.values()
         ]
-        visible = next(row["visible"] for row in there if row)
-        columns[f"{100 * visible:.3g} %"] = compared(
-            [row and row[measured] for row in there], form=form
-        )
-    first = next(iter(named.values()))[0]
-    note = "; ".join(
-        dict.fromkeys(row["note"] for rows in named.values() for row in rows if row["note"])
-    )
-    caption = say(
-        *("partial", "table"),
-        name=TEXTS["measures"][measured],
-        train=number(first["num_train"]),
-        test=number(first["num_test"]),
-    )
-    names = [Cell(name, "" if not alone or name == OURS else "baseline") for name in named]
-    caption += f"; {note}" if note else ""
+        visible = next(row["visible"] for row in found if row)
+        cells = compared([row and row[key] for row in found], form=_form(key))
+        columns[f"{100 * visible:.3g} %"] = cells
+    every = [row for rows in named.values() for row in rows]
+    notes = dict.fromkeys(row["note"] for row in every if row.get("note"))
+    told = {"train": number(every[0]["num_train"]), "test": number(every[0]["num_test"])}
+    caption = say("partial", "table", name=TEXTS["measures"][key], **told)
+    names = [Cell(name, "baseline" * (alone and name != OURS)) for name in named]
+    caption = "; ".join((caption, *notes))
     return table(caption, "method" if alone else "run", names, columns, title=title)
