@@ -1,7 +1,8 @@
 """How right answers are that see a part of the features of a sample, beside those of baselines."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,13 +18,18 @@ from maskwise.columns.tabular import (
     comparable,
     one_hot,
 )
-from maskwise.measure.features import random_subset
+from maskwise.measure.features import frozen, in_batches, random_subset
 from maskwise.measure.probes import unscored
 from maskwise.modality import Entries, Incomplete
-from maskwise.predict.asked import ModelAsked
-from maskwise.predict.baselines import DENSE, Learn, by_mean
-from maskwise.predict.curve import LINEAR, MOST_TEST, MOST_TRAIN, Labelled, curve
+from maskwise.predict.asked import Asked, ModelAsked
+from maskwise.predict.baselines import DENSE, NUM_COMPONENTS, Learn, by_mean
+from maskwise.predict.curve import ENCODER, LINEAR, MOST_TEST, MOST_TRAIN, Labelled, curve
 from maskwise.predict.visible import Positions, parts_of
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
+
+EXPECTED = f"{ENCODER}, expected values"
 
 Reader = partial[np.ndarray]
 """takes samples, their numbers and what of them is hidden, and gives their values"""
@@ -32,40 +38,91 @@ Reader = partial[np.ndarray]
 def partial_curve(
     model: TabularModel, splits: TabularSplits, config: TabularEvaluateSettings
 ) -> list[Entries]:
-    """Return the rows of "partial" in result.json, see `curve`; none without two classes."""
+    """Return the rows of "partial" in result.json, see `curve`; none without two classes.
+
+    The encoder's features have a head, and so have values that are filled in with what the model
+    expects.
+    """
     train, test, seed = splits.train, splits.test, config.seed
     if not config.visible or train.labels is None or test.labels is None:
         return []
     if unscored(train.labels, test.labels):
         return []
+    known, y, _ = _some(train, train.labels, min(config.num_train, MOST_TRAIN), seed)
+    asked, test_y, ids = _some(test, test.labels, min(config.num_test, MOST_TEST), seed)
     read, linear = _reader(model.tokenizer, train, config)
-    labelled = [
-        _labelled(model, rows, min(num, most), read, config)
-        for rows, num, most in (
-            (train, config.num_train, MOST_TRAIN),
-            (test, config.num_test, MOST_TEST),
-        )
-    ]
-    (known, _, _), (asked, ids, samples) = labelled
-    values = comparable(model.tokenizer, samples).numpy()
-    grid, names = model.tokenizer.grid, model.tokenizer.names
-    positions = Positions(asked.asked.there, ids, grid, names, values)
+    reads = (partial(read, rows) if config.baselines else None for rows in (known, asked))
+    said = both(model, known, asked, config.layer)
+    one, other = map(Labelled, said, (y, test_y), reads)
+    tokens, samples = model.tokenizer, asked.get(np.arange(len(asked)))
+    there, values = tokens.eligible(samples).numpy(), comparable(tokens, samples).numpy()
+    positions = Positions(there, ids, tokens.grid, tokens.names, values)
     parts = parts_of(positions, config, seed)
-    return curve(known, asked, parts, linear=linear, others=config.baselines, seed=seed)
+    return curve(one, other, parts, linear=linear, others=config.baselines, seed=seed)
 
 
-def _labelled(
-    model: TabularModel, rows: TabularRows, num: int, read: Reader, config: TabularEvaluateSettings
-) -> tuple[Labelled, np.ndarray, Tensor]:
-    """Return some samples with labels, their numbers, and what they hold."""
-    assert rows.labels is not None
-    known = np.flatnonzero(rows.labels >= 0)
-    ids = known[random_subset(len(known), num, config.seed)]
-    samples = rows.get(ids)  # in memory: they are asked for many times
-    source = TabularRows(lambda index: samples[index], np.arange(len(ids)))
-    asked = ModelAsked(model, Incomplete(source), layer=config.layer)
-    told = partial(read, samples) if config.baselines else None
-    return Labelled(asked, rows.labels[ids], told), ids, samples
+def _some(
+    rows: TabularRows, labels: np.ndarray, num: int, seed: int
+) -> tuple[TabularRows, np.ndarray, np.ndarray]:
+    """Return some samples, in memory as they are asked for many times, their labels and ids."""
+    known = np.flatnonzero(labels >= 0)
+    ids = known[random_subset(len(known), num, seed)]
+    samples = rows.get(ids)
+    return TabularRows(lambda index: samples[index], np.arange(len(ids))), labels[ids], ids
+
+
+def both(
+    model: TabularModel, train: TabularRows, test: TabularRows, layer: int = -1
+) -> Iterator[dict[str, Asked]]:
+    """Give what a model says of training samples and of others: features, and values it expects.
+
+    Of many values the features are principal components of those of training samples.
+    """
+    from sklearn.decomposition import PCA
+
+    narrow = None
+    for rows in (train, test):
+        asked = ModelAsked(model, Incomplete(rows), layer=layer)
+        if rows is train:
+            values = Expected(asked).features(np.arange(len(rows)), np.zeros_like(asked.there))
+            values = values[~np.isnan(values).any(axis=1)]
+            if values.shape[1] > DENSE:
+                narrow = PCA(min(NUM_COMPONENTS, *values.shape), random_state=0).fit(values)
+        yield {ENCODER: asked, EXPECTED: Expected(asked, narrow)}
+
+
+class Expected:
+    """Samples whose features are their values, and what the model expects of those not visible.
+
+    Args:
+        asked: the same samples.
+        narrow: makes fewer of many values; default: they stay as they are.
+    """
+
+    def __init__(self, asked: ModelAsked, narrow: "PCA | None" = None) -> None:
+        assert isinstance(asked.model, TabularModel)
+        self.asked, self.model, self.narrow = asked, asked.model, narrow
+        self.there, self.whole = asked.there, asked.whole
+
+    def features(self, rows: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+        """Return features of samples, float32 [n, D]; see `maskwise.predict.asked.Asked`."""
+        samples, blank = self.asked.data.source.get(rows), torch.from_numpy(hidden)
+        visible = comparable(self.model.tokenizer, samples, blank)
+        with frozen(self.model) as device:
+            parts = [
+                self._expected(samples[part].to(device), blank[part].to(device))
+                for part in in_batches(np.arange(len(rows)))
+            ]
+        values = torch.where(visible.isnan(), torch.cat(parts), visible).numpy()
+        found = one_hot(values, self.model.tokenizer.sizes)
+        if self.narrow is not None:
+            found = self.narrow.transform(found).astype(np.float32)
+        found[~(self.there[rows] & ~hidden).any(axis=1)] = np.nan
+        return found
+
+    def _expected(self, samples: Tensor, hidden: Tensor) -> Tensor:
+        said = self.model.predict(samples, hidden)
+        return self.model.tokenizer.as_inputs(said, samples).cpu()
 
 
 def _reader(
@@ -85,13 +142,13 @@ def _reader(
 
 
 def _columns(
-    closed: ClosedForm, samples: Tensor, rows: np.ndarray, hidden: np.ndarray
+    closed: ClosedForm, samples: TabularRows, rows: np.ndarray, hidden: np.ndarray
 ) -> np.ndarray:
-    return closed.columns(np.where(hidden, np.nan, samples[rows].numpy()))
+    return closed.columns(np.where(hidden, np.nan, samples.get(rows).numpy()))
 
 
 def _plain(
-    modality: ColumnTokenizer, samples: Tensor, rows: np.ndarray, hidden: np.ndarray
+    modality: ColumnTokenizer, samples: TabularRows, rows: np.ndarray, hidden: np.ndarray
 ) -> np.ndarray:
-    shown = comparable(modality, samples[rows], torch.from_numpy(hidden))
+    shown = comparable(modality, samples.get(rows), torch.from_numpy(hidden))
     return one_hot(shown.numpy(), modality.sizes)

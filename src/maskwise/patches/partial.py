@@ -10,7 +10,7 @@ from maskwise.modality import Entries, Incomplete, Source, VisiblePool
 from maskwise.patches.arrays import read_ahead
 from maskwise.patches.model import PatchModel
 from maskwise.predict.asked import ModelAsked
-from maskwise.predict.curve import Labelled, curve
+from maskwise.predict.curve import ENCODER, Labelled, curve
 from maskwise.predict.visible import Positions, VisibleSettings, parts_of
 
 MOST = 1024  # values of a sample that baselines see, but at least one of each position
@@ -41,22 +41,21 @@ def partial_curve(
         baselines: whether values have answers too.
         seed: of the masks, the heads and the bootstrap.
     """
-    if not config.visible or train[1] is None or test[1] is None or unscored(train[1], test[1]):
+    (known, known_y), (asked, asked_y) = train, test
+    if not config.visible or known_y is None or asked_y is None or unscored(known_y, asked_y):
         return []
-    known, asked = (
-        Labelled(
-            ModelAsked(model, Incomplete(source), pool, layer),
-            y,
-            partial(_read, *values_of(model, source)) if baselines else None,
-        )
-        for source, y in (train, test)  # type: ignore[misc]
-    )
-    there, values = asked.asked.there, None
+
+    def labelled(source: Source, y: np.ndarray) -> Labelled:
+        said = {ENCODER: ModelAsked(model, Incomplete(source), pool, layer)}
+        return Labelled(said, y, partial(_read, *values_of(model, source)) if baselines else None)
+
+    every = labelled(asked, asked_y)
+    there, values = every.first.there, None
     if any(pattern in ("MAR", "MNAR") for pattern in config.visible_patterns):
-        every, width = values_of(model, test[0])
-        values = every.reshape(len(every), -1, width).mean(axis=2)
+        values, width = values_of(model, asked)
+        values = values.reshape(len(values), -1, width).mean(axis=2)
     positions = Positions(there, ids, tuple(model.tokenizer.grid), values=values)
-    return curve(known, asked, parts_of(positions, config, seed), seed=seed)
+    return curve(labelled(known, known_y), every, parts_of(positions, config, seed), seed=seed)
 
 
 def values_of(model: PatchModel, source: Source) -> tuple[np.ndarray, int]:

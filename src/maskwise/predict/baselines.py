@@ -89,26 +89,17 @@ def scale_of(values: np.ndarray) -> Scale:
 
 
 def by_mean(train: np.ndarray) -> Fill:
-    """Fill in the mean of each column; of more than 128, give 50 principal components."""
+    """Fill in the mean of each column."""
     mean = scale_of(train).mean
-
-    def fill(visible: np.ndarray) -> np.ndarray:
-        return np.where(np.isnan(visible), mean, visible)
-
-    if train.shape[1] <= DENSE:
-        return fill
-    from sklearn.decomposition import PCA
-
-    components = PCA(min(NUM_COMPONENTS, *train.shape), random_state=0).fit(fill(train))
-    return lambda visible: components.transform(fill(visible))
+    return lambda visible: np.where(np.isnan(visible), mean, visible)
 
 
 def by_gaussian(train: np.ndarray) -> Fill:
     """Fill in what a normal distribution of training values expects given what is visible.
 
     That is E[x_M | x_R] = S_MR S_RR^-1 x_R, with S the covariance of standardised columns, means
-    in their holes, and .1 more on its diagonal. Of more than 128 columns, give what is expected of
-    50 principal components, as `PPCA` has it.
+    in their holes, and .1 more on its diagonal; of more than 128 columns, as they are, with that
+    of probabilistic principal components.
     """
     if train.shape[1] > DENSE:
         return _by_latents(train)
@@ -135,9 +126,10 @@ def _in_parts(
 
 
 def _by_latents(train: np.ndarray) -> Fill:
-    """Give what is expected of principal components, z = (I + W_R'W_R)^-1 W_R' x_R.
+    """Fill in W z with z = (I + W_R'W_R)^-1 W_R' x_R, in units of the noise.
 
-    In units of the noise, and in single precision but for the inverse: columns are many.
+    As `by_components`, without variances, and in single precision but for the inverse: columns are
+    many.
     """
     mean, loadings, noise = probabilistic(train, scale_of(train).mean, seed=0)
     scaled = (loadings / np.sqrt(noise)).astype(np.float32)
@@ -147,14 +139,23 @@ def _by_latents(train: np.ndarray) -> Fill:
     entry = np.empty((width, width), dtype=np.int64)
     entry[row, column] = entry[column, row] = np.arange(len(row))
 
-    def latents(visible: np.ndarray) -> np.ndarray:
+    def expected(visible: np.ndarray) -> np.ndarray:
         seen = ~np.isnan(visible)
         shown = np.where(seen, (visible - mean) / np.sqrt(noise), 0).astype(np.float32)
         precision = (seen.astype(np.float32) @ pairs).astype(np.float64)[:, entry]
         told = (shown @ scaled).astype(np.float64)
-        return np.linalg.solve(precision + np.eye(width), told[..., None])[..., 0]
+        latent = np.linalg.solve(precision + np.eye(width), told[..., None])[..., 0]
+        return np.where(seen, visible, mean + latent @ loadings.T)
 
-    return lambda visible: _in_parts(latents, visible, width**2 + 4 * len(mean))
+    return lambda visible: _in_parts(expected, visible, width**2 + 4 * len(mean))
+
+
+def narrowed(train: np.ndarray, fill: Fill) -> Fill:
+    """Return what gives 50 principal components of filled values, those of training values."""
+    from sklearn.decomposition import PCA
+
+    fitted = PCA(min(NUM_COMPONENTS, *train.shape), random_state=0).fit(fill(train))
+    return lambda visible: np.asarray(fitted.transform(fill(visible)))
 
 
 def probabilistic(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,14 +18,11 @@ from maskwise.ties import largest
 
 MOST_TRAIN, MOST_TEST = 2000, 500  # samples
 MOST_COPIES, MOST_ROWS = 8, 6000  # of each training sample, and of all of them
-MOST_TREES = 4_000_000  # copies x columns x classes that trees are grown on
+# Copies x columns x classes that trees are grown on, and of which heads read all columns.
+MOST_TREES, MOST_LINEAR = 4_000_000, 10_000_000
 DRAWS = 500  # of the bootstrap
-ENCODER, NOTHING, TREES, NEAREST = (
-    "encoder",
-    "class frequencies",
-    "boosted trees",
-    "nearest neighbours",
-)
+ENCODER, NOTHING = "encoder", "class frequencies"
+TREES, NEAREST = "boosted trees", "nearest neighbours"
 LINEAR: Mapping[str, Learn] = {"Gaussian": baselines.by_gaussian, "mean fill": baselines.by_mean}
 """what stands where nothing is visible, for a linear head as the encoder has it"""
 
@@ -37,14 +35,19 @@ class Labelled:
     """Samples whose labels are known.
 
     Args:
-        asked: what an encoder says of them.
+        said: what a model says of them, by the name of the method; of the same samples each.
         y: classes from 0, or numbers, [N].
-        read: their values, which baselines see; None: they have none that are numbers.
+        read: their values, which baselines see; None: there are no baselines.
     """
 
-    asked: Asked
+    said: Mapping[str, Asked]
     y: np.ndarray
     read: Read | None = None
+
+    @property
+    def first(self) -> Asked:
+        """What says which positions there are."""
+        return next(iter(self.said.values()))
 
 
 def curve(
@@ -59,7 +62,7 @@ def curve(
 ) -> list[Entries]:
     """Return how right each method is by how much is visible: rows of "partial" in result.json.
 
-    A linear head reads what the encoder says of copies of the training samples, of which a share
+    A linear head reads what a model says of copies of the training samples, of which a share
     is hidden that is drawn from `uniform:0,1`; one head answers at all shares. Baselines see the
     same copies: a head like it on values that are filled in, and gradient-boosted trees in which
     NaN is a value. Nearest neighbours compare what is visible.
@@ -79,76 +82,93 @@ def curve(
     """
     known = np.unique(train.y) if classes else train.y
     y = np.searchsorted(known, train.y) if classes else train.y
-    methods, note = _methods(train, test, y, classes, linear, others, seed)
+    copies = min(MOST_COPIES, max(MOST_ROWS // len(y), 2))
+    hidden = visibility.hide(train.first.there, visibility.ANY, copies=copies, seed=seed)
+    learned = Learned(y, hidden, classes, seed)
+    methods = {name: learned.headed(train.said[name], test.said[name]) for name in train.said}
+    notes = [f"{copies} copies of each training sample"]
+    notes += [unseen(train.y, test.y)] if classes else []
+    if train.read is not None and test.read is not None:
+        asked = train.first, train.read, test.first, test.read
+        found, more = _baselines(learned, *asked, linear, others)
+        methods, notes = methods | found, notes + more
+    rows, note = [], "; ".join(filter(None, notes))
+    usual = np.bincount(y).argmax() if classes else y.mean()
+    methods[NOTHING] = lambda blank: np.full(len(blank), usual)
     draws = np.random.default_rng(seed).integers(len(test.y), size=(DRAWS, len(test.y)))
-    every, found = np.arange(len(test.y)), []
+    every = np.arange(len(test.y))
     for part in track(list(parts), "visible parts"):
-        visible = float(visible_shares(test.asked, every, part.hidden).mean())
+        visible = float(visible_shares(test.first, every, part.hidden).mean())
+        share = visible if part.pattern == OBSERVED else part.share
         for name, answer in methods.items():
             said = answer(part.hidden)
             if classes:
                 measured = _of_classes(known[said], test.y, draws)
             else:
                 measured = _of_numbers(said, test.y, float(y.mean()), draws)
-            share = visible if part.pattern == OBSERVED else part.share
             row = {"method": name, "pattern": part.pattern, "share": share, "visible": visible}
             sizes = {"num_train": len(y), "num_test": len(test.y)}
-            found.append(row | measured | sizes | {"note": note if name == ENCODER else ""})
-    return found
+            rows.append(row | measured | sizes | {"note": note if name in train.said else ""})
+    return rows
 
 
-def _methods(
-    train: Labelled,
-    test: Labelled,
-    y: np.ndarray,
-    classes: bool,
-    linear: Mapping[str, Learn],
-    others: bool,
-    seed: int,
-) -> tuple[dict[str, Answer], str]:
-    """Return what answers, by name, and a note on all of it."""
-    copies = min(MOST_COPIES, max(MOST_ROWS // len(y), 2))
-    hidden = visibility.hide(train.asked.there, visibility.ANY, copies=copies, seed=seed)
-    every, rows = np.tile(np.arange(len(y)), copies), np.arange(len(test.y))
-    notes = [f"{copies} copies of each training sample"]
-    if classes and (new := unseen(train.y, test.y)):
-        notes.append(new)
+class Learned(NamedTuple):
+    """What methods learn from: copies of training samples."""
 
-    def headed(own: Asked, other: Asked) -> Answer:
-        said = heads.fit(own, y, hidden, classes=classes, seed=seed).linear
+    y: np.ndarray
+    """classes from 0, none without a sample, or numbers, [N]"""
+    hidden: np.ndarray
+    """what is hidden of each copy, bool [copies, N, L]"""
+    classes: bool
+    seed: int
+
+    def headed(self, train: Asked, test: Asked) -> Answer:
+        """Return how a linear head of what is said of training samples answers for others."""
+        y, hidden, classes, seed = self
+        said = heads.fit(train, y, hidden, classes=classes, seed=seed).linear
 
         def answer(blank: np.ndarray) -> np.ndarray:
-            found = said(other.features(rows, blank))
+            found = said(test.features(np.arange(len(blank)), blank))
             return largest(found, axis=1) if classes else found[:, 0]
 
         return answer
 
-    found = {ENCODER: headed(train.asked, test.asked)}
-    if train.read is not None and test.read is not None:
-        read, whole = test.read, np.zeros_like(hidden[0])
-        values = train.read(np.arange(len(y)), whole)
-        for name, learn in track(linear.items(), "baselines"):
-            fill = learn(values)
-            pair = (
-                Filled(each.asked, own, fill) for each, own in ((train, train.read), (test, read))
-            )
-            found[name] = headed(*pair)
-        work = len(every) * values.shape[1] * (len(np.unique(y)) if classes else 1)
-        if others and work <= MOST_TREES:
-            shown = train.read(every, hidden.reshape(len(every), -1))
-            trees = baselines.by_trees(shown, y[every], classes, seed)
-            found[TREES] = lambda blank: trees(read(rows, blank))
-        elif others:
-            notes.append(f"no boosted trees: {work:,} copies x columns x classes are too many")
-        if others:
-            near = baselines.by_neighbours(values, y, classes)
-            found[NEAREST] = lambda blank: near(read(rows, blank))
-        if linear and values.shape[1] > baselines.DENSE:
-            num = baselines.NUM_COMPONENTS
-            notes.append(f"baselines see {num} principal components of {values.shape[1]} columns")
-    usual = np.bincount(y).argmax() if classes else y.mean()
-    found[NOTHING] = lambda blank: np.full(len(rows), usual)
-    return found, "; ".join(notes)
+
+def _baselines(
+    learned: Learned,
+    train: Asked,
+    own: Read,
+    test: Asked,
+    other: Read,
+    linear: Mapping[str, Learn],
+    others: bool,
+) -> tuple[dict[str, Answer], list[str]]:
+    """Return what answers from values, by name, and what is noted of it."""
+    y, hidden, classes, seed = learned
+    values, notes, found = own(np.arange(len(y)), np.zeros_like(hidden[0])), [], {}
+    size = hidden.shape[0] * values.size * (len(np.unique(y)) if classes else 1)
+    for name, learn in track(linear.items(), "baselines"):
+        fill = learn(values)
+        if size > MOST_LINEAR:
+            fill = baselines.narrowed(values, fill)
+        found[name] = learned.headed(Filled(train, own, fill), Filled(test, other, fill))
+    if linear and size > MOST_LINEAR:
+        num = min(baselines.NUM_COMPONENTS, *values.shape)
+        notes.append(f"baselines: {num} principal components of {values.shape[1]:,} columns")
+    if not others:
+        return found, notes
+
+    def of_values(answer: baselines.Answer) -> Answer:
+        return lambda blank: answer(other(np.arange(len(blank)), blank))
+
+    if size <= MOST_TREES:
+        every = np.tile(np.arange(len(y)), len(hidden))
+        shown = own(every, hidden.reshape(len(every), -1))
+        found[TREES] = of_values(baselines.by_trees(shown, y[every], classes, seed))
+    else:
+        notes.append(f"no boosted trees: {size:,} copies x columns x classes are too many")
+    found[NEAREST] = of_values(baselines.by_neighbours(values, y, classes))
+    return found, notes
 
 
 def _of_classes(said: np.ndarray, y: np.ndarray, draws: np.ndarray) -> Entries:

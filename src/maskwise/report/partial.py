@@ -17,20 +17,19 @@ def partial_fact(run: RunFolder) -> tuple[str, list[Fact]]:
     """Return how right answers are that see a tenth, beside the best baseline's."""
     for rows in _pictures([run]).values():
         key = _measure(run, rows)
-        share = min((row["share"] for row in rows), key=lambda each: abs(each - HEADLINE))
-        found = {row["method"]: row for row in rows if row["share"] == share}
-        ours, beside = found.pop(OURS), ""
-        found.pop(NOTHING, None)
         form, name = _form(key), TEXTS["measures"][key]
-        if found:
-            best = max(found, key=lambda each: found[each][key]["value"])
-            beside = f"{best}: {blocks.written(found[best][key]['value'], form)}"
-        where = f"{ours['visible']:.0%} visible".replace("%", " %")
+        share = min((row["share"] for row in rows), key=lambda each: abs(each - HEADLINE))
+        ours, *others = (
+            row for own in (True, False) for row in _best(rows, key, own) if row["share"] == share
+        )
+        where = f"{100 * ours['visible']:.0f} % visible"
         where += f" on {ours['task']}" if "task" in ours else ""
-        value, between = blocks.written(ours[key]["value"], form), blocks.between(ours[key], form)
-        said = f" With {where}: {name} {value}" + f"; best baseline, {beside}" * bool(beside)
-        note = "; ".join(filter(None, (between, beside)))
-        return f"{said}.", [Fact(f"{name} with {where}", value, note)]
+        value, beside = blocks.written(ours[key]["value"], form), ""
+        for other in others:
+            beside = f"; {other['method']}: {blocks.written(other[key]['value'], form)}"
+        said = f" With {where}: {name} {value}{beside.replace('; ', '; best baseline, ')}."
+        between = blocks.between(ours[key], form)
+        return said, [Fact(f"{name}, {where}", value, between + beside)]
     return "", []
 
 
@@ -60,6 +59,17 @@ def _title(row: Row) -> str:
     return ": ".join(filter(None, (str(row.get("task", "")), name)))
 
 
+def _best(rows: Sequence[Row], key: str, own: bool) -> list[Row]:
+    """Return the line of the best mean over shares: of the model, or of its baselines."""
+    some = [row for row in rows if _of_model(row) is own and row["method"] != NOTHING]
+    lines = blocks.grouped(some, lambda row: str(row["method"])).values()
+    return max(lines, key=lambda line: sum(r[key]["value"] for r in line) / len(line), default=[])
+
+
+def _of_model(row: Row) -> bool:
+    return str(row["method"]).startswith(OURS)
+
+
 def _measure(run: RunFolder, rows: Sequence[Row]) -> str:
     """Return what answers are judged by: as probes are, or R² of numbers."""
     if "r2" in rows[0]:
@@ -74,25 +84,15 @@ def _form(key: str) -> str:
 def _lines(runs: Sequence[RunFolder], rows: Sequence[Row], key: str) -> dict[str, list[Row]]:
     """Return the lines of a picture: the methods of one run, or runs and the best baseline.
 
-    That is the one of the best mean, of the first run that has any: of the same data all runs have
-    the same ones.
+    That is of the first run that has any: of the same data all have the same ones.
     """
     if len(runs) == 1:
         return blocks.grouped(rows, lambda row: str(row["method"]))
     of_runs = blocks.grouped(rows, lambda row: str(row["run"]))
-    named = {
-        name: [row for row in mine if row["method"] == OURS] for name, mine in of_runs.items()
-    }
-    for mine in of_runs.values():
-        others = [row for row in mine if row["method"] not in (OURS, NOTHING)]
-        if others:
-            methods = blocks.grouped(others, lambda row: str(row["method"]))
-            means = {
-                name: sum(row[key]["value"] for row in each) / len(each)
-                for name, each in methods.items()
-            }
-            best = max(means, key=lambda name: means[name])
-            return named | {f"best baseline, {best}": methods[best]}
+    named = {name: _best(mine, key, True) for name, mine in of_runs.items()}
+    others = (_best(mine, key, False) for mine in of_runs.values())
+    if best := next(filter(None, others), None):
+        named[f"best baseline, {best[0]['method']}"] = best
     return named
 
 
@@ -138,6 +138,9 @@ def _numbers(title: str, alone: bool, named: Mapping[str, Sequence[Row]], key: s
     notes = dict.fromkeys(row["note"] for row in every if row.get("note"))
     told = {"train": number(every[0]["num_train"]), "test": number(every[0]["num_test"])}
     caption = say("partial", "table", name=TEXTS["measures"][key], **told)
-    names = [Cell(name, "baseline" * (alone and name != OURS)) for name in named]
+    names = [
+        Cell(name, "" if _of_model(rows[0]) or not alone else "baseline")
+        for name, rows in named.items()
+    ]
     caption = "; ".join((caption, *notes))
     return table(caption, "method" if alone else "run", names, columns, title=title)
