@@ -127,11 +127,11 @@ def _hidden(at: Positions, pattern: str, share: float, seed: int) -> np.ndarray 
     if pattern == OBSERVED:
         whole = bool(at.there.all())
         return None if whole else visibility.hide(at.there, OBSERVED, copies=2, seed=seed)[1]
-    if share == 1:
-        return np.zeros_like(at.there)
     if name == GROUPS:
         of = groups_of(at.names, argument)
         return _groups(of, share, at.ids, seed) & at.there if of.max(initial=0) else None
+    if share == 1:
+        return np.zeros_like(at.there)
     if pattern in MECHANISMS:
         assert at.values is not None
         return hide(at.values, pattern, 1 - share, seed) & at.there
