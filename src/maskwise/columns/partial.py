@@ -20,7 +20,7 @@ from maskwise.columns.tabular import (
 )
 from maskwise.measure.features import frozen, in_batches, random_subset
 from maskwise.measure.probes import unscored
-from maskwise.modality import Entries, Incomplete
+from maskwise.modality import Entries, Incomplete, Source
 from maskwise.predict.asked import Asked, ModelAsked
 from maskwise.predict.baselines import DENSE, NUM_COMPONENTS, Learn, by_mean
 from maskwise.predict.curve import ENCODER, LINEAR, MOST_TEST, MOST_TRAIN, Labelled, curve
@@ -106,23 +106,30 @@ class Expected:
 
     def features(self, rows: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         """Return features of samples, float32 [n, D]; see `maskwise.predict.asked.Asked`."""
-        samples, blank = self.asked.data.source.get(rows), torch.from_numpy(hidden)
-        visible = comparable(self.model.tokenizer, samples, blank)
+        samples, tokens = _blanked(self.asked.data.source, rows, hidden), self.model.tokenizer
         with frozen(self.model) as device:
             parts = [
-                self._expected(samples[part].to(device), blank[part].to(device))
-                for part in in_batches(np.arange(len(rows)))
+                self._expected(samples[i].to(device)) for i in in_batches(np.arange(len(rows)))
             ]
+        visible = comparable(tokens, samples)
         values = torch.where(visible.isnan(), torch.cat(parts), visible).numpy()
-        found = one_hot(values, self.model.tokenizer.sizes)
+        found = one_hot(values, tokens.sizes)
         if self.narrow is not None:
             found = self.narrow.transform(found).astype(np.float32)
         found[~(self.there[rows] & ~hidden).any(axis=1)] = np.nan
         return found
 
-    def _expected(self, samples: Tensor, hidden: Tensor) -> Tensor:
-        said = self.model.predict(samples, hidden)
+    def _expected(self, samples: Tensor) -> Tensor:
+        said = self.model.predict(samples, torch.zeros_like(self.model.eligible(samples)))
         return self.model.tokenizer.as_inputs(said, samples).cpu()
+
+
+def _blanked(source: Source, rows: np.ndarray, hidden: np.ndarray) -> Tensor:
+    """Return samples as if what is hidden had not been measured: it is in no sum either."""
+    samples = source.get(rows)
+    blank = torch.zeros(samples.shape, dtype=torch.bool)
+    blank[:, : hidden.shape[1]] = torch.from_numpy(hidden)
+    return samples.masked_fill(blank, torch.nan)
 
 
 def _reader(
@@ -142,13 +149,12 @@ def _reader(
 
 
 def _columns(
-    closed: ClosedForm, samples: TabularRows, rows: np.ndarray, hidden: np.ndarray
+    closed: ClosedForm, source: TabularRows, rows: np.ndarray, hidden: np.ndarray
 ) -> np.ndarray:
-    return closed.columns(np.where(hidden, np.nan, samples.get(rows).numpy()))
+    return closed.columns(_blanked(source, rows, hidden).numpy())
 
 
 def _plain(
-    modality: ColumnTokenizer, samples: TabularRows, rows: np.ndarray, hidden: np.ndarray
+    modality: ColumnTokenizer, source: TabularRows, rows: np.ndarray, hidden: np.ndarray
 ) -> np.ndarray:
-    shown = comparable(modality, samples.get(rows), torch.from_numpy(hidden))
-    return one_hot(shown.numpy(), modality.sizes)
+    return one_hot(comparable(modality, _blanked(source, rows, hidden)).numpy(), modality.sizes)
