@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from maskwise.columns.evaluation import TabularEvaluateSettings, evaluate_tabular
-from maskwise.columns.partial import _reader, both, partial_curve
+from maskwise.columns.partial import both, partial_curve, reader
 from maskwise.predict import baselines, curve
 from tests.columns.small_samples import cells_of, make_model, rows_of, splits_of, table_of
 
@@ -74,7 +74,7 @@ def test_nothing_depends_on_what_is_hidden(loss):
     rng = np.random.default_rng(0)
     hidden, every = rng.random((30, 8)) < 0.5, np.arange(30)
     changed = torch.where(torch.from_numpy(hidden), samples + 7, samples)
-    read, _ = _reader(cells, rows_of(samples), QUICK)
+    read, _ = reader(cells, rows_of(samples), QUICK)
     found = []
     for each in (samples, changed):
         said = next(both(model, rows_of(each), rows_of(each)))

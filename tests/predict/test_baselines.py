@@ -23,10 +23,9 @@ def test_the_gaussian_is_the_conditional_mean():
 
 def test_gaussians_of_wide_rows_are_probabilistic_components(monkeypatch):
     monkeypatch.setattr(baselines, "NUM_COMPONENTS", 4)
-    monkeypatch.setattr(baselines, "DENSE", 10)
     x, visible = holes(60, 12)
     want = baselines.by_components(x, x.mean(0), seed=0)(visible)
-    found = baselines.by_gaussian(x)(visible)
+    found = baselines.by_gaussian(x, dense=10)(visible)
     np.testing.assert_allclose(found, want, atol=1e-3)
     few = baselines.narrowed(x, baselines.by_mean(x))(visible)
     assert few.shape == (60, 4)

@@ -50,7 +50,7 @@ def partial_curve(
         return []
     known, y, _ = _some(train, train.labels, min(config.num_train, MOST_TRAIN), seed)
     asked, test_y, ids = _some(test, test.labels, min(config.num_test, MOST_TEST), seed)
-    read, linear = _reader(model.tokenizer, train, config)
+    read, linear = reader(model.tokenizer, train, config)
     reads = (partial(read, rows) if config.baselines else None for rows in (known, asked))
     said = both(model, known, asked, config.layer)
     one, other = map(Labelled, said, (y, test_y), reads)
@@ -132,7 +132,7 @@ def _blanked(source: Source, rows: np.ndarray, hidden: np.ndarray) -> Tensor:
     return samples.masked_fill(blank, torch.nan)
 
 
-def _reader(
+def reader(
     modality: ColumnTokenizer, rows: TabularRows, config: TabularEvaluateSettings
 ) -> tuple[Reader, Mapping[str, Learn]]:
     """Return what reads values for baselines, and those of them that have a linear head.

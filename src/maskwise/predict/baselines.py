@@ -94,14 +94,14 @@ def by_mean(train: np.ndarray) -> Fill:
     return lambda visible: np.where(np.isnan(visible), mean, visible)
 
 
-def by_gaussian(train: np.ndarray) -> Fill:
+def by_gaussian(train: np.ndarray, dense: int = DENSE) -> Fill:
     """Fill in what a normal distribution of training values expects given what is visible.
 
     That is E[x_M | x_R] = S_MR S_RR^-1 x_R, with S the covariance of standardised columns, means
-    in their holes, and .1 more on its diagonal; of more than 128 columns, as they are, with that
-    of probabilistic principal components.
+    in their holes, and .1 more on its diagonal; of more columns than `dense`, as they are, with
+    that of probabilistic principal components.
     """
-    if train.shape[1] > DENSE:
+    if train.shape[1] > dense:
         return _by_latents(train)
     scale, num = scale_of(train), train.shape[1]
     values = np.nan_to_num(scale(train))
