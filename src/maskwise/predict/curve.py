@@ -19,7 +19,7 @@ from maskwise.ties import largest
 MOST_TRAIN, MOST_TEST = 2000, 500  # samples
 MOST_COPIES, MOST_ROWS = 8, 6000  # of each training sample, and of all of them
 # Copies x columns x classes that trees are grown on, and of which heads read all columns.
-MOST_TREES, MOST_LINEAR = 4_000_000, 10_000_000
+MOST_TREES, MOST_LINEAR = 4_000_000, 20_000_000
 DRAWS = 500  # of the bootstrap
 ENCODER, NOTHING = "encoder", "class frequencies"
 TREES, NEAREST = "boosted trees", "nearest neighbours"

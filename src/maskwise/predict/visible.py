@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from maskwise import laws
 from maskwise.errors import UserError
 from maskwise.masks import draw
 from maskwise.masks.missing import hide
@@ -17,8 +18,9 @@ from maskwise.predict import visibility
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 
+CONTIGUOUS = "contiguous"
 # What a pattern of masks is called that says what is visible; others are called as in masks.
-OF_MASKS = {"random": "scattered", "panel": "shared", "contiguous": "inverse-block"}
+OF_MASKS = {"random": "scattered", "panel": "shared", CONTIGUOUS: "inverse-block"}
 MECHANISMS = ("MAR", "MNAR")
 GROUPS, OBSERVED = "groups", visibility.OBSERVED
 CPU = torch.device("cpu")
@@ -135,10 +137,21 @@ def _hidden(at: Positions, pattern: str, share: float, seed: int) -> np.ndarray 
     if pattern in MECHANISMS:
         assert at.values is not None
         return hide(at.values, pattern, 1 - share, seed) & at.there
+    if pattern == CONTIGUOUS and len(at.grid) == 1:
+        return _beside(at, share, seed)
     mask = fixed_mask(
         *(at.grid, 1 - share, at.ids, of_masks(pattern), seed, CPU), torch.from_numpy(at.there)
     )
     return np.asarray(mask.hidden.numpy())
+
+
+def _beside(at: Positions, share: float, seed: int) -> np.ndarray:
+    """Leave one stretch of neighbours of what is there: on a line, unlike a box, it has ends."""
+    num = at.there.sum(axis=1, keepdims=True)
+    left = num - laws.num_hidden(laws.Fixed(1 - share), 0.5, num)
+    start = Keys(seed, 0, torch.from_numpy(at.ids)).uniform(Stream.SHAPE, 1).double().numpy()
+    place = at.there.cumsum(axis=1) - 1 - np.floor(start * (num - left + 1))
+    return np.asarray(at.there & ((place < 0) | (place >= left)))
 
 
 def groups_of(names: Sequence[str], told: str = "") -> np.ndarray:
