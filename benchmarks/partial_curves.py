@@ -45,7 +45,7 @@ def configuration(
 ) -> TableRunSettings:
     """Return the configuration of one run."""
     source = "array" if name == "digits" else str(arguments.data / f"{name}.csv")
-    options = {"weight_decay": 0.01, "scope": "sample", "log_every": 100}
+    options: dict[str, Any] = {"weight_decay": 0.01, "scope": "sample", "log_every": 100}
     return TableRunSettings(
         data=TableDataSettings(source=source, labels=SETS[name], holdout=0.25),
         model=TabularModelSettings(),
@@ -70,7 +70,9 @@ def trained(config: TableRunSettings, splits: TabularSplits, folder: Path) -> Ta
     fabric = connect(config.efficiency)
     fabric.launch()
     batches = Batches(splits.train, batch_size=config.train.batch_size, seed=config.seed)
-    return train(fabric, model, batches, config, folder)[0].eval()
+    kept, _ = train(fabric, model, batches, config, folder)
+    assert isinstance(kept, TabularModel)
+    return kept.eval()
 
 
 def chosen(y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -94,13 +96,12 @@ def answers(
     known, found = train.some(labelled), {}
     for name, rows in (("test", test.some(asked)), ("choice", train.some(others))):
         said = both(model, known, rows)
-        pair = [
-            Labelled(each, own.labels, partial(read, own) if baselines else None)
+        one, other = (
+            Labelled(each, own.labels, partial(read, own) if baselines else None)  # type: ignore[arg-type]
             for each, own in zip(said, (known, rows), strict=True)
-        ]
-        there = pair[1].first.there
-        at = Positions(there, rows.index, model.tokenizer.grid)
-        found[name] = curve(*pair, parts_of(at, VISIBLE, seed), linear=linear, seed=seed)
+        )
+        at = Positions(other.first.there, rows.index, model.tokenizer.grid)
+        found[name] = curve(one, other, parts_of(at, VISIBLE, seed), linear=linear, seed=seed)
     return found
 
 

@@ -64,7 +64,7 @@ def line(run: mw.Run, method: str) -> list[Row]:
 
 def hidden_half(runs: dict[str, mw.Run]) -> str:
     """Return how much of the variance of hidden values each predicts, and principal components."""
-    found = {}
+    found: dict[str, float] = {}
     for name, run in runs.items():
         rows = [row for row in run.result["imputation"] if row["mechanism"] == "random"]
         found |= {name if row["method"] == "model" else row["method"]: row["r2"] for row in rows}

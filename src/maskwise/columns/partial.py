@@ -120,7 +120,9 @@ class Expected:
         return found
 
     def _expected(self, samples: Tensor) -> Tensor:
-        said = self.model.predict(samples, torch.zeros_like(self.model.eligible(samples)))
+        said = self.model.predict(
+            samples, torch.zeros_like(self.model.tokenizer.eligible(samples))
+        )
         return self.model.tokenizer.as_inputs(said, samples).cpu()
 
 
