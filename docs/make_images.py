@@ -9,6 +9,7 @@ chromium.
 
 import contextlib
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -66,6 +67,13 @@ def report(run: Path, folder: Path, path: Path, style: str = HIDE) -> None:
     save(whole.crop((0, 0, whole.width, min(box[3] + 24, whole.height))), path)
 
 
+def demo(folder: Path) -> None:
+    """Run the demo, and keep its picture."""
+    runpy.run_path(str(DOCS.parent / "examples/demo.py"))["main"](folder / "demo")
+    with Image.open(folder / "demo/demo.png") as image:
+        save(image.convert("RGB"), IMAGES / "demo.png")
+
+
 def tutorial(page: Path, folder: Path) -> Path:
     """Run the first snippet and the first command of a tutorial; return its run."""
     exec(blocks(page, "python")[0], {})
@@ -109,6 +117,7 @@ def main() -> None:
                     sys.exit(1)
             runs.append(tutorial(DOCS / "tutorial-dna.md", folder))
         patterns(folder)
+        demo(folder)
         report(runs[0], folder, IMAGES / "report.png")
         report(runs[1], folder, IMAGES / "report-text.png", HIDE_TEXT)
         report(runs[2], folder, IMAGES / "report-cells.png", HIDE_TABLES)

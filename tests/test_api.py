@@ -24,7 +24,8 @@ SMALL = {
         "decoder_width": 8, "decoder_depth": 1, "decoder_heads": 2,
     },
     "train": {"steps": 3, "batch_size": 16, "log_every": 1},
-    "evaluate": {"protocols": ["knn"], "baselines": False, "ratios": [0.5], "num_train": 100},
+    "evaluate": {"protocols": ["knn"], "baselines": False, "ratios": [0.5], "num_train": 100,
+                 "visible": []},
     "efficiency.accelerator": "cpu",
     "diagnose.num_samples": 20,
 }  # fmt: skip

@@ -12,7 +12,14 @@ from maskwise.errors import UserError
 SHAPE = ["--model.width", 16, "--model.depth", 2, "--model.heads", 2]
 FAST = ["--train.steps", 2, "--train.batch_size", 16, "--evaluate.baselines", "false"]
 IMAGES = ["--model.decoder_width", 8, "--model.decoder_heads", 2, "--evaluate.protocols", "knn"]
-IMAGES += ["--evaluate.num_train", 100, "--efficiency.accelerator", "cpu"]
+IMAGES += [
+    "--evaluate.visible",
+    "none",
+    "--evaluate.num_train",
+    100,
+    "--efficiency.accelerator",
+    "cpu",
+]
 TABLE = ["--model.width", 8, "--model.depth", 1, "--model.code", 4]
 TEXT = ["--data.length", 16, "--data.vocab_size", 300]
 UNIFORM = "--regularise.uniformity 0.1"

@@ -127,6 +127,7 @@ def options():
 
 def test_recipes_are_published_numbers(cli, takes, tmp_path, caplog):
     small = ["--efficiency.accelerator", "cpu", "--evaluate.protocols", "none"]
+    small += ["--evaluate.visible", "none"]
     small += ["--model.depth", 1, "--model.width", 16, "--model.decoder_width", 16]
     takes(None)
     words = ["pretrain", "digits", *small, "--out"]

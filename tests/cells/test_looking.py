@@ -17,7 +17,7 @@ ad = lazy("anndata")
 
 TINY = {"data.num_genes": None, "model": {"width": 8, "depth": 1, "code": 4}}
 TINY |= {"train": {"steps": 2, "batch_size": 8}, "efficiency.accelerator": "cpu"}
-TINY |= {"evaluate": {"ratios": (0.5,), "impute": (0.5,), "baselines": False}}
+TINY |= {"evaluate": {"ratios": (0.5,), "impute": (0.5,), "baselines": False, "visible": ()}}
 SMALL = {"train.batch_size": 8}
 
 

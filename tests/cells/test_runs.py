@@ -32,6 +32,7 @@ TINY = {
         "draws": 2,
         "num_impute": 8,
         "baselines": False,
+        "visible": (),
     },
     "efficiency.accelerator": "cpu",
     "diagnose.num_samples": 20,

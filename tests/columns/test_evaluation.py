@@ -12,7 +12,7 @@ from maskwise.measure.probes import Judge
 from maskwise.measure.protocols import ONE_SCALE_STRENGTHS, logistic_scores, one_scale
 from tests.columns.small_samples import cells_of, make_model, splits_of, table_of
 
-QUICK = TabularEvaluateSettings(ratios=(0.2, 0.8), impute=(0.5,), few=(5,), draws=2)
+QUICK = TabularEvaluateSettings(ratios=(0.2, 0.8), impute=(0.5,), few=(5,), draws=2, visible=())
 
 
 @pytest.mark.parametrize("loss", ["mse", "nb"])

@@ -1,12 +1,9 @@
 import numpy as np
 import pytest
 
-from maskwise.columns.imputation import (
-    by_components,
-    by_neighbours,
-    by_regression,
-)
+from maskwise.columns.imputation import by_neighbours, by_regression
 from maskwise.columns.tabular import column_means, filled
+from maskwise.predict.baselines import by_components
 from tests.columns.small_samples import ppca
 
 

@@ -18,7 +18,7 @@ from maskwise.patches.model import PatchModel
 from maskwise.settings import from_dict, to_dict
 
 Make = Callable[..., PatchModel]
-FAST = ImageEvaluateSettings(protocols=("knn",), ratios=(0.5,))
+FAST = ImageEvaluateSettings(protocols=("knn",), ratios=(0.5,), visible=())
 
 
 def probe_table(

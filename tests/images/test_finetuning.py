@@ -121,7 +121,7 @@ def test_table(make_model: Make, splits: ImageSplits) -> None:
     train = splits.train.take(np.flatnonzero(splits.train.labels != 1))
     splits = dataclasses.replace(splits, train=train)
     config = ImageEvaluateSettings(
-        finetune=QUICK, protocols=(), ratios=(0.5,), num_train=32, num_test=24
+        finetune=QUICK, protocols=(), ratios=(0.5,), visible=(), num_train=32, num_test=24
     )
     result = evaluate(
         make_model(), splits, config, pattern="scattered", untrained=make_model(width=8)

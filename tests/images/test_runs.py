@@ -23,7 +23,7 @@ def test_one_class_to_test_on_is_said_in_result_and_report(tmp_path, capsys):
     x = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "x.npz", x=x[:30], y=[0, 1] * 15, x_test=x[30:], y_test=[1] * 9 + [-1])
     model = {"width": 8, "heads": 1, "depth": 1, "decoder_width": 8, "decoder_heads": 1}
-    settings = {"model": model, "train.batch_size": 8, "train.steps": 1}
+    settings = {"model": model, "train.batch_size": 8, "train.steps": 1, "evaluate.visible": ()}
     run = api.pretrain(str(tmp_path / "x.npz"), out=tmp_path / "run", **settings)
     assert run.result["data"]["num_test"] == 10
     rows = run.result["probes"]
@@ -43,7 +43,7 @@ def test_samples_without_labels_are_trained_on_and_not_probed(tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
     y = np.where(np.arange(60) % 3 == 0, -1, np.arange(60) % 2)
     model = {"width": 8, "heads": 1, "depth": 1, "decoder_width": 8, "decoder_heads": 1}
-    probes = {"evaluate.protocols": "knn", "evaluate.baselines": False}
+    probes = {"evaluate.protocols": "knn", "evaluate.baselines": False, "evaluate.visible": ()}
     settings = {"model": model, "train.batch_size": 8, "train.steps": 1, **probes}
     run = api.pretrain((x, y), out=tmp_path / "run", **settings)
     data = run.result["data"]

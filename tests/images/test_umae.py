@@ -69,7 +69,7 @@ def test_a_recipe_trains_on_small_images(tmp_path):
         model={"width": 16, "depth": 2, "heads": 2, "decoder_width": 8, "decoder_depth": 1},
         train={"steps": 2, "batch_size": 8},
         diagnose={"every": 2},
-        evaluate={"protocols": ["knn"], "baselines": False},
+        evaluate={"protocols": ["knn"], "baselines": False, "visible": []},
     )
     first, last = run.metrics[0], run.metrics[-1]
     assert last["step"] == 2

@@ -19,12 +19,20 @@ from tests.report import made_up
 KINDS = ("images", "text", "dna", "cells", "tables")
 SMALL = {"train": {"steps": 6, "batch_size": 16, "log_every": 1}, "diagnose.num_samples": 40}
 SMALL |= {"efficiency.accelerator": "cpu", "model": {"width": 8, "depth": 1, "heads": 2}}
-COLUMNS = {"ratios": (0.3, 0.7), "impute": (0.5,), "protocols": ("knn",), "few": (2,), "draws": 2}
+COLUMNS = {
+    "ratios": (0.3, 0.7),
+    "impute": (0.5,),
+    "protocols": ("knn",),
+    "few": (2,),
+    "draws": 2,
+    "visible": (),
+}
 
 
 def images(data, out):
     changes = SMALL | {"model": {"width": 8, "depth": 1, "decoder_width": 8, "decoder_depth": 1}}
     evaluate = {"num_train": 60, "num_test": 40, "ratios": (0.3, 0.7), "protocols": ("knn",)}
+    evaluate["visible"] = ()
     return mw.pretrain("digits", out=out, evaluate=evaluate, **changes)
 
 
@@ -38,7 +46,7 @@ def text(data, out):
     pairs.write_text("".join(f"sat dogs by {n}\n{n} dogs sat by\n" for n in range(6)))
     task = f"task={labelled}:{labelled}"
     evaluate = {"num_rows": 8, "ratios": (0.15, 0.5), "probes": (task,), "pairs": (str(pairs),)}
-    evaluate |= {"num_train": 40, "num_test": 40, "protocols": ("knn",)}
+    evaluate |= {"num_train": 40, "num_test": 40, "protocols": ("knn",), "visible": ()}
     evaluate["finetune"] = {"tasks": (task,), "epochs": 1, "seeds": (0,)}
     changes = {"data.length": 24, "data.vocab_size": 300, "evaluate": evaluate}
     return mw.pretrain(lines, out=out, modality="text", **SMALL, **changes)
@@ -51,7 +59,7 @@ def dna(data, out):
     rows = [f"{sequences[n % 8][n : n + 24]},{n % 2}\n" for n in range(40)]
     labelled.write_text("sequence,label\n" + "".join(rows))
     evaluate = {"num_windows": 8, "ratios": (0.15, 0.5), "probes": (str(labelled),)}
-    changes = {"data.window": 24, "evaluate": evaluate | {"protocols": ("knn",)}}
+    changes = {"data.window": 24, "evaluate": evaluate | {"protocols": ("knn",), "visible": ()}}
     return mw.pretrain(sequences, out=out, modality="dna", **SMALL, **changes)
 
 

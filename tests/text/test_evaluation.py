@@ -53,6 +53,8 @@ def test_everything(make_language_model: Make, splits: TextSplits, tmp_path: Pat
         probes=(files["texts"],),
         token_probes=(files["tags"],),
         finetune=FineTuneSettings(tasks=(files["texts"],), seeds=(0,), epochs=1),
+        visible=(0.5, 1.0),
+        visible_patterns=("random",),
     )
     check_files(config)
     assert from_dict(TextEvaluateSettings, to_dict(config)) == config
@@ -72,6 +74,12 @@ def test_everything(make_language_model: Make, splits: TextSplits, tmp_path: Pat
         *[("tags", layer) for layer in layers],
         ("tags", "most frequent tag of the word"),
     ]
+    methods = ["encoder", "bag of visible tokens", "class frequencies"]
+    assert [row["method"] for row in found["partial"]] == methods * 2
+    assert {row["task"] for row in found["partial"]} == {"texts"}
+    # "cat" or "dog" says it all, and half of a text holds it half of the time.
+    half, whole = (found["partial"][place]["accuracy"]["value"] for place in (1, 4))
+    assert whole == 1 > half >= 0.5
     tuned = [row["model"] for row in found["finetuning"]]
     assert tuned == ["encoder", "untrained encoder"]
     again = evaluate_text(model, splits, config, pattern="scattered", untrained=untrained)
@@ -79,6 +87,7 @@ def test_everything(make_language_model: Make, splits: TextSplits, tmp_path: Pat
     alone = override(config, {"baselines": False})
     found = evaluate_text(model, splits, alone, pattern="scattered", untrained=untrained)
     assert {row["features"].split(" layer")[0] for row in found["probes"]} == {"encoder"}
+    assert [row["method"] for row in found["partial"]] == [methods[0], methods[2]] * 2
     assert [row["model"] for row in found["finetuning"]] == ["encoder"]
 
 

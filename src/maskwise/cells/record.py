@@ -16,7 +16,12 @@ from maskwise.cells.looking import look
 from maskwise.cells.others import Filled, align, samples_of
 from maskwise.columns.evaluation import embed_rows, record, words
 from maskwise.columns.model import TabularModel
-from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, splits_of
+from maskwise.columns.tabular import (
+    TabularEvaluateSettings,
+    TabularModelSettings,
+    TabularRunSettings,
+    splits_of,
+)
 from maskwise.modality import Blanks, Pool
 from maskwise.settings import settings
 from maskwise.train.config import TrainSettings
@@ -31,6 +36,10 @@ class CellsRunSettings(TabularRunSettings):
     data: CellsDataSettings = Field(default_factory=CellsDataSettings)
     model: TabularModelSettings = Field(
         default_factory=lambda: TabularModelSettings(corruption="zero", norm=False)
+    )
+    # Genes have no neighbours; a panel measures the same ones of all cells.
+    evaluate: TabularEvaluateSettings = Field(
+        default_factory=lambda: TabularEvaluateSettings(visible_patterns=("random", "panel"))
     )
 
 

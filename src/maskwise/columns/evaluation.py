@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from maskwise.columns.curve import partial_curve
 from maskwise.columns.imputation import imputation
 from maskwise.columns.losses import Marginal, column_likelihood, fit_feature_noise, losses_of_rows
 from maskwise.columns.model import TabularModel
@@ -52,7 +53,7 @@ def evaluate_tabular(
     *,
     untrained: TabularModel | None = None,
 ) -> Entries:
-    """Return the entries of result.json: data, losses, probes, clusters, mixing and imputation.
+    """Return the entries of result.json: data, losses, probes, parts, clusters, imputation.
 
     Nothing depends on the training seed or law, so results of different runs are comparable.
     Baselines are fitted on the training part, and all is measured on the test part.
@@ -75,6 +76,7 @@ def evaluate_tabular(
         "data": data_entry(splits, [model.length], splits.classes),
         "reconstruction": losses_of_rows(model, test, test_index, config.ratios, seed, marginal),
         "probes": tabular_probes(features, train_y, test_y, splits.name, config),
+        "partial": partial_curve(model, splits, config),
         "clusters": clusters(no_raw, test_y, seed=seed),
         "mixing": mixing(no_raw, batch, seed=seed),
         "imputation": imputation(model, test, chosen, values, config),

@@ -21,19 +21,14 @@ from maskwise.columns.tabular import (
     from_one_hot,
     one_hot,
 )
-from maskwise.likelihood import PPCA
 from maskwise.masks.mask import hide_lowest
 from maskwise.measure.features import ends, frozen, in_batches, random_subset
 from maskwise.measure.losses import fixed_mask
+from maskwise.predict.baselines import Fill, by_components, nearest_rows
 from maskwise.progress import track
 from maskwise.rng import Keys, Stream
-from maskwise.ties import nearest
-
-# Values with NaN where nothing is visible, [B, D], to values without, [B, D].
-Fill = Callable[[np.ndarray], np.ndarray]
 
 K = 15
-NUM_COMPONENTS = 50
 MOST_COLUMNS = 150  # IterativeImputer regresses every column on all others
 MOST_ROWS = 2000
 Which = Literal["all", "nonzero"]
@@ -234,47 +229,14 @@ def by_neighbours(train: np.ndarray, mean: np.ndarray, k: int = K) -> Fill:
     Distances are root mean squares over what both samples have, as in scikit-learn's
     `KNNImputer`, which this equals where training samples are complete, without a loop over
     columns. Of neighbours that lack a value the others count; the column's mean where none has it.
-    Of equally near ones the first are taken.
     """
-    has = ~np.isnan(train)
-    values = filled(train - mean, 0)  # centred: fewer digits are lost
-    weights, squares = has.astype(np.float32), np.square(values)
-    complete, k = bool(has.all()), min(k, len(train))
+    find, weights = nearest_rows(train, mean, k), (~np.isnan(train)).astype(np.float32)
+    values = filled(train - mean, 0)
 
     def fill(visible: np.ndarray) -> np.ndarray:
-        seen = (~np.isnan(visible)).astype(np.float32)
-        x = filled(visible - mean, 0)
-        # Where samples are complete, products with ones are sums.
-        own = np.square(x).sum(axis=1, keepdims=True) if complete else np.square(x) @ weights.T
-        both = seen.sum(axis=1, keepdims=True) if complete else seen @ weights.T
-        square = own - 2 * x @ values.T + seen @ squares.T
-        distance = np.where(both > 0, square / np.maximum(both, 1), np.inf)
-        found = np.argpartition(distance, k - 1, axis=1)[:, :k]
-        found = nearest(distance, found, own / np.maximum(both, 1))
+        found = find(visible)
         guess = [values[of].sum(axis=0) / np.maximum(weights[of].sum(axis=0), 1) for of in found]
         return np.where(np.isnan(visible), np.stack(guess) + mean, visible)
-
-    return fill
-
-
-def by_components(train: np.ndarray, mean: np.ndarray, seed: int) -> Fill:
-    """Fill in what probabilistic PCA of training samples [N, D] expects given what is visible.
-
-    Means of columns, [D], are put where nothing was measured; the seed is of a randomised solver.
-    """
-    from sklearn.decomposition import PCA
-
-    complete = filled(train, mean)
-    num = min(NUM_COMPONENTS, (min(complete.shape) + 1) // 2)
-    fitted = PCA(num, random_state=seed).fit(complete)
-    # Where all columns follow from others nothing is left over but rounding.
-    noise = max(float(fitted.noise_variance_), 1e-6 * float(fitted.explained_variance_[0]), 1e-9)
-    scale = np.sqrt(np.maximum(fitted.explained_variance_ - noise, 0))
-    model = PPCA(fitted.components_.T * scale, noise, fitted.mean_)
-
-    def fill(visible: np.ndarray) -> np.ndarray:
-        found = model.conditional_moments(filled(visible, mean), np.isnan(visible))[0]
-        return found.numpy().astype(np.float32)
 
     return fill
 

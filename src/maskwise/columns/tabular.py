@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol, TypeVar, cast
+from typing import Annotated, ClassVar, Literal, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from maskwise.errors import UserError
 from maskwise.measure.features import Ratio, in_batches
 from maskwise.measure.protocols import ScoringName
 from maskwise.modality import Entries, Tokenizer
+from maskwise.predict.visible import VisibleSettings
 from maskwise.rng import Keys
 from maskwise.settings import check_layer, settings
 from maskwise.train.config import RunSettings
@@ -59,8 +60,10 @@ class TabularModelSettings:
 
 
 @settings
-class TabularEvaluateSettings:
+class TabularEvaluateSettings(VisibleSettings):
     """How a model of single cells or of a table is evaluated."""
+
+    named: ClassVar[bool] = True
 
     ratios: tuple[Ratio, ...] = tuple(n / 10 for n in range(1, 10))
     """Hidden fractions at which the loss is measured."""

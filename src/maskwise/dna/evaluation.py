@@ -1,7 +1,7 @@
 """What a model of DNA is worth: loss by ratio, probes, fine-tuning, likelihood; and baselines."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -30,8 +30,10 @@ from maskwise.measure.losses import Held
 from maskwise.measure.probes import probe_row
 from maskwise.measure.protocols import CHOSEN, ScoringName
 from maskwise.modality import Entries, Source
+from maskwise.predict.visible import VisibleSettings
 from maskwise.rng import Stream, uniforms
 from maskwise.settings import settings
+from maskwise.tokens.curve import padded, partial_rows
 from maskwise.tokens.evaluation import each_layer, held_tokens, losses_by_ratio, measured, shares
 from maskwise.tokens.model import LanguageModel
 
@@ -40,8 +42,10 @@ BATCH = 128  # windows or tiles at once
 
 
 @settings
-class DNAEvaluateSettings:
+class DNAEvaluateSettings(VisibleSettings):
     """How a model of DNA is evaluated."""
+
+    numbers: ClassVar[bool] = False
 
     ratios: tuple[Ratio, ...] = (0.05, 0.15, 0.3, 0.5, 0.7, 0.9)
     """Hidden fractions at which the loss is measured; 0.15 is always among them."""
@@ -66,6 +70,7 @@ class DNAEvaluateSettings:
     """Of the choice of samples, the masks, the folds and the bootstrap."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for text in (*self.probes, *self.finetune.tasks):
             parse_dna_task(text)
 
@@ -98,6 +103,7 @@ def evaluate_dna(
             _floors(dna, splits, chosen),
         ),
         "probes": [row for task in tasks for row in dna_probes(models, task, config)],
+        "partial": [row for task in tasks for row in dna_parts(model, task, config)],
         "finetuning": [
             tuned_row(name, model, sequence_samples(model, task), config.finetune)
             for task in tuned
@@ -118,6 +124,29 @@ def dna_probes(
         for name, x in baseline_features(task.sequences).items():
             rows.append(probe_row(name, x, task, CHOSEN["logistic"], seed))
     return [{"task": task.name} | row for row in rows]
+
+
+def dna_parts(
+    model: LanguageModel[DNA], task: SequenceTask, config: DNAEvaluateSettings
+) -> list[Entries]:
+    """Return the rows of "partial" in result.json: sequences of which a part is visible.
+
+    Of long ones the middle, and of cross-validation the first fold.
+    """
+    rows = padded(_padded(_middles(model, task)), model.tokenizer.window, NOTHING)
+    known = model.eligible(rows).any(dim=1).numpy()
+    train, test = (fold[known[fold]] for fold in task.folds[0])
+    return partial_rows(
+        *(model, (rows[train], rows[test]), (task.y[train], task.y[test]), task.name, config),
+        baselines=config.baselines,
+        seed=config.seed,
+    )
+
+
+def _middles(model: LanguageModel[DNA], task: SequenceTask) -> list[np.ndarray]:
+    """Return the bases in the middle of sequences that are longer than a window."""
+    window = model.tokenizer.window
+    return [codes[max(0, (len(codes) - window) // 2) :][:window] for codes in task.sequences]
 
 
 def _floors(dna: DNA, splits: DNASplits, index: np.ndarray) -> dict[str, Tensor]:
@@ -147,7 +176,7 @@ def sequence_samples(model: LanguageModel[DNA], task: SequenceTask) -> Samples[L
     if len(np.unique(task.y[test])) < 2:
         raise UserError(f"task '{task.name}': the first fold has one class: give TRAIN:TEST")
     window = model.tokenizer.window
-    sequences = [codes[max(0, (len(codes) - window) // 2) :][:window] for codes in task.sequences]
+    sequences = _middles(model, task)
     known = model.tokenizer.eligible(_padded(sequences)).any(dim=1)
     if not known.all():
         what = (

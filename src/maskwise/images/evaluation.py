@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -28,8 +29,11 @@ from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES, Name
 from maskwise.modality import Entries, Pool
 from maskwise.patches.arrays import embed, read_ahead
+from maskwise.patches.curve import partial_curve
 from maskwise.patches.losses import reconstruction
 from maskwise.patches.model import PatchModel, Statistics
+from maskwise.predict.curve import MOST_TEST, MOST_TRAIN
+from maskwise.predict.visible import VisibleSettings
 from maskwise.progress import track
 from maskwise.settings import settings
 
@@ -37,8 +41,10 @@ SHOWN_RATIOS = (0.25, 0.5, 0.75, 0.9)
 
 
 @settings
-class ImageEvaluateSettings:
+class ImageEvaluateSettings(VisibleSettings):
     """How a model is evaluated."""
+
+    axes: ClassVar[int] = 2
 
     pools: tuple[Pool, ...] = ("mean", "class")
     """Features to probe; those that need a class token are left out where there is none."""
@@ -69,7 +75,7 @@ def evaluate(
     pattern: str,
     untrained: PatchModel | None = None,
 ) -> Entries:
-    """Return the entries of result.json: data, reconstruction, probes and fine-tuning.
+    """Return the entries of result.json: data, reconstruction, probes, parts and fine-tuning.
 
     Nothing depends on the training seed or law, so results of different runs are comparable.
     `untrained` is the same model before training, probed as a baseline.
@@ -80,6 +86,7 @@ def evaluate(
     return {
         "data": data_entry(splits, test.shape, test.classes),
         "probes": probe_table(models, few, config),
+        "partial": partial_table(model, splits, config),
         "finetuning": image_finetune_table(models, few, config.finetune),
         "reconstruction": reconstruction(model, test, index, config.ratios, pattern, seed),
     }
@@ -99,6 +106,22 @@ def chosen(splits: ImageSplits, config: ImageEvaluateSettings) -> ImageSplits:
 
     train, test = some(splits.train, config.num_train), some(splits.test, config.num_test)
     return ImageSplits(train, test, splits.name)
+
+
+def partial_table(
+    model: PatchModel, splits: ImageSplits, config: ImageEvaluateSettings
+) -> list[Entries]:
+    """Return the "partial" entry of result.json: how right answers are by what is visible."""
+    sizes = min(config.num_train, MOST_TRAIN), min(config.num_test, MOST_TEST)
+    few = chosen(splits, replace(config, num_train=sizes[0], num_test=sizes[1]))
+    train, test = few.train, few.test
+    return partial_curve(
+        *(model, (train, train.labels), (test, test.labels), test.rows, config),
+        pool="mean" if "mean" in config.pools or not model.has_class_token else "class",
+        layer=config.layer,
+        baselines=config.baselines,
+        seed=config.seed,
+    )
 
 
 def probe_table(

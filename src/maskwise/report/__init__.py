@@ -16,6 +16,7 @@ from maskwise.report import (
     blocks,
     curves,
     folder,
+    partial,
     probes,
     representation,
     samples,
@@ -27,7 +28,12 @@ from maskwise.report.folder import Row, RunFolder
 from maskwise.settings import flatten
 
 __all__ = ["write"]
-HEADLINES = (curves.loss_fact, curves.imputation_fact, probes.probe_fact)
+HEADLINES = (
+    curves.loss_fact,
+    curves.imputation_fact,
+    probes.probe_fact,
+    partial.partial_fact,
+)
 
 
 def write(runs: Sequence[Path], out: Path | None = None) -> Path:
@@ -194,7 +200,7 @@ def _plain(value: object) -> str:
 # Each gives the sections of a list of runs, one or several, in the order of the page.
 PARTS = (
     *(_overview, training.sections, samples.sections, asking.sections),
-    *(curves.losses, curves.likelihood),
-    *(curves.imputation, probes.sections, representation.sections, representation.clusters),
+    *(curves.losses, curves.likelihood, curves.imputation, probes.sections, partial.sections),
+    *(representation.sections, representation.clusters),
     *(probes.pairs, probes.finetuning, blocks.own_sections, _more, training.law, _settings),
 )

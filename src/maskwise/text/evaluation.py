@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -15,6 +15,7 @@ from maskwise.measure.finetuning import FineTuneSettings, tuned_row
 from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES, Found, Probe, ScoringName
 from maskwise.modality import Entries, Pool
+from maskwise.predict.visible import VisibleSettings
 from maskwise.settings import settings
 from maskwise.text.data import TextSplits
 from maskwise.text.likelihoods import measure_pairs
@@ -31,6 +32,7 @@ from maskwise.text.tasks import (
 )
 from maskwise.text.text import Text
 from maskwise.textio import user_path
+from maskwise.tokens.curve import padded, partial_rows
 from maskwise.tokens.evaluation import each_layer, losses_by_ratio, shares
 from maskwise.tokens.model import LanguageModel
 
@@ -38,8 +40,10 @@ MEASURES = ("accuracy", "mcc")  # of fine-tuned models
 
 
 @settings
-class TextEvaluateSettings:
+class TextEvaluateSettings(VisibleSettings):
     """How a language model is evaluated."""
+
+    numbers: ClassVar[bool] = False
 
     ratios: tuple[Ratio, ...] = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 0.95)
     """Hidden fractions at which the loss is measured; 0.15 is always among them."""
@@ -71,6 +75,7 @@ class TextEvaluateSettings:
     """Of the choice of samples, the masks and the bootstrap."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for text in (*self.probes, *self.token_probes, *self.finetune.tasks):
             parse_task(text)
 
@@ -101,8 +106,11 @@ def evaluate_text(
     models = models_of(model, untrained, baselines=config.baselines)
     sizes = (config.num_train, config.num_test)
     probed: list[Entries] = []
+    partly: list[Entries] = []
     for text in config.probes:
-        probed += text_probes(models, read_task(text, *sizes, seed), config)
+        task = read_task(text, *sizes, seed)
+        probed += text_probes(models, task, config)
+        partly += text_parts(model, task, config)
     for text in config.token_probes:
         probed += word_probes(models, read_tagged_task(text, *sizes, seed), config)
     tasks = [read_task(text, *sizes, seed) for text in config.finetune.tasks]
@@ -115,6 +123,7 @@ def evaluate_text(
             model, splits.test, index, (*config.ratios, ALWAYS), pattern, seed, unigram
         ),
         "probes": probed,
+        "partial": partly,
         "minimal_pairs": [
             measure_pairs(model, Path(path), num_pairs=config.num_pairs, seed=seed)
             for path in config.pairs
@@ -144,6 +153,21 @@ def text_probes(
         x = np.array(texts, dtype=object)
         rows.append(_row("bag of words", x, labels, BAG_OF_WORDS, config.seed))
     return [row | {"task": task.name} for row in rows]
+
+
+def text_parts(
+    model: LanguageModel[Text], task: TextTask, config: TextEvaluateSettings
+) -> list[Entries]:
+    """Return the rows of "partial" in result.json: labelled texts of which a part is visible."""
+    text = model.tokenizer
+    train, test = (
+        padded(text.tokenize(part).ids, text.length, text.pad) for part in (task.train, task.test)
+    )
+    return partial_rows(
+        *(model, (train, test), (task.train_y, task.test_y), task.name, config),
+        baselines=config.baselines,
+        seed=config.seed,
+    )
 
 
 def word_probes(
