@@ -8,7 +8,7 @@ import pytest
 
 from maskwise.images.evaluation import ImageEvaluateSettings, partial_table
 from maskwise.images.images import ImageSource, ImageSplits
-from maskwise.patches import partial
+from maskwise.patches import curve as patch_curve
 from maskwise.patches.model import PatchModel
 from maskwise.predict import baselines, curve
 
@@ -47,11 +47,11 @@ def test_values_are_those_of_tokens_or_their_means(
 ) -> None:
     model = make_model()
     tokens = model.tokenizer.tokenize(source.get(np.arange(30))).numpy()
-    values, width = partial.values_of(model, source)
+    values, width = patch_curve.values_of(model, source)
     assert width == 8
     np.testing.assert_allclose(values, tokens.reshape(30, -1), rtol=1e-6)
-    monkeypatch.setattr(partial, "MOST", 12)
-    values, width = partial.values_of(model, source)
+    monkeypatch.setattr(patch_curve, "MOST", 12)
+    values, width = patch_curve.values_of(model, source)
     assert width == 2
     np.testing.assert_allclose(
         values.reshape(30, 6, 2)[..., 0], tokens[..., :4].mean(2), atol=1e-6

@@ -12,7 +12,7 @@ from maskwise.dna.tasks import SequenceTask
 from maskwise.errors import UserError
 from maskwise.measure.probes import Fold
 from maskwise.predict import curve
-from maskwise.tokens import partial
+from maskwise.tokens import curve as token_curve
 from maskwise.tokens.model import LanguageModel
 
 Make = Callable[..., LanguageModel]
@@ -57,11 +57,11 @@ def test_a_bag_counts_what_is_visible(make_dna_model: Make) -> None:
     model = make_dna_model()
     codes = np.full((2, model.tokenizer.window), NOTHING, dtype=np.uint8)
     codes[0, :6], codes[1, :3] = encode("AACGTA"), encode("CCN")
-    source = partial.TokenRows(torch.from_numpy(codes))
-    columns = partial._frequent(model, source)
+    source = token_curve.TokenRows(torch.from_numpy(codes))
+    columns = token_curve._frequent(model, source)
     hidden = np.zeros(codes.shape, dtype=bool)
     hidden[0, 0] = hidden[1, 1] = True
-    found = np.expm1(partial._bag(model, source, columns, np.arange(2), hidden))
+    found = np.expm1(token_curve._bag(model, source, columns, np.arange(2), hidden))
     ids = model.tokenizer.ids(source.samples)[0, [0, 2, 3, 4]]
     assert found[0, columns[ids]].round().tolist() == [2, 1, 1, 1]
     assert found[1].sum().round() == 1
