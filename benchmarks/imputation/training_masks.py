@@ -1,6 +1,6 @@
 """Which masks to train with where values are missing.
 
-`python -m benchmarks.imputation.training_masks`, about seven minutes on one core.
+`python -m benchmarks.imputation.training_masks`, about ten minutes on one core.
 
 Of complete tables that scikit-learn ships, three values in ten are hidden, completely at random
 (MCAR), by what is seen (MAR), by what is not (MNAR), or in runs of neighbouring columns (block).
