@@ -242,7 +242,8 @@ def fit(
     apart = labels is not None and column is None
     known: Known = "apart" if apart else "own" if data is None else "given"
     found = kind.needed(kind.labelled, "predict")(model, given, config, column, known)
-    label = str(named or getattr(config.data, "labels", None) or "label")
+    usual = getattr(config.data, "labels", None) if labels is None else None
+    label = user_path(str(named)).stem if of_file else str(named or usual or "label")
     wanted = _wanted(found, labels, of_file, how.task, label)
     learned, held = known_rows(wanted, found.held)
     wanted = with_few_left_out(wanted, learned, label)

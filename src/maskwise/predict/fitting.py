@@ -1,6 +1,7 @@
 """From labelled samples to a head, frozen or fine-tuned, under the law of what will be visible."""
 
 import logging
+import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,6 +71,8 @@ def learn(asked: ModelAsked, y: np.ndarray, num_classes: int, how: Fitting) -> L
     Raises:
         UserError: a pattern that is none, or too few samples.
     """
+    from sklearn.exceptions import ConvergenceWarning
+
     law, most, seed = law_of(asked, how.law), max(heads.MOST // how.copies, 1), how.seed
     if len(y) > most:
         log.info("%d of %d labelled samples are learned from, chosen at random", most, len(y))
@@ -89,7 +92,11 @@ def learn(asked: ModelAsked, y: np.ndarray, num_classes: int, how: Fitting) -> L
             )
         then = tune(asked.some(~apart), y[~apart], hidden[:, ~apart], num_classes, seed)
         asked, y, hidden = asked.through(then.model, then).some(apart), y[apart], hidden[:, apart]
-    return Learned(heads.fit(asked, y, hidden, classes=classes, seed=seed), then, law)
+    with warnings.catch_warnings():
+        # One that has nearly converged is judged like any other: on what was left out.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        head = heads.fit(asked, y, hidden, classes=classes, seed=seed)
+    return Learned(head, then, law)
 
 
 def judge(asked: ModelAsked, y: np.ndarray, head: heads.Head) -> Entries:

@@ -206,7 +206,8 @@ def _temperatures(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return visible shares, and the temperatures that suit held-out logits about them."""
     levels = np.unique(np.quantile(shares, (np.arange(LEVELS) + 0.5) / LEVELS))
-    part = np.abs(shares[:, None] - levels).argmin(axis=1)
+    used, part = np.unique(np.abs(shares[:, None] - levels).argmin(axis=1), return_inverse=True)
+    levels = levels[used]
 
     def best(rows: np.ndarray) -> float:
         def loss(log_t: float) -> float:

@@ -58,7 +58,7 @@ def targets(values: Any, task: Task | None = None, what: str = "labels") -> Targ
     texts = [isinstance(value, (str, bool)) for value in known]
     if any(texts) and not all(texts):
         one, other = (next(v for v, t in zip(known, texts, strict=True) if t == s) for s in (1, 0))
-        raise UserError(f"{what} mix texts and numbers, such as {one!r} and {other!r}: give one")
+        raise UserError(f"{what}: texts and numbers, such as {one!r} and {other!r}: give one")
     if task == "numbers" and any(texts):
         given = [None if value is None else _number(value, what) for value in given]
         texts = []
@@ -67,7 +67,7 @@ def targets(values: Any, task: Task | None = None, what: str = "labels") -> Targ
     few_enough = len(different) <= MOST_CLASSES
     if task == "classes" and not whole:
         odd = next(value for value in known if value != int(value))
-        raise UserError(f"{what} hold {odd}, which is no class: give whole numbers or texts")
+        raise UserError(f"{what}: {odd} is no class: give whole numbers or texts")
     if task != "numbers" and whole and (task or any(texts) or few_enough):
         order = sorted(different, key=lambda value: (isinstance(value, str), value))
         code = {value: number for number, value in enumerate(order)}
@@ -80,7 +80,7 @@ def _one_axis(values: Any, what: str) -> list[Any]:
     """Return labels as Python has them, None where there is none."""
     found = np.asarray(values)
     if found.ndim != 1:
-        raise UserError(f"{what} have the shape {found.shape}: give one for each sample, [N]")
+        raise UserError(f"{what}: an array of shape {found.shape}: give one for each sample, [N]")
     # Of lists of texts and numbers NumPy makes texts.
     given = list(values) if isinstance(values, (list, tuple)) else found.tolist()
     made: list[Any] = []
@@ -108,7 +108,7 @@ def _number(value: Any, what: str) -> float:
     try:
         found = float(value)
     except ValueError:
-        raise UserError(f"{what} hold {value!r}, which is no number") from None
+        raise UserError(f"{what}: {value!r} is no number") from None
     return found
 
 
