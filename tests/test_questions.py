@@ -7,6 +7,8 @@ import pytest
 
 import maskwise as mw
 from maskwise.errors import UserError
+from maskwise.predict.fitting import Fitting
+from maskwise.predictor import fit
 from maskwise.questions import read_costs
 
 NAMES = ["age", "dose", "height", "mass"]
@@ -66,6 +68,19 @@ def test_what_says_the_class_is_asked_for(run):
     both = run.acquire(x, batch=2, draws=64)
     assert sorted(both.chosen[0]) == [1, 3]
     assert both.joint[0] == pytest.approx(found.gain[0, 1], abs=0.1)
+
+
+def test_a_column_that_is_predicted_is_never_asked_for(run):
+    """A number, which the model itself reads: no other column tells anything of it."""
+    predictor = fit(run.model(), run.config, "mass", how=Fitting(copies=3))
+    found = run.acquire({"age": [0.3]}, predictor=predictor)
+    assert np.isnan(found.gain[0, [0, 3]]).all()
+    assert (found.gain[0, 1:3] >= 0).all()
+    assert found.gain[0, 1:3].max() < 0.1
+    due = run.attribute({"age": [0.3], "dose": [1.0], "mass": [9.0]}, predictor=predictor)
+    assert (due.classes, due.of) == (("mass",), "number")
+    assert due.values[0, [2, 3], 0].tolist() == [0, 0]
+    assert due.values.sum() == pytest.approx((due.answer - due.base).item())
 
 
 def test_everything_else_needs_no_label(run):

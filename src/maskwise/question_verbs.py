@@ -13,6 +13,10 @@ def acquire(
     data: Annotated[str, Arg("samples of which parts are missing, as for embed", "DATA")],
     *,
     out: Annotated[Path, Arg("a .csv, .tsv or .parquet file")],
+    labels: Annotated[
+        str | None,
+        Arg("what is to be predicted, as for predict (default: the run's own)", "COLUMN|FILE"),
+    ] = None,
     cost: Annotated[Path | None, Arg("a table of names and costs (default: 1 each)")] = None,
     budget: Annotated[float | None, Arg("what is asked for together may cost so much")] = None,
     batch: Annotated[int | None, Arg("how much is asked for together (default: 1)")] = None,
@@ -36,7 +40,7 @@ def acquire(
     costs, found = None if cost is None else read_costs(cost), Run(run)
     config, model = override(found.reading(data), settings), found.model()
     samples = read(model, config, None)
-    predictor = found.predictor(model=model) if about == "label" else None
+    predictor = found.predictor(labels, model=model) if about == "label" else None
     asked = ModelAsked(model, samples) if predictor is None else predictor.asked_of(samples)
     said = ask(*(predictor, asked), cost=costs, budget=budget, batch=batch, draws=draws, seed=seed)
     write_table(out, asked_columns(said, samples))
@@ -48,6 +52,10 @@ def attribute(
     data: Annotated[str, Arg("samples, as for embed", "DATA")],
     *,
     out: Annotated[Path, Arg("a .csv, .tsv or .parquet file")],
+    labels: Annotated[
+        str | None,
+        Arg("what is to be predicted, as for predict (default: the run's own)", "COLUMN|FILE"),
+    ] = None,
     of: Annotated[
         Literal["probability", "logit"], Arg("what of classes (default: their probability)")
     ] = "probability",
@@ -68,7 +76,7 @@ def attribute(
     found = Run(run)
     config, model = override(found.reading(data), settings), found.model()
     samples = read(model, config, None)
-    predictor = found.predictor(model=model)
+    predictor = found.predictor(labels, model=model)
     most = max_permutations
     said = explain(
         predictor, predictor.asked_of(samples), of=of, se=se, max_permutations=most, seed=seed

@@ -13,8 +13,8 @@ MIDDLE = {
     "images": ("probes", "features"),
     "text": ("probes", "features", "pairs", "finetuning"),
     "dna": ("probes", "features"),
-    "cells": ("imputation", "probes", "features", "clusters"),
-    "tables": ("imputation", "probes", "features", "clusters"),
+    "cells": ("imputation", "asking", "probes", "features", "clusters"),
+    "tables": ("imputation", "asking", "probes", "features", "clusters"),
 }
 # What is not said of a kind of data.
 NEVER = {

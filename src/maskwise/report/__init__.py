@@ -199,8 +199,8 @@ def _plain(value: object) -> str:
 
 # Each gives the sections of a list of runs, one or several, in the order of the page.
 PARTS = (
-    *(_overview, training.sections, samples.sections, asking.sections),
-    *(curves.losses, curves.likelihood, curves.imputation, probes.sections, partial.sections),
+    *(_overview, training.sections, samples.sections, curves.losses, curves.likelihood),
+    *(curves.imputation, asking.sections, probes.sections, partial.sections),
     *(representation.sections, representation.clusters),
     *(probes.pairs, probes.finetuning, blocks.own_sections, _more, training.law, _settings),
 )
