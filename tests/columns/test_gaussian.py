@@ -113,3 +113,15 @@ def test_draws_have_the_moments_of_the_conditional():
     np.testing.assert_allclose(drawn[:, hidden].mean(axis=0), mean, atol=0.03)
     np.testing.assert_allclose(np.cov(drawn[:, hidden].T), covariance, atol=0.03)
     assert (drawn[:, ~hidden] == row[~hidden]).all()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_is_expected_needs_no_inverse(shared):
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(6, 6))
+    model = Gaussian(rng.normal(size=6), root @ root.T + np.eye(6))
+    x = rng.normal(size=(60, 6))
+    hidden = rng.random(x.shape) < rng.random((60, 1))
+    x[hidden[:1].repeat(60, axis=0) if shared else hidden] = np.nan
+    x[3] = np.nan
+    np.testing.assert_allclose(model.expected(x), model.conditional(x)[0], atol=1e-12)

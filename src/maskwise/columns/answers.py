@@ -41,7 +41,7 @@ class Answers:
         *,
         classes: bool,
         seed: int,
-        steps: int = STEPS,
+        steps: int | None = None,
     ) -> list[Self]:
         """Return networks of rows of which parts are hidden; all but their last layer they share.
 
@@ -52,9 +52,9 @@ class Answers:
                 [n, G, 1].
             classes: whether these are classes.
             seed: of weights and the order of rows.
-            steps: of the optimiser.
+            steps: of the optimiser; default: 1,500.
         """
-        rng = np.random.default_rng([seed, 5])
+        steps, rng = steps or STEPS, np.random.default_rng([seed, 5])
         mean, std = filled.mean(axis=0), filled.std(axis=0)
         std = np.where(std > 1e-9, std, 1.0)
         middle, scale = (0.0, 1.0) if classes else (float(y.mean()), float(y.std()) or 1.0)

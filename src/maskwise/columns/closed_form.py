@@ -298,6 +298,8 @@ def _values(scores: np.ndarray, knots: Knots) -> np.ndarray:
 
 def _fill(gaussian: Normal, x: np.ndarray, knots: Knots) -> np.ndarray:
     """Return columns [N, D] whose holes are filled with what is expected."""
+    if isinstance(gaussian, Gaussian) and not knots:
+        return gaussian.expected(x)
     mean, variance = gaussian.conditional(_scores(x, knots))
     for column, (values, scores) in knots.items():
         rows = np.flatnonzero(np.isnan(x[:, column]))

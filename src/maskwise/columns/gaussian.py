@@ -111,6 +111,31 @@ class Gaussian:
             variance[at] = np.diagonal(block.covariances, axis1=1, axis2=2)[block.place]
         return mean, variance
 
+    def expected(self, x: np.ndarray) -> np.ndarray:
+        """Return rows whose holes have their mean given the rest, [N, D].
+
+        The means of `conditional`, in a third of its time: where rows have holes of their own no
+        inverse is needed, only what it makes of one vector.
+        """
+        holes, precision = Holes(np.isnan(x)), _inverse(self.covariance)
+        mean = np.array(x, dtype=np.float64)
+        deviation = np.where(holes.hidden, 0, x - self.mean)
+        told = deviation @ precision
+        for rows, place, blank, known in holes.parts:
+            gaps, seen = blank[place], known[place]
+            at = rows[:, None], gaps
+            if blank.shape[1] <= known.shape[1]:
+                part = _within(precision, blank, blank)
+                mean[at] = self.mean[gaps] - _solved(part, place, told[at])
+            else:  # the same, Σ_HV Σ_VV⁻¹ d_V, where fewer are visible
+                part = _within(self.covariance, known, known)
+                weights = np.zeros(x[rows].shape)
+                each = _solved(part, place, deviation[rows[:, None], seen])
+                np.put_along_axis(weights, seen, each, axis=1)
+                more = np.take_along_axis(weights @ self.covariance, gaps, axis=1)
+                mean[at] = self.mean[gaps] + more
+        return mean
+
     def draw(self, x: np.ndarray, rng: Generator) -> np.ndarray:
         """Return rows whose holes are drawn from what is likely given the rest, [N, D]."""
         holes, precision = Holes(np.isnan(x)), _inverse(self.covariance)
@@ -154,6 +179,9 @@ class Gaussian:
 class Holes:
     """Rows sorted by how many values they lack, and by which.
 
+    `parts` has for each number of holes which rows lack so many, int64 [n], which pattern each of
+    them has, [n], and what the patterns hide and show, int64 [p, h] and [p, D - h].
+
     Args:
         hidden: bool [N, D].
     """
@@ -164,7 +192,7 @@ class Holes:
         keys = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1])))[:, 0]
         _, first, pattern = np.unique(keys, return_index=True, return_inverse=True)
         sizes = hidden[first].sum(axis=1)
-        self._parts: list[tuple[np.ndarray, ...]] = []
+        self.parts: list[tuple[np.ndarray, ...]] = []
         few = max(MOST // hidden.shape[1] ** 2, 1)
         for size in np.unique(sizes[sizes > 0]).tolist():
             every = np.flatnonzero(sizes[pattern] == size)
@@ -175,21 +203,17 @@ class Holes:
                 blank, known = (
                     np.nonzero(each)[1].reshape(len(which), -1) for each in (masks, ~masks)
                 )
-                self._parts.append((rows, place, blank, known))
+                self.parts.append((rows, place, blank, known))
 
     def blocks(self, covariance: np.ndarray, precision: np.ndarray) -> Iterator[Block]:
         """Give the rows with holes, with the covariances of these, from Σ and Ω, [D, D]."""
-
-        def part(matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-            return matrix.take(rows[:, :, None] * len(matrix) + columns[:, None, :])
-
-        for rows, place, blank, known in self._parts:
+        for rows, place, blank, known in self.parts:
             entries = blank[:, :, None] * len(precision) + blank[:, None, :]
             if blank.shape[1] <= known.shape[1]:
                 found = np.linalg.inv(precision.take(entries))
             else:  # the same, Σ_HH - Σ_HV Σ_VV⁻¹ Σ_VH, where fewer are visible
-                cross = part(covariance, blank, known)
-                inner = np.linalg.inv(part(covariance, known, known))
+                cross = _within(covariance, blank, known)
+                inner = np.linalg.inv(_within(covariance, known, known))
                 found = covariance.take(entries) - cross @ inner @ np.swapaxes(cross, 1, 2)
             yield Block(rows, blank[place], place, found, entries.ravel())
 
@@ -197,6 +221,18 @@ class Holes:
 def _times(block: Block, told: np.ndarray) -> np.ndarray:
     """Return the covariance of each row of a block times what is told of its holes, [n, h]."""
     return np.einsum("nij,nj->ni", block.covariances[block.place], told)
+
+
+def _within(matrix: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return parts of a matrix, [p, h, k], whose rows and columns are int64 [p, h] and [p, k]."""
+    return matrix.take(rows[:, :, None] * len(matrix) + columns[:, None, :])
+
+
+def _solved(matrices: np.ndarray, place: np.ndarray, told: np.ndarray) -> np.ndarray:
+    """Return A⁻¹ b of rows b [n, h], each with one of the matrices A [p, h, h]."""
+    if 2 * len(matrices) > len(told):
+        return np.asarray(np.linalg.solve(matrices[place], told[:, :, None])[:, :, 0])
+    return np.asarray(np.einsum("nij,nj->ni", np.linalg.inv(matrices)[place], told))
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:

@@ -213,18 +213,19 @@ class NumberModel:
                 out = asked[fold[every[asked]] == part]
                 said[out, 1] = net(seen.filled[out], seen.holes[out])[:, 0]
         told, shares = y[every[asked]], seen.shares[asked]
-        mixed = Voices.learn_numbers(said[asked], told, shares)
-        off = np.abs(mixed.mixed(said[asked], shares) - told)
+        said, told = said[asked] - mean, told - mean
+        mixed = Voices.learn_numbers(said, told, shares)
+        off = np.abs(mixed.mixed(said, shares) - told)
         linear = ridge(seen.filled, y[every], strength, mean)
         return cls(table.closed, linear, final, mixed, table.calibration(asked, off, rng))
 
     def expected(self, seen: Seen) -> np.ndarray:
         """Return what is expected, float64 [N]; of nothing, the mean."""
-        said = [self.linear(seen.filled)]
+        said, mean = [self.linear(seen.filled)], self.linear.prior
         if self.network is not None:
             said.append(self.network(seen.filled, seen.holes))
-        found = self.voices.mixed(np.hstack(said), seen.shares)
-        return np.where(seen.shares > 0, found, self.linear.prior)
+        found = self.voices.mixed(np.hstack(said) - mean, seen.shares)
+        return np.where(seen.shares > 0, found, 0) + mean
 
     def intervals(self, expected: np.ndarray, shares: np.ndarray, coverage: float) -> np.ndarray:
         """Return the ends of intervals that cover what is true so often, float64 [N, 2]."""

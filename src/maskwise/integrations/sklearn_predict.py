@@ -8,7 +8,13 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
-from sklearn.utils import Tags, check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import (
+    Tags,
+    assert_all_finite,
+    check_consistent_length,
+    check_random_state,
+    column_or_1d,
+)
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_feature_names_in, _check_y, check_is_fitted
 
@@ -176,7 +182,7 @@ class MaskedClassifier(ClassifierMixin, _Partial):
             given = network.read(self, X, reset=True, categorical=self._categorical)
             check_consistent_length(given.data, y)
             raise UserError(
-                f"all {len(y)} labels are of one class, {self.classes_[0]!r}: two or more are"
+                f"all {len(y)} labels are of one class, {self.classes_.tolist()[0]!r}: two or more are"
                 " needed to tell classes apart"
             )
         return self._fit(X, codes, unlabelled, ClassModel)
@@ -294,6 +300,8 @@ def _labels(y: ArrayLike | None, name: str) -> np.ndarray:
             f"{len(rows)} labels are missing (NaN or None), first in row {rows[0]}: hand such rows"
             " over as `unlabelled`"
         )
+    if found.dtype.kind == "f":
+        assert_all_finite(found, input_name="y")
     return cast("np.ndarray", found)
 
 

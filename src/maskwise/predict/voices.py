@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize, nnls
 from scipy.special import log_softmax
 
 LEVELS = 5  # of the visible share, at which weights are measured
@@ -44,24 +44,20 @@ class Voices:
             y: the true classes, [n].
             shares: how much of each sample was visible, [n].
         """
-        levels = np.unique(np.quantile(shares, (np.arange(LEVELS) + 0.5) / LEVELS))
-        part = np.abs(shares[:, None] - levels).argmin(axis=1)
+        levels, part = _levels(shares)
         said = np.stack([centred(each) for each in logits])
         found = [_best(said[:, part == place], y[part == place]) for place in range(len(levels))]
         return cls(levels, np.stack(found))
 
     @classmethod
     def learn_numbers(cls, said: np.ndarray, y: np.ndarray, shares: np.ndarray) -> Self:
-        """Return the weights of held-out numbers, [n, V], whose sum is 1, by squared error."""
-        levels = np.unique(np.quantile(shares, (np.arange(LEVELS) + 0.5) / LEVELS))
-        part = np.abs(shares[:, None] - levels).argmin(axis=1)
-        off = said - y[:, None]
-        scale = np.square(off).mean() or 1.0
-        found = [_least(off[part == place], scale) for place in range(len(levels))]
+        """Return the weights of held-out deviations from the mean, [n, V], by squared error."""
+        levels, part = _levels(shares)
+        found = [_least(said[part == place], y[part == place]) for place in range(len(levels))]
         return cls(levels, np.stack(found))
 
     def mixed(self, said: np.ndarray, shares: np.ndarray) -> np.ndarray:
-        """Return numbers, float64 [N], of those that voices say, [N, V]."""
+        """Return the deviation from the mean, float64 [N], of those that voices say, [N, V]."""
         by = [np.interp(shares, self.shares, each) for each in self.weights.T]
         return np.asarray((said * np.stack(by, axis=1)).sum(axis=1))
 
@@ -81,6 +77,13 @@ def centred(logits: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(logits - logits.max(axis=1, keepdims=True), FLOOR))
 
 
+def _levels(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return some of the shares, rising, and which is nearest to each: every one to some."""
+    at = (np.arange(LEVELS) + 0.5) / LEVELS
+    levels = np.unique(np.quantile(shares, at, method="inverted_cdf"))
+    return levels, np.abs(shares[:, None] - levels).argmin(axis=1)
+
+
 def _best(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the weights of voices, [V], from logits [V, n, K]."""
     num, rows = len(logits), np.arange(len(y))
@@ -96,20 +99,9 @@ def _best(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x)
 
 
-def _least(off: np.ndarray, scale: float) -> np.ndarray:
-    """Return the weights, 0 or more and 1 in sum, whose errors [n, V] have the least square."""
-    num = off.shape[1]
-    moments = off.T @ off + FEW * scale * np.eye(num)
-    every = [
-        np.flatnonzero(list(np.binary_repr(n, num))[::-1] == np.array("1"))
-        for n in range(1, 2**num)
-    ]
-    best, least = np.full(num, 1 / num), np.inf
-    for some in every:
-        part = np.linalg.solve(moments[np.ix_(some, some)], np.ones(len(some)))
-        weights = np.zeros(num)
-        weights[some] = part / part.sum()
-        loss = weights @ moments @ weights
-        if (weights >= 0).all() and loss < least:
-            best, least = weights, loss
-    return best
+def _least(said: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the weights of voices, [V], from what they say, [n, V]."""
+    num = said.shape[1]
+    few = np.sqrt(FEW * np.square(said).mean()) * np.eye(num)
+    matrix, goal = np.concatenate([said, few]), np.concatenate([y, few.sum(axis=1) / num])
+    return np.asarray(nnls(matrix, goal)[0])
