@@ -23,6 +23,8 @@ from maskwise.columns.partial import ClassModel, NumberModel, Seen, see
 from maskwise.errors import UserError
 from maskwise.integrations import sklearn_answers as answers
 from maskwise.integrations import sklearn_network as network
+from maskwise.integrations.sklearn_network import Given
+from maskwise.integrations.sklearn_questions import Questions
 from maskwise.labels import is_nothing
 from maskwise.predict.visibility import ANY, OBSERVED
 
@@ -31,7 +33,7 @@ log = logging.getLogger("maskwise")
 
 
 @dataclass(eq=False, repr=False)
-class _Partial(BaseEstimator):
+class _Partial(Questions, BaseEstimator):
     """What the classifier and the regressor share."""
 
     estimator: Any = None
@@ -81,6 +83,9 @@ class _Partial(BaseEstimator):
     def _categorical(self) -> Any:
         return "infer" if self.estimator is None else self.estimator.categorical
 
+    def _read(self, X: ArrayLike) -> Given:
+        return network.read(self, X, reset=False, categorical=self._categorical)
+
     def _codes(self) -> Any:
         return None if self.estimator_ is None else answers.codes(self.estimator_.state_)
 
@@ -95,7 +100,7 @@ class _Partial(BaseEstimator):
     def _seen(self, X: ArrayLike, said: str) -> tuple[Any, Seen]:
         """Return the model, and what it reads of rows; rows of which nothing is there are told."""
         check_is_fitted(self)
-        given = network.read(self, X, reset=False, categorical=self._categorical)
+        given = self._read(X)
         samples, _ = answers.samples(self.state_["table"], given)
         if len(nothing := 1 + np.flatnonzero(np.isnan(samples).all(axis=1))):
             log.warning(
