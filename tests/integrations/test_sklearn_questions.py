@@ -1,4 +1,4 @@
-"""What classifiers and regressors of rows with holes ask for, and what their answers are due to."""
+"""What estimators of rows with holes ask for, and what their answers are due to."""
 
 import numpy as np
 import pandas as pd
