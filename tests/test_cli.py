@@ -68,6 +68,24 @@ def test_what_pretraining_prints(cli, tmp_path):
     assert (config.train.steps, config.evaluate.ratios) == (2, (0.5,))
 
 
+def test_answers_from_parts_of_a_run_from_before_they_were_measured(cli, finished, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    config = json.loads((run / "config.json").read_text("utf-8"))
+    for key in ("visible", "visible_patterns"):
+        del config["evaluate"][key]
+    (run / "config.json").write_text(json.dumps(config))
+    status, _, err = cli("evaluate", run, "--evaluate.visible_patterns", "random,sideways")
+    assert (status, "unknown pattern 'sideways'" in err) == (2, True)
+    asked = ["--evaluate.visible", "0.25,1", "--evaluate.visible_patterns", "random"]
+    assert cli("evaluate", run, *asked)[0] == 0
+    rows = Run(run).result["partial"]
+    assert [(row["method"], row["share"]) for row in rows] == [
+        (method, share) for share in (0.25, 1.0) for method in ("encoder", "class frequencies")
+    ]
+    assert "From part of the input" in (run / "report.html").read_text("utf-8")
+
+
 def test_evaluating_again(cli, finished, tmp_path):
     run = shutil.copytree(finished, tmp_path / "finished")
     before = json.loads((run / "result.json").read_text("utf-8"))

@@ -78,7 +78,7 @@ def test_what_is_missing_stays_out():
             assert not (hidden & ~there).any()
 
 
-def test_whole_groups():
+def test_whole_groups(caplog):
     names = [f"lab_{n}" for n in range(5)] + [f"scan{n}" for n in range(4)] + ["age", "x1", "x2"]
     of = groups_of(names)
     assert len(set(of)) == 4
@@ -90,6 +90,9 @@ def test_whole_groups():
         assert seen == [num] * NUM
     assert groups_of(names, "lab_+scan").tolist() == [1] * 5 + [2] * 4 + [0] * 3
     assert parts("groups", names=["a"] * WIDTH) == []
+    assert caplog.messages == [
+        "evaluate.visible_patterns 'groups' is left out: there is one group only"
+    ]
 
 
 def test_as_other_samples_lack_values():

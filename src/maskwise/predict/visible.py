@@ -1,5 +1,6 @@
 """Which part of test samples is visible: at random, a panel, neighbours, groups, and so on."""
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ OF_MASKS = {"random": "scattered", "panel": "shared", CONTIGUOUS: "inverse-block
 MECHANISMS = ("MAR", "MNAR")
 GROUPS, OBSERVED = "groups", visibility.OBSERVED
 CPU = torch.device("cpu")
+log = logging.getLogger("maskwise")
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -109,13 +111,17 @@ def parts_of(positions: Positions, config: VisibleSettings, seed: int) -> Iterat
 
     Masks depend on the seed, and on a sample's number and what is there of it; under MAR and MNAR
     on all values. Where so few positions are there that two shares are the same masks, the larger
-    of them is left out. A pattern that these samples cannot have has no parts.
+    of them is left out. A pattern that these samples cannot have has no parts, and is told.
     """
     for pattern in config.visible_patterns:
         last = None
         for share in sorted(config.visible):
             hidden = _hidden(positions, pattern, share, seed)
-            if hidden is None or (last is not None and np.array_equal(hidden, last)):
+            if hidden is None:
+                why = "nothing is missing" if pattern == OBSERVED else "there is one group only"
+                log.warning("evaluate.visible_patterns '%s' is left out: %s", pattern, why)
+                break
+            if last is not None and np.array_equal(hidden, last):
                 continue
             yield Part(pattern, share, hidden)
             last = hidden
