@@ -139,6 +139,11 @@ def test_listing(cli, finished, tmp_path, monkeypatch):
     for word in ("digits", "cifar10-fixed", "uniform:LOW,HIGH", "inverse-block", "hf:NAME"):
         assert word in out
     assert "  runs/half  (not finished)" in out.splitlines()
+    (tmp_path / "runs/half/predictor").mkdir()
+    (tmp_path / "runs/half/predictor/config.json").write_text('{"label": "age"}')
+    assert "  runs/half  (not finished, predicts age)" in cli("list")[1].splitlines()
+    (tmp_path / "runs/half/predictor/config.json").write_text("{")
+    assert "  runs/half  (not finished)" in cli("list")[1].splitlines()
     assert "  runs/whole" in out.splitlines()
 
 

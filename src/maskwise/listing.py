@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from maskwise import words
-from maskwise.files import Entries
+from maskwise.errors import UserError
+from maskwise.files import Entries, read_json
 from maskwise.laws import FORMS
 from maskwise.masks import PATTERNS
 from maskwise.modalities import kinds, recipes
@@ -33,8 +34,18 @@ def everything(runs: Path) -> str:
     if found := sorted(path.parent for path in runs.glob("*/config.json")):
         lines.append("runs")
     for path in found:
-        lines.append(f"  {path}{'' if (path / 'result.json').exists() else '  (not finished)'}")
+        notes = [] if (path / "result.json").exists() else ["not finished"]
+        notes += _predicts(path / "predictor/config.json")
+        lines.append(f"  {path}" + (f"  ({', '.join(notes)})" if notes else ""))
     return "\n".join(lines)
+
+
+def _predicts(path: Path) -> list[str]:
+    """Return what a run's predictor predicts, if it has one that can be read."""
+    try:
+        return [f"predicts {read_json(path)['label']}"]
+    except (UserError, LookupError, TypeError):
+        return []
 
 
 def settings_table() -> str:

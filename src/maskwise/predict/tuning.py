@@ -21,7 +21,7 @@ from maskwise.predict.asked import ModelAsked
 from maskwise.rng import shuffled
 
 SHARE = 5  # one sample in so many is kept for the head that is calibrated
-FEWEST_STEPS = 300
+FEWEST_STEPS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ def tune(
 
     All weights are trained as in `maskwise.measure.finetuning.tune`. An epoch shows each sample
     once, under the masks of one copy; there are as many epochs as copies, or more where samples
-    are few, so that 300 steps are taken.
+    are few, so that 1,000 steps are taken.
 
     Args:
         asked: the samples.
