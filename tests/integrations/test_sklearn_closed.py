@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from maskwise.columns import refinement
 from maskwise.integrations import sklearn_closed
 from maskwise.integrations.sklearn import MaskedImputer
 from tests.integrations.sklearn_tables import linear_table, mixed_table
@@ -56,9 +55,7 @@ def test_what_is_not_missing_stays_and_two_calls_agree():
     np.testing.assert_allclose(imputer.transform(X[7:9]), found[7:9])
 
 
-def test_a_network_is_added_where_columns_are_products(monkeypatch):
-    monkeypatch.setattr(refinement, "num_steps", lambda rows, columns: 200)
-    monkeypatch.setattr(refinement, "MASKED", 10_000)
+def test_corrections_are_added_where_columns_are_products():
     x = np.random.default_rng(0).normal(size=(1500, 2))
     X = np.column_stack([x, 5 * x[:, 0] * x[:, 1]])
     holes = X.copy()
@@ -127,8 +124,10 @@ def test_nothing_varies_one_row_and_new_columns_of_holes():
 
 
 def test_skops_trusts_all_but_the_class_itself():
-    X = np.exp(holed(linear_table(80, 4)))
+    x = np.random.default_rng(0).normal(size=(1500, 2))
+    X = holed(np.column_stack([x, x[:, 0] * x[:, 1], x[:, 0] > x[:, 1] + 0.5]), 0.1)
     imputer = MaskedImputer(random_state=0).fit(X)
+    assert set(imputer.state_["refinement"]["parts"]) == {"kernel", "forest"}
     data = skops.dumps(imputer)
     unknown = skops.get_untrusted_types(data=data)
     assert unknown == ["maskwise.integrations.sklearn.MaskedImputer"]

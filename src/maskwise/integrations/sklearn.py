@@ -212,11 +212,10 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
     A drop-in beside `sklearn.impute.IterativeImputer`, which has a regression for each column and
     round. Here one normal distribution of all columns, fitted to the holes by EM, predicts any
     part of a row from any other, in closed form. Values that are held out decide whether columns
-    become normal scores first, and, of tables of a thousand rows and more, whether a network that
-    learns what the closed form leaves over is added: its time is about what regressions would
-    take, or half a second. What is not missing stays bit for bit the same. Tables of numbers
-    become float arrays; frames with texts, bools or categories, which are imputed too, stay
-    frames.
+    become normal scores first, and whether what the closed form leaves over is corrected: by
+    smooth functions and trees, or, in large tables, by a network. What takes time is done where it
+    was seen to help. What is not missing stays bit for bit the same. Tables of numbers become
+    float arrays; frames with texts, bools or categories, which are imputed too, stay frames.
 
     Args:
         estimator: a `MaskedAutoencoder` that is trained and asked instead of the closed form.
@@ -240,8 +239,8 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
     Attributes:
         estimator_: the fitted estimator; None for the closed form.
         transform_: of the closed form, what numbers become: "standard" or "normal scores".
-        refined_: of the closed form, whether a network is added.
-        state_: the closed form and the network, as plain values and arrays.
+        refined_: of the closed form, whether corrections are added.
+        state_: the closed form and its corrections, as plain values and arrays.
         indicator_features_: numbers of the columns that had missing values, if they are appended.
         empty_features_: bool [F], columns without any value.
         n_features_in_: columns, F.

@@ -1,4 +1,4 @@
-"""Inside the imputer: a table in closed form, refined by a network, kept as plain arrays."""
+"""Inside the imputer: a table in closed form, refined where that helps, kept as plain values."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from maskwise.columns.closed_form import ClosedForm
 from maskwise.columns.factors import Factors
 from maskwise.columns.gaussian import Gaussian
-from maskwise.columns.refinement import Refinement, refine
+from maskwise.columns.refinement import PARTS, Refinement, refine
 from maskwise.integrations.sklearn_network import Given, State, learned, samples_of, table_of
 
 ROWS = 20_000  # at once
@@ -32,7 +32,7 @@ def learn(given: Given, names: Sequence[str], dates: str, seed: int) -> State:
     }
     if found is not None:
         state["refinement"] = {
-            "weights": found.weights,
+            "parts": {name: vars(part) for name, part in found.parts.items()},
             "strength": found.strength,
             "spread": found.spread,
         }
@@ -56,11 +56,17 @@ def _filled(state: State, part: int, samples: np.ndarray, seed: int | None) -> n
     columns = closed.columns(samples)
     filled = closed.fill(columns)
     if state["refinement"]:
-        network = Refinement(**state["refinement"])
-        more, spread = network.correct(filled, np.isnan(columns)), network.spread
+        refinement = _refinement(state)
+        more, spread = refinement.correct(filled, np.isnan(columns)), refinement.spread
     if seed is None:
         return closed.features(samples, filled + more)
     return closed.draw(samples, (seed, part), more, spread)
+
+
+def _refinement(state: State) -> Refinement:
+    kept = dict(state["refinement"])
+    parts = {name: PARTS[name](**values) for name, values in kept.pop("parts").items()}
+    return Refinement(parts, **kept)
 
 
 def _closed(state: State) -> ClosedForm:
