@@ -304,6 +304,23 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
             found = network.complete(self.estimator_.state_, given, seed, **whole)
         return self._result(given, [self._bounded(*each) for each in enumerate(found)])
 
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
+        """Return log-likelihoods of rows, nats, float64 [N]; of what is not missing in them.
+
+        Those of the closed form, without corrections: densities of numbers in their own units, and
+        probabilities of categories, of columns of whole numbers only (values beyond all in `fit`
+        count as the nearest) and of values on a bound. With an `estimator`, its lower bounds.
+        """
+        check_is_fitted(self)
+        given = self._read(X, reset=False)
+        if self.estimator_ is not None:
+            return self.estimator_.score_samples(given)
+        return closed.scores(self.state_, given)
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """Return the mean of `score_samples`, which model selection maximises."""
+        return float(self.score_samples(X).mean())
+
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the columns of `transform`."""
         check_is_fitted(self)

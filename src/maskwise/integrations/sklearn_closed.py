@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maskwise.columns.closed_density import log_density
 from maskwise.columns.closed_form import ClosedForm
 from maskwise.columns.factors import Factors
 from maskwise.columns.gaussian import Gaussian
@@ -28,6 +29,7 @@ def learn(given: Given, names: Sequence[str], dates: str, seed: int) -> State:
         "mean": closed.mean,
         "std": closed.std,
         "knots": {str(column): knots for column, knots in closed.knots.items()},
+        "steps": {str(column): steps for column, steps in closed.steps.items()},
         "gaussian": vars(closed.gaussian),
     }
     if found is not None:
@@ -48,6 +50,29 @@ def complete(
         parts = np.split(samples, range(ROWS, len(samples), ROWS))
         samples = np.concatenate([_filled(state, *each, seed) for each in enumerate(parts)])
     return list(table_of(state).arrays(samples, round=round, clip=clip).values())
+
+
+def scores(state: State, given: Given) -> np.ndarray:
+    """Return the log-likelihoods of rows in closed form, nats [N]; 0 where nothing is known.
+
+    Densities are in the units of the table.
+    """
+    samples = samples_of(state, given)
+    if not state["closed"]:
+        return np.zeros(len(samples))
+    numbers = {
+        place: each for place, each in enumerate(table_of(state).features) if each.kind == "number"
+    }
+    whole = {
+        place: (1 / each.std, *((np.array(each.limits) - each.mean) / each.std).tolist())
+        for place, each in numbers.items()
+        if each.limits
+    }
+    found = log_density(_closed(state), samples.astype(np.float64), whole)
+    for place, column in numbers.items():
+        if place not in whole:
+            found -= np.where(np.isnan(samples[:, place]), 0, np.log(column.std))
+    return found
 
 
 def _filled(state: State, part: int, samples: np.ndarray, seed: int | None) -> np.ndarray:
@@ -71,6 +96,7 @@ def _refinement(state: State) -> Refinement:
 
 def _closed(state: State) -> ClosedForm:
     kept = dict(state["closed"])
-    knots = {int(column): tuple(each) for column, each in kept.pop("knots").items()}
+    for name in ("knots", "steps"):
+        kept[name] = {int(column): tuple(each) for column, each in kept[name].items()}
     form = Gaussian if "covariance" in kept["gaussian"] else Factors
-    return ClosedForm(**kept | {"gaussian": form(**kept["gaussian"]), "knots": knots})
+    return ClosedForm(**kept | {"gaussian": form(**kept["gaussian"])})
