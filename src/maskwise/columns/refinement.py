@@ -16,7 +16,7 @@ ROWS, VALUES = 8000, 120_000  # that kernel and trees learn from, at most
 FEWEST = 20  # known values of a column that is corrected
 LARGE, LONG = 300_000, 4000  # values, and rows, of tables from which a network learns
 Part = Kernel | Forest | ResidualNetwork
-PARTS: dict[str, type[Part]] = {"kernel": Kernel, "forest": Forest, "network": ResidualNetwork}
+FORMS: dict[str, type[Part]] = {"kernel": Kernel, "forest": Forest, "network": ResidualNetwork}
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,7 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         sample_posterior: draw what is missing in a row from what is likely, together, given the
             rest, instead of filling in what is expected. For multiple imputation call
             `set_params(random_state=...).transform(X)` several times; what was learned in `fit`
-            is the same in all.
+            is the same in all. Columns whose values mostly repeat get values that were seen.
         min_value: least imputed value, for all columns or [F].
         max_value: largest imputed value.
         add_indicator: append a column for each that had missing values in `fit`: where it has.

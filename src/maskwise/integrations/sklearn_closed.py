@@ -9,7 +9,7 @@ from maskwise.columns.closed_density import log_density
 from maskwise.columns.closed_form import ClosedForm
 from maskwise.columns.factors import Factors
 from maskwise.columns.gaussian import Gaussian
-from maskwise.columns.refinement import PARTS, Refinement, refine
+from maskwise.columns.refinement import FORMS, Refinement, refine
 from maskwise.integrations.sklearn_network import Given, State, learned, samples_of, table_of
 
 ROWS = 20_000  # at once
@@ -90,7 +90,7 @@ def _filled(state: State, part: int, samples: np.ndarray, seed: int | None) -> n
 
 def _refinement(state: State) -> Refinement:
     kept = dict(state["refinement"])
-    parts = {name: PARTS[name](**values) for name, values in kept.pop("parts").items()}
+    parts = {name: FORMS[name](**values) for name, values in kept.pop("parts").items()}
     return Refinement(parts, **kept)
 
 
