@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from maskwise.columns import refinement
 from maskwise.integrations import sklearn_closed
 from maskwise.integrations.sklearn import MaskedImputer
 from tests.integrations.sklearn_tables import linear_table, mixed_table
@@ -56,9 +55,7 @@ def test_what_is_not_missing_stays_and_two_calls_agree():
     np.testing.assert_allclose(imputer.transform(X[7:9]), found[7:9])
 
 
-def test_a_network_is_added_where_columns_are_products(monkeypatch):
-    monkeypatch.setattr(refinement, "num_steps", lambda rows, columns: 200)
-    monkeypatch.setattr(refinement, "MASKED", 10_000)
+def test_corrections_are_added_where_columns_are_products():
     x = np.random.default_rng(0).normal(size=(1500, 2))
     X = np.column_stack([x, 5 * x[:, 0] * x[:, 1]])
     holes = X.copy()
@@ -127,9 +124,45 @@ def test_nothing_varies_one_row_and_new_columns_of_holes():
 
 
 def test_skops_trusts_all_but_the_class_itself():
-    X = np.exp(holed(linear_table(80, 4)))
+    x = np.random.default_rng(0).normal(size=(1500, 2))
+    X = holed(np.column_stack([x, x[:, 0] * x[:, 1], x[:, 0] > x[:, 1] + 0.5]), 0.1)
     imputer = MaskedImputer(random_state=0).fit(X)
+    assert set(imputer.state_["refinement"]["parts"]) == {"kernel", "forest"}
     data = skops.dumps(imputer)
     unknown = skops.get_untrusted_types(data=data)
     assert unknown == ["maskwise.integrations.sklearn.MaskedImputer"]
     assert np.array_equal(skops.loads(data, trusted=unknown).transform(X), imputer.transform(X))
+
+
+def test_likelihoods_of_numbers_are_those_of_a_normal_distribution_in_their_units():
+    from scipy.stats import multivariate_normal
+
+    X = linear_table(300, 3) * [1.0, 10.0, 0.1] + [0.0, 5.0, -2.0]
+    imputer = MaskedImputer(random_state=0).fit(X)
+    true = multivariate_normal(X.mean(axis=0), np.cov(X.T, ddof=0)).logpdf(X)
+    found = imputer.score_samples(X)
+    np.testing.assert_allclose(found, true, atol=0.3)  # shrunk a little
+    assert imputer.score(X) == pytest.approx(true.mean(), abs=0.02)
+    assert imputer.score(X * 3) < imputer.score(X) - 1
+    holes = X.copy()
+    holes[:, 1] = np.nan
+    part = multivariate_normal(X.mean(axis=0)[[0, 2]], np.cov(X[:, [0, 2]].T, ddof=0))
+    np.testing.assert_allclose(imputer.score_samples(holes), part.logpdf(X[:, [0, 2]]), atol=0.3)
+    assert imputer.score_samples(np.full((2, 3), np.nan)).tolist() == [0, 0]
+    assert MaskedImputer().fit([[1.0]]).score_samples([[1.0], [2.0]]).tolist() == [0, 0]
+
+
+def test_whole_numbers_and_categories_have_probabilities():
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(
+        {"stars": rng.integers(1, 6, 500), "city": rng.choice(["a", "b"], 500)}
+    )
+    imputer = MaskedImputer(random_state=0).fit(frame)
+    every = pandas.DataFrame({"stars": [1, 2, 3, 4, 5] * 2, "city": ["a"] * 5 + ["b"] * 5})
+    found = np.exp(imputer.score_samples(every))
+    assert found.sum() == pytest.approx(1)
+    np.testing.assert_allclose(found, 0.1, atol=0.03)
+    unseen = pandas.DataFrame({"stars": [5, 9], "city": ["a", None]})
+    told = np.exp(imputer.score_samples(unseen))
+    assert told[1] == pytest.approx((frame.stars == 5).mean(), abs=0.01)

@@ -51,6 +51,7 @@ def test_empty_columns_are_left_out_or_zero_and_constant_ones_keep_their_constan
     found = imputer.transform(X)
     assert found.shape == (60, 5)
     assert (found[:, 4] == 7).all()
+    assert np.array_equal(imputer.score_samples(X), imputer.estimator_.score_samples(X))
     assert imputer.get_feature_names_out().tolist() == ["x0", "x1", "x2", "x3", "x5"]
     X[2, 4] = 3.0  # of a column without any value in `fit`
     assert imputer.transform(X).shape == (60, 5)

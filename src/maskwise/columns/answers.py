@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import gelu, linear, log_softmax
 
-from maskwise.columns.refinement import AdamW
+from maskwise.columns.residual_network import AdamW
 
 STEPS, BATCH, WIDTH, WEIGHT_DECAY = 1500, 256, 128, 0.3
 

@@ -1,7 +1,7 @@
 """Rows of numbers and categories as one normal distribution: chosen, fitted, asked, drawn from."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Self
 
@@ -48,6 +48,8 @@ class ClosedForm:
         knots: of the columns that become normal scores.
         gaussian: of the columns.
         setting: its shrinkage, or from 1 its number of factors.
+        steps: of the columns of numbers that mostly repeat, the values seen, [K], and the scores
+            that part them, [K - 1]: thresholds at which a latent normal number has their shares.
 
     Example:
         >>> latent = np.random.default_rng(0).normal(size=(200, 1))
@@ -62,6 +64,7 @@ class ClosedForm:
     knots: Knots
     gaussian: Normal
     setting: float = SHRINKAGES[-1]
+    steps: Knots = field(default_factory=dict)
 
     @classmethod
     def learn(cls, samples: np.ndarray, sizes: tuple[int, ...], *, seed: int = 0) -> Self:
@@ -83,7 +86,7 @@ class ClosedForm:
         start, setting, scored = _chosen(x, held_out, sizes, weights_of(sizes, std))
         knots = _knots(x, sizes) if scored else {}
         gaussian = _fit(_scores(x, knots), setting, start, LAST)
-        return cls(sizes, mean, std, knots, gaussian, setting)
+        return cls(sizes, mean, std, knots, gaussian, setting, _steps(x, sizes))
 
     def columns(self, samples: np.ndarray) -> np.ndarray:
         """Return samples [N, F] as standardised columns, float64 [N, D]."""
@@ -109,6 +112,14 @@ class ClosedForm:
         found = features_of(columns * self.std + self.mean, self.sizes)
         return np.where(np.isnan(samples), found, samples)
 
+    def shares(
+        self, samples: np.ndarray, feature: int, more: np.ndarray | float = 0.0
+    ) -> np.ndarray:
+        """Return probabilities of the categories of a feature that rows [N, F] lack, [N, K]."""
+        expected = (self.fill(self.columns(samples)) + more) * self.std + self.mean
+        found = _shares(expected[:, owners(self.sizes) == feature]).clip(LEAST)
+        return np.asarray(found / found.sum(axis=1, keepdims=True))
+
     def draw(
         self,
         samples: np.ndarray,
@@ -120,21 +131,24 @@ class ClosedForm:
 
         Categories are drawn one after the other, each given those before, and then all numbers
         together. `more`, [N, D], is added to what is expected, and deviations from that are
-        multiplied by `spread`, [D].
+        multiplied by `spread`, [D]. Columns that mostly repeat get values that were seen.
         """
         samples, rng = np.array(samples, dtype=np.float64), np.random.default_rng(seed)
         more = np.broadcast_to(more, (len(samples), len(self.mean)))
         uniform = rng.random(samples.shape)
         for feature in np.flatnonzero(self.sizes).tolist():
             rows = np.flatnonzero(np.isnan(samples[:, feature]))
-            expected = (self.fill(self.columns(samples[rows])) + more[rows]) * self.std + self.mean
-            shares = _shares(expected[:, owners(self.sizes) == feature]).clip(LEAST)
-            levels = shares.cumsum(axis=1) / shares.sum(axis=1, keepdims=True)
+            levels = self.shares(samples[rows], feature, more[rows]).cumsum(axis=1)
             samples[rows, feature] = (levels < uniform[rows, feature, None]).sum(axis=1)
         columns = self.columns(samples)
-        drawn = _values(self.gaussian.draw(_scores(columns, self.knots), rng), self.knots)
-        expected = self.fill(columns)
-        return self.features(samples, expected + more + (drawn - expected) * spread)
+        scores = self.gaussian.draw(_scores(columns, self.knots), rng)
+        drawn, expected = _values(scores, self.knots), self.fill(columns)
+        for column, (values, cuts) in self.steps.items():
+            drawn[:, column] = values[np.searchsorted(cuts, scores[:, column])]
+        found = expected + more + (drawn - expected) * spread
+        for column, (values, _) in self.steps.items():
+            found[:, column] = values[np.searchsorted(_middles(values), found[:, column])]
+        return self.features(samples, found)
 
     def again(self, samples: np.ndarray) -> Self:
         """Return what describes other samples [N, F], by EM from here; nothing is chosen anew.
@@ -147,7 +161,7 @@ class ClosedForm:
             setting = min(setting, 1 / len(x))
         knots = _knots(x, self.sizes) if self.knots else {}
         gaussian = _fit(_scores(x, knots), setting, self.gaussian, AGAIN)
-        return replace(self, knots=knots, gaussian=gaussian)
+        return replace(self, knots=knots, gaussian=gaussian, steps=_steps(x, self.sizes))
 
 
 def owners(sizes: tuple[int, ...]) -> np.ndarray:
@@ -260,6 +274,21 @@ def _knots(x: np.ndarray, sizes: tuple[int, ...]) -> Knots:
             scores = ndtri(np.bincount(place, (np.arange(num) + 0.5) / num) / times)
             found[column] = _longer(knots, scores, times)
     return found
+
+
+def _steps(x: np.ndarray, sizes: tuple[int, ...]) -> Knots:
+    """Return the values of numbers, [N, D], that are seen twice on average, and their cuts."""
+    found: Knots = {}
+    for column in np.flatnonzero(np.array(sizes)[owners(sizes)] == 0).tolist():
+        known = x[~np.isnan(x[:, column]), column]
+        values, times = np.unique(known, return_counts=True)
+        if 1 < len(values) <= min(KNOTS, len(known) // 2):
+            found[column] = values, ndtri(times.cumsum()[:-1] / len(known))
+    return found
+
+
+def _middles(values: np.ndarray) -> np.ndarray:
+    return (values[1:] + values[:-1]) / 2
 
 
 def _longer(

@@ -114,6 +114,38 @@ class Factors:
             drawn[rows] = np.where(hidden[rows], found, drawn[rows])
         return drawn
 
+    def chained(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and variance of each visible value given those in columns before its own.
+
+        [N, D] each; NaN where nothing is visible. A filter: each value changes what is known of
+        the factors of its row.
+        """
+        known, num = ~np.isnan(x), self.loadings.shape[1]
+        found, spread = np.full(x.shape, np.nan), np.full(x.shape, np.nan)
+        few = max(MOST // num**2, 1)
+        for start in range(0, len(x), few):
+            rows = np.arange(start, min(start + few, len(x)))
+            mean, covariance = np.zeros((len(rows), num)), np.tile(np.eye(num), (len(rows), 1, 1))
+            for column, (loading, noise) in enumerate(zip(self.loadings, self.noise, strict=True)):
+                own = np.flatnonzero(known[rows, column])
+                told = covariance[own] @ loading
+                at = rows[own], column
+                spread[at] = told @ loading + noise
+                found[at] = self.mean[column] + mean[own] @ loading
+                gain = told / spread[at][:, None]
+                mean[own] += gain * (x[at] - found[at])[:, None]
+                covariance[own] -= gain[:, :, None] * told[:, None, :]
+        return found, spread
+
+    def ordered(self, columns: np.ndarray) -> Self:
+        """Return the distribution of the same columns in another order, int64 [D]."""
+        return replace(
+            self,
+            mean=self.mean[columns],
+            loadings=self.loadings[columns],
+            noise=self.noise[columns],
+        )
+
     @classmethod
     def _components(cls, x: np.ndarray, num: int, weight: np.ndarray) -> Self:
         """Return probabilistic principal components of rows with 0 in their holes."""

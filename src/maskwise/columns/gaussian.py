@@ -6,6 +6,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.random import Generator
+from scipy.linalg import solve_triangular
 
 MOST = 2**21  # numbers in the matrices that are inverted at once
 FLOOR = 1e-9  # of variances, so that columns that follow from others can be conditioned on
@@ -161,6 +162,31 @@ class Gaussian:
             total -= (part * _times(block, part)).sum()
             total -= np.linalg.slogdet(block.covariances)[1][block.place].sum()
         return float(-total / 2)
+
+    def chained(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and variance of each visible value given those in columns before its own.
+
+        [N, D] each; NaN where nothing is visible. Products of these densities are the joint one.
+        """
+        known = ~np.isnan(x)
+        mean, variance = np.full(x.shape, np.nan), np.full(x.shape, np.nan)
+        patterns, place = np.unique(known, axis=0, return_inverse=True)
+        order = np.argsort(place.ravel(), kind="stable")
+        groups = np.split(order, np.cumsum(np.bincount(place.ravel()))[:-1])
+        for pattern, rows in zip(patterns, groups, strict=True):
+            columns = np.flatnonzero(pattern)
+            at = np.ix_(rows, columns)
+            root = np.linalg.cholesky(self.covariance[np.ix_(columns, columns)])
+            told = solve_triangular(root, (x[at] - self.mean[columns]).T, lower=True).T
+            spread = np.diagonal(root)
+            mean[at], variance[at] = x[at] - told * spread, np.square(spread)
+        return mean, variance
+
+    def ordered(self, columns: np.ndarray) -> Self:
+        """Return the distribution of the same columns in another order, int64 [D]."""
+        return replace(
+            self, mean=self.mean[columns], covariance=self.covariance[np.ix_(columns, columns)]
+        )
 
     def _expect(self, x: np.ndarray, holes: "Holes") -> tuple[np.ndarray, np.ndarray]:
         """Return expected deviations from the mean, [N, D], and the sum of their covariances."""

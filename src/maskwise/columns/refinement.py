@@ -1,191 +1,88 @@
-"""A network that learns what the closed form leaves over, and is kept where it predicts better."""
+"""What is added to the closed form where held-out values say that it helps."""
 
-import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-import torch
-from numpy.random import Generator
-from torch import Tensor
-from torch.nn.functional import gelu, linear
+from scipy.optimize import nnls
 
-from maskwise.columns.closed_form import ClosedForm, owners, weights_of
+from maskwise.columns.closed_form import ClosedForm, weights_of
+from maskwise.columns.forest import Forest
+from maskwise.columns.kernel import Kernel
+from maskwise.columns.left_over import LeftOver
+from maskwise.columns.residual_network import ResidualNetwork, train
 
-# Steps take about as long as ten rounds of regressions of each column on all others, or half a
-# second where that is less. With fewer rows there is no training.
-FEWEST, MOST = 600, 1500
-FEWEST_ROWS = 1000
-HELD_OUT, HELD_ROWS = 0.1, 5000  # share of the values that decide, and of how many rows
-GAIN = 0.01  # share of their error that must be saved
-HIDDEN = (0.1, 0.5)  # share of a row that is hidden in training
-MASKED, WORK = 60_000, 4e8  # masked rows; at most, and times the square of the columns
-LOOKS = 5  # at held-out values
-WIDTHS, WIDE = (64, 128), 10_000  # of the network: for fewer rows than these, and for more
-BATCH, LR, WEIGHT_DECAY, WARMUP = 256, 3e-3, 1.0, 20
-
-
-class Masked(NamedTuple):
-    """Rows of which more is hidden."""
-
-    shown: Tensor
-    """columns filled in closed form, and where they have holes, float32 [N, 2 D]"""
-    left: Tensor
-    """what that leaves over where a value is hidden that is known, float32 [N, D], else 0"""
-    wanted: Tensor
-    """where this is, times how much the column counts, float32 [N, D]"""
+GAIN = 0.004  # share of the squared error that must be saved
+ROWS, VALUES = 8000, 120_000  # that kernel and trees learn from, at most
+FEWEST = 20  # known values of a column that is corrected
+LARGE, LONG = 300_000, 4000  # values, and rows, of tables from which a network learns
+Part = Kernel | Forest | ResidualNetwork
+FORMS: dict[str, type[Part]] = {"kernel": Kernel, "forest": Forest, "network": ResidualNetwork}
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """A network of two hidden layers: from filled columns, and where they have holes, corrections.
+    """Corrections of filled columns, summed up.
 
     Args:
-        weights: of the layers, a matrix and a bias each, float32.
-        strength: what the corrections of each column are multiplied by, [D]; 0 = they do not help.
+        parts: what says them.
+        strength: what the corrections of each part and column are multiplied by, [P, D].
         spread: root of the share of the squared error that is left of each column, [D].
     """
 
-    weights: tuple[np.ndarray, ...]
+    parts: dict[str, Part]
     strength: np.ndarray
     spread: np.ndarray
 
-    @torch.no_grad()
     def correct(self, filled: np.ndarray, holes: np.ndarray) -> np.ndarray:
         """Return what to add to filled columns [N, D] with holes, bool [N, D]; float64 [N, D]."""
-        weights = [torch.from_numpy(each).double() for each in self.weights]
-        said = _network(weights, torch.from_numpy(np.hstack([filled, holes])))
-        return np.asarray(said.numpy() * self.strength)
-
-
-def num_steps(rows: int, columns: int) -> int:
-    """Return how many steps of training a table is worth; 0 = none.
-
-    >>> num_steps(569, 30), num_steps(2000, 30), num_steps(20_000, 100)
-    (0, 600, 1500)
-    """
-    steps = int(2.5 * columns * (1.5 + 4.5e-5 * rows * columns))
-    return min(max(steps, FEWEST), MOST) if columns > 1 and rows >= FEWEST_ROWS else 0
+        said = [part.predict(filled, holes) for part in self.parts.values()]
+        return np.asarray(sum(each * by for each, by in zip(said, self.strength, strict=True)))
 
 
 def refine(closed: ClosedForm, samples: np.ndarray, *, seed: int = 0) -> Refinement | None:
-    """Return a network that predicts what is left over of samples [N, F]; None if none helps.
+    """Return what corrects the closed form of samples [N, F]; None if little is gained.
 
-    In training more of each row is hidden and filled in closed form, and the network predicts the
-    difference. A tenth of the values of some rows are held out and tell when to end, and for each
-    column how far to trust the network.
+    Smooth functions of what is filled in cost little, and show whether a table is curved at all.
+    Where it is, a network joins them in large tables and trees in others.
     """
-    steps = num_steps(len(samples), len(closed.mean))
-    if not steps:
-        return None
     rng = np.random.default_rng([seed, 2])  # no stream that masks are likely to be drawn from
-    few = rng.permutation(len(samples))[:HELD_ROWS]
-    held = np.zeros(samples.shape, dtype=bool)
-    held[few] = ~np.isnan(samples[few]) & (rng.random(samples[few].shape) < HELD_OUT)
-    asked = _masked(closed, samples[few], held[few])
-    samples = np.where(held, np.nan, samples)
-    weights = _initial(len(closed.mean), WIDTHS[len(samples) >= WIDE], rng)
-    update = AdamW(weights)
-    nothing = _error(asked, torch.zeros_like(asked.left)).sum()
-    least, best, pool = nothing, weights, []
-    for _ in range(LOOKS):
-        pool.append(_some(closed, samples, rng))
-        rows = Masked(*(torch.cat(parts) for parts in zip(*pool, strict=True)))
-        for batch in _batches(rows, steps // LOOKS, rng):
-            off = _error(batch, _network(weights, batch.shown)).sum() / batch.wanted.sum()
-            update(torch.autograd.grad(off, weights), update.num / steps)
-        with torch.no_grad():
-            found = _error(asked, _network(weights, asked.shown)).sum()
-        if found < least:
-            least, best = found, [each.detach().clone() for each in weights]
-        elif len(pool) > 1:
-            break
-    return _trusted(best, asked) if least < nothing else None
-
-
-def _trusted(weights: Sequence[Tensor], asked: Masked) -> Refinement | None:
-    """Return the network with the strength that suits each column; None if little is gained."""
-    with torch.no_grad():
-        said = torch.where(asked.wanted > 0, _network(weights, asked.shown), 0.0).double()
-    left = asked.left.double()
-    power = said.square().sum(dim=0)
-    strength = ((left * said).sum(dim=0) / power.clamp(min=1e-12)).clamp(0, 1)
-    before, after = _error(asked, said * 0).sum(dim=0), _error(asked, said * strength).sum(dim=0)
-    if not after.sum() < (1 - GAIN) * before.sum():
+    if len(samples) < FEWEST or len(closed.mean) < 2:
         return None
-    spread = (after / before.clamp(min=1e-12)).sqrt().clamp(0, 1)
-    spread = torch.where(before > 0, spread, 1.0)
-    return Refinement(tuple(each.numpy() for each in weights), strength.numpy(), spread.numpy())
+    most = min(ROWS, max(VALUES // len(closed.mean), FEWEST))
+    over = LeftOver.of(closed, samples[rng.permutation(len(samples))[:most]], rng)
+    weights = weights_of(closed.sizes, closed.std)
+    kernel, smooth = Kernel.fit(over, rng)
+    found = _weighed({"kernel": kernel}, [smooth], over.left, weights)
+    if found is None:
+        return None
+    if len(samples) >= LONG and samples.size >= LARGE:
+        network, said, left = train(closed, samples, rng)
+        return _weighed({"network": network}, [said], left, weights) or found
+    forest, jumps = Forest.fit(over, smooth * found.strength[0], rng)
+    both: dict[str, Part] = {"kernel": kernel, "forest": forest}
+    return _weighed(both, [smooth, jumps], over.left, weights) if len(forest.value) else found
 
 
-def _masked(closed: ClosedForm, samples: np.ndarray, hidden: np.ndarray) -> Masked:
-    """Return samples [N, F], of which known values are hidden, bool [N, F]."""
-    shown = closed.columns(np.where(hidden, np.nan, samples))
-    filled, wanted = closed.fill(shown), hidden[:, owners(closed.sizes)]
-    left = np.where(wanted, closed.columns(samples) - filled, 0)
-    counts = wanted * weights_of(closed.sizes, closed.std)
-    every = np.hstack([filled, np.isnan(shown)]), left, counts
-    return Masked(*(torch.from_numpy(each.astype(np.float32)) for each in every))
+def _weighed(
+    parts: dict[str, Part],
+    said: list[np.ndarray],
+    left: np.ndarray,
+    weights: np.ndarray,
+) -> Refinement | None:
+    """Return parts with strengths that suit what they say of what is left, [N, D] each.
 
-
-def _some(closed: ClosedForm, samples: np.ndarray, rng: Generator) -> Masked:
-    """Return rows at random, a share of what is known of them hidden."""
-    num = int(min(MASKED, WORK / len(closed.mean) ** 2)) // LOOKS
-    some = samples[rng.integers(len(samples), size=num)]
-    share = rng.uniform(*HIDDEN, size=(num, 1))
-    return _masked(closed, some, ~np.isnan(some) & (rng.random(some.shape) < share))
-
-
-def _batches(rows: Masked, num: int, rng: Generator) -> Iterator[Masked]:
-    """Give batches of rows, each row once in every pass."""
-    order = np.concatenate(
-        [rng.permutation(len(rows.shown)) for _ in range(1 + num * BATCH // len(rows.shown))]
-    )
-    for start in range(0, num * BATCH, BATCH):
-        index = torch.from_numpy(order[start : start + BATCH])
-        yield Masked(*(each[index] for each in rows))
-
-
-def _error(rows: Masked, said: Tensor) -> Tensor:
-    """Return weighted squared errors, [N, D]."""
-    return (rows.left - said).square() * rows.wanted
-
-
-class AdamW:
-    """The optimiser, by hand: that of torch takes two seconds to import.
-
-    Source: Loshchilov and Hutter, Decoupled weight decay regularization (arXiv 1711.05101).
+    None if that saves little of the squared error, in which columns have weights [D].
     """
-
-    def __init__(self, weights: Sequence[Tensor], decay: float = WEIGHT_DECAY) -> None:
-        self.num, self.decay = 0, decay
-        self._kept = [(each, torch.zeros_like(each), torch.zeros_like(each)) for each in weights]
-
-    @torch.no_grad()
-    def __call__(self, gradients: Sequence[Tensor], done: float) -> None:
-        """Update the weights, `done` of the training being over: the rate falls as a cosine."""
-        self.num += 1
-        lr = LR * min(1.0, self.num / WARMUP) * (1 + math.cos(math.pi * done)) / 2
-        for (weight, first, second), gradient in zip(self._kept, gradients, strict=True):
-            first.lerp_(gradient, 0.1)
-            second.lerp_(gradient.square(), 0.001)
-            scale = (second / (1 - 0.999**self.num)).sqrt_().add_(1e-8)
-            weight.mul_(1 - lr * self.decay)
-            weight.addcdiv_(first, scale, value=-lr / (1 - 0.9**self.num))
-
-
-def _initial(columns: int, width: int, rng: Generator) -> list[Tensor]:
-    """Return weights of a network that says 0 at first."""
-    found = []
-    for last, low, high in ((0, 2 * columns, width), (0, width, width), (1, width, columns)):
-        matrix = rng.standard_normal((high, low)) * (0 if last else low**-0.5)
-        found += [matrix, np.zeros(high)]
-    return [torch.from_numpy(each.astype(np.float32)).requires_grad_() for each in found]
-
-
-def _network(weights: Sequence[Tensor], x: Tensor) -> Tensor:
-    """Return what the network says, [N, D]."""
-    for place in range(0, len(weights) - 2, 2):
-        x = gelu(linear(x, *weights[place : place + 2]))
-    return linear(x, *weights[-2:])
+    strength = np.zeros((len(parts), left.shape[1]))
+    before = np.nansum(np.square(left), axis=0)
+    after = before.copy()
+    for column in range(left.shape[1]):
+        rows = np.flatnonzero(~np.isnan(left[:, column]))
+        if len(rows) >= FEWEST:
+            told = np.column_stack([each[rows, column] for each in said])
+            strength[:, column], norm = nnls(told, left[rows, column])
+            after[column] = norm**2
+    if not weights @ after < (1 - GAIN) * (weights @ before):
+        return None
+    spread = np.sqrt(np.divide(after, before, out=np.ones_like(before), where=before > 0))
+    return Refinement(parts, strength, spread)

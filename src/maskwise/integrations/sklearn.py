@@ -223,11 +223,10 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
     A drop-in beside `sklearn.impute.IterativeImputer`, which has a regression for each column and
     round. Here one normal distribution of all columns, fitted to the holes by EM, predicts any
     part of a row from any other, in closed form. Values that are held out decide whether columns
-    become normal scores first, and, of tables of a thousand rows and more, whether a network that
-    learns what the closed form leaves over is added: its time is about what regressions would
-    take, or half a second. What is not missing stays bit for bit the same. Tables of numbers
-    become float arrays; frames with texts, bools or categories, which are imputed too, stay
-    frames.
+    become normal scores first, and whether what the closed form leaves over is corrected: by
+    smooth functions and trees, or, in large tables, by a network. What takes time is done where it
+    was seen to help. What is not missing stays bit for bit the same. Tables of numbers become
+    float arrays; frames with texts, bools or categories, which are imputed too, stay frames.
 
     Args:
         estimator: a `MaskedAutoencoder` that is trained and asked instead of the closed form.
@@ -235,6 +234,7 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
             and pandas.NA are one. A number is for tables of numbers only, a text for texts.
         sample_posterior: draw what is missing in a row from what is likely, together, given the
             rest, instead of filling in what is expected. For multiple imputation, see `draws`.
+            Columns whose values mostly repeat get values that were seen.
         min_value: least imputed value, for all columns or [F].
         max_value: largest imputed value.
         add_indicator: append a column for each that had missing values in `fit`: where it has.
@@ -249,8 +249,8 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
     Attributes:
         estimator_: the fitted estimator; None for the closed form.
         transform_: of the closed form, what numbers become: "standard" or "normal scores".
-        refined_: of the closed form, whether a network is added.
-        state_: the closed form and the network, as plain values and arrays.
+        refined_: of the closed form, whether corrections are added.
+        state_: the closed form and its corrections, as plain values and arrays.
         indicator_features_: numbers of the columns that had missing values, if they are appended.
         empty_features_: bool [F], columns without any value.
         n_features_in_: columns, F.
@@ -345,6 +345,23 @@ class MaskedImputer(TransformerMixin, BaseEstimator):
         whole = {"round": self.round, "clip": self.clip}
         every = drawn(state, given, m, seed, of_network is not None, **whole)
         return [self._result(given, found) for found in every]
+
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
+        """Return log-likelihoods of rows, nats, float64 [N]; of what is not missing in them.
+
+        Those of the closed form, without corrections: densities of numbers in their own units, and
+        probabilities of categories, of columns of whole numbers only (values beyond all in `fit`
+        count as the nearest) and of values on a bound. With an `estimator`, its lower bounds.
+        """
+        check_is_fitted(self)
+        given = self._read(X, reset=False)
+        if self.estimator_ is not None:
+            return self.estimator_.score_samples(given)
+        return closed.scores(self.state_, given)
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """Return the mean of `score_samples`, which model selection maximises."""
+        return float(self.score_samples(X).mean())
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the columns of `transform`."""
