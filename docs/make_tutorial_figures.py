@@ -1,6 +1,6 @@
 """Make the pictures of the tutorials on incomplete tables again: what their pages save.
 
-    python docs/make_tutorial_figures.py [clinic sensor survey]
+python docs/make_tutorial_figures.py [clinic sensor survey]
 """
 
 import contextlib

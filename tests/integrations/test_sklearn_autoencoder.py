@@ -48,7 +48,7 @@ def test_skops_trusts_all_but_the_class_itself(fitted):
     model, X = fitted
     data = skops.dumps(model)
     unknown = skops.get_untrusted_types(data=data)
-    assert unknown == ["maskwise.integrations.sklearn.MaskedAutoencoder"]
+    assert unknown == ["maskwise.integrations.sklearn_autoencoder.MaskedAutoencoder"]
     again = skops.loads(data, trusted=unknown)
     assert np.array_equal(again.transform(X), model.transform(X))
     assert np.array_equal(again.score_samples(X), model.score_samples(X))

@@ -130,7 +130,7 @@ def test_skops_trusts_all_but_the_class_itself():
     assert set(imputer.state_["refinement"]["parts"]) == {"kernel", "forest"}
     data = skops.dumps(imputer)
     unknown = skops.get_untrusted_types(data=data)
-    assert unknown == ["maskwise.integrations.sklearn.MaskedImputer"]
+    assert unknown == ["maskwise.integrations.sklearn_imputer.MaskedImputer"]
     assert np.array_equal(skops.loads(data, trusted=unknown).transform(X), imputer.transform(X))
 
 

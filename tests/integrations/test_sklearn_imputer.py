@@ -148,8 +148,8 @@ def test_skops_trusts_all_but_the_classes_themselves():
     data = skops.dumps(imputer)
     unknown = skops.get_untrusted_types(data=data)
     assert unknown == [
-        "maskwise.integrations.sklearn.MaskedAutoencoder",
-        "maskwise.integrations.sklearn.MaskedImputer",
+        "maskwise.integrations.sklearn_autoencoder.MaskedAutoencoder",
+        "maskwise.integrations.sklearn_imputer.MaskedImputer",
     ]
     assert np.array_equal(skops.loads(data, trusted=unknown).transform(X), imputer.transform(X))
 
