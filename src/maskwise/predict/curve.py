@@ -1,5 +1,6 @@
 """How right answers are by how much of a sample is visible: a model's, and those of baselines."""
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -124,8 +125,13 @@ class Learned(NamedTuple):
 
     def headed(self, train: Asked, test: Asked) -> Answer:
         """Return how a linear head of what is said of training samples answers for others."""
+        from sklearn.exceptions import ConvergenceWarning
+
         y, hidden, classes, seed = self
-        said = heads.fit(train, y, hidden, classes=classes, seed=seed).linear
+        with warnings.catch_warnings():
+            # That a head ends early is part of the method, the same for all.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            said = heads.fit(train, y, hidden, classes=classes, seed=seed).linear
 
         def answer(blank: np.ndarray) -> np.ndarray:
             found = said(test.features(np.arange(len(blank)), blank))
