@@ -181,7 +181,9 @@ def compare(
     labelled = train
     if few is not None:
         kinds = range(classes.max() + 1)
-        labelled = np.concatenate([rng.permutation(train[classes[train] == k])[:few] for k in kinds])
+        labelled = np.concatenate(
+            [rng.permutation(train[classes[train] == k])[:few] for k in kinds]
+        )
     others = values[np.setdiff1d(train, labelled)]
     found: dict[str, dict[str, list[float]]] = {mask: {} for mask in masks}
     for name, method in METHODS.items():
@@ -255,7 +257,9 @@ def main() -> None:
         values, classes = table(name, given.data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            runs = [compare(values, classes, few, given.masks, seed) for seed in range(given.seeds)]
+            runs = [
+                compare(values, classes, few, given.masks, seed) for seed in range(given.seeds)
+            ]
         for mask in given.masks:
             report(name, mask, [run[mask] for run in runs])
 

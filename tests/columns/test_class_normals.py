@@ -54,9 +54,7 @@ def test_learned_from_rows_with_holes_it_comes_near_the_true_probabilities():
     holes = np.where(rng.random(x.shape) < 0.2, np.nan, x)
     alike, apart = ClassNormals.learn(holes, np.eye(2)[y], np.log([0.5, 0.5]))
     right = (apart.logits(x).argmax(axis=1) == y).mean()
-    true = [
-        multivariate_normal([0, 0], [[1, c], [c, 1]]).logpdf(x) for c in (0.8, -0.8)
-    ]
+    true = [multivariate_normal([0, 0], [[1, c], [c, 1]]).logpdf(x) for c in (0.8, -0.8)]
     best = ((true[1] > true[0]) == y).mean()
     assert right > 0.97 * best
     assert abs((alike.logits(x).argmax(axis=1) == y).mean() - 0.5) < 0.05

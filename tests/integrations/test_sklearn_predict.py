@@ -201,7 +201,9 @@ def test_columns_that_hold_nothing_or_one_value(caplog, quick):
     model.predict(X)
     assert "1 columns had no value in fit and count for nothing: x6" in caplog.text
     nothing = MaskedClassifier(copies=2).fit(np.ones((6, 2)), list("aabbbb"))
-    assert nothing.predict_proba([[1.0, 1.0]])[0].tolist() == pytest.approx([1 / 3, 2 / 3], abs=0.2)
+    assert nothing.predict_proba([[1.0, 1.0]])[0].tolist() == pytest.approx(
+        [1 / 3, 2 / 3], abs=0.2
+    )
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,9 @@ def test_of_logits_that_are_too_large_the_weight_is_one_over_their_temperature()
     too_sure = np.where(shares < 0.5, 3.0, 1.0)[:, None]  # where little is visible
     logits = np.hstack([-x, x]) * too_sure
     found = Voices.learn([logits], y, shares)
-    np.testing.assert_allclose(np.interp([0.1, 0.9], found.shares, found.weights[:, 0]), [1 / 3, 1], rtol=0.1)
+    np.testing.assert_allclose(
+        np.interp([0.1, 0.9], found.shares, found.weights[:, 0]), [1 / 3, 1], rtol=0.1
+    )
     before = -log_softmax(logits, axis=1)[np.arange(40_000), y]
     after = -np.log(found([logits], shares))[np.arange(40_000), y]
     few = shares < 0.4

@@ -239,4 +239,8 @@ def from_arrays(arrays: dict[str, np.ndarray]) -> Head:
 
     linear, calibration = Linear(**of("linear.")), Calibration(**of("calibration."))
     voices = of("voices.")
-    return ClassHead(linear, Voices(**voices), calibration) if voices else NumberHead(linear, calibration)
+    return (
+        ClassHead(linear, Voices(**voices), calibration)
+        if voices
+        else NumberHead(linear, calibration)
+    )
