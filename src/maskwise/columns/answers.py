@@ -72,12 +72,12 @@ class Answers:
         for step in range(steps):
             if len(order) < size:
                 order = rng.permutation(len(x))
-            rows, order = torch.from_numpy(order[:size]), order[size:]
-            said = _network(weights, x[rows]).view(size, num, width)
+            batch, order = torch.from_numpy(order[:size]), order[size:]
+            said = _network(weights, x[batch]).view(size, num, width)
             if classes:
-                loss = -(target[rows] * log_softmax(said, dim=2)).sum(dim=2).mean()
+                loss = -(target[batch] * log_softmax(said, dim=2)).sum(dim=2).mean()
             else:
-                loss = (said - target[rows]).square().mean()
+                loss = (said - target[batch]).square().mean()
             update(torch.autograd.grad(loss, weights), step / steps)
         *first, matrix, bias = (each.detach().numpy() for each in weights)
         last = zip(np.split(matrix, num), np.split(bias, num), strict=True)

@@ -263,10 +263,11 @@ class MaskedRegressor(RegressorMixin, _Partial):
         """
         if y is None:
             _labels(y, type(self).__name__)
-        y = _check_y(column_or_1d(y, warn=True), y_numeric=True, estimator=self)
-        if len(y) == 1:
+        column = _check_y(column_or_1d(y, warn=True), y_numeric=True, estimator=self)
+        numbers = np.asarray(column, dtype=np.float64)
+        if len(numbers) == 1:
             raise UserError("1 sample: two or more rows with a number are needed")
-        return self._fit(X, y.astype(np.float64), unlabelled, NumberModel)
+        return self._fit(X, numbers, unlabelled, NumberModel)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return what is expected of each row, float64 [N].
