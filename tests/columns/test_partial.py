@@ -92,3 +92,15 @@ def test_of_many_labelled_rows_a_fifth_is_left_out_once(monkeypatch):
     x, y = rng.normal(size=(150, 3)), rng.normal(size=150)
     model = NumberModel.learn(x, y, (0,) * 3, copies=2)
     assert len(model.calibration.scores) == 30
+
+
+def test_many_labelled_rows_and_others(monkeypatch):
+    monkeypatch.setattr(partial, "MANY", 100)
+    monkeypatch.setattr(teacher, "TREES", 5)
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=200)
+    x = rng.normal(size=(200, 3)) + 2 * y[:, None]
+    model = ClassModel.learn(x[:150], y[:150], (0,) * 3, others=x[150:], copies=2)
+    assert len(model.calibration.scores) == 30
+    said = model.probabilities(see(model.closed, x[150:]))
+    assert (said.argmax(axis=1) == y[150:]).mean() > 0.9

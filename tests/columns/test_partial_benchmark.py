@@ -1,39 +1,38 @@
-"""The comparison of laws by answers from part of the input: choices and averages."""
+"""The benchmark of answers from part of a row."""
 
 import numpy as np
 import pytest
 
-from benchmarks import partial_curves as benchmark
+from benchmarks import partial
 
 
-def test_few_labels_of_each_class_and_others_to_choose_by():
-    y = np.where(np.arange(300) % 7 == 0, -1, np.arange(300) % 3)
-    labelled, others = benchmark.chosen(y, seed=1)
-    assert np.bincount(y[labelled]).tolist() == [benchmark.FEW] * 3
-    assert not set(labelled) & set(others)
-    assert (y[others] >= 0).all()
-    assert len(labelled) + len(others) == (y >= 0).sum()
+@pytest.mark.parametrize("mask", ["random", "contiguous"])
+def test_as_much_is_visible_as_is_said(mask):
+    hidden = partial.hide((50, 20), 0.25, mask, np.random.default_rng(0))
+    assert (~hidden).sum(axis=1).tolist() == [5] * 50
+    assert (~hidden).any(axis=0).all()
+    if mask == "contiguous":  # a run, which may go on at the start
+        assert (np.diff(hidden, axis=1).sum(axis=1) <= 2).all()
+    least = partial.hide((50, 20), 0.01, mask, np.random.default_rng(0))
+    assert (~least).sum(axis=1).tolist() == [1] * 50
 
 
-def test_the_best_fixed_ratio_is_not_chosen_by_what_it_is_judged_by():
-    """Of methods by law: what decides, and what is told."""
-    told = {"uniform:0.1,0.9": 0.6, "uniform:0,1": 0.5}
-    told |= {"fixed:0.3": 0.9, "fixed:0.5": 0.4, "fixed:0.75": 0.3, "fixed:0.95": 0.2}
-    decides = dict.fromkeys(told, 0.1) | {"fixed:0.5": 0.8}
+def test_baselines_answer_what_they_should():
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    x = rng.normal(size=(40, 3)) + 4 * y[:, None]
+    rows = np.array([[np.nan, 4.0, np.nan], [0.0, np.nan, np.nan], [np.nan, 0.0, 0.0]])
+    for method in (partial.normal, partial.neighbours, partial.means):
+        assert method(x, y, x[:0], 0)(rows).argmax(axis=1).tolist() == [1, 0, 0]
+    assert partial.frequencies(x, y, x[:0], 0)(rows).tolist() == [[0.5, 0.5]] * 3
 
-    def rows(value):
-        return [
-            {"method": method, "share": share, "macro_f1": {"value": value + share}}
-            for method in (benchmark.ENCODER, benchmark.EXPECTED, "Gaussian")
-            for share in (0.0, 0.1)
-        ]
 
-    found = {
-        law: [{"test": rows(told[law]), "choice": rows(decides[law])} for _ in range(2)]
-        for law in benchmark.LAWS
-    }
-    made = benchmark.lines(found)
-    assert made["encoder, fixed:0.5 (chosen)"].tolist() == [[0.4, 0.5]] * 2
-    assert made["encoder, uniform:0,1"].mean() == pytest.approx(0.55)
-    assert made["Gaussian"].tolist() == [[0.6, 0.7]] * 2
-    assert len(made) == 2 * 3 + 1
+def test_differences_are_paired_by_seed(capsys):
+    shares = len(partial.SHARES)
+    runs = [
+        {"ours": [at + gain] * shares + [1.0, 2.0], "theirs": [at] * shares + [0.0, 0.0]}
+        for at, gain in ((0.2, 0.1), (0.8, 0.3))
+    ]
+    partial.report("toy", "random", runs)
+    # The mean of .1 and .3, and 12.706 (t of one degree of freedom) times .1.
+    assert "minus theirs: +0.200 ± 1.271" in capsys.readouterr().out

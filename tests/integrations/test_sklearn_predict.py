@@ -54,7 +54,9 @@ def fitted():
     return MaskedClassifier(copies=4, random_state=0).fit(X, y)
 
 
-@pytest.mark.parametrize("kind", [MaskedClassifier, MaskedRegressor])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(MaskedClassifier, marks=pytest.mark.slow), MaskedRegressor]
+)
 def test_all_checks_of_scikit_learn_pass(kind, quick):
     from sklearn.utils.estimator_checks import check_estimator
 

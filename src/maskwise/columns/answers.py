@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch.nn.functional import gelu, linear, log_softmax
 
 from maskwise.columns.residual_network import AdamW
 
-STEPS, BATCH, WIDTH, WEIGHT_DECAY = 1500, 256, 128, 0.3
+STEPS, MOST, BATCH, WEIGHT_DECAY = 1500, 4500, 256, 0.3
+WIDTH, WIDE, MANY = 128, 256, 4000  # of the layers; and where more rows than these are labelled
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Answers:
         *,
         classes: bool,
         seed: int,
+        rows: int = 0,
         steps: int | None = None,
     ) -> list[Self]:
         """Return networks of rows of which parts are hidden; all but their last layer they share.
@@ -52,27 +55,29 @@ class Answers:
                 [n, G, 1].
             classes: whether these are classes.
             seed: of weights and the order of rows.
-            steps: of the optimiser; default: 1,500.
+            rows: with labels of their own; many are worth a larger network, and more steps.
+            steps: of the optimiser.
         """
-        steps, rng = steps or STEPS, np.random.default_rng([seed, 5])
+        rng, hidden = np.random.default_rng([seed, 5]), WIDE if rows > MANY else WIDTH
+        steps = steps or min(max(STEPS * rows // MANY, STEPS), MOST)
         mean, std = filled.mean(axis=0), filled.std(axis=0)
         std = np.where(std > 1e-9, std, 1.0)
         middle, scale = (0.0, 1.0) if classes else (float(y.mean()), float(y.std()) or 1.0)
         x = torch.from_numpy(np.hstack([(filled - mean) / std, holes]).astype(np.float32))
         target = torch.from_numpy(((y - middle) / scale).astype(np.float32))
         num, width = y.shape[1:]
-        weights = _initial((x.shape[1], WIDTH, WIDTH, num * width), rng)
+        weights = _initial((x.shape[1], hidden, hidden, num * width), rng)
         update, order = AdamW(weights, WEIGHT_DECAY), np.zeros(0, dtype=int)
         size = min(BATCH, len(x))
         for step in range(steps):
             if len(order) < size:
                 order = rng.permutation(len(x))
-            rows, order = torch.from_numpy(order[:size]), order[size:]
-            said = _network(weights, x[rows]).view(size, num, width)
+            batch, order = torch.from_numpy(order[:size]), order[size:]
+            said = _network(weights, x[batch]).view(size, num, width)
             if classes:
-                loss = -(target[rows] * log_softmax(said, dim=2)).sum(dim=2).mean()
+                loss = -(target[batch] * log_softmax(said, dim=2)).sum(dim=2).mean()
             else:
-                loss = (said - target[rows]).square().mean()
+                loss = (said - target[batch]).square().mean()
             update(torch.autograd.grad(loss, weights), step / steps)
         *first, matrix, bias = (each.detach().numpy() for each in weights)
         last = zip(np.split(matrix, num), np.split(bias, num), strict=True)
@@ -92,7 +97,7 @@ class Answers:
 def _initial(widths: tuple[int, ...], rng: np.random.Generator) -> list[Tensor]:
     """Return a matrix and a bias of each layer; the last says little at first."""
     found = []
-    for place, (low, high) in enumerate(zip(widths[:-1], widths[1:], strict=True), 2):
+    for place, (low, high) in enumerate(pairwise(widths), 2):
         last = place == len(widths)
         matrix = rng.standard_normal((high, low)) * (0.1 if last else math.sqrt(2)) / low**0.5
         found += [matrix, np.zeros(high)]

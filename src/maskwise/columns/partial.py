@@ -151,7 +151,7 @@ class ClassModel:
         return cls(table.closed, *final, mixed, table.calibration(asked, off, rng))
 
     def probabilities(self, seen: Seen) -> np.ndarray:
-        """Return the probability of each class, float64 [N, K]; of nothing, the classes' shares."""
+        """Return the probability of each class, float64 [N, K]; of nothing, their shares."""
         logits = _heard(seen, self.alike, self.apart, self.linear, self.network)
         found = self.voices(logits, seen.shares)
         return np.where(seen.shares[:, None] > 0, found, np.exp(self.alike.prior))
@@ -305,7 +305,7 @@ class _Table:
         return self.whole.scores
 
     def targets(self, y: np.ndarray, fold: np.ndarray, num: int) -> list[np.ndarray]:
-        """Return how much each row is of each class, [N + M, K], from all labels and from parts."""
+        """Return how much each row is of each class, [N + M, K], by all labels and by parts."""
         known = np.eye(num)[y]
         parts = (-2, *np.unique(fold[fold >= 0]))
         made = [np.where((fold == part)[:, None], 0, known) for part in parts]
@@ -349,7 +349,8 @@ class _Table:
             known = target.sum(axis=1) > 0.5 if classes else ~np.isnan(target[:, 0])
             rows = np.flatnonzero(np.append(known, np.zeros(len(self.rows), bool))[self.every])
             part, goal = self.seen.of(rows), target[self.every[rows], None]
-            found += Answers.learn(part.filled, part.holes, goal, classes=classes, seed=seed)
+            told = part.filled, part.holes, goal
+            found += Answers.learn(*told, classes=classes, seed=seed, rows=num)
         return found
 
     def calibration(

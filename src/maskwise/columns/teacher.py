@@ -24,27 +24,27 @@ def taught(
         x: features of labelled rows, [N, D].
         y: their classes, int64 [N], from 0.
         others: features of the other rows, [M, D].
-        fold: of each labelled row, int64 [N].
+        fold: of each labelled row, int64 [N]; -1 = never left out.
         seed: of the trees.
     """
     num = int(y.max()) + 1
     counts = np.bincount(y, minlength=num)
     prior = np.log(counts / counts.sum())
     logits, strength = logits_apart(x, y, fold, prior)
-    parts = np.unique(fold)
-    trees = np.empty((len(y), num))
+    parts, trees = np.unique(fold[fold >= 0]), np.zeros((len(y), num))
     by_line, by_trees = [], []
     for part in (None, *parts):
-        kept = fold != (-1 if part is None else part)
+        kept = np.ones(len(y), bool) if part is None else fold != part
         by_line.append(softmax(logistic(x[kept], y[kept], strength, prior)(others), axis=1))
         rows = others if part is None else np.concatenate([others, x[~kept]])
         found = _trees(x[kept], y[kept], rows, num, seed)
         by_trees.append(found[: len(others)])
         trees[~kept] = found[len(others) :]
-    line, rows = softmax(logits, axis=1), np.arange(len(y))
+    line, rows = softmax(logits, axis=1), np.flatnonzero(fold >= 0)
 
     def loss(share: float) -> float:
-        return float(-np.log(((1 - share) * line + share * trees)[rows, y].clip(LEAST)).mean())
+        said = ((1 - share) * line + share * trees)[rows, y[rows]]
+        return float(-np.log(said.clip(LEAST)).mean())
 
     best = min(np.linspace(0, 1, 11).tolist(), key=loss)
     return [(1 - best) * a + best * b for a, b in zip(by_line, by_trees, strict=True)]

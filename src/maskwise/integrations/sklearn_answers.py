@@ -65,7 +65,7 @@ def samples(table: State, given: Given) -> tuple[np.ndarray, tuple[int, ...]]:
 
 
 def codes(state: State) -> Codes | None:
-    """Return the codes of samples, by a fitted `MaskedAutoencoder`; None where no column varies."""
+    """Return what makes codes, of a fitted `MaskedAutoencoder`; None where no column varies."""
     if not state["weights"]:
         return None
     model = model_of(state)

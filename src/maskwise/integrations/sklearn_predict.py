@@ -187,8 +187,8 @@ class MaskedClassifier(ClassifierMixin, _Partial):
             given = network.read(self, X, reset=True, categorical=self._categorical)
             check_consistent_length(given.data, y)
             raise UserError(
-                f"all {len(y)} labels are of one class, {self.classes_.tolist()[0]!r}: two or more are"
-                " needed to tell classes apart"
+                f"all {len(y)} labels are of one class, {self.classes_.tolist()[0]!r}: two or more"
+                " are needed to tell classes apart"
             )
         return self._fit(X, codes, unlabelled, ClassModel)
 
@@ -207,14 +207,15 @@ class MaskedClassifier(ClassifierMixin, _Partial):
         return np.asarray(self.classes_[likeliest])
 
     def predict_set(self, X: ArrayLike, coverage: float = 0.9) -> np.ndarray:
-        """Return the classes of each row that cover the true one so often, bool [N, K]; never none.
+        """Return the classes of each row that cover the true one so often, bool [N, K].
 
-        The limit is conformal, in ranges of the visible share with 50 or more labelled rows each:
-        of rows that look like those of `fit`, hidden as `law` says, a share of `coverage` have
-        their class in the set, in every such range. It rests on one masked copy of each labelled
-        row, answered by voices that did not learn from its label; the voices that answer here
-        learned from all labels, and their weights were chosen on the same answers, so that the
-        guarantee is approximate, as that of all cross-fitted conformal predictors.
+        A row has one class at least. The limit is conformal, in ranges of the visible share with
+        50 or more labelled rows each: of rows that look like those of `fit`, hidden as `law` says,
+        a share of `coverage` have their class in the set, in every such range (of fewer than 100
+        labelled rows there is one range, and the share is one over all rows). It rests on one
+        masked copy of each labelled row, answered by voices that did not learn from its label;
+        those that answer here learned from all labels, and their weights were chosen on the same
+        answers, so that the guarantee is approximate, as that of all cross-fitted predictors.
         """
         _check_coverage(coverage)
         model, seen = self._seen(X, "the shares of the classes")
@@ -267,10 +268,11 @@ class MaskedRegressor(RegressorMixin, _Partial):
         """
         if y is None:
             _labels(y, type(self).__name__)
-        y = _check_y(column_or_1d(y, warn=True), y_numeric=True, estimator=self)
-        if len(y) == 1:
+        column = _check_y(column_or_1d(y, warn=True), y_numeric=True, estimator=self)
+        numbers = np.asarray(column, dtype=np.float64)
+        if len(numbers) == 1:
             raise UserError("1 sample: two or more rows with a number are needed")
-        return self._fit(X, y.astype(np.float64), unlabelled, NumberModel)
+        return self._fit(X, numbers, unlabelled, NumberModel)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Return what is expected of each row, float64 [N].
