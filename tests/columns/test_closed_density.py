@@ -127,9 +127,9 @@ def test_columns_without_a_bound_have_none():
 
 def test_values_seen_have_their_shares_and_others_count_as_the_nearest():
     values, cuts = np.array([-1.0, 0.0, 2.0]), norm.ppf([0.5, 0.8])
-    closed = ClosedForm(
-        (0,), np.zeros(1), np.ones(1), {}, Gaussian(np.zeros(1), np.eye(1)), {0: (values, cuts)}
-    )
+    gaussian = Gaussian(np.zeros(1), np.eye(1))
+    steps = {0: (values, cuts)}
+    closed = ClosedForm((0,), np.zeros(1), np.ones(1), {}, gaussian, steps=steps)
     x = np.array([[-1.0], [0.0], [2.0], [0.9], [7.0]])
     found = np.exp(log_density(closed, x, {}))
     np.testing.assert_allclose(found, [0.5, 0.3, 0.2, 0.3, 0.2])

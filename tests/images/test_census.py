@@ -22,7 +22,7 @@ from maskwise.images.pictures import Pictures
 TINY = {"train.steps": 1, "model.width": 8, "model.heads": 1, "model.depth": 1}
 TINY |= {"model.decoder_width": 8, "model.decoder_heads": 1, "evaluate.num_train": 16}
 TINY |= {
-    "evaluate.visible": (),
+    "evaluate.visible": "none",
     "evaluate.baselines": False,
     "evaluate.protocols": "knn",
     "model.decoder_depth": 1,
