@@ -38,7 +38,7 @@ from sklearn.model_selection import train_test_split
 from maskwise.columns.asking import ClosedAsking
 from maskwise.columns.closed_form import ClosedForm
 from maskwise.measure.features import over_draws
-from maskwise.predict import heads, visibility
+from maskwise.predict import heads, masked_copies
 from maskwise.predict.asking import asked_of
 from maskwise.predict.attribute import attribute
 from maskwise.predict.buying import Bought, curve
@@ -56,7 +56,7 @@ def fitted(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[ClosedForm, heads.H
     """Return the closed form of training rows, and a head on it."""
     closed = ClosedForm.learn(x, (0,) * x.shape[1], seed=seed)
     asking = ClosedAsking(closed, x)
-    hidden = visibility.hide(asking.there, seed=seed)
+    hidden = masked_copies.hide(asking.there, seed=seed)
     return closed, heads.fit(asking, y, hidden, classes=True, seed=seed)
 
 

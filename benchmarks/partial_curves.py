@@ -26,7 +26,7 @@ from maskwise.measure.features import over_draws
 from maskwise.modalities import build, find
 from maskwise.predict.baselines import Learn, by_gaussian, by_mean
 from maskwise.predict.curve import ENCODER, Labelled, curve
-from maskwise.predict.visible import Positions, parts_of
+from maskwise.predict.parts import Positions, parts_of
 from maskwise.tables.data import TableDataSettings
 from maskwise.tables.record import TableRunSettings
 from maskwise.train.config import TrainSettings, connect

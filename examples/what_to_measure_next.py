@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.datasets import load_wine
 
 from maskwise.columns.asking import ClosedAsking
-from maskwise.predict import heads, visibility
+from maskwise.predict import heads, masked_copies
 from maskwise.predict.acquire import acquire
 from maskwise.predict.asking import asked_of
 from maskwise.predict.attribute import attribute
@@ -22,7 +22,7 @@ def main() -> None:
 
     # A normal distribution of the columns, and a head that answers from any of them.
     known = ClosedAsking.learn(x[:120], names=names)
-    head = heads.fit(known, y[:120], visibility.hide(known.there), classes=True)
+    head = heads.fit(known, y[:120], masked_copies.hide(known.there), classes=True)
 
     print("a wine of which only the colour is known, and measurements that cost 1 or 5:")
     wine = np.where(np.array(names) == "color_intensity", x[120], np.nan)[None]

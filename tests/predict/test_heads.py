@@ -5,7 +5,7 @@ import pytest
 
 from maskwise.columns.asked import ClosedAsked
 from maskwise.columns.closed_form import ClosedForm
-from maskwise.predict import heads, visibility
+from maskwise.predict import heads, masked_copies
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def rows():
 def fitted(rows):
     x, y = rows
     asked = ClosedAsked(ClosedForm.learn(x, (0,) * 4), x)
-    hidden = visibility.hide(asked.there, copies=4)
+    hidden = masked_copies.hide(asked.there, copies=4)
     return asked, heads.fit(asked, y, hidden, classes=True)
 
 

@@ -7,7 +7,7 @@ import torch
 from maskwise.errors import UserError
 from maskwise.images.images import array_source
 from maskwise.modality import Incomplete
-from maskwise.predict import fitting, visibility
+from maskwise.predict import fitting, masked_copies
 from maskwise.predict.asked import ModelAsked
 from maskwise.predict.fitting import Fitting, judge, law_of, learn
 from maskwise.predict.tuning import kept_apart, tune
@@ -26,7 +26,7 @@ def test_the_encoder_learns_and_the_model_stays(bright, monkeypatch):
     monkeypatch.setattr("maskwise.predict.tuning.FEWEST_STEPS", 30)
     asked, y = bright
     before = {name: value.clone() for name, value in asked.model.state_dict().items()}
-    hidden = visibility.hide(asked.there, "fixed:0.5", copies=2)
+    hidden = masked_copies.hide(asked.there, "fixed:0.5", copies=2)
     tuned = tune(asked, y, hidden, 2)
     after = asked.model.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
@@ -43,7 +43,7 @@ def test_the_encoder_learns_and_the_model_stays(bright, monkeypatch):
 def test_numbers_are_learned_standardised(bright, monkeypatch):
     monkeypatch.setattr("maskwise.predict.tuning.FEWEST_STEPS", 40)
     asked, y = bright
-    tuned = tune(asked, 1000.0 + 50.0 * y, visibility.hide(asked.there, copies=1), 0)
+    tuned = tune(asked, 1000.0 + 50.0 * y, masked_copies.hide(asked.there, copies=1), 0)
     said = asked.through(tuned.model, tuned).features(np.arange(60), np.zeros((60, 6), bool))
     assert said.shape == (60, 1)
     assert np.corrcoef(said[:, 0], y)[0, 1] > 0.9

@@ -24,7 +24,7 @@ from maskwise.modality import Entries, Incomplete, Source
 from maskwise.predict.asked import Asked, ModelAsked
 from maskwise.predict.baselines import DENSE, NUM_COMPONENTS, Learn, by_mean
 from maskwise.predict.curve import ENCODER, LINEAR, MOST_TEST, MOST_TRAIN, Labelled, curve
-from maskwise.predict.visible import Positions, parts_of
+from maskwise.predict.parts import Positions, parts_of
 
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA

@@ -10,7 +10,7 @@ from maskwise.files import Entries
 from maskwise.measure.features import random_subset
 from maskwise.measure.losses import fixed_mask
 from maskwise.modality import Incomplete
-from maskwise.predict import heads, visibility
+from maskwise.predict import heads, masked_copies
 from maskwise.predict.acquire import acquire
 from maskwise.predict.asked import ModelAsked
 from maskwise.predict.asking import ModelAsking, asked_of
@@ -91,7 +91,7 @@ def _head(model: TabularModel, splits: TabularSplits, seed: int) -> heads.ClassH
     if len(np.unique(y)) < len(splits.classes):
         return None
     asked = ModelAsked(model, Incomplete(splits.train.some(chosen)))
-    hidden = visibility.hide(asked.there, visibility.ANY, copies=COPIES, seed=seed)
+    hidden = masked_copies.hide(asked.there, masked_copies.ANY, copies=COPIES, seed=seed)
     head = heads.fit(asked, y, hidden, classes=True, seed=seed)
     assert isinstance(head, heads.ClassHead)
     return head

@@ -23,7 +23,7 @@ from maskwise.predict.heads import (
     numbers_apart,
     ridge,
 )
-from maskwise.predict.visibility import hide
+from maskwise.predict.masked_copies import hide
 from maskwise.predict.voices import Voices
 
 MANY, HELD = (
@@ -109,7 +109,7 @@ class ClassModel:
             y: their classes, int64 [N], from 0, none of them without a row.
             sizes: categories of each feature, 0 = a number.
             others: rows whose class is not known, [M, F].
-            law: of what will be hidden, see `visibility.hide`.
+            law: of what will be hidden, see `masked_copies.hide`.
             copies: of each row, of which parts are hidden.
             network: whether there is one; default: from a thousand rows on.
             codes: further features.

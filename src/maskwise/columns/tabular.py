@@ -14,7 +14,7 @@ from maskwise.errors import UserError
 from maskwise.measure.features import Ratio, in_batches
 from maskwise.measure.protocols import ScoringName
 from maskwise.modality import Entries, Tokenizer
-from maskwise.predict.visible import VisibleSettings
+from maskwise.predict.parts import VisibleSettings
 from maskwise.rng import Keys
 from maskwise.settings import check_layer, settings
 from maskwise.train.config import RunSettings

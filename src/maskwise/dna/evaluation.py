@@ -30,7 +30,7 @@ from maskwise.measure.losses import Held
 from maskwise.measure.probes import probe_row
 from maskwise.measure.protocols import CHOSEN, ScoringName
 from maskwise.modality import Entries, Source
-from maskwise.predict.visible import VisibleSettings
+from maskwise.predict.parts import VisibleSettings
 from maskwise.rng import Stream, uniforms
 from maskwise.settings import settings
 from maskwise.tokens.curve import padded, partial_rows

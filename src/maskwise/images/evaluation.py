@@ -33,7 +33,7 @@ from maskwise.patches.curve import partial_curve
 from maskwise.patches.losses import reconstruction
 from maskwise.patches.model import PatchModel, Statistics
 from maskwise.predict.curve import MOST_TEST, MOST_TRAIN
-from maskwise.predict.visible import VisibleSettings
+from maskwise.predict.parts import VisibleSettings
 from maskwise.progress import track
 from maskwise.settings import settings
 

@@ -26,7 +26,7 @@ from maskwise.integrations import sklearn_network as network
 from maskwise.integrations.sklearn_network import Given
 from maskwise.integrations.sklearn_questions import Questions
 from maskwise.labels import is_nothing
-from maskwise.predict.visibility import ANY, OBSERVED
+from maskwise.predict.masked_copies import ANY, OBSERVED
 
 FEWEST_COPIES = 2
 log = logging.getLogger("maskwise")

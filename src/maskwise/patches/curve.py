@@ -11,7 +11,7 @@ from maskwise.patches.arrays import read_ahead
 from maskwise.patches.model import PatchModel
 from maskwise.predict.asked import ModelAsked
 from maskwise.predict.curve import ENCODER, Labelled, curve
-from maskwise.predict.visible import Positions, VisibleSettings, parts_of
+from maskwise.predict.parts import Positions, VisibleSettings, parts_of
 
 MOST = 1024  # values of a sample that baselines see, but at least one of each position
 

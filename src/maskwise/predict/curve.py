@@ -10,10 +10,10 @@ import numpy as np
 from maskwise.measure.features import ends, spread
 from maskwise.measure.probes import unseen
 from maskwise.modality import Entries
-from maskwise.predict import baselines, heads, visibility
+from maskwise.predict import baselines, heads, masked_copies
 from maskwise.predict.asked import Asked, visible_shares
 from maskwise.predict.baselines import Filled, Learn, Read
-from maskwise.predict.visible import OBSERVED, Part
+from maskwise.predict.parts import OBSERVED, Part
 from maskwise.progress import track
 from maskwise.ties import largest
 
@@ -84,7 +84,7 @@ def curve(
     known = np.unique(train.y) if classes else train.y
     y = np.searchsorted(known, train.y) if classes else train.y
     copies = min(MOST_COPIES, max(MOST_ROWS // len(y), 2))
-    hidden = visibility.hide(train.first.there, visibility.ANY, copies=copies, seed=seed)
+    hidden = masked_copies.hide(train.first.there, masked_copies.ANY, copies=copies, seed=seed)
     learned = Learned(y, hidden, classes, seed)
     methods = {name: learned.headed(train.said[name], test.said[name]) for name in train.said}
     notes = [f"{copies} copies of each training sample"]

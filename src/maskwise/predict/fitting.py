@@ -10,7 +10,7 @@ import numpy as np
 from maskwise import laws
 from maskwise.errors import UserError, option
 from maskwise.files import Entries
-from maskwise.predict import heads, visibility
+from maskwise.predict import heads, masked_copies
 from maskwise.predict.asked import ModelAsked, visible_shares
 from maskwise.predict.targets import Targets, Task
 from maskwise.predict.tuning import Tuned, kept_apart, tune
@@ -32,7 +32,7 @@ class Fitting:
     def __post_init__(self) -> None:
         if self.copies < 1:
             raise UserError(f"{option('copies', str(self.copies))} must be 1 or more")
-        if self.law not in (None, visibility.OBSERVED):
+        if self.law not in (None, masked_copies.OBSERVED):
             laws.parse(self.law)
 
 
@@ -53,7 +53,7 @@ def law_of(asked: ModelAsked, law: str | None) -> str:
     if law is not None:
         return law
     lacks = (asked.there.sum(axis=1) < asked.whole).any()
-    return visibility.OBSERVED if lacks and np.ptp(asked.whole) == 0 else visibility.ANY
+    return masked_copies.OBSERVED if lacks and np.ptp(asked.whole) == 0 else masked_copies.ANY
 
 
 def learn(asked: ModelAsked, y: np.ndarray, num_classes: int, how: Fitting) -> Learned:
@@ -79,7 +79,7 @@ def learn(asked: ModelAsked, y: np.ndarray, num_classes: int, how: Fitting) -> L
         some = np.sort(np.random.default_rng([seed, 6]).choice(len(y), most, replace=False))
         asked, y = asked.some(some), y[some]
     grid = tuple(asked.model.tokenizer.grid)
-    hidden = visibility.hide(
+    hidden = masked_copies.hide(
         asked.there, law, pattern=how.pattern, grid=grid, copies=how.copies, seed=seed
     )
     classes, then = num_classes > 0, None

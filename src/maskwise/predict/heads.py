@@ -103,7 +103,7 @@ def fit(asked: Asked, y: np.ndarray, hidden: np.ndarray, *, classes: bool, seed:
         asked: the samples, N of them.
         y: what is to be said of each, [N]: numbers of classes from 0, none of them without a
             sample, or numbers.
-        hidden: what is hidden of each copy, bool [copies, N, L], see `visibility.hide`.
+        hidden: what is hidden of each copy, bool [copies, N, L], see `masked_copies.hide`.
         classes: whether `y` are classes.
         seed: of the folds.
     """

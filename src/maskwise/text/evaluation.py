@@ -15,7 +15,7 @@ from maskwise.measure.finetuning import FineTuneSettings, tuned_row
 from maskwise.measure.probes import given_split, probe_row
 from maskwise.measure.protocols import PROBES, Found, Probe, ScoringName
 from maskwise.modality import Entries, Pool
-from maskwise.predict.visible import VisibleSettings
+from maskwise.predict.parts import VisibleSettings
 from maskwise.settings import settings
 from maskwise.text.data import TextSplits
 from maskwise.text.likelihoods import measure_pairs

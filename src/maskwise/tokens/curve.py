@@ -14,7 +14,7 @@ from maskwise.measure.probes import unscored
 from maskwise.modality import Entries, Incomplete
 from maskwise.predict.asked import ModelAsked
 from maskwise.predict.curve import ENCODER, Labelled, curve
-from maskwise.predict.visible import Positions, VisibleSettings, parts_of
+from maskwise.predict.parts import Positions, VisibleSettings, parts_of
 from maskwise.tokens.model import LanguageModel, Symbols
 
 MOST_TRAIN, MOST_TEST = 1000, 300  # samples: each is as long as a row of the model

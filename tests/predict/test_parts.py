@@ -6,7 +6,7 @@ import torch
 
 from maskwise.errors import UserError
 from maskwise.masks import draw
-from maskwise.predict.visible import Positions, VisibleSettings, groups_of, parts_of
+from maskwise.predict.parts import Positions, VisibleSettings, groups_of, parts_of
 from maskwise.settings import settings
 
 NUM, WIDTH = 40, 12

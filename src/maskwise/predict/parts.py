@@ -15,7 +15,7 @@ from maskwise.errors import UserError
 from maskwise.masks import draw
 from maskwise.masks.missing import hide
 from maskwise.measure.losses import fixed_mask
-from maskwise.predict import visibility
+from maskwise.predict import masked_copies
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 
@@ -23,7 +23,7 @@ CONTIGUOUS = "contiguous"
 # What a pattern of masks is called that says what is visible; others are called as in masks.
 OF_MASKS = {"random": "scattered", "panel": "shared", CONTIGUOUS: "inverse-block"}
 MECHANISMS = ("MAR", "MNAR")
-GROUPS, OBSERVED = "groups", visibility.OBSERVED
+GROUPS, OBSERVED = "groups", masked_copies.OBSERVED
 CPU = torch.device("cpu")
 log = logging.getLogger("maskwise")
 
@@ -134,7 +134,7 @@ def _hidden(at: Positions, pattern: str, share: float, seed: int) -> np.ndarray 
     name, _, argument = pattern.partition(":")
     if pattern == OBSERVED:
         whole = bool(at.there.all())
-        return None if whole else visibility.hide(at.there, OBSERVED, copies=2, seed=seed)[1]
+        return None if whole else masked_copies.hide(at.there, OBSERVED, copies=2, seed=seed)[1]
     if name == GROUPS:
         of = groups_of(at.names, argument)
         return _groups(of, share, at.ids, seed) & at.there if of.max(initial=0) else None
