@@ -5,9 +5,10 @@ import pytest
 from scipy.stats import norm
 
 from maskwise.measure.probes import Judge
-from maskwise.predict import baselines, curve, visible
+from maskwise.predict import baselines, curve
 from maskwise.predict.baselines import Filled
 from maskwise.predict.curve import Labelled
+from maskwise.predict.parts import Positions, VisibleSettings, parts_of
 
 WIDTH, SHIFT, NUM = 8, 0.7, 600
 SHARES = (0.125, 0.25, 0.5, 1.0)
@@ -30,11 +31,9 @@ def labelled(x, y, fill=lambda visible: np.nan_to_num(visible)):
 
 
 def parts(num, **settings):
-    config = visible.VisibleSettings(
-        **{"visible": SHARES, "visible_patterns": ("random",)} | settings
-    )
-    at = visible.Positions(np.ones((num, WIDTH), bool), np.arange(num), (WIDTH,))
-    return list(visible.parts_of(at, config, 0))
+    config = VisibleSettings(**{"visible": SHARES, "visible_patterns": ("random",)} | settings)
+    at = Positions(np.ones((num, WIDTH), bool), np.arange(num), (WIDTH,))
+    return list(parts_of(at, config, 0))
 
 
 def draw(num, seed):

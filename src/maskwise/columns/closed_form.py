@@ -13,6 +13,7 @@ from maskwise.columns.gaussian import Gaussian
 from maskwise.columns.tabular import column_means, one_hot
 
 SHRINKAGES = (0.1, 0.01, 0.001, 1e-4)  # of which that is taken that predicts held-out values best,
+MORE = 0.3  # of few rows, if the first of these is the best
 NUM_FACTORS = (4, 8, 16, 32)  # ... or, of this many factors, where columns are ...
 WIDE = 150  # ... more than these
 ROUNDS, LAST = 5, 8  # iterations of EM for each of them, and with all values
@@ -242,14 +243,19 @@ def _chosen(
     shown = [np.where(held, np.nan, x) for held in held_out]
     models: list[Normal] = []
     kept, best, least = models, 0.0, np.inf
-    for setting in SHRINKAGES if x.shape[1] <= WIDE else NUM_FACTORS:
+    settings = list(SHRINKAGES if x.shape[1] <= WIDE else NUM_FACTORS)
+    while settings:
+        setting = settings.pop(0)
         pairs = zip_longest(shown, models)
         models = [_fit(part, setting, start, ROUNDS) for part, start in pairs]
         every = zip(models, shown, held_out, strict=True)
         found = sum(error(model, part, held, {}) for model, part, held in every)
-        if found >= least:
+        if found < least:
+            kept, best, least = models, setting, found
+        elif best == SHRINKAGES[0] and setting < best:
+            settings = [MORE]  # the other way
+        else:
             break
-        kept, best, least = models, setting, found
     found, scored = 0.0, []
     for model, part, held in zip(kept, shown, held_out, strict=True):
         knots = _knots(part, sizes)

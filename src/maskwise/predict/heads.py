@@ -151,8 +151,9 @@ def logits_apart(
             out = fold == part
             said[out] = logistic(x[~out], y[~out], each, prior)(x[out])
         loss = -log_softmax(said[some], axis=1)[np.arange(some.sum()), y[some]].mean()
-        if loss < best:
-            best, logits, strength = loss, said, each
+        if loss >= best:
+            break  # weaker ridges are worse too, and take longest
+        best, logits, strength = loss, said, each
     return logits, strength
 
 
