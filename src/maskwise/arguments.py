@@ -27,6 +27,8 @@ class Arg:
 
 
 Out = Annotated[Path | None, Arg("a .png file")]
+OneRun = Annotated[Path, Arg(metavar="RUN")]
+TableOut = Annotated[Path, Arg("a .csv, .tsv or .parquet file")]
 
 
 def integers(text: str) -> list[int]:

@@ -270,8 +270,7 @@ def _wanted(
 ) -> targets.Targets:
     """Return what is to be said of the samples that could be read."""
     data, values = found.data, found.values
-    num = len(data.source) + len(data.broken)
-    kept = np.setdiff1d(np.arange(num), list(data.broken))
+    num, kept = data.num, data.kept
     if of_file:
         values = targets.read_labels(user_path(labels), data.names, num)[kept]
     elif labels is not None and not isinstance(labels, (str, Path)):

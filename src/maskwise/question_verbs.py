@@ -3,20 +3,20 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from maskwise.arguments import Arg, Verb, only_data
+from maskwise.arguments import Arg, OneRun, TableOut, Verb, only_data
 
-OneRun = Annotated[Path, Arg(metavar="RUN")]
+Labels = Annotated[
+    str | None,
+    Arg("what is to be predicted, as for predict (default: the run's own)", "COLUMN|FILE"),
+]
 
 
 def acquire(
     run: OneRun,
     data: Annotated[str, Arg("samples of which parts are missing, as for embed", "DATA")],
     *,
-    out: Annotated[Path, Arg("a .csv, .tsv or .parquet file")],
-    labels: Annotated[
-        str | None,
-        Arg("what is to be predicted, as for predict (default: the run's own)", "COLUMN|FILE"),
-    ] = None,
+    out: TableOut,
+    labels: Labels = None,
     cost: Annotated[Path | None, Arg("a table of names and costs (default: 1 each)")] = None,
     budget: Annotated[float | None, Arg("what is asked for together may cost so much")] = None,
     batch: Annotated[int | None, Arg("how much is asked for together (default: 1)")] = None,
@@ -51,11 +51,8 @@ def attribute(
     run: OneRun,
     data: Annotated[str, Arg("samples, as for embed", "DATA")],
     *,
-    out: Annotated[Path, Arg("a .csv, .tsv or .parquet file")],
-    labels: Annotated[
-        str | None,
-        Arg("what is to be predicted, as for predict (default: the run's own)", "COLUMN|FILE"),
-    ] = None,
+    out: TableOut,
+    labels: Labels = None,
     of: Annotated[
         Literal["probability", "logit"], Arg("what of classes (default: their probability)")
     ] = "probability",

@@ -139,8 +139,7 @@ def _table(
     data: Incomplete, texts: dict[str, list[str]], numbers: dict[str, np.ndarray]
 ) -> dict[str, list[str] | np.ndarray]:
     """Return columns with a row for each sample, also for those that could not be read."""
-    num = len(data.source) + len(data.broken)
-    kept = np.setdiff1d(np.arange(num), list(data.broken))
+    num, kept = data.num, data.kept
     made: dict[str, list[str] | np.ndarray] = {**first_columns(num, data.names, data.broken)}
     for name, values in texts.items():
         every = dict(zip(kept.tolist(), values, strict=True))
@@ -155,6 +154,6 @@ def _table(
 def _tell(data: Incomplete) -> None:
     """Say which samples could not be read."""
     if data.broken:
-        names: Any = data.names or range(1, len(data.source) + len(data.broken) + 1)
+        names: Any = data.names or range(1, data.num + 1)
         told = few([f"{names[row]}: {why}" for row, why in data.broken.items()])
         log.warning("%d samples cannot be read and are left out: %s", len(data.broken), told)

@@ -94,6 +94,16 @@ class Incomplete(NamedTuple):
     """(samples, what is hidden of them [b, L]) -> the samples as they would be if that had never
     been measured, where other values were made with it; None: none were"""
 
+    @property
+    def num(self) -> int:
+        """How many samples there are, with those that could not be read."""
+        return len(self.source) + len(self.broken)
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Numbers, among all, of those that could be read, int64 [N]."""
+        return np.setdiff1d(np.arange(self.num), list(self.broken))
+
 
 class Labelled(NamedTuple):
     """Samples, what is known of each, and which of them training does not learn from."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from maskwise import question_verbs
-from maskwise.arguments import Arg, Out, Verb, only_data, save_picture
+from maskwise.arguments import Arg, OneRun, Out, TableOut, Verb, only_data, save_picture
 from maskwise.errors import UserError
 from maskwise.modalities import KINDS, find, kinds
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from maskwise.run import Run
 
 Runs = Annotated[list[Path], Arg(metavar="RUN")]
-OneRun = Annotated[Path, Arg(metavar="RUN")]
 
 
 def pretrain(
@@ -253,7 +252,7 @@ def predict(
     run: OneRun,
     data: Annotated[str, Arg("samples of which any part may be missing, as for embed", "DATA")],
     *,
-    out: Annotated[Path, Arg("a .csv, .tsv or .parquet file")],
+    out: TableOut,
     labels: Annotated[
         str | None,
         Arg("a column, or a file of names and labels (default: the run's own)", "COLUMN|FILE"),

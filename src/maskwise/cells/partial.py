@@ -87,9 +87,9 @@ def labelled(
     num, group = sum(len(each.matrix) for each in sets), None
     if data.group is not None:
         group = read_column(sets, data.group, "group").codes
-    kept = np.setdiff1d(np.arange(num), list(found.broken))
-    held = held_out(num, data.holdout, group)[kept]
-    return Labelled(found, None if column is None else _values(sets, column, data)[kept], held)
+    held = held_out(num, data.holdout, group)[found.kept]
+    values = None if column is None else _values(sets, column, data)[found.kept]
+    return Labelled(found, values, held)
 
 
 def _stored(sets: Sequence[Annotated], row: int) -> np.ndarray:

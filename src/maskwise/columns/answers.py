@@ -8,9 +8,9 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import gelu, linear, log_softmax
+from torch.nn.functional import log_softmax
 
-from maskwise.columns.residual_network import AdamW
+from maskwise.columns.residual_network import AdamW, network
 
 STEPS, MOST, BATCH, WEIGHT_DECAY = 1500, 4500, 256, 0.3
 WIDTH, WIDE, MANY = 128, 256, 4000  # of the layers; and where more rows than these are labelled
@@ -73,7 +73,7 @@ class Answers:
             if len(order) < size:
                 order = rng.permutation(len(x))
             batch, order = torch.from_numpy(order[:size]), order[size:]
-            said = _network(weights, x[batch]).view(size, num, width)
+            said = network(weights, x[batch]).view(size, num, width)
             if classes:
                 loss = -(target[batch] * log_softmax(said, dim=2)).sum(dim=2).mean()
             else:
@@ -90,7 +90,7 @@ class Answers:
         It is computed in double precision, so that no row depends on its batch by rounding.
         """
         x = torch.from_numpy(np.hstack([(filled - self.mean) / self.std, holes]))
-        said = _network([torch.from_numpy(each).double() for each in self.weights], x)
+        said = network([torch.from_numpy(each).double() for each in self.weights], x)
         return np.asarray(said.numpy() * self.scale + self.middle)
 
 
@@ -102,9 +102,3 @@ def _initial(widths: tuple[int, ...], rng: np.random.Generator) -> list[Tensor]:
         matrix = rng.standard_normal((high, low)) * (0.1 if last else math.sqrt(2)) / low**0.5
         found += [matrix, np.zeros(high)]
     return [torch.from_numpy(each.astype(np.float32)).requires_grad_() for each in found]
-
-
-def _network(weights: list[Tensor], x: Tensor) -> Tensor:
-    for place in range(0, len(weights) - 2, 2):
-        x = gelu(linear(x, *weights[place : place + 2]))
-    return linear(x, *weights[-2:])

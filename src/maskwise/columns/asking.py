@@ -10,11 +10,9 @@ from scipy.linalg import solve_triangular
 from maskwise.columns.asked import ClosedAsked
 from maskwise.columns.closed_form import (
     LEAST,
-    NODES,
-    WEIGHTS,
     ClosedForm,
-    _scores,
     _shares,
+    mean_value,
     owners,
 )
 from maskwise.columns.factors import Factors
@@ -86,7 +84,7 @@ class ClosedAsking(ClosedAsked):
             return found
         # All lack the same: one matrix says what is expected of each.
         lost, kept = blank[0], ~blank[0]
-        scores = _scores(columns, self.closed.knots)[:, kept] - gaussian.mean[kept]
+        scores = self.closed.scores(columns)[:, kept] - gaussian.mean[kept]
         cross = gaussian.covariance[np.ix_(kept, lost)]
         by = np.linalg.solve(gaussian.covariance[np.ix_(kept, kept)], cross)
         variance = np.diag(gaussian.covariance)[lost] - (by * cross).sum(axis=0)
@@ -110,7 +108,7 @@ class ClosedAsking(ClosedAsked):
         if not isinstance(gaussian, Gaussian) or (hidden | self.missing)[:, order].any():
             return None
         columns = self.closed.columns(self.samples)
-        scores = _scores(columns, self.closed.knots) - gaussian.mean
+        scores = self.closed.scores(columns) - gaussian.mean
         seen = np.concatenate([np.flatnonzero(self.owners == each) for each in order])
         ends = np.cumsum([(self.owners == each).sum() for each in order])[:-1]
         inner = np.linalg.cholesky(gaussian.covariance[np.ix_(seen, seen)])
@@ -210,7 +208,7 @@ class ClosedAsking(ClosedAsked):
     def _given(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean [h] and covariance [h, h] of the scores that columns [D] lack."""
         blank = np.isnan(columns)
-        scores = _scores(columns[None], self.closed.knots)[0]
+        scores = self.closed.scores(columns[None])[0]
         told = np.where(blank, 0, scores - self.closed.gaussian.mean) @ self._precision
         covariance = np.linalg.inv(self._precision[np.ix_(blank, blank)])
         covariance = (covariance + covariance.T) / 2
@@ -225,12 +223,11 @@ class ClosedAsking(ClosedAsked):
             places: which columns, [h].
         """
         found = mean.copy()
-        spread = np.broadcast_to(np.sqrt(variance.clip(0)), mean.shape)
+        spread = np.broadcast_to(variance, mean.shape)
         for place, column in enumerate(places.tolist()):
             if column in self.closed.knots:
-                values, scores = self.closed.knots[column]
-                at = mean[:, place, None] + spread[:, place, None] * NODES
-                found[:, place] = np.interp(at, scores, values) @ WEIGHTS
+                known = self.closed.knots[column]
+                found[:, place] = mean_value(mean[:, place], spread[:, place], *known)
         return found
 
     def _values_of(

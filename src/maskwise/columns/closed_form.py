@@ -338,7 +338,13 @@ def _fill(gaussian: Normal, x: np.ndarray, knots: Knots) -> np.ndarray:
     mean, variance = gaussian.conditional(_scores(x, knots))
     for column, (values, scores) in knots.items():
         rows = np.flatnonzero(np.isnan(x[:, column]))
-        spread = np.sqrt(variance[rows, column].clip(0))[:, None] * NODES
-        at = np.interp(mean[rows, column, None] + spread, scores, values)
-        mean[rows, column] = at @ WEIGHTS
+        mean[rows, column] = mean_value(mean[rows, column], variance[rows, column], values, scores)
     return np.where(np.isnan(x), mean, x)
+
+
+def mean_value(
+    mean: np.ndarray, variance: np.ndarray, values: np.ndarray, scores: np.ndarray
+) -> np.ndarray:
+    """Return what is expected of a column, [n], from moments of its normal score and its knots."""
+    spread = np.sqrt(variance.clip(0))[:, None] * NODES
+    return np.asarray(np.interp(mean[:, None] + spread, scores, values) @ WEIGHTS)

@@ -49,7 +49,7 @@ class ResidualNetwork:
     def predict(self, filled: np.ndarray, holes: np.ndarray) -> np.ndarray:
         """Return what to add to filled columns with holes, float64 [N, D]."""
         weights = [torch.from_numpy(each).double() for each in self.weights]
-        return np.asarray(_network(weights, torch.from_numpy(np.hstack([filled, holes]))).numpy())
+        return np.asarray(network(weights, torch.from_numpy(np.hstack([filled, holes]))).numpy())
 
 
 def num_steps(rows: int, columns: int) -> int:
@@ -84,16 +84,16 @@ def train(
         pool.append(_some(closed, samples, rng))
         rows = Masked(*(torch.cat(parts) for parts in zip(*pool, strict=True)))
         for batch in _batches(rows, steps // LOOKS, rng):
-            off = _error(batch, _network(weights, batch.shown)).sum() / batch.wanted.sum()
+            off = _error(batch, network(weights, batch.shown)).sum() / batch.wanted.sum()
             update(torch.autograd.grad(off, weights), update.num / steps)
         with torch.no_grad():
-            found = _error(asked, _network(weights, asked.shown)).sum()
+            found = _error(asked, network(weights, asked.shown)).sum()
         if found < least:
             least, best = found, [each.detach().clone() for each in weights]
         elif len(pool) > 1:
             break
     with torch.no_grad():
-        said = _network(best, asked.shown)
+        said = network(best, asked.shown)
     told, left = (
         torch.where(asked.wanted > 0, each, torch.nan).double().numpy()
         for each in (said, asked.left)
@@ -166,7 +166,7 @@ def _initial(columns: int, width: int, rng: Generator) -> list[Tensor]:
     return [torch.from_numpy(each.astype(np.float32)).requires_grad_() for each in found]
 
 
-def _network(weights: Sequence[Tensor], x: Tensor) -> Tensor:
+def network(weights: Sequence[Tensor], x: Tensor) -> Tensor:
     """Return what the network says, [N, D]."""
     for place in range(0, len(weights) - 2, 2):
         x = gelu(linear(x, *weights[place : place + 2]))

@@ -33,7 +33,7 @@ def positions(hidden: np.ndarray, model: MaskedModel, found: Incomplete) -> np.n
         UserError: it is not bool, or has another shape.
     """
     hidden, grid = np.asarray(hidden), tuple(model.tokenizer.grid)
-    num, length = len(found.source) + len(found.broken), int(np.prod(grid))
+    num, length = found.num, int(np.prod(grid))
     if hidden.dtype != bool:
         raise UserError(f"hidden is an array of {hidden.dtype}: give bool, True = hidden")
     sample = tuple(found.source.get(np.arange(min(1, len(found.source)))).shape[1:])
@@ -49,8 +49,7 @@ def positions(hidden: np.ndarray, model: MaskedModel, found: Incomplete) -> np.n
         sides = [(side, size // side) for size, side in zip(values, grid, strict=True)]
         parts = hidden.reshape(num, *(each for both in sides for each in both))
         hidden = np.asarray(parts.any(axis=tuple(range(2, 2 * len(grid) + 1, 2))))
-    kept = np.setdiff1d(np.arange(num), list(found.broken))
-    return hidden.reshape(num, length)[kept]
+    return hidden.reshape(num, length)[found.kept]
 
 
 def without(model: MaskedModel, data: Incomplete, own: Sequence[int]) -> Incomplete:
