@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from maskwise.errors import UserError
-from maskwise.images.arrays import Arrays, Layout, of_values
+from maskwise.images.array_files import Layout
+from maskwise.images.arrays import Arrays, of_values
 from maskwise.images.folders import Listed
 from maskwise.images.hub import has_pictures, list_splits, splits_of
 from maskwise.images.images import ImageSource

@@ -25,6 +25,7 @@ from maskwise.images import partial
 from maskwise.images.augment import crop_and_flip
 from maskwise.images.data import ImageDataSettings
 from maskwise.images.dry_look import inspect
+from maskwise.images.endings import USUAL
 from maskwise.images.evaluation import (
     ImageEvaluateSettings,
     chosen,
@@ -32,9 +33,9 @@ from maskwise.images.evaluation import (
     write_samples,
 )
 from maskwise.images.finetuning import ImageFineTuneSettings, finetuning_problems
-from maskwise.images.folders import USUAL
 from maskwise.images.given import takes
 from maskwise.images.images import Images, ImageSource, ImageSplits, describe
+from maskwise.images.packed import holds_pictures
 from maskwise.inspection import Problem
 from maskwise.layers.transformer import Transformer
 from maskwise.measure.representation import DiagnoseSettings
@@ -332,8 +333,9 @@ RECORD = Modality(
     own=any_images,
     scale=SCALE,
     words=WORDS,
-    sources="FILE.npz|.npy|.npy.xz, a folder of images or arrays, hf:NAME",
+    sources="FILE.npz|.npy|.npy.xz|.zip|.tar|.parquet, a folder of images or arrays, hf:NAME",
     endings=frozenset(USUAL),
+    holds=holds_pictures,
     precedence=2,
     of_memory=takes,
     inspect=lambda given, config: inspect(
