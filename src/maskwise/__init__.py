@@ -15,6 +15,7 @@ _WHERE = {
     "inspect": "maskwise.api",
     "measure_likelihood": "maskwise.api",
     "load": "maskwise.api",
+    "attach": "maskwise.attaching.attached",
     "check_draws": "maskwise.tables.drawn",
     "missingness": "maskwise.tables.missingness",
     "pool": "maskwise.measure.pooling",
@@ -36,6 +37,7 @@ _MODULES = (
 __all__ = [
     "Run",
     "UserError",
+    "attach",
     "check_draws",
     "diagnostics",
     "evaluate",
