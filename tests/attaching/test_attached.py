@@ -111,11 +111,11 @@ def test_steps_that_are_told_share_a_ratio():
 
 def test_a_law_that_moves_needs_the_number_of_steps():
     model = Theirs()
-    with attach(model, "linear:0.2->0.6"), pytest.raises(mw.UserError, match=r"steps="):
+    with attach(model, "scheduled:linear,0.2..0.6"), pytest.raises(mw.UserError, match=r"steps="):
         model(X)
-    with attach(model, "linear:0.2->0.6", steps=4):
+    with attach(model, "scheduled:linear,0.2..0.6", steps=4):
         assert np.allclose(realised(model, 6), [0.2, 0.3, 0.4, 0.5, 0.6, 0.6])
-    with attach(model, "linear:0.2->0.6") as attached:
+    with attach(model, "scheduled:linear,0.2..0.6") as attached:
         attached.at(2, steps=4)
         assert np.allclose(realised(model, 1), [0.4])
 
@@ -180,11 +180,11 @@ def test_a_compiled_model_has_the_law_and_is_told_of_its_versions(caplog):
     caplog.clear()
     attached.detach()
     with attach(compiled, ladder=2) as attached:
-        found = realised(compiled, 4)
+        found = realised(compiled, 12)
     assert not [each for each in caplog.records if each.name == "maskwise"]
     assert np.allclose(found, [each.asked for each in attached.log], atol=1e-3)
     assert len(set(found)) == 2
-    with attach(compiled, "mixture:0.3@1+0.6@1"):
+    with attach(compiled, "choice:0.3,0.6"):
         assert not [each for each in caplog.records if each.name == "maskwise"]
     torch.compiler.reset()
 
