@@ -21,7 +21,7 @@ ORDER = [
     ["masks", "theory"],
     ["diagnostics", "show", "layers", "samples"],
     ["modality"],
-    ["objectives"],
+    ["objectives", "exports"],
     ["likelihood"],
     ["measure"],
     ["predict"],
@@ -36,6 +36,7 @@ ORDER = [
     ["run", "preparing"],
     ["integrations"],
     ["api", "listing", "theory_verbs", "question_verbs"],
+    ["sharing"],
     ["verbs"],
     ["cli"],
 ]
