@@ -80,7 +80,7 @@ class Classifier(nn.Module):
         if isinstance(self.model.encoder, Transformer):
             self.model.encoder.norm = nn.Identity()  # type: ignore[assignment]
         weight = 2e-5 * rng.standard_normal((num_classes, model.config.width), dtype=np.float32)
-        self.norm = nn.LayerNorm(model.config.width, eps=1e-6)
+        self.norm = nn.LayerNorm(model.config.width, eps=model.config.eps)
         self.weight = nn.Parameter(torch.from_numpy(weight))
         self.bias = nn.Parameter(torch.zeros(num_classes))
         self.to(next(model.parameters()).device)

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Protocol, get_args
+from typing import Annotated, Literal, Protocol, get_args
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
@@ -17,6 +18,7 @@ from maskwise.rng import Keys, Stream
 from maskwise.settings import check_layer, check_pool, settings
 
 Pool = Literal["mean", "class", "both", "none"]
+Positions = Literal["sincos", "learned", "fixed"]
 Statistics = Literal["visible", "true"]
 """where the mean and variance of a hidden patch come from"""
 
@@ -66,16 +68,21 @@ class PatchModelSettings:
     """drop: the encoder sees visible positions only; replace: hidden ones become a mask token"""
     class_token: bool = True
     """give the encoder one more token that belongs to no position"""
-    positions: Literal["sincos", "learned"] = "sincos"
-    """fixed sine-cosine or learned positions"""
+    positions: Positions = "sincos"
+    """sine-cosine positions, learned ones, or those of the weights it starts from, fixed"""
     decoder_width: int = 128
     """decoder width (drop mode)"""
     decoder_depth: int = 2
     """decoder blocks (drop mode)"""
     decoder_heads: int = 4
     """decoder attention heads (drop mode)"""
+    eps: Annotated[float, Field(gt=0)] = 1e-6
+    """what LayerNorms add to variances"""
     predict_fraction: float = 1.0
     """share of the hidden positions that training predicts; the others leave the decoder"""
+    init: str | None = None
+    """weights to start from, which say the shape: a run, or a vision transformer of timm, of
+    transformers or of MAE, as a file (.safetensors, .pth) or a folder"""
 
     def __post_init__(self) -> None:
         for name in ("width", "depth", "heads", "decoder_width", "decoder_depth", "decoder_heads"):
@@ -129,15 +136,14 @@ class PatchModel(MaskedModel):
         self.positions = _positions(tokenizer.grid, width, config.positions)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if config.class_token else None
         self.encoder = encoder or Transformer(
-            width, config.depth, config.heads, config.mlp_ratio, attention
+            width, config.depth, config.heads, config.mlp_ratio, attention, config.eps
         )
         if config.mode == "drop":
             width = config.decoder_width
             self.to_decoder = nn.Linear(config.width, width)
             self.decoder_positions = _positions(tokenizer.grid, width, config.positions)
-            self.decoder = Transformer(
-                width, config.decoder_depth, config.decoder_heads, config.mlp_ratio, attention
-            )
+            shape = width, config.decoder_depth, config.decoder_heads, config.mlp_ratio
+            self.decoder = Transformer(*shape, attention, config.eps)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.head = nn.Linear(width, tokenizer.token_dim)
         # Of a hidden value, standardised, when 1..L positions are hidden; `fit_noise` sets it.
@@ -366,10 +372,11 @@ class PatchModel(MaskedModel):
         return mean, by_size[:, None, None] + self.log_spread
 
 
-def _positions(grid: tuple[int, ...], width: int, kind: str) -> Tensor:
-    if kind == "sincos":
-        return nn.Buffer(sincos_positions(grid, width)[None], persistent=False)
-    return nn.Parameter(nn.init.normal_(torch.empty(1, math.prod(grid), width), std=0.02))
+def _positions(grid: tuple[int, ...], width: int, kind: Positions) -> Tensor:
+    if kind == "learned":
+        return nn.Parameter(nn.init.normal_(torch.empty(1, math.prod(grid), width), std=0.02))
+    # Those of other weights are not of our formula, so they are kept with the model.
+    return nn.Buffer(sincos_positions(grid, width)[None], persistent=kind == "fixed")
 
 
 def _at(positions: Tensor, index: Tensor) -> Tensor:
