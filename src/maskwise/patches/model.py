@@ -6,6 +6,7 @@ from typing import Literal, Protocol, get_args
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
@@ -68,6 +69,9 @@ class PatchModelSettings:
     """give the encoder one more token that belongs to no position"""
     positions: Literal["sincos", "learned"] = "sincos"
     """fixed sine-cosine or learned positions"""
+    position_grid: tuple[PositiveFloat, ...] | None = None
+    """cells along each axis that sine-cosine positions are laid over; none: those of the samples
+    (of the same pictures at another size they stay where they were)"""
     decoder_width: int = 128
     """decoder width (drop mode)"""
     decoder_depth: int = 2
@@ -126,7 +130,7 @@ class PatchModel(MaskedModel):
         self.tokenizer, self.config = tokenizer, config
         width = config.width
         self.embed = nn.Linear(tokenizer.token_dim, width)
-        self.positions = _positions(tokenizer.grid, width, config.positions)
+        self.positions = _positions(tokenizer.grid, width, config)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if config.class_token else None
         self.encoder = encoder or Transformer(
             width, config.depth, config.heads, config.mlp_ratio, attention
@@ -134,7 +138,7 @@ class PatchModel(MaskedModel):
         if config.mode == "drop":
             width = config.decoder_width
             self.to_decoder = nn.Linear(config.width, width)
-            self.decoder_positions = _positions(tokenizer.grid, width, config.positions)
+            self.decoder_positions = _positions(tokenizer.grid, width, config)
             self.decoder = Transformer(
                 width, config.decoder_depth, config.decoder_heads, config.mlp_ratio, attention
             )
@@ -366,9 +370,10 @@ class PatchModel(MaskedModel):
         return mean, by_size[:, None, None] + self.log_spread
 
 
-def _positions(grid: tuple[int, ...], width: int, kind: str) -> Tensor:
-    if kind == "sincos":
-        return nn.Buffer(sincos_positions(grid, width)[None], persistent=False)
+def _positions(grid: tuple[int, ...], width: int, config: PatchModelSettings) -> Tensor:
+    if config.positions == "sincos":
+        fixed = sincos_positions(grid, width, config.position_grid)
+        return nn.Buffer(fixed[None], persistent=False)
     return nn.Parameter(nn.init.normal_(torch.empty(1, math.prod(grid), width), std=0.02))
 
 
