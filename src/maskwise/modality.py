@@ -188,6 +188,12 @@ class Modality(Generic[C, S, T, P, M]):
     """what makes the encoder that `parts` tell of"""
 
     # What a model is used for.
+    suited: Callable[[M, Given, C], C] = lambda model, given, config: config
+    """(model, data given from Python or None, settings) -> settings under which samples have the
+    size that the model takes, where they say of none"""
+    resized: Callable[[M, tuple[int, ...]], M] | None = None
+    """(model, the size of a sample: all axes of it, or some of the last ones) -> the same model
+    for samples of that size; None: samples of these models have one size"""
     embed: Callable[[M, Given, C, Pool, int], np.ndarray]
     """(model, data given from Python, settings, pool, layer) -> features [N, D]"""
     read: Callable[[C], Samples]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Protocol, get_args
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
@@ -70,6 +70,9 @@ class PatchModelSettings:
     """give the encoder one more token that belongs to no position"""
     positions: Positions = "sincos"
     """sine-cosine positions, learned ones, or those of the weights it starts from, fixed"""
+    position_grid: tuple[PositiveFloat, ...] | None = None
+    """cells along each axis that sine-cosine positions are laid over; none: those of the samples
+    (of the same pictures at another size they stay where they were)"""
     decoder_width: int = 128
     """decoder width (drop mode)"""
     decoder_depth: int = 2
@@ -133,7 +136,7 @@ class PatchModel(MaskedModel):
         self.tokenizer, self.config = tokenizer, config
         width = config.width
         self.embed = nn.Linear(tokenizer.token_dim, width)
-        self.positions = _positions(tokenizer.grid, width, config.positions)
+        self.positions = _positions(tokenizer.grid, width, config)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if config.class_token else None
         self.encoder = encoder or Transformer(
             width, config.depth, config.heads, config.mlp_ratio, attention, config.eps
@@ -141,7 +144,7 @@ class PatchModel(MaskedModel):
         if config.mode == "drop":
             width = config.decoder_width
             self.to_decoder = nn.Linear(config.width, width)
-            self.decoder_positions = _positions(tokenizer.grid, width, config.positions)
+            self.decoder_positions = _positions(tokenizer.grid, width, config)
             shape = width, config.decoder_depth, config.decoder_heads, config.mlp_ratio
             self.decoder = Transformer(*shape, attention, config.eps)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -372,11 +375,12 @@ class PatchModel(MaskedModel):
         return mean, by_size[:, None, None] + self.log_spread
 
 
-def _positions(grid: tuple[int, ...], width: int, kind: Positions) -> Tensor:
-    if kind == "learned":
+def _positions(grid: tuple[int, ...], width: int, config: PatchModelSettings) -> Tensor:
+    if config.positions == "learned":
         return nn.Parameter(nn.init.normal_(torch.empty(1, math.prod(grid), width), std=0.02))
+    made = sincos_positions(grid, width, config.position_grid)
     # Those of other weights are not of our formula, so they are kept with the model.
-    return nn.Buffer(sincos_positions(grid, width)[None], persistent=kind == "fixed")
+    return nn.Buffer(made[None], persistent=config.positions == "fixed")
 
 
 def _at(positions: Tensor, index: Tensor) -> Tensor:
