@@ -29,10 +29,11 @@ from maskwise.preparing import (
 from maskwise.run import Run, describe_model, load_model, save_model, untrained
 from maskwise.settings import flatten, override, to_dict
 from maskwise.textio import user_path
+from maskwise.train.batches import Batches
 from maskwise.train.budget import agreed, earlier
 from maskwise.train.config import RunSettings, connect, launch
 from maskwise.train.folder import training
-from maskwise.train.loop import Batches, train
+from maskwise.train.loop import train
 from maskwise.train.monitor import Monitor
 
 if TYPE_CHECKING:  # it takes a second to import, and only those who train need it

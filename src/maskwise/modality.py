@@ -5,7 +5,7 @@ The rooms above this one know of a kind of data what stands here, and nothing el
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -191,6 +191,8 @@ class Modality(Generic[C, S, T, P, M]):
     """(model, source, file to write, settings, entries) -> what was written, in a line"""
     embed_file: Callable[[M, Path, Path, C, int], str] | None = None
     """(model, source, annotated file to write, settings, layer) -> what was written"""
+    exports: Mapping[str, Callable[[M, Path], None]] = field(default_factory=dict)
+    """formats of other programs by name: (model, an empty folder) -> writes its files"""
 
     likelihood_of_file: Callable[..., Entries] | None = None
     """(model, file, length, num_samples, passes, seed) -> values as in likelihood.json"""

@@ -10,6 +10,7 @@ import numpy as np
 
 from maskwise import words
 from maskwise.errors import UserError, option
+from maskwise.exports.folder import write
 from maskwise.files import Entries, read_json, write_json
 from maskwise.modalities import Kind, find, meant_by, read_config, reading
 from maskwise.modality import EncoderFactory, MaskedModel, Pool
@@ -29,6 +30,7 @@ from maskwise.predictor import Predictor, asked_for, fit, fits
 from maskwise.predictor import read as read_incomplete
 from maskwise.questions import ask, explain
 from maskwise.settings import to_dict
+from maskwise.textio import user_path
 from maskwise.train.checkpoint import read_weights
 from maskwise.train.config import RunSettings
 from maskwise.train.folder import read as read_metrics
@@ -195,6 +197,18 @@ class Run:
             UserError: a run on other data, or data that its model cannot read.
         """
         return self.kind.needed(self.kind.impute, "impute")(self.model(), data, self.config)
+
+    def export(
+        self,
+        out: str | Path,
+        format: str | None = None,
+        *,
+        encoder: EncoderFactory | None = None,
+    ) -> Path:
+        """Write its model as other programs read it; see `maskwise.export`."""
+        out = user_path(out)
+        write(self.model(encoder), out, self.kind.exports, format)
+        return out
 
     def predictor(
         self,

@@ -1,8 +1,6 @@
 """Language models from transformers, and as folders that transformers loads."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import torch
@@ -10,7 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from maskwise.errors import UserError, require
-from maskwise.files import write_json
+from maskwise.files import new_folder, write_json
 from maskwise.modality import Entries
 from maskwise.text.model import HFNetwork, TextModelSettings, load_pretrained
 from maskwise.text.text import MOST, Text, of_transformers
@@ -60,10 +58,7 @@ def load(
 
 
 def export(model: LanguageModel[Text], folder: str | Path) -> Path:
-    """Write a model so that `AutoModelForMaskedLM` and `AutoTokenizer` load it.
-
-    Our transformer is a ModernBERT with full attention in all layers (arXiv 2412.13663): logits
-    are equal up to rounding. transformers 4.48 or later reads it.
+    """Write a model so that `AutoModelForMaskedLM` and `AutoTokenizer` load it; see `write`.
 
     Args:
         model: ours, or one of transformers.
@@ -78,24 +73,24 @@ def export(model: LanguageModel[Text], folder: str | Path) -> Path:
         raise UserError(
             f"only language models are exported to transformers: this one is of {kind}"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is not empty: give a new folder")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        if isinstance(network := model.network, HFNetwork):
-            network.save(temporary)
-        else:
-            assert isinstance(network, SequenceNetwork)
-            save_file(_weights(network), temporary / "model.safetensors", {"format": "pt"})
-            write_json(temporary / "config.json", _config(network, model.tokenizer))
-        _write_tokenizer(model.tokenizer, temporary)
-        temporary.replace(folder)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with new_folder(folder) as work:
+        write(model, work)
     return folder
+
+
+def write(model: LanguageModel[Text], folder: Path) -> None:
+    """Fill a folder so that `AutoModelForMaskedLM` and `AutoTokenizer` load it.
+
+    Our transformer is a ModernBERT with full attention in all layers (arXiv 2412.13663): logits
+    are equal up to rounding. transformers 4.48 or later reads it.
+    """
+    if isinstance(network := model.network, HFNetwork):
+        network.save(folder)
+    else:
+        assert isinstance(network, SequenceNetwork)
+        save_file(_weights(network), folder / "model.safetensors", {"format": "pt"})
+        write_json(folder / "config.json", _config(network, model.tokenizer))
+    _write_tokenizer(model.tokenizer, folder)
 
 
 def _weights(network: SequenceNetwork) -> dict[str, Tensor]:

@@ -259,4 +259,5 @@ RECORD = Modality(
         model, *read_text(path), length=length, **options
     ),
     foreign=hf_models.load,
+    exports={"hf-mlm": hf_models.write},
 )

@@ -23,8 +23,9 @@ from maskwise.files import read_json
 from maskwise.modality import Augment, MaskedModel, Scale, Source
 from maskwise.progress import track
 from maskwise.settings import flatten, from_dict, override, to_dict
+from maskwise.train.batches import Batches
 from maskwise.train.config import RunSettings, connect, seconds_of
-from maskwise.train.loop import Batches, Learner, gradients, plan_of, setup
+from maskwise.train.loop import Learner, gradients, plan_of, setup
 
 if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
     from lightning_fabric import Fabric

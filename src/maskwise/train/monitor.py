@@ -16,7 +16,7 @@ from maskwise.modality import MaskedModel, Source
 from maskwise.train.checkpoint import State
 
 if TYPE_CHECKING:
-    from maskwise.train.loop import Batch
+    from maskwise.train.batches import Batch
 
 log = logging.getLogger("maskwise")
 BATCH = 256
