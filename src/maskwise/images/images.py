@@ -206,6 +206,11 @@ class Images:
         return self.height // self.patch[0], self.width // self.patch[1]
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        return self.channels, self.height, self.width
+
+    @property
     def token_dim(self) -> int:
         """Values in a token: channels x patch height x patch width."""
         return self.channels * self.patch[0] * self.patch[1]
@@ -264,13 +269,15 @@ class Images:
     def weights(self, images: Tensor) -> None:
         """Every position counts the same in the loss."""
 
-    def untokenize(self, tokens: Tensor) -> Tensor:
-        """Return the images of standardised patches, float32 [B, C, H, W], in raw units."""
+    def picture(self, tokens: Tensor) -> Tensor:
+        """Return the standardised images of standardised patches, float32 [B, C, H, W]."""
         (rows, columns), (height, width) = self.grid, self.patch
         patches = tokens.reshape(-1, rows, columns, self.channels, height, width)
-        images = patches.permute(0, 3, 1, 4, 2, 5).reshape(
-            -1, self.channels, self.height, self.width
-        )
+        return patches.permute(0, 3, 1, 4, 2, 5).reshape(-1, *self.shape)
+
+    def untokenize(self, tokens: Tensor) -> Tensor:
+        """Return the images of standardised patches, float32 [B, C, H, W], in raw units."""
+        images = self.picture(tokens)
         mean, std = self._statistics(images)
         return images * std + mean
 

@@ -2,99 +2,26 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Transformer, gather, mean_over, sincos_positions
 from maskwise.masks import Mask
-from maskwise.modality import Answer, MaskedModel, Tokenizer, VisiblePool
+from maskwise.modality import Answer, MaskedModel, VisiblePool
 from maskwise.objectives.reconstruction import Reconstruction
+from maskwise.patches.own import own_encoder
+from maskwise.patches.own_encoder import Reader
+from maskwise.patches.settings import PatchModelSettings as PatchModelSettings
+from maskwise.patches.tokenizer import PatchTokenizer
+from maskwise.patches.tokenizer import Statistics as Statistics
 from maskwise.rng import Keys, Stream
-from maskwise.settings import check_layer, check_pool, settings
+from maskwise.settings import check_layer, check_pool
 
 Pool = Literal["mean", "class", "both", "none"]
-Positions = Literal["sincos", "learned", "fixed"]
-Statistics = Literal["visible", "true"]
-"""where the mean and variance of a hidden patch come from"""
-
-
-class PatchTokenizer(Tokenizer, Protocol):
-    """Samples on a grid that are cut into patches, each a vector of values."""
-
-    @property
-    def token_dim(self) -> int:
-        """Values in a token."""
-
-    @property
-    def log_scale(self) -> float:
-        """Log of how much larger a token's volume is in raw units than standardised."""
-
-    def tokenize(self, batch: Tensor) -> Tensor:
-        """Return tokens, float32 [B, L, token_dim]."""
-
-    def target_of(self, tokens: Tensor) -> Tensor:
-        """Return what is to be predicted at each token, [..., token_dim]."""
-
-    def fill(
-        self, batch: Tensor, prediction: Tensor, hidden: Tensor, statistics: Statistics
-    ) -> Tensor:
-        """Return the batch, in raw units, with hidden positions replaced by predictions."""
-
-    def untokenize(self, tokens: Tensor) -> Tensor:
-        """Return the batch, in raw units, that has these tokens."""
-
-    def spread(self, hidden: Tensor) -> Tensor:
-        """Return which values of a batch are of hidden positions, to be broadcast against it."""
-
-
-@settings
-class PatchModelSettings:
-    """The shape of a masked transformer."""
-
-    width: int = 192
-    """encoder width"""
-    depth: int = 12
-    """encoder blocks"""
-    heads: int = 3
-    """encoder attention heads"""
-    mlp_ratio: float = 4.0
-    """hidden width of the MLPs over the width, encoder and decoder"""
-    mode: Literal["drop", "replace"] = "drop"
-    """drop: the encoder sees visible positions only; replace: hidden ones become a mask token"""
-    class_token: bool = True
-    """give the encoder one more token that belongs to no position"""
-    positions: Positions = "sincos"
-    """sine-cosine positions, learned ones, or those of the weights it starts from, fixed"""
-    position_grid: tuple[PositiveFloat, ...] | None = None
-    """cells along each axis that sine-cosine positions are laid over; none: those of the samples
-    (of the same pictures at another size they stay where they were)"""
-    decoder_width: int = 128
-    """decoder width (drop mode)"""
-    decoder_depth: int = 2
-    """decoder blocks (drop mode)"""
-    decoder_heads: int = 4
-    """decoder attention heads (drop mode)"""
-    eps: Annotated[float, Field(gt=0)] = 1e-6
-    """what LayerNorms add to variances"""
-    predict_fraction: float = 1.0
-    """share of the hidden positions that training predicts; the others leave the decoder"""
-    init: str | None = None
-    """weights to start from, which say the shape: a run, or a vision transformer of timm, of
-    transformers or of MAE, as a file (.safetensors, .pth) or a folder"""
-
-    def __post_init__(self) -> None:
-        for name in ("width", "depth", "heads", "decoder_width", "decoder_depth", "decoder_heads"):
-            if getattr(self, name) < 1:
-                raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
-        if self.mlp_ratio * min(self.width, self.decoder_width) < 1:
-            raise UserError(f"model.mlp_ratio {self.mlp_ratio:g} leaves the MLPs no hidden unit")
-        if not 0 < self.predict_fraction <= 1:
-            raise UserError(f"model.predict_fraction {self.predict_fraction:g} is outside (0, 1]")
 
 
 class PatchModel(MaskedModel):
@@ -106,8 +33,8 @@ class PatchModel(MaskedModel):
         tokenizer: how samples become tokens.
         config: the shape of the model.
         attention: "auto", "sdpa" or "plain"; equal up to rounding.
-        encoder: any module from [B, N, width] to [B, N, width], in "replace" mode without a class
-            token; default: the transformer that `config` describes.
+        encoder: a module of one's own, which `own_encoder` describes; default: the transformer
+            that `config` describes.
 
     Example:
         >>> from maskwise.images.images import Images
@@ -129,26 +56,30 @@ class PatchModel(MaskedModel):
         encoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if encoder is not None and (config.mode == "drop" or config.class_token):
-            raise UserError(
-                "an encoder of your own needs model.mode='replace' and model.class_token=False"
-            )
         self.tokenizer, self.config = tokenizer, config
-        width = config.width
-        self.embed = nn.Linear(tokenizer.token_dim, width)
-        self.positions = _positions(tokenizer.grid, width, config)
-        self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if config.class_token else None
-        self.encoder = encoder or Transformer(
-            width, config.depth, config.heads, config.mlp_ratio, attention, config.eps
+        own = None if encoder is None else own_encoder(encoder, tokenizer, config)
+        reader = own if isinstance(own, Reader) else None
+        self.width = config.width if reader is None else reader.width
+        self.class_token = None
+        if reader is None:
+            self.embed = nn.Linear(tokenizer.token_dim, self.width)
+            self.positions = _positions(tokenizer.grid, self.width, config)
+            if config.class_token:
+                self.class_token = nn.Parameter(torch.zeros(1, 1, self.width))
+        self.encoder = own or Transformer(
+            self.width, config.depth, config.heads, config.mlp_ratio, attention, config.eps
         )
         if config.mode == "drop":
-            width = config.decoder_width
-            self.to_decoder = nn.Linear(config.width, width)
-            self.decoder_positions = _positions(tokenizer.grid, width, config)
-            shape = width, config.decoder_depth, config.decoder_heads, config.mlp_ratio
+            hidden = states = config.decoder_width
+            self.to_decoder = nn.Linear(self.width, states)
+            self.decoder_positions = _positions(tokenizer.grid, states, config)
+            shape = states, config.decoder_depth, config.decoder_heads, config.mlp_ratio
             self.decoder = Transformer(*shape, attention, config.eps)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.head = nn.Linear(width, tokenizer.token_dim)
+        else:
+            hidden = self.width if reader is None else tokenizer.token_dim
+            states = self.width if reader is None else reader.num_states
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, hidden))
+        self.head = nn.Linear(states, tokenizer.token_dim)
         # Of a hidden value, standardised, when 1..L positions are hidden; `fit_noise` sets it.
         self.log_variance = nn.Buffer(torch.full((self.length,), torch.inf))
         self.log_spread = nn.Buffer(torch.zeros(self.length, tokenizer.token_dim))
@@ -166,8 +97,18 @@ class PatchModel(MaskedModel):
                 nn.init.normal_(parameter, std=0.02)
 
     @property
+    def reader(self) -> Reader | None:
+        """The encoder, where it embeds tokens itself."""
+        return self.encoder if isinstance(self.encoder, Reader) else None
+
+    @property
     def has_class_token(self) -> bool:
-        return self.class_token is not None
+        return self.class_token is not None if self.reader is None else self.reader.has_class_token
+
+    @property
+    def num_prefix(self) -> int:
+        """Tokens of no position, in front of the others."""
+        return int(self.has_class_token) if self.reader is None else self.reader.num_prefix
 
     @property
     def length(self) -> int:
@@ -181,7 +122,9 @@ class PatchModel(MaskedModel):
 
     @property
     def num_layers(self) -> int:
-        return len(self.encoder.blocks) if isinstance(self.encoder, Transformer) else 1
+        if isinstance(self.encoder, Transformer):
+            return len(self.encoder.blocks)
+        return 1 if self.reader is None else self.reader.num_layers
 
     @property
     def trunk(self) -> nn.Module:
@@ -225,14 +168,21 @@ class PatchModel(MaskedModel):
         *found, encoded = self._encoded(tokens, mask, [*layers, -1])
         if self.config.mode == "drop":
             return self._decode(encoded, mask, predicted), found
-        return gather(self._pooled(encoded, None, "none"), predicted.hidden_idx), found
+        every = self._pooled(encoded, None, "none")
+        every = every if self.reader is None else self.reader.spread(every)
+        return gather(every, predicted.hidden_idx), found
 
     def _encoded(self, tokens: Tensor, mask: Mask, layers: Sequence[int]) -> list[Tensor]:
         """Return what the encoder's layers say of masked samples: the class token comes first.
 
         In drop mode of visible positions, else of all.
         """
-        if self.config.mode == "drop":
+        drop = self.config.mode == "drop"
+        if self.reader is not None:
+            if not drop:
+                tokens = torch.where(mask.hidden[..., None], self.mask_token, tokens)
+            return self._outputs(tokens, layers, mask=mask if drop else None)
+        if drop:
             seen = mask.visible_idx
             visible = self.embed(gather(tokens, seen)) + _at(self.positions, seen)
             return self._outputs(visible, layers, mask.visible_valid)
@@ -240,11 +190,17 @@ class PatchModel(MaskedModel):
         return self._outputs(tokens + self.positions, layers)
 
     def _outputs(
-        self, tokens: Tensor, layers: Sequence[int], valid: Tensor | None = None
+        self,
+        tokens: Tensor,
+        layers: Sequence[int],
+        valid: Tensor | None = None,
+        mask: Mask | None = None,
     ) -> list[Tensor]:
-        """Return what the encoder's layers make of embedded tokens."""
+        """Return what the encoder makes of embedded tokens; a reader embeds them itself."""
         for layer in layers:
             check_layer("layer", layer, self.num_layers)
+        if self.reader is not None:
+            return self.reader.outputs(tokens, mask, layers)
         if self.class_token is not None:
             tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
             valid = None if valid is None else F.pad(valid, (1, 0), value=True)
@@ -268,7 +224,7 @@ class PatchModel(MaskedModel):
         check_pool(pool, self.has_class_token, get_args(Pool))
         if pool == "class":
             return encoded[:, 0]
-        patches = encoded[:, 1:] if self.has_class_token else encoded
+        patches = encoded[:, self.num_prefix :]
         if pool == "none":
             return patches
         mean = patches.mean(1) if seen is None else mean_over(patches, seen)
@@ -284,10 +240,10 @@ class PatchModel(MaskedModel):
         """Decode encoded visible tokens with mask tokens; return what those became."""
         seen, asked = mask.visible_idx, predicted.hidden_idx
         encoded = self.to_decoder(encoded)
-        num_class = int(self.has_class_token)
-        placed = encoded[:, num_class:] + _at(self.decoder_positions, seen)
+        num = self.num_prefix
+        placed = encoded[:, num:] + _at(self.decoder_positions, seen)
         queries = self.mask_token + _at(self.decoder_positions, asked)
-        parts, valid = (encoded[:, :num_class], placed, queries), None
+        parts, valid = (encoded[:, :num], placed, queries), None
         counted = (None, mask.visible_valid, predicted.hidden_valid)
         if any(each is not None for each in counted):
             every = [_all_valid(*each) for each in zip(parts, counted, strict=True)]
@@ -301,7 +257,9 @@ class PatchModel(MaskedModel):
         side; "none" gives every position, [B, L, width]. The final LayerNorm is applied to any
         layer.
         """
-        tokens = self.embed(self.tokenizer.tokenize(batch)) + self.positions
+        tokens = self.tokenizer.tokenize(batch)
+        if self.reader is None:
+            tokens = self.embed(tokens) + self.positions
         [encoded] = self._outputs(tokens, [layer])
         return self._pooled(encoded, None, pool)
 
