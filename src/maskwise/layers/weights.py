@@ -58,6 +58,12 @@ class Weights:
                 raise UserError(f"{self.path} is damaged: {name} has values that are no numbers")
         return found
 
+    def below(self, prefix: str) -> "Weights":
+        """Return those whose names begin so, without that."""
+        kept = {name: shape for name, shape in self.shapes.items() if name.startswith(prefix)}
+        places = {name: self.places[name] for name in kept}
+        return replace(self, shapes=kept, places=places).named(lambda n: n.removeprefix(prefix))
+
     def named(self, rename: Callable[[str], str]) -> "Weights":
         """Return the same tensors under other names."""
         shapes = {rename(name): shape for name, shape in self.shapes.items()}
