@@ -1,6 +1,7 @@
 """Models that start from weights of timm, transformers, MAE, and of runs on other images."""
 
 import argparse
+import copy
 import json
 import shutil
 
@@ -82,7 +83,7 @@ def test_vit_of_timm_gives_the_same_features(form, vit, tmp_path):
     with torch.no_grad():
         theirs = vit.forward_features(as_pixels(PICTURES, IMAGENET))
         if kind == torch.bfloat16:
-            vit = timm_vit(num_classes=3).to(kind).float()
+            vit = copy.deepcopy(vit).to(kind).float()
             theirs = vit.forward_features(as_pixels(PICTURES, IMAGENET))
     same_features(model, theirs)
     assert "left: head.weight, head.bias" in told or "left: head.bias, head.weight" in told
@@ -94,9 +95,7 @@ def test_features_are_the_same_in_bf16(vit, vit_file):
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         theirs = vit.forward_features(as_pixels(PICTURES, IMAGENET)).float()
         mine = model.encode(raw(PICTURES)).float()
-    near(mine, theirs[:, 1:].mean(1), 2e-2)
-    exact = vit.forward_features(as_pixels(PICTURES, IMAGENET))[:, 1:].mean(1)
-    print((mine - theirs[:, 1:].mean(1)).abs().max(), (theirs[:, 1:].mean(1) - exact).abs().max())
+    near(mine, theirs[:, 1:].mean(1), 2e-3)
 
 
 def test_vit_without_class_token(tmp_path):
@@ -180,7 +179,7 @@ def test_encoder_of_mae_alone_keeps_its_positions_fixed(tmp_path):
     model, told = started(tmp_path / "mae.pth", model=TINY)
     assert model.config.positions == "fixed"
     assert not [name for name, _ in model.named_parameters() if "positions" in name]
-    assert "new: decoder_positions, mask_token, to_decoder.weight" in told
+    assert "new: mask_token, decoder_positions, to_decoder.weight" in told
     assert model.decoder_positions.std() > 0.1  # by the formula, as none came along
 
 
@@ -283,7 +282,9 @@ def test_pixels_are_standardised_as_a_folder_says(tmp_path):
     model, told = started(tmp_path)
     assert "mean 0.1, 0.2, 0.3 and deviation 0.4, 0.5, 0.6 of 255, as preprocessor_config" in told
     with torch.no_grad():
-        pixels = as_pixels(PICTURES, (torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.4, 0.5, 0.6])))
+        pixels = as_pixels(
+            PICTURES, (torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.4, 0.5, 0.6]))
+        )
         same_features(model, vit(pixels).last_hidden_state)
 
 
@@ -303,7 +304,7 @@ def test_floats_are_read_as_shares_of_white(vit, vit_file):
 
 
 def test_floats_of_another_scale_are_refused(vit_file):
-    with pytest.raises(UserError, match="leave channel 1 of the images at .*scale the images"):
+    with pytest.raises(UserError, match=r"leave channel 2 of the images at .*scale the images"):
         started(vit_file, PICTURES.astype(np.float32), model=TINY)
 
 
@@ -324,13 +325,10 @@ def changed(vit, tmp_path, drop=(), **more):
         (("norm.weight", "norm.bias"), {}, "lacks norm.weight, norm.bias"),
         ((), {"blocks.0.mlp.fc1.weight": (256, 32)}, "shapes do not fit: blocks.0.mlp.fc1.weight"),
         ((), {"pos_embed": (1, 4, 4, 32)}, "shapes do not fit: pos_embed"),
-        ((), {"pos_embed": (1, 16, 32)}, "17|16 positions|shapes do not fit"),
         ((), {"pos_embed": (1, 14, 32)}, "14 positions, which are of no square grid"),
     ],
 )
 def test_encoders_that_ours_is_not_are_refused(drop, more, match, vit, tmp_path):
-    if match.startswith("17"):
-        pytest.skip("read as positions without that of the class token")
     tensors = {name: torch.ones(shape) for name, shape in more.items()}
     with pytest.raises(UserError, match=match):
         started(changed(vit, tmp_path, drop, **tensors), model=TINY)
@@ -354,7 +352,7 @@ def test_another_activation_is_refused(tmp_path):
 
 def test_numbers_that_are_none_are_refused(vit, tmp_path):
     path = changed(vit, tmp_path, **{"norm.bias": torch.full((32,), torch.nan)})
-    with pytest.raises(UserError, match="norm.bias has values that are no numbers"):
+    with pytest.raises(UserError, match=r"norm\.bias has values that are no numbers"):
         started(path, model=TINY)
 
 
@@ -365,7 +363,8 @@ class Own:
 @pytest.mark.parametrize(
     ("prepare", "match"),
     [
-        (lambda path: torch.save({"model": Own()}, path), "needs pickle.*save_file"),
+        (lambda path: torch.save({"model": Own()}, path), "holds .*Own.*needs pickle.*save_file"),
+        (lambda path: path.write_bytes(b""), "damaged: there is nothing in it"),
         (lambda path: path.write_bytes(b"no weights"), "damaged"),
         (lambda path: torch.save({"epoch": 3}, path), "holds no weights, but epoch"),
         (lambda path: None, "no file or folder of weights"),

@@ -87,7 +87,7 @@ class Masked(nn.Module):
     def __init__(self, width=32, behind=16, patch=4, grid=4):
         super().__init__()
         block = peer("timm").models.vision_transformer.Block
-        norm = {"norm_layer": lambda size: nn.LayerNorm(size, eps=1e-6), "qkv_bias": True}
+        norm = {"norm_layer": lambda size, **more: nn.LayerNorm(size, eps=1e-6), "qkv_bias": True}
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, width, patch, patch)})
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(positions(grid, width))

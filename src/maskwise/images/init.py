@@ -149,6 +149,7 @@ def _groups(names: list[str], whole: bool) -> Iterator[list[str]]:
 
 def _fitted(values: dict[str, Tensor], found: Checkpoint, images: Images) -> dict[str, Tensor]:
     """Return weights as a model takes them, of its patches, channels and grid."""
+    values = {name: value.float() for name, value in values.items()}  # they may be of 16 bits
     if found.with_class:
         for name in {"positions", "decoder_positions"} & values.keys():
             token = values.get("class_token") if name == "positions" else None
@@ -156,17 +157,17 @@ def _fitted(values: dict[str, Tensor], found: Checkpoint, images: Images) -> dic
             if token is not None:
                 values["class_token"] = token
     for name in {"positions", "decoder_positions"} & values.keys():
-        values[name] = resize_positions(values[name].float(), found.grid, images.grid)
+        values[name] = resize_positions(values[name], found.grid, images.grid)
     if not found.ours:
         for name in {"head.weight", "head.bias"} & values.keys():
             values[name] = head_to_ours(values[name], found.patch)
     if "embed.weight" in values:
-        weight = values["embed.weight"].float()
+        weight = values["embed.weight"]
         if found.ours:
             weight = weight.unflatten(1, (found.channels, *found.patch))
         if _is_grey(found, images):
             weight, values["embed.bias"] = as_one_channel(
-                weight, values["embed.bias"].float(), found.mean, found.std
+                weight, values["embed.bias"], found.mean, found.std
             )
         weight = adapt_channels(weight, images.channels)
         values["embed.weight"] = resize_patches(weight, images.patch).flatten(1)
