@@ -36,10 +36,12 @@ from maskwise.images.folders import USUAL
 from maskwise.images.given import takes
 from maskwise.images.images import Images, ImageSource, ImageSplits, describe
 from maskwise.images.sizes import of_size, resized, suited
+from maskwise.images.init import KEYS, load_into, settings_for
+from maskwise.images.vit_export import to_hf_vit, to_hf_vitmae, to_timm
 from maskwise.inspection import Problem
 from maskwise.layers.transformer import Transformer
 from maskwise.measure.representation import DiagnoseSettings
-from maskwise.modality import Augment, Features, Modality, Pool, Scale
+from maskwise.modality import Augment, Features, Init, Modality, Pool, Scale
 from maskwise.objectives.regularise import RegulariseSettings
 from maskwise.outputs import spread
 from maskwise.patches.arrays import embed
@@ -256,7 +258,11 @@ WORDS = Words(
 
 def _describe(splits: ImageSplits, config: ImageRunSettings) -> tuple[Images, ImageRunSettings]:
     """Complete the configuration from the data: the patch, and the statistics of the channels."""
-    images = describe(splits.train, config.data.patch, config.data.target)
+    data, channels = config.data, splits.train.shape[0]
+    statistics = data.mean, data.std
+    if config.model.init is not None and channels > 1 and len(data.mean) not in (1, channels):
+        statistics = (), ()  # images of other channels than those that the weights know
+    images = describe(splits.train, data.patch, data.target, *statistics)
     for problem in _problems(splits, images, config):  # before anything is written
         raise UserError(problem.text)
     return images, override(config, {"data.patch": images.patch})
@@ -350,6 +356,7 @@ RECORD = Modality(
     describe=_describe,
     augment=_augment,
     build=PatchModel,
+    init=Init(settings_for, load_into, KEYS),
     settle=lambda model, splits, config: fit_noise(model, splits.train, seed=config.seed),
     evaluate=lambda model, splits, config, untrained: evaluate(
         model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
@@ -369,4 +376,5 @@ RECORD = Modality(
     labelled=partial.labelled,
     likelihood=patch_likelihood,
     features=_features,
+    exports={"timm": to_timm, "hf-vit": to_hf_vit, "hf-vitmae": to_hf_vitmae},
 )
