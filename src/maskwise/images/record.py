@@ -20,6 +20,7 @@ from pydantic import Field
 
 from maskwise import masks
 from maskwise.errors import UserError, option
+from maskwise.exports.formats import graph_formats
 from maskwise.images import data as image_data
 from maskwise.images import partial
 from maskwise.images.augment import crop_and_flip
@@ -34,6 +35,7 @@ from maskwise.images.evaluation import (
 from maskwise.images.finetuning import ImageFineTuneSettings, finetuning_problems
 from maskwise.images.folders import USUAL
 from maskwise.images.given import takes
+from maskwise.images.graph import image_graph
 from maskwise.images.images import Images, ImageSource, ImageSplits, describe
 from maskwise.inspection import Problem
 from maskwise.layers.transformer import Transformer
@@ -360,4 +362,5 @@ RECORD = Modality(
     labelled=partial.labelled,
     likelihood=patch_likelihood,
     features=_features,
+    exports=graph_formats(image_graph),
 )
