@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from maskwise.dna import data, partial
+from maskwise.dna import data, hf_models, partial
 from maskwise.dna.data import DNADataSettings, DNASplits, either_strand
 from maskwise.dna.evaluation import (
     DNAEvaluateSettings,
@@ -17,12 +17,14 @@ from maskwise.dna.evaluation import (
     evaluate_dna,
 )
 from maskwise.dna.fasta import READS, SUFFIXES
+from maskwise.dna.graph import dna_graph
 from maskwise.dna.model import DNAModelSettings
 from maskwise.dna.samples import as_codes, samples_of
 from maskwise.dna.survey import look, of_settings, of_tasks
 from maskwise.dna.tasks import check_dna_files
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError, option
+from maskwise.exports.formats import graph_formats
 from maskwise.inspection import Inspection, Problem
 from maskwise.modality import Entries, Modality, Pool, Scale
 from maskwise.outputs import spread
@@ -187,4 +189,5 @@ RECORD = Modality(
     labelled=partial.labelled,
     source_settings=_source_settings,
     likelihood=dna_likelihood,
+    exports={"hf-mlm": hf_models.write, **graph_formats(dna_graph)},
 )

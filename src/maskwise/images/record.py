@@ -20,6 +20,7 @@ from pydantic import Field
 
 from maskwise import masks
 from maskwise.errors import UserError, option
+from maskwise.exports.formats import graph_formats
 from maskwise.images import data as image_data
 from maskwise.images import partial
 from maskwise.images.augment import crop_and_flip
@@ -34,9 +35,10 @@ from maskwise.images.evaluation import (
 from maskwise.images.finetuning import ImageFineTuneSettings, finetuning_problems
 from maskwise.images.folders import USUAL
 from maskwise.images.given import takes
+from maskwise.images.graph import image_graph
 from maskwise.images.images import Images, ImageSource, ImageSplits, describe
-from maskwise.images.sizes import of_size, resized, suited
 from maskwise.images.init import KEYS, load_into, settings_for
+from maskwise.images.sizes import of_size, resized, suited
 from maskwise.images.vit_export import to_hf_vit, to_hf_vitmae, to_timm
 from maskwise.inspection import Problem
 from maskwise.layers.transformer import Transformer
@@ -376,5 +378,10 @@ RECORD = Modality(
     labelled=partial.labelled,
     likelihood=patch_likelihood,
     features=_features,
-    exports={"timm": to_timm, "hf-vit": to_hf_vit, "hf-vitmae": to_hf_vitmae},
+    exports={
+        "timm": to_timm,
+        "hf-vit": to_hf_vit,
+        "hf-vitmae": to_hf_vitmae,
+        **graph_formats(image_graph),
+    },
 )

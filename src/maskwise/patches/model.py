@@ -202,7 +202,10 @@ class PatchModel(MaskedModel):
         if self.reader is not None:
             return self.reader.outputs(tokens, mask, layers)
         if self.class_token is not None:
-            tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+            front = self.class_token.expand(
+                tokens.shape[0], -1, -1
+            )  # len() would fix it in a graph
+            tokens = torch.cat([front, tokens], dim=1)
             valid = None if valid is None else F.pad(valid, (1, 0), value=True)
         if isinstance(self.encoder, Transformer):
             return self.encoder.outputs(tokens, layers, valid)

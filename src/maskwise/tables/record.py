@@ -12,11 +12,13 @@ from pydantic import Field
 from maskwise.columns.evaluation import embed_rows, record, words
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, rows_of, splits_of
+from maskwise.exports.formats import graph_formats
 from maskwise.modality import Entries, Features, Pool
 from maskwise.settings import override, settings
 from maskwise.tables import partial
 from maskwise.tables.data import TableDataSettings, from_frame, load, read_samples
 from maskwise.tables.files import features_of_file, fill, fill_file
+from maskwise.tables.graph import table_graph
 from maskwise.tables.inspection import inspect
 from maskwise.tables.table import Table
 from maskwise.tables.texts import Dialect
@@ -135,4 +137,5 @@ RECORD = record(
     ),
     impute_file=_impute_file,
     features=_features,
+    exports=graph_formats(table_graph),
 )

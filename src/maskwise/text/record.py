@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from maskwise.errors import UserError, option
+from maskwise.exports.formats import graph_formats
 from maskwise.inspection import Inspection, Problem
 from maskwise.modality import Entries, Modality, Pool, Scale
 from maskwise.settings import override, settings
@@ -18,6 +19,7 @@ from maskwise.text import partial as partial_texts
 from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
 from maskwise.text.given import are_texts, read_given
+from maskwise.text.graph import text_graph
 from maskwise.text.inspecting import inspect_texts
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
 from maskwise.text.model import HFNetwork, TextModelSettings, fitted, longest_of
@@ -259,5 +261,5 @@ RECORD = Modality(
         model, *read_text(path), length=length, **options
     ),
     foreign=hf_models.load,
-    exports={"hf-mlm": hf_models.write},
+    exports={"hf-mlm": hf_models.write, **graph_formats(text_graph)},
 )
