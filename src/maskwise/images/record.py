@@ -35,6 +35,7 @@ from maskwise.images.finetuning import ImageFineTuneSettings, finetuning_problem
 from maskwise.images.folders import USUAL
 from maskwise.images.given import takes
 from maskwise.images.images import Images, ImageSource, ImageSplits, describe
+from maskwise.images.timm_encoder import images_model, patch_of
 from maskwise.inspection import Problem
 from maskwise.layers.transformer import Transformer
 from maskwise.measure.representation import DiagnoseSettings
@@ -141,6 +142,7 @@ SCALE = Scale(
             "model.heads": 4,
             "model.decoder_width": decoder_width,
             "model.decoder_depth": 1,
+            "model.encoder": None,  # a network of timm has a size of its own
         }
         for width, depth, decoder_width in ((128, 6, 64), (64, 4, 48))
     ],
@@ -255,7 +257,10 @@ WORDS = Words(
 
 def _describe(splits: ImageSplits, config: ImageRunSettings) -> tuple[Images, ImageRunSettings]:
     """Complete the configuration from the data: the patch, and the statistics of the channels."""
-    images = describe(splits.train, config.data.patch, config.data.target)
+    patch = config.data.patch
+    if patch is None and config.model.encoder is not None:
+        patch = patch_of(config.model.encoder)
+    images = describe(splits.train, patch, config.data.target)
     for problem in _problems(splits, images, config):  # before anything is written
         raise UserError(problem.text)
     return images, override(config, {"data.patch": images.patch})
@@ -342,7 +347,7 @@ RECORD = Modality(
     load=lambda data, config: image_data.load(config.data, data),
     describe=_describe,
     augment=_augment,
-    build=PatchModel,
+    build=images_model,
     settle=lambda model, splits, config: fit_noise(model, splits.train, seed=config.seed),
     evaluate=lambda model, splits, config, untrained: evaluate(
         model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
@@ -353,7 +358,9 @@ RECORD = Modality(
         seed=config.evaluate.seed,
     ),
     restore=Images.load,
-    parts=lambda model: {"own_encoder": not isinstance(model.encoder, Transformer)},
+    parts=lambda model: {
+        "own_encoder": model.config.encoder is None and not isinstance(model.encoder, Transformer)
+    },
     embed=_embed,
     read=lambda config: image_data.read_all(config.data),
     incomplete=partial.incomplete,
