@@ -26,7 +26,7 @@ from maskwise.preparing import (
     scale_of,
     with_observed,
 )
-from maskwise.run import Run, describe_model, load_model, save_model, untrained
+from maskwise.run import Run, describe_model, load_model, save_model, sized, untrained
 from maskwise.settings import flatten, override, to_dict
 from maskwise.textio import user_path
 from maskwise.train.batches import Batches
@@ -210,7 +210,9 @@ def evaluate(
     run, config = _changed(run, overrides, "evaluate.", "diagnose.", "data.")
     model = run.model(encoder)
     check_features(model, config)
+    config = run.kind.suited(model, data, config)
     splits = run.kind.load(data, config)
+    model = sized(model, splits.test)
     _finish(run, model, config, splits, encoder)
     return run
 
@@ -243,10 +245,13 @@ def measure_likelihood(
         UserError: fewer than two samples or passes, or another setting.
     """
     run, config = _changed(run, overrides, "data.")
-    kind = find(config.modality)
-    found = kind.needed(kind.likelihood, "measure likelihood")(
-        run.model(encoder),
-        kind.load(data, config),
+    kind, model = find(config.modality), run.model(encoder)
+    measure = kind.needed(kind.likelihood, "measure likelihood")
+    config = kind.suited(model, data, config)
+    splits = kind.load(data, config)
+    found = measure(
+        sized(model, splits.test),
+        splits,
         config.law,
         num_samples=num_samples,
         passes=passes,

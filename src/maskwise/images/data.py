@@ -89,6 +89,15 @@ class ImageDataSettings:
     image into at most 200."""
     target: Target = "normalised"
     """What is predicted: each patch standardised by its own mean and variance, or raw pixels."""
+    mean: tuple[float, ...] = ()
+    """What is taken off the channels, one number for each or for all, as a share of 255 where
+    values have 8 bits; none: their means in the training images."""
+    std: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """What the channels are divided by, likewise; none: their standard deviations."""
+
+    def __post_init__(self) -> None:
+        if bool(self.mean) != bool(self.std):
+            raise UserError("data.mean and data.std go together: give both or none")
 
 
 def load(data: ImageDataSettings, given: Any = None) -> ImageSplits:

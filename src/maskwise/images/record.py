@@ -35,6 +35,7 @@ from maskwise.images.finetuning import ImageFineTuneSettings, finetuning_problem
 from maskwise.images.folders import USUAL
 from maskwise.images.given import takes
 from maskwise.images.images import Images, ImageSource, ImageSplits, describe
+from maskwise.images.sizes import of_size, resized, suited
 from maskwise.images.timm_encoder import images_model, patch_of
 from maskwise.inspection import Problem
 from maskwise.layers.transformer import Transformer
@@ -272,6 +273,10 @@ def _problems(splits: ImageSplits, images: Images, config: ImageRunSettings) -> 
     if config.evaluate.finetune.seeds:
         some = chosen(splits, config.evaluate)
         found += finetuning_problems(some, config.evaluate.finetune)
+        try:
+            of_size(images, config.evaluate.finetune.size or (images.height, images.width))
+        except UserError as error:
+            found.append(Problem(f"evaluate.finetune.size: {error}"))
     one = torch.arange(1)
     try:
         masks.draw(config.law, images.grid, sample_ids=one, seed=0, pattern=config.pattern)
@@ -307,26 +312,28 @@ def _features(
 def _embed(
     model: PatchModel, images: Any, config: ImageRunSettings, pool: Pool, layer: int
 ) -> np.ndarray:
-    """Return features of images, whose channels are where those of the model fit.
+    """Return features of images, at a size of their own if they have one.
 
     Those of images that cannot be read are NaN.
     """
     assert isinstance(model.tokenizer, Images)
-    told = model.tokenizer
-    last = (told.height, told.width, told.channels)
-    fits = tuple(getattr(images, "shape", ()))[1:] == last
-    data = replace(config.data, layout="NHWC" if fits else config.data.layout, classes=())
-    if not isinstance(images, ImageSource):
-        found = image_data.read_all(data, images)
-        if found.broken:
-            log.warning(
-                "%d images have no features: %s",
-                len(found.broken),
-                few([f"{row + 1} ({why})" for row, why in found.broken.items()]),
-            )
-        features = embed(model, found.given, pool, layer)
-        return spread(features, None, found.broken).features
-    return embed(model, images, pool, layer)
+    if isinstance(images, ImageSource):
+        return embed(resized(model, images.shape), images, pool, layer)
+    found = image_data.read_all(suited(model.tokenizer, images, config.data), images)
+    if found.broken:
+        log.warning(
+            "%d images have no features: %s",
+            len(found.broken),
+            few([f"{row + 1} ({why})" for row, why in found.broken.items()]),
+        )
+    source: ImageSource = found.given
+    features = embed(resized(model, source.shape), source, pool, layer)
+    return spread(features, None, found.broken).features
+
+
+def _suited(model: PatchModel, images: Any, config: ImageRunSettings) -> ImageRunSettings:
+    assert isinstance(model.tokenizer, Images)
+    return replace(config, data=suited(model.tokenizer, images, config.data))
 
 
 RECORD = Modality(
@@ -361,6 +368,8 @@ RECORD = Modality(
     parts=lambda model: {
         "own_encoder": model.config.encoder is None and not isinstance(model.encoder, Transformer)
     },
+    suited=_suited,
+    resized=resized,
     embed=_embed,
     read=lambda config: image_data.read_all(config.data),
     incomplete=partial.incomplete,

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 from maskwise.layers.trying import said_of, what
 from maskwise.masks import Mask
-from maskwise.patches.tokenizer import PictureTokenizer
+from maskwise.patches.tokenizer import PatchTokenizer, PictureTokenizer
 
 
 class Reader(nn.Module, ABC):
@@ -51,6 +51,14 @@ class Reader(nn.Module, ABC):
     def spread(self, features: Tensor) -> Tensor:
         """Return what the head reads, [B, L, S], of features of all positions, [B, L, D]."""
         return features
+
+    def move(self, tokenizer: PatchTokenizer) -> None:
+        """Read samples of another size from here on.
+
+        Raises:
+            UserError: it cannot.
+        """
+        raise UserError("the run's encoder reads images of one size: give images of that size")
 
 
 class PictureReader(Reader):
@@ -89,6 +97,13 @@ class PictureReader(Reader):
             nn.init.xavier_uniform_(self.by_patch.weight)
             nn.init.zeros_(self.by_patch.bias)
         self.num_states = states if self.by_patch else self.width
+
+    def move(self, tokenizer: PatchTokenizer) -> None:
+        assert isinstance(tokenizer, PictureTokenizer)
+        other = PictureReader(self.network, tokenizer, self.num_states)
+        if (other.covered, other.width) != (self.covered, self.width):
+            super().move(tokenizer)
+        self.tokenizer = tokenizer
 
     def maps(self, pictures: Tensor) -> list[Tensor]:
         """Return the feature maps of pictures; of a network of timm also where channels are last.
