@@ -18,7 +18,7 @@ from maskwise.dna.evaluation import (
 )
 from maskwise.dna.fasta import READS, SUFFIXES
 from maskwise.dna.graph import dna_graph
-from maskwise.dna.model import DNAModelSettings
+from maskwise.dna.model import ConvNetwork, DNAModelSettings
 from maskwise.dna.samples import as_codes, samples_of
 from maskwise.dna.survey import look, of_settings, of_tasks
 from maskwise.dna.tasks import check_dna_files
@@ -32,6 +32,8 @@ from maskwise.settings import check_pool, override, settings
 from maskwise.textio import kind_of
 from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
+from maskwise.tokens.network import SequenceNetwork
+from maskwise.tokens.own import own_parts
 from maskwise.train.config import LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
@@ -183,6 +185,7 @@ RECORD = Modality(
         folder, model, splits.test, pattern=config.pattern, seed=config.evaluate.seed
     ),
     restore=DNA.load,
+    parts=lambda model: own_parts(model.network, SequenceNetwork, ConvNetwork),
     embed=_embed,
     read=lambda config: samples_of(config.data),
     incomplete=partial.incomplete,

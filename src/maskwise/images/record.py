@@ -39,6 +39,7 @@ from maskwise.images.graph import image_graph
 from maskwise.images.images import Images, ImageSource, ImageSplits, describe
 from maskwise.images.init import KEYS, load_into, settings_for
 from maskwise.images.sizes import of_size, resized, suited
+from maskwise.images.timm_encoder import images_model, patch_of
 from maskwise.images.vit_export import to_hf_vit, to_hf_vitmae, to_timm
 from maskwise.inspection import Problem
 from maskwise.layers.transformer import Transformer
@@ -146,6 +147,7 @@ SCALE = Scale(
             "model.heads": 4,
             "model.decoder_width": decoder_width,
             "model.decoder_depth": 1,
+            "model.encoder": None,  # a network of timm has a size of its own
         }
         for width, depth, decoder_width in ((128, 6, 64), (64, 4, 48))
     ],
@@ -261,10 +263,12 @@ WORDS = Words(
 def _describe(splits: ImageSplits, config: ImageRunSettings) -> tuple[Images, ImageRunSettings]:
     """Complete the configuration from the data: the patch, and the statistics of the channels."""
     data, channels = config.data, splits.train.shape[0]
-    statistics = data.mean, data.std
+    patch, statistics = data.patch, (data.mean, data.std)
+    if patch is None and config.model.encoder is not None:
+        patch = patch_of(config.model.encoder)
     if config.model.init is not None and channels > 1 and len(data.mean) not in (1, channels):
         statistics = (), ()  # images of other channels than those that the weights know
-    images = describe(splits.train, data.patch, data.target, *statistics)
+    images = describe(splits.train, patch, data.target, *statistics)
     for problem in _problems(splits, images, config):  # before anything is written
         raise UserError(problem.text)
     return images, override(config, {"data.patch": images.patch})
@@ -357,7 +361,7 @@ RECORD = Modality(
     load=lambda data, config: image_data.load(config.data, data),
     describe=_describe,
     augment=_augment,
-    build=PatchModel,
+    build=images_model,
     init=Init(settings_for, load_into, KEYS),
     settle=lambda model, splits, config: fit_noise(model, splits.train, seed=config.seed),
     evaluate=lambda model, splits, config, untrained: evaluate(
@@ -369,7 +373,9 @@ RECORD = Modality(
         seed=config.evaluate.seed,
     ),
     restore=Images.load,
-    parts=lambda model: {"own_encoder": not isinstance(model.encoder, Transformer)},
+    parts=lambda model: {
+        "own_encoder": model.config.encoder is None and not isinstance(model.encoder, Transformer)
+    },
     suited=_suited,
     resized=resized,
     embed=_embed,

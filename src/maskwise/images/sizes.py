@@ -158,7 +158,7 @@ def resized(model: PatchModel, size: tuple[int, ...]) -> PatchModel:
 
 def _try(model: PatchModel, images: Images) -> None:
     """Refuse an encoder of one's own that cannot read a grid."""
-    weight = model.embed.weight
+    weight = model.head.weight
     blank = weight.new_zeros(1, images.channels, images.height, images.width)
     try:
         model.encode(blank)

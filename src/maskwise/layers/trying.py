@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 
 T = TypeVar("T")
 
@@ -67,3 +67,18 @@ def require_same_shape(module: nn.Module, x: Tensor, last: int | None = None) ->
     if not isinstance(found, Tensor) or found.shape != wanted or found.dtype != x.dtype:
         raise UserError(f"it turned {list(x.shape)} into {what(found)} instead of {list(wanted)}")
     return found
+
+
+def require_reads(module: nn.Module, x: Tensor, of: str, last: int | None = None) -> None:
+    """Refuse a module of one's own that does not read an input; see `require_same_shape`.
+
+    Raises:
+        UserError: what it was given, and what it did.
+    """
+    try:
+        require_same_shape(module, x, last)
+    except UserError as error:
+        width = f"{option('model.width')} is {last or x.shape[-1]}"
+        raise UserError(
+            f"an encoder of your own does not read {of} {list(x.shape)} ({width}): {error}"
+        ) from None

@@ -8,23 +8,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Transformer, gather, mean_over, sincos_positions
 from maskwise.masks import Mask
-from maskwise.modality import Answer, MaskedModel, VisiblePool
+from maskwise.modality import Answer, VisiblePool
 from maskwise.objectives.reconstruction import Reconstruction
+from maskwise.patches.density import PatchDensity
 from maskwise.patches.own import own_encoder
 from maskwise.patches.own_encoder import Reader
 from maskwise.patches.settings import PatchModelSettings as PatchModelSettings
-from maskwise.patches.tokenizer import PatchTokenizer
+from maskwise.patches.tokenizer import PatchTokenizer as PatchTokenizer
 from maskwise.patches.tokenizer import Statistics as Statistics
-from maskwise.rng import Keys, Stream
+from maskwise.rng import Keys
 from maskwise.settings import check_layer, check_pool
 
 Pool = Literal["mean", "class", "both", "none"]
 
 
-class PatchModel(MaskedModel):
+class PatchModel(PatchDensity):
     """Predict hidden tokens from visible ones; encode whole samples.
 
     Below, a batch is what the tokenizer tokenizes, and `hidden` is bool [B, L].
@@ -45,7 +45,6 @@ class PatchModel(MaskedModel):
         torch.Size([3, 8])
     """
 
-    tokenizer: PatchTokenizer
     config: PatchModelSettings
 
     def __init__(
@@ -60,21 +59,19 @@ class PatchModel(MaskedModel):
         own = None if encoder is None else own_encoder(encoder, tokenizer, config)
         reader = own if isinstance(own, Reader) else None
         self.width = config.width if reader is None else reader.width
-        self.class_token = None
+        self.class_token, more = None, (config.mlp_ratio, attention, config.eps)
         if reader is None:
             self.embed = nn.Linear(tokenizer.token_dim, self.width)
             self.positions = _positions(tokenizer.grid, self.width, config)
             if config.class_token:
                 self.class_token = nn.Parameter(torch.zeros(1, 1, self.width))
-        self.encoder = own or Transformer(
-            self.width, config.depth, config.heads, config.mlp_ratio, attention, config.eps
-        )
+        shape = self.width, config.depth, config.heads
+        self.encoder = Transformer(*shape, *more) if own is None else own
         if config.mode == "drop":
             hidden = states = config.decoder_width
             self.to_decoder = nn.Linear(self.width, states)
             self.decoder_positions = _positions(tokenizer.grid, states, config)
-            shape = states, config.decoder_depth, config.decoder_heads, config.mlp_ratio
-            self.decoder = Transformer(*shape, attention, config.eps)
+            self.decoder = Transformer(states, config.decoder_depth, config.decoder_heads, *more)
         else:
             hidden = self.width if reader is None else tokenizer.token_dim
             states = self.width if reader is None else reader.num_states
@@ -285,55 +282,6 @@ class PatchModel(MaskedModel):
         full = prediction.new_zeros(*hidden.shape, prediction.shape[-1])
         full.scatter_(1, mask.hidden_idx[..., None].expand_as(prediction), prediction)
         return self.tokenizer.fill(batch, full, hidden, statistics)
-
-    def conditional_log_prob(self, batch: Tensor, hidden: Tensor) -> Tensor:
-        """Return the log-density of each hidden position given the visible ones, [B, L] in nats.
-
-        The P values of a hidden token x_t are normal around what `reconstruct` fills in. Their
-        variances are products of one number for each number of hidden positions, and one for each
-        value of each position:
-
-            log p(x_t | x_R) = sum_i log N(x_ti; m_ti(x_R), v_M s_ti) - log_scale
-
-        The last term turns the density of standardised values into that of raw ones, so that it
-        does not depend on how the model standardises.
-
-        Raises:
-            UserError: `fit_noise` has not been called.
-        """
-        mean, log_variance = self._hidden_normal(batch, hidden)
-        squares = (self.tokenizer.tokenize(batch) - mean).square()
-        each = math.log(2 * math.pi) + log_variance + squares * (-log_variance).exp()
-        return -0.5 * each.sum(-1) - self.tokenizer.log_scale
-
-    def conditional_sample(self, batch: Tensor, hidden: Tensor, keys: Keys) -> Tensor:
-        """Return the batch with each hidden position drawn from its own conditional density."""
-        mean, log_variance = self._hidden_normal(batch, hidden)
-        uniform = keys.open_uniform(Stream.SAMPLE, mean[0].numel())
-        noise = torch.special.ndtri(uniform).to(mean).view_as(mean)
-        drawn = mean + (log_variance / 2).exp() * noise
-        return self.mix(batch, self.tokenizer.untokenize(drawn), hidden)
-
-    def mix(self, batch: Tensor, other: Tensor, hidden: Tensor) -> Tensor:
-        """Return the batch with the hidden positions of another one."""
-        return torch.where(self.tokenizer.spread(hidden), other, batch)
-
-    def empty(self, num: int) -> Tensor:
-        """Return `num` samples that hold nothing yet."""
-        shape = (num, self.length, self.tokenizer.token_dim)
-        return self.tokenizer.untokenize(self.head.weight.new_zeros(shape))
-
-    def _hidden_normal(self, batch: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Return means and log-variances of standardised tokens, [B, L, token_dim] each."""
-        if not self.log_variance.isfinite().all():
-            raise UserError(
-                "this model has no likelihood yet: call maskwise.patches.losses.fit_noise"
-                "(model, source) with training images first"
-            )
-        mean = self.tokenizer.tokenize(self.reconstruct(batch, hidden))
-        # A sample that hides nothing is asked for nothing: any variance will do.
-        by_size = self.log_variance[(hidden.sum(dim=1) - 1).clamp(min=0)]
-        return mean, by_size[:, None, None] + self.log_spread
 
 
 def _positions(grid: tuple[int, ...], width: int, config: PatchModelSettings) -> Tensor:

@@ -71,8 +71,8 @@ def own_encoder(module: nn.Module, tokenizer: PatchTokenizer, config: Shape) -> 
             require_same_shape(module, tokens)
             return module
         except UserError as error:
-            what = f"embedded patches {list(tokens.shape)}, whose width is {option('model.width')}"
-            why[what] = error
+            width = f"{option('model.width')} is {config.width}"
+            why[f"embedded patches {list(tokens.shape)} ({width})"] = error
     if told != "tokens" and isinstance(tokenizer, PictureTokenizer):
         try:
             return PictureReader(module, tokenizer, config.decoder_width)

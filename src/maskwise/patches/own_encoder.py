@@ -8,7 +8,8 @@ Source: Xie et al., SimMIM: a simple framework for masked image modeling (arXiv 
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 from maskwise.layers.trying import said_of, what
 from maskwise.masks import Mask
-from maskwise.patches.tokenizer import PictureTokenizer
+from maskwise.patches.tokenizer import PatchTokenizer, PictureTokenizer
 
 
 class Reader(nn.Module, ABC):
@@ -51,6 +52,14 @@ class Reader(nn.Module, ABC):
         """Return what the head reads, [B, L, S], of features of all positions, [B, L, D]."""
         return features
 
+    def move(self, tokenizer: PatchTokenizer) -> None:
+        """Read samples of another size from here on.
+
+        Raises:
+            UserError: it cannot.
+        """
+        raise UserError("the run's encoder reads images of one size: give images of that size")
+
 
 class PictureReader(Reader):
     """A network that turns pictures [B, C, H, W] into a feature map, or into several.
@@ -70,8 +79,6 @@ class PictureReader(Reader):
     def __init__(self, network: nn.Module, tokenizer: PictureTokenizer, states: int) -> None:
         super().__init__()
         self.network, self.tokenizer = network, tokenizer
-        features = getattr(network, "forward_features", None)
-        self.maps: Callable[[Tensor], list[Tensor]] = lambda x: _maps((features or network)(x))
         picture = torch.zeros(2, *tokenizer.shape)
         maps = said_of(network, self.maps, picture)
         for each in maps:
@@ -91,6 +98,28 @@ class PictureReader(Reader):
             nn.init.zeros_(self.by_patch.bias)
         self.num_states = states if self.by_patch else self.width
 
+    def move(self, tokenizer: PatchTokenizer) -> None:
+        assert isinstance(tokenizer, PictureTokenizer)
+        other = PictureReader(self.network, tokenizer, self.num_states)
+        if (other.covered, other.width) != (self.covered, self.width):
+            super().move(tokenizer)
+        self.tokenizer = tokenizer
+
+    def maps(self, pictures: Tensor) -> list[Tensor]:
+        """Return the feature maps of pictures; of a network of timm also where channels are last.
+
+        Raises:
+            UserError: the network gives something else.
+        """
+        found = getattr(self.network, "forward_features", self.network)(pictures)
+        maps = _maps(found)
+        info: Any = getattr(self.network, "feature_info", None)
+        told = info.channels() if hasattr(info, "channels") else []
+        if len(told) != len(maps):
+            return maps
+        last = [num != each.shape[1] for num, each in zip(told, maps, strict=True)]
+        return [x.movedim(-1, 1) if swap else x for x, swap in zip(maps, last, strict=True)]
+
     def outputs(self, tokens: Tensor, mask: Mask | None, layers: Sequence[int]) -> list[Tensor]:
         assert mask is None  # a picture has no holes
         maps = self.maps(self.tokenizer.picture(tokens))
@@ -108,14 +137,14 @@ class PictureReader(Reader):
     def _by_position(self, cells: Tensor) -> Tensor:
         """Return the features of positions, [B, L, D x cells in a position], of [B, D, h, w]."""
         grid = self.tokenizer.grid
-        sides = [_fitted(*each) for each in zip(cells.shape[2:], grid, strict=True)]
-        if all(side <= there for side, there in zip(sides, cells.shape[2:], strict=True)):
-            cells = F.adaptive_avg_pool2d(cells, tuple(sides))
+        high, wide = (_fitted(*each) for each in zip(cells.shape[2:], grid, strict=True))
+        if high <= cells.shape[2] and wide <= cells.shape[3]:
+            cells = F.adaptive_avg_pool2d(cells, (high, wide))
         else:
-            cells = F.interpolate(cells, sides, mode="bilinear")
+            cells = F.interpolate(cells, (high, wide), mode="bilinear")
         (rows, inner_rows), (columns, inner_columns) = (
             (min(side, whole), max(1, side // whole))
-            for side, whole in zip(sides, grid, strict=True)
+            for side, whole in zip((high, wide), grid, strict=True)
         )
         parts = cells.reshape(len(cells), -1, rows, inner_rows, columns, inner_columns)
         found = parts.permute(0, 2, 4, 1, 3, 5).flatten(3)
@@ -139,7 +168,7 @@ def _maps(found: object) -> list[Tensor]:
     """Return the feature maps that a network gave: one, or several."""
     if isinstance(found, Mapping):
         found = list(found.values())
-    given = list(found) if isinstance(found, (list, tuple)) else [found]
+    given: list[object] = list(found) if isinstance(found, (list, tuple)) else [found]
     maps = [each for each in given if isinstance(each, Tensor)]
     if not given or len(maps) < len(given):
         raise UserError(f"it gave {what(found)} instead of a feature map [B, D, h, w]")

@@ -79,7 +79,7 @@ class ViTReader(Reader):
         num = self.num_prefix + tokenizer.grid[0] * tokenizer.grid[1]
         if not isinstance(found, Tensor) or found.shape[:2] != (2, num):
             raise UserError(f"a vision transformer gave {what(found)} instead of {num} tokens")
-        self.width = found.shape[2]
+        self.width = self.num_states = found.shape[2]
 
     def outputs(self, tokens: Tensor, mask: Mask | None, layers: Sequence[int]) -> list[Tensor]:
         allowed = None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.layers.resize import resize_positions
-from maskwise.layers.transformer import Transformer, sincos_positions
+from maskwise.layers.transformer import sincos_positions
 from maskwise.patches.model import PatchModel
 from maskwise.patches.tokenizer import PatchTokenizer
 
@@ -43,10 +43,6 @@ def on_grid(model: PatchModel, tokenizer: PatchTokenizer, place: Place = "scaled
         torch.Size([2, 8])
     """
     own = model.tokenizer
-    if not isinstance(model.encoder, Transformer):
-        raise UserError(
-            "an encoder of your own reads one size of samples only: give samples of that size"
-        )
     if tokenizer.token_dim != own.token_dim or len(tokenizer.grid) != len(own.grid):
         raise UserError(
             f"tokens of {tokenizer.token_dim} values on a grid {tokenizer.grid} are none of this"
@@ -59,15 +55,18 @@ def on_grid(model: PatchModel, tokenizer: PatchTokenizer, place: Place = "scaled
     grids = tuple(own.grid), tuple(tokenizer.grid)
     if grids[0] == grids[1]:
         return made
+    length = math.prod(tokenizer.grid)
+    made.log_variance = nn.Buffer(made.log_variance.new_full((length,), torch.inf))
+    made.log_spread = nn.Buffer(made.log_spread.new_zeros(length, tokenizer.token_dim))
+    if made.reader is not None:
+        made.reader.move(tokenizer)
+        return made
     over = _laid_over(model, *grids, place)
     made.config = dataclasses.replace(model.config, position_grid=over)
     formula = model.config.positions == "sincos"
     made.positions = _moved(made.positions, *grids, over, formula)
     if model.config.mode == "drop":
         made.decoder_positions = _moved(made.decoder_positions, *grids, over, formula)
-    length = math.prod(tokenizer.grid)
-    made.log_variance = nn.Buffer(made.log_variance.new_full((length,), torch.inf))
-    made.log_spread = nn.Buffer(made.log_spread.new_zeros(length, tokenizer.token_dim))
     return made
 
 

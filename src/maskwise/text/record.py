@@ -29,6 +29,8 @@ from maskwise.text.text import Text
 from maskwise.textio import few, kind_of, names_in_parquet
 from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
+from maskwise.tokens.network import SequenceNetwork
+from maskwise.tokens.own import own_parts
 from maskwise.train.config import LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
@@ -245,7 +247,9 @@ RECORD = Modality(
     ),
     restore=Text.load,
     parts=lambda model: (
-        {"network": model.network.config} if isinstance(model.network, HFNetwork) else {}
+        {"network": model.network.config}
+        if isinstance(model.network, HFNetwork)
+        else own_parts(model.network, SequenceNetwork)
     ),
     encoder_of_parts=lambda parts: (
         partial(HFNetwork.from_config, parts["network"]) if "network" in parts else None
