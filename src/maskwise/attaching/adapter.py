@@ -1,5 +1,6 @@
 """How a class of models takes its mask ratio: what every adapter says, and the plain ones."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
@@ -30,6 +31,16 @@ NAMES = (
     "drop_ratio",
 )
 """what a mask ratio is called in models that are read by their attributes"""
+COARSE = 0.02  # by which rounding may change a ratio unsaid
+
+
+def within(ratio: float, num: int) -> float:
+    """Return the ratio, so far from 0 and 1 that int(num (1 - ratio)) is in 1..num-1.
+
+    >>> [int(4 * (1 - within(ratio, 4))) for ratio in (0, 0.1, 0.6, 1)]
+    [3, 3, 1, 1]
+    """
+    return ratio if num < 2 else min(max(ratio, 0.5 / num), 1 - 1.5 / num)
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,8 @@ class Adapter:
     """whether `positions` and `give` are there"""
     own_masks: ClassVar[bool] = False
     """whether it masks by itself where it is given no mask"""
+    usual_pattern: ClassVar[str] = "scattered"
+    """of models that make no masks themselves, where none is asked for"""
 
     def __init__(self, model: nn.Module, tokenizer: Any = None) -> None:
         self.model, self.tokenizer = model, tokenizer
@@ -103,6 +116,16 @@ class Adapter:
         """Return which ratio results where `ratio` is set: counts are whole numbers."""
         return ratio
 
+    def passed(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], ratio: float
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Return the arguments of a forward with the ratio, or None where it is no argument."""
+        return None
+
+    def note(self, ratio: float) -> str | None:
+        """Return what users should know of how it makes masks of a ratio, in words, or None."""
+        return None
+
     def positions(self, inputs: Inputs) -> Positions:
         """Return which positions of the inputs may be hidden."""
         raise NotImplementedError
@@ -117,6 +140,55 @@ class Adapter:
 
     def mend(self) -> None:
         """Mend what `fault` says."""
+
+
+class Counted(Adapter):
+    """A model that keeps int(L (1 - ratio)) of L positions visible, as the code of MAE does.
+
+    Ratios next to 0 and 1 are set so that at least one is hidden, and one visible.
+    """
+
+    @property
+    def num(self) -> int:
+        """Positions, L."""
+        raise NotImplementedError
+
+    def set(self, ratio: float) -> None:
+        super().set(within(ratio, self.num))
+
+    def realised(self, ratio: float) -> float:
+        return 1 - int(self.num * (1 - within(ratio, self.num))) / self.num
+
+    def note(self, ratio: float) -> str | None:
+        hidden = self.realised(ratio)
+        if hidden - ratio < COARSE:
+            return None
+        return (
+            f"{self.name} has {self.num} positions that it can hide, and rounds up: where {ratio:g}"
+            f" is asked for it hides {hidden:g}"
+        )
+
+
+class Argument(Adapter):
+    """A model whose forward takes the ratio as an argument, which then need not be given."""
+
+    def __init__(self, model: nn.Module, argument: str) -> None:
+        super().__init__(model)
+        self._argument = argument
+        self._place = list(inspect.signature(model.forward).parameters).index(argument)
+
+    def passed(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], ratio: float
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if len(args) > self._place:
+            return (*args[: self._place], ratio, *args[self._place + 1 :]), kwargs
+        return args, kwargs | {self._argument: ratio}
+
+    @staticmethod
+    def of(model: nn.Module) -> str | None:
+        """Return the argument of the forward that is named like a ratio, or None."""
+        names = inspect.signature(model.forward).parameters
+        return next((name for name in NAMES if name in names), None)
 
 
 class Attributes(Adapter):

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from maskwise import laws, masks
-from maskwise.attaching import vision
+from maskwise.attaching import series, vision
 from maskwise.attaching.adapter import (
     Adapter,
+    Argument,
     Attributes,
     Function,
     Positions,
@@ -28,7 +29,15 @@ from maskwise.rng import Stream, uniforms
 
 log = logging.getLogger("maskwise")
 
-ADAPTERS: tuple[type[Adapter], ...] = (vision.ViTMAE,)
+ADAPTERS: tuple[type[Adapter], ...] = (
+    vision.ViTMAE,
+    vision.Hiera,
+    vision.Beit,
+    vision.MaskedPositions,
+    vision.VideoMAE,
+    series.PatchSeries,
+    series.Moment,
+)
 REPLACED = frozenset({"input_ids", "labels"})
 """arguments of language models of which masked ones are made"""
 KEPT = 100_000  # steps that the log remembers
@@ -82,7 +91,7 @@ class Attached:
         """the last steps, with the ratio asked for and the one that resulted"""
         self.hidden: Tensor | None = None
         """what the last training forward hid, bool [B, L], where masks are ours"""
-        self._told, self._part = False, 0
+        self._told, self._part, self._evaluated = False, 0, 0
         self._own: list[Any] | None = None
         self._block: tuple[int, list[float]] = (-1, [])
         self._parameters = inspect.signature(adapter.model.forward)
@@ -126,9 +135,7 @@ class Attached:
         if model is not self.model:  # a copy, which takes hooks along
             return None
         if not model.training:
-            if self.eval_ratio is not None:
-                self._set(self.eval_ratio)
-            return None
+            return None if self.eval_ratio is None else self._fixed(self.eval_ratio, args, kwargs)
         if self.steps is None and isinstance(self.law, Scheduled):
             raise UserError(
                 f"law '{self.law}' moves with training: give attach(..., steps=) its number of"
@@ -138,48 +145,67 @@ class Attached:
             ratio = self.ratio
             self._set(ratio)
             self._count(ratio, self.adapter.realised(ratio))
-            return None
-        return self._masked(args, kwargs)
-
-    def _masked(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments of a forward with a mask of ours."""
-        given = self._parameters.bind_partial(*args, **kwargs)
-        inputs = {k: each for k, each in given.arguments.items() if k != "kwargs"}
-        inputs |= given.arguments.get("kwargs", {})
+            return self.adapter.passed(args, kwargs, ratio)
+        inputs = self._inputs(args, kwargs)
         asked = self.ratio
         mask = self._draw(self.adapter.positions(inputs))
-        realised = float(mask.ratio.mean())
         self.hidden = mask.hidden
-        self._own = self._own or self.adapter.own()
-        new = self.adapter.give(inputs, mask)
+        new = self._given(inputs, mask)
         for name in new:
             if name not in REPLACED and inputs.get(name) is not None:
                 raise UserError(f"the call gives {name} itself, which attach makes: leave it out")
-        self._count(asked if self.scope == "step" else self.law.mean(self._progress), realised)
+        asked = asked if self.scope == "step" else self.law.mean(self._progress)
+        self._count(asked, float(mask.ratio.mean()))
         return (), inputs | new
 
-    def _draw(self, where: Positions) -> Mask:
-        if self.scope == "sample" and where.equal:
+    def _fixed(
+        self, ratio: float, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Return the arguments of a forward in eval mode; a mask that the call has stays."""
+        if self.adapter.own_masks or not self.adapter.takes_masks:
+            self._set(ratio)
+            return self.adapter.passed(args, kwargs, ratio)
+        inputs = self._inputs(args, kwargs)
+        # Each evaluation has the same masks.
+        mask = self._draw(self.adapter.positions(inputs), Fixed(ratio), self._evaluated)
+        self._evaluated += 1
+        new = self._given(inputs, mask)
+        given = any(name not in REPLACED and inputs.get(name) is not None for name in new)
+        return None if given else ((), inputs | new)
+
+    def _inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return what a forward was given, by name."""
+        given = self._parameters.bind_partial(*args, **kwargs)
+        inputs = {k: each for k, each in given.arguments.items() if k != "kwargs"}
+        return inputs | given.arguments.get("kwargs", {})
+
+    def _given(self, inputs: dict[str, Any], mask: Mask) -> dict[str, Any]:
+        self._own = self._own or self.adapter.own()
+        return self.adapter.give(inputs, mask)
+
+    def _draw(
+        self, where: Positions, fixed: Law | None = None, evaluated: int | None = None
+    ) -> Mask:
+        if self.scope == "sample" and where.equal and fixed is None:
             raise UserError(
                 f"{self.adapter.name} needs equal counts in a minibatch: leave scope='sample' out"
             )
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-        ids = torch.arange(where.batch) + (rank << 40) + (self._part << 24)
+        step, part = (self.step, self._part) if evaluated is None else (0, evaluated)
+        ids = torch.arange(where.batch) + (rank << 40) + (part << 24)
         eligible, units = (
             None if each is None else each.cpu() for each in (where.eligible, where.units)
         )
-        law = self.law if self.ladder is None else Fixed(self.ratio)
+        law = fixed or (self.law if self.ladder is None else Fixed(self.ratio))
         mask = masks.draw(
             *(law, where.grid),
             sample_ids=ids,
             seed=self.seed,
-            epoch=self.step,
-            step=self.step,
+            epoch=step,
+            step=step,
             progress=self._progress,
             pattern=cast(str, self.pattern),
-            scope=self.scope,
+            scope=self.scope if fixed is None else "step",
             eligible=eligible,
             units=units,
         )
@@ -200,6 +226,7 @@ class Attached:
 
     def _count(self, asked: float, realised: float) -> None:
         self.log.append(Step(self.step, asked, realised))
+        self._evaluated = 0
         if self._told:
             self._part += 1
         else:
@@ -301,7 +328,7 @@ def attach(
     adapter = _adapter(inner, set_ratio, tokenizer)
     law = laws.parse(law)
     if pattern is None and (scope == "sample" or (not adapter.own_masks and adapter.takes_masks)):
-        pattern = "scattered"
+        pattern = adapter.usual_pattern
     if pattern is not None:
         masks.parse_pattern(pattern)
         if not adapter.takes_masks:
@@ -316,6 +343,8 @@ def attach(
         adapter.mend()
     elif (fault := adapter.fault()) is not None:
         log.warning("%s: give mend=True to mend it", fault)
+    if pattern is None and (note := adapter.note(law.mean())) is not None:
+        log.warning("%s", note + "; pattern='scattered' rounds to the nearest" * adapter.takes_masks)
     _warn_of_compiling(model, law, ladder)
     return Attached(
         *(model, adapter, law),
@@ -347,7 +376,10 @@ def _adapter(model: nn.Module, set_ratio: Any, tokenizer: Any) -> Adapter:
         for kind in ADAPTERS:
             if each.__name__ in kind.classes and each.__module__.split(".")[0] == kind.library:
                 return kind(model, tokenizer)
-    raise unknown(model)
+    argument = Argument.of(model)
+    if argument is None:
+        raise unknown(model)
+    return Argument(model, argument)
 
 
 def _warn_of_compiling(model: Any, law: Law, ladder: int | None) -> None:
