@@ -186,8 +186,8 @@ class Counted(Adapter):
         if hidden - ratio < COARSE:
             return None
         return (
-            f"{self.name} has {self.num} positions that it can hide, and rounds up: where {ratio:g}"
-            f" is asked for it hides {hidden:g}"
+            f"{self.name} has {self.num} positions that it can hide, and rounds up: where"
+            f" {ratio:g} is asked for it hides {hidden:g}"
         )
 
 
