@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.masks import Mask
+from maskwise.rng import Keys
 
 Inputs: TypeAlias = Mapping[str, Any]
 """what a forward was given, by the names of its arguments"""
@@ -54,6 +55,8 @@ class Positions:
         eligible: what may be hidden, bool [B, L]; None = all.
         units: which positions are hidden together, int64 [B, L], for patterns of words.
         equal: whether all samples of a minibatch must hide the same number.
+        samples: numbers that stand for the samples, int64 [B] on the CPU; in eval mode the same
+            ones then have the same masks, however they are batched.
     """
 
     batch: int
@@ -62,6 +65,7 @@ class Positions:
     eligible: Tensor | None = None
     units: Tensor | None = None
     equal: bool = False
+    samples: Tensor | None = None
 
 
 class Adapter:
@@ -85,9 +89,27 @@ class Adapter:
     """whether it masks by itself where it is given no mask"""
     usual_pattern: ClassVar[str] = "scattered"
     """of models that make no masks themselves, where none is asked for"""
+    recompiles: ClassVar[bool] = True
+    """whether a compiled model compiles anew for each ratio"""
+    strict: ClassVar[bool] = False
+    """whether a model with a fault is refused, rather than warned of"""
+    extras: ClassVar[tuple[str, ...]] = ()
+    """arguments of a call that `positions` and `give` read, and the model does not take"""
+    keys: Keys
+    """of the mask that `give` gets, for whatever else it draws"""
 
     def __init__(self, model: nn.Module, tokenizer: Any = None) -> None:
         self.model, self.tokenizer = model, tokenizer
+
+    @classmethod
+    def knows(cls, kind: type) -> bool:
+        """Say whether a class is one of these."""
+        return kind.__name__ in cls.classes and kind.__module__.split(".")[0] == cls.library
+
+    def prepare(self, pattern: str | None, options: dict[str, Any]) -> None:
+        """Make ready for a pattern and for what was given to `attach` for language models."""
+        if options:
+            raise UserError(f"{' and '.join(options)} are for language models: leave them out")
 
     @property
     def name(self) -> str:
