@@ -72,7 +72,7 @@ def write_onnx(graph: Graph, folder: Path) -> None:
 
 def _name_axes(made: Any, graph: Graph) -> None:
     """Say of inputs what they are, and call axes of any size by their names, not s10 and s77."""
-    names = {}
+    names: dict[str, str] = {}
     for each, value in zip(graph.inputs, made.inputs, strict=True):
         value.doc_string = each.what
         names |= {str(value.shape[axis]): name for axis, name in each.free.items()}
