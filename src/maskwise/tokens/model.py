@@ -1,7 +1,8 @@
 """The masked language model: predict hidden tokens from visible ones; encode whole sequences."""
 
+import copy
 from collections.abc import Iterator, Sequence
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -98,6 +99,12 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         super().__init__()
         self.tokenizer, self.config = tokenizer, config
         self.network = cast(TokenNetwork, network) or config.network(tokenizer, attention)
+
+    def reading(self, tokenizer: Symbols) -> Self:
+        """Return a model that reads rows of another length; the weights are shared."""
+        made = copy.copy(self)
+        made.tokenizer = tokenizer
+        return made
 
     @property
     def has_class_token(self) -> bool:
