@@ -23,7 +23,9 @@ def test_scaled_positions_of_a_finer_grid_lie_between_the_old_ones():
     assert places[:, 0].tolist() == pytest.approx(
         torch.sin(torch.tensor([-0.25, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.25])).tolist()
     )
-    torch.testing.assert_close(sincos_positions((3, 2), 8, (3.0, 2.0)), sincos_positions((3, 2), 8))
+    torch.testing.assert_close(
+        sincos_positions((3, 2), 8, (3.0, 2.0)), sincos_positions((3, 2), 8)
+    )
     # Every second one of three times as many is an old one.
     torch.testing.assert_close(sincos_positions((9,), 4, (3,))[1::3], sincos_positions((3,), 4))
     with pytest.raises(UserError, match="over 1 axes do not fit a grid of 2"):

@@ -83,8 +83,8 @@ def extend_positions(network: HFNetwork, length: int) -> HFNetwork:
         ) from None
     how = "interpolated" if tables else "computed"
     log.warning(
-        "rows of %d tokens, and the model takes %d: positions beyond are %s, and it was not trained"
-        " on them",
+        "rows of %d tokens, and the model takes %d: positions beyond are %s, and it was not"
+        " trained on them",
         *(length, longest, how),
     )
     device = next(network.parameters()).device
