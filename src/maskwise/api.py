@@ -219,7 +219,7 @@ def evaluate(
     run, config = _changed(run, overrides, "evaluate.", "diagnose.", "data.")
     model = run.model(encoder)
     check_features(model, config)
-    config = run.kind.suited(model, data, config)
+    model, config = run.kind.suited(model, data, config)
     splits = run.kind.load(data, config)
     model = sized(model, splits.test)
     _finish(run, model, config, splits, encoder)
@@ -256,7 +256,7 @@ def measure_likelihood(
     run, config = _changed(run, overrides, "data.")
     kind, model = find(config.modality), run.model(encoder)
     measure = kind.needed(kind.likelihood, "measure likelihood")
-    config = kind.suited(model, data, config)
+    model, config = kind.suited(model, data, config)
     splits = kind.load(data, config)
     found = measure(
         sized(model, splits.test),

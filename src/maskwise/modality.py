@@ -188,9 +188,9 @@ class Modality(Generic[C, S, T, P, M]):
     """what makes the encoder that `parts` tell of"""
 
     # What a model is used for.
-    suited: Callable[[M, Given, C], C] = lambda model, given, config: config
-    """(model, data given from Python or None, settings) -> settings under which samples have the
-    size that the model takes, where they say of none"""
+    suited: Callable[[M, Given, C], tuple[M, C]] = lambda model, given, config: (model, config)
+    """(model, data given from Python or None, settings) -> the model for samples of a size that
+    settings ask for; and settings under which samples have its size, where they ask for none"""
     resized: Callable[[M, tuple[int, ...]], M] | None = None
     """(model, the size of a sample: all axes of it, or some of the last ones) -> the same model
     for samples of that size; None: samples of these models have one size"""

@@ -195,7 +195,7 @@ class Run:
             UserError: a source without a single sample that can be read.
         """
         model, kind = self.model(encoder), self.kind
-        config = kind.suited(model, None, config)
+        model, config = kind.suited(model, None, config)
         given, names, broken = kind.read(config)
         if broken:
             rows = [f"{names[row] if names else row + 1}: {why}" for row, why in broken.items()]

@@ -1,5 +1,6 @@
 """Runs on DNA: their settings, R²MAE by default, and all that is asked of this kind of data."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,8 @@ from maskwise.tokens.network import SequenceNetwork
 from maskwise.tokens.own import own_parts
 from maskwise.train.config import LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
+
+log = logging.getLogger("maskwise")
 
 RELATED = frozenset(
     {".2bit", ".faa", ".bed", ".gff", ".gff3", ".gtf", ".vcf", ".bcf", ".bam", ".sam", ".cram"}
@@ -145,6 +148,15 @@ def _embed(
     return spread(embed_sequences(model, codes, layer), None, broken).features
 
 
+def _with_window(model: LanguageModel[DNA], size: tuple[int, ...]) -> LanguageModel[DNA]:
+    """Return a model for windows of another width, which shares its weights, and say so."""
+    dna, width = model.tokenizer, size[-1]
+    if width == dna.window:
+        return model
+    log.warning("windows of %d bases, and the model's had %d", width, dna.window)
+    return model.reading(replace(dna, window=width))
+
+
 def _source_settings(source: str, fasta: str | None) -> Entries:
     """Return the settings that say which sequences to read: regions, or whole records."""
     if fasta is not None:
@@ -187,6 +199,11 @@ RECORD = Modality(
     restore=DNA.load,
     parts=lambda model: own_parts(model.network, SequenceNetwork, ConvNetwork),
     embed=_embed,
+    suited=lambda model, given, config: (
+        _with_window(model, (config.data.window or model.tokenizer.window,)),
+        config,
+    ),
+    resized=_with_window,
     read=lambda config: samples_of(config.data),
     incomplete=partial.incomplete,
     labelled=partial.labelled,

@@ -338,9 +338,12 @@ def _embed(
     return spread(features, None, found.broken).features
 
 
-def _suited(model: PatchModel, images: Any, config: ImageRunSettings) -> ImageRunSettings:
+def _suited(
+    model: PatchModel, images: Any, config: ImageRunSettings
+) -> tuple[PatchModel, ImageRunSettings]:
+    """Images tell their size themselves."""
     assert isinstance(model.tokenizer, Images)
-    return replace(config, data=suited(model.tokenizer, images, config.data))
+    return model, replace(config, data=suited(model.tokenizer, images, config.data))
 
 
 RECORD = Modality(

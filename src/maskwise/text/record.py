@@ -21,6 +21,7 @@ from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate
 from maskwise.text.given import are_texts, read_given
 from maskwise.text.graph import text_graph
 from maskwise.text.inspecting import inspect_texts
+from maskwise.text.lengths import with_rows
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
 from maskwise.text.model import HFNetwork, TextModelSettings, fitted, longest_of
 from maskwise.text.sources import SUFFIXES, hub_columns, read_samples
@@ -254,6 +255,8 @@ RECORD = Modality(
     encoder_of_parts=lambda parts: (
         partial(HFNetwork.from_config, parts["network"]) if "network" in parts else None
     ),
+    suited=lambda model, data, config: (with_rows(model, (config.data.length,)), config),
+    resized=with_rows,
     embed=_embed,
     read=lambda config: read_samples(config.data.source, config.data.how),
     incomplete=partial_texts.incomplete,
