@@ -35,6 +35,7 @@ from maskwise.images.finetuning import ImageFineTuneSettings, finetuning_problem
 from maskwise.images.folders import USUAL
 from maskwise.images.given import takes
 from maskwise.images.images import Images, ImageSource, ImageSplits, describe
+from maskwise.images.streams import load_stream
 from maskwise.inspection import Problem
 from maskwise.layers.transformer import Transformer
 from maskwise.measure.representation import DiagnoseSettings
@@ -336,6 +337,8 @@ RECORD = Modality(
     endings=frozenset(USUAL),
     precedence=2,
     of_memory=takes,
+    of_items=lambda items, config: items,
+    of_stream=lambda stream, config: load_stream(stream, config.data),
     inspect=lambda given, config: inspect(
         given, config.data, lambda splits, images: _problems(splits, images, config)
     ),
