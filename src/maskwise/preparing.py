@@ -1,5 +1,6 @@
 """From what was given to settings, a look at the data, and a model of the size that fits them."""
 
+import itertools
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -71,9 +72,13 @@ def loaded(kind: Kind, given: Any, config: RunSettings) -> Any:
 
 
 def _of_stream(kind: Kind, given: Streamed, config: RunSettings) -> Any:
-    splits = kind.needed(kind.of_stream, "read streams: give data of a known length")(
-        given, config
-    )
+    read = kind.needed(kind.of_stream, "read streams: give data of a known length")
+    splits, size = read(given, config), config.train.batch_size
+    if splits.stream.num is None and len(splits.train) < size:
+        # Whether it holds a batch at all is known before anything is written.
+        num = sum(1 for _ in itertools.islice(splits.stream.samples(), size))
+        if num < size:
+            splits = replace(splits, stream=replace(splits.stream, num=num))
     workers = f", so {option('efficiency.workers')} is not used"
     log.info(
         "stream: its first %d items are held out and %d after them looked at (means, vocabulary,"

@@ -104,13 +104,17 @@ def _features(source: str, changes: Entries, target: str | None, classes: bool) 
 def _in_memory(data: object) -> bool:
     if isinstance(data, (Items, Streamed)):
         return are_rows(data)
-    values = data[0] if isinstance(data, tuple) and len(data) == 2 else data
+    values = _unlabelled(data)
     named = isinstance(values, dict) or hasattr(values, "columns")
     return named or getattr(values, "ndim", 0) == 2
 
 
+def _unlabelled(data: object) -> object:
+    return data[0] if isinstance(data, tuple) and len(data) == 2 else data
+
+
 def _is_map(data: object) -> bool:
-    values = data[0] if isinstance(data, tuple) and len(data) == 2 else data
+    values = _unlabelled(data)
     return isinstance(values, np.memmap) and values.ndim == 2
 
 
@@ -143,8 +147,7 @@ def _embed(
     """Return features of rows; NaN of those of which nothing is known."""
     table = model.tokenizer
     assert isinstance(table, Table)
-    frame = frame[0] if isinstance(frame, tuple) and len(frame) == 2 else frame  # with labels
-    samples = table.encode(frame)
+    samples = table.encode(_unlabelled(frame))
     features = embed_rows(model, rows_of(samples), layer=layer, pool=pool)
     empty = np.isnan(samples).all(axis=1)
     if empty.any():
@@ -176,7 +179,7 @@ RECORD = record(
     incomplete=partial.incomplete,
     labelled=partial.labelled,
     impute=lambda model, data, config: fill(
-        model, data, round=config.data.round, clip=config.data.clip
+        model, _unlabelled(data), round=config.data.round, clip=config.data.clip
     ),
     impute_file=_impute_file,
     features=_features,
