@@ -21,6 +21,7 @@ from maskwise.preparing import (
     check_features,
     chosen,
     fitting,
+    loaded,
     look_at,
     made,
     meant,
@@ -38,6 +39,7 @@ from maskwise.train.config import RunSettings, connect, launch
 from maskwise.train.folder import training
 from maskwise.train.loop import train
 from maskwise.train.monitor import Monitor
+from maskwise.train.stream import StreamBatches, StreamSource
 
 if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
     from lightning_fabric import Fabric
@@ -107,7 +109,7 @@ def pretrain(
     if kind.inspect is not None:
         told = changes if modality is None else {"modality": modality, **changes}
         look_at(kind, given, config, changes).require(str(data) if given is None else None, told)
-    splits = kind.load(given, config)
+    splits = loaded(kind, given, config)
     tokenizer, config = kind.describe(splits, config)
     config, observed = with_observed(kind, splits, config)
     folder = place or default_folder(splits.name, config)
@@ -184,9 +186,12 @@ def inspect(data: Any, /, *, modality: str | None = None, **overrides: Any) -> I
     return look_at(kind, given, fitting(kind, config, changes), changes)
 
 
-def _batches(splits: Any, config: RunSettings, fabric: "Fabric") -> Batches:
+def _batches(splits: Any, config: RunSettings, fabric: "Fabric") -> Batches | StreamBatches:
     size, seed = config.train.batch_size, config.seed
     rank, ranks = fabric.global_rank, fabric.world_size
+    stream: StreamSource | None = getattr(splits, "stream", None)
+    if stream is not None:
+        return StreamBatches(stream, batch_size=size, seed=seed, rank=rank, ranks=ranks)
     return Batches(splits.train, batch_size=size, seed=seed, rank=rank, ranks=ranks)
 
 
@@ -220,7 +225,7 @@ def evaluate(
     model = run.model(encoder)
     check_features(model, config)
     model, config = run.kind.suited(model, data, config)
-    splits = run.kind.load(data, config)
+    splits = loaded(run.kind, data, config)
     model = sized(model, splits.test)
     _finish(run, model, config, splits, encoder)
     return run
@@ -257,7 +262,7 @@ def measure_likelihood(
     kind, model = find(config.modality), run.model(encoder)
     measure = kind.needed(kind.likelihood, "measure likelihood")
     model, config = kind.suited(model, data, config)
-    splits = kind.load(data, config)
+    splits = loaded(kind, data, config)
     found = measure(
         sized(model, splits.test),
         splits,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.files import Entries as Entries
+from maskwise.given import Items, Streamed
 from maskwise.inspection import Inspection
 from maskwise.layers.transformer import Attention
 from maskwise.masks import Mask
@@ -151,7 +152,13 @@ class Modality(Generic[C, S, T, P, M]):
     of_hub: Callable[[str], bool] = lambda source: False
     """whether a data set of the hub, as hf:NAME, is"""
     of_memory: Callable[[object], bool] = lambda data: False
-    """whether data given from Python are"""
+    """whether data given from Python are, a data set as `Items` and a stream as `Streamed`, where
+    these are read"""
+    of_items: Callable[[Items, C], Given] | None = None
+    """(a data set from Python, settings) -> its samples, as `load` and the others take them"""
+    of_stream: Callable[[Streamed, C], S] | None = None
+    """(a stream from Python, settings) -> splits of its first samples; their `stream` is the
+    `StreamSource` that is trained on"""
 
     # A run, from its data to its result.
     inspect: Callable[[Given, C], Inspection] | None = None

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from maskwise.dna import data, hf_models, partial
+from maskwise.dna import data, hf_models, partial, streams
 from maskwise.dna.data import DNADataSettings, DNASplits, either_strand
 from maskwise.dna.evaluation import (
     DNAEvaluateSettings,
@@ -26,6 +26,7 @@ from maskwise.dna.tasks import check_dna_files
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError, option
 from maskwise.exports.formats import graph_formats
+from maskwise.given import Streamed
 from maskwise.inspection import Inspection, Problem
 from maskwise.modality import Entries, Modality, Pool, Scale
 from maskwise.outputs import spread
@@ -111,6 +112,13 @@ def _load(given: Sequence[str] | None, config: DNARunSettings) -> DNASplits:
     return data.load(config.data, given)
 
 
+def _stream(stream: Streamed, config: DNARunSettings) -> DNASplits:
+    for problem in of_settings(config.data, config.pattern):
+        raise UserError(problem.text, problem.settings)
+    check_dna_files([*config.evaluate.probes, *config.evaluate.finetune.tasks])
+    return streams.load_stream(stream, config.data)
+
+
 def _source(given: Sequence[str] | None, config: DNARunSettings) -> list[Problem]:
     if given is None and config.data.source == "array":
         return [Problem("this run was given sequences: give them again, as data=")]
@@ -180,6 +188,8 @@ RECORD = Modality(
     endings=frozenset({*SUFFIXES, *READS}),
     related=RELATED,
     precedence=1,
+    of_items=lambda items, config: streams.of_items(items),
+    of_stream=_stream,
     inspect=_inspect,
     load=_load,
     describe=_describe,

@@ -10,10 +10,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
 
 from maskwise.errors import UserError, option
 from maskwise.files import stamp
+from maskwise.given import Items, ItemSettings
 from maskwise.images.arrays import Arrays, Layout, is_array, of_arrays, read_file, read_folder
 from maskwise.images.census import problems
 from maskwise.images.folders import PICTURES, Listed, list_folder
 from maskwise.images.given import open_given
+from maskwise.images.given_items import How
 from maskwise.images.hub import list_hub
 from maskwise.images.images import (
     ImageSource,
@@ -51,12 +53,14 @@ CropScale = Annotated[tuple[float, float] | None, AfterValidator(_ordered)]
 
 
 @settings
-class ImageDataSettings:
+class ImageDataSettings(ItemSettings):
     """Which images to use and how to read them."""
 
     source: str = "digits"
     """`digits` (built in), a `.npz`, `.npy` or `.npy.xz` file, a folder of images, of arrays or
     of MNIST files, or `hf:NAME`."""
+    y: str | None = None
+    """Of data from Python whose items are dicts: the key of the label; none: a usual one."""
     size: Sides = None
     """Height and width in pixels (one number for a square): image files are resized to cover it
     and cropped at the centre, before anything else is cropped."""
@@ -248,13 +252,13 @@ def opened(data: ImageDataSettings, given: Any = None, *, keep: bool = False) ->
         UserError: it does not exist, or cannot be used.
     """
     key = _key(data, given)
-    if _kept and _kept[0][0] is given and _kept[0][1] == key is not None:
+    if _kept and _kept[0][0] is _inner(given) and _kept[0][1] == key is not None:
         found = _kept[0][2]
     else:
-        found = _open_source(data) if given is None else open_given(given, data.layout)
+        found = _open_source(data) if given is None else open_given(given, how_of(data))
     _kept.clear()
     if keep and key is not None:
-        _kept.append((given, key, found))
+        _kept.append((_inner(given), key, found))
     _check_settings(found, data, given is not None)
     return found
 
@@ -263,7 +267,8 @@ def _key(data: ImageDataSettings, given: Any) -> list[Any] | None:
     """Return what tells whether a source has changed; None where it is not worth to keep it."""
     if given is not None:
         # What a program can change in place is looked at anew.
-        return None if hasattr(given, "ndim") or isinstance(given, (tuple, list)) else []
+        given = _inner(given)
+        return None if hasattr(given, "ndim") or isinstance(given, (tuple, list)) else [data.size]
     path, stamps = user_path(data.source), []
     if path.is_file():
         stamps = [stamp(path)]
@@ -273,6 +278,15 @@ def _key(data: ImageDataSettings, given: Any) -> list[Any] | None:
             return None
         stamps = [stamp(file) for file in arrays]
     return [data.source, data.layout, stamps]
+
+
+def _inner(given: Any) -> Any:
+    return given.data if isinstance(given, Items) else given
+
+
+def how_of(data: ImageDataSettings) -> How:
+    """Return how single pictures become images."""
+    return How(Become(data.size, data.channels, data.depth), data.layout, data.max_pixels)
 
 
 def _open_source(data: ImageDataSettings) -> Arrays | Listed:

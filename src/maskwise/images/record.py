@@ -39,6 +39,7 @@ from maskwise.images.graph import image_graph
 from maskwise.images.images import Images, ImageSource, ImageSplits, describe
 from maskwise.images.init import KEYS, load_into, settings_for
 from maskwise.images.sizes import of_size, resized, suited
+from maskwise.images.streams import load_stream
 from maskwise.images.timm_encoder import images_model, patch_of
 from maskwise.images.vit_export import to_hf_vit, to_hf_vitmae, to_timm
 from maskwise.inspection import Problem
@@ -358,6 +359,8 @@ RECORD = Modality(
     endings=frozenset(USUAL),
     precedence=2,
     of_memory=takes,
+    of_items=lambda items, config: items,
+    of_stream=lambda stream, config: load_stream(stream, config.data),
     inspect=lambda given, config: inspect(
         given, config.data, lambda splits, images: _problems(splits, images, config)
     ),

@@ -10,11 +10,12 @@ from pydantic import Field
 
 from maskwise.errors import UserError, option
 from maskwise.exports.formats import graph_formats
+from maskwise.given import Items, Streamed
 from maskwise.inspection import Inspection, Problem
 from maskwise.modality import Entries, Modality, Pool, Scale
 from maskwise.settings import override, settings
 from maskwise.text import data as text_data
-from maskwise.text import hf_models
+from maskwise.text import hf_models, streams
 from maskwise.text import partial as partial_texts
 from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
@@ -121,6 +122,12 @@ def _load(data: object, config: TextRunSettings) -> TextSplits:
     if data is None and completed.source == "array":
         raise UserError("this run was given texts: give them again, as data=")
     return text_data.load(completed, data, units=units)
+
+
+def _stream(stream: Streamed, config: TextRunSettings) -> TextSplits:
+    units = _units(config)
+    check_files(config.evaluate)
+    return streams.load_stream(stream, _completed(config).data, units)
 
 
 def _units(config: TextRunSettings) -> str | None:
@@ -230,7 +237,11 @@ RECORD = Modality(
     owns=_owns,
     telling=frozenset({"data.column", "data.document"}),
     of_hub=lambda source: {"string", "Image"} & hub_columns(source) == {"string"},
-    of_memory=are_texts,
+    of_memory=lambda data: (
+        streams.are_texts(data) if isinstance(data, (Items, Streamed)) else are_texts(data)
+    ),
+    of_items=lambda items, config: streams.of_items(items, config.data.column),
+    of_stream=_stream,
     inspect=_inspect,
     load=_load,
     describe=_describe,
