@@ -147,6 +147,8 @@ class Modality(Generic[C, S, T, P, M]):
     """of kinds to which a source could belong, the highest has it"""
     owns: Callable[[Path], bool] | None = None
     """whether a file of such an ending is really of this kind; None: it is"""
+    holds: Callable[[Path], bool] | None = None
+    """whether a file or folder of none of these endings is of this kind, by what is inside"""
     telling: frozenset[str] = frozenset()
     """settings that only data of this kind have"""
     of_hub: Callable[[str], bool] = lambda source: False
