@@ -9,6 +9,7 @@ for 8 devices is one of 0.00125. Neither applies the encoder's last LayerNorm to
 second time, as that code does.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
