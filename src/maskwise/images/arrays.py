@@ -79,6 +79,19 @@ def _to_numpy(values: Any) -> np.ndarray:
         raise UserError("array: images must all have one shape: make them alike first") from None
 
 
+def labels_of(y: Any, num: int) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+    """Return labels of so many images as numbers, and the classes; None without labels.
+
+    Raises:
+        UserError: they are no classes, or more or fewer.
+    """
+    if y is None:
+        return None, None
+    if len(y) != num:
+        raise UserError(f"array: y: {len(y)} labels for {num} images")
+    return encode_labels(_to_numpy(y), "array: y")
+
+
 def _read_npz(path: Path, layout: Layout) -> Arrays:
     with readable(path), path.open("rb") as archive:  # np.load leaves broken files open
         if not zipfile.is_zipfile(path):
@@ -256,7 +269,7 @@ def _check_images(x: np.ndarray, where: str, layout: Layout = None) -> np.ndarra
         raise UserError(f"{where}: no images in an array of shape {x.shape}")
     if x.ndim == 3:
         x = x[..., None]
-    elif (layout or _layout_of(x.shape, where)) == "NCHW":
+    elif (layout or layout_of(x.shape, where)) == "NCHW":
         x = x.transpose(0, 2, 3, 1)
     if x.dtype.kind in "biu" and x.min() >= 0 and x.max() <= 255:
         return x.astype(np.uint8, copy=False)
@@ -264,7 +277,7 @@ def _check_images(x: np.ndarray, where: str, layout: Layout = None) -> np.ndarra
         return x.astype(np.float32, copy=False)
 
 
-def _layout_of(shape: tuple[int, ...], where: str) -> Layout:
+def layout_of(shape: tuple[int, ...], where: str) -> Layout:
     """Say which axis of images, the second or the last, has the channels.
 
     Raises:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
 
 from maskwise.errors import UserError, option
 from maskwise.files import stamp
+from maskwise.given import Items, ItemSettings
 from maskwise.images.arrange import NoPicturesError
 from maskwise.images.array_files import Layout
 from maskwise.images.arrays import Arrays, is_array, of_arrays, read_file, read_folder
@@ -18,6 +19,7 @@ from maskwise.images.census import problems
 from maskwise.images.endings import PICTURES, TARS, ZIP
 from maskwise.images.folders import Listed, list_folder
 from maskwise.images.given import open_given
+from maskwise.images.given_items import How
 from maskwise.images.hub import list_hub
 from maskwise.images.images import (
     ImageSource,
@@ -57,18 +59,18 @@ CropScale = Annotated[tuple[float, float] | None, AfterValidator(_ordered)]
 
 
 @settings
-class ImageDataSettings:
+class ImageDataSettings(ItemSettings):
     """Which images to use and how to read them."""
 
     source: str = "digits"
     """`digits` (built in), a `.npz`, `.npy` or `.npy.xz` file, a folder of images, of arrays or
     of MNIST files, images in a `.zip`, `.tar` or `.parquet` or a folder of such, or `hf:NAME`."""
     x: str | None = None
-    """The column of images, where there may be several (of `.parquet`, and the array of a `.npz`
-    with one sample)."""
+    """The column of images, or of data from Python their key, where there may be several (of
+    `.parquet`, dicts, and the array of a `.npz` with one sample)."""
     y: str | None = None
-    """The column of classes of `.parquet`, or their key in a `.json` beside each image; none: one
-    with a usual name, as `label`."""
+    """The column of classes of `.parquet`, their key in a `.json` beside each image or in dicts
+    from Python; none: one with a usual name, as `label`."""
     size: Sides = None
     """Height and width in pixels (one number for a square): image files are resized to cover it
     and cropped at the centre, before anything else is cropped."""
@@ -104,6 +106,15 @@ class ImageDataSettings:
     image into at most 200."""
     target: Target = "normalised"
     """What is predicted: each patch standardised by its own mean and variance, or raw pixels."""
+    mean: tuple[float, ...] = ()
+    """What is taken off the channels, one number for each or for all, as a share of 255 where
+    values have 8 bits; none: their means in the training images."""
+    std: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """What the channels are divided by, likewise; none: their standard deviations."""
+
+    def __post_init__(self) -> None:
+        if bool(self.mean) != bool(self.std):
+            raise UserError("data.mean and data.std go together: give both or none")
 
 
 def load(data: ImageDataSettings, given: Any = None) -> ImageSplits:
@@ -254,13 +265,13 @@ def opened(data: ImageDataSettings, given: Any = None, *, keep: bool = False) ->
         UserError: it does not exist, or cannot be used.
     """
     key = _key(data, given)
-    if _kept and _kept[0][0] is given and _kept[0][1] == key is not None:
+    if _kept and _kept[0][0] is _inner(given) and _kept[0][1] == key is not None:
         found = _kept[0][2]
     else:
-        found = _open_source(data) if given is None else open_given(given, data.layout)
+        found = _open_source(data) if given is None else open_given(given, how_of(data))
     _kept.clear()
     if keep and key is not None:
-        _kept.append((given, key, found))
+        _kept.append((_inner(given), key, found))
     _check_settings(found, data, given is not None)
     return found
 
@@ -269,7 +280,8 @@ def _key(data: ImageDataSettings, given: Any) -> list[Any] | None:
     """Return what tells whether a source has changed; None where it is not worth to keep it."""
     if given is not None:
         # What a program can change in place is looked at anew.
-        return None if hasattr(given, "ndim") or isinstance(given, (tuple, list)) else []
+        given = _inner(given)
+        return None if hasattr(given, "ndim") or isinstance(given, (tuple, list)) else [data.size]
     path, stamps = user_path(data.source), []
     if path.is_file():
         stamps = [stamp(path)]
@@ -280,6 +292,15 @@ def _key(data: ImageDataSettings, given: Any) -> list[Any] | None:
         stamps = [stamp(file) for file in arrays]
     settings = (data.layout, data.classes, data.x, data.y, data.frames, data.channels, data.depth)
     return [data.source, settings, stamps]
+
+
+def _inner(given: Any) -> Any:
+    return given.data if isinstance(given, Items) else given
+
+
+def how_of(data: ImageDataSettings) -> How:
+    """Return how single pictures become images."""
+    return How(Become(data.size, data.channels, data.depth), data.layout, data.max_pixels)
 
 
 def _open_source(data: ImageDataSettings) -> Arrays | Listed:
