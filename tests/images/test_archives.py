@@ -21,7 +21,7 @@ from PIL import Image
 import maskwise as mw
 from maskwise import modalities
 from maskwise.errors import UserError
-from maskwise.images import census, inside, looked
+from maskwise.images import archives, census, inside, looked
 from maskwise.images.data import ImageDataSettings, load, name_of, read_all
 
 
@@ -280,6 +280,26 @@ def test_what_a_tar_may_hold_beside_files(tmp_path, caplog):
     splits = read(path, broken="skip")
     assert len(splits.train) + len(splits.test) == 5  # a hard link is the file
     assert "no mark at its end" not in caplog.text
+
+
+def test_archives_that_were_streamed_or_stand_behind_a_program(tmp_path):
+    class Stream(io.RawIOBase):
+        def __init__(self, file):
+            self.file = file
+
+        def writable(self):
+            return True
+
+        def write(self, content):
+            return self.file.write(content)
+
+    with (tmp_path / "a.zip").open("wb") as file:
+        as_zip(Stream(file), {f"{n}.png": png(n) for n in range(4)})
+    with (tmp_path / "b.zip").open("wb") as file:
+        file.write(b"#!/bin/sh\n" + (tmp_path / "a.zip").read_bytes())
+    for name in ("a.zip", "b.zip"):
+        found = archives.open_archive(tmp_path / name)
+        assert [found.files.read(row) for row in range(4)] == [png(n) for n in range(4)]
 
 
 @pytest.mark.parametrize("name", ["../1.png", "/etc/1.png", "a/../../1.png", "C:/1.png"])

@@ -103,7 +103,8 @@ def test_what_hugging_face_writes(tmp_path, rows, monkeypatch):
     [(["b", "a", "b", None], ("a", "b")), ([7, 10, 7, -1], ("7", "10")), ([0.5, 1, 2, 3], None)],
 )
 def test_plain_bytes_and_labels_without_names(tmp_path, labels, classes):
-    columns = {"content": [png(n) for n in range(4)], "label": labels, "text": ["x"] * 4}
+    contents = pa.array([png(n) for n in range(4)], pa.large_binary())
+    columns = {"content": contents, "label": labels, "text": ["x"] * 4}
     path = write(tmp_path / "a.parquet", columns)
     assert read(path).train.classes == classes
     assert read(path, y="text").train.classes == ("x",)
@@ -164,6 +165,9 @@ def test_rows_that_cannot_be_read_are_named_and_can_be_skipped(tmp_path, caplog)
     contents[2], contents[4], contents[6], contents[7] = contents[2][:60], b"text", None, b""
     paths = [None] * 9
     columns = {"image": structs([*contents, None], [*paths, "far.png"])}
+    rows = columns["image"].to_pylist()
+    rows[6] = None  # the same as one without bytes
+    columns["image"] = pa.array(rows, HUB)
     path = write(tmp_path / "a.parquet", columns)
     fails(
         r"5 cannot be read: row 3 \(.+\), row 5 \(no picture that Pillow can read\), row 7 \(no"

@@ -150,7 +150,8 @@ def _bytes_of(kind: "DataType") -> str | None:
     """Return where in a column bytes are: "" itself, or "bytes" of it; None: nowhere."""
     from pyarrow import types
 
-    if types.is_binary(kind) or types.is_large_binary(kind):
+    view = getattr(types, "is_binary_view", lambda kind: False)  # of later versions
+    if types.is_binary(kind) or types.is_large_binary(kind) or view(kind):
         return ""
     if types.is_struct(kind):
         inner = {kind.field(n).name: kind.field(n).type for n in range(kind.num_fields)}
