@@ -15,6 +15,7 @@ from maskwise.cells.data import CellsDataSettings, from_anndata, load
 from maskwise.cells.looking import look
 from maskwise.cells.others import Filled, align, samples_of
 from maskwise.columns.evaluation import embed_rows, record, words
+from maskwise.columns.init import from_columns
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import (
     TabularEvaluateSettings,
@@ -128,6 +129,7 @@ RECORD = record(
     describe=lambda splits, config: (splits.tokenizer, config),
     fingerprint=lambda splits: splits.fingerprint,
     restore=Cells.load,
+    init=from_columns("cells", Cells.load, "genes", batches=lambda cells: cells.batches),
     inspect=look,
     embed=_embed,
     read=lambda config: samples_of(config.data),

@@ -17,7 +17,7 @@ from maskwise.dna.evaluation import (
     evaluate_dna,
 )
 from maskwise.dna.fasta import READS, SUFFIXES
-from maskwise.dna.model import DNAModelSettings
+from maskwise.dna.model import SHAPE, DNAModelSettings, token_slots
 from maskwise.dna.samples import as_codes, samples_of
 from maskwise.dna.survey import look, of_settings, of_tasks
 from maskwise.dna.tasks import check_dna_files
@@ -31,6 +31,7 @@ from maskwise.textio import kind_of
 from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
 from maskwise.train.config import LawText, RunSettings, TrainSettings
+from maskwise.train.rows import from_runs
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
 RELATED = frozenset(
@@ -174,6 +175,15 @@ RECORD = Modality(
     },
     augment=lambda config: either_strand if config.data.both_strands else None,
     build=LanguageModel,
+    init=from_runs(
+        "dna",
+        restore=DNA.load,
+        shape=SHAPE,
+        settings=DNAModelSettings,
+        slots=token_slots,
+        data=lambda start: {"data.tokens": start.values["dna"]["tokens"]},
+        what="tokens",
+    ),
     evaluate=lambda model, splits, config, untrained: evaluate_dna(
         model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
     ),

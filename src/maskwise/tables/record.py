@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from maskwise.columns.evaluation import embed_rows, record, words
+from maskwise.columns.init import from_columns
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, rows_of, splits_of
 from maskwise.modality import Entries, Features, Pool
@@ -126,6 +127,9 @@ RECORD = record(
     describe=lambda splits, config: (splits.tokenizer, config),
     fingerprint=lambda splits: splits.fingerprint,
     restore=Table.load,
+    init=from_columns(
+        "tables", Table.load, "columns", lambda table: [each.categories for each in table.features]
+    ),
     embed=_embed,
     read=lambda config: read_samples(config.data),
     incomplete=partial.incomplete,

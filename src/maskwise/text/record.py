@@ -18,6 +18,7 @@ from maskwise.text import partial as partial_texts
 from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
 from maskwise.text.given import are_texts, read_given
+from maskwise.text.init import INIT
 from maskwise.text.inspecting import inspect_texts
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
 from maskwise.text.model import HFNetwork, TextModelSettings, fitted, longest_of
@@ -231,6 +232,7 @@ RECORD = Modality(
     describe=_describe,
     fingerprint=_fingerprint,
     build=LanguageModel,
+    init=INIT,
     evaluate=lambda model, splits, config, untrained: evaluate_text(
         model,
         _read_by(model, splits),
