@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 import maskwise as mw
 from maskwise.cli import main
 from maskwise.errors import UserError
+from maskwise.images.checkpoints import read_checkpoint, shapes_wanted
 from maskwise.images.init import as_one_channel
 from maskwise.images.record import RECORD
 from maskwise.masks import Mask
@@ -219,6 +220,16 @@ def test_settings_come_from_the_weights(vit_file):
 def test_settings_that_do_not_fit_are_refused(given, match, vit_file):
     with pytest.raises(UserError, match=match):
         started(vit_file, model=given)
+
+
+def test_shapes_that_are_asked_for_are_those_of_a_model(tmp_path):
+    hf_mae(tmp_path)
+    model, _ = started(tmp_path)
+    there = {name: tuple(each.shape) for name, each in model.state_dict().items()}
+    for name in ("positions", "decoder_positions"):  # and one of the class token
+        there[name] = (1, there[name][1] + 1, there[name][2])
+    wanted = shapes_wanted(read_checkpoint(tmp_path))
+    assert wanted == {name: there[name] for name in there if not name.startswith("log_")}
 
 
 def test_decoder_of_another_shape_is_a_new_one(tmp_path):
