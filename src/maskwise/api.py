@@ -20,6 +20,7 @@ from maskwise.modality import EncoderFactory, Entries, MaskedModel
 from maskwise.preparing import (
     check_features,
     chosen,
+    loaded,
     look_at,
     made,
     meant,
@@ -27,14 +28,16 @@ from maskwise.preparing import (
     started,
     with_observed,
 )
-from maskwise.run import Run, describe_model, load_model, save_model, untrained
+from maskwise.run import Run, describe_model, load_model, save_model, sized, untrained
 from maskwise.settings import flatten, override, to_dict
 from maskwise.textio import user_path
+from maskwise.train.batches import Batches
 from maskwise.train.budget import agreed, earlier
 from maskwise.train.config import RunSettings, connect, launch
 from maskwise.train.folder import training
-from maskwise.train.loop import Batches, train
+from maskwise.train.loop import train
 from maskwise.train.monitor import Monitor
+from maskwise.train.stream import StreamBatches, StreamSource
 
 if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
     from lightning_fabric import Fabric
@@ -103,7 +106,7 @@ def pretrain(
     if kind.inspect is not None:
         told = changes if modality is None else {"modality": modality, **changes}
         look_at(kind, given, config, changes).require(str(data) if given is None else None, told)
-    splits = kind.load(given, config)
+    splits = loaded(kind, given, config)
     tokenizer, config = kind.describe(splits, config)
     config, observed = with_observed(kind, splits, config)
     folder = user_path(out) if out is not None else default_folder(splits.name, config)
@@ -176,9 +179,12 @@ def inspect(data: Any, /, *, modality: str | None = None, **overrides: Any) -> I
     return look_at(find(config.modality), given, config, changes)
 
 
-def _batches(splits: Any, config: RunSettings, fabric: "Fabric") -> Batches:
+def _batches(splits: Any, config: RunSettings, fabric: "Fabric") -> Batches | StreamBatches:
     size, seed = config.train.batch_size, config.seed
     rank, ranks = fabric.global_rank, fabric.world_size
+    stream: StreamSource | None = getattr(splits, "stream", None)
+    if stream is not None:
+        return StreamBatches(stream, batch_size=size, seed=seed, rank=rank, ranks=ranks)
     return Batches(splits.train, batch_size=size, seed=seed, rank=rank, ranks=ranks)
 
 
@@ -211,7 +217,9 @@ def evaluate(
     run, config = _changed(run, overrides, "evaluate.", "diagnose.", "data.")
     model = run.model(encoder)
     check_features(model, config)
-    splits = run.kind.load(data, config)
+    model, config = run.kind.suited(model, data, config)
+    splits = loaded(run.kind, data, config)
+    model = sized(model, splits.test)
     _finish(run, model, config, splits, encoder)
     return run
 
@@ -244,10 +252,13 @@ def measure_likelihood(
         UserError: fewer than two samples or passes, or another setting.
     """
     run, config = _changed(run, overrides, "data.")
-    kind = find(config.modality)
-    found = kind.needed(kind.likelihood, "measure likelihood")(
-        run.model(encoder),
-        kind.load(data, config),
+    kind, model = find(config.modality), run.model(encoder)
+    measure = kind.needed(kind.likelihood, "measure likelihood")
+    model, config = kind.suited(model, data, config)
+    splits = loaded(kind, data, config)
+    found = measure(
+        sized(model, splits.test),
+        splits,
         config.law,
         num_samples=num_samples,
         passes=passes,

@@ -17,6 +17,7 @@ from maskwise.modality import Entries
 from maskwise.patches.model import Statistics
 from maskwise.rng import Keys
 from maskwise.settings import from_dict, settings, to_dict
+from maskwise.train.stream import StreamSource
 
 Target = Literal["normalised", "raw"]
 
@@ -68,11 +69,15 @@ class ImageSource:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSplits:
-    """A data set ready for use: `train` to learn from, `test` to evaluate on."""
+    """A data set ready for use: `train` to learn from, `test` to evaluate on.
+
+    Of a stream they are its first images, and `stream` is what is learned from.
+    """
 
     train: ImageSource
     test: ImageSource
     name: str
+    stream: StreamSource | None = None
 
 
 def array_source(
@@ -206,6 +211,11 @@ class Images:
         return self.height // self.patch[0], self.width // self.patch[1]
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        return self.channels, self.height, self.width
+
+    @property
     def token_dim(self) -> int:
         """Values in a token: channels x patch height x patch width."""
         return self.channels * self.patch[0] * self.patch[1]
@@ -264,13 +274,15 @@ class Images:
     def weights(self, images: Tensor) -> None:
         """Every position counts the same in the loss."""
 
-    def untokenize(self, tokens: Tensor) -> Tensor:
-        """Return the images of standardised patches, float32 [B, C, H, W], in raw units."""
+    def picture(self, tokens: Tensor) -> Tensor:
+        """Return the standardised images of standardised patches, float32 [B, C, H, W]."""
         (rows, columns), (height, width) = self.grid, self.patch
         patches = tokens.reshape(-1, rows, columns, self.channels, height, width)
-        images = patches.permute(0, 3, 1, 4, 2, 5).reshape(
-            -1, self.channels, self.height, self.width
-        )
+        return patches.permute(0, 3, 1, 4, 2, 5).reshape(-1, *self.shape)
+
+    def untokenize(self, tokens: Tensor) -> Tensor:
+        """Return the images of standardised patches, float32 [B, C, H, W], in raw units."""
+        images = self.picture(tokens)
         mean, std = self._statistics(images)
         return images * std + mean
 

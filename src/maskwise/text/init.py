@@ -8,11 +8,11 @@ from maskwise.errors import UserError, option
 from maskwise.files import Entries, read_json
 from maskwise.layers.weights import open_weights
 from maskwise.modality import Init
-from maskwise.text.hf_models import names_of
 from maskwise.text.model import TextModelSettings
 from maskwise.text.text import Text, load_tokenizer
 from maskwise.tokens.files import FILE
 from maskwise.tokens.model import LanguageModel
+from maskwise.tokens.modernbert import names_of
 from maskwise.tokens.network import ROTARY_BASE, gated_width
 from maskwise.train.config import RunSettings
 from maskwise.train.rows import Slots, copy_rows, from_runs
