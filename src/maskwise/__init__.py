@@ -18,6 +18,7 @@ _WHERE = {
     "export": "maskwise.sharing",
     "check_draws": "maskwise.tables.drawn",
     "missingness": "maskwise.tables.missingness",
+    "push_to_hub": "maskwise.sharing",
     "pool": "maskwise.measure.pooling",
     "Run": "maskwise.run",
     "UserError": "maskwise.errors",
@@ -52,6 +53,7 @@ __all__ = [
     "objectives",
     "pool",
     "pretrain",
+    "push_to_hub",
     "theory",
 ]
 

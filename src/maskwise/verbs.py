@@ -304,11 +304,18 @@ def export(
     folder: Annotated[Path, Arg("which is new, or empty", "FOLDER")],
     *,
     format: Annotated[str | None, Arg("such as onnx (default, of texts: hf-mlm)", "NAME")] = None,
+    license: Annotated[str, Arg("identifier of a licence, for the model's card")] = "unknown",
+    push: Annotated[str | None, Arg("also put it on the Hugging Face hub", "USER/NAME")] = None,
+    public: Annotated[bool, Arg("there for all to see")] = False,
 ) -> None:
-    """Write a model as other programs read it."""
+    """Write a model as other programs read it, with a card."""
     from maskwise import sharing
+    from maskwise.exports.hub import place
 
-    print(f"exported: {sharing.export(run, folder, format)}")
+    there = None if push is None else place(push, private=not public)
+    print(f"exported: {sharing.export(run, folder, format, license=license)}")
+    if there is not None:
+        print(f"pushed: {there.upload(folder)}")
 
 
 def report(runs: Runs, *, out: Annotated[Path | None, Arg("an .html file")] = None) -> None:
