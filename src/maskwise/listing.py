@@ -10,7 +10,7 @@ from maskwise.files import Entries, read_json
 from maskwise.laws import FORMS
 from maskwise.masks import PATTERNS
 from maskwise.modalities import kinds, recipes
-from maskwise.report.summary import law_line, measured
+from maskwise.report.told import law_line, measured
 from maskwise.settings import to_dict
 
 # Settings that differ between kinds of data.

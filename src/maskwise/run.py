@@ -30,7 +30,7 @@ from maskwise.predict.targets import Task
 from maskwise.predictor import Predictor, asked_for, fit, fits
 from maskwise.predictor import read as read_incomplete
 from maskwise.questions import ask, explain
-from maskwise.report.summary import losses, measured
+from maskwise.report.told import losses, measured
 from maskwise.settings import to_dict
 from maskwise.textio import user_path
 from maskwise.train.checkpoint import read_weights

@@ -66,7 +66,7 @@ def test_onnx(run, rows, cli, tmp_path):
         *("`mit`.", "  title   = {Understanding and Enhancing Mask-Based Pretraining"),
     ):
         assert f"\n{line}" in card
-    assert "[0.125, 0.375]  nats per hidden value, at ratio 0.5\n" in card
+    assert "[0.1250, 0.3750]  nats per hidden value, at ratio 0.5\n" in card
     assert str(run.path.parent) not in card + (out / "maskwise.json").read_text("utf-8")
     with chdir(out):
         names: dict = {}

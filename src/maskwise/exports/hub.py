@@ -48,7 +48,7 @@ def place(name: str, *, private: bool = True) -> Place:
     Raises:
         UserError: huggingface_hub is missing, a bad name, no token, or a place that is public.
     """
-    hub = require("huggingface_hub", "pushing to the hub", "text")
+    hub = require("huggingface_hub", "pushing to the hub", "hub")
     user, _, model = name.partition("/")
     if not (user and model):
         raise UserError(f"{option('push', name)}: a place on the hub is user/name")
