@@ -13,10 +13,10 @@ SRC = Path(__file__).parents[1] / "src"
 ORDER = [
     ["errors"],
     ["rng", "ties", "checks", "files", "encodings", "labels", "progress"],
-    ["textio"],
+    ["textio", "borrowed"],
     ["rows"],
     ["settings"],
-    ["words", "arguments", "inspection", "outputs"],
+    ["words", "arguments", "inspection", "outputs", "given"],
     ["laws"],
     ["masks", "theory"],
     ["diagnostics", "show", "layers", "samples"],
@@ -35,6 +35,7 @@ ORDER = [
     ["questions"],
     ["run", "preparing"],
     ["integrations"],
+    ["attaching"],
     ["api", "listing", "theory_verbs", "question_verbs"],
     ["sharing"],
     ["verbs"],
@@ -43,7 +44,7 @@ ORDER = [
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 KINDS = ORDER[RANK["images"]]
 # Rooms above the kinds that say what they are: which there are, and adapters to others.
-MAY_NAME = {"modalities", "integrations"}
+MAY_NAME = {"modalities", "integrations", "attaching"}
 # The same words where they name something else: an array of samples.npz, an extra of pip.
 OTHER_WORDS = {
     "maskwise.report.folder: images",
@@ -240,9 +241,14 @@ def test_nothing_stored_is_ever_executed():
 
 
 def test_no_global_random_state():
-    """Nothing draws from, or seeds, a generator that all share."""
+    """Nothing draws from, or seeds, a generator that all share.
+
+    But for one file, which lends them to transforms of others and puts them back.
+    """
     wrong = []
     for file in files():
+        if file.room == "borrowed":
+            continue
         if "random" in file.imports:
             wrong.append(f"{file.name} imports random")
         for called, node in file.calls:

@@ -15,6 +15,7 @@ _WHERE = {
     "inspect": "maskwise.api",
     "measure_likelihood": "maskwise.api",
     "load": "maskwise.api",
+    "attach": "maskwise.attaching.attached",
     "export": "maskwise.sharing",
     "check_draws": "maskwise.tables.drawn",
     "missingness": "maskwise.tables.missingness",
@@ -38,6 +39,7 @@ _MODULES = (
 __all__ = [
     "Run",
     "UserError",
+    "attach",
     "check_draws",
     "diagnostics",
     "evaluate",

@@ -38,7 +38,8 @@ class TabularModel(MaskedModel):
         tokenizer: what the features are.
         config: the shape of the model.
         attention: "auto", "sdpa" or "plain"; equal up to rounding.
-        network: a `ColumnNetwork`; default: what `config` describes.
+        network: a `ColumnNetwork`, or a module of one's own that goes into the one that `config`
+            describes, see `MLP` and `FeatureTransformer`; default: that one as it is.
 
     Example:
         >>> from maskwise.cells.cells import Cells
@@ -61,8 +62,8 @@ class TabularModel(MaskedModel):
     ) -> None:
         super().__init__()
         self.tokenizer, self.config = tokenizer, config
-        network = network or network_of(tokenizer, config, attention)
-        assert isinstance(network, ColumnNetwork)
+        if not isinstance(network, ColumnNetwork):
+            network = network_of(tokenizer, config, attention, network)
         self.network = network
         # These are known, also where weights have shapes only.
         sizes, num = torch.tensor(tokenizer.sizes, device="cpu"), len(tokenizer.sizes)

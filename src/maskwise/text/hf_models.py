@@ -8,6 +8,7 @@ import torch
 from maskwise.errors import UserError, require
 from maskwise.files import new_folder
 from maskwise.modality import Entries
+from maskwise.text.lengths import extend_positions
 from maskwise.text.model import HFNetwork, TextModelSettings, load_pretrained
 from maskwise.text.text import MOST, Text, of_transformers
 from maskwise.tokens.model import LanguageModel
@@ -26,6 +27,7 @@ def load(
         name: a folder, or a name on the Hugging Face hub.
         device: where it computes; default: a GPU if there is one.
         length: tokens in a row, special ones included; default: 128, or what the model can take.
+            For more than that its positions are interpolated, which is said.
 
     Raises:
         UserError: transformers is missing, there is no such model, it predicts no masked tokens,
@@ -40,6 +42,8 @@ def load(
     pretrained, tokenizer = load_pretrained(str(name))
     network = HFNetwork(pretrained)
     longest = min(tokenizer.model_max_length, network.longest or MOST)
+    if length is not None and network.longest is not None and length > network.longest:
+        network, longest = extend_positions(network, length), length
     try:
         text = of_transformers(tokenizer, min(DEFAULT_LENGTH, longest), longest)
         if text.num_tokens > network.num_tokens:
