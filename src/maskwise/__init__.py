@@ -22,6 +22,7 @@ _WHERE = {
     "push_to_hub": "maskwise.sharing",
     "pool": "maskwise.measure.pooling",
     "Run": "maskwise.run",
+    "StopTraining": "maskwise.train.metrics",
     "UserError": "maskwise.errors",
 }
 _MODULES = (
@@ -38,6 +39,7 @@ _MODULES = (
 
 __all__ = [
     "Run",
+    "StopTraining",
     "UserError",
     "attach",
     "check_draws",

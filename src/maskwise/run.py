@@ -37,7 +37,7 @@ from maskwise.settings import to_dict
 from maskwise.textio import user_path
 from maskwise.train.checkpoint import read_weights
 from maskwise.train.config import RunSettings
-from maskwise.train.folder import read as read_metrics
+from maskwise.train.metrics import read as read_metrics
 
 log = logging.getLogger("maskwise")
 

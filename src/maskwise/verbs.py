@@ -32,6 +32,9 @@ def pretrain(
         str | None,
         Arg("time that training may take: 90s, 10m, 2h, none (default: 10m on own data)", "TIME"),
     ] = None,
+    log: Annotated[
+        str | None, Arg("tell training to tensorboard, wandb, csv, or several of them", "A,B")
+    ] = None,
     resume: Annotated[
         Literal["no", "yes", "auto"],
         Arg("continue an interrupted run; auto: if there is one, else begin", "[auto]"),
@@ -54,6 +57,7 @@ def pretrain(
         out=out,
         seed=seed,
         budget=budget,
+        log=log,
         resume="auto" if resume == "auto" else resume == "yes",
         modality=modality,
         **settings,
