@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwise import laws, masks
-from maskwise.attaching import language, series, vision
+from maskwise.attaching import language, others, series, vision
 from maskwise.attaching.adapter import (
     Adapter,
     Argument,
@@ -39,14 +39,10 @@ from maskwise.rng import Keys
 log = logging.getLogger("maskwise")
 
 ADAPTERS: tuple[type[Adapter], ...] = (
-    language.MaskedLM,
-    vision.ViTMAE,
-    vision.Hiera,
-    vision.Beit,
-    vision.MaskedPositions,
-    vision.VideoMAE,
-    series.PatchSeries,
-    series.Moment,
+    *language.ADAPTERS,
+    *vision.ADAPTERS,
+    *series.ADAPTERS,
+    *others.ADAPTERS,
 )
 REPLACED = frozenset({"input_ids", "labels"})
 """arguments of language models of which masked ones are made"""

@@ -166,3 +166,6 @@ def numbers(ids: Tensor, eligible: Tensor) -> Tensor:
     rows = zip(ids.cpu().numpy(), eligible.cpu().numpy(), strict=True)
     digests = [hashlib.blake2b(row[open_].tobytes(), digest_size=7) for row, open_ in rows]
     return torch.tensor([int.from_bytes(each.digest()) for each in digests])
+
+
+ADAPTERS: tuple[type[Adapter], ...] = (MaskedLM,)

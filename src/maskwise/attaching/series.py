@@ -88,3 +88,6 @@ class Moment(Adapter):
     def give(self, inputs: Inputs, mask: Mask) -> dict[str, Any]:
         seen = (~mask.hidden).repeat_interleave(int(self.model.patch_len), dim=1)
         return {"mask": torch.as_tensor(seen, dtype=torch.int64)}
+
+
+ADAPTERS: tuple[type[Adapter], ...] = (PatchSeries, Moment)

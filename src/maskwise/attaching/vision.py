@@ -200,3 +200,6 @@ class VideoMAE(Adapter):
 
     def give(self, inputs: Inputs, mask: Mask) -> dict[str, Any]:
         return {"bool_masked_pos": mask.hidden}
+
+
+ADAPTERS: tuple[type[Adapter], ...] = (ViTMAE, Hiera, Beit, MaskedPositions, VideoMAE)
