@@ -284,6 +284,8 @@ def attach(
     adapter.prepare(pattern, options)
     more: dict[str, Any] = {"seed": seed, "steps": steps, "ladder": ladder}
     if not isinstance(inner, nn.Module):
+        if eval_ratio is not None:
+            raise UserError(f"{adapter.name} is not in eval mode: leave eval_ratio out")
         return attach_calls(inner, adapter, law, **more)
     fault = adapter.fault()
     if fault is not None and mend:
