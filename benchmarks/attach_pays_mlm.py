@@ -112,7 +112,9 @@ def losses(data: dict[str, torch.Tensor], logits: Any) -> Scores:
     for part, by_ratio in found.items():
         for ratio in RATIOS:
             x = data[part]
-            hidden = mw.masks.draw(ratio, (LENGTH,), sample_ids=torch.arange(len(x)), seed=9).hidden
+            hidden = mw.masks.draw(
+                ratio, (LENGTH,), sample_ids=torch.arange(len(x)), seed=9
+            ).hidden
             predicted = logits(x.masked_fill(hidden, MASK))
             loss = nn.functional.cross_entropy(predicted[hidden], x[hidden])
             by_ratio[ratio] = float(loss) / math.log(2)

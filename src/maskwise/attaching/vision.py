@@ -75,8 +75,13 @@ class ViTMAE(Counted):
         The positions are those that published weights were trained with: columns come first.
         transformers has a function for them that its own initialisation skips or undoes.
         """
-        sides = zip(*(pair(getattr(self._embeddings.patch_embeddings, each)) for each in
-                      ("image_size", "patch_size")), strict=True)
+        sides = zip(
+            *(
+                pair(getattr(self._embeddings.patch_embeddings, each))
+                for each in ("image_size", "patch_size")
+            ),
+            strict=True,
+        )
         grid = tuple(side // patch for side, patch in sides)
         for table in self._positions():
             with torch.no_grad():
