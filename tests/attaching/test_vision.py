@@ -46,7 +46,6 @@ TOKEN = {"use_mask_token": True}
 
 
 def vit_mae(**more):
-    torch.manual_seed(0)
     return tf.ViTMAEForPreTraining(tf.ViTMAEConfig(**SMALL | DECODER | more))
 
 
@@ -180,7 +179,7 @@ def test_vit_mae_from_a_configuration_is_told_of_and_mended(caplog):
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             fan = module.weight[0].numel() + len(module.weight)
             assert module.weight.std().item() == pytest.approx((2 / fan) ** 0.5, rel=0.15)
-    assert 0.01 < model.decoder.mask_token.std() < 0.03
+    assert 0.006 < model.decoder.mask_token.std() < 0.04
 
 
 def test_mending_trained_weights_fills_in_positions_only():

@@ -103,7 +103,8 @@ class Adapter:
     """of the mask that `give` gets, for whatever else it draws"""
 
     def __init__(self, model: nn.Module, tokenizer: Any = None) -> None:
-        self.model, self.tokenizer = model, tokenizer
+        self.model: Any = model
+        self.tokenizer = tokenizer
 
     @classmethod
     def knows(cls, kind: type) -> bool:
@@ -190,8 +191,8 @@ class Counted(Adapter):
         if hidden - ratio < COARSE:
             return None
         return (
-            f"{self.name} has {self.num} positions that it can hide, and rounds up: where {ratio:g}"
-            f" is asked for it hides {hidden:g}"
+            f"{self.name} has {self.num} positions that it can hide, and rounds up: where"
+            f" {ratio:g} is asked for it hides {hidden:g}"
         )
 
 

@@ -47,7 +47,8 @@ class PatchSeries(Counted):
 class Moment(Adapter):
     """MOMENT: an object beside the modules has the ratio; `mask` is 1 at times that are seen.
 
-    Its `__call__` runs no hooks. Of the patches that are observed, ceil(n (1 - ratio)) stay visible.
+    Its `__call__` runs no hooks. Of the patches that are observed ceil(n (1 - ratio)) stay
+    visible.
     """
 
     library, classes = "momentfm", ("MOMENT",)

@@ -108,8 +108,8 @@ def draw(
         step: which training step (scope "step", pattern "shared").
         progress: share of training done, in [0, 1], for scheduled laws.
         pattern: a pattern, or its string: "scattered", "shared", "units[:SIZE]", "block",
-            "inverse-block", "columns[:AXIS]", "tubes[:AXIS]", "words", "ngrams", "spans[:LENGTH]", "copied" or
-            "proportional".
+            "inverse-block", "columns[:AXIS]", "tubes[:AXIS]", "words", "ngrams",
+            "spans[:LENGTH]", "copied" or "proportional".
         scope: one ratio per "step" or per "sample".
         sampling: with scope "sample", how uniforms spread over a batch: "independent";
             "stratified" (one in each of B equal intervals); "antithetic" (pairs u, 1 - u).
