@@ -41,7 +41,7 @@ def configuration() -> PatchTSTConfig:
     """Return a small model's; patches do not overlap, as the authors pretrain.
 
     Forecasts are made of all patches, as theirs are: of their mean, as transformers has it unless
-    told otherwise, they are three fifths worse.
+    told otherwise, they are much worse.
     """
     config = PatchTSTConfig(
         num_input_channels=7,
