@@ -35,7 +35,7 @@ from benchmarks.step import measure
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, load
 from maskwise.columns.tabular import TabularRows
-from maskwise.train.loop import Batches
+from maskwise.train.batches import Batches
 
 GENES, DETECTED = 20_000, 1_000
 BATCH = 128

@@ -34,8 +34,9 @@ from maskwise.files import write_json
 from maskwise.measure.finetuning import FineTuneSettings, tuned_row
 from maskwise.modalities import build
 from maskwise.run import load_model, save_model
+from maskwise.train.batches import Batches
 from maskwise.train.config import EfficiencySettings, TrainSettings, connect
-from maskwise.train.loop import Batches, train
+from maskwise.train.loop import train
 
 LAWS = (
     "fixed:0.15",

@@ -33,8 +33,9 @@ from maskwise.dna.record import any_dna
 from maskwise.dna.tokens import DNA
 from maskwise.modalities import build
 from maskwise.rng import shuffled
+from maskwise.train.batches import Batches
 from maskwise.train.config import EfficiencySettings, connect
-from maskwise.train.loop import Batches, Learner, backward, plan_of, prepare, setup
+from maskwise.train.loop import Learner, backward, plan_of, prepare, setup
 
 WIDTH, LINE, RECORD = 512, 60, 10**8
 BATCH, LARGE = 64, 256

@@ -24,8 +24,9 @@ from maskwise.images.folders import list_folder
 from maskwise.images.images import describe
 from maskwise.images.record import any_images
 from maskwise.modalities import build
+from maskwise.train.batches import Batch
 from maskwise.train.config import connect
-from maskwise.train.loop import Batch, Learner, backward, plan_of, prepare, setup
+from maskwise.train.loop import Learner, backward, plan_of, prepare, setup
 
 CLASSES = 10
 

@@ -29,8 +29,9 @@ from maskwise.predict.curve import ENCODER, Labelled, curve
 from maskwise.predict.parts import Positions, parts_of
 from maskwise.tables.data import TableDataSettings
 from maskwise.tables.record import TableRunSettings
+from maskwise.train.batches import Batches
 from maskwise.train.config import TrainSettings, connect
-from maskwise.train.loop import Batches, train
+from maskwise.train.loop import train
 
 SETS = {"digits": None, "mfeat": "digit", "covertype": "Cover_Type"}
 FIXED = ("fixed:0.3", "fixed:0.5", "fixed:0.75", "fixed:0.95")

@@ -28,8 +28,9 @@ from maskwise.images.record import ImageRunSettings
 from maskwise.modalities import build
 from maskwise.objectives import RegulariseSettings
 from maskwise.patches.model import PatchModelSettings
+from maskwise.train.batches import Batch
 from maskwise.train.config import EfficiencySettings, TrainSettings
-from maskwise.train.loop import Batch, Learner, backward, plan_of, prepare, setup
+from maskwise.train.loop import Learner, backward, plan_of, prepare, setup
 
 BATCH, LENGTH = 64, 64
 Step = Callable[[int], float | None]

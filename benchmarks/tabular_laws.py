@@ -34,8 +34,9 @@ from maskwise.modalities import build, find
 from maskwise.run import load_model, save_model
 from maskwise.tables.data import TableDataSettings
 from maskwise.tables.record import TableRunSettings
+from maskwise.train.batches import Batches
 from maskwise.train.config import RunSettings, TrainSettings, connect
-from maskwise.train.loop import Batches, train
+from maskwise.train.loop import train
 
 # Name, law and scope of the ratio.
 LAWS: dict[str, tuple[str, Scope]] = {

@@ -31,8 +31,9 @@ from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, evaluate_text
 from maskwise.text.model import TextModelSettings
 from maskwise.text.record import TextRunSettings
+from maskwise.train.batches import Batches
 from maskwise.train.config import EfficiencySettings, TrainSettings, connect
-from maskwise.train.loop import Batches, train
+from maskwise.train.loop import train
 
 LAWS = (
     "fixed:0.15",

@@ -29,17 +29,9 @@ from maskwise.text.data import TextDataSettings, load
 from maskwise.text.model import HFNetwork, TextModelSettings
 from maskwise.text.record import TextRunSettings
 from maskwise.text.text import Text
+from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import EfficiencySettings, TrainSettings, connect
-from maskwise.train.loop import (
-    Batch,
-    Batches,
-    Learner,
-    Prepared,
-    backward,
-    plan_of,
-    prepare,
-    setup,
-)
+from maskwise.train.loop import Learner, Prepared, backward, plan_of, prepare, setup
 
 BATCH, LENGTH, VOCABULARY = 32, 128, 30_522
 RATIOS = (0.15, 0.30, 0.50)

@@ -164,7 +164,7 @@ def check_incomplete(kind: Modality, model: MaskedModel, given, config) -> None:
 
 def check_runs(kind: Modality, given, settings: dict, folder, monkeypatch) -> mw.Run:
     """An interrupted run ends as one that was not; a changed configuration is refused."""
-    from maskwise.train.loop import Batches
+    from maskwise.train.batches import Batches
 
     class Stopping(Batches):
         def read(self, *arguments):

@@ -12,7 +12,8 @@ import maskwise as mw
 from maskwise.errors import UserError
 from maskwise.modalities import build, config_of, find
 from maskwise.settings import flatten
-from maskwise.train.loop import Batches, plan_of, prepare
+from maskwise.train.batches import Batches
+from maskwise.train.loop import plan_of, prepare
 from tests.lazy import lazy
 
 ad = lazy("anndata")

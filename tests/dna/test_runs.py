@@ -11,8 +11,9 @@ from maskwise.dna.record import DNARunSettings
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 from maskwise.modalities import find
+from maskwise.train.batches import Batches
 from maskwise.train.config import connect
-from maskwise.train.loop import Batches, Learner, backward, plan_of, prepare, setup
+from maskwise.train.loop import Learner, backward, plan_of, prepare, setup
 
 LETTERS = list("ACGTacgt")
 TINY = {

@@ -12,7 +12,8 @@ from maskwise.errors import UserError
 from maskwise.modalities import build, config_of, find
 from maskwise.preparing import with_observed
 from maskwise.settings import flatten, to_dict
-from maskwise.train.loop import Batches, plan_of, prepare
+from maskwise.train.batches import Batches
+from maskwise.train.loop import plan_of, prepare
 from tests.lazy import lazy
 
 pandas = lazy("pandas")

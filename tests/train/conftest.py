@@ -11,8 +11,9 @@ from maskwise.images.record import ImageRunSettings
 from maskwise.modalities import build, find
 from maskwise.patches.model import PatchModel, PatchModelSettings
 from maskwise.settings import override
+from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import EfficiencySettings, TrainSettings, connect
-from maskwise.train.loop import Batch, Batches, train
+from maskwise.train.loop import train
 from maskwise.train.monitor import Monitor
 
 TINY = ImageRunSettings(

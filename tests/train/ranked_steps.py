@@ -15,8 +15,9 @@ from maskwise.images.data import ImageDataSettings, load
 from maskwise.images.images import describe
 from maskwise.modalities import build
 from maskwise.settings import override
+from maskwise.train.batches import Batches
 from maskwise.train.config import connect
-from maskwise.train.loop import Batches, train
+from maskwise.train.loop import train
 from maskwise.train.monitor import Monitor
 from tests.train.conftest import TINY
 

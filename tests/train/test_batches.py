@@ -6,7 +6,8 @@ from maskwise import masks
 from maskwise.errors import UserError
 from maskwise.images.images import array_source
 from maskwise.modalities import find
-from maskwise.train.loop import Batches, plan_of, prepare
+from maskwise.train.batches import Batches
+from maskwise.train.loop import plan_of, prepare
 
 
 def numbered(num=50):

@@ -3,8 +3,9 @@ import torch
 
 from maskwise.masks.mask import Mask, sample_weights
 from maskwise.objectives.reconstruction import sample_losses
+from maskwise.train.batches import Batches
 from maskwise.train.config import connect
-from maskwise.train.loop import Batches, Learner, backward, plan_of, prepare, setup
+from maskwise.train.loop import Learner, backward, plan_of, prepare, setup
 
 
 def gradient(digits, new_model, config):

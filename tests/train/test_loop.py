@@ -197,7 +197,7 @@ def poisoned(digits, step_rows):
 
 
 def test_a_loss_that_is_not_finite(run, tiny, digits, tmp_path):
-    from maskwise.train.loop import Batches
+    from maskwise.train.batches import Batches
 
     config = tiny({"train.checkpoint_every": 2})
     batch = next(Batches(digits, batch_size=16, seed=0).read(4, 5, 0))

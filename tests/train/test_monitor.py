@@ -13,7 +13,7 @@ from maskwise.measure.features import random_subset
 from maskwise.measure.representation import DiagnoseSettings
 from maskwise.modalities import build, config_of, find
 from maskwise.train import checkpoint
-from maskwise.train.loop import Batches
+from maskwise.train.batches import Batches
 from maskwise.train.monitor import Monitor, OnlineProbe
 
 TIMED = ("seconds", "samples_per_s", "encoder_tokens_per_s")

@@ -13,7 +13,8 @@ from maskwise.modality import Objective
 from maskwise.objectives.reconstruction import Reconstruction
 from maskwise.rng import Keys
 from maskwise.train import checkpoint
-from maskwise.train.loop import Batches, Learner, plan_of, prepare
+from maskwise.train.batches import Batches
+from maskwise.train.loop import Learner, plan_of, prepare
 
 
 class Latent(Objective):

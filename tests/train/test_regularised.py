@@ -13,9 +13,9 @@ from maskwise.files import read_json_lines
 from maskwise.masks.mask import sample_weights
 from maskwise.modalities import build, config_of, find
 from maskwise.objectives import regularisers
+from maskwise.train.batches import Batches
 from maskwise.train.config import connect
 from maskwise.train.loop import (
-    Batches,
     Learner,
     backward,
     learning_rate,

@@ -11,7 +11,8 @@ from maskwise.errors import UserError
 from maskwise.files import read_json_lines
 from maskwise.masks import Pattern
 from maskwise.masks.mask import hide_lowest
-from maskwise.train.loop import Batches, plan_of, prepare
+from maskwise.train.batches import Batches
+from maskwise.train.loop import plan_of, prepare
 
 IDS = torch.arange(3)
 

@@ -293,6 +293,8 @@ def attach(
     if isinstance(adapter, FunctionOf):
         return AttachedFunction(inner, adapter, law, scope=scope, pattern=pattern, **more)
     if not isinstance(inner, nn.Module):
+        if eval_ratio is not None:
+            raise UserError(f"{adapter.name} is not in eval mode: leave eval_ratio out")
         return attach_calls(inner, adapter, law, **more)
     fault = adapter.fault()
     if fault is not None and mend:

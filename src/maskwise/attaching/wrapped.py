@@ -101,7 +101,7 @@ def refuse_again() -> None:
     if torch._C._current_graph_task_id() != -1:
         raise UserError(
             "the whole model is run again for its gradient (checkpoint), which would have other"
-            " masks: checkpoint its layers, as gradient_checkpointing_enable() does"
+            " masks: checkpoint its layers, as gradient_checkpointing=True of a Trainer does"
         )
 
 

@@ -32,8 +32,9 @@ from maskwise.tables.dates import written
 from maskwise.tables.frames import Columns, columns_of, is_missing
 from maskwise.tables.gaps import Filled, put
 from maskwise.tables.table import Table
+from maskwise.train.batches import Batches
 from maskwise.train.config import EfficiencySettings, TrainSettings, connect
-from maskwise.train.loop import Batches, Learner, Plan, gradients, learning_rate, setup
+from maskwise.train.loop import Learner, Plan, gradients, learning_rate, setup
 
 State = Entries
 """A fitted model as plain values and arrays, so that nothing of torch is ever pickled."""

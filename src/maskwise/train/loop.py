@@ -1,105 +1,35 @@
-"""The training loop: which samples a step sees, a step, and all steps of a run."""
+"""The training loop: a step, and all steps of a run."""
 
 import math
-import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset
 
 from maskwise import laws, masks
-from maskwise.errors import UserError, option
+from maskwise.errors import UserError
 from maskwise.laws import Law
 from maskwise.masks import Mask, Pattern
 from maskwise.masks.mask import importance, sample_weights
-from maskwise.modality import Augment, Entries, MaskedModel, Objective, Scorer, Source, VisiblePool
+from maskwise.modality import Augment, Entries, MaskedModel, Objective, Scorer, VisiblePool
 from maskwise.objectives.regularise import RegulariseSettings, penalty
 from maskwise.progress import StopRequest
-from maskwise.rng import Keys, shuffled
+from maskwise.rng import Keys
 from maskwise.train import checkpoint
+from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import RunSettings, TrainSettings, decays
 from maskwise.train.folder import Metrics, progress_bar
 from maskwise.train.monitor import Monitor
+from maskwise.train.stream import StreamBatches
 
 if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
     from lightning_fabric import Fabric
     from lightning_fabric.wrappers import _FabricModule as Wrapped
-
-_order = lru_cache(maxsize=1)(shuffled)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One rank's share of a step, counted from 0."""
-
-    step: int
-    epoch: int
-    ids: Tensor
-    """this rank's samples, int64 [B / ranks]"""
-    peers: Tensor
-    """those of all ranks, int64 [B]"""
-    samples: Tensor
-    units: Tensor | None
-    """positions to be hidden together, int64 [B / ranks, L]"""
-
-
-class Batches(Dataset[Batch | UserError]):
-    """The batches of a run by step. Each epoch is a fresh shuffle without its last, partial batch.
-
-    Nothing but (seed, step) decides which samples a step sees, so resuming is starting to read at
-    a later step, and the number of ranks or workers does not matter.
-    """
-
-    def __init__(
-        self, source: Source, *, batch_size: int, seed: int, rank: int = 0, ranks: int = 1
-    ) -> None:
-        if len(source) < batch_size:
-            raise UserError(
-                f"{len(source)} training samples are fewer than a batch of {batch_size}:"
-                f" lower {option('train.batch_size')}"
-            )
-        self.source, self.batch_size, self.seed = source, batch_size, seed
-        self.rank, self.ranks = rank, ranks
-        self.per_epoch = len(source) // batch_size
-
-    def __getitem__(self, step: int) -> Batch | UserError:
-        """Return a batch, or the error that reading it met (a worker process cannot raise it)."""
-        epoch, index = divmod(step, self.per_epoch)
-        order = _order(len(self.source), seed=self.seed, epoch=epoch)
-        peers = order[index * self.batch_size : (index + 1) * self.batch_size]
-        ids = peers.chunk(self.ranks)[self.rank]
-        try:
-            return Batch(step, epoch, ids, peers, self.source.get(ids), self.source.units(ids))
-        except UserError as error:
-            return error
-
-    def num_workers(self, asked: int | None) -> int:
-        """Return how many processes read, where so many are asked for."""
-        usual = 0 if self.source.in_memory else os.cpu_count() or 1
-        return usual if asked is None else asked
-
-    def read(self, start: int, stop: int, workers: int | None = None) -> Iterator[Batch]:
-        """Yield the batches of steps start..stop-1 in order, read by `workers` processes."""
-        workers = self.num_workers(workers)
-        steps = range(start, stop)
-        loader: Iterable[Batch | UserError] = map(self.__getitem__, steps)
-        if workers:
-            # The loader's own generator keeps it from drawing on the global one.
-            generator = torch.Generator()
-            loader = DataLoader(
-                self, batch_size=None, sampler=steps, num_workers=workers, generator=generator
-            )
-        for batch in loader:
-            if isinstance(batch, UserError):
-                raise batch
-            yield batch
 
 
 @dataclass(frozen=True)
@@ -202,7 +132,7 @@ def setup(
 def train(
     fabric: "Fabric",
     model: MaskedModel,
-    batches: Batches,
+    batches: Batches | StreamBatches,
     config: RunSettings,
     folder: Path,
     *,
