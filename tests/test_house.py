@@ -35,7 +35,7 @@ ORDER = [
     ["questions"],
     ["run", "preparing"],
     ["integrations", "attaching"],
-    ["api", "listing", "theory_verbs", "question_verbs"],
+    ["api", "listing", "testing", "theory_verbs", "question_verbs"],
     ["sharing"],
     ["verbs"],
     ["cli"],

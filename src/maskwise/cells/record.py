@@ -13,7 +13,7 @@ from maskwise.cells.anndata_files import AnnData
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, from_anndata, load
 from maskwise.cells.looking import look
-from maskwise.cells.others import Filled, align, samples_of
+from maskwise.cells.others import Filled, align, example, samples_of
 from maskwise.columns.evaluation import embed_rows, record, words
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import (
@@ -127,6 +127,7 @@ RECORD = record(
     load=lambda data, config: splits_of(data, config, load, from_anndata, "an AnnData"),
     describe=lambda splits, config: (splits.tokenizer, config),
     fingerprint=lambda splits: splits.fingerprint,
+    example=example,
     restore=Cells.load,
     inspect=look,
     embed=_embed,

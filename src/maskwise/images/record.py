@@ -33,7 +33,7 @@ from maskwise.images.evaluation import (
 )
 from maskwise.images.finetuning import ImageFineTuneSettings, finetuning_problems
 from maskwise.images.folders import USUAL
-from maskwise.images.given import takes
+from maskwise.images.given import example, takes
 from maskwise.images.images import Images, ImageSource, ImageSplits, describe
 from maskwise.images.sizes import of_size, resized, suited
 from maskwise.images.timm_encoder import images_model, patch_of
@@ -364,6 +364,7 @@ RECORD = Modality(
         pattern=config.pattern,
         seed=config.evaluate.seed,
     ),
+    example=example,
     restore=Images.load,
     parts=lambda model: {
         "own_encoder": model.config.encoder is None and not isinstance(model.encoder, Transformer)

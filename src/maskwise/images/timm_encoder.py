@@ -107,8 +107,9 @@ def images_model(
 def patch_of(text: str) -> tuple[int, int] | None:
     """Return the patch of a network of timm, if it is a vision transformer."""
     wanted = asked(text)
+    arguments = {key: it for key, it in wanted.arguments.items() if key != "out_indices"}
     with torch.device("meta"):
-        network: Any = _create(wanted, wanted.arguments)
+        network: Any = _create(wanted, arguments)
     size = getattr(network.patch_embed, "patch_size", None) if is_vit(network) else None
     return None if size is None else (int(size[0]), int(size[1]))
 

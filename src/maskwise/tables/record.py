@@ -15,7 +15,7 @@ from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, r
 from maskwise.modality import Entries, Features, Pool
 from maskwise.settings import override, settings
 from maskwise.tables import partial
-from maskwise.tables.data import TableDataSettings, from_frame, load, read_samples
+from maskwise.tables.data import TableDataSettings, example, from_frame, load, read_samples
 from maskwise.tables.files import features_of_file, fill, fill_file
 from maskwise.tables.inspection import inspect
 from maskwise.tables.table import Table
@@ -125,6 +125,7 @@ RECORD = record(
     load=lambda data, config: splits_of(data, config, load, from_frame, "a table"),
     describe=lambda splits, config: (splits.tokenizer, config),
     fingerprint=lambda splits: splits.fingerprint,
+    example=example,
     restore=Table.load,
     embed=_embed,
     read=lambda config: read_samples(config.data),

@@ -17,7 +17,7 @@ from maskwise.text import hf_models
 from maskwise.text import partial as partial_texts
 from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
-from maskwise.text.given import are_texts, read_given
+from maskwise.text.given import are_texts, example, read_given
 from maskwise.text.inspecting import inspect_texts
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
 from maskwise.text.model import HFNetwork, TextModelSettings, fitted, longest_of
@@ -243,6 +243,7 @@ RECORD = Modality(
     samples=lambda folder, model, splits, config: write_rows(
         folder, model, splits.test, pattern=config.pattern, seed=config.evaluate.seed
     ),
+    example=example,
     restore=Text.load,
     parts=lambda model: (
         {"network": model.network.config}
