@@ -1,8 +1,9 @@
 """What an encoder of one's own must do to be trained by maskwise, as checks that a user calls."""
 
+import io
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from maskwise import masks
 from maskwise.errors import UserError
@@ -349,10 +351,11 @@ def _resumes(case: Case) -> Iterator[str]:
     random = [
         type(part).__name__
         for part in case.module.modules()
-        if "drop" in type(part).__name__.lower() and getattr(part, "p", True)
+        if (isinstance(part, _DropoutNd) and part.p) or getattr(part, "drop_prob", None)
     ]
-    hint = f"{few(sorted(set(random)))}, which draws random numbers: set it to 0" if random else ""
-    why = hint or "keep what it needs in parameters and buffers, and draw no random numbers"
+    why = "keep what it needs in parameters and buffers, and draw no random numbers"
+    if random:
+        why = f"{few(sorted(set(random)))} draws random numbers: set it to 0"
     for step, one, other in losses:
         assert one == other, (
             f"a run that was stopped does not go on as one that was not: the loss of step {step}"
@@ -384,14 +387,17 @@ def _trained(
     fabric.launch()
     given = batches(case.splits.train, batch_size=config.train.batch_size, seed=config.seed)
     model = case.model(config.seed)
-    kept, _ = train(*(fabric, model, given, config, folder), observed=case.observed, resume=resume)
+    with redirect_stderr(io.StringIO()):  # the progress of four steps
+        kept, _ = train(
+            *(fabric, model, given, config, folder), observed=case.observed, resume=resume
+        )
     return kept
 
 
 def _same_on_devices(case: Case) -> Iterator[str]:
     """The mean gradient of two halves of a batch is that of the batch, as devices average it."""
     model = case.model().eval()  # in training, batch norm differs
-    own = list(case.own(model).values())
+    own = [each for each in case.own(model).values() if each.requires_grad]
     parts = [slice(None), slice(0, NUM // 2), slice(NUM // 2, NUM)]
     whole, *halves = (
         torch.autograd.grad(

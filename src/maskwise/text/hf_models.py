@@ -86,8 +86,9 @@ def write(model: LanguageModel[Text], folder: Path) -> None:
     """
     if isinstance(network := model.network, HFNetwork):
         network.save(folder)
+    elif not isinstance(network, SequenceNetwork):
+        raise UserError("a model with an encoder of your own has no form in transformers")
     else:
-        assert isinstance(network, SequenceNetwork)
         save_file(_weights(network), folder / "model.safetensors", {"format": "pt"})
         write_json(folder / "config.json", _config(network, model.tokenizer))
     _write_tokenizer(model.tokenizer, folder)
