@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.files import Entries as Entries
+from maskwise.given import Items, Streamed
 from maskwise.inspection import Inspection
 from maskwise.layers.transformer import Attention
 from maskwise.masks import Mask
@@ -146,12 +147,20 @@ class Modality(Generic[C, S, T, P, M]):
     """of kinds to which a source could belong, the highest has it"""
     owns: Callable[[Path], bool] | None = None
     """whether a file of such an ending is really of this kind; None: it is"""
+    holds: Callable[[Path], bool] | None = None
+    """whether a file or folder of none of these endings is of this kind, by what is inside"""
     telling: frozenset[str] = frozenset()
     """settings that only data of this kind have"""
     of_hub: Callable[[str], bool] = lambda source: False
     """whether a data set of the hub, as hf:NAME, is"""
     of_memory: Callable[[object], bool] = lambda data: False
-    """whether data given from Python are"""
+    """whether data given from Python are, a data set as `Items` and a stream as `Streamed`, where
+    these are read"""
+    of_items: Callable[[Items, C], Given] | None = None
+    """(a data set from Python, settings) -> its samples, as `load` and the others take them"""
+    of_stream: Callable[[Streamed, C], S] | None = None
+    """(a stream from Python, settings) -> splits of its first samples; their `stream` is the
+    `StreamSource` that is trained on"""
 
     # A run, from its data to its result.
     inspect: Callable[[Given, C], Inspection] | None = None
@@ -191,9 +200,9 @@ class Modality(Generic[C, S, T, P, M]):
     """what makes the encoder that `parts` tell of"""
 
     # What a model is used for.
-    suited: Callable[[M, Given, C], C] = lambda model, given, config: config
-    """(model, data given from Python or None, settings) -> settings under which samples have the
-    size that the model takes, where they say of none"""
+    suited: Callable[[M, Given, C], tuple[M, C]] = lambda model, given, config: (model, config)
+    """(model, data given from Python or None, settings) -> the model for samples of a size that
+    settings ask for; and settings under which samples have its size, where they ask for none"""
     resized: Callable[[M, tuple[int, ...]], M] | None = None
     """(model, the size of a sample: all axes of it, or some of the last ones) -> the same model
     for samples of that size; None: samples of these models have one size"""

@@ -220,7 +220,9 @@ def read(
     """
     given, config = (None, config) if data is None else meant_by(config, data)
     kind = find(config.modality)
-    found = kind.needed(kind.incomplete, "predict")(model, given, config)
+    incomplete = kind.needed(kind.incomplete, "predict")
+    model, config = kind.suited(model, given, config)
+    found = incomplete(model, given, config)
     if hidden is None:
         return found
     wanted = positions(hidden, sized(model, found.source), found)

@@ -8,7 +8,7 @@ import maskwise as mw
 from maskwise.errors import UserError
 from maskwise.images.finetuning import Classifier, parameter_groups
 from maskwise.images.images import Images
-from maskwise.images.timm_encoder import Asked, asked, images_model, patch_of
+from maskwise.images.timm_encoder import Asked, asked, images_model, patch_of, to_timm
 from maskwise.masks import Mask
 from maskwise.modalities import build
 from maskwise.model_folder import load_model, save_model, untrained
@@ -191,6 +191,22 @@ def test_a_run_from_the_command_line_to_features(tmp_path, cli, no_report):
     assert run.embed(np.zeros((5, 8, 8), np.uint8)).shape == (5, 32)
     assert run.model().encoder.network.patch_embed.patch_size == (2, 2)
     assert any("class" in row["features"] for row in run.result["probes"])
+
+
+@torch.no_grad()
+def test_a_vision_transformer_goes_back_to_timm(batch, tmp_path):
+    model = model_of(VITS["registers, no class token"])
+    to_timm(model, tmp_path)
+    theirs = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    found = theirs.forward_features(IMAGES.picture(IMAGES.tokenize(batch)))
+    torch.testing.assert_close(theirs.fc_norm(found)[:, 1:], model.encode(batch, "none"))
+    with pytest.raises(UserError, match=r"was trained without its head.*model\.encoder\.network"):
+        to_timm(model_of(CONV), tmp_path)
+
+
+def test_weights_to_start_from_and_a_network_exclude_each_other():
+    with pytest.raises(UserError, match=r"model\.init a\.pth .* model\.encoder timm:b is another"):
+        PatchModelSettings(init="a.pth", encoder="timm:b")
 
 
 def test_fine_tuning_gives_rates_to_the_blocks_of_a_vision_transformer(batch):

@@ -258,7 +258,7 @@ class TabularModel(MaskedModel):
             there = known.gather(0, order)
             values = torch.where(hidden & there, everything.gather(0, order), values)
             blank = blank & ~(hidden & there)
-        shown = values.new_zeros(len(values), sum(self.tokenizer.sizes))
+        shown = values.new_zeros(values.shape[0], sum(self.tokenizer.sizes))
         if len(self.columns):
             at = self.places[:, 0] + values[:, self.columns].long()
             shown.scatter_(1, at, (~blank[:, self.columns]).to(shown.dtype))

@@ -1,5 +1,6 @@
 """Runs on DNA: their settings, R²MAE by default, and all that is asked of this kind of data."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from maskwise.dna import data, partial
+from maskwise.dna import data, hf_models, partial, streams
 from maskwise.dna.data import DNADataSettings, DNASplits, either_strand
 from maskwise.dna.evaluation import (
     DNAEvaluateSettings,
@@ -17,12 +18,15 @@ from maskwise.dna.evaluation import (
     evaluate_dna,
 )
 from maskwise.dna.fasta import READS, SUFFIXES
+from maskwise.dna.graph import dna_graph
 from maskwise.dna.model import ConvNetwork, DNAModelSettings
 from maskwise.dna.samples import as_codes, example, samples_of
 from maskwise.dna.survey import look, of_settings, of_tasks
 from maskwise.dna.tasks import check_dna_files
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError, option
+from maskwise.exports.formats import graph_formats
+from maskwise.given import Streamed
 from maskwise.inspection import Inspection, Problem
 from maskwise.modality import Entries, Modality, Pool, Scale
 from maskwise.outputs import spread
@@ -34,6 +38,8 @@ from maskwise.tokens.network import SequenceNetwork
 from maskwise.tokens.own import own_parts
 from maskwise.train.config import LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
+
+log = logging.getLogger("maskwise")
 
 RELATED = frozenset(
     {".2bit", ".faa", ".bed", ".gff", ".gff3", ".gtf", ".vcf", ".bcf", ".bam", ".sam", ".cram"}
@@ -106,6 +112,13 @@ def _load(given: Sequence[str] | None, config: DNARunSettings) -> DNASplits:
     return data.load(config.data, given)
 
 
+def _stream(stream: Streamed, config: DNARunSettings) -> DNASplits:
+    for problem in of_settings(config.data, config.pattern):
+        raise UserError(problem.text, problem.settings)
+    check_dna_files([*config.evaluate.probes, *config.evaluate.finetune.tasks])
+    return streams.load_stream(stream, config.data)
+
+
 def _source(given: Sequence[str] | None, config: DNARunSettings) -> list[Problem]:
     if given is None and config.data.source == "array":
         return [Problem("this run was given sequences: give them again, as data=")]
@@ -143,6 +156,15 @@ def _embed(
     return spread(embed_sequences(model, codes, layer), None, broken).features
 
 
+def _with_window(model: LanguageModel[DNA], size: tuple[int, ...]) -> LanguageModel[DNA]:
+    """Return a model for windows of another width, which shares its weights, and say so."""
+    dna, width = model.tokenizer, size[-1]
+    if width == dna.window:
+        return model
+    log.warning("windows of %d bases, and the model's had %d", width, dna.window)
+    return model.reading(replace(dna, window=width))
+
+
 def _source_settings(source: str, fasta: str | None) -> Entries:
     """Return the settings that say which sequences to read: regions, or whole records."""
     if fasta is not None:
@@ -166,6 +188,8 @@ RECORD = Modality(
     endings=frozenset({*SUFFIXES, *READS}),
     related=RELATED,
     precedence=1,
+    of_items=lambda items, config: streams.of_items(items),
+    of_stream=_stream,
     inspect=_inspect,
     load=_load,
     describe=_describe,
@@ -186,9 +210,15 @@ RECORD = Modality(
     restore=DNA.load,
     parts=lambda model: own_parts(model.network, SequenceNetwork, ConvNetwork),
     embed=_embed,
+    suited=lambda model, given, config: (
+        _with_window(model, (config.data.window or model.tokenizer.window,)),
+        config,
+    ),
+    resized=_with_window,
     read=lambda config: samples_of(config.data),
     incomplete=partial.incomplete,
     labelled=partial.labelled,
     source_settings=_source_settings,
     likelihood=dna_likelihood,
+    exports={"hf-mlm": hf_models.write, **graph_formats(dna_graph)},
 )

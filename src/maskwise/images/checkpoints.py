@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,8 +11,17 @@ from torch import Tensor
 
 from maskwise.errors import UserError, option
 from maskwise.files import Entries, read_json
-from maskwise.images.images import Images
-from maskwise.images.vit_names import HF, TIMM, Names, Style, as_written, depth_of, names_of
+from maskwise.images.images import WHITE, Images
+from maskwise.images.vit_names import (
+    DECODER,
+    HF,
+    TIMM,
+    Names,
+    Style,
+    as_written,
+    depth_of,
+    names_of,
+)
 from maskwise.layers.outline import outline
 from maskwise.layers.transformer import sincos_positions
 from maskwise.layers.weights import FILES, Weights, open_weights
@@ -94,28 +103,52 @@ def read_checkpoint(place: Path) -> Checkpoint:
     weights = renamed if style is HF else weights
     names, left = _used(place, weights, style)
     shapes = {ours: weights.shapes[parts[0]] for ours, parts in names.items()}
-    if len(shapes["embed.weight"]) != 4 or len(shapes["positions"]) != 3:
-        raise _misfit(
-            place, "its shapes do not fit:", [names[n][0] for n in ("embed.weight", "positions")]
-        )
+    ranks = {"embed.weight": 4, "positions": 3}
+    if odd := [names[n][0] for n, shape in shapes.items() if len(shape) < ranks.get(n, 1)]:
+        raise _misfit(place, "its shapes do not fit:", odd)
     _check_words(place, told)
     model = sizes_of(shapes)
     usual = _heads(model, told)
     channels, *patch = shapes["embed.weight"][1:]
     side = (patch[0], patch[1])
     grid, with_class = _grid(place, shapes, side, told)
-    eps = told.get("layer_norm_eps", 1e-12) if style is HF else 1e-6
+    eps = told.get("layer_norm_eps", 1e-12) if style is HF else told.get("norm_eps", 1e-6)
     model |= {"class_token": "class_token" in names, "eps": eps}
     model["positions"] = _positions(weights, names, grid, with_class)
     mean, std, pixels = _pixels(style, "head.weight" in names, told)
-    target = {True: "normalised", False: "raw"}.get(told.get("norm_pix_loss", ""))
     found = Checkpoint(
-        *(place, _title(style, names), weights, names, left, model, usual),
-        *(side, channels, grid, with_class, mean, std, pixels, target),
+        place=place,
+        title=_title(style, names),
+        weights=weights,
+        names=names,
+        left=left,
+        model=model,
+        usual=usual,
+        patch=side,
+        channels=channels,
+        grid=grid,
+        with_class=with_class,
+        mean=mean,
+        std=std,
+        pixels=pixels,
+        target={True: "normalised", False: "raw"}.get(told.get("norm_pix_loss", "")),
     )
-    if wrong := _wrong(found):
-        raise _misfit(place, "its shapes do not fit:", wrong)
+    wrong = _wrong(found)
+    if wrong and all(name.startswith(DECODER) for name in wrong):
+        return _without_decoder(found)
+    if wrong:
+        parts = [part for name in wrong for part in names[name]]
+        raise _misfit(place, "its shapes do not fit:", parts)
     return found
+
+
+def _without_decoder(found: Checkpoint) -> Checkpoint:
+    """Leave a decoder that ours cannot be, as one whose MLPs are of another width."""
+    behind = {name: each for name, each in found.names.items() if name.startswith(DECODER)}
+    parts = [part for each in behind.values() for part in each]
+    model = {key: each for key, each in found.model.items() if not key.startswith("decoder")}
+    names = {name: each for name, each in found.names.items() if name not in behind}
+    return replace(found, names=names, left=(*found.left, *parts), model=model, target=None)
 
 
 def _told(place: Path) -> Entries:
@@ -170,7 +203,7 @@ def _misfit(place: Path, what: str, names: Sequence[str]) -> UserError:
 
 
 def _wrong(found: Checkpoint) -> list[str]:
-    """Return which tensors do not have the shape that a model of such settings has."""
+    """Return which weights do not have the shape that a model of such settings has."""
     (rows, columns), (height, width) = found.grid, found.patch
     size = {"channels": found.channels, "height": rows * height, "width": columns * width}
     zeros = (0.0,) * found.channels
@@ -188,7 +221,7 @@ def _wrong(found: Checkpoint) -> list[str]:
         elif ours in ("positions", "decoder_positions"):
             there = (there[0], there[1] - found.with_class, *there[2:])
         if there != (shape[0] // len(parts), *shape[1:]):
-            wrong += parts
+            wrong.append(ours)
     return wrong
 
 
@@ -270,10 +303,10 @@ def _grid(
 
 
 def _positions(weights: Weights, names: Names, grid: tuple[int, int], with_class: bool) -> str:
-    """Say which setting positions are: by our formula, by MAE's, where the width comes first, or
-    learned.
+    """Return the setting of positions: those of our formula, fixed ones or learned ones.
 
-    Those of a decoder, which MAE does not learn, say the same of both.
+    MAE's, of another formula in which the width comes first, are fixed, and so are those beside
+    which a decoder has some.
     """
     tables = [name for name in ("positions", "decoder_positions") if name in names]
     values = weights.read(names[name][0] for name in tables)
@@ -298,11 +331,14 @@ def _pixels(
     """Return mean and standard deviation of channels as shares of white, and who says so."""
     processor, usual = told.get("preprocessor"), told.get("pretrained_cfg")
     if isinstance(processor, dict) and "image_mean" in processor:
+        factor = (
+            processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 1
+        )
+        said = [processor["image_mean"], processor["image_std"]]
         if not processor.get("do_normalize", True):
-            return (0.0,), (1.0,), "as preprocessor_config.json says"
-        white = 255 * processor.get("rescale_factor", 1 / 255)
-        found = [[each / white for each in processor[f"image_{name}"]] for name in ("mean", "std")]
-        return tuple(found[0]), tuple(found[1]), "as preprocessor_config.json says"
+            said = [[0.0], [1.0]]
+        mean, std = (tuple(each / (WHITE * factor) for each in values) for values in said)
+        return mean, std, "as preprocessor_config.json says"
     if isinstance(usual, dict) and "mean" in usual and "std" in usual:
         return tuple(usual["mean"]), tuple(usual["std"]), "as config.json says"
     change = f"nothing says so; {option('data.mean')} and {option('data.std')} for others"

@@ -17,6 +17,7 @@ from maskwise.modality import Entries
 from maskwise.patches.model import Statistics
 from maskwise.rng import Keys
 from maskwise.settings import from_dict, settings, to_dict
+from maskwise.train.stream import StreamSource
 
 Target = Literal["normalised", "raw"]
 
@@ -68,11 +69,15 @@ class ImageSource:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSplits:
-    """A data set ready for use: `train` to learn from, `test` to evaluate on."""
+    """A data set ready for use: `train` to learn from, `test` to evaluate on.
+
+    Of a stream they are its first images, and `stream` is what is learned from.
+    """
 
     train: ImageSource
     test: ImageSource
     name: str
+    stream: StreamSource | None = None
 
 
 def array_source(

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from maskwise.errors import UserError, option
-from maskwise.images.arrays import Layout
+from maskwise.images.array_files import Layout
 from maskwise.images.data import ImageDataSettings, looked_at, opened
 from maskwise.images.folders import Listed
 from maskwise.images.images import Images, ImageSource

@@ -129,7 +129,7 @@ def names_of(
     >>> names["encoder.blocks.0.norm1.bias"], len(names["encoder.blocks.0.qkv.weight"])
     (('encoder.layer.0.layernorm_before.bias',), 3)
     """
-    parts = {ours: (theirs,) for ours, theirs in style.encoder.items()}
+    parts: dict[str, tuple[str, ...]] = {ours: (theirs,) for ours, theirs in style.encoder.items()}
     if not class_token:
         del parts["class_token"]
     stacks = [("encoder", style.blocks, depth)]

@@ -1,6 +1,8 @@
 """Weights in files of others, safetensors and .pth: read a part at a time, never executed."""
 
 import argparse
+import re
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -57,6 +59,12 @@ class Weights:
             if not value.is_floating_point() or not value.isfinite().all():
                 raise UserError(f"{self.path} is damaged: {name} has values that are no numbers")
         return found
+
+    def below(self, prefix: str) -> "Weights":
+        """Return those whose names begin so, without that."""
+        kept = {name: shape for name, shape in self.shapes.items() if name.startswith(prefix)}
+        places = {name: self.places[name] for name in kept}
+        return replace(self, shapes=kept, places=places).named(lambda n: n.removeprefix(prefix))
 
     def named(self, rename: Callable[[str], str]) -> "Weights":
         """Return the same tensors under other names."""
@@ -147,17 +155,11 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
     mapped = zipfile.is_zipfile(path)  # what torch 1.6 and later write
     try:
         # Programs keep their arguments beside the weights: names with plain values.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.simplefilter("ignore")
             found: Any = torch.load(path, map_location="cpu", mmap=mapped, weights_only=True)
     except Exception as error:  # whatever a file that is none makes of it
-        first = " ".join(str(error).split())
-        if "weights_only" not in first.lower():
-            raise UserError(f"weights {path} are damaged: {first[:160]}") from None
-        raise UserError(
-            f"{path} needs pickle, which executes what a file says, so it is not read: where you"
-            " trust it, open it with torch.load(..., weights_only=False) and write its weights"
-            " with safetensors.torch.save_file"
-        ) from None
+        raise _unreadable(path, " ".join(str(error).split())) from None
     while isinstance(found, dict):
         tensors = {str(name): each for name, each in found.items() if isinstance(each, Tensor)}
         if tensors:
@@ -168,3 +170,18 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
         found = below[0]
     keys = ", ".join(map(str, list(found)[:10])) if isinstance(found, dict) else type(found)
     raise UserError(f"{path} holds no weights, but {keys or 'nothing'}")
+
+
+def _unreadable(path: Path, told: str) -> UserError:
+    """Say why torch does not read a file: it is damaged, or more than tensors."""
+    with path.open("rb") as file:
+        pickled = file.read(1) == b"\x80"
+    if not pickled and "can still be loaded" not in told:
+        return UserError(f"weights {path} are damaged: {told[:160] or 'there is nothing in it'}")
+    what = re.search(r"GLOBAL (\S+)", told)
+    holds = f"holds {what[1]}, and " if what else ""
+    return UserError(
+        f"{path} {holds}needs pickle, which executes what a file says, so it is not read: where"
+        " you trust it, open it with torch.load(..., weights_only=False) and write its weights"
+        " with safetensors.torch.save_file"
+    )

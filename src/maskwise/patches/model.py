@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
-from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Transformer, gather, mean_over, sincos_positions
 from maskwise.masks import Mask
 from maskwise.modality import Answer, VisiblePool
@@ -17,62 +15,13 @@ from maskwise.objectives.reconstruction import Reconstruction
 from maskwise.patches.density import PatchDensity
 from maskwise.patches.own import own_encoder
 from maskwise.patches.own_encoder import Reader
+from maskwise.patches.settings import PatchModelSettings as PatchModelSettings
 from maskwise.patches.tokenizer import PatchTokenizer as PatchTokenizer
 from maskwise.patches.tokenizer import Statistics as Statistics
 from maskwise.rng import Keys
-from maskwise.settings import Commas, check_layer, check_pool, settings
+from maskwise.settings import check_layer, check_pool
 
 Pool = Literal["mean", "class", "both", "none"]
-Positions = Literal["sincos", "learned", "fixed"]
-
-
-@settings
-class PatchModelSettings:
-    """The shape of a masked transformer."""
-
-    width: int = 192
-    """encoder width"""
-    depth: int = 12
-    """encoder blocks"""
-    heads: int = 3
-    """encoder attention heads"""
-    mlp_ratio: float = 4.0
-    """hidden width of the MLPs over the width, encoder and decoder"""
-    mode: Literal["drop", "replace"] = "drop"
-    """drop: the encoder sees visible positions only; replace: hidden ones become a mask token"""
-    class_token: bool = True
-    """give the encoder one more token that belongs to no position"""
-    positions: Positions = "sincos"
-    """sine-cosine positions, learned ones, or those of the weights it starts from, fixed"""
-    position_grid: tuple[PositiveFloat, ...] | None = None
-    """cells along each axis that sine-cosine positions are laid over; none: those of the samples
-    (of the same pictures at another size they stay where they were)"""
-    decoder_width: int = 128
-    """decoder width (drop mode)"""
-    decoder_depth: int = 2
-    """decoder blocks (drop mode)"""
-    decoder_heads: int = 4
-    """decoder attention heads (drop mode)"""
-    eps: Annotated[float, Field(gt=0)] = 1e-6
-    """what LayerNorms add to variances"""
-    predict_fraction: float = 1.0
-    """share of the hidden positions that training predicts; the others leave the decoder"""
-    init: str | None = None
-    """weights to start from, which say the shape: a run, or a vision transformer of timm, of
-    transformers or of MAE, as a file (.safetensors, .pth) or a folder"""
-    encoder: Commas = None
-    """a network of timm that reads images, timm:NAME or timm:NAME,argument=value,...; a vision
-    transformer in the mode that is set, any other in replace mode; width, depth, heads, mlp_ratio,
-    class_token and positions are then the network's own"""
-
-    def __post_init__(self) -> None:
-        for name in ("width", "depth", "heads", "decoder_width", "decoder_depth", "decoder_heads"):
-            if getattr(self, name) < 1:
-                raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
-        if self.mlp_ratio * min(self.width, self.decoder_width) < 1:
-            raise UserError(f"model.mlp_ratio {self.mlp_ratio:g} leaves the MLPs no hidden unit")
-        if not 0 < self.predict_fraction <= 1:
-            raise UserError(f"model.predict_fraction {self.predict_fraction:g} is outside (0, 1]")
 
 
 class PatchModel(PatchDensity):
@@ -116,9 +65,8 @@ class PatchModel(PatchDensity):
             self.positions = _positions(tokenizer.grid, self.width, config)
             if config.class_token:
                 self.class_token = nn.Parameter(torch.zeros(1, 1, self.width))
-        self.encoder = (
-            Transformer(self.width, config.depth, config.heads, *more) if own is None else own
-        )
+        shape = self.width, config.depth, config.heads
+        self.encoder = Transformer(*shape, *more) if own is None else own
         if config.mode == "drop":
             hidden = states = config.decoder_width
             self.to_decoder = nn.Linear(self.width, states)
@@ -251,7 +199,10 @@ class PatchModel(PatchDensity):
         if self.reader is not None:
             return self.reader.outputs(tokens, mask, layers)
         if self.class_token is not None:
-            tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+            front = self.class_token.expand(
+                tokens.shape[0], -1, -1
+            )  # len() would fix it in a graph
+            tokens = torch.cat([front, tokens], dim=1)
             valid = None if valid is None else F.pad(valid, (1, 0), value=True)
         if isinstance(self.encoder, Transformer):
             return self.encoder.outputs(tokens, layers, valid)

@@ -104,13 +104,19 @@ class HFNetwork(TokenNetwork):
     def longest(self) -> int | None:
         """Tokens in a row at most; None: any number."""
         limits = [getattr(self.model.config, "max_position_embeddings", None) or 0]
+        limits += [len(weight) - first for weight, first in self.position_tables().values()]
+        return min((limit for limit in limits if limit > 0), default=None)
+
+    def position_tables(self) -> dict[str, tuple[Tensor, int]]:
+        """Return learned positions [n, D] by the name of their weight, and the first in use."""
+        found = {}
         for name, module in self.model.named_modules():
             weight = getattr(module, "weight", None)
             if name.endswith(".position_embeddings") and isinstance(weight, Tensor):
                 # RoBERTa and its kind count positions from behind that of padding.
                 first = getattr(module, "padding_idx", None)
-                limits.append(len(weight) - (0 if first is None else first + 1))
-        return min((limit for limit in limits if limit > 0), default=None)
+                found[f"{name}.weight"] = weight, 0 if first is None else first + 1
+        return found
 
     @property
     def num_layers(self) -> int:
@@ -162,7 +168,7 @@ class HFNetwork(TokenNetwork):
 def _inputs(ids: Tensor, documents: Tensor | None) -> dict[str, Tensor]:
     if documents is None:
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if bool((documents > 1).any()):
+    if not torch.compiler.is_exporting() and bool((documents > 1).any()):
         raise UserError("a model of transformers takes one document in each row, not several")
     # Padding without a token of its own is -1.
     return {"input_ids": ids.clamp(min=0), "attention_mask": documents}

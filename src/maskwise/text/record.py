@@ -9,16 +9,20 @@ import numpy as np
 from pydantic import Field
 
 from maskwise.errors import UserError, option
+from maskwise.exports.formats import graph_formats
+from maskwise.given import Items, Streamed
 from maskwise.inspection import Inspection, Problem
 from maskwise.modality import Entries, Modality, Pool, Scale
 from maskwise.settings import override, settings
 from maskwise.text import data as text_data
-from maskwise.text import hf_models
+from maskwise.text import hf_models, streams
 from maskwise.text import partial as partial_texts
 from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
 from maskwise.text.given import are_texts, example, read_given
+from maskwise.text.graph import text_graph
 from maskwise.text.inspecting import inspect_texts
+from maskwise.text.lengths import with_rows
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
 from maskwise.text.model import HFNetwork, TextModelSettings, fitted, longest_of
 from maskwise.text.sources import SUFFIXES, hub_columns, read_samples
@@ -118,6 +122,12 @@ def _load(data: object, config: TextRunSettings) -> TextSplits:
     if data is None and completed.source == "array":
         raise UserError("this run was given texts: give them again, as data=")
     return text_data.load(completed, data, units=units)
+
+
+def _stream(stream: Streamed, config: TextRunSettings) -> TextSplits:
+    units = _units(config)
+    check_files(config.evaluate)
+    return streams.load_stream(stream, _completed(config).data, units)
 
 
 def _units(config: TextRunSettings) -> str | None:
@@ -227,7 +237,11 @@ RECORD = Modality(
     owns=_owns,
     telling=frozenset({"data.column", "data.document"}),
     of_hub=lambda source: {"string", "Image"} & hub_columns(source) == {"string"},
-    of_memory=are_texts,
+    of_memory=lambda data: (
+        streams.are_texts(data) if isinstance(data, (Items, Streamed)) else are_texts(data)
+    ),
+    of_items=lambda items, config: streams.of_items(items, config.data.column),
+    of_stream=_stream,
     inspect=_inspect,
     load=_load,
     describe=_describe,
@@ -253,6 +267,8 @@ RECORD = Modality(
     encoder_of_parts=lambda parts: (
         partial(HFNetwork.from_config, parts["network"]) if "network" in parts else None
     ),
+    suited=lambda model, data, config: (with_rows(model, (config.data.length,)), config),
+    resized=with_rows,
     embed=_embed,
     read=lambda config: read_samples(config.data.source, config.data.how),
     incomplete=partial_texts.incomplete,
@@ -264,5 +280,5 @@ RECORD = Modality(
         model, *read_text(path), length=length, **options
     ),
     foreign=hf_models.load,
-    exports={"hf-mlm": hf_models.write},
+    exports={"hf-mlm": hf_models.write, **graph_formats(text_graph)},
 )

@@ -1,7 +1,8 @@
 """The masked language model: predict hidden tokens from visible ones; encode whole sequences."""
 
+import copy
 from collections.abc import Iterator, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -106,6 +107,12 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
         if not isinstance(network, TokenNetwork):
             network = config.network(tokenizer, attention, network)
         self.network = network
+
+    def reading(self, tokenizer: Symbols) -> Self:
+        """Return a model that reads rows of another length; the weights are shared."""
+        made = copy.copy(self)
+        made.tokenizer = tokenizer
+        return made
 
     @property
     def has_class_token(self) -> bool:

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from maskwise.errors import UserError
-from maskwise.testing import CHECKS, check_encoder
+from maskwise.testing import check_encoder
+from maskwise.testing.checks import CHECKS
 from tests.peers import peer
 
 WIDTH = 16
