@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from maskwise.errors import UserError, option
 from maskwise.files import Entries
+from maskwise.given import ONCE, Items, Streamed, wrapped
 from maskwise.settings import flatten, from_dict, override, to_dict
 from maskwise.textio import files_below, is_data, is_there, kind_of, user_path
 
@@ -34,9 +35,9 @@ KINDS: "dict[str, str | Kind]" = {
 LAST = "images"  # which has the sources that none takes
 GIVEN = (
     "a file, folder or recipe by its name; images as an array [N, H, W] or [N, H, W, C], a tensor"
-    " [N, C, H, W], a pair (images, labels), or a list or data set of pictures that has a length;"
-    " a list of texts; a table of pandas, polars or Arrow, a mapping of columns or an array"
-    " [N, F]; or AnnData"
+    " [N, C, H, W], a pair (images, labels), or a list of pictures; a list of texts; a table of"
+    " pandas, polars or Arrow, a mapping of columns or an array [N, F]; AnnData; or a data set, an"
+    " iterable one, or a function that returns an iterator, of pictures, texts or rows"
 )
 """what can be given from Python"""
 USUAL, DEEPEST = 1024, 10_000  # sizes that need no check; layers of a model that anybody trains
@@ -78,6 +79,7 @@ def config_of(
         UserError: neither a recipe nor a source, an unknown key or a bad value.
     """
     named = recipes()
+    data = wrapped(data, changes.get("data.x"), changes.get("data.y"))
     if isinstance(data, str) and data in named:
         return override(named[data](), changes)
     told = [kind for kind in kinds() if kind.telling & changes.keys()]
@@ -101,7 +103,7 @@ def _with(changes: Mapping[str, Any]) -> "list[Kind]":
 
 
 def check_given(data: object, *, of_any: bool = False) -> None:
-    """Refuse data from Python that no kind could read: what has no length, bytes, functions.
+    """Refuse data from Python that no kind could read: what is read once only, numbers, bytes.
 
     Args:
         data: what was given.
@@ -110,11 +112,19 @@ def check_given(data: object, *, of_any: bool = False) -> None:
     Raises:
         UserError: such data, with what can be given.
     """
-    if isinstance(data, str) or any(kind.of_memory(data) for kind in kinds()):
+    if isinstance(data, str) or any(_takes(kind, data) for kind in kinds()):
         return
     told, more = type(data).__name__, ""
-    if hasattr(data, "dataset") and hasattr(data, "__iter__"):
+    if isinstance(data, (Items, Streamed)):
+        if not of_any:
+            return
+        first, told = data.first, type(data.data).__name__  # the first says what is wrong
+        keys = f" with the keys {', '.join(map(str, first))}" if isinstance(first, dict) else ""
+        more = f": its samples are {type(first).__name__}{keys}"
+    elif hasattr(data, "dataset") and hasattr(data, "__iter__"):
         more = ": it gives minibatches, so give its data set, .dataset"
+    elif hasattr(type(data), "__next__"):
+        more = f": it {ONCE}"
     elif data is None or isinstance(data, (bool, int, float)) or callable(data):
         told += f" ({getattr(data, '__name__', data)})"
     elif not hasattr(data, "__len__") or getattr(data, "shape", None) == ():
@@ -125,6 +135,37 @@ def check_given(data: object, *, of_any: bool = False) -> None:
         shape = getattr(data, "shape", None)
         told += "" if shape is None else f" and shape {tuple(shape)}"
     raise UserError(f"data of type {told} cannot be read{more}. Give {GIVEN}")
+
+
+def _takes(kind: "Kind", data: Any) -> bool:
+    """Say whether data from Python are of a kind."""
+    return kind.of_memory(_seen(kind, data))
+
+
+def _seen(kind: "Kind", data: Any) -> Any:
+    """Return data as a kind sees them: as they were, if it reads neither data sets nor streams."""
+    blind = (isinstance(data, Items) and kind.of_items is None) or (
+        isinstance(data, Streamed) and kind.of_stream is None
+    )
+    return data.data if blind else data
+
+
+def taken(kind: "Kind", data: Any, config: "RunSettings") -> Any:
+    """Return data from Python as the functions of a kind take them; a data set is read so once.
+
+    Raises:
+        UserError: a data set that cannot be read.
+    """
+    found = _seen(kind, as_given(data, config))
+    if not isinstance(found, Items) or kind.of_items is None:
+        return found
+    read = kind.of_items
+    return found.once(config.data, lambda: read(found, config))
+
+
+def as_given(data: Any, config: "RunSettings") -> Any:
+    """Return data sets as `Items` and streams as `Streamed`, with the keys that settings name."""
+    return wrapped(data, getattr(config.data, "x", None), getattr(config.data, "y", None))
 
 
 def reading(
@@ -166,15 +207,21 @@ def meant_by(config: "RunSettings", data: Any) -> "tuple[Any, RunSettings]":
         if named or not kind.of_memory([text]):
             return None, reading(config, text)
         data = [text]
+    data = as_given(data, config)
+    if isinstance(data, Streamed):
+        raise UserError(
+            f"{data.told} cannot be read: it has no length, and here all samples are needed: give"
+            " a list of them, such as list(itertools.islice(data, 1000))"
+        )
     check_given(data)
-    return data, config
+    return taken(kind, data, config), config
 
 
 def _kind(data: object, named: Mapping[str, object]) -> "Kind":
     """Say what a source holds."""
     asked = sorted(kinds(), key=lambda kind: -kind.precedence)
     if not isinstance(data, str):
-        takes = [kind.of_memory(data) for kind in asked]
+        takes = [_takes(kind, data) for kind in asked]
     elif data.startswith("hf:"):
         takes = [kind.of_hub(data) for kind in asked]
     elif is_there(path := user_path(data)):
@@ -188,6 +235,7 @@ def _kind(data: object, named: Mapping[str, object]) -> "Kind":
             bool(seen[kind.folders] & kind.endings)
             or (kind_of(path) in kind.endings and (kind.owns is None or kind.owns(path)))
             or (path.is_file() and kind_of(path) in kind.related)
+            or (kind.holds is not None and kind.holds(path))
             for kind in asked
         ]
     else:

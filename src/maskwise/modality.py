@@ -4,7 +4,7 @@ The rooms above this one know of a kind of data what stands here, and nothing el
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.files import Entries as Entries
+from maskwise.given import Items, Streamed
 from maskwise.inspection import Inspection
 from maskwise.layers.transformer import Attention
 from maskwise.masks import Mask
@@ -95,6 +96,20 @@ M = TypeVar("M", bound="MaskedModel")
 F = TypeVar("F")
 
 
+@dataclass(frozen=True)
+class Init(Generic[C, M]):
+    """How models of a kind start from weights that are there, as the setting model.init names."""
+
+    settings: Callable[[C, Path, Collection[str]], C]
+    """(settings, where the weights are, dotted settings that are given) -> settings that fit them;
+    raises UserError where those given do not, and reads no more than it takes to know"""
+    load: Callable[[M, Path], str]
+    """(model of such settings, where the weights are) -> what was taken, left and resized, in
+    words; the model has the weights"""
+    keys: frozenset[str] = frozenset()
+    """dotted settings that `settings` may complete, beside those of the model"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Modality(Generic[C, S, T, P, M]):
     """A kind of data: all that a run, the reports and the commands ask of it.
@@ -132,12 +147,20 @@ class Modality(Generic[C, S, T, P, M]):
     """of kinds to which a source could belong, the highest has it"""
     owns: Callable[[Path], bool] | None = None
     """whether a file of such an ending is really of this kind; None: it is"""
+    holds: Callable[[Path], bool] | None = None
+    """whether a file or folder of none of these endings is of this kind, by what is inside"""
     telling: frozenset[str] = frozenset()
     """settings that only data of this kind have"""
     of_hub: Callable[[str], bool] = lambda source: False
     """whether a data set of the hub, as hf:NAME, is"""
     of_memory: Callable[[object], bool] = lambda data: False
-    """whether data given from Python are"""
+    """whether data given from Python are, a data set as `Items` and a stream as `Streamed`, where
+    these are read"""
+    of_items: Callable[[Items, C], Given] | None = None
+    """(a data set from Python, settings) -> its samples, as `load` and the others take them"""
+    of_stream: Callable[[Streamed, C], S] | None = None
+    """(a stream from Python, settings) -> splits of its first samples; their `stream` is the
+    `StreamSource` that is trained on"""
 
     # A run, from its data to its result.
     inspect: Callable[[Given, C], Inspection] | None = None
@@ -156,6 +179,8 @@ class Modality(Generic[C, S, T, P, M]):
     observed: Callable[[S], Tensor | None] | None = None
     """(splits) -> what rows to train on lack, bool [M, L], for masks that are copies of it; None:
     no row lacks anything"""
+    init: Init[C, M] | None = None
+    """how a model starts from weights that are there"""
     settle: Callable[[M, S, C], None] = lambda model, splits, config: None
     """what is fitted when training has ended"""
     evaluate: Callable[[M, S, C, M | None], Entries]

@@ -1,5 +1,7 @@
 """From what was given to settings, a look at the data, and a model of the size that fits them."""
 
+import itertools
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,12 +13,17 @@ from torch import Tensor
 
 from maskwise import laws, masks
 from maskwise.errors import UserError, option
+from maskwise.files import read_json
+from maskwise.given import Streamed, wrapped
 from maskwise.inspection import Inspection, Problem
-from maskwise.modalities import Kind, build, config_of, recipes
+from maskwise.modalities import Kind, as_given, build, config_of, recipes, taken
 from maskwise.modality import EncoderFactory, MaskedModel, ModelSettings, Scale, Tokenizer
-from maskwise.settings import check_layer, override
-from maskwise.train.budget import seconds_of_step, sized, with_batch
+from maskwise.settings import check_layer, flatten, override
+from maskwise.textio import user_path
+from maskwise.train.budget import ENDLESS, seconds_of_step, sized, with_batch
 from maskwise.train.config import RunSettings
+
+log = logging.getLogger("maskwise")
 
 
 def meant(
@@ -24,20 +31,26 @@ def meant(
 ) -> tuple[RunSettings, Any]:
     """Return the settings for data, and the data themselves if they are given from Python."""
     named = isinstance(data, (str, Path))
+    data = data if named else wrapped(data, changes.get("data.x"), changes.get("data.y"))
     config = config_of(str(data) if named else data, changes, modality)
     return config, None if named else data
 
 
 def look_at(kind: Kind, given: Any, config: RunSettings, changes: Mapping[str, Any]) -> Inspection:
     """Look at data as their kind does, or by loading them; `changes` are what was asked for."""
-    if kind.inspect is not None:
-        found = kind.inspect(given, config)
-    else:
-        try:
-            splits = kind.load(given, config)
-        except UserError as error:
-            return Inspection({}, problems=[Problem(str(error))])
-        found = Inspection({"held out": len(splits.test)}, len(splits.train))
+    stream = isinstance(given, Streamed)
+    try:
+        if kind.inspect is not None and not stream:
+            found = kind.inspect(taken(kind, given, config), config)
+        else:
+            splits = loaded(kind, given, config)
+            found = Inspection({"held out": len(splits.test)}, len(splits.train))
+    except UserError as error:
+        return Inspection({}, problems=[Problem.of(error)])
+    if stream:
+        first = splits.train.get([0]).shape[1:]
+        told = {"a stream, looked at": len(splits.train), "shape of a sample": str(tuple(first))}
+        found = Inspection({**told, **found.found}, splits.stream.num)
     size = config.train.batch_size
     if "train.batch_size" not in changes or not found.num_train or size <= found.num_train:
         return found
@@ -46,6 +59,37 @@ def look_at(kind: Kind, given: Any, config: RunSettings, changes: Mapping[str, A
         {"train.batch_size": str(found.num_train)},
     )
     return replace(found, problems=[*found.problems, few])
+
+
+def loaded(kind: Kind, given: Any, config: RunSettings) -> Any:
+    """Return splits of data; of a stream those of its first samples, which are read once.
+
+    Raises:
+        UserError: data that the kind cannot read.
+    """
+    given = None if given is None else as_given(given, config)
+    if not isinstance(given, Streamed):
+        return kind.load(None if given is None else taken(kind, given, config), config)
+    return given.once(config, lambda: _of_stream(kind, given, config))
+
+
+def _of_stream(kind: Kind, given: Streamed, config: RunSettings) -> Any:
+    read = kind.needed(kind.of_stream, "read streams: give data of a known length")
+    splits, size = read(given, config), config.train.batch_size
+    if splits.stream.num is None and len(splits.train) < size:
+        # Whether it holds a batch at all is known before anything is written.
+        num = sum(1 for _ in itertools.islice(splits.stream.samples(), size))
+        if num < size:
+            splits = replace(splits, stream=replace(splits.stream, num=num))
+    workers = f", so {option('efficiency.workers')} is not used"
+    log.info(
+        "stream: its first %d items are held out and %d after them looked at (means, vocabulary,"
+        " probes, baselines), not all of it; training shuffles in a buffer of %d, each pass anew,"
+        " and reads it in this process%s",
+        *(config.data.stream_test, config.data.stream_test, config.data.buffer),
+        workers if config.efficiency.workers else "",
+    )
+    return splits
 
 
 def with_observed(
@@ -66,11 +110,62 @@ def made(tokenizer: Tokenizer, encoder: EncoderFactory | None, config: RunSettin
     return cast(MaskedModel, model)
 
 
-def scale_of(kind: Kind, data: Any, encoder: EncoderFactory | None) -> Scale:
-    """Return what may be chosen: of a recipe the steps, for an encoder of one's own no model."""
+def begun_from(config: RunSettings) -> Path | None:
+    """Return where the weights are that a model starts from; None: they are random."""
+    place = getattr(config.model, "init", None)
+    return None if place is None else user_path(place)
+
+
+def fitting(
+    kind: Kind,
+    config: RunSettings,
+    given: Mapping[str, Any],
+    encoder: EncoderFactory | None = None,
+    begun: Path | None = None,
+) -> RunSettings:
+    """Return settings of the shape that the weights have which a model starts from.
+
+    Args:
+        kind: of data.
+        config: settings.
+        given: dotted settings that are given.
+        encoder: of one's own, if there is one.
+        begun: a run folder that goes on, if it has begun, which needs the weights no more.
+
+    Raises:
+        UserError: weights of something else, or settings that are given and do not fit them.
+    """
+    place = begun_from(config)
+    if place is None:
+        return config
+    if encoder is not None:
+        raise UserError(
+            f"{option('model.init')}: an encoder of your own starts from what it brings along:"
+            " leave one of them out"
+        )
+    start = kind.needed(kind.init, "start from other weights")
+    if begun is None or not (begun / "config.json").is_file():
+        return cast(RunSettings, start.settings(config, place, given.keys()))
+    saved = flatten(read_json(begun / "config.json"))
+    chosen = {key for key in saved if key.startswith("model.")} | start.keys
+    return override(config, {key: saved[key] for key in chosen & saved.keys() - given.keys()})
+
+
+def started(kind: Kind, model: MaskedModel, config: RunSettings, *, say: bool = True) -> None:
+    """Give a model the weights that it starts from, if there are any, and say what these are."""
+    place = begun_from(config)
+    if place is not None:
+        told = kind.needed(kind.init, "start from other weights").load(model, place)
+        if say:
+            log.info("%s", told)
+
+
+def scale_of(kind: Kind, data: Any, encoder: EncoderFactory | None, config: RunSettings) -> Scale:
+    """Return what may be chosen: of a recipe the steps, of a model with a shape no other."""
     if isinstance(data, (str, Path)) and str(data) in recipes():
         return Scale(epochs=math.inf)
-    return kind.scale if encoder is None else replace(kind.scale, smaller=())
+    shaped = encoder is not None or begun_from(config) is not None
+    return replace(kind.scale, smaller=()) if shaped else kind.scale
 
 
 def chosen(
@@ -84,15 +179,26 @@ def chosen(
 ) -> RunSettings:
     """Return settings with all chosen that is not given; `make` makes models to be timed."""
     if not make:  # the first device says what is chosen
-        return with_batch(config, given, len(splits.train))
+        return with_batch(config, given, num_train(splits))
     augment = kind.augment(config) if kind.augment else None
 
     def measure(each: RunSettings, seconds: float) -> float:
         given = splits.train, each, augment, seconds
-        return seconds_of_step(make(each), *given, observed=observed)
+        own = reading * each.train.batch_size
+        return own + seconds_of_step(make(each), *given, observed=observed)
 
-    what, num = kind.words.counted[0].split()[0], len(splits.train)
+    stream = getattr(splits, "stream", None)
+    reading = 0.0 if stream is None else stream.seconds
+    what, num = kind.words.counted[0].split()[0], num_train(splits)
     return sized(config, given, num, scale, measure, name=splits.name, what=what)
+
+
+def num_train(splits: Any) -> int:
+    """Return how many samples there are to train on; `ENDLESS`, if only the stream knows."""
+    stream = getattr(splits, "stream", None)
+    if stream is None:
+        return len(splits.train)
+    return ENDLESS if stream.num is None else int(stream.num)
 
 
 def check_features(model: MaskedModel, config: RunSettings) -> None:

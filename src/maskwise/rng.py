@@ -40,6 +40,8 @@ class Stream(IntEnum):
     PERMUTE = 14
     SHARED = 15
     DONOR = 16
+    BUFFER = 17
+    TRANSFORM = 18
 
 
 def philox(counter: Tensor, key: tuple[int, int]) -> Tensor:

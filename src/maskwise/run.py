@@ -13,7 +13,7 @@ from maskwise import words
 from maskwise.errors import UserError, option
 from maskwise.exports.folder import write
 from maskwise.files import Entries, read_json, write_json
-from maskwise.modalities import Kind, find, meant_by, read_config, reading
+from maskwise.modalities import Kind, find, meant_by, read_config, reading, taken
 from maskwise.modality import EncoderFactory, MaskedModel, Pool
 from maskwise.model_folder import describe_model as describe_model
 from maskwise.model_folder import load_model as load_model
@@ -214,7 +214,8 @@ class Run:
         Raises:
             UserError: a run on other data, or data that its model cannot read.
         """
-        return self.kind.needed(self.kind.impute, "impute")(self.model(), data, self.config)
+        impute, config = self.kind.needed(self.kind.impute, "impute"), self.config
+        return impute(self.model(), taken(self.kind, data, config), config)
 
     def export(
         self,

@@ -106,7 +106,7 @@ def test_whole_or_not_at_all(exported, tmp_path, monkeypatch):
 
     folder = tmp_path / "model"
     folder.mkdir()
-    monkeypatch.setattr("maskwise.text.hf_models._write_tokenizer", refuse)
+    monkeypatch.setattr("maskwise.text.hf_models.write_tokenizer_files", refuse)
     with pytest.raises(UserError, match=r"cannot write .*model: No space left on device"):
         hf.export(exported.model, folder)
     assert list(tmp_path.rglob("*")) == [folder]

@@ -1,5 +1,6 @@
 """How a class of models takes its mask ratio: what every adapter says, and the plain ones."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import UserError
 from maskwise.masks import Mask
+from maskwise.rng import Keys
 
 Inputs: TypeAlias = Mapping[str, Any]
 """what a forward was given, by the names of its arguments"""
@@ -30,6 +32,16 @@ NAMES = (
     "drop_ratio",
 )
 """what a mask ratio is called in models that are read by their attributes"""
+COARSE = 0.02  # by which rounding may change a ratio unsaid
+
+
+def within(ratio: float, num: int) -> float:
+    """Return the ratio, so far from 0 and 1 that int(num (1 - ratio)) is in 1..num-1.
+
+    >>> [int(4 * (1 - within(ratio, 4))) for ratio in (0, 0.1, 0.6, 1)]
+    [3, 3, 1, 1]
+    """
+    return ratio if num < 2 else min(max(ratio, 0.5 / num), 1 - 1.5 / num)
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,8 @@ class Positions:
         eligible: what may be hidden, bool [B, L]; None = all.
         units: which positions are hidden together, int64 [B, L], for patterns of words.
         equal: whether all samples of a minibatch must hide the same number.
+        samples: numbers that stand for the samples, int64 [B] on the CPU; in eval mode the same
+            ones then have the same masks, however they are batched.
     """
 
     batch: int
@@ -51,6 +65,7 @@ class Positions:
     eligible: Tensor | None = None
     units: Tensor | None = None
     equal: bool = False
+    samples: Tensor | None = None
 
 
 class Adapter:
@@ -72,9 +87,29 @@ class Adapter:
     """whether `positions` and `give` are there"""
     own_masks: ClassVar[bool] = False
     """whether it masks by itself where it is given no mask"""
+    usual_pattern: ClassVar[str] = "scattered"
+    """of models that make no masks themselves, where none is asked for"""
+    recompiles: ClassVar[bool] = True
+    """whether a compiled model compiles anew for each ratio"""
+    strict: ClassVar[bool] = False
+    """whether a model with a fault is refused, rather than warned of"""
+    extras: ClassVar[tuple[str, ...]] = ()
+    """arguments of a call that `positions` and `give` read, and the model does not take"""
+    keys: Keys
+    """of the mask that `give` gets, for whatever else it draws"""
 
     def __init__(self, model: nn.Module, tokenizer: Any = None) -> None:
         self.model, self.tokenizer = model, tokenizer
+
+    @classmethod
+    def knows(cls, kind: type) -> bool:
+        """Say whether a class is one of these."""
+        return kind.__name__ in cls.classes and kind.__module__.split(".")[0] == cls.library
+
+    def prepare(self, pattern: str | None, options: dict[str, Any]) -> None:
+        """Make ready for a pattern and for what was given to `attach` for language models."""
+        if options:
+            raise UserError(f"{' and '.join(options)} are for language models: leave them out")
 
     @property
     def name(self) -> str:
@@ -103,6 +138,16 @@ class Adapter:
         """Return which ratio results where `ratio` is set: counts are whole numbers."""
         return ratio
 
+    def passed(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], ratio: float
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Return the arguments of a forward with the ratio, or None where it is no argument."""
+        return None
+
+    def note(self, ratio: float) -> str | None:
+        """Return what users should know of how it makes masks of a ratio, in words, or None."""
+        return None
+
     def positions(self, inputs: Inputs) -> Positions:
         """Return which positions of the inputs may be hidden."""
         raise NotImplementedError
@@ -117,6 +162,55 @@ class Adapter:
 
     def mend(self) -> None:
         """Mend what `fault` says."""
+
+
+class Counted(Adapter):
+    """A model that keeps int(L (1 - ratio)) of L positions visible, as the code of MAE does.
+
+    Ratios next to 0 and 1 are set so that at least one is hidden, and one visible.
+    """
+
+    @property
+    def num(self) -> int:
+        """Positions, L."""
+        raise NotImplementedError
+
+    def set(self, ratio: float) -> None:
+        super().set(within(ratio, self.num))
+
+    def realised(self, ratio: float) -> float:
+        return 1 - int(self.num * (1 - within(ratio, self.num))) / self.num
+
+    def note(self, ratio: float) -> str | None:
+        hidden = self.realised(ratio)
+        if hidden - ratio < COARSE:
+            return None
+        return (
+            f"{self.name} has {self.num} positions that it can hide, and rounds up: where"
+            f" {ratio:g} is asked for it hides {hidden:g}"
+        )
+
+
+class Argument(Adapter):
+    """A model whose forward takes the ratio as an argument, which then need not be given."""
+
+    def __init__(self, model: nn.Module, argument: str) -> None:
+        super().__init__(model)
+        self._argument = argument
+        self._place = list(inspect.signature(model.forward).parameters).index(argument)
+
+    def passed(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], ratio: float
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if len(args) > self._place:
+            return (*args[: self._place], ratio, *args[self._place + 1 :]), kwargs
+        return args, kwargs | {self._argument: ratio}
+
+    @staticmethod
+    def of(model: nn.Module) -> str | None:
+        """Return the argument of the forward that is named like a ratio, or None."""
+        names = inspect.signature(model.forward).parameters
+        return next((name for name in NAMES if name in names), None)
 
 
 class Attributes(Adapter):

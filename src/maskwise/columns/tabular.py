@@ -18,6 +18,7 @@ from maskwise.predict.parts import VisibleSettings
 from maskwise.rng import Keys
 from maskwise.settings import check_layer, settings
 from maskwise.train.config import RunSettings
+from maskwise.train.stream import StreamSource
 
 Loss = Literal["mse", "nb", "zinb"]
 """of numbers: half the squared error, or minus the log-probability of counts"""
@@ -227,6 +228,7 @@ class TabularSplits:
         batches: names of the batches.
         fingerprint: what must be the same when a run is resumed.
         tokenizer: what the features are.
+        stream: what is learned from, where these are the first samples of it.
     """
 
     train: TabularRows
@@ -236,6 +238,7 @@ class TabularSplits:
     batches: tuple[str, ...] | None
     fingerprint: Entries
     tokenizer: ColumnTokenizer
+    stream: StreamSource | None = None
 
 
 def measured(batch: Tensor, num: int) -> Tensor:

@@ -18,10 +18,12 @@ from maskwise.dna.places import Parts, read_bed
 from maskwise.dna.tokens import DNA, Kmers, parse_tokens, train_pieces
 from maskwise.errors import UserError, option
 from maskwise.files import atomic, cached
+from maskwise.given import ItemSettings
 from maskwise.modality import Indices
 from maskwise.rng import Keys, Stream
 from maskwise.settings import settings
 from maskwise.textio import Broken, leave_out, user_path
+from maskwise.train.stream import StreamSource
 
 log = logging.getLogger("maskwise")
 
@@ -234,7 +236,7 @@ def _kept(tiles: Windows) -> np.ndarray:
 
 
 @settings
-class DNADataSettings:
+class DNADataSettings(ItemSettings):
     """Which sequences to use and how to read them."""
 
     source: str = "array"
@@ -284,11 +286,15 @@ def other_strand(codes: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class DNASplits:
-    """Windows ready for use: `train` to learn from, `test` to evaluate on."""
+    """Windows ready for use: `train` to learn from, `test` to evaluate on.
+
+    Of a stream they are its first ones, and `stream` is what is learned from.
+    """
 
     train: Windows
     test: Windows
     name: str
+    stream: StreamSource | None = None
 
 
 def open_source(data: DNADataSettings, sequences: Sequence[str] | None, broken: Broken) -> Genome:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from maskwise.dna import data, partial
+from maskwise.dna import data, hf_models, partial, streams
 from maskwise.dna.data import DNADataSettings, DNASplits, either_strand
 from maskwise.dna.evaluation import (
     DNAEvaluateSettings,
@@ -18,12 +18,15 @@ from maskwise.dna.evaluation import (
     evaluate_dna,
 )
 from maskwise.dna.fasta import READS, SUFFIXES
-from maskwise.dna.model import DNAModelSettings
+from maskwise.dna.graph import dna_graph
+from maskwise.dna.model import ConvNetwork, DNAModelSettings
 from maskwise.dna.samples import as_codes, samples_of
 from maskwise.dna.survey import look, of_settings, of_tasks
 from maskwise.dna.tasks import check_dna_files
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError, option
+from maskwise.exports.formats import graph_formats
+from maskwise.given import Streamed
 from maskwise.inspection import Inspection, Problem
 from maskwise.modality import Entries, Modality, Pool, Scale
 from maskwise.outputs import spread
@@ -31,6 +34,8 @@ from maskwise.settings import check_pool, override, settings
 from maskwise.textio import kind_of
 from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
+from maskwise.tokens.network import SequenceNetwork
+from maskwise.tokens.own import own_parts
 from maskwise.train.config import LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
@@ -107,6 +112,13 @@ def _load(given: Sequence[str] | None, config: DNARunSettings) -> DNASplits:
     return data.load(config.data, given)
 
 
+def _stream(stream: Streamed, config: DNARunSettings) -> DNASplits:
+    for problem in of_settings(config.data, config.pattern):
+        raise UserError(problem.text, problem.settings)
+    check_dna_files([*config.evaluate.probes, *config.evaluate.finetune.tasks])
+    return streams.load_stream(stream, config.data)
+
+
 def _source(given: Sequence[str] | None, config: DNARunSettings) -> list[Problem]:
     if given is None and config.data.source == "array":
         return [Problem("this run was given sequences: give them again, as data=")]
@@ -176,6 +188,8 @@ RECORD = Modality(
     endings=frozenset({*SUFFIXES, *READS}),
     related=RELATED,
     precedence=1,
+    of_items=lambda items, config: streams.of_items(items),
+    of_stream=_stream,
     inspect=_inspect,
     load=_load,
     describe=_describe,
@@ -193,6 +207,7 @@ RECORD = Modality(
         folder, model, splits.test, pattern=config.pattern, seed=config.evaluate.seed
     ),
     restore=DNA.load,
+    parts=lambda model: own_parts(model.network, SequenceNetwork, ConvNetwork),
     embed=_embed,
     suited=lambda model, given, config: (
         _with_window(model, (config.data.window or model.tokenizer.window,)),
@@ -204,4 +219,5 @@ RECORD = Modality(
     labelled=partial.labelled,
     source_settings=_source_settings,
     likelihood=dna_likelihood,
+    exports={"hf-mlm": hf_models.write, **graph_formats(dna_graph)},
 )

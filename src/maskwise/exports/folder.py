@@ -11,8 +11,11 @@ from maskwise.modality import MaskedModel
 USUAL = "hf-mlm"
 """what a model that has it is exported as if nothing is said"""
 M = TypeVar("M", bound=MaskedModel)
-Formats = Mapping[str, Callable[[M, Path], None]]
-"""name -> what writes a model into an empty folder"""
+Writer = Callable[[M, Path], None]
+"""(model, an empty folder) -> writes its files"""
+Formats = Mapping[str, Writer[M]]
+ABOUT = "maskwise.json"
+"""what an export says of the model: its kind of data, law, steps, ..."""
 
 
 def write(model: M, folder: Path, formats: Formats[M], format: str | None = None) -> str:

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 import torch
 
 from maskwise.errors import UserError, option
+from maskwise.images.array_files import Layout, why_not_one_each
+from maskwise.images.endings import is_picture
 from maskwise.images.images import ImageSource, array_source
-from maskwise.textio import OPENERS, encode_labels, readable
+from maskwise.textio import OPENERS, encode_labels, few, is_data, readable
 
-Layout = Literal["NHWC", "NCHW"] | None
 _KEYS = ("x", "y", "x_test", "y_test")
 
 
@@ -78,6 +79,19 @@ def _to_numpy(values: Any) -> np.ndarray:
         raise UserError("array: images must all have one shape: make them alike first") from None
 
 
+def labels_of(y: Any, num: int) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+    """Return labels of so many images as numbers, and the classes; None without labels.
+
+    Raises:
+        UserError: they are no classes, or more or fewer.
+    """
+    if y is None:
+        return None, None
+    if len(y) != num:
+        raise UserError(f"array: y: {len(y)} labels for {num} images")
+    return encode_labels(_to_numpy(y), "array: y")
+
+
 def _read_npz(path: Path, layout: Layout) -> Arrays:
     with readable(path), path.open("rb") as archive:  # np.load leaves broken files open
         if not zipfile.is_zipfile(path):
@@ -107,12 +121,18 @@ def read_folder(folder: Path, layout: Layout) -> Arrays | None:
     """
     parts = _files_of_arrays(folder)
     if not parts["x"]:
-        others = sorted(file.name for file in [*folder.glob("*.npy*"), *folder.glob("*.npz")])
+        files = sorted([*folder.glob("*.npy*"), *folder.glob("*.npz")])
+        others = [file for file in files if is_data(file)]
         if not others:
             return None
+        pictures = [file.name for file in folder.iterdir() if is_data(file) and is_picture(file)]
+        why = f"{min(pictures)} is a picture" if pictures else why_not_one_each(others, layout)
+        if not why:
+            return None  # each is one sample
         raise UserError(
-            f"{folder}: found {', '.join(others[:6])}; a folder of arrays needs x_train*.npy "
-            "and optionally y_train*, x_test*, y_test*; or give one .npz file"
+            f"{folder}: found {few([file.name for file in others], 6)}; a folder of arrays needs"
+            " x_train*.npy and optionally y_train*, x_test*, y_test*; or give one .npz file, or"
+            f" files of one sample each ({why})"
         )
     # Decompression leaves Python, so threads read the parts side by side.
     files = [path for paths in parts.values() for path in paths]
@@ -249,7 +269,7 @@ def _check_images(x: np.ndarray, where: str, layout: Layout = None) -> np.ndarra
         raise UserError(f"{where}: no images in an array of shape {x.shape}")
     if x.ndim == 3:
         x = x[..., None]
-    elif (layout or _layout_of(x.shape, where)) == "NCHW":
+    elif (layout or layout_of(x.shape, where)) == "NCHW":
         x = x.transpose(0, 2, 3, 1)
     if x.dtype.kind in "biu" and x.min() >= 0 and x.max() <= 255:
         return x.astype(np.uint8, copy=False)
@@ -257,7 +277,7 @@ def _check_images(x: np.ndarray, where: str, layout: Layout = None) -> np.ndarra
         return x.astype(np.float32, copy=False)
 
 
-def _layout_of(shape: tuple[int, ...], where: str) -> Layout:
+def layout_of(shape: tuple[int, ...], where: str) -> Layout:
     """Say which axis of images, the second or the last, has the channels.
 
     Raises:

@@ -24,6 +24,7 @@ from maskwise.measure.probes import unscored, unseen
 from maskwise.modality import Entries
 from maskwise.patches.arrays import read_ahead
 from maskwise.patches.model import PatchModel
+from maskwise.patches.own_vit import ViTReader
 from maskwise.patches.sizes import on_grid
 from maskwise.rng import Keys, shuffled
 from maskwise.settings import settings
@@ -84,8 +85,10 @@ class Classifier(nn.Module):
         self.model = trainable(model)
         if isinstance(self.model.encoder, Transformer):
             self.model.encoder.norm = nn.Identity()  # type: ignore[assignment]
-        weight = 2e-5 * rng.standard_normal((num_classes, model.config.width), dtype=np.float32)
-        self.norm = nn.LayerNorm(model.config.width, eps=1e-6)
+        elif isinstance(self.model.encoder, ViTReader):
+            self.model.encoder.without_norm()
+        weight = 2e-5 * rng.standard_normal((num_classes, model.width), dtype=np.float32)
+        self.norm = nn.LayerNorm(model.width, eps=model.config.eps)
         self.weight = nn.Parameter(torch.from_numpy(weight))
         self.bias = nn.Parameter(torch.zeros(num_classes))
         self.to(next(model.parameters()).device)
@@ -254,20 +257,21 @@ def parameter_groups(tuned: Classifier, decay: float) -> list[ParamGroup]:
 
     Of an encoder of D blocks, the embedding, the class token and the positions are layer 0, block
     i = 1..D is layer i, and the classifier is layer D + 1, whose rate is whole. Layer l has the
-    "scale" ``decay ** (D + 1 - l)``. An encoder that is no transformer of ours is one block. What
+    "scale" ``decay ** (D + 1 - l)``. An encoder that is no vision transformer is one block. What
     only predicts hidden positions is left out.
 
     Source: Bao et al., BEiT (arXiv 2106.08254); He et al., Masked Autoencoders Are Scalable Vision
     Learners (arXiv 2111.06377), appendix A.1.
     """
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
-    last, ours = tuned.model.num_layers + 1, isinstance(tuned.model.encoder, Transformer)
+    blocks = isinstance(tuned.model.encoder, (Transformer, ViTReader))
+    last = (tuned.model.num_layers if blocks else 1) + 1
     for name, parameter in tuned.named_parameters():
         part = name.removeprefix("model.").split(".")
         if part[0] in ("embed", "class_token", "positions"):
             layer = 0
-        elif part[0] == "encoder":
-            layer = int(part[2]) + 1 if ours else 1
+        elif part[0] == "encoder" and "by_patch" not in part:
+            layer = _block(part) if blocks else 1
         elif name.startswith("model."):
             continue
         else:
@@ -281,6 +285,11 @@ def parameter_groups(tuned: Classifier, decay: float) -> list[ParamGroup]:
         }
         for (layer, decaying), parameters in groups.items()
     ]
+
+
+def _block(name: Sequence[str]) -> int:
+    """Return the number of a parameter's block, from 1; 0: it is of none, but what they read."""
+    return int(name[name.index("blocks") + 1]) + 1 if "blocks" in name else 0
 
 
 @contextmanager

@@ -9,21 +9,31 @@ import numpy as np
 import torch
 
 from maskwise.errors import UserError
-from maskwise.images.arrays import Arrays, Layout, of_values
+from maskwise.given import Items, Streamed, wrapped
+from maskwise.images.arrays import Arrays, of_values
 from maskwise.images.folders import Listed
+from maskwise.images.given_items import (
+    How,
+    is_array,
+    is_picture,
+    is_pillow,
+    labels_beside,
+    lazily,
+    like_first,
+    parts_of,
+    varies,
+)
+from maskwise.images.given_maps import of_mapped
 from maskwise.images.hub import has_pictures, list_splits, splits_of
 from maskwise.images.images import ImageSource
+from maskwise.images.looked import MEMORY_BYTES
 from maskwise.textio import encode_labels
 
 log = logging.getLogger("maskwise")
 TAKEN = (
     "images are given as an array [N, H, W] or [N, H, W, C], a tensor [N, C, H, W], a pair of one"
-    " and labels, or a list or data set with a length, of arrays, tensors or pictures, or of pairs"
-    " (picture, label)"
-)
-PICTURE, LABEL = (
-    ("image", "img", "pixel_values", "picture", "x"),
-    ("label", "labels", "target", "y"),
+    " and labels, or a list or data set, of arrays, tensors or pictures, or of pairs (picture,"
+    " label), or of dicts"
 )
 
 
@@ -33,25 +43,38 @@ def takes(data: object) -> bool:
     >>> takes(np.zeros((5, 4, 4))), takes(np.zeros((5, 4))), takes([1, 2]), takes(None)
     (True, False, False, False)
     """
+    if isinstance(data, (Items, Streamed)):
+        return _holds_pictures(data)
     if isinstance(data, ImageSource) or has_pictures(data):
         return True
-    if _is_array(data):
+    if is_array(data):
         return getattr(data, "ndim", 0) in (3, 4)
     if isinstance(data, tuple) and len(data) == 2:
         return takes(data[0])
     if not _is_sequence(data):
-        return False
+        return takes(found) if (found := wrapped(data)) is not data else False
+    first = data[0] if len(data) else []  # type: ignore[arg-type, index]
+    return isinstance(first, list) or _holds_pictures(Items(data))
+
+
+def _holds_pictures(data: Items | Streamed) -> bool:
+    if data.x is None and has_pictures(data.data):
+        return True
+    first = data.peeked
     try:
-        first = data[0] if len(data) else []  # type: ignore[arg-type, index]
-        return isinstance(first, list) or _is_picture(_parts(first)[0])
-    except Exception:  # whatever a data set of somebody else raises
-        return isinstance(data, torch.utils.data.Dataset)
+        return first is not None and is_picture(parts_of(data, first, 0)[0])
+    except UserError:
+        return False
 
 
-def open_given(data: Any, layout: Layout) -> Arrays | Listed:
+def open_given(data: Any, how: How) -> Arrays | Listed:
     """Return images that are given from Python.
 
-    Data sets are read to their length, once.
+    Data sets are read to their length, once, if they fit memory and stay the same.
+
+    Args:
+        data: as `takes` takes it.
+        how: single pictures become images.
 
     Raises:
         UserError: something else.
@@ -61,85 +84,87 @@ def open_given(data: Any, layout: Layout) -> Arrays | Listed:
         data, y = data
     if isinstance(data, ImageSource):
         return Arrays("array", [data], {})
-    if has_pictures(data):
-        return list_splits("data", splits_of(data))
-    if _is_array(data) or (isinstance(data, list) and data and isinstance(data[0], list)):
-        return of_values(data, y, layout)
-    if not _is_sequence(data):
-        raise UserError(f"data of type {type(data).__name__} are no images: {TAKEN}")
-    found = _read(data)
-    return _joined(*found, y, layout)
+    data = wrapped(data)
+    inner = data.data if isinstance(data, Items) else data
+    if has_pictures(inner) and (data is inner or _of_column(data)):
+        keys = (data.x, data.y) if isinstance(data, Items) else (None, None)
+        return list_splits("data", splits_of(inner), *keys)
+    if isinstance(data, np.memmap):
+        return of_mapped(data, y, how.layout)
+    if is_array(data) or (isinstance(data, list) and data and isinstance(data[0], list)):
+        return of_values(data, y, how.layout)
+    if not isinstance(data, Items):
+        if not _is_sequence(data):
+            raise UserError(f"data of type {type(data).__name__} are no images: {TAKEN}")
+        data = Items(data)
+    return _of_items(data, y, how)
 
 
-def _is_array(data: object) -> bool:
-    return hasattr(data, "ndim") and hasattr(data, "dtype") and not hasattr(data, "columns")
+def _of_column(data: Items) -> bool:
+    """Say whether the sample is in a column of pictures, and not in one of arrays."""
+    return data.x is None or type(data.data.features.get(data.x)).__name__ in ("Image", "NoneType")
 
 
 def _is_sequence(data: object) -> bool:
-    """Say whether data have a length and can be asked for the sample of a number."""
-    kind = type(data)
-    if isinstance(data, (str, bytes, bytearray, memoryview, dict, range)):
-        return False
-    return hasattr(kind, "__len__") and hasattr(kind, "__getitem__")
-
-
-def _is_picture(item: object) -> bool:
-    if _is_array(item):
-        return getattr(item, "ndim", 0) in (2, 3)
-    nested = isinstance(item, list) and bool(item) and isinstance(item[0], list)
-    return nested or _is_pillow(item)
-
-
-def _is_pillow(item: object) -> bool:
-    return hasattr(item, "getexif") and hasattr(item, "convert")
+    return isinstance(data, (list, tuple))
 
 
 def _is_label(value: Any) -> bool:
     if value is None or isinstance(value, (str, int, float)):
         return True
-    return _is_array(value) and value.ndim == 0
+    return is_array(value) and value.ndim == 0
 
 
-def _parts(item: Any) -> tuple[Any, Any]:
-    """Return the picture of a sample of a data set, and the rest or None."""
-    if isinstance(item, dict):
-        picture = next((item[key] for key in PICTURE if key in item), None)
-        return picture, next((item[key] for key in LABEL if key in item), None)
-    if isinstance(item, (tuple, list)) and 1 <= len(item) <= 2 and _is_picture(item[0]):
-        return item[0], item[1] if len(item) > 1 else None
-    return item, None
-
-
-def _read(data: Any) -> tuple[list[Any], list[Any]]:
-    """Return the pictures and the labels of a data set, never beyond its length."""
+def _of_items(items: Items, y: Any, how: How) -> Arrays | Listed:
+    """Return the pictures of a data set: read now, or when they are asked for."""
+    if not items.num:
+        raise UserError(f"a {type(items.data).__name__} without samples: {TAKEN}")
+    if isinstance(items.data, (list, tuple)):
+        return _joined(*_read(items), y, how)
+    large, varying, like = False, False, None
     try:
-        num = len(data)
-    except (TypeError, NotImplementedError) as error:
-        raise UserError(f"a {type(data).__name__} has no length ({error}): {TAKEN}") from None
+        like = like_first(items, how)
+        large = like.num_bytes * items.num > MEMORY_BYTES
+        varying = varies(items, like)
+    except UserError:  # reading all of them tells all that is wrong
+        if large:
+            raise
+    if like is None or not (large or varying):
+        return _joined(*_read(items), y, how)
+    label = parts_of(items, items.first, 0)[1]
+    if y is None and label is not None:
+        y = labels_beside(items, label)
+    if y is None and label is not None and not large:
+        y = labels_among(_read(items)[1])
+    elif y is None and label is not None:
+        log.warning(
+            "data: labels are not read, as this would read all of %d samples: give (data, labels),"
+            " or the data set an attribute `targets`",
+            items.num,
+        )
+    return lazily(items, like, y, varying)
+
+
+def _read(items: Items) -> tuple[list[Any], list[Any]]:
+    """Return the pictures and the labels of a data set, never beyond its length."""
     pictures, labels = [], []
-    for row in range(num):
-        try:
-            picture, label = _parts(data[row])
-        except Exception as error:  # whatever a data set of somebody else raises
-            why = str(error).split("\n")[0] or type(error).__name__
-            raise UserError(f"sample {row + 1} of {num} cannot be read: {why}") from error
-        if not _is_picture(picture):
-            told = type(picture).__name__
-            raise UserError(f"sample {row + 1} of {num} is no picture, but {told}: {TAKEN}")
+    for row, item in enumerate(items.every()):
+        picture, label = parts_of(items, item, row)
+        if not is_picture(picture):
+            what = type(picture).__name__
+            raise UserError(f"{items.named(row)} is no picture, but {what}: {TAKEN}")
         pictures.append(picture)
         labels.append(label)
-    if not pictures:
-        raise UserError(f"a {type(data).__name__} without samples: {TAKEN}")
     return pictures, labels
 
 
-def _joined(pictures: list[Any], labels: list[Any], y: Any, layout: Layout) -> Arrays | Listed:
+def _joined(pictures: list[Any], labels: list[Any], y: Any, how: How) -> Arrays | Listed:
     """Return pictures as one array, or those of Pillow by row, with labels where all are such."""
     if y is None:
-        y = _labels(labels)
+        y = labels_among(labels)
     elif len(y) != len(pictures):
         raise UserError(f"data: {len(y)} labels for {len(pictures)} images")
-    if all(map(_is_pillow, pictures)):
+    if all(map(is_pillow, pictures)):
         codes, classes = (None, None) if y is None else encode_labels(np.asarray(y), "data: y")
         names = [f"image {number}" for number in range(1, len(pictures) + 1)]
         return Listed("data", partial(_copy, pictures), names, None, codes, classes)
@@ -153,10 +178,10 @@ def _joined(pictures: list[Any], labels: list[Any], y: Any, layout: Layout) -> A
                 f"data: image 1 has the shape {shapes[0]} and image {number} {shape}: make them"
                 " alike, or give pictures of Pillow, which can be resized"
             )
-    return of_values(torch.stack(pictures) if all(kinds) else np.stack(pictures), y, layout)
+    return of_values(torch.stack(pictures) if all(kinds) else np.stack(pictures), y, how.layout)
 
 
-def _labels(labels: list[Any]) -> np.ndarray | None:
+def labels_among(labels: list[Any]) -> np.ndarray | None:
     """Return labels of samples; None where there are none, or they are no classes."""
     if all(label is None for label in labels):
         return None

@@ -10,7 +10,7 @@ import numpy as np
 from maskwise.errors import UserError
 from maskwise.images.folders import Listed
 from maskwise.rows import open_hub
-from maskwise.textio import HELD
+from maskwise.textio import HELD, encode_labels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,8 +25,12 @@ def list_hub(source: str) -> Listed:
     return list_splits(source, open_hub(source))
 
 
-def list_splits(source: str, splits: Mapping[str, Any]) -> Listed:
+def list_splits(
+    source: str, splits: Mapping[str, Any], x: str | None = None, y: str | None = None
+) -> Listed:
     """Find the pictures of splits by name, as of `datasets`; columns are found by their types.
+
+    Or they are `x`, of pictures, and `y`, of labels.
 
     Raises:
         UserError: there is no split to train on, or it has no pictures.
@@ -36,14 +40,19 @@ def list_splits(source: str, splits: Mapping[str, Any]) -> Listed:
     parts = {key: splits[key] for key in ["train", *[key for key in HELD if key in splits][:1]]}
     features = splits["train"].features
     columns = {type(kind).__name__: name for name, kind in reversed(features.items())}
-    image, label = columns.get("Image"), columns.get("ClassLabel")
+    for name in (x, y):
+        if name is not None and name not in features:
+            raise UserError(f"{source}: no column '{name}'; found {', '.join(features)}")
+    image, label = x or columns.get("Image"), y or columns.get("ClassLabel")
     if image is None:
         raise UserError(f"{source}: no image column; found {', '.join(features)}")
     if not len(splits["train"]):
         raise UserError(f"{source}: the train split is empty")
     labels = classes = None
-    if label is not None:
-        given = [value for part in parts.values() for value in part[label][:]]
+    given = [value for part in parts.values() for value in part[label][:]] if label else []
+    if label is not None and not hasattr(features[label], "names"):
+        labels, classes = encode_labels(np.array(given, object), f"{source}: column {label}")
+    elif label is not None:
         # Data sets give -1 or nothing where the class is not known.
         labels = np.array([-1 if value is None else max(value, -1) for value in given], np.int64)
         classes = tuple(str(value) for value in features[label].names)

@@ -20,7 +20,7 @@ from maskwise.modality import Given, Incomplete, Known, Labelled
 from maskwise.patches.model import PatchModel
 
 if TYPE_CHECKING:
-    from maskwise.images.record import ImageRunSettings
+    from maskwise.images.recipes import ImageRunSettings
 
 log = logging.getLogger("maskwise")
 

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from maskwise.errors import UserError, option
-from maskwise.images.arrays import Layout
+from maskwise.images.array_files import Layout
 from maskwise.images.data import ImageDataSettings, looked_at, opened
 from maskwise.images.folders import Listed
 from maskwise.images.images import Images, ImageSource
@@ -158,7 +158,7 @@ def resized(model: PatchModel, size: tuple[int, ...]) -> PatchModel:
 
 def _try(model: PatchModel, images: Images) -> None:
     """Refuse an encoder of one's own that cannot read a grid."""
-    weight = model.embed.weight
+    weight = model.head.weight
     blank = weight.new_zeros(1, images.channels, images.height, images.width)
     try:
         model.encode(blank)

@@ -54,15 +54,17 @@ class Norm(nn.LayerNorm):
 class Block(nn.Module):
     """Pre-norm transformer block: x + attention(norm(x)), then x + mlp(norm(x))."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float, attention: Attention) -> None:
+    def __init__(
+        self, width: int, heads: int, mlp_ratio: float, attention: Attention, eps: float = 1e-6
+    ) -> None:
         super().__init__()
         if width % heads:
             raise UserError(f"width {width} is not a multiple of {heads} heads")
         self.heads, self.attention = heads, attention
-        self.norm1 = Norm(width, eps=1e-6)
+        self.norm1 = Norm(width, eps=eps)
         self.qkv = nn.Linear(width, 3 * width)
         self.project = nn.Linear(width, width)
-        self.norm2 = Norm(width, eps=1e-6)
+        self.norm2 = Norm(width, eps=eps)
         self.mlp = nn.Sequential(
             nn.Linear(width, int(width * mlp_ratio)),
             nn.GELU(),
@@ -90,13 +92,19 @@ class Transformer(nn.Module):
     """A stack of pre-norm blocks with a final LayerNorm."""
 
     def __init__(
-        self, width: int, depth: int, heads: int, mlp_ratio: float, attention: Attention
+        self,
+        width: int,
+        depth: int,
+        heads: int,
+        mlp_ratio: float,
+        attention: Attention,
+        eps: float = 1e-6,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
-            Block(width, heads, mlp_ratio, attention) for _ in range(depth)
+            Block(width, heads, mlp_ratio, attention, eps) for _ in range(depth)
         )
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.norm = nn.LayerNorm(width, eps=eps)
 
     def forward(
         self, x: Tensor, valid: Tensor | None = None, num_last: int | None = None

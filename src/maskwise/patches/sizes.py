@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from maskwise.errors import UserError
 from maskwise.layers.resize import resize_positions
 from maskwise.layers.transformer import sincos_positions
-from maskwise.patches.model import PatchModel, PatchTokenizer
+from maskwise.patches.model import PatchModel
+from maskwise.patches.tokenizer import PatchTokenizer
 
 Place = Literal["scaled", "further"]
 """where the cells of another grid are: over the same picture, or one step from each other"""
@@ -47,21 +48,25 @@ def on_grid(model: PatchModel, tokenizer: PatchTokenizer, place: Place = "scaled
             f"tokens of {tokenizer.token_dim} values on a grid {tokenizer.grid} are none of this"
             f" model, which takes {own.token_dim} values on {len(own.grid)} axes"
         )
-    if place == "further" and model.config.positions == "learned":
+    if place == "further" and model.config.positions != "sincos":
         raise UserError("learned positions end with their grid: only scaled ones fit another")
     made = copy.deepcopy(model, {id(own): own})
     made.tokenizer = tokenizer
     grids = tuple(own.grid), tuple(tokenizer.grid)
     if grids[0] == grids[1]:
         return made
-    over = _laid_over(model, *grids, place)
-    made.config = dataclasses.replace(model.config, position_grid=over)
-    made.positions = _moved(made.positions, *grids, over)
-    if model.config.mode == "drop":
-        made.decoder_positions = _moved(made.decoder_positions, *grids, over)
     length = math.prod(tokenizer.grid)
     made.log_variance = nn.Buffer(made.log_variance.new_full((length,), torch.inf))
     made.log_spread = nn.Buffer(made.log_spread.new_zeros(length, tokenizer.token_dim))
+    if made.reader is not None:
+        made.reader.move(tokenizer)
+        return made
+    over = _laid_over(model, *grids, place)
+    made.config = dataclasses.replace(model.config, position_grid=over)
+    formula = model.config.positions == "sincos"
+    made.positions = _moved(made.positions, *grids, over, formula)
+    if model.config.mode == "drop":
+        made.decoder_positions = _moved(made.decoder_positions, *grids, over, formula)
     return made
 
 
@@ -70,7 +75,7 @@ def _laid_over(
 ) -> tuple[float, ...] | None:
     """Return the cells that sine-cosine positions of the new grid are laid over."""
     known = model.config.position_grid
-    if model.config.positions == "learned":
+    if model.config.positions != "sincos":
         return None
     if place == "scaled":
         return known or old
@@ -80,10 +85,16 @@ def _laid_over(
 
 
 def _moved(
-    positions: Tensor, old: tuple[int, ...], new: tuple[int, ...], over: tuple[float, ...] | None
+    positions: Tensor,
+    old: tuple[int, ...],
+    new: tuple[int, ...],
+    over: tuple[float, ...] | None,
+    formula: bool,
 ) -> Tensor:
     if isinstance(positions, nn.Parameter):
         moved = resize_positions(positions.detach(), old, new)
         return nn.Parameter(moved, requires_grad=positions.requires_grad)
+    if not formula:
+        return nn.Buffer(resize_positions(positions, old, new))
     fixed = sincos_positions(new, positions.shape[-1], over)
     return nn.Buffer(fixed[None].to(positions), persistent=False)

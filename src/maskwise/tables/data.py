@@ -17,6 +17,7 @@ from torch import Tensor
 from maskwise.columns.tabular import TabularRows, TabularSplits
 from maskwise.encodings import check_encoding
 from maskwise.errors import UserError, option
+from maskwise.given import ItemSettings
 from maskwise.modality import Samples
 from maskwise.outputs import Formulas
 from maskwise.settings import settings
@@ -41,12 +42,14 @@ log = logging.getLogger("maskwise")
 
 
 @settings
-class TableDataSettings:
+class TableDataSettings(ItemSettings):
     """Which table to use and how to read it."""
 
     source: str = "array"
     """`breast-cancer`, built in; a .csv or .tsv (also .gz, .xz) whose first line names the
     columns, a .parquet, .feather, .npy or .npz."""
+    y: str | None = None
+    """Of data from Python whose items are dicts: the key of what probes predict."""
     labels: str | None = None
     """A column of classes, kept out of the features: what probes predict."""
     drop: tuple[str, ...] = ()
@@ -192,7 +195,7 @@ def table_of(
     columns: Columns, data: TableDataSettings, rows: np.ndarray | slice = slice(None)
 ) -> Table:
     """Return how rows become samples, learned from some of them, and tell of constant columns."""
-    _check_names(columns, data, (), ("categorical",))
+    check_names(columns, data, (), ("categorical",))
     told = ("categorical", "scale", "max_categories", "lags")
     settings = {key: getattr(data, key) for key in told}
     table = Table.learn(columns, rows, dates=data.dates == "number", **settings)
@@ -228,14 +231,14 @@ def splits_of_columns(
     Raises:
         UserError: as for `load`; `Mendable` where settings would help.
     """
-    _check_names(columns, data, ("labels", "group"), ("drop",))
+    check_names(columns, data, ("labels", "group"), ("drop",))
     num, classes = num_rows(columns), None
     if data.labels is not None:
         labels = columns[data.labels]
     if labels is not None:
         if len(labels) != num:
             raise UserError(f"{len(labels)} labels for {num} rows")
-        classes, labels = _classes(labels, data)
+        classes, labels = classes_of(labels, data)
     train, test = parts_of(columns, data)
     apart = {data.labels, data.group, *data.drop}
     columns = {key: values for key, values in columns.items() if key not in apart}
@@ -280,7 +283,7 @@ def parts_of(columns: Columns, data: TableDataSettings) -> Parts:
     return at_random(alike, groups, data.holdout)
 
 
-def _check_names(
+def check_names(
     columns: Columns, data: TableDataSettings, one: Sequence[str], several: Sequence[str]
 ) -> None:
     """Refuse settings that name columns which there are not, all of them."""
@@ -302,7 +305,7 @@ def _check_names(
         raise Mendable(*wrong)
 
 
-def _classes(labels: np.ndarray, data: TableDataSettings) -> tuple[tuple[str, ...], np.ndarray]:
+def classes_of(labels: np.ndarray, data: TableDataSettings) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the names of classes and the number of each label, -1 where there is none."""
     found = distinct(labels)
     real = any(isinstance(value, float) for value in found)

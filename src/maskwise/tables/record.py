@@ -11,13 +11,27 @@ from pydantic import Field
 
 from maskwise.columns.evaluation import embed_rows, record, words
 from maskwise.columns.model import TabularModel
-from maskwise.columns.tabular import TabularModelSettings, TabularRunSettings, rows_of, splits_of
+from maskwise.columns.tabular import (
+    TabularModelSettings,
+    TabularRunSettings,
+    TabularSplits,
+    check_pattern,
+    rows_of,
+    splits_of,
+)
+from maskwise.errors import UserError
+from maskwise.exports.formats import graph_formats
+from maskwise.given import Items, Streamed
+from maskwise.inspection import Inspection, Problem
 from maskwise.modality import Entries, Features, Pool
 from maskwise.settings import override, settings
 from maskwise.tables import partial
 from maskwise.tables.data import TableDataSettings, from_frame, load, read_samples
 from maskwise.tables.files import features_of_file, fill, fill_file
+from maskwise.tables.given_rows import are_rows, of_items
+from maskwise.tables.graph import table_graph
 from maskwise.tables.inspection import inspect
+from maskwise.tables.streams import load_map, load_stream
 from maskwise.tables.table import Table
 from maskwise.tables.texts import Dialect
 from maskwise.textio import few
@@ -90,9 +104,43 @@ def _features(source: str, changes: Entries, target: str | None, classes: bool) 
 
 
 def _in_memory(data: object) -> bool:
-    values = data[0] if isinstance(data, tuple) and len(data) == 2 else data
+    if isinstance(data, (Items, Streamed)):
+        return are_rows(data)
+    values = _unlabelled(data)
     named = isinstance(values, dict) or hasattr(values, "columns")
     return named or getattr(values, "ndim", 0) == 2
+
+
+def _unlabelled(data: object) -> object:
+    return data[0] if isinstance(data, tuple) and len(data) == 2 else data
+
+
+def _is_map(data: object) -> bool:
+    values = _unlabelled(data)
+    return isinstance(values, np.memmap) and values.ndim == 2
+
+
+def _from_memory(frame: object, data: TableDataSettings) -> TabularSplits:
+    if not _is_map(frame):
+        return from_frame(frame, data)
+    x, labels = frame if isinstance(frame, tuple) else (frame, None)
+    return load_map(x, labels, data)
+
+
+def _inspect(given: object, config: TabularRunSettings) -> Inspection:
+    if not _is_map(given):
+        return inspect(given, config)
+    try:
+        splits = splits_of(given, config, load, _from_memory, "a table")
+    except UserError as error:
+        return Inspection({}, problems=[Problem.of(error)])
+    num = len(splits.train)
+    return Inspection({"rows": num + len(splits.test), "rows held out": len(splits.test)}, num)
+
+
+def _stream(stream: Streamed, config: TabularRunSettings) -> TabularSplits:
+    check_pattern(config.pattern)
+    return load_stream(stream, config.data)
 
 
 def _embed(
@@ -101,7 +149,7 @@ def _embed(
     """Return features of rows; NaN of those of which nothing is known."""
     table = model.tokenizer
     assert isinstance(table, Table)
-    samples = table.encode(frame)
+    samples = table.encode(_unlabelled(frame))
     features = embed_rows(model, rows_of(samples), layer=layer, pool=pool)
     empty = np.isnan(samples).all(axis=1)
     if empty.any():
@@ -121,8 +169,10 @@ RECORD = record(
     endings=frozenset({".csv", ".tsv", ".feather", ".parquet"}),
     folders="none",
     of_memory=_in_memory,
-    inspect=inspect,
-    load=lambda data, config: splits_of(data, config, load, from_frame, "a table"),
+    of_items=lambda items, config: of_items(items),
+    of_stream=_stream,
+    inspect=_inspect,
+    load=lambda data, config: splits_of(data, config, load, _from_memory, "a table"),
     describe=lambda splits, config: (splits.tokenizer, config),
     fingerprint=lambda splits: splits.fingerprint,
     restore=Table.load,
@@ -131,8 +181,9 @@ RECORD = record(
     incomplete=partial.incomplete,
     labelled=partial.labelled,
     impute=lambda model, data, config: fill(
-        model, data, round=config.data.round, clip=config.data.clip
+        model, _unlabelled(data), round=config.data.round, clip=config.data.clip
     ),
     impute_file=_impute_file,
     features=_features,
+    exports=graph_formats(table_graph),
 )

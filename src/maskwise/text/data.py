@@ -18,16 +18,18 @@ from torch import Tensor
 from maskwise.encodings import check_encoding
 from maskwise.errors import UserError, option
 from maskwise.files import Stamp, atomic_folder, cached, stamp
+from maskwise.given import ItemSettings
 from maskwise.modality import Indices
 from maskwise.settings import settings
 from maskwise.text.corpus import Corpus, open_corpus, write_corpus
-from maskwise.text.given import read_given
+from maskwise.text.given import Given, read_given
 from maskwise.text.ngrams import ngram_starts
 from maskwise.text.packing import PackedRows, cut, pack
 from maskwise.text.sources import Document, How, Part, hub_test_split, identity, read_parts
 from maskwise.text.survey import look, of_given, parts_of, say
 from maskwise.text.text import Text, load_tokenizer, train_tokenizer
 from maskwise.textio import Broken, is_data, splits_among, user_path
+from maskwise.train.stream import StreamSource
 
 log = logging.getLogger("maskwise")
 
@@ -82,15 +84,19 @@ class TextSource:
 
 @dataclass(frozen=True, eq=False)
 class TextSplits:
-    """Texts ready for use: `train` to learn from, `test` to evaluate on."""
+    """Texts ready for use: `train` to learn from, `test` to evaluate on.
+
+    Of a stream they are its first ones, and `stream` is what is learned from.
+    """
 
     train: TextSource
     test: TextSource
     name: str
+    stream: StreamSource | None = None
 
 
 @settings
-class TextDataSettings:
+class TextDataSettings(ItemSettings):
     """Which texts to use and how to read them."""
 
     source: str = "pydoc"
@@ -164,15 +170,15 @@ def load(
     given = texts is not None
     named = _given(texts, data, quiet) if given else _named(data.source, data, quiet)
     named = named if given or Path(data.source).name == name else named._replace(name=name)
-    corpus = _tokenized(named, data)
+    corpus = tokenized(named, data)
     starts = _unit_starts(corpus, data, units)
     if data.heldout:
-        other = _tokenized(_named(data.heldout, data, quiet), data, corpus.text)
-        train = _source(corpus, data, starts)
-        test = _source(other, data, _unit_starts(other, data, units))
+        other = tokenized(_named(data.heldout, data, quiet), data, corpus.text)
+        train = rows_of(corpus, data, starts)
+        test = rows_of(other, data, _unit_starts(other, data, units))
     else:
         parts = _hold_out(corpus.documents, data.holdout)
-        train, test = (_source(replace(corpus, documents=p), data, starts) for p in parts)
+        train, test = (rows_of(replace(corpus, documents=p), data, starts) for p in parts)
     if not quiet:
         counts = corpus.counts
         if data.pack and not corpus.text.start:
@@ -225,7 +231,7 @@ def _kept(texts: object, data: TextDataSettings, text: Text | None = None) -> Pa
     return cached("tokens", key)
 
 
-def _tokenized(texts: Texts, data: TextDataSettings, text: Text | None = None) -> Corpus:
+def tokenized(texts: Texts, data: TextDataSettings, text: Text | None = None) -> Corpus:
     """Return the tokens of texts, by `text` or as the settings say; they are kept on disk."""
     folder = _kept(texts.identity, data, text)
     if not (folder / "meta.json").is_file():
@@ -240,6 +246,11 @@ def _given(data: object, how: TextDataSettings, quiet: bool) -> Texts:
     given = read_given(data)
     if not quiet:
         say("texts", of_given(given), how.broken)
+    return texts_of(given)
+
+
+def texts_of(given: Given) -> Texts:
+    """Return texts from Python as documents that can be read again."""
     parts = parts_of(given)
     digest = hashlib.sha256()
     for part in parts:
@@ -318,7 +329,8 @@ def _unit_starts(corpus: Corpus, data: TextDataSettings, units: str | None) -> n
     return corpus.starts if units else None
 
 
-def _source(corpus: Corpus, data: TextDataSettings, starts: np.ndarray | None) -> TextSource:
+def rows_of(corpus: Corpus, data: TextDataSettings, starts: np.ndarray | None) -> TextSource:
+    """Return the documents of a corpus in rows, packed if the settings say so."""
     text = corpus.text
     first, size = cut(corpus.documents, text.room())
     if data.pack and text.start and text.pad >= 0:

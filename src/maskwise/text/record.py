@@ -9,15 +9,18 @@ import numpy as np
 from pydantic import Field
 
 from maskwise.errors import UserError, option
+from maskwise.exports.formats import graph_formats
+from maskwise.given import Items, Streamed
 from maskwise.inspection import Inspection, Problem
 from maskwise.modality import Entries, Modality, Pool, Scale
 from maskwise.settings import override, settings
 from maskwise.text import data as text_data
-from maskwise.text import hf_models
+from maskwise.text import hf_models, streams
 from maskwise.text import partial as partial_texts
 from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
 from maskwise.text.given import are_texts, read_given
+from maskwise.text.graph import text_graph
 from maskwise.text.inspecting import inspect_texts
 from maskwise.text.lengths import with_rows
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
@@ -28,6 +31,8 @@ from maskwise.text.text import Text
 from maskwise.textio import few, kind_of, names_in_parquet
 from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
+from maskwise.tokens.network import SequenceNetwork
+from maskwise.tokens.own import own_parts
 from maskwise.train.config import LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
@@ -117,6 +122,12 @@ def _load(data: object, config: TextRunSettings) -> TextSplits:
     if data is None and completed.source == "array":
         raise UserError("this run was given texts: give them again, as data=")
     return text_data.load(completed, data, units=units)
+
+
+def _stream(stream: Streamed, config: TextRunSettings) -> TextSplits:
+    units = _units(config)
+    check_files(config.evaluate)
+    return streams.load_stream(stream, _completed(config).data, units)
 
 
 def _units(config: TextRunSettings) -> str | None:
@@ -226,7 +237,11 @@ RECORD = Modality(
     owns=_owns,
     telling=frozenset({"data.column", "data.document"}),
     of_hub=lambda source: {"string", "Image"} & hub_columns(source) == {"string"},
-    of_memory=are_texts,
+    of_memory=lambda data: (
+        streams.are_texts(data) if isinstance(data, (Items, Streamed)) else are_texts(data)
+    ),
+    of_items=lambda items, config: streams.of_items(items, config.data.column),
+    of_stream=_stream,
     inspect=_inspect,
     load=_load,
     describe=_describe,
@@ -244,7 +259,9 @@ RECORD = Modality(
     ),
     restore=Text.load,
     parts=lambda model: (
-        {"network": model.network.config} if isinstance(model.network, HFNetwork) else {}
+        {"network": model.network.config}
+        if isinstance(model.network, HFNetwork)
+        else own_parts(model.network, SequenceNetwork)
     ),
     encoder_of_parts=lambda parts: (
         partial(HFNetwork.from_config, parts["network"]) if "network" in parts else None
@@ -262,5 +279,5 @@ RECORD = Modality(
         model, *read_text(path), length=length, **options
     ),
     foreign=hf_models.load,
-    exports={"hf-mlm": hf_models.write},
+    exports={"hf-mlm": hf_models.write, **graph_formats(text_graph)},
 )

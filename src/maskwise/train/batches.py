@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from maskwise.borrowed import drawing
 from maskwise.errors import UserError, option
 from maskwise.modality import Source
 from maskwise.rng import shuffled
@@ -57,7 +58,9 @@ class Batches(Dataset[Batch | UserError]):
         peers = order[index * self.batch_size : (index + 1) * self.batch_size]
         ids = peers.chunk(self.ranks)[self.rank]
         try:
-            return Batch(step, epoch, ids, peers, self.source.get(ids), self.source.units(ids))
+            with drawing(self.seed, epoch):
+                samples = self.source.get(ids)
+            return Batch(step, epoch, ids, peers, samples, self.source.units(ids))
         except UserError as error:
             return error
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # it takes a second to import, and only those who train need 
 log = logging.getLogger("maskwise")
 C = TypeVar("C", bound=RunSettings)
 MEASURED = 2.0  # seconds that all measurements take
+ENDLESS = 2**62  # samples of a stream of which nobody knows how many there are
 LEAST = 100  # steps below which there is nothing to see
 EPOCHS, ENOUGH = 30, (1000, 3000)  # what a model is chosen for
 GROWTH = 4  # a model takes about so many times the time of the next smaller one
@@ -62,7 +63,8 @@ def sized(
         what: samples are called.
     """
     fitted = with_batch(config, given, num)
-    size, there = fitted.train.batch_size, f"{name}: {num:,} {what} to train on"
+    size = fitted.train.batch_size
+    there = f"{name}: {'a stream of' if num == ENDLESS else f'{num:,}'} {what} to train on"
     if seconds_of(config.train.budget) is None or "train.steps" in given:
         if size != config.train.batch_size:
             log.info("%s, so %d a step, not %d", there, size, config.train.batch_size)

@@ -25,6 +25,7 @@ from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import RunSettings, TrainSettings, decays
 from maskwise.train.folder import Metrics, progress_bar
 from maskwise.train.monitor import Monitor
+from maskwise.train.stream import StreamBatches
 
 if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
     from lightning_fabric import Fabric
@@ -131,7 +132,7 @@ def setup(
 def train(
     fabric: "Fabric",
     model: MaskedModel,
-    batches: Batches,
+    batches: Batches | StreamBatches,
     config: RunSettings,
     folder: Path,
     *,

@@ -94,8 +94,12 @@ class Monitor:
     def step(self, batch: "Batch") -> None:
         """Let the probe learn from a batch, if it is its turn."""
         if self.probe is not None and batch.step % self.config.probe_every == 0:
-            labels = torch.from_numpy(self.labels[batch.ids.cpu().numpy()])
-            self.probe.learn(torch.from_numpy(self._encode(batch.samples)), labels)
+            # Of a stream only those of its first samples are known.
+            ids, num = batch.ids.cpu().numpy(), len(self.labels)
+            labels = np.where(ids < num, self.labels[np.minimum(ids, num - 1)], -1)
+            self.probe.learn(
+                torch.from_numpy(self._encode(batch.samples)), torch.from_numpy(labels)
+            )
 
     def measure(self) -> dict[str, float]:
         """Return what is known of the held-out samples now, by name."""
