@@ -1,10 +1,16 @@
 """Libraries of others: imported, or the test is skipped where they are not installed."""
 
+import importlib
+import sys
 import warnings
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+
+APART = Path(sys.prefix) / "peers"
+"""where the Makefile installs those that other tests should not see"""
 
 
 def peer(name: str) -> ModuleType:
@@ -17,6 +23,9 @@ def peer(name: str) -> ModuleType:
     for operator in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, operator):
             torch.library.define(f"torchvision::{operator}", boxes)
+    if APART.is_dir() and str(APART) not in sys.path:
+        sys.path.append(str(APART))
+        importlib.invalidate_caches()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return pytest.importorskip(name, exc_type=ImportError)
