@@ -58,6 +58,14 @@ $(VENV)/demo: pyproject.toml constraints.txt | $(RUN)/python
 	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
+# Libraries that tests meet, and what they need: apart, since torchvision's wheels are for CUDA builds
+# of torch, and beside another none of what finds them can be imported (see tests/peers.py).
+PEERS := timm lightly pytorch-lightning torchmetrics torchvision hydra-core omegaconf \
+	antlr4-python3-runtime
+
 $(VENV)/ready: pyproject.toml constraints.txt | $(RUN)/python
 	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	rm -rf $(VENV)/peers
+	$(RUN)/python -m pip install --quiet --constraint constraints.txt --no-deps \
+		--target $(VENV)/peers $(PEERS)
 	touch $@ $(VENV)/demo

@@ -279,8 +279,8 @@ CASES = {
     "embed no data": Case("embed {run} nothing -o {out}.npy", "no file or folder 'nothing'"),
     "embed other shapes": Case(
         "embed {run} images.npy -o {out}.npy",
-        r"shape \(50, 1, 8, 6\); this model takes",
-        lambda f: array(f, 50, 8, 6),
+        r"images of 8x5 .* the nearest size that it cuts is 8x4",
+        lambda f: array(f, 50, 8, 5),
     ),
     "embed layer": Case("embed {run} digits -o {out}.npy --layer 4", "layer 4 is outside"),
     "embed pool": Case("embed {run} digits -o {out}.npy --pool max", "invalid choice: 'max'"),

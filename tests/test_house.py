@@ -21,7 +21,7 @@ ORDER = [
     ["masks", "theory"],
     ["diagnostics", "show", "layers", "samples"],
     ["modality"],
-    ["objectives"],
+    ["objectives", "exports"],
     ["likelihood"],
     ["measure"],
     ["predict"],
@@ -35,14 +35,16 @@ ORDER = [
     ["questions"],
     ["run", "preparing"],
     ["integrations"],
+    ["attaching"],
     ["api", "listing", "theory_verbs", "question_verbs"],
+    ["sharing"],
     ["verbs"],
     ["cli"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 KINDS = ORDER[RANK["images"]]
 # Rooms above the kinds that say what they are: which there are, and adapters to others.
-MAY_NAME = {"modalities", "integrations"}
+MAY_NAME = {"modalities", "integrations", "attaching"}
 # The same words where they name something else: an array of samples.npz, an extra of pip.
 OTHER_WORDS = {
     "maskwise.report.folder: images",

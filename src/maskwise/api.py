@@ -20,18 +20,21 @@ from maskwise.modality import EncoderFactory, Entries, MaskedModel
 from maskwise.preparing import (
     check_features,
     chosen,
+    fitting,
     loaded,
     look_at,
     made,
     meant,
     scale_of,
+    started,
     with_observed,
 )
-from maskwise.run import Run, describe_model, load_model, save_model, untrained
+from maskwise.run import Run, describe_model, load_model, save_model, sized, untrained
 from maskwise.settings import flatten, override, to_dict
 from maskwise.textio import user_path
 from maskwise.train.batches import Batches
 from maskwise.train.budget import agreed, earlier
+from maskwise.train.checkpoint import places
 from maskwise.train.config import RunSettings, connect, launch
 from maskwise.train.folder import training
 from maskwise.train.loop import train
@@ -101,23 +104,26 @@ def pretrain(
         if value is not None:
             changes[key] = str(value) if key == "law" else value
     config, given = meant(data, changes, modality)
-    kind = find(config.modality)
+    kind, place = find(config.modality), None if out is None else user_path(out)
+    config = fitting(kind, config, changes, encoder, place if resume else None)
     if kind.inspect is not None:
         told = changes if modality is None else {"modality": modality, **changes}
         look_at(kind, given, config, changes).require(str(data) if given is None else None, told)
     splits = loaded(kind, given, config)
     tokenizer, config = kind.describe(splits, config)
     config, observed = with_observed(kind, splits, config)
-    folder = user_path(out) if out is not None else default_folder(splits.name, config)
+    folder = place or default_folder(splits.name, config)
     fabric = connect(config.efficiency)
-    make, scale = partial(made, tokenizer, encoder), scale_of(kind, data, encoder)
+    make, scale = partial(made, tokenizer, encoder), scale_of(kind, data, encoder, config)
     begun = earlier(config, folder, changes, scale) if resume else None
     if begun is None:
         made_here = fabric.is_global_zero and make
         config = chosen(config, changes, kind, splits, scale, made_here, observed)
     else:
         config = begun
-    model = make(config)
+    model, fresh = make(config), begun is None or not places(folder)
+    if fresh:
+        started(kind, model, config, say=fabric.is_global_zero)
     monitor = None
     if config.diagnose.every is not None:
         monitor = Monitor(model, splits.train, splits.test, config.diagnose)
@@ -131,6 +137,8 @@ def pretrain(
         launch(fabric, config.efficiency)
         if (first := agreed(fabric, config)) != config:
             config, model = first, make(first)
+            if fresh:
+                started(kind, model, config, say=False)
             batches = _batches(splits, config, fabric)
         if fabric.is_global_zero:
             describe_model(folder / "checkpoint", model)
@@ -174,7 +182,8 @@ def inspect(data: Any, /, *, modality: str | None = None, **overrides: Any) -> I
     """
     changes = flatten(overrides)
     config, given = meant(data, changes, modality)
-    return look_at(find(config.modality), given, config, changes)
+    kind = find(config.modality)
+    return look_at(kind, given, fitting(kind, config, changes), changes)
 
 
 def _batches(splits: Any, config: RunSettings, fabric: "Fabric") -> Batches | StreamBatches:
@@ -215,7 +224,9 @@ def evaluate(
     run, config = _changed(run, overrides, "evaluate.", "diagnose.", "data.")
     model = run.model(encoder)
     check_features(model, config)
+    model, config = run.kind.suited(model, data, config)
     splits = loaded(run.kind, data, config)
+    model = sized(model, splits.test)
     _finish(run, model, config, splits, encoder)
     return run
 
@@ -248,10 +259,13 @@ def measure_likelihood(
         UserError: fewer than two samples or passes, or another setting.
     """
     run, config = _changed(run, overrides, "data.")
-    kind = find(config.modality)
-    found = kind.needed(kind.likelihood, "measure likelihood")(
-        run.model(encoder),
-        loaded(kind, data, config),
+    kind, model = find(config.modality), run.model(encoder)
+    measure = kind.needed(kind.likelihood, "measure likelihood")
+    model, config = kind.suited(model, data, config)
+    splits = loaded(kind, data, config)
+    found = measure(
+        sized(model, splits.test),
+        splits,
         config.law,
         num_samples=num_samples,
         passes=passes,

@@ -235,6 +235,7 @@ def _kind(data: object, named: Mapping[str, object]) -> "Kind":
             bool(seen[kind.folders] & kind.endings)
             or (kind_of(path) in kind.endings and (kind.owns is None or kind.owns(path)))
             or (path.is_file() and kind_of(path) in kind.related)
+            or (kind.holds is not None and kind.holds(path))
             for kind in asked
         ]
     else:

@@ -4,8 +4,8 @@ The rooms above this one know of a kind of data what stands here, and nothing el
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -96,6 +96,20 @@ M = TypeVar("M", bound="MaskedModel")
 F = TypeVar("F")
 
 
+@dataclass(frozen=True)
+class Init(Generic[C, M]):
+    """How models of a kind start from weights that are there, as the setting model.init names."""
+
+    settings: Callable[[C, Path, Collection[str]], C]
+    """(settings, where the weights are, dotted settings that are given) -> settings that fit them;
+    raises UserError where those given do not, and reads no more than it takes to know"""
+    load: Callable[[M, Path], str]
+    """(model of such settings, where the weights are) -> what was taken, left and resized, in
+    words; the model has the weights"""
+    keys: frozenset[str] = frozenset()
+    """dotted settings that `settings` may complete, beside those of the model"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Modality(Generic[C, S, T, P, M]):
     """A kind of data: all that a run, the reports and the commands ask of it.
@@ -133,6 +147,8 @@ class Modality(Generic[C, S, T, P, M]):
     """of kinds to which a source could belong, the highest has it"""
     owns: Callable[[Path], bool] | None = None
     """whether a file of such an ending is really of this kind; None: it is"""
+    holds: Callable[[Path], bool] | None = None
+    """whether a file or folder of none of these endings is of this kind, by what is inside"""
     telling: frozenset[str] = frozenset()
     """settings that only data of this kind have"""
     of_hub: Callable[[str], bool] = lambda source: False
@@ -163,6 +179,8 @@ class Modality(Generic[C, S, T, P, M]):
     observed: Callable[[S], Tensor | None] | None = None
     """(splits) -> what rows to train on lack, bool [M, L], for masks that are copies of it; None:
     no row lacks anything"""
+    init: Init[C, M] | None = None
+    """how a model starts from weights that are there"""
     settle: Callable[[M, S, C], None] = lambda model, splits, config: None
     """what is fitted when training has ended"""
     evaluate: Callable[[M, S, C, M | None], Entries]
@@ -179,6 +197,12 @@ class Modality(Generic[C, S, T, P, M]):
     """what makes the encoder that `parts` tell of"""
 
     # What a model is used for.
+    suited: Callable[[M, Given, C], tuple[M, C]] = lambda model, given, config: (model, config)
+    """(model, data given from Python or None, settings) -> the model for samples of a size that
+    settings ask for; and settings under which samples have its size, where they ask for none"""
+    resized: Callable[[M, tuple[int, ...]], M] | None = None
+    """(model, the size of a sample: all axes of it, or some of the last ones) -> the same model
+    for samples of that size; None: samples of these models have one size"""
     embed: Callable[[M, Given, C, Pool, int], np.ndarray]
     """(model, data given from Python, settings, pool, layer) -> features [N, D]"""
     read: Callable[[C], Samples]
@@ -198,6 +222,8 @@ class Modality(Generic[C, S, T, P, M]):
     """(model, source, file to write, settings, entries) -> what was written, in a line"""
     embed_file: Callable[[M, Path, Path, C, int], str] | None = None
     """(model, source, annotated file to write, settings, layer) -> what was written"""
+    exports: Mapping[str, Callable[[M, Path], None]] = field(default_factory=dict)
+    """formats of other programs by name: (model, an empty folder) -> writes its files"""
 
     likelihood_of_file: Callable[..., Entries] | None = None
     """(model, file, length, num_samples, passes, seed) -> values as in likelihood.json"""

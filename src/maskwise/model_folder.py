@@ -15,7 +15,7 @@ from maskwise.files import Entries, atomic, read_json, write_json
 from maskwise.layers.outline import outline, require_same, shapes_of
 from maskwise.layers.transformer import Attention
 from maskwise.modalities import KINDS, build, find
-from maskwise.modality import EncoderFactory, M, MaskedModel
+from maskwise.modality import EncoderFactory, M, MaskedModel, Source
 from maskwise.settings import flatten, from_dict, to_dict
 
 
@@ -31,6 +31,18 @@ def untrained(model: M, seed: int = 0, encoder: EncoderFactory | None = None) ->
     encoder = encoder or kind.encoder_of_parts(kind.parts(model))
     made = build(model.tokenizer, model.config, seed=seed, encoder=encoder)
     return made.to(next(model.parameters()).device).eval()
+
+
+def sized(model: M, source: Source) -> M:
+    """Return a model for samples of the size that a source has; of the same size, the model.
+
+    Raises:
+        UserError: they have a size that the model cannot take.
+    """
+    resized = find(model.tokenizer.modality).resized
+    if resized is None or not len(source):
+        return model
+    return resized(model, tuple(source.get([0]).shape[1:]))
 
 
 def save_model(folder: Path, model: MaskedModel) -> None:

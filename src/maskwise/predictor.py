@@ -15,7 +15,7 @@ from maskwise.errors import UserError, option
 from maskwise.files import Entries, atomic_folder, read_json, stamp, write_json
 from maskwise.modalities import find, meant_by, read_config
 from maskwise.modality import Incomplete, Known, Labelled, MaskedModel
-from maskwise.model_folder import fingerprint, load_model, save_model
+from maskwise.model_folder import fingerprint, load_model, save_model, sized
 from maskwise.predict import heads, targets
 from maskwise.predict.answers import Answers
 from maskwise.predict.asked import ModelAsked, visible_shares
@@ -113,7 +113,8 @@ class Predictor:
 
     def asked_of(self, data: Incomplete) -> ModelAsked:
         """Return samples that were read as the encoder is asked of them."""
-        return ModelAsked(self.model, without(self.model, data, self.own), then=self.then)
+        model = sized(self.model, data.source)
+        return ModelAsked(model, without(model, data, self.own), then=self.then)
 
     def say(self, asked: ModelAsked) -> Answers:
         """Return what is said of samples as they are."""
@@ -219,10 +220,12 @@ def read(
     """
     given, config = (None, config) if data is None else meant_by(config, data)
     kind = find(config.modality)
-    found = kind.needed(kind.incomplete, "predict")(model, given, config)
+    incomplete = kind.needed(kind.incomplete, "predict")
+    model, config = kind.suited(model, given, config)
+    found = incomplete(model, given, config)
     if hidden is None:
         return found
-    wanted = positions(hidden, model, found)
+    wanted = positions(hidden, sized(model, found.source), found)
     return found._replace(hidden=wanted if found.hidden is None else wanted | found.hidden)
 
 
@@ -249,7 +252,8 @@ def fit(
     wanted = with_few_left_out(wanted, learned, label)
     learned, held = known_rows(wanted, found.held)
     say(wanted, label, int(learned.sum()))
-    asked = ModelAsked(model, without(model, found.data, found.own))
+    reader = sized(model, found.data.source)
+    asked = ModelAsked(reader, without(reader, found.data, found.own))
     made = learn(asked.some(learned), wanted.y[learned], len(wanted.classes or ()), how)
     about: Entries = {"learned": int(learned.sum()), **dataclasses.asdict(how)}
     if made.then is not None:

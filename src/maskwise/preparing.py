@@ -13,11 +13,13 @@ from torch import Tensor
 
 from maskwise import laws, masks
 from maskwise.errors import UserError, option
+from maskwise.files import read_json
 from maskwise.given import Streamed, wrapped
 from maskwise.inspection import Inspection, Problem
 from maskwise.modalities import Kind, as_given, build, config_of, recipes, taken
 from maskwise.modality import EncoderFactory, MaskedModel, ModelSettings, Scale, Tokenizer
-from maskwise.settings import check_layer, override
+from maskwise.settings import check_layer, flatten, override
+from maskwise.textio import user_path
 from maskwise.train.budget import ENDLESS, seconds_of_step, sized, with_batch
 from maskwise.train.config import RunSettings
 
@@ -108,11 +110,62 @@ def made(tokenizer: Tokenizer, encoder: EncoderFactory | None, config: RunSettin
     return cast(MaskedModel, model)
 
 
-def scale_of(kind: Kind, data: Any, encoder: EncoderFactory | None) -> Scale:
-    """Return what may be chosen: of a recipe the steps, for an encoder of one's own no model."""
+def begun_from(config: RunSettings) -> Path | None:
+    """Return where the weights are that a model starts from; None: they are random."""
+    place = getattr(config.model, "init", None)
+    return None if place is None else user_path(place)
+
+
+def fitting(
+    kind: Kind,
+    config: RunSettings,
+    given: Mapping[str, Any],
+    encoder: EncoderFactory | None = None,
+    begun: Path | None = None,
+) -> RunSettings:
+    """Return settings of the shape that the weights have which a model starts from.
+
+    Args:
+        kind: of data.
+        config: settings.
+        given: dotted settings that are given.
+        encoder: of one's own, if there is one.
+        begun: a run folder that goes on, if it has begun, which needs the weights no more.
+
+    Raises:
+        UserError: weights of something else, or settings that are given and do not fit them.
+    """
+    place = begun_from(config)
+    if place is None:
+        return config
+    if encoder is not None:
+        raise UserError(
+            f"{option('model.init')}: an encoder of your own starts from what it brings along:"
+            " leave one of them out"
+        )
+    start = kind.needed(kind.init, "start from other weights")
+    if begun is None or not (begun / "config.json").is_file():
+        return cast(RunSettings, start.settings(config, place, given.keys()))
+    saved = flatten(read_json(begun / "config.json"))
+    chosen = {key for key in saved if key.startswith("model.")} | start.keys
+    return override(config, {key: saved[key] for key in chosen & saved.keys() - given.keys()})
+
+
+def started(kind: Kind, model: MaskedModel, config: RunSettings, *, say: bool = True) -> None:
+    """Give a model the weights that it starts from, if there are any, and say what these are."""
+    place = begun_from(config)
+    if place is not None:
+        told = kind.needed(kind.init, "start from other weights").load(model, place)
+        if say:
+            log.info("%s", told)
+
+
+def scale_of(kind: Kind, data: Any, encoder: EncoderFactory | None, config: RunSettings) -> Scale:
+    """Return what may be chosen: of a recipe the steps, of a model with a shape no other."""
     if isinstance(data, (str, Path)) and str(data) in recipes():
         return Scale(epochs=math.inf)
-    return kind.scale if encoder is None else replace(kind.scale, smaller=())
+    shaped = encoder is not None or begun_from(config) is not None
+    return replace(kind.scale, smaller=()) if shaped else kind.scale
 
 
 def chosen(

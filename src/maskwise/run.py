@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ import numpy as np
 
 from maskwise import words
 from maskwise.errors import UserError, option
+from maskwise.exports.folder import write
 from maskwise.files import Entries, read_json, write_json
 from maskwise.modalities import Kind, find, meant_by, read_config, reading, taken
 from maskwise.modality import EncoderFactory, MaskedModel, Pool
 from maskwise.model_folder import describe_model as describe_model
 from maskwise.model_folder import load_model as load_model
 from maskwise.model_folder import save_model as save_model
+from maskwise.model_folder import sized as sized
 from maskwise.model_folder import untrained as untrained
 from maskwise.outputs import Embedded, spread
 from maskwise.predict.acquire import Acquisition
@@ -29,6 +32,7 @@ from maskwise.predictor import Predictor, asked_for, fit, fits
 from maskwise.predictor import read as read_incomplete
 from maskwise.questions import ask, explain
 from maskwise.settings import to_dict
+from maskwise.textio import user_path
 from maskwise.train.checkpoint import read_weights
 from maskwise.train.config import RunSettings
 from maskwise.train.folder import read as read_metrics
@@ -103,12 +107,27 @@ class Run:
         if not (self.path / "model").is_dir():
             raise self._unfinished("model")
 
-    def model(self, encoder: EncoderFactory | None = None) -> MaskedModel:
+    def model(
+        self, encoder: EncoderFactory | None = None, size: int | Sequence[int] | None = None
+    ) -> MaskedModel:
         """Load the trained model, in eval mode; of a run that was stopped, its newest checkpoint.
 
+        Args:
+            encoder: the function that the run was given, if it was given one.
+            size: of the samples it reads, where that is not the run's: height and width of images,
+                one number for a square; tokens in a row of texts, bases in a window of DNA.
+
         Raises:
-            UserError: there is neither, or files are damaged.
+            UserError: there is neither, files are damaged, or the model has no such size.
         """
+        model = self._model(encoder)
+        if size is None:
+            return model
+        sides = (size,) if isinstance(size, int) else tuple(size)
+        resized = self.kind.needed(self.kind.resized, "read samples of another size")
+        return resized(model, sides)
+
+    def _model(self, encoder: EncoderFactory | None) -> MaskedModel:
         described = (self.path / "checkpoint/config.json").is_file()
         found = None
         if described and not (self.path / "model").is_dir():
@@ -176,6 +195,7 @@ class Run:
             UserError: a source without a single sample that can be read.
         """
         model, kind = self.model(encoder), self.kind
+        model, config = kind.suited(model, None, config)
         given, names, broken = kind.read(config)
         if broken:
             rows = [f"{names[row] if names else row + 1}: {why}" for row, why in broken.items()]
@@ -196,6 +216,18 @@ class Run:
         """
         impute, config = self.kind.needed(self.kind.impute, "impute"), self.config
         return impute(self.model(), taken(self.kind, data, config), config)
+
+    def export(
+        self,
+        out: str | Path,
+        format: str | None = None,
+        *,
+        encoder: EncoderFactory | None = None,
+    ) -> Path:
+        """Write its model as other programs read it; see `maskwise.export`."""
+        out = user_path(out)
+        write(self.model(encoder), out, self.kind.exports, format)
+        return out
 
     def predictor(
         self,
@@ -304,7 +336,8 @@ class Run:
             asked = predictor.asked(x, hidden)
         else:
             predictor, model = None, self.model()
-            asked = ModelAsked(model, read_incomplete(model, self.config, x, hidden))
+            found = read_incomplete(model, self.config, x, hidden)
+            asked = ModelAsked(sized(model, found.source), found)
         return ask(
             *(predictor, asked), cost=cost, batch=batch, budget=budget, draws=draws, seed=seed
         )

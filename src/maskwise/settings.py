@@ -22,6 +22,11 @@ T = TypeVar("T")
 _AS_LIST = pydantic.BeforeValidator(
     lambda value: () if value is None else (value,) if isinstance(value, (int, float)) else value
 )
+Commas = Annotated[
+    str | None,
+    pydantic.BeforeValidator(lambda it: ",".join(map(str, it)) if isinstance(it, list) else it),
+]
+"""a text that may have commas, which the command line takes for a list"""
 LARGEST = 2**63 - 1
 """the largest whole number that is a setting"""
 

@@ -297,6 +297,20 @@ def predict(
     print(f"{out}: {predictor.label} of {len(answers.shares)} samples, {answers.told(coverage)}")
 
 
+def export(
+    run: Annotated[
+        str, Arg("a run, its model, or a masked language model of transformers", "RUN")
+    ],
+    folder: Annotated[Path, Arg("which is new, or empty", "FOLDER")],
+    *,
+    format: Annotated[str | None, Arg("such as onnx (default, of texts: hf-mlm)", "NAME")] = None,
+) -> None:
+    """Write a model as other programs read it."""
+    from maskwise import sharing
+
+    print(f"exported: {sharing.export(run, folder, format)}")
+
+
 def report(runs: Runs, *, out: Annotated[Path | None, Arg("an .html file")] = None) -> None:
     """Write a run's report, or compare several runs."""
     from maskwise import report
@@ -344,6 +358,7 @@ VERBS: dict[str, Verb] = {
     "impute": impute,
     "predict": predict,
     **question_verbs.VERBS,
+    "export": export,
     "report": report,
     "list": list_all,
     "show-mask": show_mask,

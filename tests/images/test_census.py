@@ -16,7 +16,7 @@ from maskwise.cli import main
 from maskwise.errors import UserError
 from maskwise.images import census, looked
 from maskwise.images.data import ImageDataSettings, load, read_all
-from maskwise.images.folders import FOREIGN, PICTURES
+from maskwise.images.endings import FOREIGN, PICTURES
 from maskwise.images.pictures import Pictures
 
 TINY = {"train.steps": 1, "model.width": 8, "model.heads": 1, "model.depth": 1}

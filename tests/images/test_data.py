@@ -354,7 +354,7 @@ def test_arrays_are_not_converted(tmp_path):
         ("size", 0),
         ("size", (3, -1)),
         ("size", (1, 2, 3)),
-        ("channels", 2),
+        ("channels", 0),
         ("holdout", 0),
         ("holdout", 1.0),
         ("limit", 0),

@@ -57,8 +57,10 @@ def test_masked_arrays(model, pixels):
 
 
 def test_other_images_are_refused(model, pixels):
-    with pytest.raises(UserError, match=r"images have \(2, 6, 4\) channels, height, width; this"):
-        incomplete(model, pixels.swapaxes(1, 2), config())
+    with pytest.raises(UserError, match=r"images of 3x6 .* are not cut by the model's patch, 2x2"):
+        incomplete(model, pixels[:, :3], config())
+    with pytest.raises(UserError, match="images have 3 channels and this model takes 2"):
+        incomplete(model, pixels[..., [0, 1, 0]], config())
     with pytest.raises(UserError, match="none of the images can be read"):
         incomplete(model, np.full((1, 4, 6, 2), np.inf), config())
 

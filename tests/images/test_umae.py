@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 import maskwise as mw
+from maskwise.images.arrange import class_names
 from maskwise.images.data import load
-from maskwise.images.folders import class_names
 from maskwise.modalities import build, find, recipes
 from maskwise.settings import differences, override, to_dict
 

@@ -137,6 +137,18 @@ def test_rows_without_labels_help(monkeypatch):
     assert np.log(more).mean() > np.log(alone).mean() + 0.03
 
 
+def test_rows_without_numbers_help():
+    """The other rows say what the columns have to do with each other."""
+    rng = np.random.default_rng(0)
+    latent = rng.normal(size=(1200, 2))
+    X = latent @ rng.normal(size=(2, 12)) + 0.8 * rng.normal(size=(1200, 12))
+    holes, _ = hidden(X[600:])
+    model = MaskedRegressor(copies=4, random_state=0)
+    alone = model.fit(X[:20], latent[:20, 0]).predict(holes) - latent[600:, 0]
+    more = model.fit(X[:20], latent[:20, 0], unlabelled=X[20:600]).predict(holes)
+    assert np.square(more - latent[600:, 0]).mean() < 0.9 * np.square(alone).mean()
+
+
 def test_nothing_visible_is_answered_by_the_marginal_and_counted(fitted, caplog):
     rows = np.full((6, 6), NAN)
     rows[1] = 0.0

@@ -106,7 +106,7 @@ def test_whole_or_not_at_all(exported, tmp_path, monkeypatch):
 
     folder = tmp_path / "model"
     folder.mkdir()
-    monkeypatch.setattr("maskwise.text.hf_models._write_tokenizer", refuse)
+    monkeypatch.setattr("maskwise.text.hf_models.write_tokenizer_files", refuse)
     with pytest.raises(UserError, match=r"cannot write .*model: No space left on device"):
         hf.export(exported.model, folder)
     assert list(tmp_path.rglob("*")) == [folder]
@@ -147,7 +147,7 @@ def test_verb(exported, cli, tmp_path):
     run, folder = tmp_path / "run", tmp_path / "exported"
     save_model(run, exported.model)
     status, out, err = cli("export", run, folder)
-    assert (status, out, err) == (0, f"model of transformers: {folder}\n", "")
+    assert (status, out, err) == (0, f"exported: {folder}\n", "")
     weights = "model.safetensors"
     assert (folder / weights).read_bytes() == (exported.folder / weights).read_bytes()
     status, out, err = cli("export", run, folder)
@@ -169,7 +169,7 @@ def test_images_are_refused(cli, tmp_path):
     save_model(tmp_path / "images", build(images, shape, seed=0))
     status, _, err = cli("export", tmp_path / "images", tmp_path / "out")
     assert status == 2
-    assert "only language models are exported" in err
+    assert "models of images are not exported" in err
     assert not (tmp_path / "out").exists()
     status, _, err = cli("likelihood", tmp_path / "images", "--text", __file__)
     assert status == 2

@@ -12,6 +12,7 @@ from maskwise.cells import annotated, partial
 from maskwise.cells.anndata_files import AnnData
 from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, from_anndata, load
+from maskwise.cells.graph import cell_graph
 from maskwise.cells.looking import look
 from maskwise.cells.others import Filled, align, samples_of
 from maskwise.columns.evaluation import embed_rows, record, words
@@ -22,6 +23,7 @@ from maskwise.columns.tabular import (
     TabularRunSettings,
     splits_of,
 )
+from maskwise.exports.formats import graph_formats
 from maskwise.modality import Blanks, Pool
 from maskwise.settings import settings
 from maskwise.train.config import TrainSettings
@@ -136,4 +138,5 @@ RECORD = record(
     impute=_impute,
     impute_file=_impute_file,
     embed_file=_embed_file,
+    exports=graph_formats(cell_graph),
 )

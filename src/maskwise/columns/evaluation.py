@@ -315,6 +315,7 @@ record: "Callable[..., Modality[Any, Any, Any, Any, Any]]" = partial(
     Modality,
     title="a model of features",
     build=TabularModel,
+    parts=lambda model: {"own_encoder": True} if model.network.own else {},
     observed=observed,
     settle=lambda model, splits, config: fit_feature_noise(model, splits.train, seed=config.seed),
     evaluate=lambda model, splits, config, untrained: evaluate_tabular(

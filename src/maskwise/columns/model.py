@@ -38,7 +38,8 @@ class TabularModel(MaskedModel):
         tokenizer: what the features are.
         config: the shape of the model.
         attention: "auto", "sdpa" or "plain"; equal up to rounding.
-        network: a `ColumnNetwork`; default: what `config` describes.
+        network: a `ColumnNetwork`, or a module of one's own that goes into the one that `config`
+            describes, see `MLP` and `FeatureTransformer`; default: that one as it is.
 
     Example:
         >>> from maskwise.cells.cells import Cells
@@ -61,8 +62,8 @@ class TabularModel(MaskedModel):
     ) -> None:
         super().__init__()
         self.tokenizer, self.config = tokenizer, config
-        network = network or network_of(tokenizer, config, attention)
-        assert isinstance(network, ColumnNetwork)
+        if not isinstance(network, ColumnNetwork):
+            network = network_of(tokenizer, config, attention, network)
         self.network = network
         # These are known, also where weights have shapes only.
         sizes, num = torch.tensor(tokenizer.sizes, device="cpu"), len(tokenizer.sizes)
@@ -257,7 +258,7 @@ class TabularModel(MaskedModel):
             there = known.gather(0, order)
             values = torch.where(hidden & there, everything.gather(0, order), values)
             blank = blank & ~(hidden & there)
-        shown = values.new_zeros(len(values), sum(self.tokenizer.sizes))
+        shown = values.new_zeros(values.shape[0], sum(self.tokenizer.sizes))
         if len(self.columns):
             at = self.places[:, 0] + values[:, self.columns].long()
             shown.scatter_(1, at, (~blank[:, self.columns]).to(shown.dtype))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from maskwise.columns.tabular import ColumnTokenizer, Loss, TabularModelSettings
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Transformer, mean_over
+from maskwise.layers.trying import require_reads
 from maskwise.masks import Mask
 from maskwise.modality import Answer, Objective
 
@@ -39,6 +40,9 @@ class Output(NamedTuple):
 
 class ColumnNetwork(nn.Module, ABC):
     """What a model of columns computes with."""
+
+    own = True
+    """whether a folder of its weights, without its code, is no model"""
 
     @property
     @abstractmethod
@@ -81,6 +85,8 @@ class MLP(ColumnNetwork):
         num_parameters: P, for each number.
         num_batches: of the data; 0 = none.
         shape: width, depth, code, norm, linear, and whether it reads which features are blank.
+        own: a module of one's own in place of the blocks down to the code, from all that is read,
+            side by side, to `width` features.
 
     Example:
         >>> network = MLP((0, 0, 3), 1, 0, TabularModelSettings(width=8, depth=1, code=4))
@@ -96,6 +102,7 @@ class MLP(ColumnNetwork):
         num_parameters: int,
         num_batches: int,
         shape: TabularModelSettings,
+        own: nn.Module | None = None,
     ) -> None:
         super().__init__()
         width, depth, code, norm = shape.width, shape.depth, shape.code, shape.norm
@@ -103,7 +110,11 @@ class MLP(ColumnNetwork):
         self.indicator = shape.corruption == "indicator"
         num = len(sizes)
         num_inputs = num + sum(sizes) + num * self.indicator
-        self.encoder = nn.ModuleList(_blocks(norm, num_inputs, *[width] * depth))
+        if own is not None:
+            what = f"{num} values, {sum(sizes)} categories" + f", {num} blanks" * self.indicator
+            require_reads(own, torch.zeros(2, num_inputs), what, width)
+        blocks = _blocks(norm, num_inputs, *[width] * depth) if own is None else [own]
+        self.own, self.encoder = own is not None, nn.ModuleList(blocks)
         self.code = nn.Linear(width, code)
         self.batch = nn.Embedding(num_batches, code) if num_batches else None
         self.decoder = nn.Sequential(*_blocks(norm, code, *[width] * depth))
@@ -169,6 +180,7 @@ class FeatureTransformer(ColumnNetwork):
         num_batches: of the data; 0 = none.
         shape: width, depth, heads, mlp_ratio, and whether blank features become a mask token.
         attention: see `maskwise.layers.transformer.attend`.
+        own: a module of one's own in place of the blocks, from tokens [B, F, width] to as many.
 
     Source: Gorishniy et al., Revisiting deep learning models for tabular data (arXiv 2106.11959),
     for the embedding of values.
@@ -181,6 +193,7 @@ class FeatureTransformer(ColumnNetwork):
         num_batches: int,
         shape: TabularModelSettings,
         attention: Attention,
+        own: nn.Module | None = None,
     ) -> None:
         super().__init__()
         num, width, indicator = len(sizes), shape.width, shape.corruption == "indicator"
@@ -190,7 +203,14 @@ class FeatureTransformer(ColumnNetwork):
         self.values = _normal(width**-0.5, num, width)
         self.categories = _normal(width**-0.5, len(owner), width)
         self.mask_token = _normal(0.02, width) if indicator else None
-        self.encoder = Transformer(width, shape.depth, shape.heads, shape.mlp_ratio, attention)
+        if own is not None:
+            require_reads(own, torch.zeros(2, num, width), "tokens")
+        self.own = own is not None
+        self.encoder = (
+            Transformer(width, shape.depth, shape.heads, shape.mlp_ratio, attention)
+            if own is None
+            else own
+        )
         self.batch = nn.Embedding(num_batches, width) if num_batches else None
         self.numbers = _normal(width**-0.5, num_parameters, num, width)
         self.number_bias = nn.Parameter(torch.zeros(num, num_parameters))
@@ -199,7 +219,7 @@ class FeatureTransformer(ColumnNetwork):
 
     @property
     def num_layers(self) -> int:
-        return len(self.encoder.blocks)
+        return len(self.encoder.blocks) if isinstance(self.encoder, Transformer) else 1
 
     @property
     def trunk(self) -> nn.Module:
@@ -214,7 +234,10 @@ class FeatureTransformer(ColumnNetwork):
             x = x.index_add(1, self.owner, each.to(x.dtype))
         if self.mask_token is not None:
             x = torch.where(shown.blank[..., None], self.mask_token, x)
-        return self.encoder.outputs(x + self.names, layers)
+        x = x + self.names
+        if isinstance(self.encoder, Transformer):
+            return self.encoder.outputs(x, layers)
+        return [self.encoder(x)] * len(layers)
 
     def features(self, shown: Reading, layer: int = -1) -> Tensor:
         return mean_over(self.tokens(shown, [layer])[0], ~shown.blank)
@@ -229,19 +252,22 @@ class FeatureTransformer(ColumnNetwork):
 
 
 def network_of(
-    tokenizer: ColumnTokenizer, shape: TabularModelSettings, attention: Attention
+    tokenizer: ColumnTokenizer,
+    shape: TabularModelSettings,
+    attention: Attention,
+    own: nn.Module | None = None,
 ) -> ColumnNetwork:
-    """Return the network that settings describe.
+    """Return the network that settings describe, or with a module of one's `own` in it.
 
     Raises:
-        UserError: a linear path where there can be none.
+        UserError: a linear path where there can be none, or a module that does not fit.
     """
     if shape.linear and (shape.kind != "mlp" or tokenizer.loss != "mse"):
         raise UserError(f"linear {shape.linear}: only an mlp of no counts has a linear path")
     data = tokenizer.sizes, 2 if tokenizer.loss == "zinb" else 1, tokenizer.num_batches
     if shape.kind == "mlp":
-        return MLP(*data, shape)
-    return FeatureTransformer(*data, shape, attention)
+        return MLP(*data, shape, own)
+    return FeatureTransformer(*data, shape, attention, own)
 
 
 def _blocks(norm: bool, *widths: int) -> list[nn.Sequential]:

@@ -5,7 +5,7 @@ counts at which visible share, and how wide sets and intervals are.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -195,7 +195,7 @@ class NumberModel:
     ) -> Self:
         """Return what says the numbers of rows of which parts are visible; see `ClassModel`."""
         rng = np.random.default_rng([seed, 4])
-        table = _Table.of(samples, others, sizes, law, copies, codes, rng, seed)
+        table = _Table.of(samples, others, sizes, law, copies, codes, rng, seed).labelled()
         y = y[table.kept].astype(np.float64)
         fold, mean = _left_out(y, rng, False), float(y.mean())
         seen, asked = table.asked(fold)
@@ -319,6 +319,11 @@ class _Table:
         """Return what is seen of copies, and which of these are of labelled rows left out."""
         left = np.concatenate([fold >= 0, np.zeros(len(self.rows) - len(fold), bool)])
         return self.seen, np.flatnonzero(left[self.every])
+
+    def labelled(self) -> Self:
+        """Return the same with copies of labelled rows only."""
+        some = np.flatnonzero(self.every < len(self.kept))
+        return replace(self, every=self.every[some], seen=self.seen.of(some))
 
     def first(self, most: int) -> np.ndarray:
         """Return which copies are of labelled rows, at most so many."""

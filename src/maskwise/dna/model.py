@@ -13,6 +13,7 @@ from maskwise.layers.transformer import Attention, Norm, gather
 from maskwise.objectives.cross_entropy import Shares, check_shares
 from maskwise.settings import settings
 from maskwise.tokens.network import BlockNetwork, Layers, SequenceNetwork, TokenNetwork
+from maskwise.tokens.own import OwnNetwork
 
 NEVER = -1e4  # a logit
 # Distances between the weights of a convolution, block by block, and again from the first.
@@ -72,7 +73,7 @@ class ConvNetwork(BlockNetwork):
         """Return which tokens are padding."""
         if documents is None:
             return (None,)
-        if bool((documents > 1).any()):
+        if not torch.compiler.is_exporting() and bool((documents > 1).any()):
             raise UserError("convolutions read one sequence in each row: do not pack them")
         return ((documents == 0)[..., None],)
 
@@ -164,11 +165,16 @@ class DNAModelSettings:
     def __post_init__(self) -> None:
         check_shares(self.corruption)
 
-    def network(self, tokenizer: DNA, attention: Attention) -> TokenNetwork:
+    def network(
+        self, tokenizer: DNA, attention: Attention, own: nn.Module | None = None
+    ) -> TokenNetwork:
         kind = tokenizer.kind
         size, ratio = (len(kind.alphabet), self.width, self.depth), self.mlp_ratio
         network: BlockNetwork
-        if self.kind == "conv":
+        if own is not None:
+            length = tokenizer.grid[0]
+            network = OwnNetwork(size[0], own, self.width, length, kind.num_inputs)
+        elif self.kind == "conv":
             network = ConvNetwork(*size, ratio, self.kernel, kind.num_inputs)
         else:
             network = SequenceNetwork(*size, self.heads, ratio, attention, kind.num_inputs)

@@ -1,5 +1,6 @@
 """Runs on DNA: their settings, R²MAE by default, and all that is asked of this kind of data."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from maskwise.dna import data, partial, streams
+from maskwise.dna import data, hf_models, partial, streams
 from maskwise.dna.data import DNADataSettings, DNASplits, either_strand
 from maskwise.dna.evaluation import (
     DNAEvaluateSettings,
@@ -17,12 +18,14 @@ from maskwise.dna.evaluation import (
     evaluate_dna,
 )
 from maskwise.dna.fasta import READS, SUFFIXES
-from maskwise.dna.model import DNAModelSettings
+from maskwise.dna.graph import dna_graph
+from maskwise.dna.model import ConvNetwork, DNAModelSettings
 from maskwise.dna.samples import as_codes, samples_of
 from maskwise.dna.survey import look, of_settings, of_tasks
 from maskwise.dna.tasks import check_dna_files
 from maskwise.dna.tokens import DNA
 from maskwise.errors import UserError, option
+from maskwise.exports.formats import graph_formats
 from maskwise.given import Streamed
 from maskwise.inspection import Inspection, Problem
 from maskwise.modality import Entries, Modality, Pool, Scale
@@ -31,8 +34,12 @@ from maskwise.settings import check_pool, override, settings
 from maskwise.textio import kind_of
 from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
+from maskwise.tokens.network import SequenceNetwork
+from maskwise.tokens.own import own_parts
 from maskwise.train.config import LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
+
+log = logging.getLogger("maskwise")
 
 RELATED = frozenset(
     {".2bit", ".faa", ".bed", ".gff", ".gff3", ".gtf", ".vcf", ".bcf", ".bam", ".sam", ".cram"}
@@ -149,6 +156,15 @@ def _embed(
     return spread(embed_sequences(model, codes, layer), None, broken).features
 
 
+def _with_window(model: LanguageModel[DNA], size: tuple[int, ...]) -> LanguageModel[DNA]:
+    """Return a model for windows of another width, which shares its weights, and say so."""
+    dna, width = model.tokenizer, size[-1]
+    if width == dna.window:
+        return model
+    log.warning("windows of %d bases, and the model's had %d", width, dna.window)
+    return model.reading(replace(dna, window=width))
+
+
 def _source_settings(source: str, fasta: str | None) -> Entries:
     """Return the settings that say which sequences to read: regions, or whole records."""
     if fasta is not None:
@@ -191,10 +207,17 @@ RECORD = Modality(
         folder, model, splits.test, pattern=config.pattern, seed=config.evaluate.seed
     ),
     restore=DNA.load,
+    parts=lambda model: own_parts(model.network, SequenceNetwork, ConvNetwork),
     embed=_embed,
+    suited=lambda model, given, config: (
+        _with_window(model, (config.data.window or model.tokenizer.window,)),
+        config,
+    ),
+    resized=_with_window,
     read=lambda config: samples_of(config.data),
     incomplete=partial.incomplete,
     labelled=partial.labelled,
     source_settings=_source_settings,
     likelihood=dna_likelihood,
+    exports={"hf-mlm": hf_models.write, **graph_formats(dna_graph)},
 )

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 import torch
 
 from maskwise.errors import UserError, option
+from maskwise.images.array_files import Layout, why_not_one_each
+from maskwise.images.endings import is_picture
 from maskwise.images.images import ImageSource, array_source
-from maskwise.textio import OPENERS, encode_labels, readable
+from maskwise.textio import OPENERS, encode_labels, few, is_data, readable
 
-Layout = Literal["NHWC", "NCHW"] | None
 _KEYS = ("x", "y", "x_test", "y_test")
 
 
@@ -120,12 +121,18 @@ def read_folder(folder: Path, layout: Layout) -> Arrays | None:
     """
     parts = _files_of_arrays(folder)
     if not parts["x"]:
-        others = sorted(file.name for file in [*folder.glob("*.npy*"), *folder.glob("*.npz")])
+        files = sorted([*folder.glob("*.npy*"), *folder.glob("*.npz")])
+        others = [file for file in files if is_data(file)]
         if not others:
             return None
+        pictures = [file.name for file in folder.iterdir() if is_data(file) and is_picture(file)]
+        why = f"{min(pictures)} is a picture" if pictures else why_not_one_each(others, layout)
+        if not why:
+            return None  # each is one sample
         raise UserError(
-            f"{folder}: found {', '.join(others[:6])}; a folder of arrays needs x_train*.npy "
-            "and optionally y_train*, x_test*, y_test*; or give one .npz file"
+            f"{folder}: found {few([file.name for file in others], 6)}; a folder of arrays needs"
+            " x_train*.npy and optionally y_train*, x_test*, y_test*; or give one .npz file, or"
+            f" files of one sample each ({why})"
         )
     # Decompression leaves Python, so threads read the parts side by side.
     files = [path for paths in parts.values() for path in paths]

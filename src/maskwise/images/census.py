@@ -12,10 +12,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from maskwise.errors import UserError
+from maskwise.errors import UserError, option
 from maskwise.files import Entries, atomic, cached
-from maskwise.images.folders import unreadable_ending
-from maskwise.images.pictures import NOTES, Become, Header, Pictures, Plan
+from maskwise.images.endings import unreadable_ending
+from maskwise.images.folders import USUALLY, Listed
+from maskwise.images.headers import NOTES, Header
+from maskwise.images.pictures import Become, Pictures, Plan
 from maskwise.inspection import Problem
 from maskwise.progress import track
 from maskwise.textio import in_line
@@ -24,7 +26,7 @@ T = TypeVar("T")
 Look = Header | str
 """what a header says, or what is wrong with the picture"""
 REMEMBERED = 1000  # files from which on headers are remembered
-FORMAT = 1  # of what is remembered
+FORMAT = 2  # of what is remembered
 LARGEST = 224  # side in pixels of the pictures that are proposed, at most
 _PIECE = 64  # pictures that a thread looks at in turn
 _MOST = 20  # different sizes that are listed
@@ -48,23 +50,26 @@ class Census:
         return {row: each for row, each in enumerate(self.headers) if each is not None}
 
 
-def take(pictures: Pictures, files: Sequence[Path] = (), root: Path | None = None) -> Census:
+def take(pictures: Pictures, listed: Listed) -> Census:
     """Look at the headers of all pictures, in threads.
+
+    Headers of many files, or parts of one, are remembered, and looked at again where size or time
+    have changed.
 
     Args:
         pictures: by row.
-        files: their paths, if they are files. Headers of many are remembered, and looked at again
-            where size or time have changed.
-        root: of the files: what they are remembered by.
+        listed: what is known of them so far.
     """
     known: dict[int, Look] = {}
-    stamps, place = [_stamp(file) for file in files], None
+    stamps, place = listed.states or [_stamp(file) for file in listed.files], None
+    keys = listed.names if listed.states else [str(file) for file in listed.files]
     known |= {row: each for row, each in enumerate(stamps) if isinstance(each, str)}
-    if root is not None and len(files) >= REMEMBERED:
-        place = cached("pictures", [FORMAT, str(root.resolve())])
+    if listed.root is not None and len(stamps) >= REMEMBERED:
+        how = [] if listed.reading == USUALLY else [repr(listed.reading)]
+        place = cached("pictures", [FORMAT, str(listed.root.resolve()), *how])
         old = _remembered(place)
-        for row, (file, each) in enumerate(zip(files, stamps, strict=True)):
-            entry = old.get(str(file))
+        for row, (key, each) in enumerate(zip(keys, stamps, strict=True)):
+            entry = old.get(key)
             if row not in known and entry is not None and entry[:2] == each:
                 known[row] = _looked(entry[2])
     fresh = [row for row in range(len(pictures.names)) if row not in known]
@@ -74,12 +79,12 @@ def take(pictures: Pictures, files: Sequence[Path] = (), root: Path | None = Non
         for part, looks in zip(parts, track(found, "headers", len(parts)), strict=True):
             known |= zip(part, looks, strict=True)
     if place is not None and fresh:
-        every = zip(files, stamps, strict=True)
+        every = zip(keys, stamps, strict=True)
         _remember(
             place,
             {
-                str(file): [*each, known[row]]
-                for row, (file, each) in enumerate(every)
+                key: [*each, known[row]]
+                for row, (key, each) in enumerate(every)
                 if not isinstance(each, str)
             },
         )
@@ -113,8 +118,8 @@ def _remembered(place: Path) -> Entries:
 
 def _looked(value: object) -> Look:
     if isinstance(value, list):
-        mode, height, width, notes = value
-        return Header(mode, height, width, tuple(notes))
+        mode, height, width, notes, bands = value
+        return Header(mode, height, width, tuple(notes), bands)
     return str(value)
 
 
@@ -159,18 +164,49 @@ def problems(
         shorter = [min(header.height, header.width) for header in census.read.values()]
         side = propose(min(int(np.median(shorter)), LARGEST))
         found.append(Problem(f"images differ in size: {told}", {"data.size": str(side)}))
-    channels = firsts(lambda header: header.channels)
-    if become.channels is None and len(channels) > 1:
-        told = ", ".join(f"{name} has {num} ({of} do)" for num, name, of in channels)
-        found.append(Problem(f"images differ in channels: {told}", {"data.channels": "3"}))
-    if len(firsts(lambda header: become.plan(header).mode == "F")) > 1:
-        depths = firsts(lambda header: header.depth)
+    found += _channels(census, names, become, firsts(lambda header: header.channels))
+    depths = firsts(lambda header: header.depth)
+    if len(firsts(become.bits)) > 1:
         told = ", ".join(f"{name} has {bits} bits ({of} do)" for bits, name, of in depths)
         if any(bits == 32 for bits, *_ in depths):
             found.append(Problem(f"images differ in depth: {told}; convert the floats yourself"))
         else:
+            told += "; 16 keeps what 8 makes coarser"
             found.append(Problem(f"images differ in depth: {told}", {"data.depth": "8"}))
     return found
+
+
+def _channels(
+    census: Census,
+    names: Sequence[str],
+    become: Become,
+    channels: Sequence[tuple[int, str, int]],
+) -> list[Problem]:
+    """Return what is wrong with the channels of pictures.
+
+    Args:
+        census: of the pictures.
+        names: of all.
+        become: what is said of what they become.
+        channels: each number that there is, the first picture that has it, and how many do.
+    """
+    told = ", ".join(f"{name} has {num} ({of} do)" for num, name, of in channels)
+    if become.channels is None:
+        if len(channels) == 1:
+            return []
+        plain = not any(header.bands for header in census.read.values())
+        mended = {"data.channels": "3"} if plain else {}
+        way_out = "" if plain else ": make them alike, or read each kind by itself"
+        return [Problem(f"images differ in channels: {told}{way_out}", mended)]
+    others = [row for row, header in census.read.items() if not become.takes(header)]
+    if not others:
+        return []
+    return [
+        Problem(
+            f"{len(others)} images cannot have {become.channels} channels, the first is"
+            f" {in_line(names[others[0]])} ({told}): leave out {option('data.channels')}"
+        )
+    ]
 
 
 def told(census: Census) -> Entries:
@@ -180,7 +216,7 @@ def told(census: Census) -> Entries:
     entries: Entries = {"sizes": dict(sizes[:_MOST])}
     if len(sizes) > _MOST:
         entries["other sizes"] = len(sizes) - _MOST
-    entries["modes"] = dict(Counter(each.mode for each in read).most_common())
+    entries["modes"] = dict(Counter(each.told for each in read).most_common())
     return entries | {f"pictures that {NOTES[key]}": num for key, num in notes(census).items()}
 
 

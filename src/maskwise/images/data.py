@@ -3,6 +3,7 @@
 import difflib
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -11,9 +12,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt
 from maskwise.errors import UserError, option
 from maskwise.files import stamp
 from maskwise.given import Items, ItemSettings
-from maskwise.images.arrays import Arrays, Layout, is_array, of_arrays, read_file, read_folder
+from maskwise.images.arrange import NoPicturesError
+from maskwise.images.array_files import Layout
+from maskwise.images.arrays import Arrays, is_array, of_arrays, read_file, read_folder
 from maskwise.images.census import problems
-from maskwise.images.folders import PICTURES, Listed, list_folder
+from maskwise.images.endings import PICTURES, TARS, ZIP
+from maskwise.images.folders import Listed, list_folder
 from maskwise.images.given import open_given
 from maskwise.images.given_items import How
 from maskwise.images.hub import list_hub
@@ -26,6 +30,8 @@ from maskwise.images.images import (
     joined,
 )
 from maskwise.images.looked import Looked, decoded, look, readable
+from maskwise.images.opening import Frames, Reading
+from maskwise.images.packed import list_packed
 from maskwise.images.pictures import Become
 from maskwise.inspection import Problem
 from maskwise.modality import Samples
@@ -58,19 +64,26 @@ class ImageDataSettings(ItemSettings):
 
     source: str = "digits"
     """`digits` (built in), a `.npz`, `.npy` or `.npy.xz` file, a folder of images, of arrays or
-    of MNIST files, or `hf:NAME`."""
+    of MNIST files, images in a `.zip`, `.tar` or `.parquet` or a folder of such, or `hf:NAME`."""
+    x: str | None = None
+    """The column of images, or of data from Python their key, where there may be several (of
+    `.parquet`, dicts, and the array of a `.npz` with one sample)."""
     y: str | None = None
-    """Of data from Python whose items are dicts: the key of the label; none: a usual one."""
+    """The column of classes of `.parquet`, their key in a `.json` beside each image or in dicts
+    from Python; none: one with a usual name, as `label`."""
     size: Sides = None
     """Height and width in pixels (one number for a square): image files are resized to cover it
     and cropped at the centre, before anything else is cropped."""
     layout: Layout = None
     """Where arrays have their channels: `NHWC` (last) or `NCHW`; none: where only one axis can be
-    them."""
-    channels: Literal[1, 3] | None = None
-    """Convert image files to grey (1) or RGB (3)."""
-    depth: Literal[8] | None = None
-    """Convert image files of 16 bits a value to 8."""
+    them. In a folder of `.npy` without class folders it also says that each is one sample."""
+    channels: PositiveInt | None = None
+    """Convert image files to grey (1) or RGB (3). Files of other channels are as they are, and
+    must have so many."""
+    depth: Literal[8, 16] | None = None
+    """Bring image files of 8 and 16 bits a value to the scale of 8, or of 16 as floats."""
+    frames: Frames = "first"
+    """What is read of TIFF files with several pages: the `first`, or all as `channels`."""
     broken: Broken = "stop"
     """What is done about images that cannot be read: `stop`, with the names of all, or `skip`,
     which counts them."""
@@ -93,6 +106,15 @@ class ImageDataSettings(ItemSettings):
     image into at most 200."""
     target: Target = "normalised"
     """What is predicted: each patch standardised by its own mean and variance, or raw pixels."""
+    mean: tuple[float, ...] = ()
+    """What is taken off the channels, one number for each or for all, as a share of 255 where
+    values have 8 bits; none: their means in the training images."""
+    std: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """What the channels are divided by, likewise; none: their standard deviations."""
+
+    def __post_init__(self) -> None:
+        if bool(self.mean) != bool(self.std):
+            raise UserError("data.mean and data.std go together: give both or none")
 
 
 def load(data: ImageDataSettings, given: Any = None) -> ImageSplits:
@@ -124,8 +146,8 @@ def name_of(data: ImageDataSettings) -> str:
     name = data.source.removeprefix("hf:")
     if name == data.source:
         name = user_path(name).resolve().name
-        for suffix in (".npy.xz", ".npy", ".npz"):
-            name = name.removesuffix(suffix)
+        for suffix in (".npy.xz", ".npy", ".npz", ".parquet", ZIP, *TARS):
+            name = name[: -len(suffix)] if name.lower().endswith(suffix) else name
     return name
 
 
@@ -268,7 +290,8 @@ def _key(data: ImageDataSettings, given: Any) -> list[Any] | None:
         if not arrays:
             return None
         stamps = [stamp(file) for file in arrays]
-    return [data.source, data.layout, stamps]
+    settings = (data.layout, data.classes, data.x, data.y, data.frames, data.channels, data.depth)
+    return [data.source, settings, stamps]
 
 
 def _inner(given: Any) -> Any:
@@ -299,11 +322,33 @@ def _open_source(data: ImageDataSettings) -> Arrays | Listed:
             f" {option('data.source')}; Hugging Face data sets are written hf:NAME)"
         )
     if path.is_dir():
-        return read_folder(path, data.layout) or list_folder(path, data.classes)
+        return read_folder(path, data.layout) or _in_folder(path, data)
     if is_array(path):
         return read_file(path, data.layout)
+    if (packed := _packed(path, data)) is not None:
+        return packed
     hint = "give its folder" if path.suffix.lower() in PICTURES else "expected a folder"
-    raise UserError(f"{path}: not a set of images; {hint}, .npz, .npy, .npy.xz or hf:NAME")
+    raise UserError(
+        f"{path}: not a set of images; {hint}, .npz, .npy, .npy.xz,"
+        " .zip, .tar, .parquet or hf:NAME"
+    )
+
+
+def _in_folder(path: Path, data: ImageDataSettings) -> Listed:
+    try:
+        return list_folder(path, data.classes, _reading(data), data.y)
+    except NoPicturesError:
+        if (packed := _packed(path, data)) is not None:
+            return packed
+        raise
+
+
+def _packed(path: Path, data: ImageDataSettings) -> Listed | None:
+    return list_packed(path, data.classes, _reading(data), data.x, data.y)
+
+
+def _reading(data: ImageDataSettings) -> Reading:
+    return Reading(data.layout, data.frames, data.x, data.channels, data.depth == 16)
 
 
 def _no_classes(data: ImageDataSettings) -> UserError:

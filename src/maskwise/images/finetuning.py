@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from maskwise.errors import UserError, option
 from maskwise.images.augment import crop_and_flip, erase, mix, soft_targets
-from maskwise.images.data import CropScale
+from maskwise.images.data import CropScale, Sides
 from maskwise.images.images import Images, ImageSplits
+from maskwise.images.sizes import at_size, of_size
 from maskwise.inspection import Problem
 from maskwise.layers.transformer import Block, Transformer
 from maskwise.measure.finetuning import fit, over_seeds, trainable
@@ -23,6 +24,8 @@ from maskwise.measure.probes import unscored, unseen
 from maskwise.modality import Entries
 from maskwise.patches.arrays import read_ahead
 from maskwise.patches.model import PatchModel
+from maskwise.patches.own_vit import ViTReader
+from maskwise.patches.sizes import on_grid
 from maskwise.rng import Keys, shuffled
 from maskwise.settings import settings
 from maskwise.train.config import decays
@@ -67,6 +70,9 @@ class ImageFineTuneSettings:
     """Crop a random part with this share of the area, from low to high (MAE: 0.08,1)."""
     flip: bool = False
     """Mirror images left to right at random (MAE: true)."""
+    size: Sides = None
+    """Height and width in pixels (one number for a square) that images are resized to, to train
+    and to test; none: those of the data."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Number format of the matrix products."""
 
@@ -79,8 +85,10 @@ class Classifier(nn.Module):
         self.model = trainable(model)
         if isinstance(self.model.encoder, Transformer):
             self.model.encoder.norm = nn.Identity()  # type: ignore[assignment]
-        weight = 2e-5 * rng.standard_normal((num_classes, model.config.width), dtype=np.float32)
-        self.norm = nn.LayerNorm(model.config.width, eps=1e-6)
+        elif isinstance(self.model.encoder, ViTReader):
+            self.model.encoder.without_norm()
+        weight = 2e-5 * rng.standard_normal((num_classes, model.width), dtype=np.float32)
+        self.norm = nn.LayerNorm(model.width, eps=model.config.eps)
         self.weight = nn.Parameter(torch.from_numpy(weight))
         self.bias = nn.Parameter(torch.zeros(num_classes))
         self.to(next(model.parameters()).device)
@@ -97,8 +105,9 @@ def finetune_images(
 
     MAE's protocol: AdamW, a rate that grows from block to block, rises in the first epochs and
     then falls along half a cosine to 1e-6; random crops and flips, erasing, Mixup and CutMix, soft
-    targets, drop path. Deviates from it: no RandAugment; crops are bilinear and of the stored
-    image, which was resized and cropped at its centre, not of the original.
+    targets, drop path; at another size on positions between those of the model. Deviates from it:
+    no RandAugment; crops are bilinear and of the stored image, which was resized and cropped at
+    its centre, not of the original.
 
     Returns the probability of each class, float32 [M, C]. `seed` is of the classifier, the order
     of the images and what is done to them.
@@ -106,6 +115,7 @@ def finetune_images(
     Source: He et al., Masked Autoencoders Are Scalable Vision Learners (arXiv 2111.06377),
     appendix A.1.
     """
+    model, splits = _at_size(model, splits, config.size)
     train_y, _ = check_finetuning(splits, config)
     labels, num_classes = torch.from_numpy(train_y), int(train_y.max()) + 1
     train, test = splits.train, splits.test
@@ -143,6 +153,18 @@ def finetune_images(
     with torch.no_grad(), precision:
         found = [tuned(images.to(device)).float().cpu() for images in read_ahead(test, parts)]
     return torch.cat(found).softmax(dim=1).numpy()
+
+
+def _at_size(
+    model: PatchModel, splits: ImageSplits, size: tuple[int, int] | None
+) -> tuple[PatchModel, ImageSplits]:
+    """Return a model and images for a size, if it is not theirs."""
+    assert isinstance(model.tokenizer, Images)
+    if size is None:
+        return model, splits
+    train, test = (at_size(part, size) for part in (splits.train, splits.test))
+    made = on_grid(model, of_size(model.tokenizer, size))
+    return made.train(model.training), ImageSplits(train, test, splits.name)
 
 
 def learning_rate(epoch: float, config: ImageFineTuneSettings) -> float:
@@ -226,6 +248,7 @@ def _protocol_name(config: ImageFineTuneSettings) -> str:
     if config.crop_scale is not None:
         parts.append("crop {:g} to {:g}".format(*config.crop_scale))
     parts += ["flip"] * config.flip
+    parts += ["{} x {} pixels".format(*config.size)] if config.size else []
     return f"mae-finetune ({', '.join(parts)}, no RandAugment)"
 
 
@@ -234,20 +257,21 @@ def parameter_groups(tuned: Classifier, decay: float) -> list[ParamGroup]:
 
     Of an encoder of D blocks, the embedding, the class token and the positions are layer 0, block
     i = 1..D is layer i, and the classifier is layer D + 1, whose rate is whole. Layer l has the
-    "scale" ``decay ** (D + 1 - l)``. An encoder that is no transformer of ours is one block. What
+    "scale" ``decay ** (D + 1 - l)``. An encoder that is no vision transformer is one block. What
     only predicts hidden positions is left out.
 
     Source: Bao et al., BEiT (arXiv 2106.08254); He et al., Masked Autoencoders Are Scalable Vision
     Learners (arXiv 2111.06377), appendix A.1.
     """
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
-    last, ours = tuned.model.num_layers + 1, isinstance(tuned.model.encoder, Transformer)
+    blocks = isinstance(tuned.model.encoder, (Transformer, ViTReader))
+    last = (tuned.model.num_layers if blocks else 1) + 1
     for name, parameter in tuned.named_parameters():
         part = name.removeprefix("model.").split(".")
         if part[0] in ("embed", "class_token", "positions"):
             layer = 0
-        elif part[0] == "encoder":
-            layer = int(part[2]) + 1 if ours else 1
+        elif part[0] == "encoder" and "by_patch" not in part:
+            layer = _block(part) if blocks else 1
         elif name.startswith("model."):
             continue
         else:
@@ -261,6 +285,11 @@ def parameter_groups(tuned: Classifier, decay: float) -> list[ParamGroup]:
         }
         for (layer, decaying), parameters in groups.items()
     ]
+
+
+def _block(name: Sequence[str]) -> int:
+    """Return the number of a parameter's block, from 1; 0: it is of none, but what they read."""
+    return int(name[name.index("blocks") + 1]) + 1 if "blocks" in name else 0
 
 
 @contextmanager

@@ -13,9 +13,11 @@ import torch
 from maskwise.borrowed import keyed
 from maskwise.errors import UserError, option
 from maskwise.given import Items, Streamed, is_of_hub
-from maskwise.images.arrays import Arrays, Layout, layout_of
+from maskwise.images.array_files import Layout
+from maskwise.images.arrays import Arrays, layout_of
+from maskwise.images.headers import header_of
 from maskwise.images.images import ImageSource
-from maskwise.images.pictures import Become, Pictures, empty, header_of
+from maskwise.images.pictures import Become, Pictures, empty
 from maskwise.textio import encode_labels
 
 log = logging.getLogger("maskwise")

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from maskwise.errors import UserError
-from maskwise.images.arrays import Arrays, Layout, labels_of, layout_of, not_finite
+from maskwise.images.array_files import Layout
+from maskwise.images.arrays import Arrays, labels_of, layout_of, not_finite
 from maskwise.images.images import ImageSource
 
 _PART = 256 << 20  # bytes looked at together

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from maskwise.errors import UserError, option
+from maskwise.images.channels import given_channels
 from maskwise.modality import Entries
 from maskwise.patches.model import Statistics
 from maskwise.rng import Keys
@@ -21,6 +22,8 @@ from maskwise.train.stream import StreamSource
 Target = Literal["normalised", "raw"]
 
 _EPSILON = 1e-6
+WHITE = 255.0
+"""the largest value of 8 bits"""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -187,6 +190,8 @@ class Images:
     """standard deviation of each channel over the training data, in raw units"""
     target: Target = "normalised"
     """what is predicted: each patch standardised by its own mean and variance, or raw pixels"""
+    white: float = WHITE
+    """the value of white in raw units: 255 of 8 bits a value, 1 of floats"""
 
     def __post_init__(self) -> None:
         size, patch = (self.height, self.width), self.patch
@@ -204,6 +209,11 @@ class Images:
     def grid(self) -> tuple[int, int]:
         """Patches along height and width."""
         return self.height // self.patch[0], self.width // self.patch[1]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        return self.channels, self.height, self.width
 
     @property
     def token_dim(self) -> int:
@@ -264,13 +274,15 @@ class Images:
     def weights(self, images: Tensor) -> None:
         """Every position counts the same in the loss."""
 
-    def untokenize(self, tokens: Tensor) -> Tensor:
-        """Return the images of standardised patches, float32 [B, C, H, W], in raw units."""
+    def picture(self, tokens: Tensor) -> Tensor:
+        """Return the standardised images of standardised patches, float32 [B, C, H, W]."""
         (rows, columns), (height, width) = self.grid, self.patch
         patches = tokens.reshape(-1, rows, columns, self.channels, height, width)
-        images = patches.permute(0, 3, 1, 4, 2, 5).reshape(
-            -1, self.channels, self.height, self.width
-        )
+        return patches.permute(0, 3, 1, 4, 2, 5).reshape(-1, *self.shape)
+
+    def untokenize(self, tokens: Tensor) -> Tensor:
+        """Return the images of standardised patches, float32 [B, C, H, W], in raw units."""
+        images = self.picture(tokens)
         mean, std = self._statistics(images)
         return images * std + mean
 
@@ -293,31 +305,49 @@ class Images:
         return mean.view(-1, 1, 1), std.view(-1, 1, 1)
 
 
-def describe(source: ImageSource, patch: tuple[int, int] | None, target: Target) -> Images:
-    """Return how images of a source become tokens, with the statistics of its channels.
+def describe(
+    source: ImageSource,
+    patch: tuple[int, int] | None,
+    target: Target,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+) -> Images:
+    """Return how images of a source become tokens.
 
-    At most 10,000 of the training images, evenly spread, are read. Without a `patch` (height and
-    width in pixels) it is the smallest square, of at least 2, that divides the images and cuts
-    them into at most 200.
+    Args:
+        source: images to train on, of which at most 10,000, evenly spread, are read.
+        patch: height and width in pixels; None: the smallest square, of at least 2, that divides
+            the images and cuts them into at most 200.
+        target: what is predicted.
+        mean: what is taken off channels, as shares of white, one for each or for all; none: their
+            means. Three become their mean for images of one channel.
+        std: what they are divided by, likewise; none: their standard deviations.
+
+    Raises:
+        UserError: another number of them, or those of values of another size.
     """
     channels, height, width = source.shape
     indices = torch.linspace(0, len(source) - 1, min(len(source), 10_000)).long()
+    white = WHITE if source.get(indices[:1]).dtype == torch.uint8 else 1.0
     sums = torch.zeros(2, channels, dtype=torch.float64)
     for part in indices.split(500):
         values = source.get(part).to(torch.float64)
         sums += torch.stack([values.mean((0, 2, 3)), values.square().mean((0, 2, 3))]) * len(part)
-    mean, square = sums / len(indices)
+    found, square = sums / len(indices)
     # A constant channel has no scale of its own; what is left of it is rounding.
-    std = (square - mean.square()).clamp(min=0).sqrt()
-    std = torch.where(std > 1e-7 * mean.abs(), std, 1.0)
+    spread = (square - found.square()).clamp(min=0).sqrt()
+    spread = torch.where(spread > 1e-7 * found.abs(), spread, 1.0)
+    if mean and std:
+        found, spread = given_channels(mean, std, white, found, spread)
     return Images(
         patch=patch or choose_patch(height, width),
         channels=channels,
         height=height,
         width=width,
-        mean=tuple(mean.tolist()),
-        std=tuple(std.tolist()),
+        mean=tuple(found.tolist()),
+        std=tuple(spread.tolist()),
         target=target,
+        white=white,
     )
 
 

@@ -14,8 +14,9 @@ from maskwise.files import Entries
 from maskwise.images import census
 from maskwise.images.census import Census
 from maskwise.images.folders import Listed
+from maskwise.images.headers import NOTES
 from maskwise.images.images import ImageSource, array_source, first_shuffled, hold_out
-from maskwise.images.pictures import NOTES, Become, Pictures, Plan, empty, too_large
+from maskwise.images.pictures import Become, Pictures, Plan, empty, too_large
 from maskwise.progress import track
 from maskwise.textio import Broken, few, leave_out
 
@@ -139,7 +140,7 @@ class Looked:
 def look(listed: Listed, become: Become, max_pixels: int) -> Looked:
     """Look at the headers of all pictures of a source."""
     pictures = Pictures(listed.open, listed.names, become, max_pixels)
-    return Looked(listed, pictures, census.take(pictures, listed.files, listed.root), {})
+    return Looked(listed, pictures, census.take(pictures, listed), {})
 
 
 def decoded(

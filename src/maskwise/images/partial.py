@@ -14,12 +14,13 @@ from maskwise.images.arrays import Arrays
 from maskwise.images.data import ImageDataSettings, looked_at, opened
 from maskwise.images.images import Images, ImageSource, held_out, joined
 from maskwise.images.looked import Looked, readable
+from maskwise.images.sizes import of_size, suited
 from maskwise.measure.features import in_batches
 from maskwise.modality import Given, Incomplete, Known, Labelled
 from maskwise.patches.model import PatchModel
 
 if TYPE_CHECKING:
-    from maskwise.images.record import ImageRunSettings
+    from maskwise.images.recipes import ImageRunSettings
 
 log = logging.getLogger("maskwise")
 
@@ -93,12 +94,8 @@ def labelled(
 
 
 def _incomplete(model: PatchModel, read: _Read) -> Incomplete:
-    images = model.tokenizer
-    assert isinstance(images, Images)
-    if (wanted := (images.channels, images.height, images.width)) != read.source.shape:
-        raise UserError(
-            f"images have {read.source.shape} channels, height, width; this model takes {wanted}"
-        )
+    assert isinstance(model.tokenizer, Images)
+    images = of_size(model.tokenizer, read.source.shape)
     told = read.labels, read.classes, read.names, read.broken
     if read.missing is None:
         return Incomplete(read.source, None, None, *told)
@@ -114,12 +111,8 @@ def _incomplete(model: PatchModel, read: _Read) -> Incomplete:
 
 
 def _read(model: PatchModel, given: Given, data: ImageDataSettings) -> _Read:
-    images = model.tokenizer
-    assert isinstance(images, Images)
-    last = (images.height, images.width, images.channels)
-    fits = tuple(getattr(given, "shape", ()))[1:] == last
-    if given is not None:
-        data = dataclasses.replace(data, layout="NHWC" if fits else data.layout, classes=())
+    assert isinstance(model.tokenizer, Images)
+    data = suited(model.tokenizer, given, data)
     found = opened(data, given)
     return _of_arrays(found) if isinstance(found, Arrays) else _of_pictures(looked_at(found, data))
 

@@ -14,6 +14,7 @@ from maskwise import laws, masks
 from maskwise.errors import UserError
 from maskwise.integrations.hf_rows import IGNORED, Rows, Sample, read
 from maskwise.integrations.hf_samples import Sightings, WordMarks
+from maskwise.integrations.hf_units import changes, check_pattern, units
 from maskwise.laws import Law, Scheduled
 from maskwise.objectives.cross_entropy import corrupt
 from maskwise.rng import Keys
@@ -28,8 +29,6 @@ if TYPE_CHECKING:  # it is an extra
 log = logging.getLogger("maskwise")
 
 __all__ = ["DataCollatorForRandomRatioMLM", "export", "load", "untrained"]
-
-PATTERNS = ("scattered", "words", "ngrams", "spans")
 
 
 class DataCollatorForRandomRatioMLM:
@@ -88,12 +87,7 @@ class DataCollatorForRandomRatioMLM:
         pad_to_multiple_of: int | None = None,
     ) -> None:
         self.law, self.pattern, self.seed, self.ngrams = laws.parse(law), pattern, seed, ngrams
-        masks.parse_pattern(pattern)
-        name = pattern.partition(":")[0]
-        if name not in PATTERNS:
-            raise UserError(f"pattern {pattern} is for images; texts have {', '.join(PATTERNS)}")
-        if (ngrams is not None) != (name == "ngrams"):
-            raise UserError("pattern 'ngrams' and the argument ngrams= need each other: give both")
+        name = check_pattern(pattern, ngrams)
         shares = (mask_replace_prob, random_replace_prob)
         if min(shares) < 0 or not sum(shares) <= 1 + 1e-9:
             raise UserError(
@@ -225,7 +219,7 @@ class DataCollatorForRandomRatioMLM:
             return None
         if all(len(sample.words) == len(sample.ids) for sample in rows.samples):
             words = rows.of([sample.words for sample in rows.samples], IGNORED)
-            starts = words != torch.nn.functional.pad(words, (1, 0), value=IGNORED)[:, :-1]
+            starts = changes(words)
         elif self._marks.known:
             starts = self._marks.starts(ids)
         else:
@@ -233,9 +227,4 @@ class DataCollatorForRandomRatioMLM:
                 f"pattern {self.pattern} needs words, and the tokenizer does not mark them: give"
                 " samples their word_ids (and Trainer remove_unused_columns=False)"
             )
-        breaks = ~eligible | ~torch.nn.functional.pad(eligible, (1, 0))[:, :-1]
-        starts |= breaks
-        if self.ngrams is not None:
-            merged = self.ngrams.merge(ids.numpy(), starts.numpy(), breaks.numpy())
-            starts = torch.from_numpy(merged)
-        return starts.cumsum(dim=1)
+        return units(ids, starts, eligible, self.ngrams)

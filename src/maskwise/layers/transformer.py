@@ -54,15 +54,17 @@ class Norm(nn.LayerNorm):
 class Block(nn.Module):
     """Pre-norm transformer block: x + attention(norm(x)), then x + mlp(norm(x))."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float, attention: Attention) -> None:
+    def __init__(
+        self, width: int, heads: int, mlp_ratio: float, attention: Attention, eps: float = 1e-6
+    ) -> None:
         super().__init__()
         if width % heads:
             raise UserError(f"width {width} is not a multiple of {heads} heads")
         self.heads, self.attention = heads, attention
-        self.norm1 = Norm(width, eps=1e-6)
+        self.norm1 = Norm(width, eps=eps)
         self.qkv = nn.Linear(width, 3 * width)
         self.project = nn.Linear(width, width)
-        self.norm2 = Norm(width, eps=1e-6)
+        self.norm2 = Norm(width, eps=eps)
         self.mlp = nn.Sequential(
             nn.Linear(width, int(width * mlp_ratio)),
             nn.GELU(),
@@ -90,13 +92,19 @@ class Transformer(nn.Module):
     """A stack of pre-norm blocks with a final LayerNorm."""
 
     def __init__(
-        self, width: int, depth: int, heads: int, mlp_ratio: float, attention: Attention
+        self,
+        width: int,
+        depth: int,
+        heads: int,
+        mlp_ratio: float,
+        attention: Attention,
+        eps: float = 1e-6,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
-            Block(width, heads, mlp_ratio, attention) for _ in range(depth)
+            Block(width, heads, mlp_ratio, attention, eps) for _ in range(depth)
         )
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.norm = nn.LayerNorm(width, eps=eps)
 
     def forward(
         self, x: Tensor, valid: Tensor | None = None, num_last: int | None = None
@@ -132,10 +140,14 @@ def mean_over(tokens: Tensor, counted: Tensor) -> Tensor:
     return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
-def sincos_positions(grid: tuple[int, ...], width: int) -> Tensor:
+def sincos_positions(
+    grid: tuple[int, ...], width: int, over: Sequence[float] | None = None
+) -> Tensor:
     """Return fixed sine-cosine positions of a grid in row-major order, float32 [L, width].
 
-    Each axis gets width / axes channels: sin(x w_i) and cos(x w_i) with w_i = 10000^(-i / n).
+    Each axis gets width / axes channels: sin(x w_i) and cos(x w_i) with w_i = 10000^(-i / n), at
+    x = 0, 1, ...; or where the cells are of a grid `over` which this one is laid, side by side:
+    x = (k + 1/2) old / new - 1/2.
 
     >>> sincos_positions((2, 3), 8).shape
     torch.Size([6, 8])
@@ -147,6 +159,12 @@ def sincos_positions(grid: tuple[int, ...], width: int) -> Tensor:
         )
     num = width // (2 * len(grid))
     frequency = torch.exp(torch.arange(num) * (-math.log(10000.0) / num))
-    axes = torch.meshgrid(*(torch.arange(side) for side in grid), indexing="ij")
+    places = [torch.arange(side) for side in grid]
+    if over is not None:
+        if len(over) != len(grid):
+            raise UserError(f"positions over {len(over)} axes do not fit a grid of {len(grid)}")
+        steps = zip(places, over, grid, strict=True)
+        places = [(each + 0.5) * (old / side) - 0.5 for each, old, side in steps]
+    axes = torch.meshgrid(*places, indexing="ij")
     angles = [axis.flatten()[:, None] * frequency for axis in axes]
     return torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1)

@@ -1,5 +1,6 @@
 """What hidden patches cost, by ratio and in nats, beside what needs no network."""
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -15,6 +16,8 @@ from maskwise.measure.losses import NUM_TRAIN, Held, fit_variances, loss_curves,
 from maskwise.modality import Entries, Source, Splits
 from maskwise.objectives.reconstruction import sample_losses
 from maskwise.patches.model import PatchModel
+
+log = logging.getLogger("maskwise")
 
 
 def reconstruction(
@@ -62,8 +65,12 @@ def patch_likelihood(
 ) -> Entries:
     """Return what likelihood.json holds, for samples of the test part; see `measure`.
 
-    The anchor takes every value to be normal and on its own.
+    The anchor takes every value to be normal and on its own. A model that knows nothing of the
+    noise, as one for samples of another size than its run's, is told it by training samples.
     """
+    if not bool(model.log_variance.isfinite().all()):
+        log.info("%s: the noise is fitted anew, to training samples of this size", splits.name)
+        fit_noise(model, splits.train, seed=seed)
 
     def held(index: np.ndarray) -> Held:
         train = splits.train.get(random_subset(len(splits.train), NUM_TRAIN, seed))

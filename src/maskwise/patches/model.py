@@ -2,92 +2,29 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Transformer, gather, mean_over, sincos_positions
 from maskwise.masks import Mask
-from maskwise.modality import Answer, MaskedModel, Tokenizer, VisiblePool
+from maskwise.modality import Answer, VisiblePool
 from maskwise.objectives.reconstruction import Reconstruction
-from maskwise.rng import Keys, Stream
-from maskwise.settings import check_layer, check_pool, settings
+from maskwise.patches.density import PatchDensity
+from maskwise.patches.own import own_encoder
+from maskwise.patches.own_encoder import Reader
+from maskwise.patches.settings import PatchModelSettings as PatchModelSettings
+from maskwise.patches.tokenizer import PatchTokenizer as PatchTokenizer
+from maskwise.patches.tokenizer import Statistics as Statistics
+from maskwise.rng import Keys
+from maskwise.settings import check_layer, check_pool
 
 Pool = Literal["mean", "class", "both", "none"]
-Statistics = Literal["visible", "true"]
-"""where the mean and variance of a hidden patch come from"""
 
 
-class PatchTokenizer(Tokenizer, Protocol):
-    """Samples on a grid that are cut into patches, each a vector of values."""
-
-    @property
-    def token_dim(self) -> int:
-        """Values in a token."""
-
-    @property
-    def log_scale(self) -> float:
-        """Log of how much larger a token's volume is in raw units than standardised."""
-
-    def tokenize(self, batch: Tensor) -> Tensor:
-        """Return tokens, float32 [B, L, token_dim]."""
-
-    def target_of(self, tokens: Tensor) -> Tensor:
-        """Return what is to be predicted at each token, [..., token_dim]."""
-
-    def fill(
-        self, batch: Tensor, prediction: Tensor, hidden: Tensor, statistics: Statistics
-    ) -> Tensor:
-        """Return the batch, in raw units, with hidden positions replaced by predictions."""
-
-    def untokenize(self, tokens: Tensor) -> Tensor:
-        """Return the batch, in raw units, that has these tokens."""
-
-    def spread(self, hidden: Tensor) -> Tensor:
-        """Return which values of a batch are of hidden positions, to be broadcast against it."""
-
-
-@settings
-class PatchModelSettings:
-    """The shape of a masked transformer."""
-
-    width: int = 192
-    """encoder width"""
-    depth: int = 12
-    """encoder blocks"""
-    heads: int = 3
-    """encoder attention heads"""
-    mlp_ratio: float = 4.0
-    """hidden width of the MLPs over the width, encoder and decoder"""
-    mode: Literal["drop", "replace"] = "drop"
-    """drop: the encoder sees visible positions only; replace: hidden ones become a mask token"""
-    class_token: bool = True
-    """give the encoder one more token that belongs to no position"""
-    positions: Literal["sincos", "learned"] = "sincos"
-    """fixed sine-cosine or learned positions"""
-    decoder_width: int = 128
-    """decoder width (drop mode)"""
-    decoder_depth: int = 2
-    """decoder blocks (drop mode)"""
-    decoder_heads: int = 4
-    """decoder attention heads (drop mode)"""
-    predict_fraction: float = 1.0
-    """share of the hidden positions that training predicts; the others leave the decoder"""
-
-    def __post_init__(self) -> None:
-        for name in ("width", "depth", "heads", "decoder_width", "decoder_depth", "decoder_heads"):
-            if getattr(self, name) < 1:
-                raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
-        if self.mlp_ratio * min(self.width, self.decoder_width) < 1:
-            raise UserError(f"model.mlp_ratio {self.mlp_ratio:g} leaves the MLPs no hidden unit")
-        if not 0 < self.predict_fraction <= 1:
-            raise UserError(f"model.predict_fraction {self.predict_fraction:g} is outside (0, 1]")
-
-
-class PatchModel(MaskedModel):
+class PatchModel(PatchDensity):
     """Predict hidden tokens from visible ones; encode whole samples.
 
     Below, a batch is what the tokenizer tokenizes, and `hidden` is bool [B, L].
@@ -96,8 +33,8 @@ class PatchModel(MaskedModel):
         tokenizer: how samples become tokens.
         config: the shape of the model.
         attention: "auto", "sdpa" or "plain"; equal up to rounding.
-        encoder: any module from [B, N, width] to [B, N, width], in "replace" mode without a class
-            token; default: the transformer that `config` describes.
+        encoder: a module of one's own, which `own_encoder` describes; default: the transformer
+            that `config` describes.
 
     Example:
         >>> from maskwise.images.images import Images
@@ -108,7 +45,6 @@ class PatchModel(MaskedModel):
         torch.Size([3, 8])
     """
 
-    tokenizer: PatchTokenizer
     config: PatchModelSettings
 
     def __init__(
@@ -119,27 +55,28 @@ class PatchModel(MaskedModel):
         encoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        if encoder is not None and (config.mode == "drop" or config.class_token):
-            raise UserError(
-                "an encoder of your own needs model.mode='replace' and model.class_token=False"
-            )
         self.tokenizer, self.config = tokenizer, config
-        width = config.width
-        self.embed = nn.Linear(tokenizer.token_dim, width)
-        self.positions = _positions(tokenizer.grid, width, config.positions)
-        self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if config.class_token else None
-        self.encoder = encoder or Transformer(
-            width, config.depth, config.heads, config.mlp_ratio, attention
-        )
+        own = None if encoder is None else own_encoder(encoder, tokenizer, config)
+        reader = own if isinstance(own, Reader) else None
+        self.width = config.width if reader is None else reader.width
+        self.class_token, more = None, (config.mlp_ratio, attention, config.eps)
+        if reader is None:
+            self.embed = nn.Linear(tokenizer.token_dim, self.width)
+            self.positions = _positions(tokenizer.grid, self.width, config)
+            if config.class_token:
+                self.class_token = nn.Parameter(torch.zeros(1, 1, self.width))
+        shape = self.width, config.depth, config.heads
+        self.encoder = Transformer(*shape, *more) if own is None else own
         if config.mode == "drop":
-            width = config.decoder_width
-            self.to_decoder = nn.Linear(config.width, width)
-            self.decoder_positions = _positions(tokenizer.grid, width, config.positions)
-            self.decoder = Transformer(
-                width, config.decoder_depth, config.decoder_heads, config.mlp_ratio, attention
-            )
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.head = nn.Linear(width, tokenizer.token_dim)
+            hidden = states = config.decoder_width
+            self.to_decoder = nn.Linear(self.width, states)
+            self.decoder_positions = _positions(tokenizer.grid, states, config)
+            self.decoder = Transformer(states, config.decoder_depth, config.decoder_heads, *more)
+        else:
+            hidden = self.width if reader is None else tokenizer.token_dim
+            states = self.width if reader is None else reader.num_states
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, hidden))
+        self.head = nn.Linear(states, tokenizer.token_dim)
         # Of a hidden value, standardised, when 1..L positions are hidden; `fit_noise` sets it.
         self.log_variance = nn.Buffer(torch.full((self.length,), torch.inf))
         self.log_spread = nn.Buffer(torch.zeros(self.length, tokenizer.token_dim))
@@ -157,8 +94,18 @@ class PatchModel(MaskedModel):
                 nn.init.normal_(parameter, std=0.02)
 
     @property
+    def reader(self) -> Reader | None:
+        """The encoder, where it embeds tokens itself."""
+        return self.encoder if isinstance(self.encoder, Reader) else None
+
+    @property
     def has_class_token(self) -> bool:
-        return self.class_token is not None
+        return self.class_token is not None if self.reader is None else self.reader.has_class_token
+
+    @property
+    def num_prefix(self) -> int:
+        """Tokens of no position, in front of the others."""
+        return int(self.has_class_token) if self.reader is None else self.reader.num_prefix
 
     @property
     def length(self) -> int:
@@ -172,7 +119,9 @@ class PatchModel(MaskedModel):
 
     @property
     def num_layers(self) -> int:
-        return len(self.encoder.blocks) if isinstance(self.encoder, Transformer) else 1
+        if isinstance(self.encoder, Transformer):
+            return len(self.encoder.blocks)
+        return 1 if self.reader is None else self.reader.num_layers
 
     @property
     def trunk(self) -> nn.Module:
@@ -216,14 +165,21 @@ class PatchModel(MaskedModel):
         *found, encoded = self._encoded(tokens, mask, [*layers, -1])
         if self.config.mode == "drop":
             return self._decode(encoded, mask, predicted), found
-        return gather(self._pooled(encoded, None, "none"), predicted.hidden_idx), found
+        every = self._pooled(encoded, None, "none")
+        every = every if self.reader is None else self.reader.spread(every)
+        return gather(every, predicted.hidden_idx), found
 
     def _encoded(self, tokens: Tensor, mask: Mask, layers: Sequence[int]) -> list[Tensor]:
         """Return what the encoder's layers say of masked samples: the class token comes first.
 
         In drop mode of visible positions, else of all.
         """
-        if self.config.mode == "drop":
+        drop = self.config.mode == "drop"
+        if self.reader is not None:
+            if not drop:
+                tokens = torch.where(mask.hidden[..., None], self.mask_token, tokens)
+            return self._outputs(tokens, layers, mask=mask if drop else None)
+        if drop:
             seen = mask.visible_idx
             visible = self.embed(gather(tokens, seen)) + _at(self.positions, seen)
             return self._outputs(visible, layers, mask.visible_valid)
@@ -231,13 +187,22 @@ class PatchModel(MaskedModel):
         return self._outputs(tokens + self.positions, layers)
 
     def _outputs(
-        self, tokens: Tensor, layers: Sequence[int], valid: Tensor | None = None
+        self,
+        tokens: Tensor,
+        layers: Sequence[int],
+        valid: Tensor | None = None,
+        mask: Mask | None = None,
     ) -> list[Tensor]:
-        """Return what the encoder's layers make of embedded tokens."""
+        """Return what the encoder makes of embedded tokens; a reader embeds them itself."""
         for layer in layers:
             check_layer("layer", layer, self.num_layers)
+        if self.reader is not None:
+            return self.reader.outputs(tokens, mask, layers)
         if self.class_token is not None:
-            tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+            front = self.class_token.expand(
+                tokens.shape[0], -1, -1
+            )  # len() would fix it in a graph
+            tokens = torch.cat([front, tokens], dim=1)
             valid = None if valid is None else F.pad(valid, (1, 0), value=True)
         if isinstance(self.encoder, Transformer):
             return self.encoder.outputs(tokens, layers, valid)
@@ -259,7 +224,7 @@ class PatchModel(MaskedModel):
         check_pool(pool, self.has_class_token, get_args(Pool))
         if pool == "class":
             return encoded[:, 0]
-        patches = encoded[:, 1:] if self.has_class_token else encoded
+        patches = encoded[:, self.num_prefix :]
         if pool == "none":
             return patches
         mean = patches.mean(1) if seen is None else mean_over(patches, seen)
@@ -275,10 +240,10 @@ class PatchModel(MaskedModel):
         """Decode encoded visible tokens with mask tokens; return what those became."""
         seen, asked = mask.visible_idx, predicted.hidden_idx
         encoded = self.to_decoder(encoded)
-        num_class = int(self.has_class_token)
-        placed = encoded[:, num_class:] + _at(self.decoder_positions, seen)
+        num = self.num_prefix
+        placed = encoded[:, num:] + _at(self.decoder_positions, seen)
         queries = self.mask_token + _at(self.decoder_positions, asked)
-        parts, valid = (encoded[:, :num_class], placed, queries), None
+        parts, valid = (encoded[:, :num], placed, queries), None
         counted = (None, mask.visible_valid, predicted.hidden_valid)
         if any(each is not None for each in counted):
             every = [_all_valid(*each) for each in zip(parts, counted, strict=True)]
@@ -292,7 +257,9 @@ class PatchModel(MaskedModel):
         side; "none" gives every position, [B, L, width]. The final LayerNorm is applied to any
         layer.
         """
-        tokens = self.embed(self.tokenizer.tokenize(batch)) + self.positions
+        tokens = self.tokenizer.tokenize(batch)
+        if self.reader is None:
+            tokens = self.embed(tokens) + self.positions
         [encoded] = self._outputs(tokens, [layer])
         return self._pooled(encoded, None, pool)
 
@@ -316,60 +283,13 @@ class PatchModel(MaskedModel):
         full.scatter_(1, mask.hidden_idx[..., None].expand_as(prediction), prediction)
         return self.tokenizer.fill(batch, full, hidden, statistics)
 
-    def conditional_log_prob(self, batch: Tensor, hidden: Tensor) -> Tensor:
-        """Return the log-density of each hidden position given the visible ones, [B, L] in nats.
 
-        The P values of a hidden token x_t are normal around what `reconstruct` fills in. Their
-        variances are products of one number for each number of hidden positions, and one for each
-        value of each position:
-
-            log p(x_t | x_R) = sum_i log N(x_ti; m_ti(x_R), v_M s_ti) - log_scale
-
-        The last term turns the density of standardised values into that of raw ones, so that it
-        does not depend on how the model standardises.
-
-        Raises:
-            UserError: `fit_noise` has not been called.
-        """
-        mean, log_variance = self._hidden_normal(batch, hidden)
-        squares = (self.tokenizer.tokenize(batch) - mean).square()
-        each = math.log(2 * math.pi) + log_variance + squares * (-log_variance).exp()
-        return -0.5 * each.sum(-1) - self.tokenizer.log_scale
-
-    def conditional_sample(self, batch: Tensor, hidden: Tensor, keys: Keys) -> Tensor:
-        """Return the batch with each hidden position drawn from its own conditional density."""
-        mean, log_variance = self._hidden_normal(batch, hidden)
-        uniform = keys.open_uniform(Stream.SAMPLE, mean[0].numel())
-        noise = torch.special.ndtri(uniform).to(mean).view_as(mean)
-        drawn = mean + (log_variance / 2).exp() * noise
-        return self.mix(batch, self.tokenizer.untokenize(drawn), hidden)
-
-    def mix(self, batch: Tensor, other: Tensor, hidden: Tensor) -> Tensor:
-        """Return the batch with the hidden positions of another one."""
-        return torch.where(self.tokenizer.spread(hidden), other, batch)
-
-    def empty(self, num: int) -> Tensor:
-        """Return `num` samples that hold nothing yet."""
-        shape = (num, self.length, self.tokenizer.token_dim)
-        return self.tokenizer.untokenize(self.head.weight.new_zeros(shape))
-
-    def _hidden_normal(self, batch: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Return means and log-variances of standardised tokens, [B, L, token_dim] each."""
-        if not self.log_variance.isfinite().all():
-            raise UserError(
-                "this model has no likelihood yet: call maskwise.patches.losses.fit_noise"
-                "(model, source) with training images first"
-            )
-        mean = self.tokenizer.tokenize(self.reconstruct(batch, hidden))
-        # A sample that hides nothing is asked for nothing: any variance will do.
-        by_size = self.log_variance[(hidden.sum(dim=1) - 1).clamp(min=0)]
-        return mean, by_size[:, None, None] + self.log_spread
-
-
-def _positions(grid: tuple[int, ...], width: int, kind: str) -> Tensor:
-    if kind == "sincos":
-        return nn.Buffer(sincos_positions(grid, width)[None], persistent=False)
-    return nn.Parameter(nn.init.normal_(torch.empty(1, math.prod(grid), width), std=0.02))
+def _positions(grid: tuple[int, ...], width: int, config: PatchModelSettings) -> Tensor:
+    if config.positions == "learned":
+        return nn.Parameter(nn.init.normal_(torch.empty(1, math.prod(grid), width), std=0.02))
+    made = sincos_positions(grid, width, config.position_grid)
+    # Those of other weights are not of our formula, so they are kept with the model.
+    return nn.Buffer(made[None], persistent=config.positions == "fixed")
 
 
 def _at(positions: Tensor, index: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from maskwise.columns.tabular import (
     splits_of,
 )
 from maskwise.errors import UserError
+from maskwise.exports.formats import graph_formats
 from maskwise.given import Items, Streamed
 from maskwise.inspection import Inspection, Problem
 from maskwise.modality import Entries, Features, Pool
@@ -28,6 +29,7 @@ from maskwise.tables import partial
 from maskwise.tables.data import TableDataSettings, from_frame, load, read_samples
 from maskwise.tables.files import features_of_file, fill, fill_file
 from maskwise.tables.given_rows import are_rows, of_items
+from maskwise.tables.graph import table_graph
 from maskwise.tables.inspection import inspect
 from maskwise.tables.streams import load_map, load_stream
 from maskwise.tables.table import Table
@@ -183,4 +185,5 @@ RECORD = record(
     ),
     impute_file=_impute_file,
     features=_features,
+    exports=graph_formats(table_graph),
 )

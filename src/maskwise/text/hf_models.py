@@ -1,22 +1,19 @@
 """Language models from transformers, and as folders that transformers loads."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
 
 from maskwise.errors import UserError, require
-from maskwise.files import write_json
+from maskwise.files import new_folder
 from maskwise.modality import Entries
+from maskwise.text.lengths import extend_positions
 from maskwise.text.model import HFNetwork, TextModelSettings, load_pretrained
 from maskwise.text.text import MOST, Text, of_transformers
-from maskwise.tokens.files import FILE
 from maskwise.tokens.model import LanguageModel
-from maskwise.tokens.network import ROTARY_BASE, Block, SequenceNetwork
+from maskwise.tokens.modernbert import write_network, write_tokenizer_json
+from maskwise.tokens.network import SequenceNetwork
 
 DEFAULT_LENGTH = 128
 
@@ -30,6 +27,7 @@ def load(
         name: a folder, or a name on the Hugging Face hub.
         device: where it computes; default: a GPU if there is one.
         length: tokens in a row, special ones included; default: 128, or what the model can take.
+            For more than that its positions are interpolated, which is said.
 
     Raises:
         UserError: transformers is missing, there is no such model, it predicts no masked tokens,
@@ -44,6 +42,8 @@ def load(
     pretrained, tokenizer = load_pretrained(str(name))
     network = HFNetwork(pretrained)
     longest = min(tokenizer.model_max_length, network.longest or MOST)
+    if length is not None and network.longest is not None and length > network.longest:
+        network, longest = extend_positions(network, length), length
     try:
         text = of_transformers(tokenizer, min(DEFAULT_LENGTH, longest), longest)
         if text.num_tokens > network.num_tokens:
@@ -60,10 +60,7 @@ def load(
 
 
 def export(model: LanguageModel[Text], folder: str | Path) -> Path:
-    """Write a model so that `AutoModelForMaskedLM` and `AutoTokenizer` load it.
-
-    Our transformer is a ModernBERT with full attention in all layers (arXiv 2412.13663): logits
-    are equal up to rounding. transformers 4.48 or later reads it.
+    """Write a model so that `AutoModelForMaskedLM` and `AutoTokenizer` load it; see `write`.
 
     Args:
         model: ours, or one of transformers.
@@ -78,80 +75,28 @@ def export(model: LanguageModel[Text], folder: str | Path) -> Path:
         raise UserError(
             f"only language models are exported to transformers: this one is of {kind}"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is not empty: give a new folder")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        if isinstance(network := model.network, HFNetwork):
-            network.save(temporary)
-        else:
-            assert isinstance(network, SequenceNetwork)
-            save_file(_weights(network), temporary / "model.safetensors", {"format": "pt"})
-            write_json(temporary / "config.json", _config(network, model.tokenizer))
-        _write_tokenizer(model.tokenizer, temporary)
-        temporary.replace(folder)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with new_folder(folder) as work:
+        write(model, work)
     return folder
 
 
-def _weights(network: SequenceNetwork) -> dict[str, Tensor]:
-    """Name the weights as ModernBERT does; the decoder's are those of the embedding."""
-    ours = network.state_dict()
-    names = {
-        "embed.weight": "model.embeddings.tok_embeddings.weight",
-        "embed_norm.weight": "model.embeddings.norm.weight",
-        "norm.weight": "model.final_norm.weight",
-        "head.weight": "head.dense.weight",
-        "head_norm.weight": "head.norm.weight",
-        "bias": "decoder.bias",
-    }
-    parts = {"norm1": "attn_norm", "qkv": "attn.Wqkv", "project": "attn.Wo"}
-    parts |= {"norm2": "mlp_norm", "gated": "mlp.Wi", "out": "mlp.Wo"}
-    for layer in range(network.num_layers):
-        for part, name in parts.items():
-            names[f"blocks.{layer}.{part}.weight"] = f"model.layers.{layer}.{name}.weight"
-    return {names[name]: value.contiguous().cpu() for name, value in ours.items()}
+def write(model: LanguageModel[Text], folder: Path) -> None:
+    """Fill a folder so that `AutoModelForMaskedLM` and `AutoTokenizer` load it.
+
+    Our transformer becomes a ModernBERT, see `write_network`.
+    """
+    if isinstance(network := model.network, HFNetwork):
+        network.save(folder)
+    else:
+        assert isinstance(network, SequenceNetwork)
+        text = model.tokenizer
+        frame = {"start": text.start, "stop": text.stop}
+        write_network(network, folder, length=text.length, pad=text.pad, **frame)
+    write_tokenizer_files(model.tokenizer, folder)
 
 
-def _config(network: SequenceNetwork, text: Text) -> Entries:
-    """Describe the model in the words of transformers 4.48 and in those of 5."""
-    block = network.blocks[0]
-    assert isinstance(block, Block)
-    rope = {"rope_type": "default", "rope_theta": ROTARY_BASE}
-    start, stop = (next(iter(ids), None) for ids in (text.start, text.stop))
-    return {
-        "architectures": ["ModernBertForMaskedLM"],
-        "model_type": "modernbert",
-        "vocab_size": text.num_tokens,
-        "hidden_size": network.width,
-        "intermediate_size": block.out.in_features,
-        "num_hidden_layers": network.num_layers,
-        "num_attention_heads": block.heads,
-        "max_position_embeddings": text.length,
-        "hidden_activation": "gelu",
-        "classifier_activation": "gelu",
-        "norm_eps": block.norm2.eps,
-        **dict.fromkeys(("norm_bias", "attention_bias", "mlp_bias", "classifier_bias"), False),
-        **dict.fromkeys(("embedding_dropout", "attention_dropout", "mlp_dropout"), 0.0),
-        "decoder_bias": True,
-        "tie_word_embeddings": True,
-        "layer_types": ["full_attention"] * network.num_layers,
-        "rope_parameters": {"full_attention": rope, "sliding_attention": rope},
-        "global_attn_every_n_layers": 1,
-        "global_rope_theta": ROTARY_BASE,
-        "local_rope_theta": ROTARY_BASE,
-        "pad_token_id": None if text.pad < 0 else text.pad,
-        **dict.fromkeys(("bos_token_id", "cls_token_id"), start),
-        **dict.fromkeys(("eos_token_id", "sep_token_id"), stop),
-        "torch_dtype": "float32",
-    }
-
-
-def _write_tokenizer(text: Text, folder: Path) -> None:
+def write_tokenizer_files(text: Text, folder: Path) -> None:
+    """Write the files from which `AutoTokenizer` makes the tokenizer of a model."""
     added = text.tokenizer.get_added_tokens_decoder().items()
     ids = {
         "mask_token": [text.mask],
@@ -162,21 +107,7 @@ def _write_tokenizer(text: Text, folder: Path) -> None:
         "unk_token": [i for i, token in added if token.special and i not in text.special][-1:],
     }
     special = {key: text.tokenizer.id_to_token(i) for key, of in ids.items() for i in of if i >= 0}
-    values = _framing(text)
-    write_json(folder / FILE, values)
-    write_json(folder / "special_tokens_map.json", special)
-    write_json(
-        folder / "tokenizer_config.json",
-        {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": text.length,
-            "model_input_names": ["input_ids", "attention_mask"],
-            "clean_up_tokenization_spaces": False,
-            # transformers 4 would turn it off in tokenizer.json.
-            "add_prefix_space": (values["pre_tokenizer"] or {}).get("add_prefix_space", False),
-            **special,
-        },
-    )
+    write_tokenizer_json(folder, _framing(text), text.length, special)
 
 
 def _framing(text: Text) -> Entries:

@@ -26,6 +26,7 @@ from maskwise.settings import settings
 from maskwise.text.text import Text, named_tokenizer, read_named, reason_of
 from maskwise.textio import user_path
 from maskwise.tokens.network import Layers, Said, SequenceNetwork, TokenNetwork
+from maskwise.tokens.own import OwnNetwork
 
 log = logging.getLogger("maskwise")
 
@@ -103,13 +104,19 @@ class HFNetwork(TokenNetwork):
     def longest(self) -> int | None:
         """Tokens in a row at most; None: any number."""
         limits = [getattr(self.model.config, "max_position_embeddings", None) or 0]
+        limits += [len(weight) - first for weight, first in self.position_tables().values()]
+        return min((limit for limit in limits if limit > 0), default=None)
+
+    def position_tables(self) -> dict[str, tuple[Tensor, int]]:
+        """Return learned positions [n, D] by the name of their weight, and the first in use."""
+        found = {}
         for name, module in self.model.named_modules():
             weight = getattr(module, "weight", None)
             if name.endswith(".position_embeddings") and isinstance(weight, Tensor):
                 # RoBERTa and its kind count positions from behind that of padding.
                 first = getattr(module, "padding_idx", None)
-                limits.append(len(weight) - (0 if first is None else first + 1))
-        return min((limit for limit in limits if limit > 0), default=None)
+                found[f"{name}.weight"] = weight, 0 if first is None else first + 1
+        return found
 
     @property
     def num_layers(self) -> int:
@@ -161,7 +168,7 @@ class HFNetwork(TokenNetwork):
 def _inputs(ids: Tensor, documents: Tensor | None) -> dict[str, Tensor]:
     if documents is None:
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if bool((documents > 1).any()):
+    if not torch.compiler.is_exporting() and bool((documents > 1).any()):
         raise UserError("a model of transformers takes one document in each row, not several")
     # Padding without a token of its own is -1.
     return {"input_ids": ids.clamp(min=0), "attention_mask": documents}
@@ -344,14 +351,20 @@ class TextModelSettings:
         if self.mlp_ratio <= 0:
             raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")
 
-    def network(self, tokenizer: Text, attention: Attention) -> TokenNetwork:
+    def network(
+        self, tokenizer: Text, attention: Attention, own: nn.Module | None = None
+    ) -> TokenNetwork:
+        if own is not None:
+            if self.hf is not None:
+                raise UserError(f"{option('encoder')} and model.hf {self.hf}: give one of them")
+            return OwnNetwork(tokenizer.num_tokens, own, self.width, tokenizer.length)
         if self.hf is None:
             shape = self.width, self.depth, self.heads, self.mlp_ratio
             return SequenceNetwork(tokenizer.num_tokens, *shape, attention)
         if self.pretrained:
-            model, own = load_pretrained(self.hf)
+            model, theirs = load_pretrained(self.hf)
             network = HFNetwork(model)
-            _say_others(self.hf, own.get_vocab(), tokenizer.tokenizer.get_vocab())
+            _say_others(self.hf, theirs.get_vocab(), tokenizer.tokenizer.get_vocab())
         else:
             network = HFNetwork.from_config(config_of(self.hf))
         network.widen(tokenizer.num_tokens, self.hf)

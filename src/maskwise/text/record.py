@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from maskwise.errors import UserError, option
+from maskwise.exports.formats import graph_formats
 from maskwise.given import Items, Streamed
 from maskwise.inspection import Inspection, Problem
 from maskwise.modality import Entries, Modality, Pool, Scale
@@ -19,7 +20,9 @@ from maskwise.text import partial as partial_texts
 from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
 from maskwise.text.given import are_texts, read_given
+from maskwise.text.graph import text_graph
 from maskwise.text.inspecting import inspect_texts
+from maskwise.text.lengths import with_rows
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
 from maskwise.text.model import HFNetwork, TextModelSettings, fitted, longest_of
 from maskwise.text.sources import SUFFIXES, hub_columns, read_samples
@@ -28,6 +31,8 @@ from maskwise.text.text import Text
 from maskwise.textio import few, kind_of, names_in_parquet
 from maskwise.tokens.evaluation import write_rows
 from maskwise.tokens.model import LanguageModel
+from maskwise.tokens.network import SequenceNetwork
+from maskwise.tokens.own import own_parts
 from maskwise.train.config import LawText, RunSettings, TrainSettings
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
@@ -254,11 +259,15 @@ RECORD = Modality(
     ),
     restore=Text.load,
     parts=lambda model: (
-        {"network": model.network.config} if isinstance(model.network, HFNetwork) else {}
+        {"network": model.network.config}
+        if isinstance(model.network, HFNetwork)
+        else own_parts(model.network, SequenceNetwork)
     ),
     encoder_of_parts=lambda parts: (
         partial(HFNetwork.from_config, parts["network"]) if "network" in parts else None
     ),
+    suited=lambda model, data, config: (with_rows(model, (config.data.length,)), config),
+    resized=with_rows,
     embed=_embed,
     read=lambda config: read_samples(config.data.source, config.data.how),
     incomplete=partial_texts.incomplete,
@@ -270,4 +279,5 @@ RECORD = Modality(
         model, *read_text(path), length=length, **options
     ),
     foreign=hf_models.load,
+    exports={"hf-mlm": hf_models.write, **graph_formats(text_graph)},
 )

@@ -1,6 +1,5 @@
 """What only language models do on the command line; see `maskwise.verbs`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from maskwise.arguments import Arg, Verb
@@ -8,16 +7,6 @@ from maskwise.arguments import Arg, Verb
 if TYPE_CHECKING:
     from maskwise.text.text import Text
     from maskwise.tokens.model import LanguageModel
-
-
-def export(
-    run: Annotated["LanguageModel[Text]", Arg(metavar="RUN", model="any")],
-    folder: Annotated[Path, Arg("which is new, or empty", "FOLDER")],
-) -> None:
-    """Write a language model for transformers."""
-    from maskwise.text.hf_models import export
-
-    print(f"model of transformers: {export(run, folder)}")
 
 
 def fill(
@@ -48,4 +37,4 @@ def fill(
         print(f"gap {place}: {tokens}")
 
 
-VERBS: dict[str, Verb] = {"export": export, "fill": fill}
+VERBS: dict[str, Verb] = {"fill": fill}

@@ -1,7 +1,8 @@
 """The masked language model: predict hidden tokens from visible ones; encode whole sequences."""
 
+import copy
 from collections.abc import Iterator, Sequence
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -63,8 +64,13 @@ class LanguageSettings(ModelSettings, Protocol[Read]):
     def corruption(self) -> Shares:
         """Shares of the hidden tokens that become the mask token, a random token, and stay."""
 
-    def network(self, tokenizer: Read, attention: Attention) -> TokenNetwork:
-        """Return the network that these settings describe, for what reads its samples."""
+    def network(
+        self, tokenizer: Read, attention: Attention, own: nn.Module | None = None
+    ) -> TokenNetwork:
+        """Return the network that these settings describe, for what reads its samples.
+
+        With a module of one's `own` it is that between embedding and head, see `OwnNetwork`.
+        """
 
 
 class LanguageModel(MaskedModel, Generic[Symbols]):
@@ -74,7 +80,8 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
     what a text, or a sequence, can hold has a probability: special tokens, but that of unknown
     words, have none, and are never hidden.
 
-    Features and logits are computed by `network`, by default by the one that `config` describes.
+    Features and logits are computed by `network`, a `TokenNetwork`; by default by the one that
+    `config` describes, in which any other module has the place of the blocks (`OwnNetwork`).
 
     Example:
         >>> from maskwise.text.model import TextModelSettings
@@ -97,7 +104,15 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
     ) -> None:
         super().__init__()
         self.tokenizer, self.config = tokenizer, config
-        self.network = cast(TokenNetwork, network) or config.network(tokenizer, attention)
+        if not isinstance(network, TokenNetwork):
+            network = config.network(tokenizer, attention, network)
+        self.network = network
+
+    def reading(self, tokenizer: Symbols) -> Self:
+        """Return a model that reads rows of another length; the weights are shared."""
+        made = copy.copy(self)
+        made.tokenizer = tokenizer
+        return made
 
     @property
     def has_class_token(self) -> bool:

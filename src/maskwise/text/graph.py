@@ -1,0 +1,22 @@
+"""What an export of a model of texts computes, with the tokenizer beside it."""
+
+from pathlib import Path
+
+from maskwise.exports.graph import Graph
+from maskwise.text.hf_models import write_tokenizer_files
+from maskwise.text.model import HFNetwork
+from maskwise.text.text import Text
+from maskwise.tokens.graph import token_graph
+from maskwise.tokens.model import LanguageModel
+
+
+def text_graph(model: LanguageModel[Text], folder: Path) -> Graph:
+    """Return the mean of the tokens of a text as a graph; write its tokenizer."""
+    text, network = model.tokenizer, model.network
+    write_tokenizer_files(text, folder)
+    most = network.longest if isinstance(network, HFNetwork) else text.longest
+    framed = " between the special tokens that the tokenizer puts there" if text.num_frame else ""
+    what = f"tokens of a text as tokenizer.json gives them{framed}"
+    if text.pad >= 0:
+        what += f", padded with {text.pad}"
+    return token_graph(model, most, f"{what}; the model saw rows of {text.length} tokens")
