@@ -65,10 +65,10 @@ def rows() -> Iterator[np.ndarray]:
         yield from block
 
 
-def endless(loader: Callable[[], Any]) -> Iterator[Any]:
+def endless(loader: DataLoader[Tensor]) -> Iterator[Any]:
     """Give batches, begun anew whenever all were read."""
     while True:
-        yield from loader()
+        yield from loader
 
 
 def stacked(items: Iterator[Any]) -> Iterator[Tensor]:
@@ -116,7 +116,7 @@ def main() -> None:
         )
         ours = Batches(source, batch_size=BATCH, seed=0).read(0, 10**9, workers)
         what = f"data set of JPEGs, {workers} workers: DataLoader"
-        compare(what, endless(lambda loader=loader: iter(loader)), ours, rounds)
+        compare(what, endless(loader), ours, rounds)
 
     def pictures() -> Iterator[Tensor]:
         return (data[number] for number in range(10**9))
