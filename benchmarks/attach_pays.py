@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--heldout", type=Path, help="of mlm: text to validate and test on")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, help="of each run")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -91,7 +91,7 @@ def main() -> None:
     data = study.load(arguments)
     arguments.out.mkdir(parents=True, exist_ok=True)
     found: dict[str, list[Scores]] = {law: [] for law in study.laws}
-    for seed in range(arguments.seeds):
+    for seed in arguments.seeds:
         for law in study.laws:
             name = law.replace(":", "-").replace(",", "-")
             path = arguments.out / f"{arguments.study}-{name}-{steps}-s{seed}.json"
@@ -105,7 +105,9 @@ def main() -> None:
         law: {key: np.array([each[key] for each in rows]) for key in rows[0]}
         for law, rows in found.items()
     }
-    print(f"\n{steps} steps, {arguments.seeds} seeds\n\n{table(study, values)}\n\nBaselines:\n")
+    print(
+        f"\n{steps} steps, {len(arguments.seeds)} seeds\n\n{table(study, values)}\n\nBaselines:\n"
+    )
     for name, scores in study.baselines(data).items():
         print(f"- {name}: " + ", ".join(f"{key} {value:.4g}" for key, value in scores.items()))
 

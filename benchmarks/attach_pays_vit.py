@@ -15,7 +15,7 @@ from transformers import ViTMAEConfig, ViTMAEForPreTraining
 import maskwise as mw
 from benchmarks.attach_pays import Scores, Study
 
-BATCH, PROBED, STRENGTH = 64, 3000, 100.0
+BATCH, PROBED, STRENGTH = 64, 2000, 100.0
 MEAN, SPREAD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of the channels, in [0, 1]
 
 
@@ -125,5 +125,5 @@ STUDY = Study(
     train=train,
     baselines=baselines,
     higher=True,
-    steps=150,
+    steps=100,
 )

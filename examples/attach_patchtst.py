@@ -1,7 +1,6 @@
 """A law in transformers' PatchTST: it learns to fill in a series, and then to forecast it.
 
-Needs `pip install "maskwise[text]"`. Your own series go in place of these; ETTh1 is done by
-`python -m benchmarks.attach_pays patchtst`.
+Needs `pip install "maskwise[text]"`. `benchmarks/attach_pays_patchtst.py` does so with ETTh1.
 """
 
 import numpy as np
@@ -11,11 +10,14 @@ import transformers
 import maskwise as mw
 
 PAST, AHEAD, STEPS = 48, 12, 50
-SIZE = {
-    "num_input_channels": 2, "context_length": PAST, "prediction_length": AHEAD,
-    "patch_length": 6, "patch_stride": 6, "d_model": 16, "ffn_dim": 32, "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-}  # fmt: skip
+
+
+def configuration() -> transformers.PatchTSTConfig:
+    return transformers.PatchTSTConfig(
+        num_input_channels=2, context_length=PAST, prediction_length=AHEAD, patch_length=6,
+        patch_stride=6, d_model=16, ffn_dim=32, num_hidden_layers=2, num_attention_heads=2,
+        pooling_type=None,  # forecasts are made of all patches
+    )  # fmt: skip
 
 
 def windows(num: int) -> torch.Tensor:
@@ -23,33 +25,30 @@ def windows(num: int) -> torch.Tensor:
     random = np.random.default_rng(0)
     hours = np.arange(num)[:, None]
     swing = np.sin(2 * np.pi * hours / [24, 24] + [0, 1]) + 0.5 * np.sin(2 * np.pi * hours / 168)
-    series = torch.from_numpy(swing + 0.2 * random.normal(size=swing.shape)).float()
-    return series.unfold(0, PAST + AHEAD, 1).transpose(1, 2)
+    series = torch.from_numpy(swing + 0.2 * random.normal(size=swing.shape))
+    return series.float().unfold(0, PAST + AHEAD, 1).transpose(1, 2)
 
 
-def train(model: torch.nn.Module, x: torch.Tensor, *, forecast: bool) -> None:
+def train(model: torch.nn.Module, x: torch.Tensor) -> None:
     generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.AdamW(model.train().parameters(), lr=3e-3)
     for _ in range(STEPS):
         rows = x[torch.randint(len(x), (32,), generator=generator)]
-        more = {"future_values": rows[:, PAST:]} if forecast else {}
-        model(past_values=rows[:, :PAST], **more).loss.backward()
+        model(past_values=rows[:, :PAST], future_values=rows[:, PAST:]).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 
 
 def main() -> None:
     transformers.set_seed(0)
-    x = windows(2400)
-    learned, new = x[:1900], x[2000:]
-    model = transformers.PatchTSTForPretraining(transformers.PatchTSTConfig(**SIZE))
+    learned, new = windows(2400)[:1900], windows(2400)[2000:]
+    model = transformers.PatchTSTForPretraining(configuration())
     with mw.attach(model, "uniform:0.2,0.8") as attached:
-        train(model, learned, forecast=False)
-    hidden = [step.realised for step in attached.log]
-    print(f"{STEPS} steps, {min(hidden):.0%} to {max(hidden):.0%} of the patches hidden")
-    forecaster = transformers.PatchTSTForPrediction(transformers.PatchTSTConfig(**SIZE))
+        train(model, learned)
+    print(*(f"{step.realised:.0%}" for step in list(attached.log)[:9]), "of patches hidden, ...")
+    forecaster = transformers.PatchTSTForPrediction(configuration())
     forecaster.model.load_state_dict(model.model.state_dict())
-    train(forecaster, learned, forecast=True)
+    train(forecaster, learned)
     with torch.no_grad():
         ahead = forecaster.eval()(past_values=new[:, :PAST]).prediction_outputs
     for name, found in {"PatchTST": ahead, "the last value": new[:, PAST - 1 : PAST]}.items():
