@@ -123,6 +123,7 @@ def test_a_compiled_language_model_needs_no_ladder(caplog):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # those of the compiler are torch's
 def test_compiled_by_inductor(mae):
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     compiled = torch.compile(mae.train())
