@@ -38,6 +38,7 @@ bench: $(VENV)/ready
 	$(RUN)/python -m benchmarks.step
 	$(RUN)/python -m benchmarks.regularised_step
 	$(RUN)/python -m benchmarks.text_step
+	$(RUN)/python -m benchmarks.attach_step
 	$(RUN)/python -m benchmarks.dna_loader
 	$(RUN)/python -m benchmarks.dna_variants
 	$(RUN)/python -m benchmarks.cells_loader

@@ -169,7 +169,7 @@ def test_the_trainer_says_how_many_batches_there_are(tokenizer, samples, tmp_pat
         (
             lambda: len,
             {},
-            "builtins.builtin_function_or_method is not known, and has no attribute",
+            "function len has arguments obj: give the name of the one that is a mask ratio",
         ),
         (Collator, {"pattern": "words"}, "Collator makes its masks itself: leave pattern="),
         (Collator, {"eval_ratio": 0.2}, "not in eval mode: leave eval_ratio out"),
