@@ -123,7 +123,7 @@ def test_transformers_collator_hides_what_the_law_says(tokenizer, samples):
     assert np.allclose(hidden, asked, atol=4 * 0.3 / 500**0.5)
 
 
-def test_the_trainer_says_how_many_batches_there_are(tokenizer, samples, tmp_path):
+def test_the_trainer_says_which_batches_are_next(tokenizer, samples, tmp_path):
     lazy("accelerate")
     collator = transformers.DataCollatorForLanguageModeling(tokenizer)
 
@@ -136,7 +136,6 @@ def test_the_trainer_says_how_many_batches_there_are(tokenizer, samples, tmp_pat
             num_attention_heads=1,
             intermediate_size=8,
         )
-        given = {"max_steps": 4, "per_device_train_batch_size": 4, "save_strategy": "no"}
         arguments = transformers.TrainingArguments(
             str(tmp_path),
             gradient_accumulation_steps=2,
@@ -144,7 +143,10 @@ def test_the_trainer_says_how_many_batches_there_are(tokenizer, samples, tmp_pat
             disable_tqdm=True,
             logging_strategy="no",
             dataloader_pin_memory=False,
-            **given,
+            max_steps=4,
+            per_device_train_batch_size=4,
+            save_strategy="steps",
+            save_steps=3,
         )
         with torch.random.fork_rng():
             trainer = transformers.Trainer(
@@ -161,6 +163,8 @@ def test_the_trainer_says_how_many_batches_there_are(tokenizer, samples, tmp_pat
     found = train("scheduled:linear,0.2..0.6")
     assert np.allclose(found[:8], np.linspace(0.2, 0.6, 9)[:8])
     assert len(found) <= 9
+    rest = train("scheduled:linear,0.2..0.6", resume_from_checkpoint=f"{tmp_path}/checkpoint-3")
+    assert rest == found[6:]
 
 
 @pytest.mark.parametrize(

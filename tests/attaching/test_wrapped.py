@@ -80,6 +80,29 @@ def test_ranks_have_one_ratio_and_masks_of_their_own(tmp_path):
     assert np.array_equal(one["gradient"], two["gradient"])
 
 
+def test_hooks_are_where_forwards_come_along():
+    class Wrapped(nn.parallel.DistributedDataParallel):
+        def __init__(self, module):
+            nn.Module.__init__(self)
+            self.module = module
+
+    model = Theirs()
+    within = torch.compile(model, backend="eager")
+    outside = torch.compile(Wrapped(model), backend="eager")
+    for given, hooked in (
+        (model, model),
+        (Wrapped(model), model),
+        (within, within),
+        (Wrapped(within), within),
+        (outside, outside),
+    ):
+        with mw.attach(given, 0.3, set_ratio="masking.mask_ratio") as attached:
+            assert attached.model is hooked
+            assert attached.adapter.model is model
+            assert [*hooked._forward_pre_hooks]
+        assert not [*hooked._forward_pre_hooks]
+
+
 @pytest.mark.parametrize("way", ["before", "after", "in place"])
 def test_compiled_before_and_after(way):
     model = Theirs()
@@ -123,6 +146,7 @@ def test_a_compiled_language_model_needs_no_ladder(caplog):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # those of the compiler are torch's
 def test_compiled_by_inductor(mae):
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     compiled = torch.compile(mae.train())
