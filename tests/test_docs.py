@@ -31,6 +31,7 @@ from maskwise import (
 )
 from maskwise.integrations.sklearn import MaskedAutoencoder
 from tests.lazy import lazy
+from tests.peers import peer
 
 anndata, pd = lazy("anndata"), lazy("pandas")
 
@@ -174,6 +175,8 @@ def test_examples_run(script, folder, capsys, monkeypatch):
     most = 150 if script.stem in ("demo", "new_kind") else 60
     assert len(script.read_text("utf-8").splitlines()) < most
     monkeypatch.setattr("sys.argv", [str(script)])
+    for name in re.findall(r"^(?:import|from) (timm)\b", script.read_text("utf-8"), re.MULTILINE):
+        peer(name)
     known = dict(modalities.KINDS)
     try:
         runpy.run_path(str(script), run_name="__main__")
