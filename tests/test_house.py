@@ -36,7 +36,7 @@ ORDER = [
     ["run", "preparing"],
     ["integrations"],
     ["attaching"],
-    ["api", "listing", "theory_verbs", "question_verbs"],
+    ["api", "listing", "testing", "theory_verbs", "question_verbs"],
     ["sharing"],
     ["verbs"],
     ["cli"],

@@ -20,7 +20,7 @@ from maskwise.dna.evaluation import (
 from maskwise.dna.fasta import READS, SUFFIXES
 from maskwise.dna.graph import dna_graph
 from maskwise.dna.model import SHAPE, ConvNetwork, DNAModelSettings, token_slots
-from maskwise.dna.samples import as_codes, samples_of
+from maskwise.dna.samples import as_codes, example, samples_of
 from maskwise.dna.survey import look, of_settings, of_tasks
 from maskwise.dna.tasks import check_dna_files
 from maskwise.dna.tokens import DNA
@@ -216,6 +216,7 @@ RECORD = Modality(
     samples=lambda folder, model, splits, config: write_rows(
         folder, model, splits.test, pattern=config.pattern, seed=config.evaluate.seed
     ),
+    example=example,
     restore=DNA.load,
     parts=lambda model: own_parts(model.network, SequenceNetwork, ConvNetwork),
     embed=_embed,

@@ -19,7 +19,7 @@ from maskwise.text import hf_models, streams
 from maskwise.text import partial as partial_texts
 from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
-from maskwise.text.given import are_texts, read_given
+from maskwise.text.given import are_texts, example, read_given
 from maskwise.text.graph import text_graph
 from maskwise.text.init import INIT
 from maskwise.text.inspecting import inspect_texts
@@ -259,6 +259,7 @@ RECORD = Modality(
     samples=lambda folder, model, splits, config: write_rows(
         folder, model, splits.test, pattern=config.pattern, seed=config.evaluate.seed
     ),
+    example=example,
     restore=Text.load,
     parts=lambda model: (
         {"network": model.network.config}

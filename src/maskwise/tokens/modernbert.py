@@ -97,6 +97,21 @@ def names_of(depth: int) -> dict[str, str]:
     return names
 
 
+LOAD = """\
+```python
+from transformers import pipeline
+
+fill = pipeline("fill-mask", model=".")
+fill({text!r})
+```
+"""
+
+
+def write_usage(folder: Path, text: str) -> None:
+    """Write how a language model for transformers is loaded, to fill the gap of a text."""
+    (folder / "README.md").write_text(LOAD.format(text=text), "utf-8")
+
+
 def write_tokenizer_json(folder: Path, values: Entries, length: int, special: Entries) -> None:
     """Write the files from which `AutoTokenizer` makes a tokenizer.
 
