@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import sparse
 
 import maskwise
@@ -65,6 +66,8 @@ def folder(tmp_path, monkeypatch, small_runs):
     variants = f"#CHROM\tPOS\tID\tREF\tALT\nchr0\t100\trs1\t{letters[99]}\t{alt}\n"
     (tmp_path / "variants.vcf").write_text(variants)
     _features(tmp_path)
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (16, 16)).save(tmp_path / "photos" / "1.png")
     learn = MaskedAutoencoder._learn
 
     def few(self, given, steps, **more):
