@@ -263,6 +263,9 @@ def _told(
         lines.append(f"  left: {few(names)} ({len(names)} tensors, {why})")
     if new:
         lines.append(f"  new: {few(new)} ({len(new)} tensors)")
+    if config.encoder is None and not model.positions.any():
+        # As in a ViTMAE that transformers made of a configuration alone.
+        lines.append("  beware: all positions are 0, so that nothing tells patches apart")
     if resized:
         lines.append(f"  resized: {', '.join(resized)}")
     mean, std = (
