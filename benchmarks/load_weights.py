@@ -42,8 +42,7 @@ def write(folder: Path) -> list[Path]:
 def _images() -> "Images":
     from maskwise.images.images import Images
 
-    statistics = (124.0,) * 3, (58.0,) * 3
-    mean, std = statistics
+    mean, std = (124.0,) * 3, (58.0,) * 3
     return Images(patch=(16, 16), channels=3, height=224, width=224, mean=mean, std=std)
 
 

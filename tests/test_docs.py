@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import sparse
 
 import maskwise
@@ -31,6 +32,7 @@ from maskwise import (
 )
 from maskwise.integrations.sklearn import MaskedAutoencoder
 from tests.lazy import lazy
+from tests.peers import peer
 
 anndata, pd = lazy("anndata"), lazy("pandas")
 
@@ -64,6 +66,8 @@ def folder(tmp_path, monkeypatch, small_runs):
     variants = f"#CHROM\tPOS\tID\tREF\tALT\nchr0\t100\trs1\t{letters[99]}\t{alt}\n"
     (tmp_path / "variants.vcf").write_text(variants)
     _features(tmp_path)
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (16, 16)).save(tmp_path / "photos" / "1.png")
     learn = MaskedAutoencoder._learn
 
     def few(self, given, steps, **more):
@@ -174,6 +178,8 @@ def test_examples_run(script, folder, capsys, monkeypatch):
     most = 150 if script.stem in ("demo", "new_kind") else 60
     assert len(script.read_text("utf-8").splitlines()) < most
     monkeypatch.setattr("sys.argv", [str(script)])
+    for name in re.findall(r"^(?:import|from) (timm)\b", script.read_text("utf-8"), re.MULTILINE):
+        peer(name)
     known = dict(modalities.KINDS)
     try:
         runpy.run_path(str(script), run_name="__main__")

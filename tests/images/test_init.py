@@ -14,9 +14,11 @@ import maskwise as mw
 from maskwise.cli import main
 from maskwise.errors import UserError
 from maskwise.images.checkpoints import read_checkpoint, shapes_wanted
-from maskwise.images.init import as_one_channel
-from maskwise.images.record import RECORD
+from maskwise.images.images import ImageSplits, array_source
+from maskwise.images.init import as_one_channel, load_into, settings_for
+from maskwise.images.record import RECORD, ImageRunSettings
 from maskwise.masks import Mask
+from maskwise.modalities import build
 from maskwise.preparing import scale_of
 from maskwise.run import load_model, save_model
 from maskwise.settings import override
@@ -29,6 +31,7 @@ from tests.images.vits import (
     hf_vit,
     masked_autoencoder,
     raw,
+    saved,
     started,
     timm_vit,
 )
@@ -159,6 +162,15 @@ def test_masked_autoencoder_of_transformers_predicts_the_same(tmp_path):
         hidden = mae.vit(as_pixels(PICTURES, IMAGENET), noise=noise)
         seen = hidden.last_hidden_state[:, 1:].mean(1)
         near(model.visible_features(raw(PICTURES), Mask(HIDDEN)), seen)
+
+
+def test_positions_that_are_all_zero_are_said(tmp_path):
+    """As transformers makes them of a configuration alone."""
+    mae = hf_mae(tmp_path)
+    with torch.no_grad():
+        mae.vit.embeddings.position_embeddings.zero_()
+    saved(mae, tmp_path)
+    assert "beware: all positions are 0" in started(tmp_path)[1]
 
 
 def test_masked_autoencoder_as_mae_keeps_it_predicts_the_same(tmp_path):
@@ -306,6 +318,31 @@ def test_pixels_may_be_given_otherwise(vit_file):
     model, told = started(vit_file, model=TINY, data={"mean": (0.5,), "std": (0.25,)})
     assert model.tokenizer.mean == (127.5,) * 3
     assert "not those that the weights know" in told
+
+
+def test_images_of_other_channels_have_their_own_statistics(vit, vit_file):
+    four = np.random.default_rng(4).integers(0, 256, (6, 16, 16, 4), dtype=np.uint8)
+    given = {"model.heads": 2, "model.init": str(vit_file)}
+    config = settings_for(override(ImageRunSettings(), given), vit_file, given)
+    images, _ = RECORD.describe(ImageSplits(array_source(four), array_source(four), "x"), config)
+    assert images.mean == pytest.approx(four.mean((0, 1, 2)))
+    model = build(images, config.model, seed=0)
+    told = load_into(model, vit_file)
+    assert "channels from 3 to 4" in told
+    assert "not those that the weights know" in told
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"mean": (0.5, 0.5), "std": (0.5, 0.5)}, "have 2 numbers, and images 3 channels"),
+        ({"mean": (0.5,)}, "go together: give both or none"),
+        ({"mean": (0.5,), "std": (0.0,)}, "greater than 0"),
+    ],
+)
+def test_statistics_that_cannot_be_are_refused(given, match, vit_file):
+    with pytest.raises(UserError, match=match):
+        started(vit_file, model=TINY, data=given)
 
 
 def test_floats_are_read_as_shares_of_white(vit, vit_file):

@@ -25,6 +25,8 @@ KEYS = frozenset({"data.patch", "data.mean", "data.std", "data.target"})
 """settings beside those of the model that weights decide"""
 FREE = {"decoder_width", "decoder_depth", "decoder_heads", "mode"}
 """settings of the model that may be others: then the decoder is a new one"""
+OWN = ("init", "predict_fraction")
+"""settings of a model that its weights do not decide"""
 C = TypeVar("C", bound=RunSettings)
 
 
@@ -41,9 +43,7 @@ def find_checkpoint(place: Path) -> Checkpoint:
 def _of_run(start: Start) -> Checkpoint:
     """Describe a model of ours as one of others."""
     images = Images.load(start.folder, start.values[Images.modality])
-    model = {
-        k: v for k, v in start.values["model"].items() if k not in ("init", "predict_fraction")
-    }
+    model = {key: each for key, each in start.values["model"].items() if key not in OWN}
     if model.get("mode") == "replace":
         model = {key: value for key, value in model.items() if "decoder" not in key}
     white = images.white
@@ -80,9 +80,12 @@ def settings_for(config: C, place: Path, given: Collection[str]) -> C:
             continue
         if key == "positions" and name in given and mine in ("learned", "fixed"):
             continue
-        if value is None and name not in given:
+        if value is None and "heads" in key and name not in given:
             raise UserError(f"{place} does not say its {key}: give {option(name)}")
         told[name] = value
+    told.setdefault("model.encoder", None)
+    if told.get("model.positions") == "sincos" and "model.position_grid" not in given:
+        told["model.position_grid"] = told.get("model.position_grid") or list(found.grid)
     config = completed(config, told, given, place)
     data: Entries = {"data.patch": list(found.patch)}
     if found.mean and not {"data.mean", "data.std"} & set(given):
@@ -104,10 +107,18 @@ def load_into(model: PatchModel, place: Path) -> str:
     for group in _groups(wanted, found.weights.whole):
         values = to_ours(found.read(group), {name: found.names[name] for name in group})
         for name, value in _fitted(values, found, images).items():
+            _check_shape(place, name, value, there[name])
             there[name].copy_(value)
             taken.add(name)
     new = [name for name in there if name not in taken and name not in FITTED]
     return _told(found, model, len(taken), reasons, new, resized)
+
+
+def _check_shape(place: Path, name: str, value: Tensor, mine: Tensor) -> None:
+    """Refuse what no resizing mends, as in an encoder of timm for images of another size."""
+    if value.shape != mine.shape:
+        told, here = (list(each.shape) for each in (value, mine))
+        raise UserError(f"{place} does not fit this model: {name} is {told} there and {here} here")
 
 
 def _wanted(
@@ -252,6 +263,9 @@ def _told(
         lines.append(f"  left: {few(names)} ({len(names)} tensors, {why})")
     if new:
         lines.append(f"  new: {few(new)} ({len(new)} tensors)")
+    if config.encoder is None and not model.positions.any():
+        # As in a ViTMAE that transformers made of a configuration alone.
+        lines.append("  beware: all positions are 0, so that nothing tells patches apart")
     if resized:
         lines.append(f"  resized: {', '.join(resized)}")
     mean, std = (
