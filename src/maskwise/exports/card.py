@@ -114,9 +114,9 @@ def card(folder: Path, origin: Origin, told: Entries) -> str:
         module, loads = LOADED[told["format"]]
         parts += ["## Load it", _code(f"import {module}\n\nmodel = {loads}", "python")]
     if origin.figures:
-        evaluate = f"maskwise evaluate {shlex.quote(whole(origin.name))}"
+        evaluate = f"maskwise evaluate {shlex.quote(_line(origin.name))}"
         parts += ["## Figures", "On held-out samples, with intervals of 95 %, from"]
-        parts += [_code(evaluate), _code("\n".join(origin.figures))]
+        parts += [_code(evaluate), _code("\n".join(map(_line, origin.figures)))]
     parts += ["## Licence", _licence(origin.license)]
     if "law" in told and _is_random(told["law"]):
         cite = "A mask ratio that is drawn anew in each step is due to R²MAE:"
@@ -131,9 +131,14 @@ def clean(value: object) -> str:
     a \# \*b\* &lt;img&gt; \`c\`
     """
     text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    text = " ".join(whole(text).split())
-    text = "".join(letter for letter in text if letter.isprintable())[:300]
+    text = " ".join(_line(text).split())[:300]
     return html.escape(_MARKDOWN.sub(r"\\\1", text), quote=False)
+
+
+def _line(text: str) -> str:
+    """Return a text in one line, without what cannot be seen."""
+    shown = (letter if letter.isprintable() else " " for letter in whole(text))
+    return "".join(shown)
 
 
 def _code(text: str, language: str = "") -> str:
