@@ -20,7 +20,6 @@ from maskwise.modality import EncoderFactory, Entries, MaskedModel
 from maskwise.preparing import (
     check_features,
     chosen,
-    fitting,
     loaded,
     look_at,
     made,
@@ -34,7 +33,6 @@ from maskwise.settings import flatten, override, to_dict
 from maskwise.textio import user_path
 from maskwise.train.batches import Batches
 from maskwise.train.budget import agreed, earlier
-from maskwise.train.checkpoint import places
 from maskwise.train.config import RunSettings, connect, launch
 from maskwise.train.folder import training
 from maskwise.train.loop import train
@@ -111,16 +109,15 @@ def pretrain(
     law, watch = None if law is None else str(law), Watch(on_log, on_checkpoint)
     named = {"law": law, "seed": seed, "train.budget": budget, "efficiency.log": log}
     changes = flatten(overrides) | {key: each for key, each in named.items() if each is not None}
-    config, given = meant(data, changes, modality)
-    kind, place = find(config.modality), None if out is None else user_path(out)
-    config = fitting(kind, config, changes, encoder, place if resume else None)
+    config, given = meant(data, changes, modality, encoder, out if resume else None)
+    kind = find(config.modality)
     if kind.inspect is not None:
         told = changes if modality is None else {"modality": modality, **changes}
         look_at(kind, given, config, changes).require(str(data) if given is None else None, told)
     splits = loaded(kind, given, config)
     tokenizer, config = kind.describe(splits, config)
     config, observed = with_observed(kind, splits, config)
-    folder = place or default_folder(splits.name, config)
+    folder = user_path(out) if out is not None else default_folder(splits.name, config)
     fabric = connect(config.efficiency)
     make, scale = partial(made, tokenizer, encoder), scale_of(kind, data, encoder, config)
     begun = earlier(config, folder, changes, scale) if resume else None
@@ -129,9 +126,8 @@ def pretrain(
         config = chosen(config, changes, kind, splits, scale, made_here, observed)
     else:
         config = begun
-    model, fresh = make(config), begun is None or not places(folder)
-    if fresh:
-        started(kind, model, config, say=fabric.is_global_zero)
+    begin = partial(started, kind, None if begun is None else folder)
+    model = begin(config, make(config), say=fabric.is_global_zero)
     monitor = monitor_of(model, splits, config.diagnose)
     batches = _batches(splits, config, fabric)
     alone: AbstractContextManager[None] = nullcontext()
@@ -142,9 +138,7 @@ def pretrain(
         # The other devices start when all that was given has been checked.
         launch(fabric, config.efficiency)
         if (first := agreed(fabric, config)) != config:
-            config, model = first, make(first)
-            if fresh:
-                started(kind, model, config, say=False)
+            config, model = first, begin(first, make(first), say=False)
             batches = _batches(splits, config, fabric)
         if fabric.is_global_zero:
             describe_model(folder / "checkpoint", model)
@@ -187,8 +181,7 @@ def inspect(data: Any, /, *, modality: str | None = None, **overrides: Any) -> I
     """
     changes = flatten(overrides)
     config, given = meant(data, changes, modality)
-    kind = find(config.modality)
-    return look_at(kind, given, fitting(kind, config, changes), changes)
+    return look_at(find(config.modality), given, config, changes)
 
 
 def _batches(splits: Any, config: RunSettings, fabric: "Fabric") -> Batches | StreamBatches:

@@ -87,8 +87,9 @@ def write(model: LanguageModel[Text], folder: Path) -> None:
     """
     if isinstance(network := model.network, HFNetwork):
         network.save(folder)
+    elif not isinstance(network, SequenceNetwork):
+        raise UserError("a model with an encoder of your own has no form in transformers")
     else:
-        assert isinstance(network, SequenceNetwork)
         text = model.tokenizer
         frame = {"start": text.start, "stop": text.stop}
         write_network(network, folder, length=text.length, pad=text.pad, **frame)
