@@ -173,7 +173,13 @@ def test_other_commands_name_what_exists(page):
         assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
-@pytest.mark.parametrize("script", EXAMPLES, ids=name_of)
+SLOW = {"export_model.py": pytest.mark.slow}  # tracing takes seconds
+
+
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(each, marks=SLOW.get(each.name, ()), id=name_of(each)) for each in EXAMPLES],
+)
 def test_examples_run(script, folder, capsys, monkeypatch):
     most = 150 if script.stem in ("demo", "new_kind") else 60
     assert len(script.read_text("utf-8").splitlines()) < most

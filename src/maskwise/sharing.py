@@ -8,6 +8,7 @@ from maskwise.api import load
 from maskwise.exports.card import UNKNOWN, Origin
 from maskwise.exports.folder import ABOUT, write
 from maskwise.exports.hub import place
+from maskwise.files import read_json
 from maskwise.modalities import find, kinds
 from maskwise.modality import EncoderFactory, MaskedModel
 from maskwise.run import Run
@@ -96,7 +97,10 @@ def named(run: Run | MaskedModel | str | Path, encoder: EncoderFactory | None = 
     path = user_path(run)
     if (path / "weights.safetensors").exists():
         return load(path, encoder)
-    if any((path / name).exists() for name in ("model", "checkpoint")):
-        return Run(path)
+    if path.is_dir():
+        described = path / "config.json"
+        theirs = described.is_file() and "model_type" in read_json(described)
+    else:  # a name on the hub is no place beside others
+        theirs = path.parent == Path() or not path.parent.is_dir()
     foreign = [kind.foreign for kind in kinds() if kind.foreign is not None]
-    return foreign[0](str(run)) if foreign else Run(path)
+    return foreign[0](str(run)) if theirs and foreign else Run(path)

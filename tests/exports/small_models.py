@@ -48,13 +48,12 @@ def telling(model):
     return model.eval()
 
 
-def images(**changes):
-    images = Images(
-        patch=(2, 2), channels=2, height=4, width=6, mean=(90.0, 110.0), std=(50.0, 60.0)
-    )
+def images(width=6, **changes):
+    statistics = {"mean": (90.0, 110.0), "std": (50.0, 60.0)}
+    images = Images(patch=(2, 2), channels=2, height=4, width=width, **statistics)
     shape = {"width": 16, "depth": 1, "heads": 2, "decoder_width": 8, "decoder_heads": 2}
     model = build(images, PatchModelSettings(**(shape | changes)), seed=0)
-    pixels = np.random.default_rng(0).integers(0, 256, (7, 4, 6, 2), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 4, width, 2), dtype=np.uint8)
     moved = pixels.transpose(0, 3, 1, 2).astype(np.float32)
     return Case(telling(model), pixels, {"pixels": moved})
 

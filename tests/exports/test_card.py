@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -26,10 +27,12 @@ def test_what_comes_from_outside(make_model, tmp_path):
     told = {"data": {"name": NASTY}}
     front, body = made(tmp_path, make_model(), name=NASTY, result=told, figures=["a", "```b"])
     assert front.keys() == {"license", "library_name", "tags"}
-    assert "<script>" not in body
-    assert "](" not in body
     assert "\u202e" not in body
-    assert body.count("\n# ") == 1  # "\n---" neither
+    assert "\nmaskwise evaluate 'x --- # <script>" in body
+    written = re.sub(r"^(```+).*?^\1$", "", body, flags=re.MULTILINE | re.DOTALL)
+    assert "<script>" not in written
+    assert not re.search(r"(?<!\\)\]\(", written)
+    assert body.count("\n# ") == 1
     assert "\n---\n" not in body
     assert "````\na\n```b\n````" in body
 

@@ -57,5 +57,6 @@ def test_from_python(finished, tmp_path, monkeypatch):
         assert mw.export(each, out, format="plain") == out
         assert (out / "model.txt").is_file()
     assert run.export(tmp_path / "own", "plain") == tmp_path / "own"
-    with pytest.raises(UserError, match="no-such"):
-        mw.export("no-such-place", tmp_path / "out")
+    for place in (tmp_path / "typo", tmp_path / "0"):
+        with pytest.raises(UserError, match="is not a run folder"):
+            mw.export(place, tmp_path / "out")

@@ -15,9 +15,9 @@ class Hub:
     def __init__(self, public=(), error=None, at="whoami"):
         self.calls, self.files, self.public, self.error, self.at = [], {}, public, error, at
 
-    def _called(self, name, **values):
-        self.calls.append((name, values))
-        if name == self.at and self.error is not None:
+    def _called(self, call, **values):
+        self.calls.append((call, values))
+        if call == self.at and self.error is not None:
             raise self.error
 
     def whoami(self):

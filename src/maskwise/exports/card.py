@@ -23,6 +23,12 @@ _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}", re.IGNORECASE)
 _MARKDOWN = re.compile(r"([\\`*_\[\]#|~!])")
 LIBRARIES = {"onnx": "onnx", "torch-export": "pytorch", "timm": "timm"}
 """by the format; those of transformers begin with hf-"""
+LOADED = {
+    "timm": ("timm", 'timm.create_model("local-dir:.", pretrained=True, num_classes=0)'),
+    "hf-vit": ("transformers", 'transformers.ViTModel.from_pretrained(".")'),
+    "hf-vitmae": ("transformers", 'transformers.ViTMAEForPreTraining.from_pretrained(".")'),
+}
+"""how formats are loaded that do not say so themselves"""
 R2MAE = """@article{r2mae,
   title   = {Understanding and Enhancing Mask-Based Pretraining towards Universal Representations},
   journal = {arXiv:2509.21650},
@@ -104,10 +110,13 @@ def card(folder: Path, origin: Origin, told: Entries) -> str:
         parts += ["## What goes in", "\n".join(goes)]
     if (folder / CARD).is_file():
         parts += ["## Load it", (folder / CARD).read_text("utf-8").strip()]
+    elif told["format"] in LOADED:
+        module, loads = LOADED[told["format"]]
+        parts += ["## Load it", _code(f"import {module}\n\nmodel = {loads}", "python")]
     if origin.figures:
-        evaluate = f"maskwise evaluate {shlex.quote(whole(origin.name))}"
+        evaluate = f"maskwise evaluate {shlex.quote(_line(origin.name))}"
         parts += ["## Figures", "On held-out samples, with intervals of 95 %, from"]
-        parts += [_code(evaluate), _code("\n".join(origin.figures))]
+        parts += [_code(evaluate), _code("\n".join(map(_line, origin.figures)))]
     parts += ["## Licence", _licence(origin.license)]
     if "law" in told and _is_random(told["law"]):
         cite = "A mask ratio that is drawn anew in each step is due to R²MAE:"
@@ -122,9 +131,14 @@ def clean(value: object) -> str:
     a \# \*b\* &lt;img&gt; \`c\`
     """
     text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    text = " ".join(whole(text).split())
-    text = "".join(letter for letter in text if letter.isprintable())[:300]
+    text = " ".join(_line(text).split())[:300]
     return html.escape(_MARKDOWN.sub(r"\\\1", text), quote=False)
+
+
+def _line(text: str) -> str:
+    """Return a text in one line, without what cannot be seen."""
+    shown = (letter if letter.isprintable() else " " for letter in whole(text))
+    return "".join(shown)
 
 
 def _code(text: str, language: str = "") -> str:
