@@ -2,10 +2,10 @@
 
     python -m benchmarks.other_lengths [--seeds N]
 
-Trains a small BERT on rows of 32 tokens of a Markov chain, whose next token is the same in four of
-five cases, and extends its table of positions to 64: by `extend_positions`, which interpolates, and
-by repeating the table. Prints the cross-entropy of 15 % hidden tokens in new rows of 16, 32 and 64
-tokens, in nats; the mean over seeds. One thread; a seed takes 40 seconds of it.
+Trains a small BERT on rows of 32 tokens of a Markov chain, whose next token is the same in four
+of five cases, and extends its table of positions to 64: by `extend_positions`, which interpolates,
+and by repeating the table. Prints the cross-entropy of 15 % hidden tokens in new rows of 16, 32
+and 64 tokens, in nats; the mean over seeds. One thread; a seed takes 40 seconds of it.
 """
 
 import argparse
