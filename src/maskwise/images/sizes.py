@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from maskwise.errors import UserError, option
+from maskwise.given import Items, wrapped
 from maskwise.images.array_files import Layout
 from maskwise.images.data import ImageDataSettings, looked_at, opened
 from maskwise.images.folders import Listed
@@ -39,7 +40,7 @@ def suited(images: Images, given: Given, data: ImageDataSettings) -> ImageDataSe
     own = (images.height, images.width)
     if given is not None:
         data = replace(data, layout=_layout(images, given) or data.layout, classes=())
-    if data.size not in (None, own):
+    if data.size not in (None, own) or (data.size and _by_item(given)):
         return data
     found = opened(replace(data, size=None), given, keep=True)
     if not isinstance(found, Listed):
@@ -47,6 +48,11 @@ def suited(images: Images, given: Given, data: ImageDataSettings) -> ImageDataSe
     if data.size is None:
         _say(looked_at(found, data), own)
     return replace(data, size=own)
+
+
+def _by_item(given: Given) -> bool:
+    """Say whether images are items of a data set, which makes of each what settings say."""
+    return not isinstance(given, (list, tuple)) and isinstance(wrapped(given), Items)
 
 
 def _layout(images: Images, given: Given) -> Layout:
@@ -103,6 +109,7 @@ def at_size(source: ImageSource, size: tuple[int, int]) -> ImageSource:
 
     Bicubic, over as many old pixels as a new one spans; nothing is cropped.
 
+    >>> from maskwise.images.images import array_source
     >>> source = array_source(np.zeros((5, 4, 6, 1), np.uint8))
     >>> at_size(source, (8, 8)).get([0, 3]).shape
     torch.Size([2, 1, 8, 8])

@@ -49,7 +49,8 @@ def with_rows(model: LanguageModel[Text], size: tuple[int, ...]) -> LanguageMode
 def extend_positions(network: HFNetwork, length: int) -> HFNetwork:
     """Return a network with positions for longer rows, interpolated from those that it learned.
 
-    It says so: without more training it reads rows worse than before.
+    It says so: until it is trained further it reads short rows worse than before, since all places
+    have moved. Repeating the table would keep those, and take two places of a row for the same.
 
     Args:
         network: of transformers, with a table of positions or a limit of its own.
