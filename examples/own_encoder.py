@@ -1,7 +1,8 @@
-"""Pretrain an encoder of your own: here a small convolutional network.
+"""Check an encoder of your own, and pretrain it: here a small convolutional network of pictures.
 
-In "replace" mode hidden positions become a mask token, so the encoder may be any module from
-[B, N, width] to [B, N, width].
+Hidden patches of a picture are filled with a learned one, and the network returns a feature map,
+from which the patches are predicted. A module of embedded patches, from [B, L, width] to the
+same, would do as well: see "Use your own encoder" in the documentation.
 
 python examples/own_encoder.py
 """
@@ -10,34 +11,38 @@ import torch
 from torch import Tensor, nn
 
 import maskwise as mw
+from maskwise.testing import check_encoder
 
-WIDTH, GRID = 48, (4, 4)  # digits are 8 x 8 and the patch is 2 x 2
+SETTINGS = {"mode": "replace", "class_token": False}
 
 
-class Mixer(nn.Module):
-    """A residual convolution over the grid of positions, then one over the channels."""
+class Block(nn.Module):
+    """A residual convolution over the pixels nearby, then one over the channels."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.space = nn.Conv2d(width, width, kernel_size=3, padding=1, groups=width)
-        self.channels = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU())
+        self.space = nn.Conv2d(width, width, kernel_size=5, padding=2, groups=width)
+        self.channels = nn.Sequential(
+            nn.GroupNorm(1, width), nn.Conv2d(width, 2 * width, 1), nn.GELU()
+        )
+        self.back = nn.Conv2d(2 * width, width, 1)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        x = tokens.transpose(1, 2).unflatten(2, GRID)
-        tokens = tokens + self.space(x).flatten(2).transpose(1, 2)
-        return tokens + self.channels(tokens)
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.back(self.channels(self.space(x)))
 
 
 def make_encoder() -> nn.Module:
-    return nn.Sequential(Mixer(WIDTH), Mixer(WIDTH), nn.LayerNorm(WIDTH))
+    """From pictures [B, 1, 8, 8] to features [B, 32, 4, 4]: one for each patch of 2 x 2."""
+    return nn.Sequential(nn.Conv2d(1, 32, kernel_size=2, stride=2), Block(32), Block(32))
 
 
 def main() -> None:
+    print(check_encoder(make_encoder, "digits", model=SETTINGS))
     run = mw.pretrain(
         "digits",
         out="runs/own-encoder",
         encoder=make_encoder,
-        model={"mode": "replace", "class_token": False, "width": WIDTH},
+        model=SETTINGS,
         train={"steps": 300},
     )
     # The folder holds the weights, not the code: give a fresh encoder to load them into.

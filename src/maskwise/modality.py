@@ -188,6 +188,9 @@ class Modality(Generic[C, S, T, P, M]):
     samples: Callable[[Path, M, S, C], None] | None = None
     """writes what the report shows into the run folder"""
 
+    example: Callable[[], tuple[Given, Entries]] | None = None
+    """some samples that are made up, and settings for them, on which an encoder can be tried"""
+
     # A model's folder.
     restore: Callable[[Path, Entries], T]
     """(folder, what `Tokenizer.save` returned) -> tokenizer"""

@@ -14,8 +14,8 @@ from maskwise.cells.genes import Matching, enough
 from maskwise.cells.matrix import CSR
 from maskwise.cells.survey import Policy, survey
 from maskwise.columns.tabular import TabularRows
-from maskwise.errors import UserError, option
-from maskwise.modality import Samples
+from maskwise.errors import UserError, option, require
+from maskwise.modality import Entries, Samples
 
 log = logging.getLogger("maskwise")
 
@@ -140,3 +140,13 @@ def _known_batches(sets: Sequence[Annotated], known: Cells, data: CellsDataSetti
     if unseen := int((column.codes < 0).sum()):
         log.warning("%d cells are of batches that the model does not know", unseen)
     return column.codes
+
+
+def example() -> tuple[AnnData, Entries]:
+    """Return counts of 60 made-up cells, some of a type that has more of some genes."""
+    anndata = require("anndata", "cells to try an encoder on", "cells")
+    rng = np.random.default_rng(0)
+    rates = rng.gamma(1.0, 2.0, (2, 20))[np.arange(60) % 2]
+    cells: AnnData = anndata.AnnData(rng.poisson(rates).astype(np.float32))
+    cells.var_names = [f"GENE{number}" for number in range(20)]
+    return cells, {}

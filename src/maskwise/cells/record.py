@@ -14,8 +14,9 @@ from maskwise.cells.cells import Cells
 from maskwise.cells.data import CellsDataSettings, from_anndata, load
 from maskwise.cells.graph import cell_graph
 from maskwise.cells.looking import look
-from maskwise.cells.others import Filled, align, samples_of
+from maskwise.cells.others import Filled, align, example, samples_of
 from maskwise.columns.evaluation import embed_rows, record, words
+from maskwise.columns.init import from_columns
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import (
     TabularEvaluateSettings,
@@ -129,7 +130,9 @@ RECORD = record(
     load=lambda data, config: splits_of(data, config, load, from_anndata, "an AnnData"),
     describe=lambda splits, config: (splits.tokenizer, config),
     fingerprint=lambda splits: splits.fingerprint,
+    example=example,
     restore=Cells.load,
+    init=from_columns("cells", Cells.load, "genes", batches=lambda cells: cells.batches),
     inspect=look,
     embed=_embed,
     read=lambda config: samples_of(config.data),

@@ -12,7 +12,7 @@ from maskwise.dna.fasta import open_genome, wrong_letter
 from maskwise.dna.places import read_bed
 from maskwise.dna.tokens import DNA, Kmers, Pieces, parse_tokens
 from maskwise.errors import UserError
-from maskwise.modality import Samples
+from maskwise.modality import Entries, Samples
 from maskwise.textio import few, user_path
 
 log = logging.getLogger("maskwise")
@@ -118,3 +118,13 @@ def as_codes(
     if told:
         log.warning("%d sequences have no features (NaN): %s", len(told), few(told))
     return found, broken
+
+
+def example() -> tuple[list[str], Entries]:
+    """Return sequences of letters at random, and settings for them.
+
+    >>> len(example()[0])
+    6
+    """
+    letters = np.random.default_rng(0).choice(list("ACGT"), (6, 400))
+    return ["".join(each) for each in letters], {"data.window": 64}

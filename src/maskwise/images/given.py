@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from maskwise.errors import UserError
+from maskwise.files import Entries
 from maskwise.given import Items, Streamed, wrapped
 from maskwise.images.arrays import Arrays, of_values
 from maskwise.images.folders import Listed
@@ -194,3 +195,13 @@ def labels_among(labels: list[Any]) -> np.ndarray | None:
 
 def _copy(pictures: Sequence[Any], row: int) -> Any:
     return pictures[row].copy()  # who opens a picture closes it
+
+
+def example() -> tuple[np.ndarray, Entries]:
+    """Return pictures that are made up, uint8 [40, 32, 32, 3], and settings for them.
+
+    >>> example()[0].shape
+    (40, 32, 32, 3)
+    """
+    coarse = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2), {"data.patch": (4, 4)}

@@ -23,7 +23,7 @@ from maskwise.images.evaluation import (
     write_samples,
 )
 from maskwise.images.finetuning import finetuning_problems
-from maskwise.images.given import takes
+from maskwise.images.given import example, takes
 from maskwise.images.graph import image_graph
 from maskwise.images.images import Images, ImageSource, ImageSplits, describe
 from maskwise.images.init import KEYS, load_into, settings_for
@@ -35,8 +35,8 @@ from maskwise.images.recipes import cifar10 as cifar10
 from maskwise.images.recipes import digits as digits
 from maskwise.images.sizes import of_size, resized, suited
 from maskwise.images.streams import load_stream
-from maskwise.images.timm_encoder import images_model, patch_of
-from maskwise.images.vit_export import to_hf_vit, to_hf_vitmae, to_timm
+from maskwise.images.timm_encoder import images_model, patch_of, to_timm
+from maskwise.images.vit_export import to_hf_vit, to_hf_vitmae
 from maskwise.inspection import Problem
 from maskwise.layers.transformer import Transformer
 from maskwise.modality import Augment, Features, Init, Modality, Pool
@@ -199,6 +199,7 @@ RECORD = Modality(
         pattern=config.pattern,
         seed=config.evaluate.seed,
     ),
+    example=example,
     restore=Images.load,
     parts=lambda model: {
         "own_encoder": model.config.encoder is None and not isinstance(model.encoder, Transformer)

@@ -5,16 +5,20 @@ import json
 import warnings
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from maskwise.errors import UserError, option, require
+from maskwise.files import write_json
+from maskwise.images import vit_export
 from maskwise.images.images import Images
 from maskwise.layers.transformer import Attention
 from maskwise.patches.model import PatchModel, PatchModelSettings
-from maskwise.patches.own_vit import is_vit
+from maskwise.patches.own_vit import ViTReader, is_vit
 
 PREFIX = "timm:"
 OURS = ("img_size", "in_chans", "num_classes", "features_only")
@@ -104,11 +108,36 @@ def images_model(
         raise UserError(f"model.encoder {wanted}: {error}{way_out}") from None
 
 
+def to_timm(model: PatchModel, folder: Path) -> None:
+    """Write an encoder that timm loads, ours or a vision transformer of its own.
+
+    Raises:
+        UserError: another one.
+    """
+    if model.config.encoder is None:
+        vit_export.to_timm(model, folder)
+        return
+    wanted, images = asked(model.config.encoder), model.tokenizer
+    assert isinstance(images, Images)
+    if not isinstance(model.encoder, ViTReader):
+        raise UserError(
+            f"{wanted} was trained without its head, and timm loads no part of it: its weights are"
+            " those of `model.encoder.network`"
+        )
+    network, arguments = model.encoder.network, _arguments_for(wanted, images)
+    weights = {name: each.contiguous().cpu() for name, each in network.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    values = {"architecture": wanted.name, "num_classes": 0, "num_features": model.width}
+    more = {"model_args": arguments, "pretrained_cfg": vit_export.pixels_of(images)}
+    write_json(folder / "config.json", values | more)
+
+
 def patch_of(text: str) -> tuple[int, int] | None:
     """Return the patch of a network of timm, if it is a vision transformer."""
     wanted = asked(text)
+    arguments = {key: it for key, it in wanted.arguments.items() if key != "out_indices"}
     with torch.device("meta"):
-        network: Any = _create(wanted, wanted.arguments)
+        network: Any = _create(wanted, arguments)
     size = getattr(network.patch_embed, "patch_size", None) if is_vit(network) else None
     return None if size is None else (int(size[0]), int(size[1]))
 
@@ -119,9 +148,12 @@ def network_of(wanted: Asked, images: Images) -> nn.Module:
     Raises:
         UserError: no such network, or weights that cannot be had.
     """
+    return _create(wanted, _arguments_for(wanted, images), pretrained=wanted.pretrained)
+
+
+def _arguments_for(wanted: Asked, images: Images) -> dict[str, Any]:
     given = tuple(wanted.arguments.items())
-    arguments = _arguments(wanted.name, given, images.shape, images.patch)
-    return _create(wanted, arguments, pretrained=wanted.pretrained)
+    return _arguments(wanted.name, given, images.shape, images.patch)
 
 
 @lru_cache(maxsize=16)

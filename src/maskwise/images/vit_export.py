@@ -52,9 +52,25 @@ def to_timm(model: PatchModel, folder: Path) -> None:
             " norm_layer=functools.partial(torch.nn.LayerNorm, eps=%g) for equal features",
             *(TIMM_EPS, config.eps, config.eps),
         )
+    save_file(_weights(model, TIMM), folder / "model.safetensors", {"format": "pt"})
+    write_json(
+        folder / "config.json",
+        {
+            "architecture": timm_name(model),
+            "num_classes": 0,
+            "num_features": config.width,
+            "model_args": args,
+            "pretrained_cfg": pixels_of(images),
+            "norm_eps": config.eps,
+        },
+    )
+
+
+def pixels_of(images: Images) -> Entries:
+    """Return what timm's config.json says of the pictures that a network reads."""
     mean, std = _shares(images)
-    pixels: Entries = {
-        "input_size": [images.channels, images.height, images.width],
+    return {
+        "input_size": list(images.shape),
         "fixed_input_size": True,
         "mean": mean,
         "std": std,
@@ -64,18 +80,6 @@ def to_timm(model: PatchModel, folder: Path) -> None:
         "first_conv": "patch_embed.proj",
         "classifier": "head",
     }
-    save_file(_weights(model, TIMM), folder / "model.safetensors", {"format": "pt"})
-    write_json(
-        folder / "config.json",
-        {
-            "architecture": timm_name(model),
-            "num_classes": 0,
-            "num_features": config.width,
-            "model_args": args,
-            "pretrained_cfg": pixels,
-            "norm_eps": config.eps,
-        },
-    )
 
 
 def timm_name(model: PatchModel) -> str:

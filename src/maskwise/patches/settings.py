@@ -32,7 +32,7 @@ class PatchModelSettings:
     """cells along each axis that sine-cosine positions are laid over; none: those of the samples
     (of the same pictures at another size they stay where they were)"""
     decoder_width: int = 128
-    """decoder width (drop mode)"""
+    """decoder width (drop mode); of networks of pictures, what a cell says of a patch in it"""
     decoder_depth: int = 2
     """decoder blocks (drop mode)"""
     decoder_heads: int = 4
@@ -55,5 +55,10 @@ class PatchModelSettings:
                 raise UserError(f"model.{name} must be at least 1, not {getattr(self, name)}")
         if self.mlp_ratio * min(self.width, self.decoder_width) < 1:
             raise UserError(f"model.mlp_ratio {self.mlp_ratio:g} leaves the MLPs no hidden unit")
+        if self.init is not None and self.encoder is not None:
+            raise UserError(
+                f"model.init {self.init} says the shape of our transformer, and model.encoder"
+                f" {self.encoder} is another network: give one of them"
+            )
         if not 0 < self.predict_fraction <= 1:
             raise UserError(f"model.predict_fraction {self.predict_fraction:g} is outside (0, 1]")

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from maskwise.columns.tabular import TabularRows, TabularSplits
 from maskwise.encodings import check_encoding
 from maskwise.errors import UserError, option
 from maskwise.given import ItemSettings
-from maskwise.modality import Samples
+from maskwise.modality import Entries, Samples
 from maskwise.outputs import Formulas
 from maskwise.settings import settings
 from maskwise.tables.column import ENOUGH
@@ -320,3 +320,18 @@ def classes_of(labels: np.ndarray, data: TableDataSettings) -> tuple[tuple[str, 
             way_out = {"labels": None, LEAVE_OUT: data.labels} if data.labels else {}
         raise Mendable(Trouble(text, way_out))
     return tuple(str(value).strip() for value in found), codes_of(labels, found)
+
+
+def example() -> tuple[dict[str, list[Any]], Entries]:
+    """Return columns of 60 made-up rows, with gaps, and settings for them.
+
+    >>> sorted(example()[0])
+    ['age', 'dose', 'group', 'size']
+    """
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(60, 3)).round(3)
+    columns: dict[str, list[Any]] = dict(
+        zip(("age", "dose", "size"), numbers.T.tolist(), strict=True)
+    )
+    columns["age"][5] = columns["dose"][9] = None
+    return columns | {"group": ["a", "b", "c"] * 20}, {}

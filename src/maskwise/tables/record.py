@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from maskwise.columns.evaluation import embed_rows, record, words
+from maskwise.columns.init import from_columns
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import (
     TabularModelSettings,
@@ -26,7 +27,7 @@ from maskwise.inspection import Inspection, Problem
 from maskwise.modality import Entries, Features, Pool
 from maskwise.settings import override, settings
 from maskwise.tables import partial
-from maskwise.tables.data import TableDataSettings, from_frame, load, read_samples
+from maskwise.tables.data import TableDataSettings, example, from_frame, load, read_samples
 from maskwise.tables.files import features_of_file, fill, fill_file
 from maskwise.tables.given_rows import are_rows, of_items
 from maskwise.tables.graph import table_graph
@@ -175,7 +176,11 @@ RECORD = record(
     load=lambda data, config: splits_of(data, config, load, _from_memory, "a table"),
     describe=lambda splits, config: (splits.tokenizer, config),
     fingerprint=lambda splits: splits.fingerprint,
+    example=example,
     restore=Table.load,
+    init=from_columns(
+        "tables", Table.load, "columns", lambda table: [each.categories for each in table.features]
+    ),
     embed=_embed,
     read=lambda config: read_samples(config.data),
     incomplete=partial.incomplete,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from maskwise.encodings import whole_texts
 from maskwise.errors import UserError
+from maskwise.files import Entries
 from maskwise.labels import is_nothing
 from maskwise.textio import few
 
@@ -78,3 +79,13 @@ def _described(data: object) -> str:
     if isinstance(shape, tuple) and hasattr(data, "dtype"):
         return f"an array of {data.dtype} {list(shape)}"
     return f"{type(data).__name__}"
+
+
+def example() -> tuple[list[str], Entries]:
+    """Return texts that are made up, and settings for them.
+
+    >>> example()[0][3]
+    'line 3 tells of 9 cats and some 3 dogs'
+    """
+    lines = [f"line {n} tells of {n * n} cats and some {n % 7} dogs" for n in range(120)]
+    return lines, {"data.length": 24, "data.vocab_size": 300}
