@@ -15,7 +15,7 @@ from maskwise.errors import UserError, call
 from maskwise.files import write_json
 from maskwise.inspection import Inspection
 from maskwise.measure.representation import diagnose
-from maskwise.modalities import find
+from maskwise.modalities import as_given, find
 from maskwise.modality import EncoderFactory, Entries, MaskedModel
 from maskwise.preparing import (
     check_features,
@@ -67,7 +67,9 @@ def pretrain(
             DNA, of cells (.h5ad, .zarr) or a table, "hf:NAME", images as an array [N, H, W] or
             [N, H, W, C] or a pair (array, labels), a list, array or column of texts, or of
             sequences with ``modality="dna"``, AnnData, a pandas or polars table or an array
-            [N, F].
+            [N, F]; or a data set, iterable or not, of torch or `datasets`, or a function that
+            returns an iterator, whose items are images, texts or rows, pairs (x, y), or dicts
+            (``data={"x": "image", "y": "label"}`` names their keys).
         law: the law of the mask ratio; default: the recipe's.
         out: the run folder; default: runs/NAME-LAW-SEED.
         seed: decides weights, order and masks.
@@ -223,13 +225,14 @@ def evaluate(
 
     Args:
         run: a run or its folder.
-        data: the arrays that the run was given, if it was given arrays.
+        data: the arrays, data set or stream that the run was given, if it was given such.
         encoder: the function that the run was given, if it was given one.
         **overrides: settings of the "evaluate", "diagnose" and "data" groups, nested or dotted.
     """
     run, config = _changed(run, overrides, "evaluate.", "diagnose.", "data.")
     model = run.model(encoder)
     check_features(model, config)
+    data = data if data is None else as_given(data, config)
     model, config = run.kind.suited(model, data, config)
     splits = loaded(run.kind, data, config)
     model = sized(model, splits.test)
@@ -267,6 +270,7 @@ def measure_likelihood(
     run, config = _changed(run, overrides, "data.")
     kind, model = find(config.modality), run.model(encoder)
     measure = kind.needed(kind.likelihood, "measure likelihood")
+    data = data if data is None else as_given(data, config)
     model, config = kind.suited(model, data, config)
     splits = loaded(kind, data, config)
     found = measure(

@@ -241,8 +241,15 @@ def is_factory(data: object) -> bool:
     return not hasattr(data, "state_dict")  # a network
 
 
+def _is_iterable_only(data: object) -> bool:
+    """Say whether data are iterable data sets of others, which may say a length all the same."""
+    return any(each.__name__ == "IterableDataset" for each in type(data).__mro__)
+
+
 def _has_items(data: object) -> bool:
     kind = type(data)
+    if _is_iterable_only(data):
+        return False
     if not (hasattr(kind, "__len__") and hasattr(kind, "__getitem__")):
         return False
     if isinstance(data, list):
@@ -254,7 +261,7 @@ def _has_items(data: object) -> bool:
 
 def _is_stream(data: object) -> bool:
     kind = type(data)
-    if is_factory(data):
+    if is_factory(data) or _is_iterable_only(data):
         return True
     minibatches = hasattr(data, "dataset") and hasattr(data, "batch_sampler")
     known = hasattr(kind, "__len__") or hasattr(kind, "__next__") or minibatches

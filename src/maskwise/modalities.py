@@ -118,7 +118,8 @@ def check_given(data: object, *, of_any: bool = False) -> None:
     if isinstance(data, (Items, Streamed)):
         if not of_any:
             return
-        first, told = data.first, type(data.data).__name__  # the first says what is wrong
+        first, told = data.first, type(data.data).__name__
+        data.parts(first, 0)  # which may say what is wrong
         keys = f" with the keys {', '.join(map(str, first))}" if isinstance(first, dict) else ""
         more = f": its samples are {type(first).__name__}{keys}"
     elif hasattr(data, "dataset") and hasattr(data, "__iter__"):

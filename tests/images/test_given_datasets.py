@@ -271,6 +271,7 @@ def test_a_run_on_a_stream(run):
     assert [row["epoch"] for row in whole.metrics] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert whole.result["data"]["num_test"] == 12
     assert whole.result["probes"]
+    assert whole.embed(Made(lambda n: Image.fromarray(noise(n)).resize((60, 80)))).shape == (40, 8)
     again = mw.evaluate(whole, Passing(lambda n: (noise(n), n % 2)))
     assert again.result["reconstruction"] == whole.result["reconstruction"]
 
@@ -294,7 +295,8 @@ def test_a_run_on_a_stream_goes_on_where_it_stopped(run, tmp_path, monkeypatch):
 
 
 def test_what_a_look_at_a_stream_says(run):
-    found = mw.inspect(Passing(), data={"stream_test": 20, "patch": 2})
+    small = {"train": {"batch_size": 16}}
+    found = mw.inspect(Passing(), data={"stream_test": 20, "patch": 2}, **small)
     assert not found.problems
     assert found.num_train is None
     assert found.found == {
@@ -302,7 +304,7 @@ def test_what_a_look_at_a_stream_says(run):
         "shape of a sample": "(1, 8, 6)",
         "held out": 20,
     }
-    assert mw.inspect(Passing(), data={"stream_test": 40, "patch": 2}).num_train == 20
+    assert mw.inspect(Passing(), data={"stream_test": 40, "patch": 2}, **small).num_train == 20
 
 
 def test_a_stream_has_no_end_to_embed(run):

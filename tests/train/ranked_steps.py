@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from maskwise.train.batches import Batches
 from maskwise.train.config import connect
 from maskwise.train.loop import train
 from maskwise.train.monitor import Monitor
+from maskwise.train.stream import StreamBatches, StreamSource
 from tests.train.conftest import TINY
 
 # Ratios of their own, so that samples weigh differently.
@@ -33,6 +35,7 @@ CHANGES = {
 }
 RUNS = {
     "plain": {"regularise.uniformity": "0"},
+    "stream": {"regularise.uniformity": "0"},
     "exact": {},
     "public": {"regularise.scale": "public"},
     "bf16": {"efficiency.precision": "bf16"},
@@ -49,9 +52,12 @@ def steps(name, folder, num_ranks=1):
     modality = describe(digits.train, config.data.patch, config.data.target)
     model = build(modality, config.model, seed=config.seed)
     fabric = connect(config.efficiency)
-    batches = Batches(
-        digits.train, batch_size=16, seed=0, rank=fabric.global_rank, ranks=num_ranks
-    )
+    given = {"batch_size": 16, "seed": 0, "rank": fabric.global_rank, "ranks": num_ranks}
+    batches = Batches(digits.train, **given)
+    if name == "stream":
+        numbers, read = partial(iter, range(len(digits.train))), digits.train.get
+        source = StreamSource(numbers, lambda some: (read(some), None), buffer=50)
+        batches = StreamBatches(source, **given)
     fabric.launch()
     monitor = None
     if config.diagnose.every is not None:

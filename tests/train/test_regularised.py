@@ -240,15 +240,18 @@ def largest_difference(first, second):
     return found
 
 
-@pytest.mark.parametrize("name", ["plain", "exact"])
+@pytest.mark.parametrize("name", ["plain", "stream", "exact"])
 def test_two_processes_train_as_one(two, tmp_path, name):
     assert same(weights_of(two, name), weights_of(two, name, rank=1))
-    assert largest_difference(steps(name, tmp_path), weights_of(two, name)) < 1e-6
+    # Of a stream other samples come first, of which Adam divides smaller gradients.
+    most = 1e-5 if name == "stream" else 1e-6
+    assert largest_difference(steps(name, tmp_path), weights_of(two, name)) < most
     keys = ("loss", "grad_norm", *(["uniformity", "cosine2"] if name == "exact" else []))
     found, expected = (metrics_of(*each, *keys) for each in ((two, name), (tmp_path, ".")))
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     if name == "exact":
         assert largest_difference(weights_of(two, name), weights_of(two, "plain")) > 1e-4
+        assert largest_difference(weights_of(two, "stream"), weights_of(two, "plain")) > 1e-5
 
 
 def test_two_processes_train_in_half_precision(two):

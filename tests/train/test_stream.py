@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import IterableDataset
 
 from maskwise.borrowed import drawing, keyed
 from maskwise.errors import UserError
@@ -148,6 +149,14 @@ class Endless:
         return itertools.count()
 
 
+class Counted(IterableDataset):
+    def __iter__(self):
+        return iter("ab")
+
+    def __len__(self):
+        return 2
+
+
 class Rows:
     def __init__(self, num=3):
         self.num = num
@@ -165,6 +174,7 @@ class Rows:
     ("data", "kind"),
     [
         (Endless(), Streamed),
+        (Counted(), Streamed),
         (lambda: iter("ab"), Streamed),
         (Rows(), Items),
         ([{"a": 1}], Items),

@@ -265,13 +265,16 @@ def opened(data: ImageDataSettings, given: Any = None, *, keep: bool = False) ->
         UserError: it does not exist, or cannot be used.
     """
     key = _key(data, given)
-    if _kept and _kept[0][0] is _inner(given) and _kept[0][1] == key is not None:
+    # Pictures that are listed are so for any size.
+    known = _kept and (_kept[0][1] == key or (given is not None and _kept[0][1] == []))
+    if known and key is not None and _kept[0][0] is _inner(given):
         found = _kept[0][2]
     else:
         found = _open_source(data) if given is None else open_given(given, how_of(data))
     _kept.clear()
     if keep and key is not None:
-        _kept.append((_inner(given), key, found))
+        listed = given is not None and isinstance(found, Listed)
+        _kept.append((_inner(given), [] if listed else key, found))
     _check_settings(found, data, given is not None)
     return found
 

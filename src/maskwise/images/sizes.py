@@ -8,10 +8,11 @@ import torch
 from torch.nn import functional as F
 
 from maskwise.errors import UserError, option
-from maskwise.given import Items, wrapped
+from maskwise.given import Items, Streamed, wrapped
 from maskwise.images.array_files import Layout
 from maskwise.images.data import ImageDataSettings, looked_at, opened
 from maskwise.images.folders import Listed
+from maskwise.images.given_items import is_pillow, parts_of
 from maskwise.images.images import Images, ImageSource
 from maskwise.images.looked import Looked
 from maskwise.layers.transformer import Transformer
@@ -42,9 +43,18 @@ def suited(images: Images, given: Given, data: ImageDataSettings) -> ImageDataSe
         data = replace(data, layout=_layout(images, given) or data.layout, classes=())
     if data.size not in (None, own) or (data.size and _by_item(given)):
         return data
-    found = opened(replace(data, size=None), given, keep=True)
+    given = wrapped(given)
+    usual = replace(data, size=own if _holds_pillow(given) else None)
+    if isinstance(given, Streamed):
+        return usual
+    try:
+        found = opened(replace(data, size=None), given, keep=True)
+    except UserError:
+        if usual.size is None:
+            raise
+        return usual  # pictures of a data set that differ
     if not isinstance(found, Listed):
-        return replace(data, size=None)
+        return usual
     if data.size is None:
         _say(looked_at(found, data), own)
     return replace(data, size=own)
@@ -53,6 +63,13 @@ def suited(images: Images, given: Given, data: ImageDataSettings) -> ImageDataSe
 def _by_item(given: Given) -> bool:
     """Say whether images are items of a data set, which makes of each what settings say."""
     return not isinstance(given, (list, tuple)) and isinstance(wrapped(given), Items)
+
+
+def _holds_pillow(given: Given) -> bool:
+    """Say whether a data set or a stream is of pictures of Pillow, which can be resized."""
+    if not isinstance(given, (Items, Streamed)) or (first := given.peeked) is None:
+        return False
+    return is_pillow(parts_of(given, first, 0)[0])
 
 
 def _layout(images: Images, given: Given) -> Layout:
