@@ -18,7 +18,7 @@ from benchmarks.attach_pays import Scores, Study
 
 MONTH = 30 * 24
 BORDERS = {"train": (0, 12), "validation": (12, 16), "test": (16, 20)}  # months
-CONTEXT, AHEAD, BATCH, FINETUNED, STRIDE = 336, 96, 32, 100, 8
+CONTEXT, AHEAD, BATCH, FINETUNED, STRIDE, RATE = 336, 96, 16, 150, 8, 4e-3
 
 
 def load(arguments: argparse.Namespace) -> dict[str, torch.Tensor]:
@@ -38,8 +38,12 @@ def load(arguments: argparse.Namespace) -> dict[str, torch.Tensor]:
 
 
 def configuration() -> PatchTSTConfig:
-    """Return a small model's; patches do not overlap, as the authors pretrain."""
-    return PatchTSTConfig(
+    """Return a small model's; patches do not overlap, as the authors pretrain.
+
+    Forecasts are made of all patches, as theirs are: of their mean, as transformers has it unless
+    told otherwise, they are much worse.
+    """
+    config = PatchTSTConfig(
         num_input_channels=7,
         context_length=CONTEXT,
         prediction_length=AHEAD,
@@ -49,17 +53,17 @@ def configuration() -> PatchTSTConfig:
         ffn_dim=64,
         num_hidden_layers=3,
         num_attention_heads=4,
-        dropout=0.2,
-        head_dropout=0.2,
-        attn_implementation="eager",
+        pooling_type=None,
     )
+    config._attn_implementation = "eager"
+    return config
 
 
 def updates(model: Any, x: torch.Tensor, steps: int, seed: int, *, forecast: bool) -> None:
     """Train a model on windows in random order."""
     order = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     for _ in range(steps):
         rows = x[torch.randint(len(x), (BATCH,), generator=order)]
         given = {"future_values": rows[:, CONTEXT:]} if forecast else {}
@@ -71,12 +75,12 @@ def updates(model: Any, x: torch.Tensor, steps: int, seed: int, *, forecast: boo
 
 def train(data: dict[str, torch.Tensor], law: str, seed: int, steps: int) -> Scores:
     """Pretrain, unless the law is "none", and fine-tune all of it to forecast."""
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # noqa: TID251 - transformers draws from this generator
     pretrained = PatchTSTForPretraining(configuration()).train()
     if law != "none":
         with mw.attach(pretrained, law, seed=seed, steps=steps):
             updates(pretrained, data["train"], steps, seed, forecast=False)
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # noqa: TID251 - transformers draws from this generator
     model = PatchTSTForPrediction(configuration())
     model.model.load_state_dict(pretrained.model.state_dict())
     updates(model.train(), data["train"], FINETUNED, seed + 1, forecast=True)
@@ -126,5 +130,5 @@ STUDY = Study(
     train=train,
     baselines=baselines,
     higher=False,
-    steps=150,
+    steps=250,
 )

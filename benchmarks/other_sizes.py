@@ -19,6 +19,7 @@ import argparse
 import tempfile
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -27,16 +28,16 @@ from torch.nn import functional as F
 
 import maskwise as mw
 from benchmarks.compare_laws import interval
-from maskwise.images.data import ImageDataSettings, load
-from maskwise.images.images import Images, ImageSource, array_source
+from maskwise.images.images import Images, array_source
 from maskwise.measure.protocols import PROBES
 from maskwise.patches.arrays import embed
 from maskwise.patches.losses import reconstruction
 from maskwise.patches.model import PatchModel
 from maskwise.patches.sizes import on_grid
+from maskwise.textio import OPENERS
 
 TRAINED, SIZES = 16, (8, 16, 24, 32)
-NUM_PRETRAIN, NUM_TRAIN, NUM_TEST = 10_000, 2000, 2000
+NUM_PRETRAIN, NUM_TRAIN, NUM_TEST = 8000, 2000, 2000
 SETTINGS = {
     "data.patch": 4,
     "data.flip": True,
@@ -46,10 +47,12 @@ SETTINGS = {
     "model.decoder_width": 48,
     "model.decoder_depth": 1,
     "train.steps": 600,
-    "train.batch_size": 128,
+    "train.batch_size": 64,
     "train.lr": 1.5e-3,
     "evaluate.num_train": 2,
     "evaluate.num_test": 2,
+    "evaluate.protocols": (),
+    "evaluate.baselines": False,
     "evaluate.visible": (),
     "evaluate.ratios": (0.75,),
     "diagnose.num_samples": 40,
@@ -66,11 +69,10 @@ def at_size(images: np.ndarray, side: int) -> np.ndarray:
     return found.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
 
 
-def pictures(source: ImageSource, some: slice) -> tuple[np.ndarray, np.ndarray]:
-    """Return pictures [N, H, W, C] and their classes."""
-    assert source.labels is not None
-    rows = np.arange(len(source))[some]
-    return source.get(rows).permute(0, 2, 3, 1).numpy(), source.labels[rows]
+def read(path: Path) -> np.ndarray:
+    """Return the array in a .npy or .npy.xz file."""
+    with OPENERS.get(path.suffix, open)(path, "rb") as file:
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
 
 def linear(x: np.ndarray, y: np.ndarray, test_x: np.ndarray) -> np.ndarray:
@@ -127,18 +129,20 @@ def main() -> None:
     parser.add_argument("--validate", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    splits = load(ImageDataSettings(source=given.folder))
-    few = at_size(pictures(splits.train, slice(NUM_PRETRAIN))[0], TRAINED)
-    train = pictures(splits.train, slice(NUM_TRAIN))
-    test = pictures(splits.test, slice(NUM_TEST))
-    if given.validate:
-        test = pictures(splits.train, slice(NUM_PRETRAIN, NUM_PRETRAIN + NUM_TEST))
+    folder = Path(given.folder)
+    x, y = read(folder / "x_train_0.npy.xz"), read(folder / "y_train_0.npy")
+    few = at_size(x[:NUM_PRETRAIN], TRAINED)
+    train = x[:NUM_TRAIN], y[:NUM_TRAIN]
+    test = x[NUM_PRETRAIN:], y[NUM_PRETRAIN:]
+    if not given.validate:
+        parts = read(folder / "x_test.npy.xz"), read(folder / "y_test.npy")
+        test = parts[0][:NUM_TEST], parts[1][:NUM_TEST]
     for positions in ("sincos", "learned"):
         every = defaultdict(list)
         for seed in range(given.seeds):
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as place:
                 settings = SETTINGS | {"model.positions": positions}
-                run = mw.pretrain(few, out=f"{folder}/run", seed=seed, **settings)
+                run = mw.pretrain(few, out=f"{place}/run", seed=seed, **settings)
                 for key, values in measure(run.model(), train, test).items():
                     every[key].append(values)
         print(f"\n{positions} positions, trained at {TRAINED} x {TRAINED}\n")

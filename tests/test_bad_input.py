@@ -4,6 +4,7 @@ import dataclasses
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,25 @@ def pickled(folder: Path) -> None:
 
 def keys(folder: Path) -> None:
     np.savez(folder / "images.npz", images=np.zeros((9, 8, 8)))
+
+
+def an_archive(content: bytes | None) -> Callable[[Path], None]:
+    """Make a .zip with one file of such a name, or one that is cut off."""
+
+    def change(folder: Path) -> None:
+        with zipfile.ZipFile(folder / "images.zip", "w") as archive:
+            archive.writestr("x/notes.txt", content or b"")
+        if content is None:
+            (folder / "images.zip").write_bytes((folder / "images.zip").read_bytes()[:-9])
+
+    return change
+
+
+def a_table(folder: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(
+        pytest.importorskip("pyarrow").table({"a": [1], "b": [2]}), folder / "t.parquet"
+    )
 
 
 def in_use(folder: Path) -> None:
@@ -168,6 +188,19 @@ CASES = {
         "pretrain images.npy --out {out} --train.batch_size 41",
         "a minibatch of 41 is more than the 40 samples to train on.*--train.batch_size 40",
         lambda f: array(f, 50, 8, 8),
+    ),
+    "archive without pictures": Case(
+        "pretrain images.zip --out {out}", "images.zip/x: no images here", an_archive(b"x")
+    ),
+    "damaged archive": Case(
+        "pretrain images.zip --out {out}",
+        r"images.zip: cannot be read as an archive \(File is not a zip file\)",
+        an_archive(None),
+    ),
+    "parquet without pictures": Case(
+        "pretrain t.parquet --modality images --out {out}",
+        "t.parquet: no column of pictures; found a, b",
+        a_table,
     ),
     "size of an array": Case(f"{PRETRAIN} --data.size 16", "size is for image files"),
     "patch": Case(f"{PRETRAIN} --data.patch 3", "patch 3x3 does not divide images of 8x8"),

@@ -7,7 +7,7 @@ import pytest
 
 from maskwise import progress
 from maskwise.progress import StopRequest
-from maskwise.train.folder import progress_bar
+from maskwise.train.metrics import progress_bar
 
 
 class Terminal(io.StringIO):

@@ -19,8 +19,10 @@ _WHERE = {
     "export": "maskwise.sharing",
     "check_draws": "maskwise.tables.drawn",
     "missingness": "maskwise.tables.missingness",
+    "push_to_hub": "maskwise.sharing",
     "pool": "maskwise.measure.pooling",
     "Run": "maskwise.run",
+    "StopTraining": "maskwise.train.metrics",
     "UserError": "maskwise.errors",
 }
 _MODULES = (
@@ -37,6 +39,7 @@ _MODULES = (
 
 __all__ = [
     "Run",
+    "StopTraining",
     "UserError",
     "attach",
     "check_draws",
@@ -54,6 +57,7 @@ __all__ = [
     "objectives",
     "pool",
     "pretrain",
+    "push_to_hub",
     "theory",
 ]
 

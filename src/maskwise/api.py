@@ -1,7 +1,7 @@
 """What the commands do, as functions: pretrain, evaluate, load."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,6 @@ from maskwise.modality import EncoderFactory, Entries, MaskedModel
 from maskwise.preparing import (
     check_features,
     chosen,
-    fitting,
     loaded,
     look_at,
     made,
@@ -34,11 +33,11 @@ from maskwise.settings import flatten, override, to_dict
 from maskwise.textio import user_path
 from maskwise.train.batches import Batches
 from maskwise.train.budget import agreed, earlier
-from maskwise.train.checkpoint import places
 from maskwise.train.config import RunSettings, connect, launch
 from maskwise.train.folder import training
 from maskwise.train.loop import train
-from maskwise.train.monitor import Monitor
+from maskwise.train.metrics import Watch
+from maskwise.train.monitor import monitor_of
 from maskwise.train.stream import StreamBatches, StreamSource
 
 if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
@@ -56,6 +55,9 @@ def pretrain(
     resume: bool | Literal["auto"] = False,
     encoder: EncoderFactory | None = None,
     modality: str | None = None,
+    log: str | Sequence[str] | None = None,
+    on_log: Callable[[Entries], object] | None = None,
+    on_checkpoint: Callable[[Path, int], object] | None = None,
     **overrides: Any,
 ) -> Run:
     """Pretrain a masked model, evaluate it and write a report.
@@ -78,6 +80,11 @@ def pretrain(
             ``model={"mode": "replace", "class_token": False}``.
         modality: "images", "text", "dna", "cells" or "tables", where the source does not tell
             (default: it does).
+        log: where training is told beside metrics.jsonl, such as "tensorboard,csv"; see
+            `efficiency.log`.
+        on_log: called with each line of metrics.jsonl, a dict (step, loss, ratio, ...).
+        on_checkpoint: called with the path of each checkpoint and its step, once it is there.
+            What either raises ends the run; `StopTraining` ends its training only.
         **overrides: any other settings, nested (``train={"steps": 500}``) or dotted
             (``**{"train.steps": 500}``).
 
@@ -99,20 +106,18 @@ def pretrain(
         >>> z.shape
         (5, 64)
     """
-    changes = flatten(overrides)
-    for key, value in (("law", law), ("seed", seed), ("train.budget", budget)):
-        if value is not None:
-            changes[key] = str(value) if key == "law" else value
-    config, given = meant(data, changes, modality)
-    kind, place = find(config.modality), None if out is None else user_path(out)
-    config = fitting(kind, config, changes, encoder, place if resume else None)
+    law, watch = None if law is None else str(law), Watch(on_log, on_checkpoint)
+    named = {"law": law, "seed": seed, "train.budget": budget, "efficiency.log": log}
+    changes = flatten(overrides) | {key: each for key, each in named.items() if each is not None}
+    config, given = meant(data, changes, modality, encoder, out if resume else None)
+    kind = find(config.modality)
     if kind.inspect is not None:
         told = changes if modality is None else {"modality": modality, **changes}
         look_at(kind, given, config, changes).require(str(data) if given is None else None, told)
     splits = loaded(kind, given, config)
     tokenizer, config = kind.describe(splits, config)
     config, observed = with_observed(kind, splits, config)
-    folder = place or default_folder(splits.name, config)
+    folder = user_path(out) if out is not None else default_folder(splits.name, config)
     fabric = connect(config.efficiency)
     make, scale = partial(made, tokenizer, encoder), scale_of(kind, data, encoder, config)
     begun = earlier(config, folder, changes, scale) if resume else None
@@ -121,12 +126,9 @@ def pretrain(
         config = chosen(config, changes, kind, splits, scale, made_here, observed)
     else:
         config = begun
-    model, fresh = make(config), begun is None or not places(folder)
-    if fresh:
-        started(kind, model, config, say=fabric.is_global_zero)
-    monitor = None
-    if config.diagnose.every is not None:
-        monitor = Monitor(model, splits.train, splits.test, config.diagnose)
+    begin = partial(started, kind, None if begun is None else folder)
+    model = begin(config, make(config), say=fabric.is_global_zero)
+    monitor = monitor_of(model, splits, config.diagnose)
     batches = _batches(splits, config, fabric)
     alone: AbstractContextManager[None] = nullcontext()
     if fabric.is_global_zero:
@@ -136,9 +138,7 @@ def pretrain(
         # The other devices start when all that was given has been checked.
         launch(fabric, config.efficiency)
         if (first := agreed(fabric, config)) != config:
-            config, model = first, make(first)
-            if fresh:
-                started(kind, model, config, say=False)
+            config, model = first, begin(first, make(first), say=False)
             batches = _batches(splits, config, fabric)
         if fabric.is_global_zero:
             describe_model(folder / "checkpoint", model)
@@ -151,12 +151,11 @@ def pretrain(
             augment=kind.augment(config) if kind.augment else None,
             observed=observed,
             monitor=monitor,
+            watch=watch,
             resume=bool(resume),
         )
         if fabric.is_global_zero:
-            kind.settle(kept, splits, config)
-            save_model(folder / "model", kept)
-            write_json(folder / "result.json", _trained(Run(folder), config, summary))
+            _keep(Run(folder), kept, config, splits, summary)
         # Nobody waits while one device evaluates.
         fabric.barrier()
         if fabric.is_global_zero:
@@ -182,8 +181,7 @@ def inspect(data: Any, /, *, modality: str | None = None, **overrides: Any) -> I
     """
     changes = flatten(overrides)
     config, given = meant(data, changes, modality)
-    kind = find(config.modality)
-    return look_at(kind, given, fitting(kind, config, changes), changes)
+    return look_at(find(config.modality), given, config, changes)
 
 
 def _batches(splits: Any, config: RunSettings, fabric: "Fabric") -> Batches | StreamBatches:
@@ -193,6 +191,14 @@ def _batches(splits: Any, config: RunSettings, fabric: "Fabric") -> Batches | St
     if stream is not None:
         return StreamBatches(stream, batch_size=size, seed=seed, rank=rank, ranks=ranks)
     return Batches(splits.train, batch_size=size, seed=seed, rank=rank, ranks=ranks)
+
+
+def _keep(
+    run: Run, model: MaskedModel, config: RunSettings, splits: Any, summary: Entries
+) -> None:
+    run.kind.settle(model, splits, config)
+    save_model(run.path / "model", model)
+    write_json(run.path / "result.json", _trained(run, config, summary))
 
 
 def _evaluate_trained(

@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -26,28 +26,29 @@ def drawing(seed: int, epoch: int) -> Iterator[None]:
 
 
 @contextmanager
-def keyed() -> Iterator[Callable[[int], None]]:
-    """Give what seeds the generators that all share for a sample; they are put back at the end.
+def keyed(samples: Sequence[int]) -> Iterator[Callable[[int], None]]:
+    """Give what seeds the generators that all share for one of some samples, by its place there.
 
-    Those of torch (on the CPU), NumPy and Python, from which transforms of others draw. What they
-    draw then depends on (seed, epoch, sample) and nothing else, as all that is drawn here does:
-    not on workers, ranks, or where a run was resumed. Other threads wait meanwhile.
+    Those of torch (on the CPU), NumPy and Python, from which transforms of others draw; they are
+    put back at the end. What is drawn then depends on (seed, epoch, sample) and nothing else, as
+    all that is drawn here does: not on workers, ranks, or where a run was resumed. Other threads
+    wait meanwhile.
 
-    >>> with keyed() as begin:
-    ...     begin(7)
+    >>> with keyed([7, 8]) as begin:
+    ...     begin(0)
     ...     first = random.random()
-    ...     begin(7)
+    ...     begin(0)
     ...     first == random.random()
     True
     """
     seed, epoch = _key.get()
+    ids = torch.tensor(samples, dtype=torch.int64)
+    words = Keys(seed, epoch, ids).bits(Stream.TRANSFORM, 1)[:, 0].tolist()
 
-    def begin(sample: int) -> None:
-        bits = Keys(seed, epoch, torch.tensor([sample])).bits(Stream.TRANSFORM, 1)
-        word = int(bits[0, 0])
-        torch.default_generator.manual_seed(word)
-        np.random.seed(word)
-        random.seed(word)
+    def begin(place: int) -> None:
+        torch.default_generator.manual_seed(words[place])
+        np.random.seed(words[place])
+        random.seed(words[place])
 
     with _lock:
         states = torch.default_generator.get_state(), np.random.get_state(), random.getstate()

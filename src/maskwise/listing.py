@@ -1,8 +1,6 @@
 """What the commands print: what there is to choose from, and how good a run is."""
 
 import dataclasses
-from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,8 @@ from maskwise.files import Entries, read_json
 from maskwise.laws import FORMS
 from maskwise.masks import PATTERNS
 from maskwise.modalities import kinds, recipes
-from maskwise.report import curves
-from maskwise.report.folder import Row
+from maskwise.report.told import law_line, measured
 from maskwise.settings import to_dict
-
-Line = tuple[float, float | None, float | None, str, str]
 
 # Settings that differ between kinds of data.
 OWN = ("--data.", "--model.", "--evaluate.", "--law ")
@@ -81,54 +76,5 @@ def _rows(cls: Any, defaults: Entries, prefix: str) -> list[str]:
 
 def summary(run: Any) -> str:
     """Return the law that the loss saw, what was measured, and where the report is."""
-    result, law = run.result, run.result["law"]
-    lines = [
-        f"law {law['name']} (one ratio per {law['scope']}): mean {law['mean']:.3f},"
-        f" effective mean {law['effective_mean']:.3f} under {law['reduction']}"
-    ]
-    by_f1 = "macro_f1" in words.read(run.path).probes.measures
-    probes = _scores(result) if by_f1 else _accuracies(result)
-    for value, low, high, form, what in chain(probes, _others(result), _imputed(result)):
-        if value is None:
-            lines.append(f"{'none':>7}  {what}")
-            continue
-        between = "" if low is None or high is None else f"[{low:{form}}, {high:{form}}]"
-        lines.append(f"{value:7{form}}  {between:<14}  {what}")
-    return "\n".join([*lines, f"report: {run.report}"])
-
-
-def _accuracies(result: Row) -> Iterator[Line]:
-    """Give the accuracy of each probe with its interval, and what it is of."""
-    for probe in result.get("probes", ()):
-        task = f"{probe['task']}: " if "task" in probe else ""
-        what = f"{task}{probe['features']:<28} {probe['protocol']}"
-        yield probe["accuracy"], probe["low"], probe["high"], ".1%", what
-
-
-def _scores(result: Row) -> Iterator[Line]:
-    """Give macro-F1 by the first probe with all labels and the fewest; the report has all."""
-    probes = result.get("probes", ())
-    tasks = list(dict.fromkeys(probe["task"] for probe in probes))[:2]
-    for probe in probes:
-        if probe["task"] in tasks and probe["protocol"] == probes[0]["protocol"]:
-            found, what = probe["macro_f1"], f"{probe['task']}: {probe['features']}"
-            yield found["value"], found["low"], found["high"], ".3f", f"macro-F1, {what}"
-
-
-def _others(result: Row) -> Iterator[Line]:
-    """Give the accuracy on minimal pairs and of fine-tuned models."""
-    for pairs in result.get("minimal_pairs", ()):
-        what = f"{pairs['name']}: {pairs['num_pairs']:,} minimal pairs"
-        yield pairs["accuracy"], pairs["low"], pairs["high"], ".1%", what
-    for tuned in result.get("finetuning", ()):
-        found, what = tuned["accuracy"], f"{tuned['task']}: {tuned['model']}, fine-tuned"
-        if "mcc" in tuned:
-            what += f" (Matthews correlation {tuned['mcc']['mean']:.3f})"
-        yield found["mean"], found["low"], found["high"], ".1%", what
-
-
-def _imputed(result: Row) -> Iterator[Line]:
-    """Give R² of the values that are imputed at the ratio of the report's headline."""
-    for row in curves.at_headline(result):
-        what = f"R² of hidden values at ratio {row['ratio']}: {row['method']}"
-        yield row["r2"], row["r2_low"], row["r2_high"], ".3f", what
+    found = measured(run.result, words.read(run.path))
+    return "\n".join([law_line(run.result), *found, f"report: {run.report}"])

@@ -329,7 +329,14 @@ def read_features(
     >>> read_features("digits").values.shape
     (1438, 16)
     """
-    asked = [kind.features for kind in sorted(kinds(), key=lambda kind: kind.precedence)]
+    path = user_path(source)
+
+    def later(kind: Kind) -> tuple[bool, int]:
+        """Ask first whose kind a file or folder is by what is inside."""
+        inside = kind.holds is not None and is_there(path) and kind.holds(path)
+        return not inside, kind.precedence
+
+    asked = [kind.features for kind in sorted(kinds(), key=later)]
     found = (
         read(source, dict(changes or {}), target, classes) for read in asked if read is not None
     )

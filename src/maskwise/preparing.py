@@ -16,23 +16,37 @@ from maskwise.errors import UserError, option
 from maskwise.files import read_json
 from maskwise.given import Streamed, wrapped
 from maskwise.inspection import Inspection, Problem
-from maskwise.modalities import Kind, as_given, build, config_of, recipes, taken
+from maskwise.modalities import Kind, as_given, build, config_of, find, recipes, taken
 from maskwise.modality import EncoderFactory, MaskedModel, ModelSettings, Scale, Tokenizer
 from maskwise.settings import check_layer, flatten, override
 from maskwise.textio import user_path
 from maskwise.train.budget import ENDLESS, seconds_of_step, sized, with_batch
+from maskwise.train.checkpoint import places
 from maskwise.train.config import RunSettings
 
 log = logging.getLogger("maskwise")
 
 
 def meant(
-    data: object, changes: Mapping[str, Any], modality: str | None
+    data: object,
+    changes: Mapping[str, Any],
+    modality: str | None,
+    encoder: EncoderFactory | None = None,
+    begun: str | Path | None = None,
 ) -> tuple[RunSettings, Any]:
-    """Return the settings for data, and the data themselves if they are given from Python."""
+    """Return the settings for data, and the data themselves if they are given from Python.
+
+    Args:
+        data: where they are, or they themselves.
+        changes: dotted settings that are given.
+        modality: what kind they are of; None: they tell.
+        encoder: of one's own, if there is one.
+        begun: a run folder that goes on, if it has begun.
+    """
     named = isinstance(data, (str, Path))
     data = data if named else wrapped(data, changes.get("data.x"), changes.get("data.y"))
     config = config_of(str(data) if named else data, changes, modality)
+    config = fitting(find(config.modality), config, changes, encoder, begun)
     return config, None if named else data
 
 
@@ -120,8 +134,8 @@ def fitting(
     kind: Kind,
     config: RunSettings,
     given: Mapping[str, Any],
-    encoder: EncoderFactory | None = None,
-    begun: Path | None = None,
+    encoder: EncoderFactory | None,
+    begun: str | Path | None,
 ) -> RunSettings:
     """Return settings of the shape that the weights have which a model starts from.
 
@@ -144,20 +158,33 @@ def fitting(
             " leave one of them out"
         )
     start = kind.needed(kind.init, "start from other weights")
-    if begun is None or not (begun / "config.json").is_file():
+    earlier = None if begun is None else user_path(begun) / "config.json"
+    if earlier is None or not earlier.is_file():
         return cast(RunSettings, start.settings(config, place, given.keys()))
-    saved = flatten(read_json(begun / "config.json"))
+    saved = flatten(read_json(earlier))
     chosen = {key for key in saved if key.startswith("model.")} | start.keys
     return override(config, {key: saved[key] for key in chosen & saved.keys() - given.keys()})
 
 
-def started(kind: Kind, model: MaskedModel, config: RunSettings, *, say: bool = True) -> None:
-    """Give a model the weights that it starts from, if there are any, and say what these are."""
+def started(
+    kind: Kind, begun: Path | None, config: RunSettings, model: MaskedModel, *, say: bool = True
+) -> MaskedModel:
+    """Return the model with the weights that it starts from, if there are any.
+
+    Args:
+        kind: of data.
+        begun: the run folder if it goes on: what a checkpoint will fill is left as it is.
+        config: settings.
+        model: with its initial weights.
+        say: what was taken.
+    """
     place = begun_from(config)
-    if place is not None:
-        told = kind.needed(kind.init, "start from other weights").load(model, place)
-        if say:
-            log.info("%s", told)
+    if place is None or (begun is not None and places(begun)):
+        return model
+    told = kind.needed(kind.init, "start from other weights").load(model, place)
+    if say:
+        log.info("%s", told)
+    return model
 
 
 def scale_of(kind: Kind, data: Any, encoder: EncoderFactory | None, config: RunSettings) -> Scale:

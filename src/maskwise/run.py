@@ -11,6 +11,7 @@ import numpy as np
 
 from maskwise import words
 from maskwise.errors import UserError, option
+from maskwise.exports.card import UNKNOWN, Origin
 from maskwise.exports.folder import write
 from maskwise.files import Entries, read_json, write_json
 from maskwise.modalities import Kind, find, meant_by, read_config, reading, taken
@@ -31,11 +32,12 @@ from maskwise.predict.targets import Task
 from maskwise.predictor import Predictor, asked_for, fit, fits
 from maskwise.predictor import read as read_incomplete
 from maskwise.questions import ask, explain
+from maskwise.report.told import losses, measured
 from maskwise.settings import to_dict
 from maskwise.textio import user_path
 from maskwise.train.checkpoint import read_weights
 from maskwise.train.config import RunSettings
-from maskwise.train.folder import read as read_metrics
+from maskwise.train.metrics import read as read_metrics
 
 log = logging.getLogger("maskwise")
 
@@ -222,11 +224,16 @@ class Run:
         out: str | Path,
         format: str | None = None,
         *,
+        license: str = UNKNOWN,
         encoder: EncoderFactory | None = None,
     ) -> Path:
         """Write its model as other programs read it; see `maskwise.export`."""
-        out = user_path(out)
-        write(self.model(encoder), out, self.kind.exports, format)
+        out, done = user_path(out), (self.path / "result.json").exists()
+        result = self.result if done else {}
+        both = result, words.read(self.path)
+        told = to_dict(self.config), result, [*measured(*both), *losses(*both)]
+        origin = Origin(self.path.resolve().name, *told, license=license)
+        write(self.model(encoder), out, self.kind.exports, format, origin)
         return out
 
     def predictor(

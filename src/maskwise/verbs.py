@@ -32,6 +32,9 @@ def pretrain(
         str | None,
         Arg("time that training may take: 90s, 10m, 2h, none (default: 10m on own data)", "TIME"),
     ] = None,
+    log: Annotated[
+        str | None, Arg("tell training to tensorboard, wandb, csv, or several of them", "A,B")
+    ] = None,
     resume: Annotated[
         Literal["no", "yes", "auto"],
         Arg("continue an interrupted run; auto: if there is one, else begin", "[auto]"),
@@ -54,6 +57,7 @@ def pretrain(
         out=out,
         seed=seed,
         budget=budget,
+        log=log,
         resume="auto" if resume == "auto" else resume == "yes",
         modality=modality,
         **settings,
@@ -304,11 +308,18 @@ def export(
     folder: Annotated[Path, Arg("which is new, or empty", "FOLDER")],
     *,
     format: Annotated[str | None, Arg("such as onnx (default, of texts: hf-mlm)", "NAME")] = None,
+    license: Annotated[str, Arg("identifier of a licence, for the model's card")] = "unknown",
+    push: Annotated[str | None, Arg("also put it on the Hugging Face hub", "USER/NAME")] = None,
+    public: Annotated[bool, Arg("there for all to see")] = False,
 ) -> None:
-    """Write a model as other programs read it."""
+    """Write a model as other programs read it, with a card."""
     from maskwise import sharing
+    from maskwise.exports.hub import place
 
-    print(f"exported: {sharing.export(run, folder, format)}")
+    there = None if push is None else place(push, private=not public)
+    print(f"exported: {sharing.export(run, folder, format, license=license)}")
+    if there is not None:
+        print(f"pushed: {there.upload(folder)}")
 
 
 def report(runs: Runs, *, out: Annotated[Path | None, Arg("an .html file")] = None) -> None:

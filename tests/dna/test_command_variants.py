@@ -154,5 +154,5 @@ def test_other_models_are_refused(cli, model, vcf, fasta, tmp_path):
     assert cli("likelihood", model, "--text", vcf) == (2, "", refused)
     status, _, err = cli("export", model, tmp_path / "made")
     assert (status, err.count("\n")) == (2, 1)
-    assert "models of dna are not exported" in err
+    assert "models of DNA are exported as hf-mlm that are transformers" in err
     assert not (tmp_path / "made").exists()

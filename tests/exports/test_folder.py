@@ -21,7 +21,8 @@ def test_which_format(make_model, tmp_path):
     assert (tmp_path / "deep/new/model.txt").read_text() == "PatchModel"
     (tmp_path / "empty").mkdir()
     assert write(model, tmp_path / "empty", {"hf-mlm": plain}) == "hf-mlm"
-    assert [path.name for path in (tmp_path / "empty").iterdir()] == ["model.txt"]
+    found = sorted(path.name for path in (tmp_path / "empty").iterdir())
+    assert found == ["README.md", "maskwise.json", "model.txt"]
     out = tmp_path / "none"
     with pytest.raises(UserError, match=r"images are exported as plain, failing: give format="):
         write(model, out, formats)

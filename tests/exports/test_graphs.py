@@ -37,14 +37,8 @@ def check(run, case):
         np.testing.assert_allclose(found, case.features(num), rtol=1e-4, atol=1e-5)
 
 
-# Only the smallest in a quick run: tracing takes seconds.
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(each, marks=() if each == "tables" else pytest.mark.slow)
-        for each in [*QUICK, *MORE]
-    ],
-)
+@pytest.mark.slow  # tracing takes seconds; tables are tested with the verb
+@pytest.mark.parametrize("name", [*QUICK, *MORE])
 def test_files_give_the_same_features(name, tmp_path):
     onnxruntime = peer("onnxruntime")
     case = (QUICK | MORE)[name]()

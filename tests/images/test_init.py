@@ -13,9 +13,13 @@ from safetensors.torch import load_file, save_file
 import maskwise as mw
 from maskwise.cli import main
 from maskwise.errors import UserError
+from maskwise.images.checkpoints import read_checkpoint, shapes_wanted
 from maskwise.images.init import as_one_channel
+from maskwise.images.record import RECORD
 from maskwise.masks import Mask
+from maskwise.preparing import scale_of
 from maskwise.run import load_model, save_model
+from maskwise.settings import override
 from tests.images.vits import (
     HALF,
     IMAGENET,
@@ -218,6 +222,16 @@ def test_settings_that_do_not_fit_are_refused(given, match, vit_file):
         started(vit_file, model=given)
 
 
+def test_shapes_that_are_asked_for_are_those_of_a_model(tmp_path):
+    hf_mae(tmp_path)
+    model, _ = started(tmp_path)
+    there = {name: tuple(each.shape) for name, each in model.state_dict().items()}
+    for name in ("positions", "decoder_positions"):  # and one of the class token
+        there[name] = (1, there[name][1] + 1, there[name][2])
+    wanted = shapes_wanted(read_checkpoint(tmp_path))
+    assert wanted == {name: there[name] for name in there if not name.startswith("log_")}
+
+
 def test_decoder_of_another_shape_is_a_new_one(tmp_path):
     hf_mae(tmp_path)
     model, told = started(tmp_path, model={"decoder_width": 24})
@@ -402,52 +416,74 @@ def test_weights_in_several_files(tmp_path):
 PHOTOS = np.random.default_rng(2).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
 
 
-def test_pretraining_goes_on_from_a_vit_and_needs_it_once(vit_file, tmp_path, caplog):
-    caplog.set_level("INFO")
-    settings = {"model": {"init": str(vit_file), **TINY}, **QUICK}
-    steps = {"steps": 4, "batch_size": 8, "checkpoint_every": 2, "lr": 1e-12, "weight_decay": 0}
-    run = mw.pretrain(PHOTOS, law="uniform:0.2,0.8", out=tmp_path / "run", train=steps, **settings)
-    assert caplog.text.count("starts from") == 1
-    vit_file.rename(tmp_path / "kept")
+STEPS = {"steps": 2, "batch_size": 8, "checkpoint_every": 1, "lr": 1e-12, "weight_decay": 0}
+
+
+@pytest.fixture(scope="module")
+def begun(vit, tmp_path_factory):
+    """A run that started from a ViT and learned next to nothing; the file of that is gone."""
+    folder = tmp_path_factory.mktemp("runs")
+    save_file(vit.state_dict(), folder / "vit.safetensors")
+    first, _ = started(folder / "vit.safetensors", model=TINY)
+    settings = {
+        "model": {"init": str(folder / "vit.safetensors"), **TINY},
+        "train": STEPS,
+        **QUICK,
+    }
+    run = mw.pretrain(PHOTOS, law="uniform:0.2,0.8", out=folder / "run", **settings)
+    (folder / "vit.safetensors").unlink()
+    return run, settings, first
+
+
+def test_pretraining_goes_on_from_a_vit(begun):
+    run, _, first = begun
     assert run.config.data.mean == pytest.approx((0.485, 0.456, 0.406))
-    near(torch.from_numpy(run.embed(PICTURES)), features(run.model())[0].mean(1), 1e-6)
-    shutil.rmtree(tmp_path / "run" / "model")
-    again = mw.pretrain(
-        PHOTOS, law="uniform:0.2,0.8", out=tmp_path / "run", train=steps, resume=True, **settings
-    )
+    near(torch.from_numpy(run.embed(PICTURES)), features(first)[0].mean(1))
+
+
+def test_a_run_goes_on_without_the_weights_that_it_began_with(begun, tmp_path, caplog):
+    run, settings, first = begun
+    out = shutil.copytree(run.path, tmp_path / "run")
+    shutil.rmtree(out / "model")
+    caplog.set_level("INFO")
+    again = mw.pretrain(PHOTOS, law="uniform:0.2,0.8", out=out, resume=True, **settings)
     assert again.config == run.config
-    (tmp_path / "kept").rename(vit_file)
-    first, _ = started(vit_file, model=TINY)
+    assert "starts from" not in caplog.text
     near(torch.from_numpy(again.embed(PICTURES)), features(first)[0].mean(1))
+    for checkpoint in (out / "checkpoint").glob("*.safetensors"):
+        checkpoint.unlink()
+    (out / "metrics.jsonl").unlink()
+    with pytest.raises(UserError, match="no file or folder of weights"):  # begins anew
+        mw.pretrain(PHOTOS, law="uniform:0.2,0.8", out=out, resume=True, **settings)
 
 
-def test_a_budget_keeps_the_shape_of_the_weights(vit_file, tmp_path):
-    model = {"init": str(vit_file), "heads": 2}
-    train = {"budget": "0.01s", "batch_size": 8}
-    run = mw.pretrain(PHOTOS, out=tmp_path / "run", model=model, train=train, **QUICK)
-    assert (run.config.model.width, run.config.model.depth) == (32, 2)
+def test_a_budget_keeps_the_shape_of_the_weights(begun):
+    config = begun[0].config
+    assert scale_of(RECORD, "photos", None, config).smaller == ()
+    config = override(config, {"model.init": None})
+    assert scale_of(RECORD, "photos", None, config).smaller
 
 
-def test_a_run_on_other_images_goes_on_here(tmp_path):
-    first, _ = started(*small_run(tmp_path))
+@pytest.mark.parametrize("part", ["run", "model", "checkpoint"])
+def test_a_run_on_other_images_goes_on_here(part, begun, tmp_path):
+    """Also its model's folder alone, and a run that was stopped."""
+    run, _, _ = begun
+    place = shutil.copytree(run.path, tmp_path / "run")
+    if part == "model":
+        place = place / "model"
+    elif part == "checkpoint":
+        shutil.rmtree(place / "model")
+    there = run.model()
+    same, _ = started(place, PHOTOS)
+    for mine, kept in zip(features(same), features(there), strict=True):
+        assert torch.equal(mine, kept)
     wide = np.random.default_rng(3).integers(0, 256, (12, 16, 24, 3), dtype=np.uint8)
-    model, told = started(tmp_path / "run", wide)
+    model, told = started(place, wide)
     assert "a run: 2 blocks of width 32, 2 heads" in told
     assert "resized: positions from 4x4 to 4x6" in told
-    assert model.tokenizer.mean == first.tokenizer.mean
-    assert torch.equal(model.decoder.norm.weight, first.decoder.norm.weight)
-    assert torch.equal(model.embed.weight, first.embed.weight)
-
-
-def small_run(tmp_path):
-    """Return where a run is that did nothing, and its images."""
-    model = {"width": 32, "depth": 2, "positions": "learned", **TINY}
-    out, train = tmp_path / "run", {"steps": 1, "batch_size": 8, "budget": "none"}
-    run = mw.pretrain(PHOTOS, out=out, model=model, data={"patch": 4}, train=train, **QUICK)
-    again, _ = started(run.path, PHOTOS)
-    for mine, kept in zip(features(again), features(run.model()), strict=True):
-        assert torch.equal(mine, kept)
-    return run.path, PHOTOS
+    assert model.tokenizer.mean == there.tokenizer.mean
+    assert torch.equal(model.decoder.norm.weight, there.decoder.norm.weight)
+    assert torch.equal(model.embed.weight, there.embed.weight)
 
 
 def test_the_command_refuses_in_one_line_before_it_writes(tmp_path, capsys, monkeypatch):

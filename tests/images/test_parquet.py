@@ -139,6 +139,13 @@ def test_which_column_holds_pictures(tmp_path):
     fails("data.classes chooses among class folders", usual, classes=("a",))
 
 
+def test_the_theory_reads_pictures_too(tmp_path):
+    columns = {"image": structs([png(n, (8, 8)) for n in range(10)]), "label": [0, 1] * 5}
+    found = modalities.read_features(str(write(tmp_path / "a.parquet", columns, NAMED)))
+    assert found.values.shape == (8, 16)
+    assert found.what == "means of the 4x4 patches of 2x2 pixels"
+
+
 def test_tables_stay_tables(tmp_path):
     columns = {"a": [1.0, 2.0], "key": [b"\0\1", b"\2"], "text": ["x", "y"]}
     path = write(tmp_path / "a.parquet", columns)

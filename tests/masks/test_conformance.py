@@ -21,6 +21,7 @@ EXACT = {
 VARIANTS = {
     "units": ["units", "units:1", "units:3"],
     "columns": ["columns", "columns:0"],
+    "tubes": ["tubes", "tubes:-1"],
     "spans": ["spans", "spans:3"],
 }
 # Patterns that hide the units that come with the data.
@@ -47,6 +48,8 @@ def draw(law: str, grid: tuple[int, ...], pattern: str, ids: torch.Tensor = IDS,
         more["units"] = (2 * torch.arange(length) // 3).expand(len(ids), -1)
     if pattern.startswith("spans"):
         grid = (length,)
+    if pattern.startswith("tubes") and len(grid) == 1:
+        grid = (2, length // 2)
     if pattern in COPIES:  # of five rows for every number of gaps up to three quarters
         sizes = torch.arange(1, 3 * length // 4 + 2).repeat(5)[:, None]
         u = torch.rand(len(sizes), length, generator=torch.Generator().manual_seed(1))
@@ -152,6 +155,8 @@ def largest_unit(pattern: str, grid: tuple[int, ...]) -> int:
         return 2
     if name == "columns":
         return math.prod(grid) // grid[int(argument or -1)]
+    if name == "tubes":
+        return grid[int(argument or 0)] if len(grid) > 1 else math.prod(grid) // 2
     return math.prod(min(int(argument or 2), side) for side in grid)
 
 

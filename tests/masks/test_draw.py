@@ -212,6 +212,8 @@ def test_subset_is_uniform_over_the_hidden_positions() -> None:
         ("at least 1, not 0", {"pattern": "units:0"}),
         ("columns:5 names no axis of a grid of 2", {"pattern": "columns:5"}),
         ("columns:-3 names no axis", {"pattern": "columns:-3"}),
+        ("tubes:2 names no axis", {"pattern": "tubes:2"}),
+        ("tubes are lines of a grid of two axes or more", {"pattern": "tubes", "grid": (4,)}),
         ("unknown scope 'batch'; scopes are step, sample", {"scope": "batch"}),
         ("unknown sampling 'sobol'", {"scope": "sample", "sampling": "sobol"}),
         ("unknown sampling 'sobol'", {"sampling": "sobol"}),

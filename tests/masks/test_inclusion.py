@@ -24,12 +24,14 @@ CASES = [
     for pattern in {
         "units": ["units", "units:4"],
         "columns": ["columns", "columns:0"],
+        "tubes": ["tubes", "tubes:1"],
         "spans": ["spans", "spans:4"],
     }.get(name, [name])
     for grid, ratio in (
         ((8, 8), 0.75), ((8, 8), 0.2), ((16,), 0.5), ((4, 8, 4), 0.6), ((7, 5), 0.4),
         ((3, 8), 0.9),
     )
+    if not (name == "tubes" and len(grid) == 1)
     if name != "units" or all(side % int(pattern.partition(":")[2] or 2) == 0 for side in grid)
 ]  # fmt: skip
 

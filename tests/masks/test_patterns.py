@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from maskwise import masks
 from maskwise.masks import parse_pattern
-from maskwise.masks.patterns import Block, Columns, InverseBlock, Request, Units
+from maskwise.masks.patterns import Block, Columns, InverseBlock, Request, Tubes, Units
 from maskwise.rng import Keys
 
 SIDES = st.lists(st.integers(1, 8), min_size=1, max_size=3).map(tuple)
@@ -146,6 +146,20 @@ def test_columns_are_hidden_whole(axis: int) -> None:
         assert bool((num == nearest).all())
 
 
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_tubes_hide_a_place_at_all_times(axis: int) -> None:
+    grid = (4, 5, 6)
+    for ratio in (0.06, 0.4, 0.9):
+        hidden = masks.draw(
+            ratio, grid, sample_ids=torch.arange(20), seed=1, pattern=f"tubes:{axis}"
+        ).hidden.view(20, *grid)
+        lines = hidden.movedim(axis + 1 if axis >= 0 else axis, 3).flatten(1, 2)
+        assert torch.equal(lines.all(2), lines.any(2))
+        assert bool((lines.all(2).sum(1) == round(ratio * lines.shape[1])).all())
+    usual = masks.draw(0.5, grid, sample_ids=torch.arange(2), seed=1, pattern="tubes").hidden
+    assert torch.equal(usual.view(2, *grid)[:, 0], usual.view(2, *grid)[:, 3])
+
+
 def test_columns_default_to_the_last_axis() -> None:
     ids = torch.arange(8)
     last, named, rows = (
@@ -180,4 +194,5 @@ def test_parse_pattern() -> None:
     assert parse_pattern("units:3") == Units(3)
     assert parse_pattern("columns") == Columns(-1)
     assert parse_pattern("columns:0") == Columns(0)
+    assert parse_pattern("tubes:1") == Tubes(1)
     assert parse_pattern("block") == Block()

@@ -7,7 +7,7 @@ import pytest
 
 import maskwise as mw
 from maskwise.errors import UserError
-from maskwise.train.folder import Metrics
+from maskwise.train.metrics import Metrics
 
 pytest.importorskip("tokenizers")
 

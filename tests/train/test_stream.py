@@ -271,8 +271,8 @@ def test_the_first_of_a_stream():
 
 def test_transforms_of_others_are_keyed_and_global_generators_untouched():
     def drawn(seed, epoch, sample):
-        with drawing(seed, epoch), keyed() as begin:
-            begin(sample)
+        with drawing(seed, epoch), keyed([5, sample]) as begin:
+            begin(1)
             numbers = np.random.rand()  # noqa: NPY002
             return float(torch.rand(1)), float(numbers), random.random()
 
@@ -284,7 +284,7 @@ def test_transforms_of_others_are_keyed_and_global_generators_untouched():
     found = [drawn(*key) for key in ((0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0))]
     assert len({value for each in found for value in each}) == 12
     assert drawn(0, 1, 0) == found[2]
-    with keyed() as begin:
-        begin(1)
+    with keyed([1]) as begin:
+        begin(0)
         assert float(torch.rand(1)) == found[1][0]  # outside of training: seed 0, epoch 0
     assert states() == before

@@ -87,10 +87,14 @@ class Adapter:
     """whether `positions` and `give` are there"""
     own_masks: ClassVar[bool] = False
     """whether it masks by itself where it is given no mask"""
+    by_sample: ClassVar[bool] = False
+    """whether it takes a ratio for each sample where it masks by itself"""
     usual_pattern: ClassVar[str] = "scattered"
     """of models that make no masks themselves, where none is asked for"""
     recompiles: ClassVar[bool] = True
     """whether a compiled model compiles anew for each ratio"""
+    skips_hooks: ClassVar[bool] = False
+    """whether calling the model runs its forward without its hooks"""
     strict: ClassVar[bool] = False
     """whether a model with a fault is refused, rather than warned of"""
     extras: ClassVar[tuple[str, ...]] = ()
@@ -99,7 +103,8 @@ class Adapter:
     """of the mask that `give` gets, for whatever else it draws"""
 
     def __init__(self, model: nn.Module, tokenizer: Any = None) -> None:
-        self.model, self.tokenizer = model, tokenizer
+        self.model: Any = model
+        self.tokenizer = tokenizer
 
     @classmethod
     def knows(cls, kind: type) -> bool:

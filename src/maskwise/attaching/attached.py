@@ -21,8 +21,10 @@ from maskwise.attaching.adapter import (
     unknown,
 )
 from maskwise.attaching.calls import AttachedCalls, attach_calls, collator
+from maskwise.attaching.functions import AttachedFunction, FunctionOf, function
 from maskwise.attaching.ratios import Ratios, Step
 from maskwise.attaching.wrapped import (
+    Called,
     Hook,
     hooked,
     innermost,
@@ -86,10 +88,12 @@ class Attached(Ratios):
         self._evaluated = 0
         self._own: list[Any] | None = None
         self._parameters = inspect.signature(adapter.model.forward)
-        self._hooks = [
+        self._hooks: list[Any] = [
             model.register_forward_pre_hook(Hook(self._before), with_kwargs=True),
             model.register_forward_hook(Hook(self._after), always_call=True),
         ]
+        if adapter.skips_hooks:
+            self._hooks.append(Called(adapter.model))
         _taken.add(adapter.model)
 
     def _before(
@@ -233,7 +237,8 @@ def attach(
     Args:
         model: of a class that is known, see docs/attach.md; compiled, or wrapped for several
             devices, or not. Or a collator or data set with an attribute such as
-            `mlm_probability`: use what is returned, `AttachedCalls`, in its place.
+            `mlm_probability`, or a function with an argument such as `mask_ratio`: use what is
+            returned, `AttachedCalls`, in its place.
         law: a ratio law, or its string.
         seed: of ratios and masks.
         pattern: which positions are hidden, for models that take masks; default: the model's own
@@ -244,7 +249,8 @@ def attach(
         ladder: use only this many ratios, the middle of as many equally probable parts of the law:
             a compiled model then compiles so often at most.
         set_ratio: for a class that is not known: a function (model, ratio), or the dotted name of
-            the attribute that holds the ratio, or the names of several.
+            the attribute that holds the ratio, or the names of several; of a function: the name of
+            its argument.
         tokenizer: of transformers, for language models.
         shares: of hidden tokens that become the mask token, become a random one and stay, for
             language models; default (1, 0, 0).
@@ -278,12 +284,17 @@ def attach(
     options = {name: value for name, value in given.items() if value is not None}
     adapter = _adapter(inner, set_ratio, tokenizer)
     law = laws.parse(law)
-    if pattern is None and (scope == "sample" or (not adapter.own_masks and adapter.takes_masks)):
+    ours = not adapter.own_masks and adapter.takes_masks
+    if pattern is None and (ours or (scope == "sample" and not adapter.by_sample)):
         pattern = adapter.usual_pattern
     _check(adapter, law, pattern, scope, {"ladder": ladder, "steps": steps}, eval_ratio)
     adapter.prepare(pattern, options)
     more: dict[str, Any] = {"seed": seed, "steps": steps, "ladder": ladder}
+    if isinstance(adapter, FunctionOf):
+        return AttachedFunction(inner, adapter, law, scope=scope, pattern=pattern, **more)
     if not isinstance(inner, nn.Module):
+        if eval_ratio is not None:
+            raise UserError(f"{adapter.name} is not in eval mode: leave eval_ratio out")
         return attach_calls(inner, adapter, law, **more)
     fault = adapter.fault()
     if fault is not None and mend:
@@ -326,6 +337,8 @@ def _check(
 
 
 def _adapter(model: Any, set_ratio: Any, tokenizer: Any) -> Adapter:
+    if (found := function(model, set_ratio)) is not None:
+        return found
     if isinstance(set_ratio, str):
         return Attributes(model, [set_ratio])
     if callable(set_ratio):

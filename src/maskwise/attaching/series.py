@@ -47,11 +47,12 @@ class PatchSeries(Counted):
 class Moment(Adapter):
     """MOMENT: an object beside the modules has the ratio; `mask` is 1 at times that are seen.
 
-    Of the patches that are observed, ceil(n (1 - ratio)) stay visible.
+    Its `__call__` runs no hooks. Of the patches that are observed ceil(n (1 - ratio)) stay
+    visible.
     """
 
     library, classes = "momentfm", ("MOMENT",)
-    takes_masks, own_masks = True, True
+    takes_masks, own_masks, skips_hooks = True, True, True
 
     def __init__(self, model: nn.Module, tokenizer: Any = None) -> None:
         super().__init__(model, tokenizer)

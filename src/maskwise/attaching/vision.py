@@ -1,7 +1,7 @@
 """Image and video models of transformers."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -139,7 +139,7 @@ class MaskedPositions(Adapter):
     """Image models that put a mask token where the argument `bool_masked_pos` is true."""
 
     library = "transformers"
-    classes = (
+    classes: ClassVar[tuple[str, ...]] = (
         *("BeitModel", "Data2VecVisionModel", "Dinov2Model", "Dinov2WithRegistersModel"),
         *("DINOv3ViTModel", "IJepaModel", "ViTMSNModel", "ViTForMaskedImageModeling"),
         *("DeiTForMaskedImageModeling", "SwinForMaskedImageModeling"),

@@ -44,6 +44,23 @@ def nothing(*args: Any, **kwargs: Any) -> None:
     """Do nothing."""
 
 
+class Called:
+    """A model whose class calls the forward without hooks: for now it is called as any other.
+
+    Args:
+        model: that is to have hooks.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model, self._class = model, type(model)
+        own = {"__call__": nn.Module.__call__, "__module__": self._class.__module__}
+        model.__class__ = type(self._class.__name__, (self._class,), own)
+
+    def remove(self) -> None:
+        """Give it its class again."""
+        self._model.__class__ = self._class
+
+
 def hooked(model: Any) -> Any:
     """Return the part of a model whose forwards are meant: a compiled one as it is compiled.
 
@@ -84,7 +101,7 @@ def refuse_again() -> None:
     if torch._C._current_graph_task_id() != -1:
         raise UserError(
             "the whole model is run again for its gradient (checkpoint), which would have other"
-            " masks: checkpoint its layers, as gradient_checkpointing_enable() does"
+            " masks: checkpoint its layers, as gradient_checkpointing=True of a Trainer does"
         )
 
 

@@ -16,6 +16,7 @@ from maskwise.cells.graph import cell_graph
 from maskwise.cells.looking import look
 from maskwise.cells.others import Filled, align, example, samples_of
 from maskwise.columns.evaluation import embed_rows, record, words
+from maskwise.columns.init import from_columns
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import (
     TabularEvaluateSettings,
@@ -131,6 +132,7 @@ RECORD = record(
     fingerprint=lambda splits: splits.fingerprint,
     example=example,
     restore=Cells.load,
+    init=from_columns("cells", Cells.load, "genes", batches=lambda cells: cells.batches),
     inspect=look,
     embed=_embed,
     read=lambda config: samples_of(config.data),

@@ -53,6 +53,8 @@ class TabularModelSettings:
     numbers that are no counts)"""
     predict_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """share of the hidden values that training predicts"""
+    init: str | None = None
+    """a run to start from, or its model's folder, whose shape the model then has"""
 
     @property
     def num_layers(self) -> int:

@@ -14,6 +14,10 @@ from maskwise.tokens.model import LanguageModel
 
 CODES = {"A": 0, "C": 1, "G": 2, "T": 3, "N": 4, "": NOTHING}
 
+PREPARE = """
+letters = ["ACGTN".ljust({window}), "ACGTNACGTN".ljust({window})]
+codes = np.array([["ACGTN ".find(each) for each in row[:{window}]] for row in letters])"""
+
 
 class Strands(nn.Module):
     """From sequences to features: the mean over the tokens of both strands."""
@@ -60,4 +64,5 @@ def dna_graph(model: LanguageModel[DNA], folder: Path) -> Graph:
         Strands(model),
         (Input("codes", codes, what, {0: "batch", 1: "length"}, {"length": dna.window}),),
         {"codes": CODES, "tokens": dna.tokens},
+        PREPARE.format(window=dna.window),
     )

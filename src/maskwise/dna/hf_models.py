@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from maskwise.dna.tokens import DNA, Kmers, Pieces
 from maskwise.errors import UserError, require
 from maskwise.tokens.model import LanguageModel
-from maskwise.tokens.modernbert import write_network, write_tokenizer_json
+from maskwise.tokens.modernbert import write_network, write_tokenizer_json, write_usage
 from maskwise.tokens.network import SequenceNetwork
 
 if TYPE_CHECKING:  # it is an extra
@@ -37,6 +37,7 @@ def write(model: LanguageModel[DNA], folder: Path) -> None:
     if not isinstance(dna.kind, Pieces):
         special["unk_token"] = UNKNOWN
     write_tokenizer_json(folder, values, length, special)
+    write_usage(folder, "ACGTAC" + MASK + "GTACGT")
 
 
 def _tokenizer(kind: Kmers) -> "Tokenizer":

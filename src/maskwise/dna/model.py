@@ -7,15 +7,18 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from maskwise.dna.tokens import DNA
+from maskwise.dna.tokens import DNA, Pieces
 from maskwise.errors import UserError
 from maskwise.layers.transformer import Attention, Norm, gather
 from maskwise.objectives.cross_entropy import Shares, check_shares
 from maskwise.settings import settings
 from maskwise.tokens.network import BlockNetwork, Layers, SequenceNetwork, TokenNetwork
 from maskwise.tokens.own import OwnNetwork
+from maskwise.train.rows import Slots
 
 NEVER = -1e4  # a logit
+SHAPE = ("kind", "width", "depth", "kernel", "heads", "mlp_ratio", "equivariant")
+"""settings that weights decide"""
 # Distances between the weights of a convolution, block by block, and again from the first.
 DILATIONS = (1, 2, 4, 8, 16, 32)
 
@@ -161,6 +164,8 @@ class DNAModelSettings:
     stay (GPN: 0.8,0.1,0.1)"""
     predict_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """share of the hidden tokens that training predicts"""
+    init: str | None = None
+    """a run to start from, or its model's folder, whose shape the model then has"""
 
     def __post_init__(self) -> None:
         check_shares(self.corruption)
@@ -184,3 +189,22 @@ class DNAModelSettings:
         if not self.equivariant:
             return network
         return BothStrands(network, kind.complement, kind.input_complement)
+
+
+def token_slots(tokenizer: DNA, config: DNAModelSettings) -> Slots:
+    """Return which rows of a model's weights belong to which token.
+
+    Pieces that were learned from other windows are other tokens, all of them.
+    """
+    kind = tokenizer.kind
+    learned = kind.tokenizer.to_str() if isinstance(kind, Pieces) else ""
+    network = "network.network" if config.equivariant else "network"
+    read, said = (
+        [(f"{tokenizer.tokens}, {number + 1}", learned, part) for number in range(num)]
+        for part, num in (("read", kind.num_inputs), ("predicted", len(kind.alphabet)))
+    )
+    return {
+        f"{network}.embed.weight": {0: read},
+        f"{network}.unembed.weight": {0: said},
+        f"{network}.bias": {0: said},
+    }

@@ -19,7 +19,7 @@ from maskwise.dna.evaluation import (
 )
 from maskwise.dna.fasta import READS, SUFFIXES
 from maskwise.dna.graph import dna_graph
-from maskwise.dna.model import ConvNetwork, DNAModelSettings
+from maskwise.dna.model import SHAPE, ConvNetwork, DNAModelSettings, token_slots
 from maskwise.dna.samples import as_codes, example, samples_of
 from maskwise.dna.survey import look, of_settings, of_tasks
 from maskwise.dna.tasks import check_dna_files
@@ -37,6 +37,7 @@ from maskwise.tokens.model import LanguageModel
 from maskwise.tokens.network import SequenceNetwork
 from maskwise.tokens.own import own_parts
 from maskwise.train.config import LawText, RunSettings, TrainSettings
+from maskwise.train.rows import from_runs
 from maskwise.words import LikelihoodWords, LossWords, ProbeWords, Words
 
 log = logging.getLogger("maskwise")
@@ -200,6 +201,15 @@ RECORD = Modality(
     },
     augment=lambda config: either_strand if config.data.both_strands else None,
     build=LanguageModel,
+    init=from_runs(
+        "dna",
+        restore=DNA.load,
+        shape=SHAPE,
+        settings=DNAModelSettings,
+        slots=token_slots,
+        data=lambda start: {"data.tokens": start.values["dna"]["tokens"]},
+        what="tokens",
+    ),
     evaluate=lambda model, splits, config, untrained: evaluate_dna(
         model, splits, config.evaluate, pattern=config.pattern, untrained=untrained
     ),

@@ -66,7 +66,10 @@ def write_onnx(graph: Graph, folder: Path) -> None:
     except torch.onnx.errors.OnnxExporterError as error:
         told = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(f"this network cannot be written as ONNX: {told}") from error
-    graph.describe(folder, ONNX)
+    given = ", ".join(f'"{each.name}": {each.name}' for each in graph.inputs)
+    run = f'session = onnxruntime.InferenceSession("{ONNX}")\n'
+    run += f"[{OUTPUT}] = session.run(None, {{{given}}})"
+    graph.describe(folder, ONNX, "import onnxruntime", run)
     _check(graph, folder / ONNX)
 
 
@@ -112,4 +115,7 @@ def write_program(graph: Graph, folder: Path) -> None:
     program = traced(graph)
     with unheard():
         torch.export.save(program, folder / PROGRAM)
-    graph.describe(folder, PROGRAM)
+    given = ", ".join(f"torch.from_numpy({each.name})" for each in graph.inputs)
+    run = f'program = torch.export.load("{PROGRAM}").module()\n'
+    run += f"with torch.no_grad():\n    {OUTPUT} = program({given})"
+    graph.describe(folder, PROGRAM, "import torch", run)

@@ -49,6 +49,12 @@ class Input:
         """Its sizes, or the names of those that are free."""
         return [self.free.get(axis, size) for axis, size in enumerate(self.example.shape)]
 
+    @property
+    def zeros(self) -> str:
+        """A line of Python that makes an array of zeros."""
+        shape = (2, *self.example.shape[1:])
+        return f"{self.name} = np.zeros({shape}, dtype=np.{str(self.example.dtype)[6:]})"
+
     def described(self) -> Entries:
         """Return plain values that say what goes in."""
         kind = str(self.example.dtype).removeprefix("torch.")
@@ -64,24 +70,37 @@ class Graph:
         module: whose `forward` takes the inputs, in their order and by their names.
         inputs: at least one.
         more: what else there is to know, as plain values.
+        prepare: lines of Python that make the inputs, as arrays of NumPy by their names; default:
+            zeros.
     """
 
     module: nn.Module
     inputs: tuple[Input, ...]
     more: Entries = field(default_factory=dict)
+    prepare: str = ""
 
     @property
     def examples(self) -> tuple[Tensor, ...]:
         """Values of all inputs."""
         return tuple(each.example for each in self.inputs)
 
-    def describe(self, folder: Path, file: str) -> None:
-        """Write what goes into a file of this graph, and comes out, as inputs.json."""
+    def describe(self, folder: Path, file: str, imports: str, run: str) -> None:
+        """Write what goes into a file of this graph, and comes out, as inputs.json; and how.
+
+        Args:
+            folder: of the export.
+            file: which holds the graph.
+            imports: lines of Python.
+            run: lines that compute features from arrays of NumPy called as the inputs.
+        """
         with torch.no_grad():
             width = self.module(*self.examples).shape[1]
         output = {"name": OUTPUT, "dtype": "float32", "shape": ["batch", width]}
         told: Entries = {"file": file, "inputs": [each.described() for each in self.inputs]}
         write_json(folder / INPUTS, told | {"outputs": [output], **self.more})
+        made = self.prepare or "\n" + "\n".join(each.zeros for each in self.inputs)
+        lines = ["```python", "import numpy as np", imports, made, run, "```"]
+        (folder / "README.md").write_text("\n".join(lines) + "\n", "utf-8")
 
 
 GraphOf = Callable[[M, Path], Graph]

@@ -6,8 +6,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from maskwise.images.headers import Header
 
@@ -105,21 +103,21 @@ class Bands:
 
 
 def fit(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return values [H, W, C] resized to cover a size, each channel by itself, and cropped to it.
+    """Return values [H, W, C] resized to cover a size and cropped to it, as pictures are.
 
-    Bicubic, averaged where it gets smaller; bytes stay bytes.
+    Args:
+        values: uint8 or float32; each channel is a picture.
+        size: height and width.
 
     >>> fit(np.full((6, 8, 5), 7, np.uint8), (3, 3)).shape
     (3, 3, 5)
     """
-    height, width = values.shape[:2]
-    scale = max(size[0] / height, size[1] / width)
-    covering = max(round(height * scale), size[0]), max(round(width * scale), size[1])
-    channels_first = torch.from_numpy(values.astype(np.float32)).permute(2, 0, 1)[None]
-    resized = F.interpolate(channels_first, covering, mode="bicubic", antialias=True)[0]
-    top, left = (covering[0] - size[0]) // 2, (covering[1] - size[1]) // 2
-    cropped = resized[:, top : top + size[0], left : left + size[1]].permute(1, 2, 0).numpy()
-    if values.dtype == np.uint8:
-        return np.rint(cropped).clip(0, 255).astype(np.uint8)
+    from PIL import Image, ImageOps
+
+    planes = (Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(values, -1, 0))
+    fitted = [
+        np.asarray(ImageOps.fit(plane, size[::-1], method=Image.Resampling.BICUBIC))
+        for plane in planes
+    ]
     # What bicubic curves add beyond the values that there are means nothing.
-    return np.ascontiguousarray(cropped.clip(values.min(), values.max()))
+    return np.stack(fitted, axis=-1).clip(values.min(), values.max())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maskwise.errors import UserError, option
 from maskwise.files import Entries, read_json
-from maskwise.images.images import WHITE, Images
+from maskwise.images.images import WHITE
 from maskwise.images.vit_names import (
     DECODER,
     HF,
@@ -22,10 +22,8 @@ from maskwise.images.vit_names import (
     depth_of,
     names_of,
 )
-from maskwise.layers.outline import outline
 from maskwise.layers.transformer import sincos_positions
 from maskwise.layers.weights import FILES, Weights, open_weights
-from maskwise.patches.model import PatchModel, PatchModelSettings
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """mean and standard deviation of its channels, as shares of white"""
@@ -204,25 +202,51 @@ def _misfit(place: Path, what: str, names: Sequence[str]) -> UserError:
 
 def _wrong(found: Checkpoint) -> list[str]:
     """Return which weights do not have the shape that a model of such settings has."""
-    (rows, columns), (height, width) = found.grid, found.patch
-    size = {"channels": found.channels, "height": rows * height, "width": columns * width}
-    zeros = (0.0,) * found.channels
-    images = Images(patch=found.patch, **size, mean=zeros, std=zeros, target="raw")
-    told = {key: value for key, value in found.model.items() if "heads" not in key}
-    told |= {"heads": 1, "decoder_heads": 1, "positions": "learned"}
-    if not found.decoder:
-        told["mode"] = "replace"
-    wanted = outline(lambda: PatchModel(images, PatchModelSettings(**told))) or {}
     wrong = []
-    for ours, parts in found.names.items():
-        shape, there = tuple(wanted[ours].shape), found.weights.shapes[parts[0]]
-        if ours == "embed.weight":
-            there = (there[0], math.prod(there[1:]))
-        elif ours in ("positions", "decoder_positions"):
-            there = (there[0], there[1] - found.with_class, *there[2:])
-        if there != (shape[0] // len(parts), *shape[1:]):
-            wrong.append(ours)
+    for ours, shape in shapes_wanted(found).items():
+        for name in found.names.get(ours, ()):
+            there = found.weights.shapes[name]
+            if ours == "embed.weight":
+                there = (there[0], math.prod(there[1:]))
+            if there != (shape[0] // len(found.names[ours]), *shape[1:]):
+                wrong.append(ours)
     return wrong
+
+
+def shapes_wanted(found: Checkpoint) -> dict[str, tuple[int, ...]]:
+    """Return the shapes that a model has, with the position of the class token if it has one."""
+    model, values = found.model, found.channels * math.prod(found.patch)
+    num, width = math.prod(found.grid) + found.with_class, model["width"]
+    shapes: dict[str, tuple[int, ...]] = {
+        "class_token": (1, 1, width),
+        "positions": (1, num, width),
+        **_layer("embed", width, values),
+        **_stack("encoder", width, model["depth"], model["mlp_ratio"]),
+    }
+    if "decoder_width" not in model:
+        return shapes
+    behind = model["decoder_width"]
+    return shapes | {
+        "mask_token": (1, 1, behind),
+        "decoder_positions": (1, num, behind),
+        **_layer("to_decoder", behind, width),
+        **_stack("decoder", behind, model["decoder_depth"], model["mlp_ratio"]),
+        **_layer("head", values, behind),
+    }
+
+
+def _layer(name: str, rows: int, *columns: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (rows, *columns), f"{name}.bias": (rows,)}
+
+
+def _stack(name: str, width: int, depth: int, ratio: float) -> dict[str, tuple[int, ...]]:
+    hidden, shapes = int(width * ratio), _layer(f"{name}.norm", width)
+    for index in range(depth):
+        block = f"{name}.blocks.{index}"
+        shapes |= _layer(f"{block}.norm1", width) | _layer(f"{block}.qkv", 3 * width, width)
+        shapes |= _layer(f"{block}.project", width, width) | _layer(f"{block}.norm2", width)
+        shapes |= _layer(f"{block}.mlp.0", hidden, width) | _layer(f"{block}.mlp.2", width, hidden)
+    return shapes
 
 
 def _title(style: Style, names: Names) -> str:

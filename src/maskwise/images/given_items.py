@@ -159,10 +159,11 @@ class Lazy:
         """
         self.items.check()
         images = np.empty((len(rows), *self.like.shape), self.like.dtype)
-        with _one, keyed() if self.varying else nullcontext() as begin:
-            for image, row in zip(images, np.asarray(rows).tolist(), strict=True):
+        numbers = np.asarray(rows).tolist()
+        with _one, keyed(numbers) if self.varying else nullcontext() as begin:
+            for place, (image, row) in enumerate(zip(images, numbers, strict=True)):
                 if begin is not None:
-                    begin(row)
+                    begin(place)
                 picture, _ = parts_of(self.items, self.items.item(row), row)
                 image[:] = self.like.array(picture, self.items.named(row))
         return images

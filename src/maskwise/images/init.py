@@ -18,6 +18,7 @@ from maskwise.patches.model import PatchModel
 from maskwise.settings import override
 from maskwise.textio import few
 from maskwise.train.config import RunSettings
+from maskwise.train.rows import FITTED
 from maskwise.train.start import Start, completed, run_at
 
 KEYS = frozenset({"data.patch", "data.mean", "data.std", "data.target"})
@@ -25,8 +26,6 @@ KEYS = frozenset({"data.patch", "data.mean", "data.std", "data.target"})
 FREE = {"decoder_width", "decoder_depth", "decoder_heads", "mode"}
 """settings of the model that may be others: then the decoder is a new one"""
 C = TypeVar("C", bound=RunSettings)
-FITTED = ("log_variance", "log_spread")
-"""what is fitted when training has ended"""
 
 
 def find_checkpoint(place: Path) -> Checkpoint:

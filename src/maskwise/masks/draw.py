@@ -24,6 +24,7 @@ from maskwise.masks.patterns import (
     Scattered,
     Shared,
     Spans,
+    Tubes,
     Units,
     Words,
 )
@@ -40,6 +41,7 @@ PATTERNS: dict[str, tuple[str, Callable[..., Pattern]]] = {
     "block": ("block", Block),
     "inverse-block": ("inverse-block", InverseBlock),
     "columns": ("columns[:AXIS]", Columns),
+    "tubes": ("tubes[:AXIS]", Tubes),
     "words": ("words", Words),
     "ngrams": ("ngrams", Words),
     "spans": ("spans[:LENGTH]", Spans),
@@ -106,8 +108,8 @@ def draw(
         step: which training step (scope "step", pattern "shared").
         progress: share of training done, in [0, 1], for scheduled laws.
         pattern: a pattern, or its string: "scattered", "shared", "units[:SIZE]", "block",
-            "inverse-block", "columns[:AXIS]", "words", "ngrams", "spans[:LENGTH]", "copied" or
-            "proportional".
+            "inverse-block", "columns[:AXIS]", "tubes[:AXIS]", "words", "ngrams",
+            "spans[:LENGTH]", "copied" or "proportional".
         scope: one ratio per "step" or per "sample".
         sampling: with scope "sample", how uniforms spread over a batch: "independent";
             "stratified" (one in each of B equal intervals); "antithetic" (pairs u, 1 - u).

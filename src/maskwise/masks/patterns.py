@@ -129,6 +129,31 @@ class Columns(Pattern):
 
 
 @dataclass(frozen=True)
+class Tubes(Pattern):
+    """Whole lines along one axis: a place of a video at all times (VideoMAE's masks).
+
+    Positions that differ along `axis` only (the first by default) are hidden together. Inclusion
+    probability: hidden lines / lines, exactly.
+    """
+
+    axis: int = 0
+
+    def hide(self, ask: Request) -> Tensor:
+        if not -len(ask.grid) <= self.axis < len(ask.grid):
+            raise UserError(f"tubes:{self.axis} names no axis of a grid of {len(ask.grid)}")
+        if len(ask.grid) < 2:
+            raise UserError(
+                "tubes are lines of a grid of two axes or more: choose another pattern"
+            )
+        sides = list(ask.grid)
+        sides[self.axis] = 1
+        num = math.prod(sides)
+        lines = torch.arange(num, device=ask.eligible.device).view(sides).expand(ask.grid)
+        scores = ask.keys.bits(Stream.SCORE, num)
+        return hide_units(scores, ask.counts, lines.flatten(), ask.eligible)
+
+
+@dataclass(frozen=True)
 class Block(Pattern):
     """The hidden positions form one box with a random centre and aspect (1/2 to 2).
 

@@ -69,6 +69,18 @@ def row_of(data: Items | Streamed, item: Any, number: int) -> Row:
     )
 
 
+def vector_of(item: Any) -> np.ndarray | None:
+    """Return the row of an item that is an array or a tensor [F], alone or with a label, or None.
+
+    >>> vector_of((np.arange(3), 1)), vector_of({"a": 1})
+    (array([0, 1, 2]), None)
+    """
+    if isinstance(item, (tuple, list)) and 1 <= len(item) <= 2:
+        item = item[0]
+    plain = hasattr(item, "dtype") and getattr(item, "ndim", 0) == 1
+    return np.asarray(item) if plain else None
+
+
 def of_items(items: Items) -> Rows:
     """Return the columns of a data set, which is read once, with labels if it has some.
 

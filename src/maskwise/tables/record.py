@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from maskwise.columns.evaluation import embed_rows, record, words
+from maskwise.columns.init import from_columns
 from maskwise.columns.model import TabularModel
 from maskwise.columns.tabular import (
     TabularModelSettings,
@@ -177,6 +178,9 @@ RECORD = record(
     fingerprint=lambda splits: splits.fingerprint,
     example=example,
     restore=Table.load,
+    init=from_columns(
+        "tables", Table.load, "columns", lambda table: [each.categories for each in table.features]
+    ),
     embed=_embed,
     read=lambda config: read_samples(config.data),
     incomplete=partial.incomplete,

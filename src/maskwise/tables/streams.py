@@ -16,7 +16,7 @@ from maskwise.errors import UserError
 from maskwise.given import Streamed, head
 from maskwise.tables.data import TableDataSettings, check_names, classes_of, table_of
 from maskwise.tables.frames import Columns, columns_of
-from maskwise.tables.given_rows import Row, check_columns, columns_of_rows, row_of
+from maskwise.tables.given_rows import Row, check_columns, columns_of_rows, row_of, vector_of
 from maskwise.tables.mending import Mendable, Trouble
 from maskwise.tables.table import Table
 from maskwise.train.stream import StreamSource
@@ -46,8 +46,8 @@ def load_stream(stream: Streamed, data: TableDataSettings) -> TabularSplits:
     parts = every.some(np.arange(num, len(rows))), every.some(np.arange(num))
     encode = Encoder(table, lambda number: stream.named(number))
     source = StreamSource(
-        partial(_samples, stream, list(columns), num),
-        partial(_collate, encode),
+        partial(_samples, stream, num),
+        partial(_collate, stream, list(columns), encode),
         data.buffer,
         first.num,
         first.seconds,
@@ -178,17 +178,24 @@ def _kept(stream: Streamed, item: Any, number: int) -> Row:
     return row_of(stream, item, number)
 
 
-def _samples(stream: Streamed, names: list[str], start: int) -> Iterator[tuple[int, Row]]:
-    for number, item in itertools.islice(enumerate(stream), start, None):
-        row = row_of(stream, item, number)
+def _samples(stream: Streamed, start: int) -> Iterator[tuple[int, Any]]:
+    return itertools.islice(enumerate(stream), start, None)
+
+
+def _collate(
+    stream: Streamed, names: list[str], encode: Encoder, some: Sequence[tuple[int, Any]]
+) -> tuple[Tensor, None]:
+    numbers = [number for number, _ in some]
+    vectors = [vector_of(item) for _, item in some] if stream.x is None else [None]
+    if all(each is not None and each.shape == (len(names),) for each in vectors):
+        rows = np.stack([each for each in vectors if each is not None])
+        return encode(columns_of(dict(zip(names, rows.T, strict=True))), numbers), None
+    read = [row_of(stream, item, number) for number, item in some]
+    for number, row in zip(numbers, read, strict=True):
         check_columns(stream, row, number, names)
-        yield number, row
-
-
-def _collate(encode: Encoder, some: Sequence[tuple[int, Row]]) -> tuple[Tensor, None]:
-    names = [column.name for column in encode.table.varying]
-    found = {name: [row.values.get(name) for _, row in some] for name in names}
-    return encode(columns_of(found), [number for number, _ in some]), None
+    varying = [column.name for column in encode.table.varying]
+    found = {name: [row.values.get(name) for row in read] for name in varying}
+    return encode(columns_of(found), numbers), None
 
 
 def _digest(values: np.ndarray) -> str:

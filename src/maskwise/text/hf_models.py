@@ -12,7 +12,7 @@ from maskwise.text.lengths import extend_positions
 from maskwise.text.model import HFNetwork, TextModelSettings, load_pretrained
 from maskwise.text.text import MOST, Text, of_transformers
 from maskwise.tokens.model import LanguageModel
-from maskwise.tokens.modernbert import write_network, write_tokenizer_json
+from maskwise.tokens.modernbert import write_network, write_tokenizer_json, write_usage
 from maskwise.tokens.network import SequenceNetwork
 
 DEFAULT_LENGTH = 128
@@ -94,6 +94,7 @@ def write(model: LanguageModel[Text], folder: Path) -> None:
         frame = {"start": text.start, "stop": text.stop}
         write_network(network, folder, length=text.length, pad=text.pad, **frame)
     write_tokenizer_files(model.tokenizer, folder)
+    write_usage(folder, f"a {model.tokenizer.tokenizer.id_to_token(model.tokenizer.mask)}")
 
 
 def write_tokenizer_files(text: Text, folder: Path) -> None:

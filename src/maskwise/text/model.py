@@ -338,6 +338,9 @@ class TextModelSettings:
     tokenizer; width, depth, heads and mlp_ratio are not used"""
     pretrained: bool = False
     """go on from the weights of `hf`; else they are random"""
+    init: str | None = None
+    """a run to start from, its model's folder, or what `maskwise export` wrote of one, whose shape
+    and tokenizer the model then has"""
 
     def __post_init__(self) -> None:
         for name in ("width", "depth", "heads"):
@@ -347,6 +350,11 @@ class TextModelSettings:
         if self.pretrained and self.hf is None:
             raise UserError(
                 f"model.pretrained needs {option('model.hf')}, which says whose weights"
+            )
+        if self.init is not None and self.hf is not None:
+            raise UserError(
+                f"{option('model.init')} is for models of our own: take {option('model.hf')} alone"
+                f" with {option('model.pretrained', 'true')}"
             )
         if self.mlp_ratio <= 0:
             raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio:g}")

@@ -21,6 +21,7 @@ from maskwise.text.data import TextDataSettings, TextSplits
 from maskwise.text.evaluation import TextEvaluateSettings, check_files, evaluate_text
 from maskwise.text.given import are_texts, example, read_given
 from maskwise.text.graph import text_graph
+from maskwise.text.init import INIT
 from maskwise.text.inspecting import inspect_texts
 from maskwise.text.lengths import with_rows
 from maskwise.text.likelihoods import measure_text, read_text, text_likelihood
@@ -247,6 +248,7 @@ RECORD = Modality(
     describe=_describe,
     fingerprint=_fingerprint,
     build=LanguageModel,
+    init=INIT,
     evaluate=lambda model, splits, config, untrained: evaluate_text(
         model,
         _read_by(model, splits),

@@ -105,7 +105,7 @@ def _roles(old: Text, new: Text) -> dict[int, int]:
     names = [unknown_of(each.tokenizer) for each in (new, old)]
     if all(names):
         texts = zip((new, old), names, strict=True)
-        first, second = (each.tokenizer.token_to_id(str(name)) for each, name in texts)
+        first, second = (each.tokenizer.get_vocab()[str(name)] for each, name in texts)
         pairs.append((first, second))
     return {number: other for number, other in pairs if min(number, other) >= 0}
 

@@ -32,7 +32,9 @@ class TokenFeatures(nn.Module):
         return mean_over(features, self.alphabet[input_ids] & (attention_mask > 0))
 
 
-def token_graph(model: LanguageModel[Symbols], most: int | None, what: str) -> Graph:
+def token_graph(
+    model: LanguageModel[Symbols], most: int | None, what: str, prepare: str = ""
+) -> Graph:
     """Return features of rows of up to `most` tokens, None = any number, as a graph."""
     tokens, length = model.tokenizer, min(EXAMPLE, most or EXAMPLE)
     free, limits = {0: "batch", 1: "length"}, {} if most is None else {"length": most}
@@ -48,4 +50,5 @@ def token_graph(model: LanguageModel[Symbols], most: int | None, what: str) -> G
             Input("input_ids", ids, what, free, limits),
             Input("attention_mask", attention, masked, free, limits),
         ),
+        prepare=prepare,
     )

@@ -71,7 +71,16 @@ def write_network(
 
 def _weights(network: SequenceNetwork) -> dict[str, Tensor]:
     """Name the weights as ModernBERT does; the decoder's are those of the embedding."""
-    ours = network.state_dict()
+    names = names_of(network.num_layers)
+    return {names[n]: value.contiguous().cpu() for n, value in network.state_dict().items()}
+
+
+def names_of(depth: int) -> dict[str, str]:
+    """Return what ModernBERT calls the weights of our transformer; the first layer has no norm1.
+
+    >>> names_of(1)["blocks.0.out.weight"]
+    'model.layers.0.mlp.Wo.weight'
+    """
     names = {
         "embed.weight": "model.embeddings.tok_embeddings.weight",
         "embed_norm.weight": "model.embeddings.norm.weight",
@@ -82,10 +91,25 @@ def _weights(network: SequenceNetwork) -> dict[str, Tensor]:
     }
     parts = {"norm1": "attn_norm", "qkv": "attn.Wqkv", "project": "attn.Wo"}
     parts |= {"norm2": "mlp_norm", "gated": "mlp.Wi", "out": "mlp.Wo"}
-    for layer in range(network.num_layers):
+    for layer in range(depth):
         for part, name in parts.items():
             names[f"blocks.{layer}.{part}.weight"] = f"model.layers.{layer}.{name}.weight"
-    return {names[name]: value.contiguous().cpu() for name, value in ours.items()}
+    return names
+
+
+LOAD = """\
+```python
+from transformers import pipeline
+
+fill = pipeline("fill-mask", model=".")
+fill({text!r})
+```
+"""
+
+
+def write_usage(folder: Path, text: str) -> None:
+    """Write how a language model for transformers is loaded, to fill the gap of a text."""
+    (folder / "README.md").write_text(LOAD.format(text=text), "utf-8")
 
 
 def write_tokenizer_json(folder: Path, values: Entries, length: int, special: Entries) -> None:

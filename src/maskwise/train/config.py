@@ -17,6 +17,7 @@ from maskwise.masks import Sampling
 from maskwise.measure.representation import DiagnoseSettings
 from maskwise.objectives.regularise import RegulariseSettings
 from maskwise.settings import settings
+from maskwise.train.trackers import Name
 
 if TYPE_CHECKING:  # it takes a second to import, and only those who train need it
     from lightning_fabric import Fabric
@@ -112,6 +113,9 @@ class EfficiencySettings:
     """how several devices share the work"""
     timeout: PositiveInt = 1800
     """seconds that devices wait for each other"""
+    log: tuple[Name, ...] = ("auto",)
+    """where training is told beside metrics.jsonl: tensorboard, wandb, csv (metrics.csv), several
+    with commas between, none; auto: TensorBoard, if it is installed"""
     workers: NonNegativeInt | None = None
     """processes that read samples ahead; none: one per core for files that are decoded on demand,
     else 0"""

@@ -1,51 +1,30 @@
-"""What a run folder has from the start, and what training tells: metrics.jsonl, and a bar."""
+"""What a run folder has from the start, and whether a run in it may go on."""
 
-import json
 import platform
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
-from torch import nn
 
 import maskwise
 from maskwise.errors import UserError, option
 from maskwise.files import (
     LOCK,
     Entries,
-    atomic,
     locked,
     read_json,
-    read_json_lines,
     write_json,
 )
-from maskwise.progress import bars
 from maskwise.settings import differences, from_dict, to_dict
-from maskwise.train import checkpoint
+from maskwise.train import checkpoint, trackers
 from maskwise.train.config import RunSettings
+from maskwise.train.metrics import NAME, read
 from maskwise.words import NAME as WORDS
 from maskwise.words import Words
-
-if TYPE_CHECKING:  # an extra
-    from torch.utils.tensorboard import SummaryWriter
-
-NAME = "metrics.jsonl"
-COUNTED = ("samples", "encoder_tokens", "predicted", "seconds")  # summed, not averaged
-WIDE = 100  # columns of a terminal that has room for tokens/s
-
-
-def read(folder: Path) -> list[Entries]:
-    """Read metrics.jsonl of a run folder; a last line that was cut off is left out.
-
-    Raises:
-        UserError: it cannot be read, or another line is damaged.
-    """
-    return read_json_lines(folder / NAME, ("step", "loss", *COUNTED))
 
 
 @contextmanager
@@ -67,8 +46,10 @@ def training(
         resume: whether the run goes on; "auto": if it has begun.
 
     Raises:
-        UserError: the folder is in use, cannot be written, or holds another configuration.
+        UserError: the folder is in use, cannot be written, or holds another configuration; or a
+            tracker is not installed.
     """
+    trackers.check(config.efficiency.log)
     if resume == "auto":
         resume = (folder / "config.json").exists()
     if resume:
@@ -155,106 +136,3 @@ def _processor() -> str:
         return platform.processor()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-class Metrics:
-    """Means over the steps since the last line, one JSON line at a time, of a run folder.
-
-    Lines of steps after `start`, from a run that was cut off, are dropped. Ranks that do not write
-    are not `enabled`. Steps since the last line, the `interval`, are kept in checkpoints.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        start: int,
-        interval: Sequence[dict[str, float]] = (),
-        *,
-        enabled: bool,
-    ) -> None:
-        self.path, self.enabled = folder / NAME, enabled
-        rows = read(folder) if start and self.path.exists() else []
-        rows = [row for row in rows if row["step"] <= start]
-        self.total: dict[str, float] = {key: rows[-1][key] if rows else 0 for key in COUNTED}
-        self.recent: deque[float] = deque((row["loss"] for row in rows), maxlen=10)
-        self.interval = list(interval)
-        self._board = None
-        if enabled:
-            with atomic(self.path) as temporary:
-                temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-            self._board = _tensorboard(folder)
-
-    def add(self, **values: float) -> None:
-        """Take what is `COUNTED` in one step, and what is to be averaged."""
-        self.interval.append(values)
-
-    def write(
-        self, step: int, epoch: int, lr: float, measured: dict[str, float] | None = None
-    ) -> Entries:
-        """Write and return the line of the interval that ends with `step`.
-
-        It says what else was `measured` at this step, if anything.
-        """
-        interval, self.interval = self.interval, []
-        total = {key: sum(values[key] for values in interval) for key in interval[0]}
-        self.total = {key: self.total[key] + total[key] for key in COUNTED}
-        row: Entries = {"step": step, "epoch": epoch, "lr": lr}
-        row |= {key: total[key] / len(interval) for key in total if key not in COUNTED}
-        row |= measured or {}
-        for key in ("samples", "encoder_tokens"):
-            row[f"{key}_per_s"] = total[key] / total["seconds"]
-        row |= self.total
-        self.recent.append(row["loss"])
-        if self.enabled:
-            try:
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-            except OSError as error:
-                raise UserError(f"cannot write {self.path}: {error.strerror}") from None
-        if self._board is not None:
-            for key, value in row.items():
-                self._board.add_scalar(key, value, step)
-        return row
-
-    def summary(self, steps: int, model: nn.Module) -> Entries:
-        """Return the "train" entry of result.json."""
-        return {
-            "steps": steps,
-            **{key.replace("samples", "num_samples"): num for key, num in self.total.items()},
-            "final_loss": sum(self.recent) / len(self.recent) if self.recent else None,
-            "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
-        }
-
-
-def _tensorboard(folder: Path) -> "SummaryWriter | None":
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"))
-
-
-@contextmanager
-def progress_bar(
-    steps: int, start: int, *, enabled: bool
-) -> Iterator[Callable[[int, Entries | None], None]]:
-    """Show a bar with loss, samples/s and the time left; give what moves it on.
-
-    That takes the step, and the line of metrics.jsonl if there is a new one. A wide terminal is
-    told tokens/s too.
-    """
-    from rich.progress import TextColumn
-
-    bar = bars(TextColumn("{task.fields[text]}"), enabled=enabled)
-    task = bar.add_task("train", total=steps, completed=start, start_at=start, text="")
-
-    def show(step: int, row: Entries | None) -> None:
-        bar.update(task, completed=step)
-        if row is not None:
-            text = f"loss {row['loss']:.4f} · {row['samples_per_s']:,.0f} samples/s"
-            if bar.console.width >= WIDE:
-                text += f" · {row['encoder_tokens_per_s']:,.0f} tokens/s"
-            bar.update(task, text=text)
-
-    with bar:
-        yield show

@@ -23,7 +23,7 @@ from maskwise.rng import Keys
 from maskwise.train import checkpoint
 from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import RunSettings, TrainSettings, decays
-from maskwise.train.folder import Metrics, progress_bar
+from maskwise.train.metrics import Metrics, Watch, progress_bar
 from maskwise.train.monitor import Monitor
 from maskwise.train.stream import StreamBatches
 
@@ -141,6 +141,7 @@ def train(
     observed: Tensor | None = None,
     objective: Objective | None = None,
     monitor: Monitor | None = None,
+    watch: Watch | None = None,
     resume: bool = False,
 ) -> tuple[MaskedModel, Entries]:
     """Train `model` and return the model to keep, with a summary for result.json.
@@ -156,6 +157,7 @@ def train(
         observed: see `Plan`.
         objective: what is minimised; default: what the model says.
         monitor: of `model`; None = nothing is measured on the way.
+        watch: what is called on the way.
         resume: continue from the folder's checkpoint, if it has one.
 
     Raises:
@@ -165,9 +167,7 @@ def train(
     plan, settings = plan_of(config, augment, scorer, observed), config.train
     learner = Learner(model, objective)
     wrapped, optimizer = setup(fabric, learner, settings)
-    average = None
-    if settings.ema is not None:
-        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
+    average = _averaged(model, settings.ema)
     if not fabric.is_global_zero:
         monitor = None  # one device measures; the others wait for it at the next step
     probe = None if monitor is None else monitor.state
@@ -175,11 +175,12 @@ def train(
     begun, first = checkpoint.Restored(), fabric.is_global_zero
     if resume:
         begun = checkpoint.restore(folder, state, settings.steps, tidy=first)
-    metrics = Metrics(folder, *begun, enabled=first)
+    step = begun.step
 
     wrapped.train()
     with (
         StopRequest() as stop,
+        Metrics(folder, *begun, enabled=first, config=config, watch=watch) as metrics,
         progress_bar(settings.steps, begun.step, enabled=first) as show,
     ):
         clock = time.perf_counter()
@@ -189,13 +190,13 @@ def train(
                 monitor.step(batch)
             part, loss, terms, norm = gradients(fabric, wrapped, optimizer, model, batch, plan, lr)
             # A stop that one device is asked for stops all of them at the same step.
-            asked = loss.new_tensor(float(stop.requested))
-            value, share_asked = _mean(fabric, torch.stack([loss, asked])).tolist()
-            grad_norm, stopping = float(norm), share_asked > 0
+            asked = loss.new_tensor([stop.requested, metrics.ended])
+            value, *shares = _mean(fabric, torch.stack([loss, *asked])).tolist()
+            grad_norm, (stopping, ended) = float(norm), [share > 0 for share in shares]
             if not math.isfinite(value + grad_norm):
                 tensors = {"ids": batch.ids, "samples": part.samples, "hidden": part.mask.hidden}
-                rank = fabric.global_rank
-                raise checkpoint.failed(folder, batch.step, rank, tensors, value, grad_norm)
+                at = folder, batch.step, fabric.global_rank
+                raise checkpoint.failed(*at, tensors, value, grad_norm)
             optimizer.step()
             optimizer.zero_grad()
             learner.objective.follow(model)
@@ -214,22 +215,30 @@ def train(
                 **{name: float(value) for name, value in terms.items()},
             )
             clock = now
-            last = step == settings.steps or stopping
-            saving = last or step % settings.checkpoint_every == 0
+            last = step == settings.steps or ended
+            saving = last or stopping or step % settings.checkpoint_every == 0
             measured = {}
-            if monitor is not None and (step == settings.steps or step % monitor.every == 0):
+            if monitor is not None and (last or step % monitor.every == 0):
                 measured = monitor.measure()
-            row = None
-            if step == settings.steps or measured or step % settings.log_every == 0:
-                row = metrics.write(step, batch.epoch, lr, measured)
+            due = last or measured or step % settings.log_every == 0
+            row = metrics.write(step, batch.epoch, lr, measured) if due else None
             show(step, row)
             if saving and fabric.is_global_zero:
                 with stop.safely():
                     checkpoint.save(folder, state, step, settings.checkpoints, metrics.interval)
+                metrics.saved(step)
             if stopping:
                 raise KeyboardInterrupt
+            if ended:
+                break
     kept = model if average is None else cast(MaskedModel, average.module)
-    return kept.eval(), metrics.summary(settings.steps, kept)
+    return kept.eval(), metrics.summary(step, kept)
+
+
+def _averaged(model: MaskedModel, decay: float | None) -> AveragedModel | None:
+    if decay is None:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
 def gradients(

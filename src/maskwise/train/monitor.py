@@ -12,7 +12,7 @@ from maskwise.diagnostics import describe
 from maskwise.errors import UserError
 from maskwise.measure.features import frozen, random_subset
 from maskwise.measure.representation import DiagnoseSettings
-from maskwise.modality import MaskedModel, Source
+from maskwise.modality import MaskedModel, Source, Splits
 from maskwise.train.checkpoint import State
 
 if TYPE_CHECKING:
@@ -125,6 +125,13 @@ class Monitor:
         with frozen(self.model) as device:
             found = self.model.encode(samples.to(device), self.config.pool, self.config.layer)
         return found.float().cpu().numpy()
+
+
+def monitor_of(model: MaskedModel, splits: Splits, config: DiagnoseSettings) -> Monitor | None:
+    """Return what measures a model while it trains, if anything is to be measured."""
+    if config.every is None:
+        return None
+    return Monitor(model, splits.train, splits.test, config)
 
 
 def _labels(source: Source) -> np.ndarray:
