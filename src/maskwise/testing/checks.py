@@ -19,8 +19,8 @@ from maskwise.testing.case import NUM, STEPS, Case
 from maskwise.textio import few
 from maskwise.train.batches import Batch, Batches
 from maskwise.train.config import connect
-from maskwise.train.folder import read as read_metrics
 from maskwise.train.loop import train
+from maskwise.train.metrics import read as read_metrics
 
 
 def _hides(case: Case) -> Iterator[str]:
