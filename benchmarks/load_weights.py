@@ -42,8 +42,9 @@ def write(folder: Path) -> list[Path]:
 def _images() -> "Images":
     from maskwise.images.images import Images
 
-    size = {"channels": 3, "height": 224, "width": 224}
-    return Images(patch=(16, 16), **size, mean=(124.0,) * 3, std=(58.0,) * 3)
+    statistics = (124.0,) * 3, (58.0,) * 3
+    mean, std = statistics
+    return Images(patch=(16, 16), channels=3, height=224, width=224, mean=mean, std=std)
 
 
 def measure(way: str, path: Path) -> None:

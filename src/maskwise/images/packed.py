@@ -1,6 +1,7 @@
 """Pictures packed into other files: archives and Parquet, one or a folder of them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from maskwise.errors import UserError
@@ -18,15 +19,15 @@ PARQUET = ".parquet"
 def holds_pictures(path: Path) -> bool:
     """Say whether a file or folder is one of packed pictures.
 
-    Every archive is one, until it is opened; Parquet is, if a column of it begins with a picture.
-
-    Raises:
-        UserError: a .parquet that cannot be read.
+    Every archive is one, until it is opened; Parquet is, if a column of it begins with a picture,
+    and one that cannot be read is a table, whose readers say why.
     """
-    if not path.is_dir():
-        return is_archive(path) or (_is_parquet(path) and has_pictures(path))
-    parquet = _parquet_in(path)
-    return has_pictures(parquet[0]) if parquet else bool(archives_in(path))
+    parquet = _parquet_in(path) if path.is_dir() else [path] if _is_parquet(path) else []
+    if parquet:
+        with suppress(UserError):
+            return has_pictures(parquet[0])
+        return False
+    return bool(archives_in(path)) if path.is_dir() else is_archive(path)
 
 
 def list_packed(
