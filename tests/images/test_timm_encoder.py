@@ -1,5 +1,7 @@
 """Networks of timm by name, as encoders of images."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from maskwise.masks import Mask
 from maskwise.modalities import build
 from maskwise.model_folder import load_model, save_model, untrained
 from maskwise.patches.model import PatchModelSettings
+from maskwise.patches.sizes import on_grid
 from maskwise.settings import override, to_dict
 from tests.fixtures.runs import TINY
 from tests.peers import peer
@@ -272,6 +275,26 @@ def test_what_cannot_be_is_said_in_a_line(name, said):
     with pytest.raises(UserError, match=said) as error:
         model_of(name)
     assert "\n" not in str(error.value)
+
+
+def test_networks_that_compute_while_they_are_made_are_made_for_real(monkeypatch, batch):
+    real = timm.create_model
+
+    def create(*names, **more):
+        made = real(*names, **more)
+        next(made.parameters()).sum().item()
+        return made
+
+    monkeypatch.setattr(timm, "create_model", create)
+    assert model_of(f"{VIT},init_values=0.1").encode(batch).shape == (3, 32)
+
+
+def test_images_of_another_size_are_for_networks_without_positions(batch):
+    wide = dataclasses.replace(IMAGES, height=32)
+    with pytest.raises(UserError, match="the run's encoder reads images of one size"):
+        on_grid(model_of(VIT), wide)
+    moved = on_grid(model_of(CONV), wide)
+    assert moved.encode(torch.cat([batch, batch], dim=2)).shape == (3, 4)
 
 
 def test_images_that_are_too_small_are_said_with_a_way_out():

@@ -136,8 +136,7 @@ def patch_of(text: str) -> tuple[int, int] | None:
     """Return the patch of a network of timm, if it is a vision transformer."""
     wanted = asked(text)
     arguments = {key: it for key, it in wanted.arguments.items() if key != "out_indices"}
-    with torch.device("meta"):
-        network: Any = _create(wanted, arguments)
+    network: Any = _outline(wanted, arguments)
     size = getattr(network.patch_embed, "patch_size", None) if is_vit(network) else None
     return None if size is None else (int(size[0]), int(size[1]))
 
@@ -169,23 +168,31 @@ def _arguments(
     maps = {"features_only": True}
     if "out_indices" in arguments:
         maps["out_indices"] = arguments.pop("out_indices")
-    with torch.device("meta"):  # where weights have shapes only
-        try:
-            network: Any = _create(wanted, arguments)
-        except UserError as error:
-            if "'img_size'" not in str(error):
-                raise
-            del arguments["img_size"]  # convolutions read any size
-            network = _create(wanted, arguments)
-        if not is_vit(network):
-            return arguments | maps
-        if len(maps) > 1:
-            raise UserError(f"model.encoder {wanted}: a vision transformer has no out_indices")
-        arguments["num_classes"] = 0
-        grid = shape[1] // patch[0], shape[2] // patch[1]
-        if tuple(network.patch_embed.grid_size) != grid and "patch_size" not in arguments:
-            arguments["patch_size"] = patch if patch[0] != patch[1] else patch[0]
+    try:
+        network: Any = _outline(wanted, arguments)
+    except UserError as error:
+        if "'img_size'" not in str(error):
+            raise
+        del arguments["img_size"]  # convolutions read any size
+        network = _outline(wanted, arguments)
+    if not is_vit(network):
+        return arguments | maps
+    if len(maps) > 1:
+        raise UserError(f"model.encoder {wanted}: a vision transformer has no out_indices")
+    arguments["num_classes"] = 0
+    grid = shape[1] // patch[0], shape[2] // patch[1]
+    if tuple(network.patch_embed.grid_size) != grid and "patch_size" not in arguments:
+        arguments["patch_size"] = patch if patch[0] != patch[1] else patch[0]
     return arguments
+
+
+def _outline(wanted: Asked, arguments: dict[str, Any]) -> nn.Module:
+    """Return a network whose weights have shapes only, if it can be made so."""
+    try:
+        with torch.device("meta"):
+            return _create(wanted, arguments)
+    except RuntimeError:  # it computes with weights while it is made
+        return _create(wanted, arguments)
 
 
 def _create(wanted: Asked, arguments: dict[str, Any], pretrained: bool = False) -> nn.Module:
@@ -206,6 +213,8 @@ def _create(wanted: Asked, arguments: dict[str, Any], pretrained: bool = False) 
         raise UserError(f"{where}: {told}") from None
     except Exception as error:  # whatever networks raise, and whatever a download does
         reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if "meta tensor" in reason.lower():
+            raise
         if pretrained:
             raise UserError(
                 f"{where}: its weights cannot be had ({reason}): with a connection they are, and"
