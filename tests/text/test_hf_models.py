@@ -169,7 +169,8 @@ def test_images_are_refused(cli, tmp_path):
     save_model(tmp_path / "images", build(images, shape, seed=0))
     status, _, err = cli("export", tmp_path / "images", tmp_path / "out")
     assert status == 2
-    assert "models of images are exported as timm, " in err
+    assert "models of images are exported as timm, hf-vit, hf-vitmae, onnx, torch-export" in err
+    assert "give --format" in err
     assert not (tmp_path / "out").exists()
     status, _, err = cli("likelihood", tmp_path / "images", "--text", __file__)
     assert status == 2
