@@ -11,7 +11,7 @@ pixels a side, where it reads them in three ways:
 
 Prints the accuracy of a nearest-neighbour and of a linear probe (ridge) that are fitted at that
 size, of the linear probe of 16 x 16 asked there, and the reconstruction error; means over seeds
-with the half of their 95 % interval. One thread; 3 seeds take three minutes of it. `--validate`
+with the half of their 95 % interval. One thread; 3 seeds take four minutes of it. `--validate`
 asks training images that neither model nor probe has seen.
 """
 
