@@ -21,13 +21,14 @@ def read_text(text: str, num: int, grid: tuple[int, ...]) -> torch.Tensor:
     return torch.tensor(sheets)
 
 
-# Words come with a text, gaps with a table, and spans have one axis.
+# Words come with a text, gaps with a table, spans have one axis, and tubes two or more.
 SHOWN = [
     (pattern, grid)
     for pattern in PATTERNS
     for grid in GRIDS
     if pattern not in ("words", "ngrams", "copied", "proportional")
     and (pattern != "spans" or len(grid) == 1)
+    and (pattern != "tubes" or len(grid) > 1)
 ]
 
 

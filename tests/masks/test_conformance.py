@@ -49,7 +49,7 @@ def draw(law: str, grid: tuple[int, ...], pattern: str, ids: torch.Tensor = IDS,
     if pattern.startswith("spans"):
         grid = (length,)
     if pattern.startswith("tubes") and len(grid) == 1:
-        grid = (2, length // 2)
+        grid = (2, length // 2) if length % 2 == 0 else (1, length)
     if pattern in COPIES:  # of five rows for every number of gaps up to three quarters
         sizes = torch.arange(1, 3 * length // 4 + 2).repeat(5)[:, None]
         u = torch.rand(len(sizes), length, generator=torch.Generator().manual_seed(1))

@@ -33,6 +33,13 @@ class Ratios:
         seed: of ratios and masks.
         steps: of the whole training, for laws that move.
         ladder: how many ratios there are; None: as many as the law has.
+
+    Example:
+        >>> from maskwise import laws
+        >>> ratios = Ratios(laws.parse("scheduled:linear,0.2..0.6"), steps=4)
+        >>> ratios.at(2)
+        >>> round(ratios.ratio, 6)
+        0.4
     """
 
     def __init__(

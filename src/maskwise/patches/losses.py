@@ -66,9 +66,9 @@ def patch_likelihood(
     """Return what likelihood.json holds, for samples of the test part; see `measure`.
 
     The anchor takes every value to be normal and on its own. A model that knows nothing of the
-    noise, as one for samples of another size than its run's, is told it by training samples.
+    noise because it is for samples of another size than its run's is told it by training samples.
     """
-    if not bool(model.log_variance.isfinite().all()):
+    if bool(model.log_variance.isnan().all()):
         log.info("%s: the noise is fitted anew, to training samples of this size", splits.name)
         fit_noise(model, splits.train, seed=seed)
 

@@ -56,7 +56,7 @@ def on_grid(model: PatchModel, tokenizer: PatchTokenizer, place: Place = "scaled
     if grids[0] == grids[1]:
         return made
     length = math.prod(tokenizer.grid)
-    made.log_variance = nn.Buffer(made.log_variance.new_full((length,), torch.inf))
+    made.log_variance = nn.Buffer(made.log_variance.new_full((length,), torch.nan))
     made.log_spread = nn.Buffer(made.log_spread.new_zeros(length, tokenizer.token_dim))
     if made.reader is not None:
         made.reader.move(tokenizer)

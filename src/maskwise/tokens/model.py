@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -104,9 +104,9 @@ class LanguageModel(MaskedModel, Generic[Symbols]):
     ) -> None:
         super().__init__()
         self.tokenizer, self.config = tokenizer, config
-        if not isinstance(network, TokenNetwork):
+        if not hasattr(network, "logits"):  # it says logits itself, or is a part of what does
             network = config.network(tokenizer, attention, network)
-        self.network = network
+        self.network = cast(TokenNetwork, network)
 
     def reading(self, tokenizer: Symbols) -> Self:
         """Return a model that reads rows of another length; the weights are shared."""
