@@ -173,7 +173,9 @@ def test_other_commands_name_what_exists(page):
         assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text("utf-8")
 
 
-SLOW = {"export_model.py": pytest.mark.slow}  # tracing takes seconds
+SLOW = dict.fromkeys(  # tracing, and libraries that take seconds to import
+    ("export_model.py", "attach_vitmae.py", "timm_encoder.py"), pytest.mark.slow
+)
 
 
 @pytest.mark.parametrize(

@@ -145,12 +145,13 @@ def test_wrong_options_are_errors_not_infinite_risks():
         theory.best_ratio(theory.isotropic(100), 50, 0.2, ridge=-1.0)
 
 
+@pytest.mark.slow
 def test_a_tolerance_that_cannot_be_met_is_an_error():
     with pytest.raises(UserError, match="raise the tolerance"):
         theory.best_law(TOP, 360, 0.2, ratios=[0.1, 0.5], tolerance=-1.0, **RESCALED)
 
 
-@pytest.mark.parametrize("family", ["any", "interval"])
+@pytest.mark.parametrize("family", [pytest.param("any", marks=pytest.mark.slow), "interval"])
 def test_win_map_compares_the_two_searches(family):
     found = theory.win_map(TOP, [200, 360], [0.2, 1.0], family=family, **RESCALED)
     search = theory.best_law if family == "any" else theory.best_interval
