@@ -60,9 +60,11 @@ def dna_graph(model: LanguageModel[DNA], folder: Path) -> Graph:
         "bases as A 0, C 1, G 2, T 3, any other 4, and 5 behind the end of shorter sequences; the"
         f" model saw windows of {dna.window}"
     )
+    # A graph of tokens of several bases holds for one length; padding makes up for the rest.
+    free = {0: "batch"} | ({1: "length"} if dna.tokens == "bases" else {})
     return Graph(
         Strands(model),
-        (Input("codes", codes, what, {0: "batch", 1: "length"}, {"length": dna.window}),),
+        (Input("codes", codes, what, free, {"length": dna.window}),),
         {"codes": CODES, "tokens": dna.tokens},
         PREPARE.format(window=dna.window),
     )

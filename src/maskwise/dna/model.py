@@ -129,7 +129,7 @@ class BothStrands(TokenNetwork):
         at = None if wanted is None else torch.cat([wanted, ids.shape[1] - 1 - wanted])
         found = []
         for features in self.network.outputs(both, documents, layers, at):
-            own, other = features.chunk(2)
+            own, other = features[: ids.shape[0]], features[ids.shape[0] :]
             found.append(torch.cat([own, other.flip(1) if wanted is None else other], dim=2))
         return found
 
