@@ -273,6 +273,7 @@ def test_two_processes_train_as_one(cli, tmp_path):
         torch.testing.assert_close(first, second, atol=2e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_bad_input_to_two_processes_is_one_line(tmp_path):
     words = ["pretrain", "digits", *TINY, "--efficiency.devices", "2", "--model.heads", "3"]
     done = subprocess.run(

@@ -57,6 +57,7 @@ def test_best_blocks_lose_less_than_equal_ones(tmp_path):
     assert (tmp_path / "blocks.png").exists()
 
 
+@pytest.mark.slow
 def test_training_on_all_sizes_reaches_the_maximum_likelihood(tmp_path):
     kinds = {kind.name: kind for kind in likelihood_training.OBJECTIVES}
     chosen = [kinds["`likelihood`, sizes stratified"], kinds["everything hidden"]]

@@ -121,6 +121,7 @@ def epochs_of(collator, samples, num=3, **options):
     return [masks_of(loader) for _ in range(num)]
 
 
+@pytest.mark.slow  # processes
 def test_masks_are_new_in_every_epoch_and_the_same_for_all_loaders(make_collator, samples):
     expected = epochs_of(make_collator(), samples, batch_size=8)
     for epoch, other in ((0, 1), (1, 2), (0, 2)):

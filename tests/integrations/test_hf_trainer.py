@@ -86,7 +86,11 @@ def share_hidden(batch):
 
 # A law that moves sees the progress of when a batch is prepared: two steps ahead.
 @pytest.mark.parametrize(
-    ("law", "ahead"), [("uniform:0.1,0.5", 0), ("scheduled:step,0.1..0.9", 2)]
+    ("law", "ahead"),
+    [
+        ("uniform:0.1,0.5", 0),
+        pytest.param("scheduled:step,0.1..0.9", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_resuming_repeats_a_training_exactly(make_collator, train, tmp_path, law, ahead):
     def run(**more):

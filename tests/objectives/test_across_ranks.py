@@ -53,6 +53,7 @@ def conditions():
     return {key: max(np.abs(r[key] - alone[key]).max() for r in others) / change for key in alone}
 
 
+@pytest.mark.slow  # six processes; `tests/train/test_regularised.py` trains with two
 @pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-13)])
 @pytest.mark.parametrize("name", TERMS)

@@ -127,7 +127,7 @@ def test_twins(name, option, rows_per_feature):
     check(MODELS[name](320), LAW, samples(320, rows_per_feature, options), options)
 
 
-@pytest.mark.parametrize("rows_per_feature", [0.25, 0.9])
+@pytest.mark.parametrize("rows_per_feature", [0.25, pytest.param(0.9, marks=pytest.mark.slow)])
 def test_twins_where_units_determine_their_features(rows_per_feature):
     # Half of the features vary freely, so that these are two regimes, not one.
     check(one_hot(240), LAW, round(240 * rows_per_feature), {})
