@@ -22,7 +22,7 @@ import maskwise as mw
 from maskwise.images.data import ImageDataSettings, looked_at
 from maskwise.images.folders import list_folder
 from maskwise.images.images import describe
-from maskwise.images.record import any_images
+from maskwise.images.recipes import any_images
 from maskwise.modalities import build
 from maskwise.train.batches import Batch
 from maskwise.train.config import connect

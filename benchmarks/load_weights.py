@@ -52,7 +52,7 @@ def measure(way: str, path: Path) -> None:
     from safetensors.torch import load_file
 
     from maskwise.images.init import load_into, settings_for
-    from maskwise.images.record import ImageRunSettings
+    from maskwise.images.recipes import ImageRunSettings
     from maskwise.modalities import build
 
     if way == "timm":

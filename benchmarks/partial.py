@@ -105,16 +105,27 @@ def normal(x: np.ndarray, y: np.ndarray, others: np.ndarray, seed: int) -> Answe
     covariance = np.cov(((every - every.mean(axis=0)) / np.where(std > 0, std, 1)).T)
     covariance += 0.1 * np.eye(len(covariance))
 
-    def fill(rows: np.ndarray) -> np.ndarray:
-        rows = rows.copy()
-        for row in rows:
-            gap = np.isnan(row)
-            if gap.any():
-                inner = np.linalg.solve(covariance[np.ix_(~gap, ~gap)], row[~gap])
-                row[gap] = covariance[np.ix_(gap, ~gap)] @ inner
-        return rows
+    return on_filled(lambda rows: expected(rows, covariance), x, y, every)
 
-    return on_filled(fill, x, y, every)
+
+def expected(rows: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return standardised rows with what a normal distribution expects in their holes."""
+    rows = rows.copy()
+    for row in rows:
+        gap = np.isnan(row)
+        if gap.any():
+            inner = np.linalg.solve(covariance[np.ix_(~gap, ~gap)], row[~gap])
+            row[gap] = covariance[np.ix_(gap, ~gap)] @ inner
+    return rows
+
+
+def with_dropout(x: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and copies of which random shares are hidden, and the row of each."""
+    rng = np.random.default_rng([seed, 98])
+    every = np.tile(np.arange(len(x)), max(min(8, 40_000 // len(x)), 1))
+    hidden = rng.random((len(every), x.shape[1])) < rng.random((len(every), 1))
+    hidden[: len(x)] = False
+    return np.where(hidden, np.nan, x[every]), every
 
 
 def iterative(x: np.ndarray, y: np.ndarray, others: np.ndarray, seed: int) -> Answer | None:
@@ -131,12 +142,8 @@ def iterative(x: np.ndarray, y: np.ndarray, others: np.ndarray, seed: int) -> An
 
 def trees(x: np.ndarray, y: np.ndarray, others: np.ndarray, seed: int) -> Answer:
     """Answer by boosted trees with feature dropout."""
-    rng = np.random.default_rng([seed, 98])
-    every = np.tile(np.arange(len(x)), max(min(8, 40_000 // len(x)), 1))
-    hidden = rng.random((len(every), x.shape[1])) < rng.random((len(every), 1))
-    hidden[: len(x)] = False
-    model = HistGradientBoostingClassifier(random_state=seed)
-    return model.fit(np.where(hidden, np.nan, x[every]), y[every]).predict_proba
+    rows, every = with_dropout(x, seed)
+    return HistGradientBoostingClassifier(random_state=seed).fit(rows, y[every]).predict_proba
 
 
 def neighbours(x: np.ndarray, y: np.ndarray, others: np.ndarray, seed: int) -> Answer:

@@ -26,7 +26,7 @@ from sklearn.metrics import r2_score
 from sklearn.metrics.pairwise import nan_euclidean_distances
 
 from benchmarks.imputation import sets
-from benchmarks.partial import SHARES, TESTED, hide
+from benchmarks.partial import SHARES, TESTED, expected, hide, with_dropout
 from maskwise.integrations.sklearn import MaskedRegressor
 
 Answer = Callable[[np.ndarray], np.ndarray]
@@ -43,17 +43,6 @@ def scaled(x: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     every = np.concatenate([x, others])
     std = every.std(axis=0)
     return every.mean(axis=0), np.where(std > 0, std, 1)
-
-
-def expected(rows: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Return standardised rows with what a normal distribution expects in their holes."""
-    rows = rows.copy()
-    for row in rows:
-        gap = np.isnan(row)
-        if gap.any():
-            inner = np.linalg.solve(covariance[np.ix_(~gap, ~gap)], row[~gap])
-            row[gap] = covariance[np.ix_(gap, ~gap)] @ inner
-    return rows
 
 
 def filled(x: np.ndarray, y: np.ndarray, others: np.ndarray, fill: Answer) -> Answer:
@@ -91,12 +80,8 @@ def normal(x: np.ndarray, y: np.ndarray, others: np.ndarray, seed: int) -> Answe
 
 def trees(x: np.ndarray, y: np.ndarray, others: np.ndarray, seed: int) -> Answer:
     """Answer by boosted trees with feature dropout."""
-    rng = np.random.default_rng([seed, 98])
-    every = np.tile(np.arange(len(x)), max(min(8, 40_000 // len(x)), 1))
-    hidden = rng.random((len(every), x.shape[1])) < rng.random((len(every), 1))
-    hidden[: len(x)] = False
-    model = HistGradientBoostingRegressor(random_state=seed)
-    return model.fit(np.where(hidden, np.nan, x[every]), y[every]).predict
+    rows, every = with_dropout(x, seed)
+    return HistGradientBoostingRegressor(random_state=seed).fit(rows, y[every]).predict
 
 
 def neighbours(x: np.ndarray, y: np.ndarray, others: np.ndarray, seed: int) -> Answer:

@@ -24,7 +24,7 @@ from benchmarks.textbook import Layer, SdpaLayer, TextbookMAE
 from maskwise import laws, masks
 from maskwise.images.data import ImageDataSettings
 from maskwise.images.images import Images
-from maskwise.images.record import ImageRunSettings
+from maskwise.images.recipes import ImageRunSettings
 from maskwise.modalities import build
 from maskwise.objectives import RegulariseSettings
 from maskwise.patches.model import PatchModelSettings

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import Field, PositiveInt
 
 from maskwise import UserError
-from maskwise.images.record import ImageRunSettings, cifar10, digits
+from maskwise.images.recipes import ImageRunSettings, cifar10, digits
 from maskwise.settings import (
     check_pool,
     differences,

@@ -13,7 +13,7 @@ from PIL import Image
 from maskwise.errors import UserError
 from maskwise.images.arrange import class_names
 from maskwise.images.data import ImageDataSettings, load
-from maskwise.images.record import ImageRunSettings
+from maskwise.images.recipes import ImageRunSettings
 from maskwise.modalities import find
 from maskwise.settings import override
 

@@ -13,7 +13,8 @@ import torch
 from maskwise.errors import UserError
 from maskwise.images.data import ImageDataSettings, load, read_all
 from maskwise.images.images import held_out, hold_out
-from maskwise.images.record import RECORD, ImageRunSettings
+from maskwise.images.recipes import ImageRunSettings
+from maskwise.images.record import RECORD
 from maskwise.settings import from_dict, to_dict
 
 

@@ -21,7 +21,7 @@ from maskwise.images.finetuning import (
     parameter_groups,
 )
 from maskwise.images.images import Images, ImageSource, ImageSplits, describe
-from maskwise.images.record import ImageRunSettings
+from maskwise.images.recipes import ImageRunSettings
 from maskwise.layers.transformer import Block, Transformer
 from maskwise.patches.model import PatchModel, PatchModelSettings
 from maskwise.settings import override

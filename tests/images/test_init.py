@@ -16,7 +16,8 @@ from maskwise.errors import UserError
 from maskwise.images.checkpoints import read_checkpoint, shapes_wanted
 from maskwise.images.images import ImageSplits, array_source
 from maskwise.images.init import as_one_channel, load_into, settings_for
-from maskwise.images.record import RECORD, ImageRunSettings
+from maskwise.images.recipes import ImageRunSettings
+from maskwise.images.record import RECORD
 from maskwise.masks import Mask
 from maskwise.modalities import build
 from maskwise.preparing import scale_of

@@ -7,7 +7,7 @@ import torch
 from maskwise.errors import UserError
 from maskwise.images.data import load
 from maskwise.images.partial import incomplete, labelled
-from maskwise.images.record import ImageRunSettings
+from maskwise.images.recipes import ImageRunSettings
 from maskwise.predict.asked import ModelAsked
 from maskwise.settings import override
 

@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 
 import maskwise as mw
-from maskwise.errors import UserError
-from maskwise.images import looked
 from maskwise.images.array_files import layout_of
-from maskwise.images.data import ImageDataSettings, load
 from maskwise.images.images import describe
+from tests.images.reading import every, fails, read
 
 
 def values(shape, dtype=np.float32, seed=0):
@@ -21,26 +19,6 @@ def values(shape, dtype=np.float32, seed=0):
 def save(path, array, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, array, **options)
-
-
-def read(source, **settings):
-    return load(ImageDataSettings(source=str(source), **settings))
-
-
-def fails(match, source, **settings):
-    with pytest.raises(UserError, match=match) as caught:
-        read(source, **settings)
-    assert "\n" not in str(caught.value)
-
-
-def every(source, **settings):
-    """Return all samples [N, C, H, W] of a folder in the order of their names."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(looked, "MEMORY_BYTES", 0)
-        splits = read(source, **settings)
-        parts = (splits.train, splits.test)
-        found = np.concatenate([part.get(range(len(part))).numpy() for part in parts])
-        return found[np.argsort(np.concatenate([part.rows for part in parts]))]
 
 
 @pytest.mark.parametrize(

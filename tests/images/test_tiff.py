@@ -4,14 +4,11 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageOps
 
 import maskwise as mw
-from maskwise.errors import UserError
-from maskwise.images import looked
 from maskwise.images.bands import fit
-from maskwise.images.data import ImageDataSettings, load
+from tests.images.reading import every, fails, read
 from tests.peers import peer
 
 tifffile = peer("tifffile")
@@ -27,26 +24,6 @@ def write(path, data, **options):
     tifffile.imwrite(
         path, data, **{"photometric": "minisblack", "planarconfig": "contig"} | options
     )
-
-
-def read(source, **settings):
-    return load(ImageDataSettings(source=str(source), **settings))
-
-
-def fails(match, source, **settings):
-    with pytest.raises(UserError, match=match) as caught:
-        read(source, **settings)
-    assert "\n" not in str(caught.value)
-
-
-def every(source, **settings):
-    """Return all images [N, C, H, W] of a folder in the order of their names."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(looked, "MEMORY_BYTES", 0)
-        splits = read(source, **settings)
-        parts = (splits.train, splits.test)
-        found = torch.cat([part.get(range(len(part))) for part in parts])
-        return found[np.argsort(np.concatenate([part.rows for part in parts]))].numpy()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.int16, np.float64])

@@ -8,7 +8,7 @@ from torch import nn
 
 from maskwise.images.images import array_source, describe
 from maskwise.images.init import load_into, settings_for
-from maskwise.images.record import ImageRunSettings
+from maskwise.images.recipes import ImageRunSettings
 from maskwise.modalities import build
 from maskwise.settings import flatten, override
 from tests.peers import peer

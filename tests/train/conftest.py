@@ -7,7 +7,7 @@ import pytest
 
 from maskwise.images.data import ImageDataSettings, load
 from maskwise.images.images import ImageSource, describe
-from maskwise.images.record import ImageRunSettings
+from maskwise.images.recipes import ImageRunSettings
 from maskwise.modalities import build, find
 from maskwise.patches.model import PatchModel, PatchModelSettings
 from maskwise.settings import override

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from maskwise.errors import UserError
 from maskwise.files import read_json_lines
-from maskwise.images.record import ImageRunSettings
+from maskwise.images.recipes import ImageRunSettings
 from maskwise.train import checkpoint
 
 GOLDEN = [

@@ -1,6 +1,7 @@
 """How a class of models takes its mask ratio: what every adapter says, and the plain ones."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
@@ -194,6 +195,22 @@ class Counted(Adapter):
             f"{self.name} has {self.num} positions that it can hide, and rounds up: where"
             f" {ratio:g} is asked for it hides {hidden:g}"
         )
+
+
+class CountedDown(Adapter):
+    """A model that hides int(L ratio) of L positions; at least one is hidden, and one visible."""
+
+    @property
+    def num(self) -> int:
+        """Positions, L."""
+        raise NotImplementedError
+
+    def set(self, ratio: float) -> None:
+        # Half a position more than hidden: no rounding of the ratio then changes the count.
+        super().set((round(self.realised(ratio) * self.num) + 0.5) / self.num)
+
+    def realised(self, ratio: float) -> float:
+        return min(max(math.floor(self.num * ratio + 1e-9), 1), self.num - 1) / self.num
 
 
 class Argument(Adapter):

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from maskwise.attaching.adapter import Adapter, Counted, Inputs, Place, Positions
+from maskwise.attaching.adapter import Adapter, Counted, CountedDown, Inputs, Place, Positions
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 
@@ -95,7 +95,7 @@ class StablePretraining(Adapter):
         return self._places
 
 
-class Stack(Adapter):
+class Stack(CountedDown):
     """arc-stack: a ratio between `mask_rate_min` and `mask_rate_max`, which both become this one.
 
     It hides int(G ratio) genes, the same ones of all cells of a minibatch.
@@ -115,14 +115,9 @@ class Stack(Adapter):
     def places(self) -> Sequence[Place]:
         return [(self.model, "mask_rate_min"), (self.model, "mask_rate_max")]
 
-    def set(self, ratio: float) -> None:
-        # Half a gene more than hidden: no rounding of the ratio then changes the count.
-        num: Any = self.model.n_genes
-        super().set((round(self.realised(ratio) * num) + 0.5) / num)
-
-    def realised(self, ratio: float) -> float:
-        num: Any = self.model.n_genes
-        return min(max(math.floor(num * ratio + 1e-9), 1), num - 1) / num
+    @property
+    def num(self) -> int:
+        return int(self.model.n_genes)
 
 
 ADAPTERS: tuple[type[Adapter], ...] = (TimmHiera, TimmDropped, StablePretraining, Stack)

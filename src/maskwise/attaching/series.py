@@ -1,13 +1,12 @@
 """Models of time series: PatchTST and PatchTSMixer of transformers, and MOMENT."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from maskwise.attaching.adapter import Adapter, Counted, Inputs, Place, Positions
+from maskwise.attaching.adapter import Adapter, Counted, CountedDown, Inputs, Place, Positions
 from maskwise.errors import UserError
 from maskwise.masks import Mask
 
@@ -44,7 +43,7 @@ class PatchSeries(Counted):
         return self.model.model.masking
 
 
-class Moment(Adapter):
+class Moment(CountedDown):
     """MOMENT: an object beside the modules has the ratio; `mask` is 1 at times that are seen.
 
     Its `__call__` runs no hooks. Of the patches that are observed ceil(n (1 - ratio)) stay
@@ -65,17 +64,8 @@ class Moment(Adapter):
     def places(self) -> Sequence[Place]:
         return [(self.model.mask_generator, "mask_ratio")]
 
-    def set(self, ratio: float) -> None:
-        # Half a patch more than hidden: no rounding of the ratio then changes the count.
-        num = self._num
-        super().set((round(self.realised(ratio) * num) + 0.5) / num)
-
-    def realised(self, ratio: float) -> float:
-        num = self._num
-        return min(max(math.floor(num * ratio + 1e-9), 1), num - 1) / num
-
     @property
-    def _num(self) -> int:
+    def num(self) -> int:
         return int(self.model.seq_len // self.model.patch_len)
 
     def positions(self, inputs: Inputs) -> Positions:

@@ -28,11 +28,7 @@ from maskwise.images.graph import image_graph
 from maskwise.images.images import Images, ImageSource, ImageSplits, describe
 from maskwise.images.init import KEYS, load_into, settings_for
 from maskwise.images.packed import holds_pictures
-from maskwise.images.recipes import RECIPES, SCALE
-from maskwise.images.recipes import ImageRunSettings as ImageRunSettings
-from maskwise.images.recipes import any_images as any_images
-from maskwise.images.recipes import cifar10 as cifar10
-from maskwise.images.recipes import digits as digits
+from maskwise.images.recipes import RECIPES, SCALE, ImageRunSettings, any_images
 from maskwise.images.sizes import of_size, resized, suited
 from maskwise.images.streams import load_stream
 from maskwise.images.timm_encoder import images_model, patch_of, to_timm
